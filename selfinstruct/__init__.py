@@ -1,0 +1,75 @@
+"""seed tasks → demonstrations → candidates → filters → novelty → tasks → instances → dataset.
+
+Self-Instruct (Wang et al., 2022, arXiv 2212.10560) as a pipeline that can be left alone overnight.
+The command line is in `selfinstruct.cli`; these are the names for use from Python:
+
+    >>> from selfinstruct import RunConfig, export_run, run                     # doctest: +SKIP
+    >>> config = RunConfig(model="gpt-4.1-mini", num_instructions=200)          # doctest: +SKIP
+    >>> summary = run("my-run", config)   # call it again and it continues      # doctest: +SKIP
+    >>> export_run("my-run", "alpaca_data.json")                                # doctest: +SKIP
+
+Names are loaded on first use, so that `import selfinstruct` costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from selfinstruct.api import export_run, read_frame, run
+    from selfinstruct.backend import Backend
+    from selfinstruct.config import RunConfig
+    from selfinstruct.errors import SelfInstructError
+    from selfinstruct.generate import grow
+    from selfinstruct.novelty import NoveltyIndex
+    from selfinstruct.records import Completion, Instance, Request, SeedTask, Task
+    from selfinstruct.run_directory import Run, open_run
+    from selfinstruct.seeds import read_seed_tasks
+    from selfinstruct.summary import RunSummary
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Backend": "backend",
+    "Completion": "records",
+    "Instance": "records",
+    "NoveltyIndex": "novelty",
+    "Request": "records",
+    "Run": "run_directory",
+    "RunConfig": "config",
+    "RunSummary": "summary",
+    "SeedTask": "records",
+    "SelfInstructError": "errors",
+    "Task": "records",
+    "export_run": "api",
+    "grow": "generate",
+    "open_run": "run_directory",
+    "read_frame": "api",
+    "read_seed_tasks": "seeds",
+    "run": "api",
+}
+
+__all__ = [
+    "Backend",
+    "Completion",
+    "Instance",
+    "NoveltyIndex",
+    "Request",
+    "Run",
+    "RunConfig",
+    "RunSummary",
+    "SeedTask",
+    "SelfInstructError",
+    "Task",
+    "export_run",
+    "grow",
+    "open_run",
+    "read_frame",
+    "read_seed_tasks",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'selfinstruct' has no attribute {name!r}")
+    return getattr(import_module(f"selfinstruct.{_HOMES[name]}"), name)

@@ -1,0 +1,336 @@
+"""`RunConfig`: every setting of a run, declared once.
+
+The declaration serves the YAML file, the flags (`cli.options` makes one of each field), the stored copy in
+the run directory and the fingerprint. Precedence: defaults < YAML file < flags.
+
+Settings are of two kinds. *Data* settings decide what the dataset is, given the replies; they are part of the
+run's fingerprint and cannot change once the run exists. *Operational* settings decide how the run is carried
+out (how fast, how far, from which address): they may change at every start, and the last ones given are
+remembered.
+
+    >>> RunConfig(model="m", threshold=0.8).given()
+    {'model': 'm', 'threshold': 0.8}
+    >>> RunConfig(model="m", threshold=7)
+    Traceback (most recent call last):
+    selfinstruct.errors.ConfigError: threshold: must lie between 0 and 1, not 7
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from selfinstruct.errors import ConfigError, InputError
+from selfinstruct.records import STRICT
+
+T = TypeVar("T")
+Check = Callable[[Any], str | None]
+
+
+def _between(low: float, high: float) -> Check:
+    return lambda v: None if low <= v <= high else f"must lie between {low:g} and {high:g}, not {v}"
+
+
+def _at_least(low: float) -> Check:
+    return lambda v: None if v >= low else f"must be at least {low:g}, not {v}"
+
+
+def _one_of(*choices: str) -> Check:
+    return lambda v: None if v in choices else f"must be {' or '.join(choices)}, not {v!r}"
+
+
+def _web_address(value: str) -> str | None:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return "must be an address such as http://localhost:8000/v1"
+    if parts.username is not None or parts.password is not None:
+        # The address is stored and shown; a secret in it would be too.
+        return "must not contain a user name or password; put the key into an environment variable"
+    return None
+
+
+def setting(
+    default: T,
+    text: str,
+    *,
+    panel: str,
+    short: str = "",
+    shown_default: str = "",
+    operational: bool = False,
+    check: Check | None = None,
+) -> T:
+    """Declare one setting: its default, its help text and where it belongs."""
+    metadata = {
+        "help": text,
+        "shown_default": shown_default,
+        "panel": panel,
+        "short": short,
+        "operational": operational,
+        "check": check,
+    }
+    declared: T = field(default=default, metadata=metadata)
+    return declared
+
+
+_DATA = "What is made"
+_SAMPLING = "Sampling"
+_JOB = "How the job is run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """All settings of a run. Raises ConfigError for a value that a setting cannot have."""
+
+    __pydantic_config__ = STRICT
+
+    model: str = setting("", "Model to ask, as the endpoint names it.", panel=_DATA, short="-m")
+    recipe: str = setting(
+        "self-instruct",
+        "How tasks are made: self-instruct (Wang et al., 2022).",
+        panel=_DATA,
+        check=_one_of("self-instruct"),
+    )
+    seed_tasks: Path | None = setting(
+        None,
+        "Seed tasks: JSONL in the published schema, or an Alpaca-style JSON or JSONL list.",
+        panel=_DATA,
+        shown_default="the 175 that come with selfinstruct",
+    )
+    prompts: Path | None = setting(
+        None,
+        "Folder of templates to use instead of the recipe's own.",
+        panel=_DATA,
+        shown_default="the recipe's own",
+    )
+    seed: int = setting(0, "Seed of every random draw of the run.", panel=_DATA)
+    threshold: float = setting(
+        0.7,  # Self-Instruct §2.2
+        "A candidate whose ROUGE-L to any task of the pool is higher is not novel.",
+        panel=_DATA,
+        short="-t",
+        check=_between(0, 1),
+    )
+    max_instances: int = setting(
+        5,  # Self-Instruct's published code keeps at most five
+        "Instances kept of a task.",
+        panel=_DATA,
+        check=_between(1, 20),
+    )
+    lag_min: int = setting(
+        4,
+        "Request k is planned from the pool after commit k - lag, lag = k // 2, but at least this.",
+        panel=_DATA,
+        check=_at_least(1),
+    )
+    lag_max: int = setting(512, "… and at most this.", panel=_DATA, check=_at_least(1))
+
+    # Self-Instruct, appendix A.1 and Table 4, except the lengths: 3 tokens of an answer and 300 of an
+    # instance were enough for a base model with stop sequences; chat models need room for both.
+    generate_temperature: float | None = setting(
+        0.7, "Temperature when writing instructions.", panel=_SAMPLING
+    )
+    generate_top_p: float | None = setting(
+        0.5, "Nucleus size when writing instructions.", panel=_SAMPLING
+    )
+    generate_presence_penalty: float | None = setting(
+        2.0, "Presence penalty when writing instructions.", panel=_SAMPLING
+    )
+    generate_max_tokens: int | None = setting(
+        1024, "Most tokens of a list of instructions.", panel=_SAMPLING
+    )
+    classify_temperature: float | None = setting(
+        0.0, "Temperature when classifying.", panel=_SAMPLING
+    )
+    classify_max_tokens: int | None = setting(16, "Most tokens of a yes or no.", panel=_SAMPLING)
+    instances_temperature: float | None = setting(
+        0.0, "Temperature when writing instances.", panel=_SAMPLING
+    )
+    instances_presence_penalty: float | None = setting(
+        1.5, "Presence penalty when writing instances.", panel=_SAMPLING
+    )
+    instances_max_tokens: int | None = setting(
+        1024, "Most tokens of a task's instances.", panel=_SAMPLING
+    )
+
+    num_instructions: int = setting(
+        100,
+        "Accepted instructions to reach, seed tasks not counted.",
+        panel=_JOB,
+        short="-n",
+        operational=True,
+        check=_at_least(1),
+    )
+    base_url: str | None = setting(
+        None,
+        "Address of the endpoint, up to and including /v1.",
+        panel=_JOB,
+        shown_default="$OPENAI_BASE_URL, or https://api.openai.com/v1",
+        operational=True,
+        check=_web_address,
+    )
+    api_key_env: str = setting(
+        "OPENAI_API_KEY",
+        "Environment variable that holds the key.",
+        panel=_JOB,
+        operational=True,
+    )
+    max_concurrency: int = setting(
+        32, "Requests in flight at a time.", panel=_JOB, operational=True, check=_between(1, 4096)
+    )
+    request_timeout_s: float = setting(
+        300.0,
+        "Seconds to wait for a whole reply.",
+        panel=_JOB,
+        operational=True,
+        check=_between(0.001, 86400),
+    )
+    connect_timeout_s: float = setting(
+        10.0,
+        "Seconds to wait for a connection.",
+        panel=_JOB,
+        operational=True,
+        check=_between(0.001, 3600),
+    )
+    stall_after: int = setting(
+        100,
+        "Stop when this many generation requests in a row yield no new instruction.",
+        panel=_JOB,
+        operational=True,
+        check=_at_least(1),
+    )
+    max_attempts: int = setting(
+        6,
+        "How often a request is sent before the run stops (it can be continued).",
+        panel=_JOB,
+        operational=True,
+        check=_between(1, 100),
+    )
+
+    def __post_init__(self) -> None:
+        for spec in dataclasses.fields(self):
+            check = spec.metadata["check"]
+            value = getattr(self, spec.name)
+            problem = check(value) if check is not None and value is not None else None
+            if problem is not None:
+                raise ConfigError(spec.name, problem)
+        if self.lag_max < self.lag_min:
+            raise ConfigError(
+                "lag_max", f"must be at least lag_min ({self.lag_min}), not {self.lag_max}"
+            )
+
+    def given(self) -> dict[str, Any]:
+        """The settings that differ from their defaults."""
+        return {
+            spec.name: getattr(self, spec.name)
+            for spec in dataclasses.fields(self)
+            if getattr(self, spec.name) != spec.default
+        }
+
+    def lag(self, number: int) -> int:
+        """How many commits request `number` (from 1) does not wait for.
+
+        Small at first, so that a short run already draws on its own tasks; growing well above the
+        concurrency, so that one slow request does not stall the others. A function of the number alone:
+        the pool that a request sees must not depend on timing.
+        """
+        return min(max(number // 2, self.lag_min), self.lag_max)
+
+
+OPERATIONAL = frozenset(
+    spec.name for spec in dataclasses.fields(RunConfig) if spec.metadata["operational"]
+)
+"""Settings that may change between starts. `base_url` is one: the same model may move to another address."""
+
+BY_CONTENT = frozenset({"seed_tasks", "prompts"})
+"""Settings that count by the content they name; the path itself may change."""
+
+
+def load_settings(source: str, data: object) -> dict[str, Any]:
+    """Check a mapping of settings, as read from YAML, without filling in defaults.
+
+    Raises ConfigError for an unknown setting (naming the nearest known one) or a wrong type.
+    """
+    if data is None:
+        return {}
+    if not isinstance(data, Mapping):
+        raise ConfigError("settings", "expected a mapping of names to values", source=source)
+    known = {spec.name for spec in dataclasses.fields(RunConfig)}
+    settings = {str(name).replace("-", "_"): value for name, value in data.items()}
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigError(name, f"no such setting{hint}", source=source)
+    config = _validated(source, settings)
+    return {name: getattr(config, name) for name in settings}
+
+
+def _validated(source: str, settings: Mapping[str, Any]) -> RunConfig:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        # By way of JSON, where strict reading still takes a string for a path.
+        config = TypeAdapter(RunConfig).validate_json(json.dumps(settings, default=str))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        raise ConfigError(name, first["msg"].lower(), source=source) from None
+    except ConfigError as error:
+        raise ConfigError(error.setting, error.problem, source=source) from None
+    return config
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Settings given in a YAML file; paths in it are relative to the file."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(path, "is not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else None
+        problem = getattr(error, "problem", None) or "cannot be understood"
+        raise InputError(path, f"is not YAML: {problem}", line=line) from None
+    settings = load_settings(str(path), data)
+    for name in BY_CONTENT & settings.keys():
+        if settings[name] is not None:
+            settings[name] = path.parent / settings[name]
+    return settings
+
+
+def plain(config: RunConfig) -> dict[str, Any]:
+    """All settings as JSON and YAML can hold them."""
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in dataclasses.asdict(config).items()
+    }
+
+
+def fingerprint(
+    settings: Mapping[str, Any], *, hashes: Mapping[str, str], versions: Mapping[str, int]
+) -> str:
+    """What a run is, as 64 hex digits: data settings, content of seeds and templates, versions of the rules.
+
+    `settings` are those the run was made with, as `plain` gives them: a setting that a later release adds is
+    no part of an older run.
+    """
+    identity = {
+        "settings": {
+            name: value
+            for name, value in settings.items()
+            if name not in OPERATIONAL and name not in BY_CONTENT
+        },
+        "hashes": dict(hashes),
+        "versions": dict(versions),
+    }
+    canonical = json.dumps(identity, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,168 @@
+"""Every exception that selfinstruct raises on purpose.
+
+    SelfInstructError                    exit
+    ├── ConfigError                      2    a setting that cannot be
+    ├── InputError                       2    a file that was given cannot be used: path, line, problem
+    ├── RunDirectoryError                2    the directory is no run, or not this run
+    │   ├── ConfigChangedError           2    the run was made with other settings
+    │   └── RunLockedError               2    another process is writing it
+    ├── JournalError                     1    the journal cannot be read or written
+    │   └── JournalCorruptError          1    a bad line stands before a good one
+    ├── BackendError                          a request has no completion
+    │   ├── TransientError               4    worth another attempt; ends the run once attempts are used up
+    │   ├── RequestRejectedError         4    the endpoint refuses this one request
+    │   └── EndpointError                4    the endpoint refuses everything: key, credit, model
+    ├── StalledError                     3    nothing was accepted for so many requests
+    └── ExportError                      1    a file cannot be written
+
+A reply that cannot be parsed, a duplicate, a refusal or a truncated answer is none of these: it is a
+`Rejection` with a reason.
+
+`exit_code` is what the command line exits with: 0 done, 1 failed, 2 usage or input, 3 stopped by a limit
+that the person set, 4 the endpoint gave up, 130 interrupted.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+
+class SelfInstructError(Exception):
+    """Base of all errors raised on purpose. Its text is one sentence for a person."""
+
+    exit_code = 1
+
+
+class ConfigError(SelfInstructError):
+    """A setting has a value that it cannot have."""
+
+    exit_code = 2
+
+    def __init__(self, setting: str, problem: str, *, source: str = "") -> None:
+        self.setting = setting
+        self.problem = problem
+        self.source = source
+        place = f"{source}: " if source else ""
+        super().__init__(f"{place}{setting}: {problem}")
+
+
+class InputError(SelfInstructError):
+    """A file that was given cannot be used."""
+
+    exit_code = 2
+
+    def __init__(self, path: Path | str, problem: str, *, line: int | None = None) -> None:
+        self.path = Path(path)
+        self.line = line
+        self.problem = problem
+        place = f"{path}:{line}" if line is not None else str(path)
+        super().__init__(f"{place}: {problem}")
+
+
+class RunDirectoryError(SelfInstructError):
+    """The directory is not a run that can be continued or read."""
+
+    exit_code = 2
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {problem}")
+
+
+class ConfigChangedError(RunDirectoryError):
+    """The run was made with other settings; `changes` maps each to (stored, given)."""
+
+    def __init__(self, path: Path, changes: Mapping[str, tuple[object, object]]) -> None:
+        self.changes = dict(changes)
+        listed = "; ".join(
+            f"{name} is {stored!r} there, {given!r} was given"
+            for name, (stored, given) in self.changes.items()
+        )
+        super().__init__(
+            path,
+            f"this run was made with other settings ({listed}). "
+            "Leave them out to continue it, or choose another directory for a new run.",
+        )
+
+
+class RunLockedError(RunDirectoryError):
+    """Another process holds the run; `pid` is None where it did not say."""
+
+    def __init__(self, path: Path, pid: int | None) -> None:
+        self.pid = pid
+        who = f"process {pid}" if pid is not None else "another process"
+        super().__init__(path, f"{who} is writing this run; wait for it or stop it first")
+
+
+class JournalError(SelfInstructError):
+    """The journal cannot be read or written."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {problem}")
+
+
+class JournalCorruptError(JournalError):
+    """A bad line stands before a good one; nothing was changed. `offset` is in bytes."""
+
+    def __init__(self, path: Path, *, line: int, offset: int, problem: str) -> None:
+        self.line = line
+        self.offset = offset
+        super().__init__(
+            path,
+            f"line {line} (byte {offset}) {problem}; nothing was changed. "
+            "Restore the file from a copy, or cut it before that line to give up what follows.",
+        )
+
+
+class BackendError(SelfInstructError):
+    """A request has no completion, after `attempts` attempts."""
+
+    exit_code = 4
+
+    def __init__(self, problem: str, *, attempts: int = 1) -> None:
+        self.problem = problem
+        self.attempts = attempts
+        super().__init__(problem)
+
+
+class TransientError(BackendError):
+    """Another attempt may succeed. `retry_after_s` is what the endpoint asked for, in seconds."""
+
+    def __init__(
+        self, problem: str, *, attempts: int = 1, retry_after_s: float | None = None
+    ) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(problem, attempts=attempts)
+
+
+class RequestRejectedError(BackendError):
+    """The endpoint refuses this request, and would refuse it again."""
+
+    def __init__(self, problem: str, *, status: int, attempts: int = 1) -> None:
+        self.status = status
+        super().__init__(problem, attempts=attempts)
+
+
+class EndpointError(BackendError):
+    """The endpoint refuses everything: wrong key, no credit, no such model, wrong set-up."""
+
+
+class StalledError(SelfInstructError):
+    """No candidate of the last `commits` generation requests was accepted."""
+
+    exit_code = 3
+
+    def __init__(self, commits: int) -> None:
+        self.commits = commits
+        super().__init__(
+            f"none of the last {commits} generation requests yielded a new instruction; look at the "
+            "rejections with `selfinstruct status`, or go on with a larger --stall-after"
+        )
+
+
+class ExportError(SelfInstructError):
+    """A file cannot be written."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {problem}")

@@ -1,0 +1,128 @@
+"""What may stand in a journal. Each event is a fact; `state.apply` says what follows from it.
+
+Two kinds come from outside and are durable before anything is done with them, since they were paid for
+(`CompletionReceived`) or stand for a request that will not be asked again (`RequestFailed`). The decisions
+derived from them (`Committed`, `Classified`, `InstancesWritten`) are written too, one event for a whole
+reply, so that no later version of the code decides an old run anew.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from selfinstruct.records import STRICT, Completion, Instance, Rejection, Stage
+
+RunEnd = Literal["complete", "interrupted", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """A process began or went on with the run."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["run_started"] = "run_started"
+    versions: Mapping[str, str]
+    """Version of the package, of Python and of openai."""
+    settings: Mapping[str, str | int | float | None]
+    """The operational settings in force: a later start without any takes these over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionReceived:
+    """A reply, with what is needed to know how it was asked for."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["completion_received"] = "completion_received"
+    request_id: str
+    stage: Stage
+    template: str
+    prompt_sha256: str
+    demonstration_ids: tuple[str, ...]
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFailed:
+    """The endpoint refused this request for good: it counts as an empty reply."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["request_failed"] = "request_failed"
+    request_id: str
+    stage: Stage
+    prompt_sha256: str
+    problem: str
+    status: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A candidate that became a task of the pool."""
+
+    __pydantic_config__ = STRICT
+
+    candidate_id: str
+    task_id: str
+    instruction: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """All decisions about generation request `number`, in number order, whole or absent."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["committed"] = "committed"
+    number: int
+    """From 1."""
+    accepted: tuple[Accepted, ...]
+    rejected: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classified:
+    """Whether a task is a classification task."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["classified"] = "classified"
+    task_id: str
+    is_classification: bool
+    answer: Literal["yes", "no", "unclear"]
+    """What the reply said. Unclear counts as no: its instances are written input-first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstancesWritten:
+    """The instances of a task. They are final, and may be none."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["instances_written"] = "instances_written"
+    task_id: str
+    instances: tuple[Instance, ...]
+    rejected: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished:
+    """A process left the run in good order."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["run_finished"] = "run_finished"
+    reason: RunEnd
+    detail: str = ""
+    """What stopped it, where something did."""
+
+
+Outcome = CompletionReceived | RequestFailed
+"""How a request ended."""
+
+Decision = Committed | Classified | InstancesWritten
+"""What follows from an outcome."""
+
+Event = RunStarted | Outcome | Decision | RunFinished

@@ -1,0 +1,221 @@
+"""The frozen records that travel through the pipeline. No I/O, no logic beyond derived properties.
+
+    SeedTask ─┐
+    Task ─────┴→ Prompt → Request → Completion → Candidate → Task | Rejection
+
+All text is `str` without lone surrogates (the backends see to that), ids are strings, times are seconds.
+`__pydantic_config__` makes the journal strict: a wrong type or an unknown key is refused on reading.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+STRICT = {"extra": "forbid", "strict": True}
+
+Stage = Literal["generate", "classify", "instances"]
+"""What a request is for: new instructions, the kind of a task, or the instances of a task."""
+
+
+class Reason(StrEnum):
+    """Why a candidate is no task, or an instance no instance. The enum is closed."""
+
+    # of a whole reply
+    EMPTY_REPLY = "empty_reply"
+    REFUSAL = "refusal"
+    NO_LIST = "no_list"
+    NO_OUTPUT = "no_output"
+    # of the last item of a reply that was cut by length
+    TRUNCATED = "truncated"
+    # of an instruction
+    EMPTY = "empty"
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    NOT_FOR_TEXT_MODEL = "not_for_text_model"
+    WRITE_A_PROGRAM = "write_a_program"
+    LEADING_PUNCTUATION = "leading_punctuation"
+    NO_WORDS = "no_words"
+    NO_TOKENS = "no_tokens"
+    NOT_NOVEL = "not_novel"
+    # of an instance
+    EMPTY_OUTPUT = "empty_output"
+    OUTPUT_EQUALS_INPUT = "output_equals_input"
+    CONFLICTING_OUTPUTS = "conflicting_outputs"
+    DUPLICATE_INSTANCE = "duplicate_instance"
+    OVER_LIMIT = "over_limit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One worked example of an instruction."""
+
+    __pydantic_config__ = STRICT
+
+    input: str
+    """What the instruction is applied to; "" where it needs nothing."""
+    output: str
+    """The answer. Never empty in an accepted instance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedTask:
+    """A hand-written task, as `seed_tasks.jsonl` holds it (the published schema)."""
+
+    id: str
+    name: str
+    instruction: str
+    instances: tuple[Instance, ...]
+    is_classification: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message of a chat prompt."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A rendered template."""
+
+    template: str
+    """`<recipe>/<file>@<first 12 hex digits of its SHA-256>`."""
+    messages: tuple[Message, ...]
+    demonstration_ids: tuple[str, ...] = ()
+    """Ids of the tasks shown in it, in the order shown."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what is sent: 64 hex digits over roles and contents."""
+        digest = hashlib.sha256()
+        for message in self.messages:
+            digest.update(f"{message.role}\0{message.content}\0".encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Sampling parameters of a request; None leaves a parameter out of what is sent."""
+
+    model: str
+    temperature: float | None = None
+    top_p: float | None = None
+    presence_penalty: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is sent."""
+
+    id: str
+    """`<stage>/<number or task id>`, a pure function of the plan: "generate/000123"."""
+    stage: Stage
+    prompt: Prompt
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens as the endpoint counted them."""
+
+    __pydantic_config__ = STRICT
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What came back, as paid for."""
+
+    __pydantic_config__ = STRICT
+
+    text: str
+    finish_reason: str | None
+    """"stop", "length", "content_filter", … as the endpoint said; None where it did not."""
+    model: str
+    """The model as the endpoint named it."""
+    usage: Usage | None = None
+    """None where the endpoint did not say."""
+    latency_s: float = 0.0
+    """Seconds from sending the last attempt to having the whole reply."""
+    attempts: int = 1
+    """How often the request was sent, this reply included."""
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the reply was cut by its length limit."""
+        return self.finish_reason == "length"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A parsed, not yet accepted task."""
+
+    id: str
+    """`<request id>#<n>`, n from 1 in text order."""
+    instruction: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """A task of the pool and how near it is."""
+
+    __pydantic_config__ = STRICT
+
+    task_id: str
+    rouge_l: float
+    """ROUGE-L F-measure in [0, 1], in rouge-score's own float operations."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """Why a candidate is no task, or an instance no instance."""
+
+    __pydantic_config__ = STRICT
+
+    candidate_id: str
+    """`<request id>#<n>`; n is 0 where the whole reply is rejected."""
+    stage: Literal["parse", "filter", "novelty"]
+    reason: Reason
+    text: str = ""
+    """The rejected text."""
+    nearest: Neighbour | None = None
+    """For `not_novel`: a task whose ROUGE-L is over the threshold (not necessarily the nearest of all)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a generated task comes from: a function of the replies alone."""
+
+    request_id: str
+    ordinal: int
+    """Place of the candidate in its reply, from 1."""
+    model: str
+    template: str
+    demonstration_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is in the pool."""
+
+    id: str
+    """A seed task's own id, or "task_000001" and so on in order of acceptance."""
+    instruction: str
+    origin: Literal["seed", "generated"]
+    is_classification: bool | None = None
+    """None until it was asked."""
+    instances: tuple[Instance, ...] | None = None
+    """None until they were asked for; () where none could be used."""
+    provenance: Provenance | None = None
+    """None for a seed task."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will be asked about this task."""
+        return self.instances is not None
