@@ -1,0 +1,32 @@
+"""The one seam to the world: a backend completes a request.
+
+Online, batch and simulated backends look the same to the pipeline; so does a function in a test:
+
+    class Echo:
+        async def complete(self, request: Request) -> Completion:
+            return Completion(text=request.prompt.messages[-1].content, finish_reason="stop", model="echo")
+"""
+
+import re
+from typing import Protocol
+
+from selfinstruct.records import Completion, Request
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Backend(Protocol):
+    """A way to complete requests."""
+
+    async def complete(self, request: Request) -> Completion:
+        """Complete one request, with whatever retries that takes.
+
+        Raises RequestRejectedError where this request alone is refused; TransientError where attempts are
+        used up and EndpointError where nothing can be had: both end the run, which can be continued.
+        """
+        ...
+
+
+def scrub(text: str) -> str:
+    """The text as UTF-8 can hold it: a lone surrogate, which JSON can smuggle in, becomes U+FFFD."""
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)

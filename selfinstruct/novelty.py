@@ -1,0 +1,128 @@
+"""Novelty: is a text farther than a threshold from everything in a pool, in ROUGE-L?
+
+Exact: the decision is the one that the rouge-score package comes to. It computes, in doubles,
+
+    p = L / n    r = L / m    F = 2 * p * r / (p + r)    (m, n: tokens, L: longest common subsequence)
+
+and the published filter rejects where F > 0.7. At exact ties the doubles fall on either side of 0.7: L = 7 of
+7 and 13 tokens gives 0.7000000000000001 and is rejected, 7 of 10 and 10 gives 0.7 and is kept. So F is never
+compared in another formula: for each pair of lengths the smallest L that is rejected is found with these
+very operations, and integers are compared.
+
+    >>> index = NoveltyIndex()
+    >>> index.add("Write a short poem about the sea.")
+    0
+    >>> index.check("Write a short poem about the old sea.")
+    Verdict(novel=False, position=0, rouge_l=0.9333333333333333)
+    >>> index.check("How many legs has a spider?").novel
+    True
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+TOKENIZER_VERSION = 1
+"""Rises when the same text may yield other tokens; part of a run's fingerprint."""
+
+_TOKEN = re.compile(r"[a-z0-9]+")
+
+
+def tokenize(text: str) -> list[str]:
+    """Tokens as rouge-score's default tokenizer makes them, without stemming: runs of a-z and 0-9."""
+    return _TOKEN.findall(text.lower())
+
+
+def f_measure(common: int, m: int, n: int) -> float:
+    """ROUGE-L F of two texts of m and n tokens (both > 0) that share a subsequence of `common` tokens."""
+    if common == 0:
+        return 0.0
+    # The operations and their order are rouge-score's: see the module docstring.
+    precision, recall = common / n, common / m
+    return 2 * precision * recall / (precision + recall)
+
+
+@lru_cache(maxsize=1 << 16)
+def smallest_rejected(m: int, n: int, threshold: float) -> int:
+    """The smallest L in [1, min(m, n)] with F > threshold, or min(m, n) + 1 where there is none."""
+    # F grows with L, and the exact solution is threshold * (m + n) / 2: start just below it.
+    most = min(m, n)
+    common = min(max(1, int(threshold * (m + n) / 2) - 1), most + 1)
+    while common <= most and f_measure(common, m, n) <= threshold:
+        common += 1
+    return common
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `check` says of a text."""
+
+    novel: bool
+    position: int | None = None
+    """Where not novel: the place in the pool of a witness over the threshold."""
+    rouge_l: float | None = None
+    """Its exact score, in (threshold, 1]."""
+
+
+class NoveltyIndex:
+    """A growing pool of texts that new texts are compared with.
+
+    Brute force over the texts whose length makes a rejection possible. A text without any token is like
+    nothing and never a witness; `check` calls it novel, as rouge-score would, so callers who care ask
+    `tokenize` first.
+    """
+
+    def __init__(self, threshold: float = 0.7, texts: Iterable[str] = ()) -> None:
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"threshold must lie between 0 and 1, not {threshold}")
+        self.threshold = threshold
+        self._texts: list[str] = []
+        # Tokens become characters of a string, which is what rapidfuzz compares fastest. Character 0 is
+        # kept for words that the pool does not have.
+        self._codes: dict[str, str] = {}
+        self._sequences: dict[int, list[str]] = {}
+        self._positions: dict[int, list[int]] = {}
+        for text in texts:
+            self.add(text)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The pool, in order."""
+        return tuple(self._texts)
+
+    def add(self, text: str) -> int:
+        """Append a text to the pool, whether novel or not. Returns its position."""
+        position = len(self._texts)
+        self._texts.append(text)
+        codes = self._codes
+        sequence = "".join([codes.setdefault(t, chr(len(codes) + 1)) for t in tokenize(text)])
+        self._sequences.setdefault(len(sequence), []).append(sequence)
+        self._positions.setdefault(len(sequence), []).append(position)
+        return position
+
+    def check(self, text: str) -> Verdict:
+        """Compare a text with the whole pool."""
+        from rapidfuzz.distance import LCSseq
+        from rapidfuzz.process import extractOne
+
+        sequence = "".join([self._codes.get(t, "\0") for t in tokenize(text)])
+        n = len(sequence)
+        for m, pooled in self._sequences.items():
+            if m == 0 or n == 0:
+                continue
+            needed = smallest_rejected(m, n, self.threshold)
+            if needed > min(m, n):
+                continue
+            found = extractOne(sequence, pooled, scorer=LCSseq.similarity, score_cutoff=needed)
+            if found is not None:
+                _, common, place = found
+                return Verdict(
+                    novel=False,
+                    position=self._positions[m][place],
+                    rouge_l=f_measure(int(common), m, n),
+                )
+        return Verdict(novel=True)

@@ -1,0 +1,140 @@
+"""Reads seed tasks. Knows the file formats; does not know what seed tasks are for.
+
+Three forms, told apart by their content, extra fields ignored in each:
+
+    {"id": "seed_task_0", "name": …, "instruction": …, "instances": [{"input": …, "output": …}],
+     "is_classification": false}                               a line of JSONL, the published schema
+    {"instruction": …, "input": …, "output": …}                a line of JSONL, Alpaca-style
+    [{"instruction": …, "input": …, "output": …}, …]           a JSON list, Alpaca-style
+
+A missing id is made from the place in the file ("seed_task_0" is the first).
+"""
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonlines
+
+from selfinstruct.errors import InputError
+from selfinstruct.records import Instance, SeedTask
+
+
+def read_seed_tasks(path: Path | str) -> tuple[SeedTask, ...]:
+    """Read seed tasks from a file.
+
+    Raises InputError with path, line and problem for a file that cannot be read, a bad line, an id that
+    stands twice, and a file without tasks.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise InputError(path, f"is not UTF-8 text (byte {error.start})") from None
+    tasks: list[SeedTask] = []
+    lines_by_id: dict[str, int | None] = {}
+    for line, entry in _entries(path, text):
+        task = _seed_task(path, line, entry, place=len(tasks))
+        if task.id in lines_by_id:
+            raise InputError(path, f"the id {task.id!r} stands twice; ids must differ", line=line)
+        lines_by_id[task.id] = line
+        tasks.append(task)
+    if not tasks:
+        raise InputError(path, "holds no seed tasks")
+    return tuple(tasks)
+
+
+def render_seed_tasks(tasks: Sequence[SeedTask]) -> bytes:
+    """Seed tasks as JSONL in the published schema: the same tasks give the same bytes."""
+    buffer = io.StringIO(newline="\n")
+    with jsonlines.Writer(buffer, dumps=_dumps) as writer:
+        writer.write_all(_entry(task) for task in tasks)
+    return buffer.getvalue().encode("utf-8")
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _entry(task: SeedTask) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "name": task.name,
+        "instruction": task.instruction,
+        "instances": [{"input": i.input, "output": i.output} for i in task.instances],
+        "is_classification": task.is_classification,
+    }
+
+
+def _entries(path: Path, text: str) -> Iterator[tuple[int | None, Mapping[str, Any]]]:
+    """(line, entry) of each task; the line is None in a JSON list, where lines mean nothing."""
+    if text.lstrip()[:1] == "[":
+        try:
+            listed = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(path, f"is not JSON: {error.msg.lower()}", line=error.lineno) from None
+        for number, entry in enumerate(listed, start=1):
+            if not isinstance(entry, dict):
+                raise InputError(path, f"entry {number} is not an object with an instruction")
+            yield None, entry
+        return
+    numbered = [(n, line) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    reader = jsonlines.Reader(line for _, line in numbered)
+    for number, _ in numbered:
+        try:
+            entry = reader.read(type=dict)
+        except jsonlines.InvalidLineError as error:
+            cause = error.__cause__
+            problem = (
+                cause.msg.lower() if isinstance(cause, json.JSONDecodeError) else "another type"
+            )
+            raise InputError(path, f"is not a JSON object ({problem})", line=number) from None
+        yield number, entry
+
+
+def _seed_task(path: Path, line: int | None, entry: Mapping[str, Any], *, place: int) -> SeedTask:
+    def refuse(problem: str) -> InputError:
+        where = "" if line is not None else f"entry {place + 1}: "
+        return InputError(path, where + problem, line=line)
+
+    def text_of(holder: Mapping[str, Any], name: str, default: str | None = None) -> str:
+        value = holder.get(name, default)
+        if not isinstance(value, str):
+            found = "missing" if value is None else f"{type(value).__name__}, not text"
+            raise refuse(f"{name!r} is {found}")
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise refuse(
+                f"{name!r} holds half of a surrogate pair, which is no character"
+            ) from None
+        return value
+
+    instruction = text_of(entry, "instruction")
+    if not instruction.strip():
+        raise refuse("'instruction' is empty")
+    if "instances" in entry:
+        listed = entry["instances"]
+        if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
+            raise refuse("'instances' is not a list of objects with input and output")
+        holders = listed
+    else:
+        holders = [entry]
+    instances = tuple(
+        Instance(input=text_of(item, "input", ""), output=text_of(item, "output"))
+        for item in holders
+    )
+    is_classification = entry.get("is_classification", False)
+    if not isinstance(is_classification, bool):
+        raise refuse("'is_classification' is neither true nor false")
+    return SeedTask(
+        id=text_of(entry, "id", f"seed_task_{place}"),
+        name=text_of(entry, "name", f"seed_task_{place}"),
+        instruction=instruction,
+        instances=instances,
+        is_classification=is_classification,
+    )
