@@ -1,0 +1,78 @@
+"""The pipeline for use from Python: run, export, look at the result. For notebooks and scripts.
+
+    from selfinstruct import RunConfig, export_run, read_frame, run
+
+    summary = run("my-run", RunConfig(model="gpt-4.1-mini", num_instructions=200))
+    export_run("my-run", "alpaca_data.json")
+    read_frame("my-run").groupby("is_classification").size()
+
+Inside an event loop, or with a backend of your own, use `open_run` and `await grow(run, backend=…)`.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from selfinstruct.backend import Backend
+from selfinstruct.config import RunConfig
+from selfinstruct.export import FORMATS, provenance_rows, select, write_export
+from selfinstruct.generate import grow, is_complete
+from selfinstruct.run_directory import Run, open_run, read_run
+from selfinstruct.summary import RunSummary, summarize
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def run(
+    directory: Path | str,
+    config: RunConfig | Mapping[str, Any] | None = None,
+    *,
+    backend: Backend | None = None,
+) -> RunSummary:
+    """Start a run in a new directory, or go on with the one that is there, until its target is reached.
+
+    `config` may be left out, or differ in operational settings, for a run that exists. `backend` is the
+    endpoint named in the config unless another is given. Raises SelfInstructError.
+    """
+    with open_run(directory, config) as opened:
+        if is_complete(opened):
+            return summarize(opened.state)
+        return asyncio.run(_grow(opened, backend))
+
+
+async def _grow(opened: Run, backend: Backend | None) -> RunSummary:
+    if backend is not None:
+        return await grow(opened, backend=backend)
+    from selfinstruct.llm.online import OnlineBackend
+
+    async with OnlineBackend(opened.config, environ=os.environ) as online:
+        return await grow(opened, backend=online)
+
+
+def export_run(
+    directory: Path | str,
+    path: Path | str,
+    *,
+    format: str = "alpaca",  # noqa: A002
+    include_seed_tasks: bool = False,
+    limit: int | None = None,
+) -> int:
+    """Write a run's dataset to a file; returns the number of rows. Raises SelfInstructError."""
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
+    tasks = select(
+        read_run(directory).state.pool, include_seed_tasks=include_seed_tasks, limit=limit
+    )
+    write_export(tasks, Path(path), format=format)
+    return sum(len(task.instances or ()) for task in tasks)
+
+
+def read_frame(directory: Path | str, *, include_seed_tasks: bool = False) -> "pandas.DataFrame":
+    """A run's dataset as a pandas DataFrame: a row an instance, columns as in the `jsonl` export."""
+    import pandas
+
+    tasks = select(read_run(directory).state.pool, include_seed_tasks=include_seed_tasks)
+    return pandas.DataFrame(list(provenance_rows(tasks)))

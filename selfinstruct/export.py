@@ -1,0 +1,93 @@
+"""From tasks to files that trainers read. Written whole or not at all.
+
+A file holds only what is a function of the replies (no times, costs or run ids): tasks in pool order, their
+instances in text order. The same replies give the same bytes.
+
+    alpaca    [{"instruction": …, "input": …, "output": …}, …]          "" where there is no input
+    jsonl     {"id": "task_000001/1", "instruction": …, …, "request_id": …, "demonstration_ids": […]}
+"""
+
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonlines
+
+from selfinstruct.errors import ExportError
+from selfinstruct.files import write_whole
+from selfinstruct.pool import Pool
+from selfinstruct.records import Task
+
+Row = dict[str, Any]
+
+
+def select(pool: Pool, *, include_seed_tasks: bool = False, limit: int | None = None) -> list[Task]:
+    """The first `limit` accepted tasks in pool order, the seed tasks before them if wanted."""
+    seeds = list(pool)[: pool.seed_count] if include_seed_tasks else []
+    return [*seeds, *pool.generated[:limit]]
+
+
+def alpaca_rows(tasks: Iterable[Task]) -> Iterator[Row]:
+    """One row an instance, with exactly the three published fields."""
+    for task in tasks:
+        for instance in task.instances or ():
+            yield {
+                "instruction": task.instruction,
+                "input": instance.input,
+                "output": instance.output,
+            }
+
+
+def provenance_rows(tasks: Iterable[Task]) -> Iterator[Row]:
+    """One row an instance, with ids and where it comes from."""
+    for task in tasks:
+        origin = task.provenance
+        for ordinal, instance in enumerate(task.instances or (), start=1):
+            yield {
+                "id": f"{task.id}/{ordinal}",
+                "instruction": task.instruction,
+                "input": instance.input,
+                "output": instance.output,
+                "task_id": task.id,
+                "origin": task.origin,
+                "is_classification": task.is_classification,
+                "request_id": origin.request_id if origin else None,
+                "ordinal": origin.ordinal if origin else None,
+                "model": origin.model if origin else None,
+                "template": origin.template if origin else None,
+                "demonstration_ids": list(origin.demonstration_ids) if origin else [],
+            }
+
+
+def render_alpaca(tasks: Iterable[Task]) -> bytes:
+    """A JSON list."""
+    text = json.dumps(list(alpaca_rows(tasks)), ensure_ascii=False, indent=4)
+    return (text + "\n").encode("utf-8")
+
+
+def render_jsonl(tasks: Iterable[Task]) -> bytes:
+    """A JSON object a line."""
+    buffer = io.StringIO(newline="\n")
+    dumps: Callable[[object], str] = lambda row: json.dumps(row, ensure_ascii=False)  # noqa: E731
+    with jsonlines.Writer(buffer, dumps=dumps) as writer:
+        writer.write_all(provenance_rows(tasks))
+    return buffer.getvalue().encode("utf-8")
+
+
+FORMATS: Mapping[str, Callable[[Iterable[Task]], bytes]] = {
+    "alpaca": render_alpaca,
+    "jsonl": render_jsonl,
+}
+
+
+def write_export(tasks: Iterable[Task], path: Path, *, format: str = "alpaca") -> int:  # noqa: A002
+    """Write tasks to a file. Returns its size in bytes. Raises ExportError; then nothing was changed."""
+    data = FORMATS[format](tasks)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, data)
+    except OSError as error:
+        raise ExportError(path, f"cannot be written ({error.strerror})") from None
+    return len(data)

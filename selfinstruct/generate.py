@@ -1,0 +1,268 @@
+"""The loop: plan → complete → journal → decide → journal.
+
+Completions arrive in any order; generation requests are committed in number order, a whole request at a time,
+and classify and instance requests are folded in by task. So given the same completions, concurrency, latency,
+retries and crashes cannot change the dataset.
+
+A request holds its slot until its outcome is durable: what a crash makes us ask again never exceeds what was
+in flight.
+"""
+
+import asyncio
+import platform
+from collections import deque
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+
+from selfinstruct import __version__
+from selfinstruct.backend import Backend
+from selfinstruct.config import OPERATIONAL, plain
+from selfinstruct.decide import next_decisions
+from selfinstruct.errors import (
+    BackendError,
+    EndpointError,
+    RequestRejectedError,
+    SelfInstructError,
+    StalledError,
+    TransientError,
+)
+from selfinstruct.events import (
+    Classified,
+    Committed,
+    CompletionReceived,
+    Event,
+    Outcome,
+    RequestFailed,
+    RunEnd,
+    RunFinished,
+    RunStarted,
+)
+from selfinstruct.journal import Journal
+from selfinstruct.plan import generation_request, is_plannable, is_worth_asking, task_request
+from selfinstruct.records import Completion, Request
+from selfinstruct.run_directory import Run
+from selfinstruct.state import RunState, apply, generation_id
+from selfinstruct.summary import RunSummary, summarize
+
+# Downstream work must not starve generation, nor the other way round: generation goes first while it holds
+# less than this share of the slots, then the accepted tasks do.
+_GENERATION_SHARE = 0.25
+
+Watch = Callable[[RunState, int], None]
+"""Called after each round with the state and the number of requests in flight."""
+
+
+def is_complete(run: Run) -> bool:
+    """Whether the target is reached and every accepted task has its final outcome."""
+    state = run.state
+    return state.accepted >= run.config.num_instructions and all(
+        task.is_final for task in state.pool.generated
+    )
+
+
+async def grow(
+    run: Run,
+    *,
+    backend: Backend,
+    stop: asyncio.Event | None = None,
+    watch: Watch | None = None,
+) -> RunSummary:
+    """Grow the run until its target is reached; every reply is journaled before it is used.
+
+    `stop` ends planning; what is in flight lands. Raises BackendError when the endpoint gives up,
+    StalledError when nothing is accepted any more, JournalError when the disk does; what was received is
+    safe in each case, and the next call goes on from there.
+    """
+    if run.journal is None:
+        raise ValueError("the run was only read; open it with open_run")
+    if not is_complete(run):
+        await _Growth(run, run.journal, backend, stop or asyncio.Event(), watch).run()
+    return summarize(run.state)
+
+
+class _Growth:
+    """One process's work on a run."""
+
+    def __init__(
+        self,
+        run: Run,
+        journal: Journal,
+        backend: Backend,
+        stop: asyncio.Event,
+        watch: Watch | None,
+    ) -> None:
+        self._run = run
+        self._state = run.state
+        self._journal = journal
+        self._backend = backend
+        self._stop = stop
+        self._watch = watch
+        self._in_flight: dict[str, Request] = {}
+        self._landed: asyncio.Queue[tuple[Request, Completion | BackendError]] = asyncio.Queue()
+        self._failure: SelfInstructError | None = None
+        self._next_number = 1
+        self._open_tasks: deque[str] = deque()
+
+    async def run(self) -> None:
+        self._record(
+            RunStarted(
+                versions={
+                    "selfinstruct": __version__,
+                    "python": platform.python_version(),
+                    "openai": version("openai"),
+                },
+                settings={n: v for n, v in plain(self._run.config).items() if n in OPERATIONAL},
+            )
+        )
+        self._decide()
+        # Whatever an earlier process left unasked about its tasks, or asked and did not live to hear.
+        self._open_tasks = deque(t.id for t in self._state.pool.generated if not t.is_final)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._start_requests(group)
+                if self._watch is not None:
+                    self._watch(self._state, len(self._in_flight))
+                if not self._in_flight:
+                    break
+                await self._land()
+                self._decide()
+        reason: RunEnd = "complete"
+        if self._failure is not None:
+            reason = "failed"
+        elif not is_complete(self._run):
+            reason = "interrupted"
+        self._record(RunFinished(reason=reason, detail=str(self._failure or "")))
+        if self._failure is not None:
+            raise self._failure
+
+    # ── plan ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _start_requests(self, group: asyncio.TaskGroup) -> None:
+        while len(self._in_flight) < self._run.config.max_concurrency:
+            if self._stop.is_set() or self._failure is not None:
+                return
+            request = self._next_request()
+            if request is None:
+                return
+            self._in_flight[request.id] = request
+            group.create_task(self._complete(request))
+
+    def _next_request(self) -> Request | None:
+        generating = sum(1 for r in self._in_flight.values() if r.stage == "generate")
+        if generating < _GENERATION_SHARE * self._run.config.max_concurrency:
+            request = self._next_generation_request()
+            if request is not None:
+                return request
+        return self._next_task_request() or self._next_generation_request()
+
+    def _next_generation_request(self) -> Request | None:
+        run, state = self._run, self._state
+        if state.accepted >= run.config.num_instructions:
+            return None
+        number = max(self._next_number, state.commits + 1)
+        while generation_id(number) in state.waiting:
+            number += 1
+        self._next_number = number
+        if not is_plannable(state, run.config, number):
+            return None
+        if not is_worth_asking(state, run.config, run.recipe, number):
+            return None
+        self._next_number += 1
+        return generation_request(state, run.config, run.recipe, run.templates, number)
+
+    def _next_task_request(self) -> Request | None:
+        if not self._open_tasks:
+            return None
+        task = self._state.pool.by_id(self._open_tasks.popleft())
+        return task_request(self._run.config, self._run.templates, task)
+
+    # ── complete ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _complete(self, request: Request) -> None:
+        try:
+            result: Completion | BackendError = await self._backend.complete(request)
+        except BackendError as error:
+            result = error
+        self._landed.put_nowait((request, result))
+
+    async def _land(self) -> None:
+        """Wait for a result; journal it and all others that are there, with one sync."""
+        landed = [await self._landed.get()]
+        while not self._landed.empty():
+            landed.append(self._landed.get_nowait())
+        outcomes = [
+            outcome
+            for request, result in landed
+            if (outcome := self._outcome(request, result)) is not None
+        ]
+        self._record(*outcomes)
+        for request, _ in landed:
+            del self._in_flight[request.id]
+
+    def _outcome(self, request: Request, result: Completion | BackendError) -> Outcome | None:
+        """The event of a result, or None where there is none and the run ends."""
+        if isinstance(result, Completion):
+            return CompletionReceived(
+                request_id=request.id,
+                stage=request.stage,
+                template=request.prompt.template,
+                prompt_sha256=request.prompt.sha256,
+                demonstration_ids=request.prompt.demonstration_ids,
+                completion=result,
+            )
+        counts = self._state.counts
+        if isinstance(result, RequestRejectedError):
+            if counts.requests[request.stage] > counts.failed[request.stage]:
+                return RequestFailed(
+                    request_id=request.id,
+                    stage=request.stage,
+                    prompt_sha256=request.prompt.sha256,
+                    problem=result.problem,
+                    status=result.status,
+                    attempts=result.attempts,
+                )
+            # Nothing of this stage ever succeeded: the set-up is wrong, and every further request would
+            # end the same way. Journaled as outcomes they would be lost for good.
+            result = EndpointError(
+                f"the very first {request.stage} request was refused, so the set-up must be wrong: "
+                f"{result.problem}",
+                attempts=result.attempts,
+            )
+        if not (self._stop.is_set() and isinstance(result, TransientError)):
+            self._failure = self._failure or result
+        return None
+
+    # ── decide ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _decide(self) -> None:
+        """Make all decisions that can be made now."""
+        while decisions := list(next_decisions(self._state, self._run.config)):
+            self._record(*decisions, durable=False)
+            for decision in decisions:
+                if isinstance(decision, Committed):
+                    self._open_tasks.extend(a.task_id for a in decision.accepted)
+                elif isinstance(decision, Classified):
+                    self._open_tasks.append(decision.task_id)
+        self._notice_a_stall()
+
+    def _notice_a_stall(self) -> None:
+        limit = self._run.config.stall_after
+        sizes = self._state.pool_sizes
+        if (
+            self._state.accepted < self._run.config.num_instructions
+            and len(sizes) > limit
+            and sizes[-1 - limit] == sizes[-1]
+        ):
+            self._failure = self._failure or StalledError(limit)
+
+    def _record(self, *events: Event, durable: bool = True) -> None:
+        """Journal events, then fold them in: the only way the state changes."""
+        if not events:
+            return
+        self._journal.append(*events, durable=durable)
+        _fold(self._state, events)
+
+
+def _fold(state: RunState, events: Iterable[Event]) -> None:
+    for event in events:
+        apply(state, event)

@@ -1,0 +1,211 @@
+r"""The journal: an append-only log of events, one JSON object a line.
+
+    journal  = { line }
+    line     = '{"seq":' number ',"at":"' time '",' event-members '}' '\n'
+    number   = 1 for the first line, one more for each further one
+    time     = UTC, ISO 8601 with microseconds: 2026-01-31T23:59:59.000000Z
+    event    = an object with "kind" and the members of that event (selfinstruct.events)
+
+`append` returns once the bytes are written and synced to the disk; one sync covers a whole call. A failed
+write or sync ends the run: what is on the disk is then unknown, and the file must be read again.
+
+On opening, a last line that is incomplete or unreadable was never acknowledged: it is set aside in
+`<name>.torn` and cut off. A bad line before a good one is damage, and an error with line and byte; then
+nothing is touched. Anybody can read the file with jq:
+
+    jq -c 'select(.kind == "committed") | .rejected[] | {reason, text}' journal.jsonl
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Self
+
+from selfinstruct.errors import JournalCorruptError, JournalError
+from selfinstruct.events import Event
+from selfinstruct.files import sync_directory
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+_PREFIX = re.compile(rb'\{"seq":(\d{1,15}),"at":"([0-9T:.-]{10,32}Z)",')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A line of the journal."""
+
+    seq: int
+    """Number of the line, from 1."""
+    at: str
+    """When it was written, UTC."""
+    event: Event
+
+
+@cache
+def _adapter() -> "TypeAdapter[Event]":
+    from pydantic import Field, TypeAdapter
+
+    return TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+
+def _encode(seq: int, at: str, event: Event) -> bytes:
+    members = _adapter().dump_json(event)
+    return b'{"seq":%d,"at":"%s",%s\n' % (seq, at.encode("ascii"), members[1:])
+
+
+class _Unreadable(ValueError):
+    """Bytes that are no line: what a crash in the middle of a write leaves."""
+
+
+def _decode(line: bytes, *, seq: int) -> Entry:
+    """Raises _Unreadable, or another ValueError for a line that can be read and cannot stand here."""
+    from pydantic import ValidationError
+
+    prefix = _PREFIX.match(line)
+    if not line.endswith(b"\n"):
+        raise _Unreadable("is incomplete")
+    if prefix is None:
+        raise _Unreadable("does not begin as a journal line does")
+    try:
+        event = _adapter().validate_json(b"{" + line[prefix.end() :])
+    except ValidationError as error:
+        if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
+            raise _Unreadable("is not JSON") from None
+        raise ValueError("is no event that this version of selfinstruct knows") from None
+    if int(prefix[1]) != seq:
+        raise ValueError(f"has number {int(prefix[1])} where {seq} was expected")
+    return Entry(seq=seq, at=prefix[2].decode("ascii"), event=event)
+
+
+@dataclass(slots=True)
+class _Scan:
+    """Where reading got to."""
+
+    entries: int = 0
+    end: int = 0
+    """Bytes of good lines."""
+
+
+def _scan(path: Path, scan: _Scan) -> Iterator[Entry]:
+    """Yield the good entries up to a torn last line. Raises JournalCorruptError for any other bad one."""
+
+    def corrupt(problem: str) -> JournalCorruptError:
+        line = scan.entries + 1
+        return JournalCorruptError(path, line=line, offset=scan.end, problem=problem)
+
+    torn: str | None = None
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if torn is not None:
+                    raise corrupt(torn)
+                try:
+                    entry = _decode(line, seq=scan.entries + 1)
+                except _Unreadable as error:
+                    torn = str(error)
+                    continue
+                except ValueError as error:
+                    raise corrupt(str(error)) from None
+                scan.entries += 1
+                scan.end += len(line)
+                yield entry
+    except OSError as error:
+        raise JournalError(path, f"cannot be read ({error.strerror})") from error
+
+
+def read_journal(path: Path) -> Iterator[Entry]:
+    """Read a journal without touching it, also while a run writes it."""
+    return _scan(path, _Scan())
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Journal:
+    """A journal open for writing. Replay it, then append; the caller holds the lock of the run."""
+
+    def __init__(self, path: Path, *, now: Callable[[], datetime] = _utc_now) -> None:
+        self.path = path
+        self._now = now
+        self._scan = _Scan()
+        self._fd: int | None = None
+
+    def replay(self) -> Iterator[Entry]:
+        """Yield what is there; at its end the journal has been repaired and is open for appending."""
+        if self.path.exists():
+            yield from _scan(self.path, self._scan)
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            is_new = not self.path.exists()
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            size = os.fstat(self._fd).st_size
+            if size > self._scan.end:
+                self._set_torn_tail_aside(self._fd, size)
+            if is_new:
+                sync_directory(self.path.parent)
+        except OSError as error:
+            raise JournalError(self.path, f"cannot be opened ({error.strerror})") from error
+
+    def _set_torn_tail_aside(self, fd: int, size: int) -> None:
+        tail = os.pread(fd, size - self._scan.end, self._scan.end)
+        torn = self.path.with_name(f"{self.path.name}.torn")
+        with os.fdopen(os.open(torn, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as file:
+            file.write(tail.rstrip(b"\n") + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.ftruncate(fd, self._scan.end)
+        os.fsync(fd)
+
+    def append(self, *events: Event, durable: bool = True) -> None:
+        """Append events in order, in one write and one sync.
+
+        With `durable=False` the sync is left to the next durable append: enough for decisions, which
+        follow from what is durable already. Raises JournalError; the journal is unusable afterwards.
+        """
+        if self._fd is None:
+            raise JournalError(self.path, "is not open for writing")
+        at = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        data = b"".join(
+            _encode(seq, at, event)
+            for seq, event in enumerate(events, start=self._scan.entries + 1)
+        )
+        try:
+            _write_all(self._fd, data)
+            if durable:
+                os.fsync(self._fd)
+        except OSError as error:
+            self.close()
+            raise JournalError(self.path, f"cannot be written ({error.strerror})") from error
+        self._scan.entries += len(events)
+
+    def close(self) -> None:
+        """Close the file. Closing twice does no harm."""
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

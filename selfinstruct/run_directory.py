@@ -1,0 +1,309 @@
+"""The run directory: what a run is, frozen, and what has happened to it.
+
+    my-run/
+    ├── config.yaml        settings, hashes, versions and fingerprint; written once, last of the frozen files
+    ├── prompts/           the templates used
+    ├── seed_tasks.jsonl   the seed tasks used
+    ├── journal.jsonl      everything that happened
+    ├── run.lock           who writes
+    └── exports/           datasets
+
+Opening an existing directory takes the settings from it: the defaults of a later release change nothing.
+Only settings given explicitly are compared with the stored ones.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.config import (
+    BY_CONTENT,
+    OPERATIONAL,
+    RunConfig,
+    fingerprint,
+    load_settings,
+    plain,
+)
+from selfinstruct.errors import (
+    ConfigChangedError,
+    ConfigError,
+    InputError,
+    JournalError,
+    RunDirectoryError,
+)
+from selfinstruct.events import RunStarted
+from selfinstruct.files import sync_directory, write_whole
+from selfinstruct.filters import RULES_VERSION
+from selfinstruct.journal import Entry, Journal, read_journal
+from selfinstruct.lock import LOCK_FILE, locked
+from selfinstruct.novelty import TOKENIZER_VERSION
+from selfinstruct.parse import PARSERS_VERSION
+from selfinstruct.prompts import Template
+from selfinstruct.recipes import RECIPES, Recipe, load_templates
+from selfinstruct.records import SeedTask
+from selfinstruct.resources import resource
+from selfinstruct.seeds import read_seed_tasks, render_seed_tasks
+from selfinstruct.state import RunState, apply, initial
+
+VERSIONS = {
+    "rules": RULES_VERSION,
+    "parsers": PARSERS_VERSION,
+    "tokenizer": TOKENIZER_VERSION,
+}
+"""What the decisions of a run rest on besides its settings."""
+
+_CONFIG = "config.yaml"
+_JOURNAL = "journal.jsonl"
+_SEEDS = "seed_tasks.jsonl"
+_PROMPTS = "prompts"
+_OURS = frozenset({_CONFIG, _JOURNAL, f"{_JOURNAL}.torn", _SEEDS, _PROMPTS, LOCK_FILE, "exports"})
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A run as its directory tells it."""
+
+    directory: Path
+    config: RunConfig
+    recipe: Recipe
+    seed_tasks: Sequence[SeedTask]
+    templates: Mapping[str, Template]
+    state: RunState
+    journal: Journal | None = None
+    """Open for appending; None where the run is only read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Frozen:
+    """What is fixed when a run is made."""
+
+    config: RunConfig
+    recipe: Recipe
+    seed_tasks: Sequence[SeedTask]
+    templates: Mapping[str, Template]
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        hashes = {f"{_PROMPTS}/{name}": t.sha256 for name, t in sorted(self.templates.items())}
+        return {_SEEDS: hashlib.sha256(render_seed_tasks(self.seed_tasks)).hexdigest()} | hashes
+
+    def fingerprint(self, settings: Iterable[str]) -> str:
+        """Over the named settings, those that the run was made with."""
+        values = plain(self.config)
+        return fingerprint(
+            {name: values[name] for name in settings}, hashes=self.hashes, versions=VERSIONS
+        )
+
+
+@contextmanager
+def open_run(
+    directory: Path | str, settings: RunConfig | Mapping[str, Any] | None = None
+) -> Iterator[Run]:
+    """Create a run or open an existing one for writing; the lock is held inside the `with`.
+
+    `settings` are those given explicitly (of a RunConfig: those that differ from their defaults). They must
+    agree with what is stored, except operational ones, which take effect from now on.
+
+    Raises RunDirectoryError, RunLockedError, ConfigChangedError, ConfigError, InputError, JournalError.
+    """
+    directory = Path(directory)
+    given = settings.given() if isinstance(settings, RunConfig) else dict(settings or {})
+    is_new = not (directory / _CONFIG).exists()
+    if is_new:
+        # Everything that can be wrong is found before anything is written.
+        _refuse_foreign(directory)
+        fresh = _fresh(given)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunDirectoryError(directory, f"cannot be made ({error.strerror})") from None
+    with locked(directory):
+        if is_new and not (directory / _CONFIG).exists():
+            _freeze(directory, fresh)
+        frozen = _thaw(directory)
+        _refuse_changes(directory, frozen, given)
+        with Journal(directory / _JOURNAL) as journal:
+            run = _replayed(directory, frozen, journal.replay())
+            run.journal = journal
+            run.config = _with_operational(run.config, given)
+            yield run
+
+
+def read_run(directory: Path | str) -> Run:
+    """Read a run without touching it, also while another process writes it.
+
+    Raises RunDirectoryError, JournalError.
+    """
+    directory = Path(directory)
+    if not (directory / _CONFIG).is_file():
+        problem = "is no run directory" if directory.is_dir() else "does not exist"
+        raise RunDirectoryError(directory, problem + " (a run directory holds config.yaml)")
+    journal = directory / _JOURNAL
+    entries = read_journal(journal) if journal.exists() else iter(())
+    return _replayed(directory, _thaw(directory), entries)
+
+
+def _refuse_foreign(directory: Path) -> None:
+    try:
+        names = {path.name for path in directory.iterdir()} if directory.exists() else set()
+    except OSError as error:
+        raise RunDirectoryError(directory, f"cannot be read ({error.strerror})") from None
+    foreign = sorted(name for name in names - _OURS if not name.endswith(".tmp"))
+    if foreign:
+        raise RunDirectoryError(
+            directory,
+            f"is no run directory and not empty (it holds {foreign[0]}); choose a new directory",
+        )
+    if _JOURNAL in names:
+        raise RunDirectoryError(
+            directory,
+            "holds a journal but no config.yaml, so the run cannot be continued; restore config.yaml",
+        )
+
+
+def _fresh(given: Mapping[str, Any]) -> _Frozen:
+    config = RunConfig(**given)
+    if not config.model:
+        raise ConfigError(
+            "model", "is missing; name the model to ask, for example --model gpt-4.1-mini"
+        )
+    recipe = RECIPES[config.recipe]
+    path = config.seed_tasks or resource(_SEEDS)
+    seed_tasks = read_seed_tasks(path)
+    if len(seed_tasks) < recipe.demonstrations:
+        raise InputError(
+            path,
+            f"holds {len(seed_tasks)} seed tasks; a prompt shows {recipe.demonstrations} different ones",
+        )
+    templates = load_templates(recipe, config.prompts or resource(_PROMPTS) / recipe.name)
+    return _Frozen(config=config, recipe=recipe, seed_tasks=seed_tasks, templates=templates)
+
+
+def _freeze(directory: Path, frozen: _Frozen) -> None:
+    import yaml
+
+    document = {
+        "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "settings": plain(frozen.config),
+        "hashes": frozen.hashes,
+        "versions": VERSIONS,
+        "fingerprint": frozen.fingerprint(plain(frozen.config)),
+    }
+    header = (
+        "# Written once, when the run was made. Later starts take their settings from here; operational\n"
+        f"# ones ({', '.join(sorted(OPERATIONAL))}) may be overridden, and the journal remembers them.\n"
+    )
+    try:
+        (directory / _PROMPTS).mkdir(exist_ok=True)
+        for name, template in frozen.templates.items():
+            write_whole(directory / _PROMPTS / name, template.text.encode())
+        write_whole(directory / _SEEDS, render_seed_tasks(frozen.seed_tasks))
+        # Last: its existence means that the frozen files are complete.
+        text = header + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+        write_whole(directory / _CONFIG, text.encode())
+        sync_directory(directory.parent)
+    except OSError as error:
+        raise RunDirectoryError(directory, f"cannot be written ({error.strerror})") from None
+
+
+def _thaw(directory: Path) -> _Frozen:
+    """Read the frozen files and check them against the fingerprint."""
+    import yaml
+
+    path = directory / _CONFIG
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        stored = dict(document["settings"])
+        versions = dict(document["versions"])
+        expected = str(document["fingerprint"])
+        hashes = dict(document["hashes"])
+    except OSError as error:
+        raise RunDirectoryError(
+            directory, f"config.yaml cannot be read ({error.strerror})"
+        ) from None
+    except (yaml.YAMLError, KeyError, TypeError, ValueError):
+        raise RunDirectoryError(
+            directory, "config.yaml is damaged; restore it from a copy"
+        ) from None
+    if versions != VERSIONS:
+        raise ConfigChangedError(
+            directory,
+            {
+                f"version of the {name}": (versions.get(name), VERSIONS.get(name))
+                for name in sorted(versions.keys() | VERSIONS.keys())
+                if versions.get(name) != VERSIONS.get(name)
+            },
+        )
+    config = RunConfig(**load_settings(str(path), stored))
+    recipe = RECIPES[config.recipe]
+    frozen = _Frozen(
+        config=config,
+        recipe=recipe,
+        seed_tasks=read_seed_tasks(directory / _SEEDS),
+        templates=load_templates(recipe, directory / _PROMPTS),
+    )
+    for name, sha256 in frozen.hashes.items():
+        if hashes.get(name) != sha256:
+            raise RunDirectoryError(
+                directory, f"{name} is not what the run was made with; restore it from a copy"
+            )
+    if frozen.fingerprint(stored) != expected:
+        raise RunDirectoryError(
+            directory,
+            "settings in config.yaml were changed after the run was made; put them back, "
+            "or choose another directory for a new run",
+        )
+    return frozen
+
+
+def _refuse_changes(directory: Path, frozen: _Frozen, given: Mapping[str, Any]) -> None:
+    changes: dict[str, tuple[object, object]] = {}
+    for name, value in given.items():
+        if name in OPERATIONAL:
+            continue
+        if name in BY_CONTENT:
+            if value is not None and _content(frozen, name, Path(value)) != _content(frozen, name):
+                changes[name] = ("other content", str(value))
+        elif value != getattr(frozen.config, name):
+            changes[name] = (getattr(frozen.config, name), value)
+    if changes:
+        raise ConfigChangedError(directory, changes)
+
+
+def _content(frozen: _Frozen, name: str, path: Path | None = None) -> object:
+    """What a setting that counts by its content stands for: that of `path`, or the frozen one."""
+    if name == "seed_tasks":
+        return read_seed_tasks(path) if path is not None else frozen.seed_tasks
+    templates = load_templates(frozen.recipe, path) if path is not None else frozen.templates
+    return {file: template.sha256 for file, template in templates.items()}
+
+
+def _replayed(directory: Path, frozen: _Frozen, entries: Iterator[Entry]) -> Run:
+    state = initial(frozen.config, frozen.seed_tasks)
+    config = frozen.config
+    for entry in entries:
+        try:
+            apply(state, entry.event)
+        except (ValueError, KeyError) as error:
+            raise JournalError(
+                directory / _JOURNAL,
+                f"line {entry.seq} cannot follow the lines before it ({error})",
+            ) from None
+        if isinstance(entry.event, RunStarted):
+            config = _with_operational(config, entry.event.settings)
+    return Run(
+        directory=directory,
+        config=config,
+        recipe=frozen.recipe,
+        seed_tasks=frozen.seed_tasks,
+        templates=frozen.templates,
+        state=state,
+    )
+
+
+def _with_operational(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
+    return replace(config, **{n: v for n, v in settings.items() if n in OPERATIONAL})

@@ -1,0 +1,158 @@
+"""`RunState` and `apply`: the state of a run is a fold over its journal.
+
+The same `apply` is used live and on resume, so there is no second code path called "resume" that could
+differ. The state knows what happened; `plan` says what to ask next, `decide` what follows from a reply.
+
+    state = initial(config, seed_tasks)
+    for event in journal.replay():
+        apply(state, event)
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from selfinstruct.config import RunConfig
+from selfinstruct.events import (
+    Accepted,
+    Classified,
+    Committed,
+    CompletionReceived,
+    Event,
+    InstancesWritten,
+    Outcome,
+    RequestFailed,
+    RunFinished,
+    RunStarted,
+)
+from selfinstruct.novelty import NoveltyIndex
+from selfinstruct.pool import Pool
+from selfinstruct.records import Provenance, Reason, SeedTask, Stage, Task, Usage
+
+
+@dataclass(kw_only=True)
+class Counts:
+    """What has happened so far: every number in a report comes from here."""
+
+    requests: Counter[Stage] = field(default_factory=Counter)
+    """Requests with an outcome, by stage."""
+    failed: Counter[Stage] = field(default_factory=Counter)
+    """Requests the endpoint refused for good, by stage."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    rejected: Counter[Reason] = field(default_factory=Counter)
+    """Candidates of committed requests, by reason."""
+    instances_rejected: Counter[Reason] = field(default_factory=Counter)
+    unclear_kinds: int = 0
+    """Tasks whose kind the model did not say clearly."""
+
+
+@dataclass(kw_only=True)
+class RunState:
+    """What the fold gives. Changed by `apply` only."""
+
+    pool: Pool
+    index: NoveltyIndex
+    """The pool's instructions, in the pool's order."""
+    pool_sizes: list[int]
+    """`pool_sizes[j]` is the length of the pool after commit j; commit 0 stands for the seed tasks."""
+    waiting: dict[str, Outcome] = field(default_factory=dict)
+    """Outcomes by request id that no decision has used yet."""
+    counts: Counts = field(default_factory=Counts)
+    starts: int = 0
+    finished: RunFinished | None = None
+    """How the last process left the run; None while one is at it, or after a crash."""
+
+    @property
+    def commits(self) -> int:
+        """Number of the last generation request that was committed."""
+        return len(self.pool_sizes) - 1
+
+    @property
+    def accepted(self) -> int:
+        """Tasks accepted so far, seed tasks not counted."""
+        return len(self.pool) - self.pool.seed_count
+
+
+def initial(config: RunConfig, seed_tasks: Sequence[SeedTask]) -> RunState:
+    """The state before the first event."""
+    pool = Pool(seed_tasks)
+    return RunState(
+        pool=pool,
+        index=NoveltyIndex(config.threshold, (task.instruction for task in pool)),
+        pool_sizes=[len(pool)],
+    )
+
+
+def generation_id(number: int) -> str:
+    """Id of generation request `number`: "generate/000123"."""
+    return f"generate/{number:06d}"
+
+
+def apply(state: RunState, event: Event) -> RunState:
+    """Fold one event into the state, in place, and return the state.
+
+    Raises ValueError for an event that cannot follow, such as a commit out of order.
+    """
+    match event:
+        case RunStarted():
+            state.starts += 1
+            state.finished = None
+        case CompletionReceived() | RequestFailed():
+            if event.request_id in state.waiting:
+                raise ValueError(f"{event.request_id} has an outcome already")
+            state.waiting[event.request_id] = event
+            _count_outcome(state.counts, event)
+        case Committed():
+            _commit(state, event)
+        case Classified():
+            state.waiting.pop(f"classify/{event.task_id}")
+            task = state.pool.by_id(event.task_id)
+            state.pool.replace(replace(task, is_classification=event.is_classification))
+            state.counts.unclear_kinds += event.answer == "unclear"
+        case InstancesWritten():
+            state.waiting.pop(f"instances/{event.task_id}")
+            task = state.pool.by_id(event.task_id)
+            state.pool.replace(replace(task, instances=event.instances))
+            state.counts.instances_rejected.update(r.reason for r in event.rejected)
+        case RunFinished():
+            state.finished = event
+    return state
+
+
+def _count_outcome(counts: Counts, event: Outcome) -> None:
+    counts.requests[event.stage] += 1
+    if isinstance(event, RequestFailed):
+        counts.failed[event.stage] += 1
+        return
+    usage = event.completion.usage or Usage(prompt_tokens=0, completion_tokens=0)
+    counts.prompt_tokens += usage.prompt_tokens
+    counts.completion_tokens += usage.completion_tokens
+
+
+def _commit(state: RunState, event: Committed) -> None:
+    if event.number != state.commits + 1:
+        raise ValueError(f"commit {event.number} cannot follow commit {state.commits}")
+    outcome = state.waiting.pop(generation_id(event.number))
+    for accepted in event.accepted:
+        state.pool.add(_task(accepted, outcome))
+        state.index.add(accepted.instruction)
+    state.pool_sizes.append(len(state.pool))
+    state.counts.rejected.update(rejection.reason for rejection in event.rejected)
+
+
+def _task(accepted: Accepted, outcome: Outcome) -> Task:
+    if not isinstance(outcome, CompletionReceived):
+        raise ValueError(f"{accepted.task_id} comes from a request that failed")  # noqa: TRY004
+    return Task(
+        id=accepted.task_id,
+        instruction=accepted.instruction,
+        origin="generated",
+        provenance=Provenance(
+            request_id=outcome.request_id,
+            ordinal=int(accepted.candidate_id.rpartition("#")[2]),
+            model=outcome.completion.model,
+            template=outcome.template,
+            demonstration_ids=outcome.demonstration_ids,
+        ),
+    )

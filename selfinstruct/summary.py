@@ -1,0 +1,69 @@
+"""Numbers of a run, all of them counts of events.
+
+requests → candidates → rejected by reason → accepted → with instances → rows
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from selfinstruct.records import Reason, Stage
+from selfinstruct.state import RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """The funnel of a run. Conservation: candidates = accepted + Σ rejected."""
+
+    requests: Mapping[Stage, int]
+    """Requests with an outcome, by stage."""
+    failed: Mapping[Stage, int]
+    """Of these, refused by the endpoint for good."""
+    commits: int
+    """Generation requests decided. The outcomes of further ones may be waiting."""
+    candidates: int
+    """Items of the committed replies; a reply without a list counts as one."""
+    rejected: Mapping[Reason, int]
+    """Candidates by reason, most frequent first."""
+    accepted: int
+    """Instructions accepted, seed tasks not counted."""
+    open: int
+    """Accepted instructions whose kind or instances are still to be asked for."""
+    classification: int
+    """Accepted instructions that are classification tasks."""
+    unclear_kinds: int
+    """Accepted instructions of which the model did not clearly say."""
+    with_instances: int
+    """Accepted instructions with at least one instance."""
+    instances_rejected: Mapping[Reason, int]
+    """Instances that could not be used, by reason, most frequent first."""
+    rows: int
+    """Instances in all: rows of an export."""
+    prompt_tokens: int
+    completion_tokens: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON can hold it."""
+        return asdict(self)
+
+
+def summarize(state: RunState) -> RunSummary:
+    """Count what the state holds."""
+    generated = state.pool.generated
+    counts = state.counts
+    return RunSummary(
+        requests=dict(counts.requests),
+        failed=dict(counts.failed),
+        commits=state.commits,
+        candidates=state.accepted + counts.rejected.total(),
+        rejected=dict(counts.rejected.most_common()),
+        accepted=state.accepted,
+        open=sum(1 for task in generated if not task.is_final),
+        classification=sum(1 for task in generated if task.is_classification),
+        unclear_kinds=counts.unclear_kinds,
+        with_instances=sum(1 for task in generated if task.instances),
+        instances_rejected=dict(counts.instances_rejected.most_common()),
+        rows=sum(len(task.instances or ()) for task in generated),
+        prompt_tokens=counts.prompt_tokens,
+        completion_tokens=counts.completion_tokens,
+    )
