@@ -1,0 +1,78 @@
+"""The command line. A command parses, calls one library function, prints; data to stdout, talk to stderr.
+
+Only typer and the standard library are imported here: `--help` must not wait for a client library.
+"""
+
+import os
+import signal
+import sys
+from typing import NoReturn
+
+import typer
+
+from selfinstruct import __version__
+from selfinstruct.cli.demo import demo
+from selfinstruct.cli.export import export
+from selfinstruct.cli.options import CONTEXT
+from selfinstruct.cli.run import run
+from selfinstruct.cli.simulate import simulate
+from selfinstruct.cli.status import status
+from selfinstruct.cli.terminal import visible
+from selfinstruct.errors import SelfInstructError
+
+app = typer.Typer(
+    name="selfinstruct",
+    help="Grow seed tasks into an instruction-tuning dataset with Self-Instruct.",
+    epilog="Start with: selfinstruct demo",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings=CONTEXT,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"selfinstruct {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", help="Show the version.", callback=_show_version, is_eager=True
+    ),
+) -> None:
+    pass
+
+
+app.command()(run)
+app.command()(demo)
+app.command()(simulate)
+app.command()(status)
+app.command()(export)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0, 1, 2, 3, 4 or 130 (see `selfinstruct.errors`)."""
+    # Until a command takes these over, they end it as Ctrl-C does.
+    for name in ("SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), _interrupt)
+    try:
+        app()
+    except SelfInstructError as error:
+        typer.echo(f"selfinstruct: {visible(str(error))}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

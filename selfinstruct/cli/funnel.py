@@ -1,0 +1,59 @@
+"""How a run's numbers look on a terminal: the funnel, a few records."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from selfinstruct.cli.terminal import visible
+from selfinstruct.records import Reason
+from selfinstruct.summary import RunSummary
+
+
+def funnel_lines(summary: RunSummary) -> list[str]:
+    """The funnel, a line a step: requests → candidates → rejected by reason → accepted → with instances."""
+    lines = [_line("requests", sum(summary.requests.values()), _stages(summary.requests))]
+    if refused := sum(summary.failed.values()):
+        lines.append(_line("  refused", refused, _stages(summary.failed)))
+    lines.append(_line("candidates", summary.candidates, f"in {summary.commits:,} replies"))
+    lines += _reasons(summary.rejected)
+    share = summary.accepted / summary.candidates if summary.candidates else 0
+    lines.append(_line("accepted", summary.accepted, f"{share:.0%} of the candidates"))
+    lines.append(_line("with instances", summary.with_instances, f"{summary.rows:,} rows"))
+    if summary.open:
+        lines.append(_line("  still open", summary.open, "kind or instances not asked for yet"))
+    if summary.instances_rejected:
+        lines.append(_line("instances rejected", sum(summary.instances_rejected.values())))
+        lines += _reasons(summary.instances_rejected)
+    tokens = summary.prompt_tokens + summary.completion_tokens
+    detail = f"{summary.prompt_tokens:,} in prompts, {summary.completion_tokens:,} in replies"
+    return [*lines, _line("tokens", tokens, detail)]
+
+
+def _line(name: str, number: int, detail: str = "") -> str:
+    return f"  {name:<24}{number:>9,}  {detail}".rstrip()
+
+
+def _reasons(counts: Mapping[Reason, int]) -> Iterable[str]:
+    return [_line(f"  {reason.replace('_', ' ')}", number) for reason, number in counts.items()]
+
+
+def _stages(counts: Mapping[Any, int]) -> str:
+    return ", ".join(f"{number:,} {stage}" for stage, number in counts.items())
+
+
+def record_lines(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Records as a person reads them; what could drive the terminal is written out."""
+    lines: list[str] = []
+    for row in rows:
+        lines.append("")
+        for field in ("instruction", "input", "output"):
+            text = visible(row[field])
+            first, *others = text.split("\n") if text else ["(none)"]
+            lines.append(f"  {field:<12} {first}")
+            lines += [f"  {'':<12} {other}" for other in others]
+    return lines
+
+
+def say(*lines: str) -> None:
+    """Talk: goes to stderr, since stdout is for data."""
+    print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,138 @@
+"""`selfinstruct run`: start a run, or go on with one."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from selfinstruct.cli.options import JsonOption, with_settings
+
+if TYPE_CHECKING:
+    from selfinstruct.run_directory import Run
+    from selfinstruct.summary import RunSummary
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@with_settings
+def run(
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[CONFIG.yaml | DIR]",
+            help="A file of settings for a new run, or the directory of a run to go on with.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="The run directory.", show_default=False
+        ),
+    ] = None,
+    json_output: JsonOption = False,
+    **settings: Any,
+) -> None:
+    """Grow seed tasks into a dataset; the same command goes on with a run that was stopped.
+
+    Example, against OpenAI (key in $OPENAI_API_KEY):
+
+        selfinstruct run -o my-run -m gpt-4.1-mini -n 1000
+
+    Example, against a local server:
+
+        selfinstruct run -o my-run -m qwen3 --base-url http://localhost:8000/v1
+
+    Ctrl-C lets the requests in flight land; a second one stops at once.
+    """
+    from selfinstruct.config import read_settings
+
+    directory = output
+    if source is not None and source.is_file():
+        settings = read_settings(source) | settings
+    elif source is not None and output is None:
+        directory = source
+    elif source is not None:
+        raise typer.BadParameter(f"{source} is not a file; with -o, name a file of settings here")
+    if directory is None:
+        raise typer.BadParameter("say where the run goes: -o DIR")
+    carry_out(directory, settings, json_output=json_output)
+
+
+def carry_out(
+    directory: Path, settings: Mapping[str, Any], *, json_output: bool = False
+) -> "RunSummary":
+    """Run until the end, talk about it, and exit with the code of how it ended unless that is 0."""
+    from selfinstruct.cli.funnel import funnel_lines, say
+    from selfinstruct.generate import is_complete
+    from selfinstruct.run_directory import open_run
+    from selfinstruct.summary import summarize
+
+    with open_run(directory, settings) as opened:
+        target = opened.config.num_instructions
+        if is_complete(opened):
+            summary = summarize(opened.state)
+            say(
+                f"{directory} is finished: {summary.accepted:,} instructions of {target:,} asked for, "
+                f"{summary.rows:,} rows. A larger -n goes on."
+            )
+        else:
+            if opened.state.starts:
+                say(
+                    f"going on with {directory} at {opened.state.accepted:,} of {target:,} instructions"
+                )
+            summary = asyncio.run(_carry_out(opened))
+            state = "finished" if is_complete(opened) else "stopped"
+            say(f"{directory} {state}:", *funnel_lines(summary))
+        if json_output:
+            import json
+
+            typer.echo(json.dumps(summary.as_json()))
+        if not is_complete(opened):
+            say(f"Go on with: selfinstruct run {directory}")
+            raise typer.Exit(130)
+    return summary
+
+
+async def _carry_out(opened: "Run") -> "RunSummary":
+    from selfinstruct.cli.progress import progress
+    from selfinstruct.generate import grow
+    from selfinstruct.llm.online import OnlineBackend
+
+    stop = asyncio.Event()
+    with _stopping(stop):
+        async with OnlineBackend(opened.config, environ=os.environ, stop=stop) as backend:
+            with progress(opened.config.num_instructions) as watch:
+                return await grow(opened, backend=backend, stop=stop, watch=watch)
+
+
+@contextmanager
+def _stopping(stop: asyncio.Event) -> Iterator[None]:
+    """The first signal asks to stop; the second cancels whatever is going on."""
+    from selfinstruct.cli.funnel import say
+
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+
+    def stopped() -> None:
+        if stop.is_set():
+            task.cancel()
+            return
+        say("stopping: what is in flight lands first (again to stop at once)")
+        stop.set()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stopped)
+    try:
+        yield
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,44 @@
+"""`selfinstruct simulate`: the simulated endpoint, in the foreground."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _latency(value: str) -> tuple[float, float]:
+    low, _, high = value.partition(":")
+    try:
+        latency_ms = float(low), float(high or low)
+    except ValueError:
+        raise typer.BadParameter("expected milliseconds, as in 50 or 20:200") from None
+    if not 0 <= latency_ms[0] <= latency_ms[1]:
+        raise typer.BadParameter("expected a range such as 20:200, the smaller number first")
+    return latency_ms
+
+
+def simulate(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    model: Annotated[str, typer.Option("--model", "-m", help="Name of the model.")] = "simulated",
+    latency_ms: Annotated[
+        str, typer.Option(metavar="MS|LOW:HIGH", help="Delay of every reply, fixed or drawn.")
+    ] = "0",
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a line for every request.", show_default=False),
+    ] = None,
+) -> None:
+    """Serve an OpenAI-compatible endpoint on loopback whose replies are made up, for rehearsals.
+
+    Example: selfinstruct simulate --port 8000 --latency-ms 50, and beside it
+    selfinstruct run -o rehearsal -m simulated --base-url http://127.0.0.1:8000/v1
+    """
+    from selfinstruct.errors import ConfigError
+    from selfinstruct.simulate.server import serve
+
+    bounds = _latency(latency_ms)
+    try:
+        # The address is the data of this command: the first line of stdout.
+        serve(port=port, model=model, latency_ms=bounds, log=log, on_ready=typer.echo)
+    except OSError as error:
+        raise ConfigError("port", f"{port} cannot be listened on ({error.strerror})") from None

@@ -1,0 +1,1 @@
+"""Backends that talk to language models. They implement `selfinstruct.backend`."""

@@ -1,0 +1,214 @@
+"""The online backend: chat completions over HTTP, against any OpenAI-compatible endpoint.
+
+The official client sends and reads; retrying is ours alone (`llm.retry`), so that every attempt is counted.
+Replies are read from their raw JSON: endpoints send texts, error pages and half-filled objects with status
+200, and the client's typed objects pass those on without a word.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from selfinstruct.backend import scrub
+from selfinstruct.config import RunConfig
+from selfinstruct.errors import BackendError, ConfigError, TransientError
+from selfinstruct.llm.retry import from_status, policy
+from selfinstruct.records import Completion, Request, Usage
+
+if TYPE_CHECKING:
+    pass
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+_SHOWN = 300
+"""Characters of an endpoint's own words that an error carries."""
+
+
+class OnlineBackend:
+    """Sends requests as they come. Use as an async context manager."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        environ: Mapping[str, str],
+        stop: asyncio.Event | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Prepare a client. `stop` ends waiting between attempts; `sleep` is how to wait.
+
+        Raises ConfigError where a key is needed and none is set.
+        """
+        import httpx2
+        import openai
+
+        base_url = config.base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL
+        self._stop = stop or asyncio.Event()
+        self._sleep = sleep
+        self._max_attempts = config.max_attempts
+        limits = httpx2.Limits(
+            max_connections=config.max_concurrency,
+            max_keepalive_connections=config.max_concurrency,
+            # The client's own 5 s would close connections while replies take longer than that.
+            keepalive_expiry=60.0,
+        )
+        timeout = httpx2.Timeout(config.request_timeout_s, connect=config.connect_timeout_s)
+        self._timeout_s = config.request_timeout_s
+        self._client: openai.AsyncOpenAI = openai.AsyncOpenAI(
+            api_key=_key(config, base_url, environ),
+            base_url=base_url,
+            max_retries=0,
+            timeout=timeout,
+            http_client=openai.DefaultAsyncHttpx2Client(limits=limits, timeout=timeout),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._client.close()
+
+    async def complete(self, request: Request) -> Completion:
+        """Complete one request; see `Backend.complete`."""
+        attempts = 0
+        try:
+            async for attempt in policy(max_attempts=self._max_attempts, sleep=self._pause):
+                with attempt:
+                    attempts += 1
+                    return await self._attempt(request, attempts)
+        except BackendError as error:
+            error.attempts = attempts
+            raise
+        raise AssertionError("the policy reraises")
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before another attempt, unless the run is being stopped."""
+        stopping = asyncio.ensure_future(self._stop.wait())
+        waiting = asyncio.ensure_future(self._sleep(seconds))
+        try:
+            await asyncio.wait((stopping, waiting), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            waiting.cancel()
+        if self._stop.is_set():
+            raise TransientError("the run was stopped while waiting for another attempt")
+
+    async def _attempt(self, request: Request, attempts: int) -> Completion:
+        import openai
+
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                reply = await self._client.chat.completions.with_raw_response.create(
+                    **parameters(request),
+                    extra_headers={"X-Client-Request-Id": request.id},
+                )
+        except TimeoutError:
+            raise TransientError(f"no whole reply within {self._timeout_s:g} s") from None
+        except openai.APIStatusError as error:
+            raise from_status(
+                error.status_code,
+                message=_shown(_message(error.body) or error.message),
+                code=error.code,
+                headers=error.response.headers,
+                now=datetime.now(UTC),
+            ) from None
+        except openai.APITimeoutError:
+            raise TransientError("the endpoint did not answer in time") from None
+        except openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            raise TransientError(f"no connection to {self._client.base_url} ({cause})") from None
+        return read_completion(
+            reply.http_response.content,
+            attempts=attempts,
+            latency_s=time.monotonic() - started,
+        )
+
+
+def parameters(request: Request) -> dict[str, Any]:
+    """A request as the chat completions API takes it; what is None is not sent."""
+    sampling = request.sampling
+    optional = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "presence_penalty": sampling.presence_penalty,
+        "max_tokens": sampling.max_tokens,
+    }
+    return {
+        "model": sampling.model,
+        "messages": [{"role": m.role, "content": m.content} for m in request.prompt.messages],
+        **{name: value for name, value in optional.items() if value is not None},
+    }
+
+
+def read_completion(body: bytes, *, attempts: int, latency_s: float) -> Completion:
+    """Read the body of a reply with status 200.
+
+    Raises TransientError where it is no completion: broken JSON, a page, an error object, no choices.
+    A reply without text (a refusal, a filtered one) is a completion with empty or the refusal's text.
+    """
+    try:
+        data = json.loads(body)
+    except ValueError:
+        raise TransientError(
+            f"the endpoint answered 200 with no JSON: {_shown(body[:_SHOWN].decode(errors='replace'))}"
+        ) from None
+    choices = data.get("choices") if isinstance(data, dict) else None
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise TransientError(f"the endpoint answered 200 without choices: {_shown(_message(data))}")
+    message = choices[0].get("message")
+    message = message if isinstance(message, dict) else {}
+    text = message.get("content") or message.get("refusal") or ""
+    finish_reason = choices[0].get("finish_reason")
+    return Completion(
+        text=scrub(text) if isinstance(text, str) else "",
+        finish_reason=scrub(finish_reason) if isinstance(finish_reason, str) else None,
+        model=scrub(str(data.get("model") or "")),
+        usage=_usage(data.get("usage")),
+        latency_s=round(latency_s, 6),
+        attempts=attempts,
+    )
+
+
+def _usage(usage: object) -> Usage | None:
+    if not isinstance(usage, dict):
+        return None
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not isinstance(prompt, int) or not isinstance(completion, int):
+        return None
+    return Usage(prompt_tokens=prompt, completion_tokens=completion)
+
+
+def _message(body: object) -> str:
+    """The endpoint's own words in an error body."""
+    error = body.get("error", body) if isinstance(body, dict) else body
+    if isinstance(error, dict):
+        error = error.get("message") or error
+    return str(error) if error is not None else ""
+
+
+def _shown(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+
+
+def _key(config: RunConfig, base_url: str, environ: Mapping[str, str]) -> str:
+    key = environ.get(config.api_key_env, "")
+    if key:
+        return key
+    if base_url == OPENAI_URL:
+        raise ConfigError(
+            "key",
+            f"${config.api_key_env} is not set; put your key there, "
+            "or name another endpoint with --base-url",
+        )
+    return "none"  # local servers ask for none; the client insists on a word
