@@ -1,0 +1,48 @@
+"""Fixtures: few, and named for what they are."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import make_seed_task
+
+from selfinstruct.config import RunConfig
+from selfinstruct.records import SeedTask
+from selfinstruct.seeds import render_seed_tasks
+from selfinstruct.simulate.server import SimulatedEndpoint
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test may see the keys or proxies of the person who runs it."""
+    for name in list(os.environ):
+        if name.startswith("OPENAI_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def seed_tasks() -> list[SeedTask]:
+    """Ten seed tasks, unlike each other."""
+    return [make_seed_task(number) for number in range(10)]
+
+
+@pytest.fixture
+def seeds_file(tmp_path: Path, seed_tasks: list[SeedTask]) -> Path:
+    """The same, as a file."""
+    path = tmp_path / "seeds.jsonl"
+    path.write_bytes(render_seed_tasks(seed_tasks))
+    return path
+
+
+@pytest.fixture
+def config(seeds_file: Path) -> RunConfig:
+    """A small run."""
+    return RunConfig(model="scripted", num_instructions=12, seed_tasks=seeds_file)
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[SimulatedEndpoint]:
+    """A simulated endpoint on loopback. It keeps nothing between requests, so tests may share it."""
+    with SimulatedEndpoint() as served:
+        yield served

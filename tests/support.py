@@ -1,0 +1,99 @@
+"""Values for tests: one keyword, the rest sensible. And a backend that needs no server."""
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from selfinstruct.backend import Backend
+from selfinstruct.records import Completion, Instance, Request, SeedTask, Usage
+
+_WORDS = (
+    "amber bridge candle dolphin engine forest garden harbour island jacket kettle ladder mirror needle "
+    "orchard piano quarry river saddle tunnel umbrella valley window yeast zipper anchor basket copper "
+    "desert elbow feather glacier hammer insect jungle knight lantern meadow nutmeg oyster pepper quilt "
+    "ribbon shovel thunder urn velvet walnut xylophone yacht"
+).split()
+
+
+def make_seed_task(number: int, *, instruction: str = "") -> SeedTask:
+    """A seed task whose instruction is like no other's."""
+    words = [_WORDS[(number * 7 + n * 11) % len(_WORDS)] for n in range(3)]
+    return SeedTask(
+        id=f"seed_task_{number}",
+        name=f"seed_{number}",
+        instruction=instruction
+        or f"Explain how a {words[0]} and a {words[1]} affect {words[2]} {number}.",
+        instances=(Instance(input="", output=f"It does {number}."),),
+        is_classification=number % 5 == 0,
+    )
+
+
+def make_completion(text: str = "9. Name three rivers of Europe.", **changes: Any) -> Completion:
+    """A completion of a model that stopped by itself."""
+    fields: dict[str, Any] = {
+        "text": text,
+        "finish_reason": "stop",
+        "model": "scripted",
+        "usage": Usage(prompt_tokens=100, completion_tokens=len(text.split())),
+    }
+    return Completion(**(fields | changes))
+
+
+def scripted_text(request: Request) -> str:
+    """A reply that is a function of the prompt alone: fresh instructions, some duplicates, some faults."""
+    prompt = request.prompt.messages[-1].content
+    rng = Random(hashlib.sha256(prompt.encode()).hexdigest())
+
+    def word() -> str:
+        return _WORDS[int(rng.random() * len(_WORDS))]
+
+    if request.stage == "generate":
+        shown = re.findall(r"^\d+\. (.*)$", prompt, re.MULTILINE)
+        lines = []
+        for number in range(9, 12):
+            fresh = f"Describe the {word()} of a {word()} beside the {word()} {word()}."
+            kind = rng.random()
+            if kind < 0.15:
+                fresh = shown[0]
+            elif kind < 0.25:
+                fresh = "Draw a picture."
+            lines.append(f"{number}. {fresh}")
+        return "\n".join(lines)
+    if request.stage == "classify":
+        return "Yes" if rng.random() < 0.2 else "No"
+    if "Class label:" in prompt:
+        return f"Class label: {word()}\nInput: {word()}\nClass label: {word()} {word()}\nInput: x {word()}"
+    return (
+        f"Input: {word()}\nOutput: {word()} {word()}" if rng.random() < 0.6 else f"Output: {word()}"
+    )
+
+
+class ScriptedBackend:
+    """Completes every request at once by `write`, and remembers which were asked for."""
+
+    def __init__(
+        self,
+        write: Callable[[Request], str] = scripted_text,
+        *,
+        pause: Callable[[Request], Awaitable[None]] | None = None,
+    ) -> None:
+        self._write = write
+        self._pause = pause
+        self.asked: list[str] = []
+
+    async def complete(self, request: Request) -> Completion:
+        self.asked.append(request.id)
+        if self._pause is not None:
+            await self._pause(request)
+        return make_completion(self._write(request))
+
+
+def as_backend(backend: Backend) -> Backend:
+    """For mypy: what is given is a backend."""
+    return backend
+
+
+ROOT = Path(__file__).resolve().parents[1]

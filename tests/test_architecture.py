@@ -1,0 +1,102 @@
+"""The direction of imports, stated once and checked."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from support import ROOT
+
+PACKAGE = ROOT / "selfinstruct"
+
+WORDS = {"errors", "records", "config", "backend", "files", "resources", "draw", "events"}
+STAGES = {"seeds", "pool", "prompts", "parse", "filters", "novelty"}
+FOLD = {"state", "recipes", "plan", "decide", "summary"}
+RUN = {"journal", "lock", "run_directory"}
+
+MAY_IMPORT = {
+    "errors": set(),
+    "records": set(),
+    "draw": set(),
+    "files": set(),
+    "resources": set(),
+    "config": {"errors", "records"},
+    "events": {"records"},
+    "backend": {"records"},
+    # The stages are siblings: they import words only.
+    **{stage: WORDS for stage in STAGES},
+    "recipes": WORDS | {"prompts"},
+    "state": WORDS | {"novelty", "pool"},
+    "plan": WORDS | {"prompts", "recipes", "state"},
+    "decide": WORDS | STAGES | {"state"},
+    "summary": WORDS | {"state"},
+    "journal": WORDS,
+    "lock": {"errors"},
+    "run_directory": WORDS | STAGES | {"recipes", "state", "journal", "lock"},
+    "export": WORDS | {"pool"},
+    # The loop takes a backend as an argument and never picks one.
+    "generate": WORDS | STAGES | FOLD | RUN | {"__init__"},
+    # Backends know the seam and nothing of the pipeline.
+    "llm": {"config", "records", "errors", "backend", "llm"},
+    # The simulated endpoint knows nothing of ours, so that it can never confirm our own mistakes.
+    "simulate": {"simulate"},
+    "api": WORDS | FOLD | RUN | {"export", "generate", "llm"},
+    "cli": WORDS | FOLD | RUN | {"export", "generate", "llm", "api", "simulate", "cli", "__init__"},
+    "__init__": None,
+    "__main__": None,
+}
+"""For each module or subpackage, what of ours it may import. None: anything."""
+
+
+def _modules() -> list[tuple[str, str]]:
+    """(unit, path) of every source file; a unit is a module or a subpackage."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found.append((parts[0], str(path)))
+    return found
+
+
+def _imports(path: str) -> set[str]:
+    """The units of ours that a file imports, wherever in it."""
+    units = set()
+    with open(path, encoding="utf-8") as file:
+        tree = ast.parse(file.read())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = (
+                [f"selfinstruct.{alias.name}" for alias in node.names]
+                if node.module == "selfinstruct"
+                else [node.module or ""]
+            )
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            top, _, rest = name.partition(".")
+            if top == "selfinstruct":
+                unit = rest.partition(".")[0]
+                is_module = (PACKAGE / f"{unit}.py").exists() or (PACKAGE / unit).is_dir()
+                units.add(unit if unit and is_module else "__init__")
+    return units
+
+
+@pytest.mark.parametrize(("unit", "path"), _modules())
+def test_a_module_imports_only_what_the_table_allows(unit: str, path: str) -> None:
+    allowed = MAY_IMPORT[unit]
+    if allowed is not None:
+        assert _imports(path) <= allowed
+
+
+def test_importing_the_package_and_its_command_line_loads_nothing_heavy() -> None:
+    """`--help` must not wait for a client library, and a notebook not for what it does not use."""
+    code = (
+        "import sys, selfinstruct, selfinstruct.cli\n"
+        "heavy = {'openai', 'pydantic', 'pandas', 'numpy', 'rouge_score', 'nltk', 'rapidfuzz', 'jinja2',"
+        " 'yaml', 'starlette', 'uvicorn', 'tenacity', 'jsonlines'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -1,0 +1,139 @@
+"""Settings: declared once, checked once, and a fingerprint that changes exactly with what matters."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct.config import (
+    BY_CONTENT,
+    OPERATIONAL,
+    RunConfig,
+    fingerprint,
+    load_settings,
+    plain,
+    read_settings,
+)
+from selfinstruct.errors import ConfigError, InputError
+
+
+def test_settings_are_read_from_yaml_with_hyphens_and_underscores_alike(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("model: m\nmax-concurrency: 8\nseed_tasks: mine.jsonl\ngenerate-top-p: null\n")
+    assert read_settings(path) == {
+        "model": "m",
+        "max_concurrency": 8,
+        "seed_tasks": tmp_path / "mine.jsonl",  # relative to the file that names it
+        "generate_top_p": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("treshold: 0.8", r"run.yaml: treshold: no such setting; did you mean threshold\?"),
+        ("threshold: high", r"run.yaml: threshold: input should be a valid number"),
+        ("threshold: 7", r"run.yaml: threshold: must lie between 0 and 1, not 7"),
+        ("num_instructions: '5'", r"run.yaml: num_instructions: input should be a valid integer"),
+        ("- model", r"run.yaml: settings: expected a mapping"),
+        ("base_url: localhost:8000", r"run.yaml: base_url: must be an address such as"),
+        ("base_url: http://me:pw@localhost/v1", r"must not contain a user name or password"),
+    ],
+)
+def test_a_bad_setting_is_named_with_its_file_and_a_remedy(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_settings(path)
+    assert caught.value.exit_code == 2
+
+
+def test_broken_yaml_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("model: m\nseed: [1\n")
+    with pytest.raises(InputError, match=r"run.yaml:3: is not YAML"):
+        read_settings(path)
+
+
+def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_settings(tmp_path / "none.yaml")
+
+
+def test_stored_settings_are_read_back() -> None:
+    config = RunConfig(model="m", seed_tasks=Path("a/b.jsonl"), classify_temperature=None)
+    assert RunConfig(**load_settings("stored", plain(config))) == config
+
+
+CHANGES: dict[str, Any] = {
+    "model": "other",
+    "threshold": 0.8,
+    "generate_top_p": 0.9,
+    "seed_tasks": Path("other.jsonl"),
+    "prompts": Path("other"),
+    "base_url": "http://localhost/v1",
+    "api_key_env": "OTHER_KEY",
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [field.name for field in dataclasses.fields(RunConfig) if field.name != "recipe"],
+)
+def test_the_fingerprint_changes_exactly_with_the_settings_that_matter(name: str) -> None:
+    """Settings that count by their content change it through the hash of that content."""
+    before = RunConfig(model="m")
+    changed = CHANGES[name] if name in CHANGES else getattr(before, name) + 1
+    after = dataclasses.replace(before, **{name: changed})
+
+    prints = [
+        fingerprint(plain(config), hashes={"seed_tasks.jsonl": "ab"}, versions={"rules": 1})
+        for config in (before, after)
+    ]
+    assert (prints[0] == prints[1]) == (name in OPERATIONAL | BY_CONTENT)
+
+
+def test_the_fingerprint_changes_with_contents_and_versions() -> None:
+    settings = plain(RunConfig(model="m"))
+    prints = {
+        fingerprint(settings, hashes={"seed_tasks.jsonl": content}, versions={"rules": version})
+        for content in ("ab", "cd")
+        for version in (1, 2)
+    }
+    assert len(prints) == 4
+
+
+def test_a_setting_of_a_later_release_is_no_part_of_an_older_run() -> None:
+    stored = plain(RunConfig(model="m"))
+    older = {name: value for name, value in stored.items() if name != "max_instances"}
+    assert fingerprint(older, hashes={}, versions={}) != fingerprint(stored, hashes={}, versions={})
+
+
+def test_what_is_operational_is_a_short_list() -> None:
+    """Everything else is part of what a run is; adding to this list is a decision."""
+    assert OPERATIONAL == {
+        "api_key_env",
+        "base_url",
+        "connect_timeout_s",
+        "max_attempts",
+        "max_concurrency",
+        "num_instructions",
+        "request_timeout_s",
+        "stall_after",
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "lag"), [(1, 4), (8, 4), (9, 4), (10, 5), (100, 50), (1024, 512), (10_000, 512)]
+)
+def test_the_lag_grows_with_the_number_between_its_bounds(number: int, lag: int) -> None:
+    assert RunConfig(model="m").lag(number) == lag
+
+
+def test_the_pool_that_a_request_sees_never_shrinks_with_its_number() -> None:
+    config = RunConfig(model="m")
+    seen = [number - config.lag(number) for number in range(1, 3000)]
+    assert seen == sorted(seen)

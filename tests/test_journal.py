@@ -1,0 +1,228 @@
+"""The journal's promises: what was acknowledged stays, whatever happens to the file or the process."""
+
+import errno
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import make_completion
+
+from selfinstruct.errors import JournalCorruptError, JournalError
+from selfinstruct.events import (
+    Accepted,
+    Classified,
+    Committed,
+    CompletionReceived,
+    Event,
+    InstancesWritten,
+    RequestFailed,
+    RunFinished,
+    RunStarted,
+)
+from selfinstruct.journal import Journal, read_journal
+from selfinstruct.records import Instance, Neighbour, Reason, Rejection
+
+TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
+REJECTIONS = st.builds(
+    Rejection,
+    candidate_id=TEXT,
+    stage=st.sampled_from(["parse", "filter", "novelty"]),
+    reason=st.sampled_from(Reason),
+    text=TEXT,
+    nearest=st.none() | st.builds(Neighbour, task_id=TEXT, rouge_l=st.floats(0, 1)),
+)
+EVENTS: st.SearchStrategy[Event] = st.one_of(
+    st.builds(
+        RunStarted,
+        versions=st.dictionaries(TEXT, TEXT, max_size=2),
+        settings=st.dictionaries(TEXT, st.none() | TEXT | st.integers(-9, 9), max_size=2),
+    ),
+    st.builds(
+        CompletionReceived,
+        request_id=TEXT,
+        stage=st.sampled_from(["generate", "classify", "instances"]),
+        template=TEXT,
+        prompt_sha256=TEXT,
+        demonstration_ids=st.lists(TEXT, max_size=2).map(tuple),
+        completion=st.builds(make_completion, TEXT, finish_reason=st.none() | TEXT),
+    ),
+    st.builds(
+        RequestFailed,
+        request_id=TEXT,
+        stage=st.sampled_from(["generate", "classify", "instances"]),
+        prompt_sha256=TEXT,
+        problem=TEXT,
+        status=st.integers(400, 499),
+        attempts=st.integers(1, 9),
+    ),
+    st.builds(
+        Committed,
+        number=st.integers(1, 99),
+        accepted=st.lists(
+            st.builds(Accepted, candidate_id=TEXT, task_id=TEXT, instruction=TEXT), max_size=2
+        ).map(tuple),
+        rejected=st.lists(REJECTIONS, max_size=2).map(tuple),
+    ),
+    st.builds(
+        Classified,
+        task_id=TEXT,
+        is_classification=st.booleans(),
+        answer=st.sampled_from(["yes", "no", "unclear"]),
+    ),
+    st.builds(
+        InstancesWritten,
+        task_id=TEXT,
+        instances=st.lists(st.builds(Instance, input=TEXT, output=TEXT), max_size=2).map(tuple),
+        rejected=st.lists(REJECTIONS, max_size=2).map(tuple),
+    ),
+    st.builds(RunFinished, reason=st.sampled_from(["complete", "interrupted", "failed"]), detail=TEXT),
+)
+
+
+def write(path: Path, *events: Event) -> None:
+    with Journal(path) as journal:
+        list(journal.replay())
+        for event in events:
+            journal.append(event)
+
+
+def events_of(path: Path) -> list[Event]:
+    return [entry.event for entry in read_journal(path)]
+
+
+@given(st.lists(EVENTS, max_size=6))
+def test_replaying_gives_the_events_that_were_appended(
+    tmp_path_factory: pytest.TempPathFactory, events: list[Event]
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
+    write(path, *events)
+    assert events_of(path) == events
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(EVENTS, min_size=1, max_size=3), EVENTS)
+def test_a_file_cut_at_any_byte_is_a_prefix_that_can_be_appended_to(
+    tmp_path_factory: pytest.TempPathFactory, events: list[Event], later: Event
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
+    write(path, *events)
+    data = path.read_bytes()
+    for cut in range(len(data) + 1):
+        path.write_bytes(data[:cut])
+        whole = data[:cut].count(b"\n")
+
+        with Journal(path) as journal:
+            replayed = [entry.event for entry in journal.replay()]
+            journal.append(later)
+
+        assert replayed == events[:whole]
+        assert events_of(path) == [*events[:whole], later]
+
+
+def one_event() -> Event:
+    return RunFinished(reason="complete")
+
+
+def test_a_torn_last_line_is_set_aside_and_cut_on_open(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    write(path, one_event())
+    good = path.read_bytes()
+    path.write_bytes(good + b'{"seq":2,"at":"2026')
+    write(path)
+    assert path.read_bytes() == good
+    assert (tmp_path / "journal.jsonl.torn").read_bytes() == b'{"seq":2,"at":"2026\n'
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda lines: [lines[0], b"nonsense\n", *lines[2:]], "does not begin as a journal line"),
+        (lambda lines: [lines[0], b"\0" * 40 + b"\n", *lines[2:]], "does not begin as a journal"),
+        (lambda lines: [lines[0], *lines[2:]], "has number 3 where 2 was expected"),
+        (
+            lambda lines: [lines[0], lines[1].replace(b"run_finished", b"run_ended")],
+            "is no event that this version",
+        ),
+        (lambda lines: [*lines, *lines], "has number 1 where 4 was expected"),
+        (
+            lambda lines: [lines[0], lines[1].replace(b"run_finished", b"run_ended"), lines[2]],
+            "is no event that this version",
+        ),
+        (
+            lambda lines: [lines[0], lines[1].replace(b'"detail"', b'"details"'), lines[2]],
+            "is no event that this version",
+        ),
+    ],
+)
+def test_a_bad_line_that_is_not_a_torn_last_one_is_an_error_and_nothing_is_touched(
+    tmp_path: Path, damage: Callable[[list[bytes]], list[bytes]], problem: str
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    write(path, one_event(), one_event(), one_event())
+    damaged = b"".join(damage(path.read_bytes().splitlines(keepends=True)))
+    path.write_bytes(damaged)
+    with pytest.raises(JournalCorruptError, match=problem) as caught:
+        write(path)
+    assert caught.value.line in (2, 4)
+    assert path.read_bytes() == damaged
+    assert not (tmp_path / "journal.jsonl.torn").exists()
+
+
+def test_several_events_are_appended_in_one_write(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path, now=lambda: datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)) as journal:
+        list(journal.replay())
+        journal.append(one_event(), one_event())
+    first, second = path.read_bytes().splitlines()
+    assert first == (
+        b'{"seq":1,"at":"2026-01-31T23:59:59.000000Z","kind":"run_finished",'
+        b'"reason":"complete","detail":""}'
+    )
+    assert second.startswith(b'{"seq":2,')
+
+
+def test_the_journal_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
+    write(tmp_path / "journal.jsonl", one_event())
+    assert (tmp_path / "journal.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_appending_before_replaying_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="not open"):
+        Journal(tmp_path / "journal.jsonl").append(one_event())
+
+
+@pytest.mark.parametrize("failing", ["write", "fsync"])
+def test_a_failed_write_or_sync_ends_the_use_of_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """After a failure nobody knows what is on the disk; nothing more may be appended after it."""
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        list(journal.replay())
+        journal.append(one_event())
+
+        def refuse(*_: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, failing, refuse)
+            with pytest.raises(JournalError, match="No space left on device"):
+                journal.append(one_event())
+        with pytest.raises(JournalError, match="not open"):
+            journal.append(one_event())
+    assert len(events_of(path)) >= 1
+
+
+def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.jsonl"
+    write_once = os.write
+    with Journal(path) as journal:
+        list(journal.replay())
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", lambda fd, data: write_once(fd, bytes(data)[:7]))
+            journal.append(one_event())
+    assert events_of(path) == [one_event()]
