@@ -17,16 +17,20 @@ remembered.
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from selfinstruct.errors import ConfigError, InputError
 from selfinstruct.records import STRICT
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 T = TypeVar("T")
 Check = Callable[[Any], str | None]
@@ -270,12 +274,19 @@ def load_settings(source: str, data: object) -> dict[str, Any]:
     return {name: getattr(config, name) for name in settings}
 
 
+@functools.cache
+def _adapter() -> "TypeAdapter[RunConfig]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunConfig)
+
+
 def _validated(source: str, settings: Mapping[str, Any]) -> RunConfig:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
         # By way of JSON, where strict reading still takes a string for a path.
-        config = TypeAdapter(RunConfig).validate_json(json.dumps(settings, default=str))
+        config = _adapter().validate_json(json.dumps(settings, default=str))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
@@ -290,7 +301,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = read_yaml(path)
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
@@ -305,6 +316,15 @@ def read_settings(path: Path) -> dict[str, Any]:
         if settings[name] is not None:
             settings[name] = path.parent / settings[name]
     return settings
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds. Raises OSError, UnicodeDecodeError, yaml.YAMLError."""
+    import yaml
+
+    # The same safe loader in C, where it was built.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
 
 
 def plain(config: RunConfig) -> dict[str, Any]:

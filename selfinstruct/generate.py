@@ -117,15 +117,12 @@ class _Growth:
         self._decide()
         # Whatever an earlier process left unasked about its tasks, or asked and did not live to hear.
         self._open_tasks = deque(t.id for t in self._state.pool.generated if not t.is_final)
-        async with asyncio.TaskGroup() as group:
-            while True:
-                self._start_requests(group)
-                if self._watch is not None:
-                    self._watch(self._state, len(self._in_flight))
-                if not self._in_flight:
-                    break
-                await self._land()
-                self._decide()
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._rounds(group)
+        except BaseExceptionGroup as failures:
+            # One thing went wrong, and the group has ended the requests in flight for it.
+            raise failures.exceptions[0] from None
         reason: RunEnd = "complete"
         if self._failure is not None:
             reason = "failed"
@@ -134,6 +131,16 @@ class _Growth:
         self._record(RunFinished(reason=reason, detail=str(self._failure or "")))
         if self._failure is not None:
             raise self._failure
+
+    async def _rounds(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            self._start_requests(group)
+            if self._watch is not None:
+                self._watch(self._state, len(self._in_flight))
+            if not self._in_flight:
+                return
+            await self._land()
+            self._decide()
 
     # ── plan ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -59,24 +59,24 @@ def _encode(seq: int, at: str, event: Event) -> bytes:
     return b'{"seq":%d,"at":"%s",%s\n' % (seq, at.encode("ascii"), members[1:])
 
 
-class _Unreadable(ValueError):
+class _UnreadableError(ValueError):
     """Bytes that are no line: what a crash in the middle of a write leaves."""
 
 
 def _decode(line: bytes, *, seq: int) -> Entry:
-    """Raises _Unreadable, or another ValueError for a line that can be read and cannot stand here."""
+    """Raises _UnreadableError, or another ValueError for a line that can be read and cannot stand here."""
     from pydantic import ValidationError
 
     prefix = _PREFIX.match(line)
     if not line.endswith(b"\n"):
-        raise _Unreadable("is incomplete")
+        raise _UnreadableError("is incomplete")
     if prefix is None:
-        raise _Unreadable("does not begin as a journal line does")
+        raise _UnreadableError("does not begin as a journal line does")
     try:
         event = _adapter().validate_json(b"{" + line[prefix.end() :])
     except ValidationError as error:
         if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
-            raise _Unreadable("is not JSON") from None
+            raise _UnreadableError("is not JSON") from None
         raise ValueError("is no event that this version of selfinstruct knows") from None
     if int(prefix[1]) != seq:
         raise ValueError(f"has number {int(prefix[1])} where {seq} was expected")
@@ -107,7 +107,7 @@ def _scan(path: Path, scan: _Scan) -> Iterator[Entry]:
                     raise corrupt(torn)
                 try:
                     entry = _decode(line, seq=scan.entries + 1)
-                except _Unreadable as error:
+                except _UnreadableError as error:
                     torn = str(error)
                     continue
                 except ValueError as error:

@@ -46,7 +46,8 @@ def load_template(path: Path, *, recipe: str, holes: frozenset[str]) -> Template
     except UnicodeDecodeError:
         raise InputError(path, "is not UTF-8 text") from None
     try:
-        used = meta.find_undeclared_variables(environment.parse(text))
+        tree = environment.parse(text)
+        used = meta.find_undeclared_variables(tree)
     except TemplateSyntaxError as error:
         raise InputError(path, f"is no template: {error.message}", line=error.lineno) from None
     if unknown := sorted(used - holes):
@@ -59,7 +60,7 @@ def load_template(path: Path, *, recipe: str, holes: frozenset[str]) -> Template
         name=f"{recipe}/{path.name}@{sha256[:12]}",
         text=text,
         sha256=sha256,
-        compiled=environment.from_string(text),
+        compiled=environment.from_string(tree),
     )
 
 

@@ -27,6 +27,7 @@ from selfinstruct.config import (
     fingerprint,
     load_settings,
     plain,
+    read_yaml,
 )
 from selfinstruct.errors import (
     ConfigChangedError,
@@ -216,7 +217,7 @@ def _thaw(directory: Path) -> _Frozen:
 
     path = directory / _CONFIG
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = read_yaml(path)
         stored = dict(document["settings"])
         versions = dict(document["versions"])
         expected = str(document["fingerprint"])
@@ -225,7 +226,7 @@ def _thaw(directory: Path) -> _Frozen:
         raise RunDirectoryError(
             directory, f"config.yaml cannot be read ({error.strerror})"
         ) from None
-    except (yaml.YAMLError, KeyError, TypeError, ValueError):
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
         raise RunDirectoryError(
             directory, "config.yaml is damaged; restore it from a copy"
         ) from None

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support import ROOT
@@ -24,7 +25,7 @@ MAY_IMPORT = {
     "events": {"records"},
     "backend": {"records"},
     # The stages are siblings: they import words only.
-    **{stage: WORDS for stage in STAGES},
+    **dict.fromkeys(STAGES, WORDS),
     "recipes": WORDS | {"prompts"},
     "state": WORDS | {"novelty", "pool"},
     "plan": WORDS | {"prompts", "recipes", "state"},
@@ -60,8 +61,7 @@ def _modules() -> list[tuple[str, str]]:
 def _imports(path: str) -> set[str]:
     """The units of ours that a file imports, wherever in it."""
     units = set()
-    with open(path, encoding="utf-8") as file:
-        tree = ast.parse(file.read())
+    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"

@@ -79,7 +79,9 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
         instances=st.lists(st.builds(Instance, input=TEXT, output=TEXT), max_size=2).map(tuple),
         rejected=st.lists(REJECTIONS, max_size=2).map(tuple),
     ),
-    st.builds(RunFinished, reason=st.sampled_from(["complete", "interrupted", "failed"]), detail=TEXT),
+    st.builds(
+        RunFinished, reason=st.sampled_from(["complete", "interrupted", "failed"]), detail=TEXT
+    ),
 )
 
 

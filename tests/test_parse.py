@@ -76,7 +76,9 @@ def test_parsing_a_rendered_list_gives_the_list_back(instructions: list[str]) ->
 
 
 MARKED = st.lists(
-    st.sampled_from(["Input:", "Output:", "Class label:", "Example 1", "Task:", "\n", "9. ", "10. ", "**", "x"])
+    st.sampled_from(
+        ["Input:", "Output:", "Class label:", "Example 1", "Task:", "\n", "9. ", "10. ", "**", "x"]
+    )
     | st.text(max_size=8),
     max_size=20,
 ).map("".join)
@@ -103,7 +105,9 @@ def test_no_text_makes_a_parser_raise_or_invent_words(
 
 
 @given(st.text() | MARKED, st.booleans())
-def test_every_item_is_either_kept_or_rejected_with_its_own_id(text: str, output_first: bool) -> None:
+def test_every_item_is_either_kept_or_rejected_with_its_own_id(
+    text: str, output_first: bool
+) -> None:
     completion = make_completion(text, finish_reason="length")
     listed = parse.instructions(ID, completion)
     ids = [c.id for c in listed.candidates] + [r.candidate_id for r in listed.rejections]
@@ -114,7 +118,9 @@ def test_every_item_is_either_kept_or_rejected_with_its_own_id(text: str, output
 
 
 @given(st.lists(INSTRUCTIONS, min_size=1, max_size=8), st.data())
-def test_a_cut_reply_never_yields_its_last_item(instructions: list[str], data: st.DataObject) -> None:
+def test_a_cut_reply_never_yields_its_last_item(
+    instructions: list[str], data: st.DataObject
+) -> None:
     text = "\n".join(f"{n}. {line}" for n, line in enumerate(instructions, start=9))
     cut = data.draw(st.integers(0, len(text)))
     whole = [parse._tidy(line) for line in instructions]
@@ -155,7 +161,11 @@ def instances(
     [
         ("Input: 2\nOutput: 4", [("2", "4")], []),
         ("Output: Rye & Shine", [("", "Rye & Shine")], []),
-        ("Example 1\nInput: 2\nOutput: 4\nExample 2\nInput: 3\nOutput: 9", [("2", "4"), ("3", "9")], []),
+        (
+            "Example 1\nInput: 2\nOutput: 4\nExample 2\nInput: 3\nOutput: 9",
+            [("2", "4"), ("3", "9")],
+            [],
+        ),
         ("**Input:** 2\n**Output:** 4", [("2", "4")], []),
         ("input: 2\noutput: 4", [("2", "4")], []),
         ("Input: <noinput>\nOutput: 4", [("", "4")], []),
@@ -185,9 +195,17 @@ def test_input_first_instances_are_read(
 @pytest.mark.parametrize(
     ("text", "kept", "reasons"),
     [
-        ("Class label: yes\nInput: 97\nClass label: no\nInput: 91", [("97", "yes"), ("91", "no")], []),
+        (
+            "Class label: yes\nInput: 97\nClass label: no\nInput: 91",
+            [("97", "yes"), ("91", "no")],
+            [],
+        ),
         ("Class label: true", [("", "true")], []),
-        ("Class label: a\nInput: x\nClass label: b\nInput: x", [], [Reason.CONFLICTING_OUTPUTS] * 2),
+        (
+            "Class label: a\nInput: x\nClass label: b\nInput: x",
+            [],
+            [Reason.CONFLICTING_OUTPUTS] * 2,
+        ),
         ("Class label: a\nClass label: b", [], [Reason.CONFLICTING_OUTPUTS] * 2),
         ("Class label:\nInput: x", [], [Reason.EMPTY_OUTPUT]),
         ("positive", [], [Reason.NO_OUTPUT]),

@@ -69,7 +69,9 @@ def test_a_task_stands_in_the_pool_once() -> None:
 
 def test_replacing_a_task_keeps_its_place() -> None:
     pool = make_pool(2)
-    pool.replace(Task(id="task_0", instruction="Task 0.", origin="generated", is_classification=True))
+    pool.replace(
+        Task(id="task_0", instruction="Task 0.", origin="generated", is_classification=True)
+    )
     assert [task.id for task in pool.generated] == ["task_0", "task_1"]
     assert pool.by_id("task_0").is_classification
     assert pool[12].is_classification

@@ -21,7 +21,10 @@ def load(tmp_path: Path, text: str) -> object:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("Task: {{ instrution }}", r"classify.txt: has a hole that nothing fills: instrution \(there are: instr"),
+        (
+            "Task: {{ instrution }}",
+            r"classify.txt: has a hole that nothing fills: instrution \(there are: instr",
+        ),
         ("one\n{% if %}", r"classify.txt:2: is no template"),
         ("Task: {{ instruction", r"classify.txt:1: is no template"),
     ],

@@ -62,14 +62,26 @@ def test_alpaca_rows_are_read_from_a_list_and_from_lines(tmp_path: Path, listed:
         ("[]", "seeds.jsonl: holds no seed tasks"),
         ('{"instruction": "Add."', r"seeds.jsonl:1: is not a JSON object \("),
         (json.dumps(PUBLISHED) + '\n\n["a"]', r"seeds.jsonl:3: is not a JSON object"),
-        (json.dumps(PUBLISHED) + "\n" + json.dumps(PUBLISHED), r"seeds.jsonl:2: the id 'seed_task_0' stands twice"),
-        (json.dumps(PUBLISHED | {"instruction": 7}), r"seeds.jsonl:1: 'instruction' is int, not text"),
+        (
+            json.dumps(PUBLISHED) + "\n" + json.dumps(PUBLISHED),
+            r"seeds.jsonl:2: the id 'seed_task_0' stands twice",
+        ),
+        (
+            json.dumps(PUBLISHED | {"instruction": 7}),
+            r"seeds.jsonl:1: 'instruction' is int, not text",
+        ),
         (json.dumps(PUBLISHED | {"instruction": " "}), r"seeds.jsonl:1: 'instruction' is empty"),
         (json.dumps({"output": "3"}), r"seeds.jsonl:1: 'instruction' is missing"),
         (json.dumps({"instruction": "Add."}), r"seeds.jsonl:1: 'output' is missing"),
         (json.dumps(PUBLISHED | {"instances": {}}), r"seeds.jsonl:1: 'instances' is not a list"),
-        (json.dumps(PUBLISHED | {"is_classification": "no"}), r"'is_classification' is neither true nor"),
-        (json.dumps(PUBLISHED | {"instruction": "\ud800"}), r"'instruction' holds half of a surrogate"),
+        (
+            json.dumps(PUBLISHED | {"is_classification": "no"}),
+            r"'is_classification' is neither true nor",
+        ),
+        (
+            json.dumps(PUBLISHED | {"instruction": "\ud800"}),
+            r"'instruction' holds half of a surrogate",
+        ),
         (json.dumps([ALPACA, "a"]), r"seeds.jsonl: entry 2 is not an object"),
         (json.dumps([ALPACA, {"instruction": "x"}]), r"seeds.jsonl: entry 2: 'output' is missing"),
         ("[1,", r"seeds.jsonl:1: is not JSON"),
@@ -95,7 +107,11 @@ TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=12)
 
 @given(
     st.lists(
-        st.tuples(TEXT.filter(str.strip), st.lists(st.builds(Instance, input=TEXT, output=TEXT)), st.booleans()),
+        st.tuples(
+            TEXT.filter(str.strip),
+            st.lists(st.builds(Instance, input=TEXT, output=TEXT)),
+            st.booleans(),
+        ),
         min_size=1,
         max_size=4,
     )
@@ -104,7 +120,13 @@ def test_rendering_and_reading_gives_the_tasks_back(
     tmp_path_factory: pytest.TempPathFactory, parts: list[tuple[str, list[Instance], bool]]
 ) -> None:
     tasks = tuple(
-        SeedTask(id=f"s{n}", name=f"n{n}", instruction=text, instances=tuple(instances), is_classification=kind)
+        SeedTask(
+            id=f"s{n}",
+            name=f"n{n}",
+            instruction=text,
+            instances=tuple(instances),
+            is_classification=kind,
+        )
         for n, (text, instances, kind) in enumerate(parts)
     )
     path = tmp_path_factory.mktemp("seeds") / "seeds.jsonl"

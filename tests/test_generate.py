@@ -1,0 +1,556 @@
+"""The loop's laws: same replies, same dataset, whatever the timing, the crashes and the steps."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support import ScriptedBackend, make_completion, make_seed_task, scripted_text
+
+from selfinstruct.api import run
+from selfinstruct.config import RunConfig
+from selfinstruct.errors import (
+    ConfigChangedError,
+    EndpointError,
+    JournalError,
+    RequestRejectedError,
+    RunDirectoryError,
+    RunLockedError,
+    StalledError,
+    TransientError,
+)
+from selfinstruct.events import (
+    Classified,
+    Committed,
+    CompletionReceived,
+    InstancesWritten,
+    RequestFailed,
+    RunFinished,
+    RunStarted,
+)
+from selfinstruct.export import render_jsonl, select
+from selfinstruct.generate import grow, is_complete
+from selfinstruct.journal import read_journal
+from selfinstruct.records import Completion, Request
+from selfinstruct.run_directory import open_run, read_run
+from selfinstruct.seeds import render_seed_tasks
+from selfinstruct.state import apply, initial
+from selfinstruct.summary import summarize
+
+
+def exported(directory: Path) -> bytes:
+    return render_jsonl(select(read_run(directory).state.pool))
+
+
+def events(directory: Path) -> list[object]:
+    return [entry.event for entry in read_journal(directory / "journal.jsonl")]
+
+
+@pytest.fixture
+def reference(tmp_path: Path, config: RunConfig) -> Path:
+    """An undisturbed run."""
+    run(tmp_path / "reference", config, backend=ScriptedBackend())
+    return tmp_path / "reference"
+
+
+def test_a_run_reaches_its_target_and_asks_about_every_task(reference: Path) -> None:
+    opened = read_run(reference)
+    assert is_complete(opened)
+    assert opened.state.accepted >= 12
+    assert all(task.instances for task in opened.state.pool.generated)
+
+
+# ── determinism ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def patience(seed: int) -> ScriptedBackend:
+    """A backend whose replies land in an order that depends on `seed`."""
+    rng = Random(seed)
+
+    async def pause(_: Request) -> None:
+        for _turn in range(int(rng.random() * 20)):
+            await asyncio.sleep(0)
+
+    return ScriptedBackend(pause=pause)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 2**32), concurrency=st.sampled_from([1, 2, 3, 8, 64]))
+def test_neither_latency_nor_concurrency_changes_the_dataset(
+    tmp_path_factory: pytest.TempPathFactory,
+    config: RunConfig,
+    reference: Path,
+    seed: int,
+    concurrency: int,
+) -> None:
+    directory = tmp_path_factory.mktemp("run") / "run"
+    run(directory, replace(config, max_concurrency=concurrency), backend=patience(seed))
+    assert exported(directory) == exported(reference)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 2**32), steps=st.lists(st.integers(1, 11), max_size=4))
+def test_raising_the_target_gives_what_asking_for_the_larger_number_gives(
+    tmp_path_factory: pytest.TempPathFactory,
+    config: RunConfig,
+    reference: Path,
+    seed: int,
+    steps: list[int],
+) -> None:
+    directory = tmp_path_factory.mktemp("run") / "run"
+    backend = patience(seed)
+    for target in [*sorted(steps), 12]:
+        run(directory, replace(config, num_instructions=target), backend=backend)
+    assert exported(directory) == exported(reference)
+    # Replies that came in beyond the smaller target were kept and not asked for again.
+    assert len(backend.asked) == len(set(backend.asked))
+
+
+def test_another_seed_or_lag_gives_another_dataset(
+    tmp_path: Path, config: RunConfig, reference: Path
+) -> None:
+    for name, other in (("seed", replace(config, seed=1)), ("lag", replace(config, lag_min=1))):
+        run(tmp_path / name, other, backend=ScriptedBackend())
+        assert exported(tmp_path / name) != exported(reference)
+
+
+# ── resume ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Crash(BaseException):
+    """A process that ends without a word."""
+
+
+def crashing(after: int) -> ScriptedBackend:
+    """A backend that takes the process down with its request number `after`."""
+    asked = 0
+
+    async def pause(_: Request) -> None:
+        nonlocal asked
+        asked += 1
+        if asked > after:
+            raise Crash
+
+    return ScriptedBackend(pause=pause)
+
+
+def test_a_run_goes_on_after_a_crash_at_any_request(
+    tmp_path: Path, config: RunConfig, reference: Path
+) -> None:
+    total = summarize(read_run(reference).state).requests
+    for after in range(sum(total.values())):
+        directory = tmp_path / f"crash-{after}"
+        with pytest.raises(Crash):
+            run(directory, replace(config, max_concurrency=3), backend=crashing(after))
+        journaled = {e.request_id for e in events(directory) if isinstance(e, CompletionReceived)}
+        backend = ScriptedBackend()
+        run(directory, backend=backend)
+        assert exported(directory) == exported(reference)
+        assert not journaled & set(backend.asked)
+
+
+def test_a_journal_cut_at_any_byte_gives_the_same_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every prefix of a small run's journal is a run that can be continued to the same end."""
+    seeds = tmp_path / "seeds.jsonl"
+    seeds.write_bytes(render_seed_tasks([make_seed_task(n) for n in range(8)]))
+    small = RunConfig(model="m", num_instructions=2, seed_tasks=seeds)
+    whole = tmp_path / "whole"
+    run(whole, small, backend=ScriptedBackend(terse_text))
+    data = (whole / "journal.jsonl").read_bytes()
+    expected = exported(whole)
+    assert expected.count(b"\n") >= 2
+
+    # What the disk does is another test's subject; here thousands of runs need not wait for it.
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    journal = whole / "journal.jsonl"
+    for cut in range(len(data) + 1):
+        journal.write_bytes(data[:cut])
+        acknowledged = data[: data.rfind(b"\n", 0, cut) + 1]
+
+        with open_run(whole) as opened:
+            asyncio.run(grow(opened, backend=ScriptedBackend(terse_text)))
+
+        assert render_jsonl(select(opened.state.pool)) == expected
+        assert journal.read_bytes().startswith(acknowledged)
+
+
+def terse_text(request: Request) -> str:
+    """As short as replies can be: the journal is cut at every byte."""
+    if request.stage == "generate":
+        return f"9. Name four kinds of {request.id[-1]}.\n10. Tell me about your day."
+    return "No" if request.stage == "classify" else "Output: x"
+
+
+def test_the_live_state_is_what_replaying_the_journal_gives(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    with open_run(tmp_path / "live", config) as opened:
+        asyncio.run(grow(opened, backend=ScriptedBackend()))
+        live = opened.state
+    replayed = initial(config, opened.seed_tasks)
+    for event in events(tmp_path / "live"):
+        apply(replayed, event)  # type: ignore[arg-type]
+    assert list(replayed.pool) == list(live.pool)
+    assert replayed.pool_sizes == live.pool_sizes
+    assert replayed.waiting == live.waiting
+    assert replayed.counts == live.counts
+    assert replayed.index.texts == live.index.texts
+    assert summarize(replayed) == summarize(live)
+
+
+def test_candidates_are_accepted_or_rejected_and_every_number_is_a_count_of_events(
+    reference: Path,
+) -> None:
+    summary = summarize(read_run(reference).state)
+    commits = [e for e in events(reference) if isinstance(e, Committed)]
+    received = [e for e in events(reference) if isinstance(e, CompletionReceived)]
+    written = [e for e in events(reference) if isinstance(e, InstancesWritten)]
+    classified = [e for e in events(reference) if isinstance(e, Classified)]
+    assert summary.accepted == sum(len(e.accepted) for e in commits)
+    assert sum(summary.rejected.values()) == sum(len(e.rejected) for e in commits) > 0
+    assert summary.candidates == summary.accepted + sum(summary.rejected.values())
+    assert sum(summary.requests.values()) == len(received)
+    assert summary.rows == sum(len(e.instances) for e in written)
+    assert summary.classification == sum(e.is_classification for e in classified)
+    assert len(classified) == len(written) == summary.accepted
+    # Three lines were in every committed reply.
+    assert summary.candidates == 3 * summary.commits
+
+
+def test_a_completion_is_journaled_with_what_it_was_asked_by(reference: Path) -> None:
+    first = next(e for e in events(reference) if isinstance(e, CompletionReceived))
+    assert first.request_id == "generate/000001"
+    assert len(first.demonstration_ids) == 8
+    assert len(first.prompt_sha256) == 64
+    assert first.template.startswith("self-instruct/generate.txt@")
+
+
+def test_a_finished_run_is_left_alone(reference: Path) -> None:
+    before = (reference / "journal.jsonl").read_bytes()
+    backend = ScriptedBackend()
+    summary = run(reference, backend=backend)
+    assert summary.accepted >= 12
+    assert backend.asked == []
+    assert (reference / "journal.jsonl").read_bytes() == before
+
+
+def test_a_lower_target_is_reached_already(reference: Path) -> None:
+    backend = ScriptedBackend()
+    run(reference, {"num_instructions": 3}, backend=backend)
+    assert backend.asked == []
+
+
+def test_operational_settings_of_the_last_start_are_remembered(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    directory = tmp_path / "run"
+    with pytest.raises(Crash):
+        run(directory, replace(config, num_instructions=6), backend=crashing(2))
+    with pytest.raises(Crash):
+        run(directory, {"num_instructions": 9, "max_concurrency": 2}, backend=crashing(2))
+    assert run(directory, backend=ScriptedBackend()).accepted >= 9
+    assert read_run(directory).config.max_concurrency == 2
+
+
+# ── what a run thinks of its directory ───────────────────────────────────────────────────────────────────
+
+
+def test_changed_settings_are_refused_with_both_values(reference: Path, config: RunConfig) -> None:
+    with pytest.raises(
+        ConfigChangedError, match=r"threshold is 0.7 there, 0.9 was given"
+    ) as caught:
+        run(reference, replace(config, threshold=0.9, max_concurrency=1))
+    assert caught.value.changes == {"threshold": (0.7, 0.9)}
+    assert caught.value.exit_code == 2
+
+
+def test_other_seed_tasks_are_refused_and_the_same_ones_elsewhere_are_not(
+    tmp_path: Path, reference: Path, config: RunConfig, seeds_file: Path
+) -> None:
+    moved = seeds_file.rename(tmp_path / "moved.jsonl")
+    run(reference, replace(config, seed_tasks=moved), backend=ScriptedBackend())
+    moved.write_bytes(render_seed_tasks([make_seed_task(n) for n in range(11)]))
+    with pytest.raises(ConfigChangedError, match="seed_tasks is 'other content' there"):
+        run(reference, replace(config, seed_tasks=moved))
+
+
+@pytest.mark.parametrize("name", ["seed_tasks.jsonl", "prompts/classify.txt"])
+def test_a_frozen_file_that_was_edited_is_refused(reference: Path, name: str) -> None:
+    path = reference / name
+    path.write_text(path.read_text().replace("a", "e", 1))
+    with pytest.raises(RunDirectoryError, match=f"{name} is not what the run was made with"):
+        run(reference)
+
+
+def test_a_stored_setting_that_was_edited_is_refused_unless_it_is_operational(
+    reference: Path,
+) -> None:
+    path = reference / "config.yaml"
+    path.write_text(path.read_text().replace("max_concurrency: 32", "max_concurrency: 4"))
+    run(reference)
+    path.write_text(path.read_text().replace("threshold: 0.7", "threshold: 0.8"))
+    with pytest.raises(RunDirectoryError, match=r"settings in config.yaml were changed"):
+        run(reference)
+
+
+def test_a_run_decided_by_other_rules_is_refused(reference: Path) -> None:
+    path = reference / "config.yaml"
+    path.write_text(path.read_text().replace("rules: 1", "rules: 99"))
+    with pytest.raises(ConfigChangedError, match="version of the rules is 99 there, 1 was given"):
+        run(reference)
+
+
+def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path, config: RunConfig) -> None:
+    (tmp_path / "thesis.tex").write_text("…")
+    with pytest.raises(RunDirectoryError, match=r"not empty \(it holds"):
+        run(tmp_path, config)
+    assert not (tmp_path / "config.yaml").exists()
+    assert not (tmp_path / "run.lock").exists()
+
+
+def test_a_second_writer_is_refused_with_the_process_id_of_the_first(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    with open_run(tmp_path / "run", config):
+        with pytest.raises(RunLockedError, match=f"process {os.getpid()} is writing"):
+            run(tmp_path / "run", config)
+        assert read_run(tmp_path / "run").state.accepted == 0
+
+
+def test_a_crash_before_the_settings_are_frozen_leaves_a_directory_that_can_be_used(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    directory = tmp_path / "run"
+    (directory / "prompts").mkdir(parents=True)
+    (directory / ".config.yaml.4711.tmp").write_text("half")
+    (directory / "run.lock").touch()
+    assert run(directory, config, backend=ScriptedBackend()).accepted >= 12
+
+
+def test_bad_input_leaves_no_directory_behind(tmp_path: Path, config: RunConfig) -> None:
+    for bad in (replace(config, model=""), replace(config, seed_tasks=tmp_path / "none.jsonl")):
+        with pytest.raises(Exception, match=r"is missing|cannot be read"):
+            run(tmp_path / "new", bad)
+        assert not (tmp_path / "new").exists()
+
+
+# ── how requests end ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class Refusing:
+    """Refuses the requests named; the others are answered by the script."""
+
+    def __init__(self, refused: Sequence[str], error: Exception) -> None:
+        self._refused = refused
+        self._error = error
+        self.asked: list[str] = []
+
+    async def complete(self, request: Request) -> Completion:
+        self.asked.append(request.id)
+        if request.id in self._refused:
+            raise self._error
+        return make_completion(scripted_text(request))
+
+
+def rejected() -> RequestRejectedError:
+    return RequestRejectedError("the endpoint refuses the request (400: too long)", status=400)
+
+
+def test_a_request_refused_for_good_is_an_empty_reply_and_not_asked_again(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    config = replace(config, max_concurrency=1)
+    refused = ["generate/000002", "classify/task_000002", "instances/task_000003"]
+    run(tmp_path / "run", config, backend=Refusing(refused, rejected()))
+
+    failed = [e for e in events(tmp_path / "run") if isinstance(e, RequestFailed)]
+    assert [e.request_id for e in failed] == refused
+    commits = [e for e in events(tmp_path / "run") if isinstance(e, Committed)]
+    assert (commits[1].accepted, commits[1].rejected) == ((), ())
+    pool = read_run(tmp_path / "run").state.pool
+    assert pool.by_id("task_000002").is_classification is False
+    assert pool.by_id("task_000003").instances == ()
+    summary = summarize(read_run(tmp_path / "run").state)
+    assert summary.unclear_kinds == 1
+    assert summary.failed == {"generate": 1, "classify": 1, "instances": 1}
+
+
+@pytest.mark.parametrize(
+    "stage", ["generate/000001", "classify/task_000001", "instances/task_000001"]
+)
+def test_a_first_request_that_is_refused_is_a_wrong_set_up_and_no_outcome(
+    tmp_path: Path, config: RunConfig, stage: str
+) -> None:
+    config = replace(config, max_concurrency=1)
+    with pytest.raises(EndpointError, match="the set-up must be wrong"):
+        run(tmp_path / "run", config, backend=Refusing([stage], rejected()))
+    assert not any(isinstance(e, RequestFailed) for e in events(tmp_path / "run"))
+    # Once the set-up is mended, the same run goes on.
+    assert run(tmp_path / "run", backend=ScriptedBackend()).accepted >= 12
+
+
+@pytest.mark.parametrize(
+    "error", [EndpointError("401"), TransientError("no connection", attempts=6)]
+)
+def test_an_endpoint_that_gives_up_ends_the_run_after_what_is_in_flight_has_landed(
+    tmp_path: Path, config: RunConfig, reference: Path, error: Exception
+) -> None:
+    backend = Refusing(["generate/000002"], error)
+    with pytest.raises(type(error)):
+        run(tmp_path / "run", config, backend=backend)
+    seen = events(tmp_path / "run")
+    received = {e.request_id for e in seen if isinstance(e, CompletionReceived)}
+    assert received == set(backend.asked) - {"generate/000002"}
+    assert isinstance(seen[-1], RunFinished)
+    assert (seen[-1].reason, seen[-1].detail) == ("failed", str(error))
+
+    run(tmp_path / "run", backend=ScriptedBackend())
+    assert exported(tmp_path / "run") == exported(reference)
+
+
+def test_a_run_that_accepts_nothing_stops_and_goes_on_with_a_larger_limit(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    config = replace(config, stall_after=5)
+    dull = ScriptedBackend(lambda _: "9. Draw a picture of a cat.")
+    with pytest.raises(StalledError, match="none of the last 5 generation requests") as caught:
+        run(tmp_path / "run", config, backend=dull)
+    assert caught.value.exit_code == 3
+    asked = len(dull.asked)
+    with pytest.raises(StalledError):
+        run(tmp_path / "run", backend=dull)
+    assert len(dull.asked) == asked
+    assert run(tmp_path / "run", {"stall_after": 100}, backend=ScriptedBackend()).accepted >= 12
+
+
+def test_stopping_lets_what_is_in_flight_land_and_plans_nothing_more(
+    tmp_path: Path, config: RunConfig, reference: Path
+) -> None:
+    async def stopped() -> list[str]:
+        stop = asyncio.Event()
+
+        async def pause(_: Request) -> None:
+            if len(backend.asked) == 9:
+                stop.set()
+            await asyncio.sleep(0)
+
+        backend = ScriptedBackend(pause=pause)
+        with open_run(tmp_path / "run", config) as opened:
+            await grow(opened, backend=backend, stop=stop)
+        return backend.asked
+
+    asked = asyncio.run(stopped())
+    seen = events(tmp_path / "run")
+    assert {e.request_id for e in seen if isinstance(e, CompletionReceived)} == set(asked)
+    assert isinstance(seen[-1], RunFinished)
+    assert seen[-1].reason == "interrupted"
+    run(tmp_path / "run", backend=ScriptedBackend())
+    assert exported(tmp_path / "run") == exported(reference)
+
+
+def test_a_full_disk_at_any_write_loses_nothing_that_was_acknowledged(
+    tmp_path: Path, config: RunConfig, reference: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The write number n fails half-way, for every n of a run; with room again, the run goes on."""
+    write = os.write
+
+    def failing(after: int) -> Iterator[None]:
+        done = 0
+
+        def write_or_fail(fd: int, data: bytes) -> int:
+            nonlocal done
+            done += 1
+            if done == after:
+                return write(fd, bytes(data)[: len(data) // 2])
+            if done > after:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(fd, data)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", write_or_fail)
+            yield
+
+    after = 0
+    while True:
+        after += 1
+        directory = tmp_path / f"full-{after}"
+        broken = failing(after)
+        next(broken)
+        try:
+            run(directory, config, backend=ScriptedBackend())
+        except JournalError:
+            pass
+        else:
+            break
+        finally:
+            list(broken)
+        run(directory, config, backend=ScriptedBackend())
+        assert exported(directory) == exported(reference)
+    assert after > 10
+
+
+# ── thrift ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_small_run_does_not_pay_for_generation_that_it_will_not_need(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    """Of twenty good candidates a reply, two replies are enough for twelve: no window is filled."""
+    backend = ScriptedBackend(
+        lambda request: (
+            "\n".join(
+                f"{n}. Describe the {request.id[-1]} {n} {chr(97 + n)} {n * 7} of {n * 13} {n * 17}."
+                for n in range(9, 29)
+            )
+            if request.stage == "generate"
+            else scripted_text(request)
+        )
+    )
+    run(tmp_path / "run", config, backend=backend)
+    assert sum(asked.startswith("generate/") for asked in backend.asked) <= 4
+
+
+@pytest.mark.parametrize("slots", [4, 16, 64])
+def test_generation_keeps_a_quarter_of_the_slots_and_tasks_take_the_others(
+    tmp_path: Path, config: RunConfig, slots: int
+) -> None:
+    shares: list[int] = []
+    flying: dict[str, int] = {"generate": 0, "classify": 0, "instances": 0}
+
+    class Counting:
+        async def complete(self, request: Request) -> Completion:
+            flying[request.stage] += 1
+            await asyncio.sleep(0)
+            assert sum(flying.values()) <= slots
+            if flying["classify"] + flying["instances"] and sum(flying.values()) == slots:
+                shares.append(flying["generate"])
+            flying[request.stage] -= 1
+            return make_completion(scripted_text(request))
+
+    run(
+        tmp_path / "run",
+        replace(config, max_concurrency=slots, num_instructions=150),
+        backend=Counting(),
+    )
+    if slots < 64:  # a window of requests fills sixty-four slots late in so short a run
+        assert shares
+        assert min(shares) <= slots / 4 + 1
+
+
+def test_every_start_journals_versions(reference: Path) -> None:
+    first = events(reference)[0]
+    assert isinstance(first, RunStarted)
+    assert set(first.versions) == {"selfinstruct", "python", "openai"}
+    assert first.settings["num_instructions"] == 12
