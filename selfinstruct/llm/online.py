@@ -158,7 +158,7 @@ def read_completion(body: bytes, *, attempts: int, latency_s: float) -> Completi
     """
     try:
         data = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # brackets can be nested deeper than the parser goes
         raise TransientError(
             f"the endpoint answered 200 with no JSON: {_shown(body[:_SHOWN].decode(errors='replace'))}"
         ) from None

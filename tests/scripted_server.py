@@ -1,0 +1,107 @@
+"""A server of raw bytes on loopback: what a real endpoint does on a bad day, one script entry a request."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+HANG = b"<hang>"
+RESET = b"<reset>"
+CUT = b"<cut>"
+
+
+def reply(
+    status: int = 200,
+    body: Any = None,
+    *,
+    headers: dict[str, str] | None = None,
+    content_type: str = "application/json",
+) -> bytes:
+    """A whole HTTP reply; a body that is not bytes is written as JSON."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = [
+        f"HTTP/1.1 {status} Scripted",
+        f"content-type: {content_type}",
+        f"content-length: {len(data)}",
+    ]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + data
+
+
+def chat(content: object = "9. Name a river.", **changes: Any) -> dict[str, Any]:
+    """The body of a chat completion."""
+    body: dict[str, Any] = {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "named-by-server",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": content},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12},
+    }
+    return {name: value for name, value in (body | changes).items() if value is not ...}
+
+
+@dataclass
+class Script:
+    """What to answer, in order; the last entry is repeated. And what was asked."""
+
+    replies: Sequence[bytes]
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    url: str = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                fields = dict(
+                    line.decode().lower().split(": ", 1) for line in head.split(b"\r\n")[1:] if line
+                )
+                body = await reader.readexactly(int(fields.get("content-length", "0")))
+                self.headers.append(fields)
+                self.asked.append(json.loads(body) if body else {})
+                answer = self.replies[min(len(self.asked), len(self.replies)) - 1]
+                if answer == HANG:
+                    await asyncio.sleep(3600)
+                if answer == RESET:
+                    break
+                if answer.startswith(CUT):
+                    whole = answer.removeprefix(CUT)
+                    writer.write(whole[: len(whole) - 20])
+                    break
+                writer.write(answer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def scripted(*replies: bytes) -> AsyncIterator[Script]:
+    """Serve the script on a free port of loopback."""
+    script = Script(replies)
+    connections: set[asyncio.Task[None]] = set()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(script.serve(reader, writer))
+        connections.add(task)
+        task.add_done_callback(connections.discard)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    script.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    try:
+        yield script
+    finally:
+        server.close()
+        for task in list(connections):
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)

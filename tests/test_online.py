@@ -1,0 +1,313 @@
+"""The online backend over a real socket: what endpoints send, and what becomes of it."""
+
+import asyncio
+import json
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from scripted_server import CUT, HANG, RESET, Script, chat, reply, scripted
+
+from selfinstruct.config import RunConfig
+from selfinstruct.errors import (
+    BackendError,
+    ConfigError,
+    EndpointError,
+    RequestRejectedError,
+    TransientError,
+)
+from selfinstruct.llm.online import OnlineBackend, read_completion
+from selfinstruct.llm.retry import LONGEST_RETRY_AFTER_S, LONGEST_WAIT_S, stated_wait_s
+from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Usage
+
+REQUEST = Request(
+    id="generate/000001",
+    stage="generate",
+    prompt=Prompt(template="t@0", messages=(Message(role="user", content="Continue."),)),
+    sampling=Sampling(model="m", temperature=0.7, max_tokens=64),
+)
+CONFIG = RunConfig(model="m", max_attempts=4, request_timeout_s=5)
+
+
+class Clock:
+    """Remembers how long it was asked to sleep, and does not."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+
+def ask(
+    *replies: bytes, config: RunConfig = CONFIG, clock: Clock | None = None
+) -> tuple[Completion | BackendError, Script]:
+    """Ask once; gives the completion or the error, and what the server saw."""
+
+    async def asked() -> tuple[Completion | BackendError, Script]:
+        async with scripted(*replies) as script:
+            backend = OnlineBackend(
+                replace(config, base_url=script.url),
+                environ={"OPENAI_API_KEY": "sk-secret"},
+                sleep=(clock or Clock()).sleep,
+            )
+            async with backend:
+                try:
+                    return await backend.complete(REQUEST), script
+                except BackendError as error:
+                    return error, script
+
+    return asyncio.run(asked())
+
+
+def test_a_request_is_sent_as_it_is_and_its_reply_is_read() -> None:
+    completion, script = ask(reply(body=chat()))
+    assert isinstance(completion, Completion)
+    assert completion.latency_s > 0
+    assert replace(completion, latency_s=0) == Completion(
+        text="9. Name a river.",
+        finish_reason="stop",
+        model="named-by-server",
+        usage=Usage(prompt_tokens=7, completion_tokens=5),
+        attempts=1,
+    )
+    assert script.asked == [
+        {
+            "model": "m",
+            "messages": [{"role": "user", "content": "Continue."}],
+            "temperature": 0.7,
+            "max_tokens": 64,
+        }
+    ]
+    assert script.headers[0]["x-client-request-id"] == "generate/000001"
+    assert script.headers[0]["authorization"] == "bearer sk-secret"
+
+
+GOOD = reply(body=chat())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *[
+            pytest.param(reply(status, {"error": {"message": "later"}}), id=str(status))
+            for status in (408, 409, 425, 429, 500, 502, 503, 504, 529)
+        ],
+        pytest.param(
+            reply(502, b"<html>Bad gateway</html>", content_type="text/html"), id="502 page"
+        ),
+        pytest.param(RESET, id="reset"),
+        pytest.param(CUT + GOOD, id="cut in mid-body"),
+        pytest.param(reply(200, b'{"choices": [{"mess'), id="cut JSON"),
+        pytest.param(reply(200, b""), id="empty body"),
+        pytest.param(
+            reply(200, b"<html>Log in</html>", content_type="text/html"), id="page with 200"
+        ),
+        pytest.param(reply(200, {"error": {"message": "overloaded"}}), id="error with 200"),
+        pytest.param(reply(200, chat(choices=[])), id="no choices"),
+        pytest.param(reply(200, chat(choices=...)), id="choices missing"),
+        pytest.param(reply(200, ["a list"]), id="a list"),
+    ],
+)
+def test_a_fault_that_may_pass_is_tried_again(fault: bytes) -> None:
+    completion, script = ask(fault, fault, GOOD)
+    assert isinstance(completion, Completion)
+    assert completion.attempts == len(script.asked) == 3
+
+
+def test_a_reply_that_does_not_come_in_time_is_tried_again() -> None:
+    completion, script = ask(HANG, GOOD, config=replace(CONFIG, request_timeout_s=0.3))
+    assert isinstance(completion, Completion)
+    assert len(script.asked) == 2
+
+
+def test_attempts_are_bounded_and_counted() -> None:
+    error, script = ask(reply(503, {"error": {"message": "overloaded"}}))
+    assert isinstance(error, TransientError)
+    assert error.attempts == len(script.asked) == 4
+    assert str(error) == "the endpoint answered 503: overloaded"
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind", "said"),
+    [
+        (401, {"message": "bad key"}, EndpointError, "the key was refused"),
+        (403, {"message": "no access"}, EndpointError, "may not use this model"),
+        (404, {"message": "no model"}, EndpointError, "check --base-url and --model"),
+        (429, {"message": "pay", "code": "insufficient_quota"}, EndpointError, "no credit left"),
+        (
+            400,
+            {"message": "too long"},
+            RequestRejectedError,
+            r"refuses the request \(400: too long\)",
+        ),
+        (422, {"message": "bad"}, RequestRejectedError, r"\(422: bad\)"),
+    ],
+)
+def test_a_fault_that_will_not_pass_is_not_tried_again(
+    status: int, error: dict[str, str], kind: type[BackendError], said: str
+) -> None:
+    result, script = ask(reply(status, {"error": error}))
+    assert isinstance(result, kind)
+    assert result.exit_code == 4
+    with pytest.raises(kind, match=said):
+        raise result
+    assert len(script.asked) == 1
+
+
+def test_an_endpoint_that_is_not_there_is_named() -> None:
+    async def asked() -> None:
+        config = replace(CONFIG, base_url="http://127.0.0.1:9/v1", max_attempts=1)
+        async with OnlineBackend(config, environ={}) as backend:
+            await backend.complete(REQUEST)
+
+    with pytest.raises(TransientError, match=r"no connection to http://127.0.0.1:9/v1"):
+        asyncio.run(asked())
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ({"message": {"content": None, "refusal": "I will not."}}, ("I will not.", None)),
+        ({"message": {"content": None}, "finish_reason": "content_filter"}, ("", "content_filter")),
+        ({"message": {"content": "half"}, "finish_reason": "length"}, ("half", "length")),
+        ({"message": None}, ("", None)),
+        ({"message": {"content": ["parts"]}}, ("", None)),
+        ({"message": {"content": "a\ud800b\x1b[31m"}}, ("a\ufffdb\x1b[31m", None)),
+    ],
+)
+def test_a_reply_without_plain_text_is_a_completion_all_the_same(
+    choice: dict[str, Any], expected: tuple[str, str | None]
+) -> None:
+    completion, script = ask(reply(body=chat(choices=[choice])))
+    assert isinstance(completion, Completion)
+    assert (completion.text, completion.finish_reason) == expected
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize("usage", [..., None, {}, {"prompt_tokens": "7", "completion_tokens": 5}])
+def test_missing_usage_is_unknown_usage(usage: object) -> None:
+    completion, _ = ask(reply(body=chat(usage=usage)))
+    assert isinstance(completion, Completion)
+    assert completion.usage is None
+
+
+# ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("headers", "waits"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
+        ({"retry-after": "9999"}, LONGEST_RETRY_AFTER_S),
+        ({"retry-after": "-3"}, 0.0),
+    ],
+)
+def test_a_stated_wait_is_honoured(headers: dict[str, str], waits: float) -> None:
+    clock = Clock()
+    ask(reply(429, {"error": {}}, headers=headers), GOOD, clock=clock)
+    assert clock.slept == [waits]
+
+
+def test_a_stated_wait_may_be_a_date() -> None:
+    now = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
+    for text, waits in (
+        ("Sat, 31 Jan 2026 12:00:30 GMT", 30.0),
+        ("Sat, 31 Jan 2026 11:00:00 GMT", 0.0),
+        ("tomorrow", None),
+        ("nan", None),
+    ):
+        assert stated_wait_s({"retry-after": text}, now=now) == waits
+
+
+@given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms"]), st.text(max_size=12)))
+def test_no_header_makes_the_wait_negative_or_endless(headers: dict[str, str]) -> None:
+    wait_s = stated_wait_s(headers, now=datetime.now(UTC))
+    assert wait_s is None or 0 <= wait_s <= LONGEST_RETRY_AFTER_S
+
+
+def test_waits_without_a_word_from_the_endpoint_grow_within_a_bound() -> None:
+    clock = Clock()
+    ask(reply(503, {}), config=replace(CONFIG, max_attempts=12), clock=clock)
+    assert len(clock.slept) == 11
+    for n, slept in enumerate(clock.slept):
+        assert 0 <= slept <= min(2**n, LONGEST_WAIT_S)
+    assert len(set(clock.slept)) > 3  # jitter: a thousand clients must not come back at once
+
+
+def test_stopping_ends_the_wait_for_another_attempt() -> None:
+    async def asked() -> Script:
+        stop = asyncio.Event()
+
+        async def sleep(seconds: float) -> None:
+            assert seconds >= 0
+            stop.set()
+            await asyncio.sleep(3600)
+
+        async with scripted(reply(429, {}, headers={"retry-after": "60"})) as script:
+            config = replace(CONFIG, base_url=script.url)
+            async with OnlineBackend(config, environ={}, stop=stop, sleep=sleep) as backend:
+                with pytest.raises(TransientError, match="was stopped"):
+                    await backend.complete(REQUEST)
+            return script
+
+    assert len(asyncio.run(asked()).asked) == 1
+
+
+# ── keys, and other people's words ───────────────────────────────────────────────────────────────────────
+
+
+def test_openai_without_a_key_says_where_to_put_it() -> None:
+    with pytest.raises(ConfigError, match=r"\$OPENAI_API_KEY is not set"):
+        OnlineBackend(RunConfig(model="m"), environ={})
+
+
+def test_another_variable_may_hold_the_key_and_the_environment_the_address() -> None:
+    async def asked() -> Script:
+        async with scripted(GOOD) as script:
+            config = RunConfig(model="m", api_key_env="MY_KEY")
+            environ = {"MY_KEY": "sk-mine", "OPENAI_BASE_URL": script.url}
+            async with OnlineBackend(config, environ=environ) as backend:
+                await backend.complete(REQUEST)
+            return script
+
+    assert asyncio.run(asked()).headers[0]["authorization"] == "bearer sk-mine"
+
+
+def test_a_long_error_page_is_shortened_and_the_key_is_in_no_error() -> None:
+    error, _ = ask(reply(400, b"x" * 100_000, content_type="text/plain"))
+    assert isinstance(error, RequestRejectedError)
+    assert len(str(error)) < 400
+    for result in (error, *[ask(reply(status, {"error": {}}))[0] for status in (401, 503)]):
+        assert "sk-secret" not in repr(result)
+        assert "sk-secret" not in str(result)
+
+
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                "choices message content refusal usage model error prompt_tokens".split()
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.binary() | JSON.map(lambda data: json.dumps(data).encode()))
+@example(b"[" * 100_000)
+def test_no_body_makes_reading_raise_anything_but_a_transient_error(body: bytes) -> None:
+    with suppress(TransientError):
+        read_completion(body, attempts=1, latency_s=0)
