@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfinstruct.cli.options import JsonOption, with_settings
+from selfinstruct.cli.terminal import visible
 
 if TYPE_CHECKING:
     from selfinstruct.run_directory import Run
@@ -67,36 +68,42 @@ def run(
 def carry_out(
     directory: Path, settings: Mapping[str, Any], *, json_output: bool = False
 ) -> "RunSummary":
-    """Run until the end, talk about it, and exit with the code of how it ended unless that is 0."""
+    """Run until the end and talk about it; exit with the code of how it ended unless that is 0."""
     from selfinstruct.cli.funnel import funnel_lines, say
+    from selfinstruct.errors import SelfInstructError
     from selfinstruct.generate import is_complete
     from selfinstruct.run_directory import open_run
     from selfinstruct.summary import summarize
 
+    failure: SelfInstructError | None = None
     with open_run(directory, settings) as opened:
         target = opened.config.num_instructions
         if is_complete(opened):
             summary = summarize(opened.state)
             say(
-                f"{directory} is finished: {summary.accepted:,} instructions of {target:,} asked for, "
-                f"{summary.rows:,} rows. A larger -n goes on."
+                f"{directory} is finished: {summary.accepted:,} instructions of {target:,} "
+                f"asked for, {summary.rows:,} rows. A larger -n goes on."
             )
         else:
             if opened.state.starts:
-                say(
-                    f"going on with {directory} at {opened.state.accepted:,} of {target:,} instructions"
-                )
-            summary = asyncio.run(_carry_out(opened))
-            state = "finished" if is_complete(opened) else "stopped"
-            say(f"{directory} {state}:", *funnel_lines(summary))
+                say(f"going on with {directory} at {opened.state.accepted:,} of {target:,}")
+            try:
+                asyncio.run(_carry_out(opened))
+            except SelfInstructError as error:
+                failure = error
+            summary = summarize(opened.state)
+            ended = "finished" if is_complete(opened) else "stopped"
+            say(f"{directory} {ended}:", *funnel_lines(summary))
         if json_output:
             import json
 
             typer.echo(json.dumps(summary.as_json()))
-        if not is_complete(opened):
-            say(f"Go on with: selfinstruct run {directory}")
-            raise typer.Exit(130)
-    return summary
+        if is_complete(opened):
+            return summary
+    if failure is not None:
+        say(f"selfinstruct: {visible(str(failure))}")
+    say(f"Go on with: selfinstruct run {directory}")
+    raise typer.Exit(failure.exit_code if failure is not None else 130)
 
 
 async def _carry_out(opened: "Run") -> "RunSummary":

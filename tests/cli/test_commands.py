@@ -1,0 +1,248 @@
+"""Each command: what it prints where, and how it exits."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support import ROOT, ScriptedBackend
+
+from selfinstruct.api import run
+from selfinstruct.config import RunConfig
+from selfinstruct.run_directory import open_run
+from selfinstruct.simulate.server import SimulatedEndpoint
+
+COMMANDS = ["run", "demo", "simulate", "status", "export"]
+
+
+def command(
+    *arguments: object, cwd: Path | None = None, environ: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the real command line, as a person would."""
+    return subprocess.run(
+        [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", **(environ or {})},
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def finished(tmp_path: Path, config: RunConfig) -> Path:
+    """A finished run."""
+    run(tmp_path / "run", config, backend=ScriptedBackend())
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_an_example(name: str) -> None:
+    done = command(name, "--help")
+    assert done.returncode == 0
+    assert f"selfinstruct {name}" in done.stdout.split("Usage:")[1].replace("Usage", "", 1)
+    assert "Example" in done.stdout
+
+
+def test_help_of_run_has_a_flag_for_every_setting() -> None:
+    text = command("run", "--help").stdout
+    for name in RunConfig.__dataclass_fields__:
+        assert f"--{name.replace('_', '-')}" in text
+
+
+def test_the_version_is_shown() -> None:
+    assert command("--version").stdout.startswith("selfinstruct 0.")
+
+
+def test_the_demo_runs_the_whole_pipeline_without_a_key(tmp_path: Path) -> None:
+    done = command("demo", "-n", 12, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "demo-run/exports/alpaca_data.json").read_text())
+    assert len(rows) >= 6
+    assert all(set(row) == {"instruction", "input", "output"} for row in rows)
+    for word in (
+        "requests",
+        "candidates",
+        "accepted",
+        "with instances",
+        "selfinstruct run -o my-run",
+    ):
+        assert word in done.stderr
+    assert done.stderr.count("  instruction  ") == 3
+    # And again, which changes nothing.
+    again = command("demo", "-n", 12, cwd=tmp_path)
+    assert again.returncode == 0
+    assert "is finished" in again.stderr
+
+
+def test_a_run_takes_settings_from_a_file_and_flags_win(
+    tmp_path: Path, endpoint: SimulatedEndpoint
+) -> None:
+    (tmp_path / "run.yaml").write_text(
+        f"model: simulated\nbase-url: {endpoint.base_url}\nnum_instructions: 3\nthreshold: 0.6\n"
+    )
+    done = command("run", "run.yaml", "-o", "out", "--num_instructions", 5, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["accepted"] >= 5
+    assert summary["candidates"] == summary["accepted"] + sum(summary["rejected"].values())
+    # The directory alone suffices from now on, and says that there is nothing to do.
+    again = command("run", "out", cwd=tmp_path)
+    assert again.returncode == 0
+    assert "is finished" in again.stderr
+    # A larger target goes on, and is remembered.
+    assert command("run", "out", "-n", 19, cwd=tmp_path).returncode == 0
+    status = json.loads(command("status", "out", "--json", cwd=tmp_path).stdout)
+    assert status["target"] == 19
+    assert status["accepted"] >= 19
+    assert status["condition"] == "complete"
+    changed = command("run", "out", "--threshold", 0.8, cwd=tmp_path)
+    assert changed.returncode == 2
+    assert "threshold is 0.6 there, 0.8 was given" in changed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run"], "say where the run goes: -o DIR"),
+        (["run", "-o", "new"], "model: is missing; name the model"),
+        (["run", "-o", "new", "-m", "m"], "$OPENAI_API_KEY is not set"),
+        (["run", "-o", "new", "-m", "m", "-t", "7"], "threshold: must lie between 0 and 1, not 7"),
+        (["run", "-o", "new", "-m", "m", "--treshold", "1"], "No such option: --treshold"),
+        (["run", "-o", "new", "-m", "m", "--seed-tasks", "no.jsonl"], "no.jsonl: cannot be read"),
+        (["run", "none.yaml"], "model: is missing"),
+        (["run", "none.yaml", "-o", "new"], "none.yaml is not a file"),
+        (["status", "none"], "none: does not exist"),
+        (["status", "."], "is no run directory"),
+        (["export", "none", "-o", "x.json"], "none: does not exist"),
+        (["simulate", "--latency-ms", "fast"], "expected milliseconds"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    done = command(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not (tmp_path / "new").exists() or arguments[4] == "m"
+
+
+def test_an_endpoint_that_is_not_there_is_exit_4_and_the_run_can_go_on(
+    tmp_path: Path, endpoint: SimulatedEndpoint
+) -> None:
+    flags = ["-m", "simulated", "-n", 3, "--max-attempts", 1]
+    done = command("run", "-o", "out", *flags, "--base-url", "http://127.0.0.1:9/v1", cwd=tmp_path)
+    assert done.returncode == 4
+    assert "no connection to http://127.0.0.1:9/v1" in done.stderr
+    assert "Go on with: selfinstruct run out" in done.stderr
+    assert "Traceback" not in done.stderr
+    # The endpoint may move: its address is operational.
+    again = command("run", "out", "--base-url", endpoint.base_url, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_second_process_is_refused_with_the_pid_of_the_first(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    with open_run(tmp_path / "run", config):
+        done = command("run", tmp_path / "run")
+        assert done.returncode == 2
+        assert f"process {os.getpid()} is writing this run" in done.stderr
+        status = command("status", tmp_path / "run")
+    assert status.returncode == 0
+    assert f"running (process {os.getpid()})" in status.stdout
+
+
+def test_status_shows_the_funnel(finished: Path) -> None:
+    done = command("status", finished)
+    assert done.returncode == 0
+    assert "complete, " in done.stdout
+    assert "not novel" in done.stdout
+    summary = json.loads(command("status", finished, "--json").stdout)
+    assert summary["rejected"]["not_novel"] > 0
+
+
+def test_export_writes_the_formats_and_trims_tasks(finished: Path, tmp_path: Path) -> None:
+    assert command("export", finished, "-o", tmp_path / "a.json").returncode == 0
+    rows = json.loads((tmp_path / "a.json").read_text())
+    assert all(list(row) == ["instruction", "input", "output"] for row in rows)
+
+    done = command("export", finished, "-o", tmp_path / "b.jsonl", "-f", "jsonl", "--limit", 5)
+    assert done.returncode == 0
+    lines = [json.loads(line) for line in (tmp_path / "b.jsonl").read_text().splitlines()]
+    assert {line["task_id"] for line in lines} <= {f"task_{n:06d}" for n in range(1, 6)}
+    assert all(len(line["demonstration_ids"]) == 8 for line in lines)
+    assert f"wrote {len(lines)} rows" in done.stderr
+
+    command("export", finished, "-o", tmp_path / "c.json", "--include-seed-tasks")
+    with_seeds = json.loads((tmp_path / "c.json").read_text())
+    assert len(with_seeds) == len(rows) + 10
+    assert with_seeds[10:] == rows
+
+
+def test_an_export_that_cannot_be_written_leaves_what_was_there(
+    finished: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "folder.json"
+    target.mkdir()
+    done = command("export", finished, "-o", target)
+    assert done.returncode == 1
+    assert "folder.json: cannot be written" in done.stderr
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")] == []
+
+
+def test_model_output_never_drives_the_terminal() -> None:
+    """What a reply holds is shown with its control characters written out."""
+    from selfinstruct.cli.funnel import record_lines
+    from selfinstruct.cli.terminal import shortened, visible
+
+    evil = "a\x1b[2J\x9b31m\u202eb\x07\rc"
+    shown = "\n".join(record_lines([{"instruction": evil, "input": "", "output": evil}]))
+    for text in (shown, visible(evil), shortened(evil, width=40)):
+        assert not any(char in text for char in "\x1b\x9b\u202e\x07\r")
+    assert "\\x1b[2J" in shown
+
+
+def test_simulate_prints_its_address_and_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    with subprocess.Popen(
+        [sys.executable, "-m", "selfinstruct", "simulate", "--port", "0", "--log", str(log)],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        flags = ["-m", "simulated", "--base-url", url, "-n", 2]
+        done = command("run", "-o", "out", *flags, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        taken = command("simulate", "--port", url.split(":")[2].split("/")[0])
+        server.terminate()
+        assert server.wait(timeout=10) == 0
+    assert taken.returncode == 2
+    assert "cannot be listened on" in taken.stderr
+    assert len(log.read_text().splitlines()) > 4
+
+
+def test_the_key_is_in_no_file_of_the_run_and_in_no_output(
+    tmp_path: Path, endpoint: SimulatedEndpoint
+) -> None:
+    done = command(
+        "run", "-o", "out", "-m", "simulated", "--base-url", endpoint.base_url, "-n", 2,
+        cwd=tmp_path, environ={"OPENAI_API_KEY": "sk-very-secret"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "sk-very-secret" not in done.stdout + done.stderr
+    for path in (tmp_path / "out").rglob("*"):
+        assert path.is_dir() or b"sk-very-secret" not in path.read_bytes()
+
+
+def test_the_command_line_starts_from_any_directory_of_a_checkout() -> None:
+    assert (ROOT / "prompts").is_dir()
+    started = time.monotonic()
+    assert command("--help", cwd=Path("/")).returncode == 0
+    assert time.monotonic() - started < 30
