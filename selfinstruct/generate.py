@@ -4,14 +4,15 @@ Completions arrive in any order; generation requests are committed in number ord
 and classify and instance requests are folded in by task. So given the same completions, concurrency, latency,
 retries and crashes cannot change the dataset.
 
-A request holds its slot until its outcome is durable: what a crash makes us ask again never exceeds what was
-in flight.
+A request holds its slot until its outcome is written, so what a kill makes us ask again never exceeds what
+was in flight; and no outcome is used before it is synced, so not even a power cut can make the dataset depend
+on a reply that is lost. One sync serves all that was written within a few milliseconds.
 """
 
 import asyncio
 import platform
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.metadata import version
 
 from selfinstruct import __version__
@@ -39,7 +40,7 @@ from selfinstruct.events import (
 )
 from selfinstruct.journal import Journal
 from selfinstruct.plan import generation_request, is_plannable, is_worth_asking, task_request
-from selfinstruct.records import Completion, Request
+from selfinstruct.records import Completion, Request, Stage
 from selfinstruct.run_directory import Run
 from selfinstruct.state import RunState, apply, generation_id
 from selfinstruct.summary import RunSummary, summarize
@@ -47,6 +48,9 @@ from selfinstruct.summary import RunSummary, summarize
 # Downstream work must not starve generation, nor the other way round: generation goes first while it holds
 # less than this share of the slots, then the accepted tasks do.
 _GENERATION_SHARE = 0.25
+
+# A power cut may cost the replies of so long a time, no more; a disk is asked to sync so often, no more.
+_SYNC_WITHIN_S = 0.02
 
 Watch = Callable[[RunState, int], None]
 """Called after each round with the state and the number of requests in flight."""
@@ -99,6 +103,10 @@ class _Growth:
         self._watch = watch
         self._in_flight: dict[str, Request] = {}
         self._landed: asyncio.Queue[tuple[Request, Completion | BackendError]] = asyncio.Queue()
+        self._written: list[Outcome] = []
+        """Outcomes in the journal that are not known to be on the disk yet, and so not used."""
+        self._sync_due = 0.0
+        self._now = asyncio.get_running_loop().time
         self._failure: SelfInstructError | None = None
         self._next_number = 1
         self._open_tasks: deque[str] = deque()
@@ -137,10 +145,13 @@ class _Growth:
             self._start_requests(group)
             if self._watch is not None:
                 self._watch(self._state, len(self._in_flight))
-            if not self._in_flight:
+            if self._written and self._is_time_to_sync():
+                self._use_what_was_written()
+                self._decide()
+            elif self._in_flight:
+                await self._land()
+            else:
                 return
-            await self._land()
-            self._decide()
 
     # ── plan ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -193,8 +204,13 @@ class _Growth:
         self._landed.put_nowait((request, result))
 
     async def _land(self) -> None:
-        """Wait for a result; journal it and all others that are there, with one sync."""
-        landed = [await self._landed.get()]
+        """Wait for a result, but no longer than the next sync may; journal it and all that came with it."""
+        wait_s = max(0.0, self._sync_due - self._now()) if self._written else None
+        try:
+            async with asyncio.timeout(wait_s):
+                landed = [await self._landed.get()]
+        except TimeoutError:
+            return
         while not self._landed.empty():
             landed.append(self._landed.get_nowait())
         outcomes = [
@@ -202,9 +218,26 @@ class _Growth:
             for request, result in landed
             if (outcome := self._outcome(request, result)) is not None
         ]
-        self._record(*outcomes)
+        if outcomes:
+            self._journal.append(*outcomes, durable=False)
+            if not self._written:
+                self._sync_due = self._now() + _SYNC_WITHIN_S
+            self._written += outcomes
         for request, _ in landed:
             del self._in_flight[request.id]
+
+    def _is_time_to_sync(self) -> bool:
+        # While every slot is busy nothing is lost by waiting for more to share a sync.
+        return len(self._in_flight) < self._run.config.max_concurrency or (
+            self._now() >= self._sync_due
+        )
+
+    def _use_what_was_written(self) -> None:
+        """Make the outcomes written so far durable, then fold them in."""
+        self._journal.sync()
+        for outcome in self._written:
+            apply(self._state, outcome)
+        self._written.clear()
 
     def _outcome(self, request: Request, result: Completion | BackendError) -> Outcome | None:
         """The event of a result, or None where there is none and the run ends."""
@@ -217,9 +250,8 @@ class _Growth:
                 demonstration_ids=request.prompt.demonstration_ids,
                 completion=result,
             )
-        counts = self._state.counts
         if isinstance(result, RequestRejectedError):
-            if counts.requests[request.stage] > counts.failed[request.stage]:
+            if self._ever_succeeded(request.stage):
                 return RequestFailed(
                     request_id=request.id,
                     stage=request.stage,
@@ -238,6 +270,13 @@ class _Growth:
         if not (self._stop.is_set() and isinstance(result, TransientError)):
             self._failure = self._failure or result
         return None
+
+    def _ever_succeeded(self, stage: Stage) -> bool:
+        counts = self._state.counts
+        return counts.requests[stage] > counts.failed[stage] or any(
+            isinstance(outcome, CompletionReceived) and outcome.stage == stage
+            for outcome in self._written
+        )
 
     # ── decide ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -267,9 +306,5 @@ class _Growth:
         if not events:
             return
         self._journal.append(*events, durable=durable)
-        _fold(self._state, events)
-
-
-def _fold(state: RunState, events: Iterable[Event]) -> None:
-    for event in events:
-        apply(state, event)
+        for event in events:
+            apply(self._state, event)

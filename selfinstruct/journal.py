@@ -19,6 +19,7 @@ nothing is touched. Anybody can read the file with jq:
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -168,24 +169,32 @@ class Journal:
     def append(self, *events: Event, durable: bool = True) -> None:
         """Append events in order, in one write and one sync.
 
-        With `durable=False` the sync is left to the next durable append: enough for decisions, which
-        follow from what is durable already. Raises JournalError; the journal is unusable afterwards.
+        With `durable=False` the sync is left to `sync` or to the next durable append: enough for decisions,
+        which follow from what is durable already. Raises JournalError; the journal is unusable afterwards.
         """
+        at = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        first = self._scan.entries + 1
+        data = b"".join(_encode(seq, at, event) for seq, event in enumerate(events, start=first))
+        with self._writing() as fd:
+            _write_all(fd, data)
+            if durable:
+                os.fsync(fd)
+        self._scan.entries += len(events)
+
+    def sync(self) -> None:
+        """Make everything appended durable. May run in a thread while nothing is appended."""
+        with self._writing() as fd:
+            os.fsync(fd)
+
+    @contextmanager
+    def _writing(self) -> Iterator[int]:
         if self._fd is None:
             raise JournalError(self.path, "is not open for writing")
-        at = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        data = b"".join(
-            _encode(seq, at, event)
-            for seq, event in enumerate(events, start=self._scan.entries + 1)
-        )
         try:
-            _write_all(self._fd, data)
-            if durable:
-                os.fsync(self._fd)
+            yield self._fd
         except OSError as error:
             self.close()
             raise JournalError(self.path, f"cannot be written ({error.strerror})") from error
-        self._scan.entries += len(events)
 
     def close(self) -> None:
         """Close the file. Closing twice does no harm."""

@@ -68,9 +68,12 @@ class Verdict:
 class NoveltyIndex:
     """A growing pool of texts that new texts are compared with.
 
-    Brute force over the texts whose length makes a rejection possible. A text without any token is like
-    nothing and never a witness; `check` calls it novel, as rouge-score would, so callers who care ask
-    `tokenize` first.
+    Only texts that can be near enough are compared: those whose length allows a rejection, and of these the
+    ones that share a rare word. For a rejection at least r words must be shared, so of any n - r + 1 of the
+    n words of a text at least one is; the rarest are looked up. Both bounds are exact.
+
+    A text without any token is like nothing and never a witness; `check` calls it novel, as rouge-score
+    would, so callers who care ask `tokenize` first.
     """
 
     def __init__(self, threshold: float = 0.7, texts: Iterable[str] = ()) -> None:
@@ -81,8 +84,9 @@ class NoveltyIndex:
         # Tokens become characters of a string, which is what rapidfuzz compares fastest. Character 0 is
         # kept for words that the pool does not have.
         self._codes: dict[str, str] = {}
-        self._sequences: dict[int, list[str]] = {}
-        self._positions: dict[int, list[int]] = {}
+        self._sequences: list[str] = []
+        self._lengths: set[int] = set()
+        self._positions: dict[str, list[int]] = {}
         for text in texts:
             self.add(text)
 
@@ -97,32 +101,39 @@ class NoveltyIndex:
     def add(self, text: str) -> int:
         """Append a text to the pool, whether novel or not. Returns its position."""
         position = len(self._texts)
-        self._texts.append(text)
         codes = self._codes
         sequence = "".join([codes.setdefault(t, chr(len(codes) + 1)) for t in tokenize(text)])
-        self._sequences.setdefault(len(sequence), []).append(sequence)
-        self._positions.setdefault(len(sequence), []).append(position)
+        self._texts.append(text)
+        self._sequences.append(sequence)
+        if sequence:
+            self._lengths.add(len(sequence))
+        for code in set(sequence):
+            self._positions.setdefault(code, []).append(position)
         return position
 
     def check(self, text: str) -> Verdict:
         """Compare a text with the whole pool."""
-        from rapidfuzz.distance import LCSseq
-        from rapidfuzz.process import extractOne
+        from rapidfuzz.distance.LCSseq import similarity
 
         sequence = "".join([self._codes.get(t, "\0") for t in tokenize(text)])
         n = len(sequence)
-        for m, pooled in self._sequences.items():
-            if m == 0 or n == 0:
-                continue
-            needed = smallest_rejected(m, n, self.threshold)
-            if needed > min(m, n):
-                continue
-            found = extractOne(sequence, pooled, scorer=LCSseq.similarity, score_cutoff=needed)
-            if found is not None:
-                _, common, place = found
-                return Verdict(
-                    novel=False,
-                    position=self._positions[m][place],
-                    rouge_l=f_measure(int(common), m, n),
-                )
+        needed = {m: smallest_rejected(m, n, self.threshold) for m in self._lengths if n}
+        needed = {m: common for m, common in needed.items() if common <= min(m, n)}
+        if not needed:
+            return Verdict(novel=True)
+        compared: set[int] = set()
+        rarest = sorted(sequence, key=lambda code: len(self._positions.get(code, ())))
+        for rank, code in enumerate(rarest[: n - min(needed.values()) + 1]):
+            for position in self._positions.get(code, ()):
+                if position in compared:
+                    continue
+                compared.add(position)
+                other = self._sequences[position]
+                enough = needed.get(len(other))
+                if enough is None or rank > n - enough:
+                    continue  # of another length, or without any of the rarest words that it would need
+                common = similarity(sequence, other, score_cutoff=enough)
+                if common >= enough:
+                    score = f_measure(int(common), len(other), n)
+                    return Verdict(novel=False, position=position, rouge_l=score)
         return Verdict(novel=True)

@@ -103,14 +103,19 @@ class OnlineBackend:
             raise TransientError("the run was stopped while waiting for another attempt")
 
     async def _attempt(self, request: Request, attempts: int) -> Completion:
+        import httpx2
         import openai
 
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout_s):
-                reply = await self._client.chat.completions.with_raw_response.create(
-                    **parameters(request),
-                    extra_headers={"X-Client-Request-Id": request.id},
+                # The client's own door for endpoints that it has no types for: `chat.completions.create`
+                # would rewrite the body by its type hints, a fifth of the whole cost of a request.
+                reply = await self._client.post(
+                    "/chat/completions",
+                    cast_to=httpx2.Response,
+                    body=parameters(request),
+                    options={"headers": {"X-Client-Request-Id": request.id}},
                 )
         except TimeoutError:
             raise TransientError(f"no whole reply within {self._timeout_s:g} s") from None
@@ -128,7 +133,7 @@ class OnlineBackend:
             cause = error.__cause__ or error
             raise TransientError(f"no connection to {self._client.base_url} ({cause})") from None
         return read_completion(
-            reply.http_response.content,
+            reply.content,
             attempts=attempts,
             latency_s=time.monotonic() - started,
         )
