@@ -1,0 +1,92 @@
+"""Continuations: new tasks for the end of a numbered list.
+
+Knows how a list is written, and all the ways in which models write it otherwise. Asked for tasks 9
+to 16, it mostly gives::
+
+    9. Explain to a retired engineer why bread rises.
+    10. …
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Final
+
+from selfinstruct.simulate import faults
+from selfinstruct.simulate.commonplaces import commonplaces
+from selfinstruct.simulate.draws import Draws
+from selfinstruct.simulate.frames import compose
+from selfinstruct.simulate.grammar import Scene, Template, settings
+from selfinstruct.simulate.reading import Continuation
+
+_WORD: Final = re.compile(r"[A-Za-z]{4,}")
+_HABITS: Final = 150
+_SWAPS: Final = ("short", "given", "simple", "following", "famous", "second", "local", "modern")
+
+
+def continuation(asked: Continuation, draws: Draws, shares: faults.FaultShares) -> str:
+    """The reply to a list of demonstrations."""
+    if draws.chance(shares.refused):
+        return draws.one_of(faults.APOLOGIES)
+    tasks = [_task(asked, draws, shares) for _ in range(asked.first, asked.last + 1)]
+    if draws.chance(shares.malformed):
+        return draws.one_of(_wrong_layouts(asked.first, tasks))
+    return _lines(asked.first, tasks)
+
+
+def _task(asked: Continuation, draws: Draws, shares: faults.FaultShares) -> str:
+    """One instruction, or one of the faults that a line can have."""
+    lines: tuple[tuple[float, Callable[[], str]], ...] = (
+        (shares.copied, lambda: _near_copy(asked.demonstrations, draws)),
+        (shares.commonplace, lambda: draws.one_of(commonplaces())),
+        (shares.habitual, lambda: _habit(draws.below(_HABITS))),
+        (shares.curt, lambda: draws.one_of(faults.CURT)),
+        (shares.beyond_text, lambda: _filled(draws.one_of(faults.BEYOND_TEXT), draws)),
+        (shares.punctuated, lambda: draws.one_of(faults.PUNCTUATED) + compose(draws)),
+        (shares.program, lambda: _filled(draws.one_of(faults.PROGRAMS), draws)),
+    )
+    fate = draws.unit()
+    for share, write in lines:
+        if fate < share:
+            return write()
+        fate -= share
+    return compose(draws)
+
+
+@cache
+def _habit(number: int) -> str:
+    """One of the instructions that come up again and again."""
+    return compose(Draws(f"habit {number}"))
+
+
+def _near_copy(demonstrations: Sequence[str], draws: Draws) -> str:
+    """A demonstration with one word changed."""
+    copied = draws.one_of(demonstrations) if demonstrations else compose(draws)
+    words = list(_WORD.finditer(copied))
+    if not words:
+        return copied
+    word = draws.one_of(words)
+    return copied[: word.start()] + draws.one_of(_SWAPS) + copied[word.end() :]
+
+
+def _filled(text: str, draws: Draws) -> str:
+    return Template(text).fill(Scene(draws=draws, setting=draws.one_of(settings())))
+
+
+def _lines(first: int, tasks: list[str]) -> str:
+    return "\n".join(f"{number}. {task}" for number, task in enumerate(tasks, first))
+
+
+def _wrong_layouts(first: int, tasks: list[str]) -> tuple[str, ...]:
+    """The tasks as lists that are not what was asked for."""
+    right = _lines(first, tasks)
+    announced = f"Sure! Here are {len(tasks)} more tasks:"
+    second_number = f"\n{first + 1}. "
+    return (
+        _lines(1, tasks),
+        "\n".join(f"{number}) {task}" for number, task in enumerate(tasks, first)),
+        f"{announced}\n\n{right}\n\nLet me know if you would like more tasks!",
+        "\n".join(f"- {task}" for task in tasks),
+        right.replace("\n", " "),
+        right.replace(second_number, "\n"),  # one number is missing
+    )

@@ -1,0 +1,81 @@
+"""Instances: the replies to the two prompts that ask for examples of a task.
+
+Knows the markers, and the ways in which models get them wrong; what stands between the markers
+comes from `examples`. Asked output-first and input-first::
+
+    Class label: angry                          Example 1
+    Input: How dare you! …                      Input: 340 euros, 125 euros
+    Class label: content                        Output: 125 euros, 340 euros
+    Input: Everything went smoothly. …          Example 2 …
+
+A task that needs no input is a single "Output: …".
+"""
+
+from typing import Final
+
+from selfinstruct.simulate import faults
+from selfinstruct.simulate.draws import Draws
+from selfinstruct.simulate.examples import examples, labelled
+from selfinstruct.simulate.frames import compose
+from selfinstruct.simulate.reading import Instances
+
+_MOST: Final = 5
+
+
+def instances(asked: Instances, draws: Draws, shares: faults.FaultShares) -> str:
+    """The reply to a prompt for examples."""
+    if draws.chance(shares.instances_refused):
+        return draws.one_of(faults.INSTANCE_APOLOGIES)
+    number = draws.between(1, min(asked.most, _MOST))
+    if asked.labels_first:
+        pairs = labelled(asked.instruction, number, draws)
+        answer_at = 0
+    else:
+        pairs = examples(asked.instruction, number, draws)
+        answer_at = 1
+    pairs = [_spoilt(pair, answer_at, draws, shares) for pair in pairs]
+    if pairs[0][0] and draws.chance(shares.contradicted):
+        before, after = pairs[-1]
+        pairs.append(("none of these", after) if asked.labels_first else (before, "Hard to say."))
+    if draws.chance(shares.hostile):
+        before, after = pairs[0]
+        pairs[0] = (before, f"{after} {draws.one_of(faults.HOSTILE)}".strip())
+    blocks = _label_blocks if asked.labels_first else _output_blocks
+    reply = blocks(pairs, [draws.chance(shares.marker_missing) for _ in pairs])
+    if draws.chance(shares.chatty):
+        reply = f"{draws.one_of(faults.ANNOUNCEMENTS)}\n\n{reply}"
+    if draws.chance(shares.ran_on):
+        further, (before, after) = compose(draws), pairs[0]
+        reply += f"\n\nTask: {further}\n" + blocks([(before, after)], [False])
+    return reply
+
+
+def _spoilt(
+    pair: tuple[str, str], answer_at: int, draws: Draws, shares: faults.FaultShares
+) -> tuple[str, str]:
+    """`pair`, or what one of the faults makes of it; its answer or label stands at `answer_at`."""
+    before, after = pair
+    fate = draws.unit()
+    if fate < shares.echoed:
+        return (before, before) if before else pair
+    if fate < shares.echoed + shares.not_applicable:
+        return ("N/A", after) if answer_at == 0 else (before, "N/A")
+    if fate < shares.echoed + shares.not_applicable + shares.empty:
+        return before, ""
+    return pair
+
+
+def _label_blocks(pairs: list[tuple[str, str]], unmarked: list[bool]) -> str:
+    return "\n".join(
+        f"Class label: {label}\n{given if bare else f'Input: {given}'}".rstrip()
+        for (label, given), bare in zip(pairs, unmarked, strict=True)
+    )
+
+
+def _output_blocks(pairs: list[tuple[str, str]], unmarked: list[bool]) -> str:
+    blocks = []
+    for number, ((given, answer), bare) in enumerate(zip(pairs, unmarked, strict=True), 1):
+        heading = f"Example {number}\n" if len(pairs) > 1 else ""
+        body = f"Input: {given}\n" if given else ""
+        blocks.append((heading + body + (answer if bare else f"Output: {answer}")).rstrip())
+    return "\n".join(blocks)

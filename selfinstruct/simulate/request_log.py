@@ -1,0 +1,77 @@
+"""The request log: what arrived and what was handed over, as JSON lines, without any text.
+
+Two lines per completed request, the second only if the client was still there to be answered::
+
+    {"event": "received", "number": 7, "at": 0.125, "client_request_id": "g-7",
+     "body_sha256": "…", "prompt_sha256": "…"}
+    {"event": "answered", …the same…, "status": 200, "finish_reasons": ["stop"],
+     "prompt_tokens": 812, "completion_tokens": 140}
+
+Whoever rehearses a crash compares this log with what the client believes. It holds digests only:
+no header but the client's own request id, and no text of prompts or replies.
+"""
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+
+class RequestLog:
+    """A request log at `path` (appended to, flushed after each line), or nowhere for None.
+
+    Raises OSError when the file cannot be opened for writing.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._lines = None if path is None else path.open("a", encoding="utf-8")
+        self._began = time.monotonic()
+        self._arrivals = 0
+
+    def received(
+        self, *, client_request_id: str | None, body_sha256: str, prompt_sha256: str | None
+    ) -> dict[str, Any]:
+        """Notes an arrival and returns its entry, which `answered` wants back."""
+        self._arrivals += 1
+        entry = {
+            "number": self._arrivals,
+            "client_request_id": client_request_id,
+            "body_sha256": body_sha256,
+            "prompt_sha256": prompt_sha256,
+        }
+        self._write("received", entry)
+        return entry
+
+    def answered(self, entry: dict[str, Any], *, status: int, reply: dict[str, Any]) -> None:
+        """Notes that `reply` (a completion or an error body) was handed over for `entry`."""
+        usage = reply.get("usage", {})
+        self._write(
+            "answered",
+            {
+                **entry,
+                "status": status,
+                "finish_reasons": [choice["finish_reason"] for choice in reply.get("choices", [])],
+                "prompt_tokens": usage.get("prompt_tokens", 0),
+                "completion_tokens": usage.get("completion_tokens", 0),
+            },
+        )
+
+    def _write(self, event: str, entry: dict[str, Any]) -> None:
+        if self._lines is None:
+            return
+        at = round(time.monotonic() - self._began, 6)
+        self._lines.write(json.dumps({"event": event, "at": at, **entry}) + "\n")
+        self._lines.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._lines is not None:
+            self._lines.close()
