@@ -1,0 +1,167 @@
+"""How much of the endpoint's time does the pipeline waste?
+
+Against one simulated endpoint (its own process, 50 ms latency, 32 in flight), in turn:
+
+    bare    the same openai client in a bare loop, sending the very requests of a run, parsing nothing
+    ours    `selfinstruct.grow`: planning, journaling, parsing, filtering, novelty
+
+Prints requests per second and CPU per request of each, and the ratios. Both are processes of their own;
+imports and start-up are left out of the time. Repeats are interleaved; medians are compared.
+
+    python benchmarks/throughput.py [--instructions 3000] [--repeats 5]
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CONCURRENCY = 32
+LATENCY_MS = 50
+
+
+def main() -> None:
+    """Measure in processes of their own, and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--instructions", type=int, default=3000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--child", choices=["ours", "bare"])
+    parser.add_argument("--url")
+    parser.add_argument("--folder", type=Path)
+    arguments = parser.parse_args()
+    if arguments.child:
+        measure = ours if arguments.child == "ours" else bare
+        print(json.dumps(measure(arguments.url, arguments.folder, arguments.instructions)))
+        return
+    endpoint = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "selfinstruct",
+            "simulate",
+            "--port",
+            "0",
+            "--latency-ms",
+            str(LATENCY_MS),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert endpoint.stdout is not None
+    url = endpoint.stdout.readline().strip()
+    results: dict[str, list[dict[str, float]]] = {"ours": [], "bare": []}
+    try:
+        for repeat in range(arguments.repeats):
+            with tempfile.TemporaryDirectory() as folder:
+                for kind in ("ours", "bare"):
+                    command = [sys.executable, __file__, "--child", kind, "--url", url]
+                    command += ["--folder", folder, "--instructions", str(arguments.instructions)]
+                    done = subprocess.run(command, check=True, capture_output=True, text=True)
+                    results[kind].append(json.loads(done.stdout.splitlines()[-1]))
+                    print(repeat + 1, kind, results[kind][-1], file=sys.stderr)
+    finally:
+        endpoint.terminate()
+    report(results)
+
+
+def report(results: dict[str, list[dict[str, float]]]) -> None:
+    """Print medians, ranges and ratios."""
+    rates = {k: [r["requests"] / r["wall_s"] for r in v] for k, v in results.items()}
+    costs = {k: [r["cpu_s"] / r["requests"] * 1e3 for r in v] for k, v in results.items()}
+    for kind in ("bare", "ours"):
+        print(
+            f"{kind}: {statistics.median(rates[kind]):.0f} requests/s "
+            f"({min(rates[kind]):.0f} to {max(rates[kind]):.0f}), "
+            f"{statistics.median(costs[kind]):.2f} ms CPU a request "
+            f"({min(costs[kind]):.2f} to {max(costs[kind]):.2f})"
+        )
+    for name, values in (("throughput", rates), ("CPU per request", costs)):
+        ratios = [o / b for o, b in zip(values["ours"], values["bare"], strict=True)]
+        print(
+            f"{name}, ours ÷ bare: {statistics.median(ratios):.2f} "
+            f"({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} repeats)"
+        )
+
+
+def ours(url: str, folder: Path, instructions: int) -> dict[str, float]:
+    """Run the pipeline and leave its requests for the bare loop."""
+    from selfinstruct.config import RunConfig
+    from selfinstruct.generate import grow
+    from selfinstruct.llm.online import OnlineBackend, parameters
+    from selfinstruct.records import Completion, Request
+    from selfinstruct.run_directory import open_run
+
+    config = RunConfig(
+        model="simulated",
+        base_url=url,
+        num_instructions=instructions,
+        max_concurrency=CONCURRENCY,
+    )
+    asked: list[Request] = []
+
+    class Noting:
+        """Notes what is asked for; costs a list append a request."""
+
+        def __init__(self, inner: OnlineBackend) -> None:
+            self._inner = inner
+
+        async def complete(self, request: Request) -> Completion:
+            asked.append(request)
+            return await self._inner.complete(request)
+
+    async def grown() -> dict[str, float]:
+        with open_run(folder / "run", config) as opened:
+            async with OnlineBackend(config, environ={}) as online:
+                wall, cpu = time.perf_counter(), time.process_time()
+                await grow(opened, backend=Noting(online))
+                return {
+                    "wall_s": time.perf_counter() - wall,
+                    "cpu_s": time.process_time() - cpu,
+                    "requests": len(asked),
+                }
+
+    result = asyncio.run(grown())
+    (folder / "asked.json").write_text(json.dumps([parameters(request) for request in asked]))
+    return result
+
+
+def bare(url: str, folder: Path, instructions: int) -> dict[str, float]:  # noqa: ARG001
+    """Send the same requests with the same client and nothing around it."""
+    import httpx2
+    import openai
+
+    asked = json.loads((folder / "asked.json").read_text())
+
+    async def sent() -> dict[str, float]:
+        limits = httpx2.Limits(max_connections=CONCURRENCY, max_keepalive_connections=CONCURRENCY)
+        client = openai.AsyncOpenAI(
+            api_key="none",
+            base_url=url,
+            max_retries=0,
+            http_client=openai.DefaultAsyncHttpx2Client(limits=limits),
+        )
+        queue = iter(asked)
+
+        async def worker() -> None:
+            for body in queue:
+                reply = await client.chat.completions.create(**body)
+                assert reply.choices[0].message.content is not None
+
+        wall, cpu = time.perf_counter(), time.process_time()
+        await asyncio.gather(*[worker() for _ in range(CONCURRENCY)])
+        return {
+            "wall_s": time.perf_counter() - wall,
+            "cpu_s": time.process_time() - cpu,
+            "requests": len(asked),
+        }
+
+    return asyncio.run(sent())
+
+
+if __name__ == "__main__":
+    main()
