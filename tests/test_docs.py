@@ -39,7 +39,7 @@ def test_the_readme_names_every_command_and_every_module() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", sorted((ROOT / "docs").glob("*.md")) + [ROOT / "README.md"], ids=str
+    "page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"], ids=str
 )
 def test_links_between_documents_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
