@@ -69,8 +69,6 @@ def _decode(line: bytes, *, seq: int) -> Entry:
     from pydantic import ValidationError
 
     prefix = _PREFIX.match(line)
-    if not line.endswith(b"\n"):
-        raise _UnreadableError("is incomplete")
     if prefix is None:
         raise _UnreadableError("does not begin as a journal line does")
     try:
@@ -106,6 +104,8 @@ def _scan(path: Path, scan: _Scan) -> Iterator[Entry]:
             for line in file:
                 if torn is not None:
                     raise corrupt(torn)
+                if not line.endswith(b"\n"):
+                    return  # the end: of a write that was cut, or of one that is going on just now
                 try:
                     entry = _decode(line, seq=scan.entries + 1)
                 except _UnreadableError as error:

@@ -125,6 +125,22 @@ def test_a_file_cut_at_any_byte_is_a_prefix_that_can_be_appended_to(
         assert events_of(path) == [*events[:whole], later]
 
 
+def test_a_line_that_is_being_written_while_it_is_read_is_not_there_yet(tmp_path: Path) -> None:
+    """A reader may see half a line, and the other half at its next look."""
+    path = tmp_path / "journal.jsonl"
+    write(path, one_event(), one_event())
+    data = path.read_bytes()
+    path.write_bytes(data[:-30])
+    entries = read_journal(path)
+    assert next(entries).seq == 1
+    assert list(entries) == []
+    # And with the rest arriving between two reads of the same reader:
+    reader = read_journal(path)
+    next(reader)
+    path.write_bytes(data)
+    assert len(list(reader)) <= 1
+
+
 def one_event() -> Event:
     return RunFinished(reason="complete")
 

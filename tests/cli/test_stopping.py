@@ -177,6 +177,26 @@ def test_a_signal_while_the_run_is_being_opened_leaves_one_that_can_go_on(
     assert process.returncode == 0, said
 
 
+def test_status_and_export_work_while_a_run_writes(tmp_path: Path, slow_endpoint: Endpoint) -> None:
+    directory = tmp_path / "run"
+    with start(directory, slow_endpoint) as process:
+        wait_for_first_request(process, slow_endpoint)
+        time.sleep(0.5)
+        done = subprocess.run(
+            [sys.executable, "-m", "selfinstruct", "status", str(directory), "--json"],
+            capture_output=True,
+            text=True,
+        )
+        export(directory)
+        still_running = process.poll() is None
+        process.kill()
+    assert still_running
+    assert done.returncode == 0, done.stderr
+    status = json.loads(done.stdout)
+    assert (status["condition"], status["pid"]) == ("running", process.pid)
+    assert status["candidates"] == status["accepted"] + sum(status["rejected"].values())
+
+
 def test_the_same_dataset_at_any_concurrency_over_the_network(
     tmp_path: Path, slow_endpoint: Endpoint
 ) -> None:
