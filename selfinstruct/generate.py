@@ -20,7 +20,6 @@ from selfinstruct.backend import Backend
 from selfinstruct.config import OPERATIONAL, plain
 from selfinstruct.decide import next_decisions
 from selfinstruct.errors import (
-    BackendError,
     EndpointError,
     RequestRejectedError,
     SelfInstructError,
@@ -101,13 +100,15 @@ class _Growth:
         self._backend = backend
         self._stop = stop
         self._watch = watch
-        self._in_flight: dict[str, Request] = {}
-        self._landed: asyncio.Queue[tuple[Request, Completion | BackendError]] = asyncio.Queue()
+        self._in_flight: set[str] = set()
+        self._generating = 0
+        """How many of those in flight are generation requests."""
+        self._landed: asyncio.Queue[tuple[Request, Completion | Exception]] = asyncio.Queue()
         self._written: list[Outcome] = []
         """Outcomes in the journal that are not known to be on the disk yet, and so not used."""
         self._sync_due = 0.0
         self._now = asyncio.get_running_loop().time
-        self._failure: SelfInstructError | None = None
+        self._failure: Exception | None = None
         self._next_number = 1
         self._open_tasks: deque[str] = deque()
 
@@ -136,7 +137,7 @@ class _Growth:
             reason = "failed"
         elif not is_complete(self._run):
             reason = "interrupted"
-        self._record(RunFinished(reason=reason, detail=str(self._failure or "")))
+        self._record(RunFinished(reason=reason, detail=_told(self._failure)))
         if self._failure is not None:
             raise self._failure
 
@@ -162,12 +163,12 @@ class _Growth:
             request = self._next_request()
             if request is None:
                 return
-            self._in_flight[request.id] = request
+            self._in_flight.add(request.id)
+            self._generating += request.stage == "generate"
             group.create_task(self._complete(request))
 
     def _next_request(self) -> Request | None:
-        generating = sum(1 for r in self._in_flight.values() if r.stage == "generate")
-        if generating < _GENERATION_SHARE * self._run.config.max_concurrency:
+        if self._generating < _GENERATION_SHARE * self._run.config.max_concurrency:
             request = self._next_generation_request()
             if request is not None:
                 return request
@@ -198,8 +199,8 @@ class _Growth:
 
     async def _complete(self, request: Request) -> None:
         try:
-            result: Completion | BackendError = await self._backend.complete(request)
-        except BackendError as error:
+            result: Completion | Exception = await self._backend.complete(request)
+        except Exception as error:  # noqa: BLE001 - raised again once the replies in flight have landed
             result = error
         self._landed.put_nowait((request, result))
 
@@ -224,7 +225,8 @@ class _Growth:
                 self._sync_due = self._now() + _SYNC_WITHIN_S
             self._written += outcomes
         for request, _ in landed:
-            del self._in_flight[request.id]
+            self._in_flight.remove(request.id)
+            self._generating -= request.stage == "generate"
 
     def _is_time_to_sync(self) -> bool:
         # While every slot is busy nothing is lost by waiting for more to share a sync.
@@ -239,7 +241,7 @@ class _Growth:
             apply(self._state, outcome)
         self._written.clear()
 
-    def _outcome(self, request: Request, result: Completion | BackendError) -> Outcome | None:
+    def _outcome(self, request: Request, result: Completion | Exception) -> Outcome | None:
         """The event of a result, or None where there is none and the run ends."""
         if isinstance(result, Completion):
             return CompletionReceived(
@@ -308,3 +310,10 @@ class _Growth:
         self._journal.append(*events, durable=durable)
         for event in events:
             apply(self._state, event)
+
+
+def _told(failure: Exception | None) -> str:
+    """What the journal says of a failure: our own words, or the mere kind of somebody else's error."""
+    if failure is None:
+        return ""
+    return str(failure) if isinstance(failure, SelfInstructError) else type(failure).__name__

@@ -402,10 +402,15 @@ def test_a_first_request_that_is_refused_is_a_wrong_set_up_and_no_outcome(
 
 
 @pytest.mark.parametrize(
-    "error", [EndpointError("401"), TransientError("no connection", attempts=6)]
+    ("error", "told"),
+    [
+        (EndpointError("401"), "401"),
+        (TransientError("no connection", attempts=6), "no connection"),
+        (KeyError("a backend's own mistake"), "KeyError"),
+    ],
 )
 def test_an_endpoint_that_gives_up_ends_the_run_after_what_is_in_flight_has_landed(
-    tmp_path: Path, config: RunConfig, reference: Path, error: Exception
+    tmp_path: Path, config: RunConfig, reference: Path, error: Exception, told: str
 ) -> None:
     backend = Refusing(["generate/000002"], error)
     with pytest.raises(type(error)):
@@ -414,7 +419,7 @@ def test_an_endpoint_that_gives_up_ends_the_run_after_what_is_in_flight_has_land
     received = {e.request_id for e in seen if isinstance(e, CompletionReceived)}
     assert received == set(backend.asked) - {"generate/000002"}
     assert isinstance(seen[-1], RunFinished)
-    assert (seen[-1].reason, seen[-1].detail) == ("failed", str(error))
+    assert (seen[-1].reason, seen[-1].detail) == ("failed", told)
 
     run(tmp_path / "run", backend=ScriptedBackend())
     assert exported(tmp_path / "run") == exported(reference)
