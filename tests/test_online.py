@@ -233,6 +233,23 @@ def test_no_header_makes_the_wait_negative_or_endless(headers: dict[str, str]) -
     assert wait_s is None or 0 <= wait_s <= LONGEST_RETRY_AFTER_S
 
 
+def test_every_wait_is_told_with_its_reason() -> None:
+    waits: list[tuple[str, float]] = []
+
+    async def asked() -> None:
+        async with scripted(reply(503, {"error": {"message": "busy"}}), GOOD) as script:
+            config = replace(CONFIG, base_url=script.url)
+            clock = Clock()
+            backend = OnlineBackend(
+                config, environ={}, sleep=clock.sleep, on_wait=lambda *told: waits.append(told)
+            )
+            async with backend:
+                await backend.complete(REQUEST)
+            assert waits == [("the endpoint answered 503: busy", clock.slept[0])]
+
+    asyncio.run(asked())
+
+
 def test_waits_without_a_word_from_the_endpoint_grow_within_a_bound() -> None:
     clock = Clock()
     ask(reply(503, {}), config=replace(CONFIG, max_attempts=12), clock=clock)

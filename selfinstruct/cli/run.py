@@ -3,7 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from selfinstruct.run_directory import Run
     from selfinstruct.summary import RunSummary
 
+_WAITS_SAID_EVERY_S = 10.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -113,9 +115,26 @@ async def _carry_out(opened: "Run") -> "RunSummary":
 
     stop = asyncio.Event()
     with _stopping(stop):
-        async with OnlineBackend(opened.config, environ=os.environ, stop=stop) as backend:
+        async with OnlineBackend(
+            opened.config, environ=os.environ, stop=stop, on_wait=_now_and_then()
+        ) as backend:
             with progress(opened.config.num_instructions) as watch:
                 return await grow(opened, backend=backend, stop=stop, watch=watch)
+
+
+def _now_and_then() -> Callable[[str, float], None]:
+    """Say why the run waits, but not for each of hundreds of requests that wait for the same thing."""
+    from selfinstruct.cli.funnel import say
+
+    said_at = -_WAITS_SAID_EVERY_S
+
+    def on_wait(problem: str, seconds: float) -> None:
+        nonlocal said_at
+        if time.monotonic() - said_at >= _WAITS_SAID_EVERY_S:
+            said_at = time.monotonic()
+            say(f"trying again in {seconds:.1f} s: {visible(problem)}")
+
+    return on_wait
 
 
 @contextmanager

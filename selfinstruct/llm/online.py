@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from selfinstruct.backend import scrub
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import BackendError, ConfigError, TransientError
-from selfinstruct.llm.retry import from_status, policy
+from selfinstruct.llm.retry import OnWait, from_status, policy
 from selfinstruct.records import Completion, Request, Usage
 
 if TYPE_CHECKING:
@@ -38,9 +38,11 @@ class OnlineBackend:
         environ: Mapping[str, str],
         stop: asyncio.Event | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_wait: OnWait | None = None,
     ) -> None:
-        """Prepare a client. `stop` ends waiting between attempts; `sleep` is how to wait.
+        """Prepare a client.
 
+        `stop` ends waiting between attempts; `sleep` is how to wait; `on_wait` is told of every wait.
         Raises ConfigError where a key is needed and none is set.
         """
         import httpx2
@@ -49,6 +51,7 @@ class OnlineBackend:
         base_url = config.base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL
         self._stop = stop or asyncio.Event()
         self._sleep = sleep
+        self._on_wait = on_wait
         self._max_attempts = config.max_attempts
         limits = httpx2.Limits(
             max_connections=config.max_concurrency,
@@ -81,7 +84,10 @@ class OnlineBackend:
         """Complete one request; see `Backend.complete`."""
         attempts = 0
         try:
-            async for attempt in policy(max_attempts=self._max_attempts, sleep=self._pause):
+            attempts_allowed = policy(
+                max_attempts=self._max_attempts, sleep=self._pause, on_wait=self._on_wait
+            )
+            async for attempt in attempts_allowed:
                 with attempt:
                     attempts += 1
                     return await self._attempt(request, attempts)
@@ -131,7 +137,10 @@ class OnlineBackend:
             raise TransientError("the endpoint did not answer in time") from None
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
-            raise TransientError(f"no connection to {self._client.base_url} ({cause})") from None
+            raise TransientError(
+                f"no connection to {self._client.base_url} ({cause}); "
+                "does the server run, and is --base-url right?"
+            ) from None
         return read_completion(
             reply.content,
             attempts=attempts,

@@ -31,6 +31,9 @@ LONGEST_WAIT_S = 60.0
 LONGEST_RETRY_AFTER_S = 300.0
 """No stated Retry-After is followed beyond this."""
 
+OnWait = Callable[[str, float], None]
+"""Told of every wait before another attempt: the problem, and the seconds."""
+
 _TRANSIENT = frozenset({408, 409, 425, 429})
 _ENDPOINT = frozenset({401, 403, 404})
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "insufficient_credits"})
@@ -88,13 +91,22 @@ def _wait_s(attempt: RetryCallState) -> float:
 
 
 def policy(
-    *, max_attempts: int, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    *,
+    max_attempts: int,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    on_wait: OnWait | None = None,
 ) -> AsyncRetrying:
     """Retry TransientError up to `max_attempts` attempts, then raise the last one."""
+
+    def tell(attempt: RetryCallState) -> None:
+        if on_wait is not None and attempt.outcome is not None and attempt.next_action is not None:
+            on_wait(str(attempt.outcome.exception()), attempt.next_action.sleep)
+
     return AsyncRetrying(
         retry=retry_if_exception_type(TransientError),
         stop=stop_after_attempt(max_attempts),
         wait=_wait_s,
         sleep=sleep,
+        before_sleep=tell,
         reraise=True,
     )
