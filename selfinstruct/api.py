@@ -11,6 +11,7 @@ Inside an event loop, or with a backend of your own, use `open_run` and `await g
 
 import asyncio
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,13 +61,21 @@ def export_run(
     include_seed_tasks: bool = False,
     limit: int | None = None,
 ) -> int:
-    """Write a run's dataset to a file; returns the number of rows. Raises SelfInstructError."""
+    """Write a run's dataset to a file; returns the number of rows. Raises SelfInstructError.
+
+    `path` "-" stands for stdout.
+    """
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
     tasks = select(
         read_run(directory).state.pool, include_seed_tasks=include_seed_tasks, limit=limit
     )
-    write_export(tasks, Path(path), format=format)
+    data = FORMATS[format](tasks)
+    if str(path) == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        write_export(Path(path), data)
     return sum(len(task.instances or ()) for task in tasks)
 
 

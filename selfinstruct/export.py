@@ -82,12 +82,10 @@ FORMATS: Mapping[str, Callable[[Iterable[Task]], bytes]] = {
 }
 
 
-def write_export(tasks: Iterable[Task], path: Path, *, format: str = "alpaca") -> int:  # noqa: A002
-    """Write tasks to a file. Returns its size in bytes. Raises ExportError; then nothing was changed."""
-    data = FORMATS[format](tasks)
+def write_export(path: Path, data: bytes) -> None:
+    """Write a rendered dataset to a file. Raises ExportError; then nothing was changed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, data)
     except OSError as error:
         raise ExportError(path, f"cannot be written ({error.strerror})") from None
-    return len(data)

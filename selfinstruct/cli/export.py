@@ -21,7 +21,11 @@ def export(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="The file to write.", show_default=False
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The file to write; - is stdout.",
+            show_default=False,
         ),
     ],
     format: Annotated[  # noqa: A002
@@ -53,4 +57,4 @@ def export(
     rows = export_run(
         directory, output, format=format.value, include_seed_tasks=include_seed_tasks, limit=limit
     )
-    say(f"wrote {rows:,} rows to {output}")
+    say(f"wrote {rows:,} rows to {'stdout' if str(output) == '-' else output}")

@@ -179,6 +179,9 @@ def test_export_writes_the_formats_and_trims_tasks(finished: Path, tmp_path: Pat
     assert all(len(line["demonstration_ids"]) == 8 for line in lines)
     assert f"wrote {len(lines)} rows" in done.stderr
 
+    piped = command("export", finished, "-o", "-")
+    assert piped.stdout == (tmp_path / "a.json").read_text()
+
     command("export", finished, "-o", tmp_path / "c.json", "--include-seed-tasks")
     with_seeds = json.loads((tmp_path / "c.json").read_text())
     assert len(with_seeds) == len(rows) + 10
