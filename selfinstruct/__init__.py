@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from selfinstruct.errors import SelfInstructError
     from selfinstruct.generate import grow
     from selfinstruct.novelty import NoveltyIndex
-    from selfinstruct.records import Completion, Instance, Request, SeedTask, Task
+    from selfinstruct.records import Completion, Instance, Request, SeedTask, Task, Usage
     from selfinstruct.run_directory import Run, open_run
     from selfinstruct.seeds import read_seed_tasks
     from selfinstruct.summary import RunSummary
@@ -40,6 +40,7 @@ _HOMES = {
     "SeedTask": "records",
     "SelfInstructError": "errors",
     "Task": "records",
+    "Usage": "records",
     "export_run": "api",
     "grow": "generate",
     "open_run": "run_directory",
@@ -60,6 +61,7 @@ __all__ = [
     "SeedTask",
     "SelfInstructError",
     "Task",
+    "Usage",
     "export_run",
     "grow",
     "open_run",

@@ -6,19 +6,25 @@
     export_run("my-run", "alpaca_data.json")
     read_frame("my-run").groupby("is_classification").size()
 
-Inside an event loop, or with a backend of your own, use `open_run` and `await grow(run, backend=…)`.
+Inside an event loop of your own, `with open_run(…) as opened: await grow(opened, backend=…)`.
 """
 
 import asyncio
 import os
-import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfinstruct.backend import Backend
 from selfinstruct.config import RunConfig
-from selfinstruct.export import FORMATS, provenance_rows, select, write_export
+from selfinstruct.export import (
+    FORMATS,
+    PROVENANCE_COLUMNS,
+    provenance_rows,
+    select,
+    write_export,
+)
 from selfinstruct.generate import grow, is_complete
 from selfinstruct.run_directory import Run, open_run, read_run
 from selfinstruct.summary import RunSummary, summarize
@@ -41,16 +47,38 @@ def run(
     with open_run(directory, config) as opened:
         if is_complete(opened):
             return summarize(opened.state)
-        return asyncio.run(_grow(opened, backend))
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(_grow(opened, backend, asyncio.Event()))
+        return _beside_the_loop(opened, backend)
 
 
-async def _grow(opened: Run, backend: Backend | None) -> RunSummary:
+def _beside_the_loop(opened: Run, backend: Backend | None) -> RunSummary:
+    """Run in a thread of its own: a notebook's cell is inside an event loop already."""
+    stop = asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def main() -> RunSummary:
+        loops.append(asyncio.get_running_loop())
+        return await _grow(opened, backend, stop)
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        running = thread.submit(asyncio.run, main())
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            loops[0].call_soon_threadsafe(stop.set)  # leaving the block waits for what is in flight
+            raise
+
+
+async def _grow(opened: Run, backend: Backend | None, stop: asyncio.Event) -> RunSummary:
     if backend is not None:
-        return await grow(opened, backend=backend)
+        return await grow(opened, backend=backend, stop=stop)
     from selfinstruct.llm.online import OnlineBackend
 
-    async with OnlineBackend(opened.config, environ=os.environ) as online:
-        return await grow(opened, backend=online)
+    async with OnlineBackend(opened.config, environ=os.environ, stop=stop) as online:
+        return await grow(opened, backend=online, stop=stop)
 
 
 def export_run(
@@ -70,12 +98,7 @@ def export_run(
     tasks = select(
         read_run(directory).state.pool, include_seed_tasks=include_seed_tasks, limit=limit
     )
-    data = FORMATS[format](tasks)
-    if str(path) == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    else:
-        write_export(Path(path), data)
+    write_export(Path(path), FORMATS[format](tasks))
     return sum(len(task.instances or ()) for task in tasks)
 
 
@@ -84,4 +107,4 @@ def read_frame(directory: Path | str, *, include_seed_tasks: bool = False) -> "p
     import pandas
 
     tasks = select(read_run(directory).state.pool, include_seed_tasks=include_seed_tasks)
-    return pandas.DataFrame(list(provenance_rows(tasks)))
+    return pandas.DataFrame(list(provenance_rows(tasks)), columns=list(PROVENANCE_COLUMNS))

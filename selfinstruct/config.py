@@ -127,11 +127,12 @@ class RunConfig:
     )
     lag_min: int = setting(
         4,
-        "Request k is planned from the pool after commit k - lag, lag = k // 2, but at least this.",
+        "How many replies, at least, a generation request may run ahead of the pool that it draws on. "
+        "Changes the dataset; there is rarely a reason to touch it.",
         panel=_DATA,
         check=_at_least(1),
     )
-    lag_max: int = setting(512, "… and at most this.", panel=_DATA, check=_at_least(1))
+    lag_max: int = setting(512, "The same, at most.", panel=_DATA, check=_at_least(1))
 
     # Self-Instruct, appendix A.1 and Table 4, except the lengths: 3 tokens of an answer and 300 of an
     # instance were enough for a base model with stop sequences; chat models need room for both.
@@ -145,12 +146,12 @@ class RunConfig:
         2.0, "Presence penalty when writing instructions.", panel=_SAMPLING
     )
     generate_max_tokens: int | None = setting(
-        1024, "Most tokens of a list of instructions.", panel=_SAMPLING
+        1024, "Token limit of a list of instructions.", panel=_SAMPLING
     )
     classify_temperature: float | None = setting(
         0.0, "Temperature when classifying.", panel=_SAMPLING
     )
-    classify_max_tokens: int | None = setting(16, "Most tokens of a yes or no.", panel=_SAMPLING)
+    classify_max_tokens: int | None = setting(16, "Token limit of a yes or no.", panel=_SAMPLING)
     instances_temperature: float | None = setting(
         0.0, "Temperature when writing instances.", panel=_SAMPLING
     )
@@ -158,7 +159,7 @@ class RunConfig:
         1.5, "Presence penalty when writing instances.", panel=_SAMPLING
     )
     instances_max_tokens: int | None = setting(
-        1024, "Most tokens of a task's instances.", panel=_SAMPLING
+        1024, "Token limit of a task's instances.", panel=_SAMPLING
     )
 
     num_instructions: int = setting(
@@ -264,7 +265,12 @@ def load_settings(source: str, data: object) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise ConfigError("settings", "expected a mapping of names to values", source=source)
     known = {spec.name for spec in dataclasses.fields(RunConfig)}
-    settings = {str(name).replace("-", "_"): value for name, value in data.items()}
+    settings: dict[str, Any] = {}
+    for key, value in data.items():
+        name = str(key).replace("-", "_")
+        if name in settings:
+            raise ConfigError(name, "is given twice", source=source)
+        settings[name] = value
     for name in settings:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -272,6 +278,15 @@ def load_settings(source: str, data: object) -> dict[str, Any]:
             raise ConfigError(name, f"no such setting{hint}", source=source)
     config = _validated(source, settings)
     return {name: getattr(config, name) for name in settings}
+
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "string": "text",
+    "path": "a path",
+}
+"""What pydantic's types of error are about, in words."""
 
 
 @functools.cache
@@ -290,7 +305,9 @@ def _validated(source: str, settings: Mapping[str, Any]) -> RunConfig:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
-        raise ConfigError(name, first["msg"].lower(), source=source) from None
+        wanted = next((w for kind, w in _KINDS.items() if first["type"].startswith(kind)), None)
+        problem = f"must be {wanted}, not {first['input']!r}" if wanted else first["msg"].lower()
+        raise ConfigError(name, problem, source=source) from None
     except ConfigError as error:
         raise ConfigError(error.setting, error.problem, source=source) from None
     return config
@@ -322,9 +339,22 @@ def read_yaml(path: Path) -> Any:
     """What a YAML file holds. Raises OSError, UnicodeDecodeError, yaml.YAMLError."""
     import yaml
 
-    # The same safe loader in C, where it was built.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
+    # The safe loader, in C where that was built.
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[misc]
+        """Refuses a key that is given twice, of which YAML would silently take the last."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            for key, (mark, _) in zip(keys, node.value, strict=True):
+                if keys.count(key) > 1:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"{key} is given twice", problem_mark=mark.start_mark
+                    )
+            return super().construct_mapping(node, deep=deep)
+
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)  # noqa: S506
 
 
 def plain(config: RunConfig) -> dict[str, Any]:

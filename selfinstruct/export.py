@@ -9,6 +9,7 @@ instances in text order. The same replies give the same bytes.
 
 import io
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,22 @@ from selfinstruct.pool import Pool
 from selfinstruct.records import Task
 
 Row = dict[str, Any]
+
+PROVENANCE_COLUMNS = (
+    "id",
+    "instruction",
+    "input",
+    "output",
+    "task_id",
+    "origin",
+    "is_classification",
+    "request_id",
+    "ordinal",
+    "model",
+    "template",
+    "demonstration_ids",
+)
+"""Fields of a row with provenance, in order."""
 
 
 def select(pool: Pool, *, include_seed_tasks: bool = False, limit: int | None = None) -> list[Task]:
@@ -45,20 +62,21 @@ def provenance_rows(tasks: Iterable[Task]) -> Iterator[Row]:
     for task in tasks:
         origin = task.provenance
         for ordinal, instance in enumerate(task.instances or (), start=1):
-            yield {
-                "id": f"{task.id}/{ordinal}",
-                "instruction": task.instruction,
-                "input": instance.input,
-                "output": instance.output,
-                "task_id": task.id,
-                "origin": task.origin,
-                "is_classification": task.is_classification,
-                "request_id": origin.request_id if origin else None,
-                "ordinal": origin.ordinal if origin else None,
-                "model": origin.model if origin else None,
-                "template": origin.template if origin else None,
-                "demonstration_ids": list(origin.demonstration_ids) if origin else [],
-            }
+            values = (
+                f"{task.id}/{ordinal}",
+                task.instruction,
+                instance.input,
+                instance.output,
+                task.id,
+                task.origin,
+                task.is_classification,
+                origin.request_id if origin else None,
+                origin.ordinal if origin else None,
+                origin.model if origin else None,
+                origin.template if origin else None,
+                list(origin.demonstration_ids) if origin else [],
+            )
+            yield dict(zip(PROVENANCE_COLUMNS, values, strict=True))
 
 
 def render_alpaca(tasks: Iterable[Task]) -> bytes:
@@ -83,7 +101,14 @@ FORMATS: Mapping[str, Callable[[Iterable[Task]], bytes]] = {
 
 
 def write_export(path: Path, data: bytes) -> None:
-    """Write a rendered dataset to a file. Raises ExportError; then nothing was changed."""
+    """Write a rendered dataset to a file, or to stdout for "-".
+
+    Raises ExportError; then the file, if there was one, is as it was.
+    """
+    if str(path) == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, data)

@@ -200,6 +200,8 @@ class _Growth:
     async def _complete(self, request: Request) -> None:
         try:
             result: Completion | Exception = await self._backend.complete(request)
+            if not isinstance(result, Completion):
+                result = TypeError(f"a backend must return a Completion, not {result!r:.100}")
         except Exception as error:  # noqa: BLE001 - raised again once the replies in flight have landed
             result = error
         self._landed.put_nowait((request, result))

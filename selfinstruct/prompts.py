@@ -29,10 +29,12 @@ class Template:
     compiled: Any = field(repr=False, compare=False)
 
 
-def load_template(path: Path, *, recipe: str, holes: frozenset[str]) -> Template:
-    """Read and check one template. `holes` are the values it may use.
+def load_template(path: Path, *, recipe: str, required: str, sample: Mapping[str, Any]) -> Template:
+    """Read and check one template.
 
-    Raises InputError for a file that cannot be read, bad syntax, and a hole that nothing fills.
+    `sample` has every value that it may use, with an example; `required` is the one without which every
+    prompt would be the same. Raises InputError for a file that cannot be read, bad syntax, an unknown
+    value, a missing one, and a template that fails when it is rendered.
     """
     from jinja2 import StrictUndefined, TemplateSyntaxError, meta
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -48,19 +50,24 @@ def load_template(path: Path, *, recipe: str, holes: frozenset[str]) -> Template
     try:
         tree = environment.parse(text)
         used = meta.find_undeclared_variables(tree)
+        compiled = environment.from_string(tree)
     except TemplateSyntaxError as error:
-        raise InputError(path, f"is no template: {error.message}", line=error.lineno) from None
-    if unknown := sorted(used - holes):
         raise InputError(
-            path,
-            f"has a hole that nothing fills: {', '.join(unknown)} (there are: {', '.join(sorted(holes))})",
-        )
+            path, f"is not a valid template: {error.message}", line=error.lineno
+        ) from None
+    known = ", ".join(sorted(sample))
+    if unknown := sorted(used - sample.keys()):
+        raise InputError(path, f"uses an unknown value: {', '.join(unknown)} (known: {known})")
+    if required not in used:
+        raise InputError(path, f"does not use {required!r}, so every prompt would be the same")
+    try:
+        # What fails here would fail in the night, after replies were paid for.
+        compiled.render(sample)
+    except Exception as error:  # noqa: BLE001 - a template can raise anything
+        raise InputError(path, f"cannot be rendered: {error}") from None
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     return Template(
-        name=f"{recipe}/{path.name}@{sha256[:12]}",
-        text=text,
-        sha256=sha256,
-        compiled=environment.from_string(tree),
+        name=f"{recipe}/{path.name}@{sha256[:12]}", text=text, sha256=sha256, compiled=compiled
     )
 
 

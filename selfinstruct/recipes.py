@@ -7,6 +7,7 @@ value here and a folder of templates.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from selfinstruct.config import RunConfig
 from selfinstruct.prompts import Template, load_template
@@ -19,8 +20,8 @@ class Recipe:
 
     name: str
     """Also the folder of its templates."""
-    templates: Mapping[str, frozenset[str]]
-    """File names, each with the values that its holes may take."""
+    templates: Mapping[str, tuple[str, Mapping[str, Any]]]
+    """File names, each with the value that it must use and an example of every value that it may use."""
     demonstrations: int
     """Tasks shown in a generation prompt."""
     generated_demonstrations: int
@@ -29,13 +30,16 @@ class Recipe:
     """New instructions asked for in one request."""
 
 
+_A_TASK = {"instruction": "Name three rivers of Europe."}
+_A_LIST = {"demonstrations": ["Name a river.", "Sum up."], "first_number": 3, "last_number": 10}
+
 SELF_INSTRUCT = Recipe(
     name="self-instruct",
     templates={
-        "generate.txt": frozenset({"demonstrations", "first_number", "last_number"}),
-        "classify.txt": frozenset({"instruction"}),
-        "instances_input_first.txt": frozenset({"instruction", "max_instances"}),
-        "instances_output_first.txt": frozenset({"instruction", "max_instances"}),
+        "generate.txt": ("demonstrations", _A_LIST),
+        "classify.txt": ("instruction", _A_TASK),
+        "instances_input_first.txt": ("instruction", _A_TASK | {"max_instances": 5}),
+        "instances_output_first.txt": ("instruction", _A_TASK | {"max_instances": 5}),
     },
     demonstrations=8,  # Self-Instruct §2.2: 8 demonstrations, …
     generated_demonstrations=2,  # … 6 of them by people, 2 by the model
@@ -48,8 +52,8 @@ RECIPES = {recipe.name: recipe for recipe in (SELF_INSTRUCT,)}
 def load_templates(recipe: Recipe, folder: Path) -> dict[str, Template]:
     """Read and check all templates of a recipe. Raises InputError."""
     return {
-        name: load_template(folder / name, recipe=recipe.name, holes=holes)
-        for name, holes in recipe.templates.items()
+        name: load_template(folder / name, recipe=recipe.name, required=required, sample=sample)
+        for name, (required, sample) in recipe.templates.items()
     }
 
 

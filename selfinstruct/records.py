@@ -21,6 +21,9 @@ Stage = Literal["generate", "classify", "instances"]
 class Reason(StrEnum):
     """Why a candidate is no task, or an instance no instance. The enum is closed."""
 
+    def __repr__(self) -> str:
+        return repr(self.value)  # as a key of counts that a person prints
+
     # of a whole reply
     EMPTY_REPLY = "empty_reply"
     REFUSAL = "refusal"

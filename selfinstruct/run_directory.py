@@ -36,7 +36,7 @@ from selfinstruct.errors import (
     JournalError,
     RunDirectoryError,
 )
-from selfinstruct.events import RunStarted
+from selfinstruct.events import Outcome, RunStarted
 from selfinstruct.files import sync_directory, write_whole
 from selfinstruct.filters import RULES_VERSION
 from selfinstruct.journal import Entry, Journal, read_journal
@@ -113,25 +113,45 @@ def open_run(
     """
     directory = Path(directory)
     given = settings.given() if isinstance(settings, RunConfig) else dict(settings or {})
-    is_new = not (directory / _CONFIG).exists()
-    if is_new:
+    if not (directory / _CONFIG).exists():
         # Everything that can be wrong is found before anything is written.
         _refuse_foreign(directory)
-        fresh = _fresh(given)
+        _fresh(given)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunDirectoryError(directory, f"cannot be made ({error.strerror})") from None
     with locked(directory):
-        if is_new and not (directory / _CONFIG).exists():
-            _freeze(directory, fresh)
-        frozen = _thaw(directory)
-        _refuse_changes(directory, frozen, given)
+        frozen = _frozen(directory, given)
         with Journal(directory / _JOURNAL) as journal:
             run = _replayed(directory, frozen, journal.replay())
             run.journal = journal
             run.config = _with_operational(run.config, given)
             yield run
+
+
+def _frozen(directory: Path, given: Mapping[str, Any]) -> _Frozen:
+    """What the run is; made now where it is new, or where nothing was paid for under other settings."""
+    stored: dict[str, Any] = {}
+    if (directory / _CONFIG).exists():
+        frozen = _thaw(directory)
+        changes = _changes(frozen, given)
+        if not changes:
+            return frozen
+        if _has_outcomes(directory):
+            raise ConfigChangedError(directory, changes)
+        # A first try with a wrong model, say: the directory need not be thrown away for that.
+        stored = frozen.config.given()
+        (directory / _CONFIG).unlink()
+    _freeze(directory, _fresh(stored | given))
+    return _thaw(directory)
+
+
+def _has_outcomes(directory: Path) -> bool:
+    journal = directory / _JOURNAL
+    return journal.exists() and any(
+        isinstance(entry.event, Outcome) for entry in read_journal(journal)
+    )
 
 
 def read_run(directory: Path | str) -> Run:
@@ -141,7 +161,7 @@ def read_run(directory: Path | str) -> Run:
     """
     directory = Path(directory)
     if not (directory / _CONFIG).is_file():
-        problem = "is no run directory" if directory.is_dir() else "does not exist"
+        problem = "is not a run directory" if directory.is_dir() else "does not exist"
         raise RunDirectoryError(directory, problem + " (a run directory holds config.yaml)")
     journal = directory / _JOURNAL
     entries = read_journal(journal) if journal.exists() else iter(())
@@ -157,9 +177,9 @@ def _refuse_foreign(directory: Path) -> None:
     if foreign:
         raise RunDirectoryError(
             directory,
-            f"is no run directory and not empty (it holds {foreign[0]}); choose a new directory",
+            f"is not a run directory and not empty (it holds {foreign[0]}); choose a new directory",
         )
-    if _JOURNAL in names:
+    if _has_outcomes(directory):
         raise RunDirectoryError(
             directory,
             "holds a journal but no config.yaml, so the run cannot be continued; restore config.yaml",
@@ -261,7 +281,8 @@ def _thaw(directory: Path) -> _Frozen:
     return frozen
 
 
-def _refuse_changes(directory: Path, frozen: _Frozen, given: Mapping[str, Any]) -> None:
+def _changes(frozen: _Frozen, given: Mapping[str, Any]) -> dict[str, tuple[object, object]]:
+    """Data settings that were given and differ from the frozen ones: (stored, given)."""
     changes: dict[str, tuple[object, object]] = {}
     for name, value in given.items():
         if name in OPERATIONAL:
@@ -271,8 +292,7 @@ def _refuse_changes(directory: Path, frozen: _Frozen, given: Mapping[str, Any]) 
                 changes[name] = ("other content", str(value))
         elif value != getattr(frozen.config, name):
             changes[name] = (getattr(frozen.config, name), value)
-    if changes:
-        raise ConfigChangedError(directory, changes)
+    return changes
 
 
 def _content(frozen: _Frozen, name: str, path: Path | None = None) -> object:

@@ -40,7 +40,7 @@ def read_seed_tasks(path: Path | str) -> tuple[SeedTask, ...]:
     for line, entry in _entries(path, text):
         task = _seed_task(path, line, entry, place=len(tasks))
         if task.id in lines_by_id:
-            raise InputError(path, f"the id {task.id!r} stands twice; ids must differ", line=line)
+            raise InputError(path, f"the id {task.id!r} appears twice; ids must differ", line=line)
         lines_by_id[task.id] = line
         tasks.append(task)
     if not tasks:

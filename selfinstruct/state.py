@@ -42,6 +42,8 @@ class Counts:
     completion_tokens: int = 0
     rejected: Counter[Reason] = field(default_factory=Counter)
     """Candidates of committed requests, by reason."""
+    finished_tasks: int = 0
+    """Accepted tasks of which nothing more will be asked."""
     instances_rejected: Counter[Reason] = field(default_factory=Counter)
     unclear_kinds: int = 0
     """Tasks whose kind the model did not say clearly."""
@@ -114,6 +116,7 @@ def apply(state: RunState, event: Event) -> RunState:
             state.waiting.pop(f"instances/{event.task_id}")
             task = state.pool.by_id(event.task_id)
             state.pool.replace(replace(task, instances=event.instances))
+            state.counts.finished_tasks += 1
             state.counts.instances_rejected.update(r.reason for r in event.rejected)
         case RunFinished():
             state.finished = event

@@ -33,9 +33,11 @@ def test_settings_are_read_from_yaml_with_hyphens_and_underscores_alike(tmp_path
     ("text", "message"),
     [
         ("treshold: 0.8", r"run.yaml: treshold: no such setting; did you mean threshold\?"),
-        ("threshold: high", r"run.yaml: threshold: input should be a valid number"),
+        ("threshold: high", r"run.yaml: threshold: must be a number, not 'high'"),
         ("threshold: 7", r"run.yaml: threshold: must lie between 0 and 1, not 7"),
-        ("num_instructions: '5'", r"run.yaml: num_instructions: input should be a valid integer"),
+        ("num_instructions: '5'", r"run.yaml: num_instructions: must be a whole number, not '5'"),
+        ("model: m\nnum-instructions: 5\nnum_instructions: 6", r"num_instructions: is given twice"),
+        ("model: 7", r"run.yaml: model: must be text, not 7"),
         ("- model", r"run.yaml: settings: expected a mapping"),
         ("base_url: localhost:8000", r"run.yaml: base_url: must be an address such as"),
         ("base_url: http://me:pw@localhost/v1", r"must not contain a user name or password"),
@@ -55,6 +57,13 @@ def test_broken_yaml_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("model: m\nseed: [1\n")
     with pytest.raises(InputError, match=r"run.yaml:3: is not YAML"):
+        read_settings(path)
+
+
+def test_a_key_given_twice_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("model: m\nseed: 1\nmodel: n\n")
+    with pytest.raises(InputError, match=r"run.yaml:1: is not YAML: model is given twice"):
         read_settings(path)
 
 

@@ -276,6 +276,42 @@ def test_changed_settings_are_refused_with_both_values(reference: Path, config: 
     assert caught.value.exit_code == 2
 
 
+def test_settings_may_be_replaced_while_nothing_was_paid_for(
+    tmp_path: Path, config: RunConfig, reference: Path
+) -> None:
+    """A first try with a wrong model must not make a directory useless."""
+    wrong = replace(config, model="gpt-9", threshold=0.9)
+    with pytest.raises(EndpointError):
+        run(tmp_path / "run", wrong, backend=Refusing(["generate/000001"], EndpointError("404")))
+    assert not any(isinstance(e, CompletionReceived) for e in events(tmp_path / "run"))
+
+    right = {"model": "scripted", "threshold": 0.7}
+    run(tmp_path / "run", right, backend=ScriptedBackend())
+
+    assert exported(tmp_path / "run") == exported(reference)
+    with pytest.raises(ConfigChangedError):
+        run(tmp_path / "run", {"model": "gpt-9"})
+
+
+def test_a_notebook_can_run_it_too(tmp_path: Path, config: RunConfig, reference: Path) -> None:
+    async def cell() -> int:
+        return run(tmp_path / "run", config, backend=ScriptedBackend()).accepted
+
+    assert asyncio.run(cell()) >= 12
+    assert exported(tmp_path / "run") == exported(reference)
+
+
+def test_a_backend_that_returns_something_else_is_told_so(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    class Wrong:
+        async def complete(self, _: Request) -> str:
+            return "hello"
+
+    with pytest.raises(TypeError, match="must return a Completion, not 'hello'"):
+        run(tmp_path / "run", config, backend=Wrong())  # type: ignore[arg-type]
+
+
 def test_other_seed_tasks_are_refused_and_the_same_ones_elsewhere_are_not(
     tmp_path: Path, reference: Path, config: RunConfig, seeds_file: Path
 ) -> None:

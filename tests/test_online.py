@@ -138,7 +138,7 @@ def test_attempts_are_bounded_and_counted() -> None:
     [
         (401, {"message": "bad key"}, EndpointError, "the key was refused"),
         (403, {"message": "no access"}, EndpointError, "may not use this model"),
-        (404, {"message": "no model"}, EndpointError, "check --base-url and --model"),
+        (404, {"message": "no model"}, EndpointError, "check --model and --base-url"),
         (429, {"message": "pay", "code": "insufficient_quota"}, EndpointError, "no credit left"),
         (
             400,

@@ -5,17 +5,16 @@ from pathlib import Path
 import pytest
 
 from selfinstruct.errors import InputError
-from selfinstruct.prompts import load_template, render
+from selfinstruct.prompts import Template, load_template, render
 from selfinstruct.recipes import SELF_INSTRUCT, load_templates
 from selfinstruct.resources import resource
 
-HOLES = frozenset({"instruction"})
 
-
-def load(tmp_path: Path, text: str) -> object:
+def load(tmp_path: Path, text: str) -> Template:
     path = tmp_path / "classify.txt"
     path.write_text(text, encoding="utf-8")
-    return load_template(path, recipe="mine", holes=HOLES)
+    sample = {"instruction": "Name a river."}
+    return load_template(path, recipe="mine", required="instruction", sample=sample)
 
 
 @pytest.mark.parametrize(
@@ -23,10 +22,17 @@ def load(tmp_path: Path, text: str) -> object:
     [
         (
             "Task: {{ instrution }}",
-            r"classify.txt: has a hole that nothing fills: instrution \(there are: instr",
+            r"classify.txt: uses an unknown value: instrution \(known: instr",
         ),
-        ("one\n{% if %}", r"classify.txt:2: is no template"),
-        ("Task: {{ instruction", r"classify.txt:1: is no template"),
+        ("one\n{% if %}", r"classify.txt:2: is not a valid template"),
+        ("Task: {{ instruction", r"classify.txt:1: is not a valid template"),
+        ("{% frobnicate instruction %}", r"classify.txt:1: is not a valid template"),
+        ("{{ instruction | nofilter }}", r"classify.txt:1: is not a valid template"),
+        ("", r"classify.txt: does not use 'instruction'"),
+        ("Is it a classification task?", r"classify.txt: does not use 'instruction'"),
+        ("{{ instruction.foo }}", r"classify.txt: cannot be rendered"),
+        ("{{ instruction }}{{ 1 / 0 }}", r"classify.txt: cannot be rendered: division by zero"),
+        ("{{ instruction.__class__.__mro__ }}", r"classify.txt: cannot be rendered: .*unsafe"),
     ],
 )
 def test_a_template_that_cannot_be_filled_is_refused_on_loading(
@@ -39,16 +45,6 @@ def test_a_template_that_cannot_be_filled_is_refused_on_loading(
 def test_a_missing_template_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"generate.txt: cannot be read"):
         load_templates(SELF_INSTRUCT, tmp_path)
-
-
-def test_what_a_template_says_of_python_objects_stays_in_the_sandbox(tmp_path: Path) -> None:
-    from jinja2.exceptions import SecurityError
-
-    path = tmp_path / "classify.txt"
-    path.write_text("{{ instruction.__class__.__mro__ }}")
-    template = load_template(path, recipe="mine", holes=HOLES)
-    with pytest.raises(SecurityError):
-        render(template, {"instruction": "x"})
 
 
 def test_an_instruction_that_looks_like_a_template_is_text() -> None:
@@ -66,10 +62,7 @@ def test_a_generation_prompt_shows_its_demonstrations_in_order_and_ends_with_the
 
 
 def test_the_name_of_a_template_changes_with_its_text(tmp_path: Path) -> None:
-    names = set()
-    for text in ("Task: {{ instruction }}", "Task is: {{ instruction }}"):
-        path = tmp_path / "classify.txt"
-        path.write_text(text)
-        names.add(load_template(path, recipe="mine", holes=HOLES).name)
+    texts = ("Task: {{ instruction }}", "Task is: {{ instruction }}")
+    names = {load(tmp_path, text).name for text in texts}
     assert len(names) == 2
     assert all(name.startswith("mine/classify.txt@") for name in names)

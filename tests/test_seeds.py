@@ -64,7 +64,7 @@ def test_alpaca_rows_are_read_from_a_list_and_from_lines(tmp_path: Path, listed:
         (json.dumps(PUBLISHED) + '\n\n["a"]', r"seeds.jsonl:3: is not a JSON object"),
         (
             json.dumps(PUBLISHED) + "\n" + json.dumps(PUBLISHED),
-            r"seeds.jsonl:2: the id 'seed_task_0' stands twice",
+            r"seeds.jsonl:2: the id 'seed_task_0' appears twice",
         ),
         (
             json.dumps(PUBLISHED | {"instruction": 7}),

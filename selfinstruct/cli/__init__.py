@@ -56,17 +56,15 @@ app.command()(export)
 
 def main() -> NoReturn:
     """Run the command line and exit: 0, 1, 2, 3, 4 or 130 (see `selfinstruct.errors`)."""
-    # Until a command takes these over, they end it as Ctrl-C does.
-    for name in ("SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), _interrupt)
+    # Until a command takes these over. SystemExit and not KeyboardInterrupt: of that, `python -m` makes a
+    # death by signal where it has passed through compiled text, as dataclasses do while modules load.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupted)
     try:
         app()
     except SelfInstructError as error:
         typer.echo(f"selfinstruct: {visible(str(error))}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
-        sys.exit(130)
     except BrokenPipeError:
         # The reader of our output went away, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -74,5 +72,5 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _interrupted(*_: object) -> NoReturn:
+    raise SystemExit(130)

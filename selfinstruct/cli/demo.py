@@ -1,9 +1,13 @@
 """`selfinstruct demo`: the whole pipeline in a few seconds, without a key."""
 
+import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from selfinstruct.export import Row
 
 _SHOWN = 3
 
@@ -39,13 +43,23 @@ def demo(
     dataset = output / "exports" / "alpaca_data.json"
     export_run(output, dataset)
     rows = list(alpaca_rows(select(read_run(output).state.pool)))
-    step = max(1, len(rows) // _SHOWN)
-    say("", f"{len(rows):,} rows in {dataset}, for example:", *record_lines(rows[::step][:_SHOWN]))
+    width = min(100, shutil.get_terminal_size().columns)
     say(
         "",
-        "The text is made up by the simulated endpoint. With a real model:",
+        f"{len(rows):,} rows in {dataset}. The simulated endpoint makes its text up from word lists;",
+        "what counts here is the way. Three of the rows:",
+        *record_lines(_examples(rows), width=width),
+        "",
+        "With a real model:",
         "  export OPENAI_API_KEY=…",
         "  selfinstruct run -o my-run -m gpt-4.1-mini -n 100",
         "or, against a local server:",
         "  selfinstruct run -o my-run -m MODEL --base-url http://localhost:8000/v1 -n 100",
     )
+
+
+def _examples(rows: "list[Row]") -> "list[Row]":
+    """Three short rows from the beginning, the middle and the end."""
+    third = max(1, len(rows) // _SHOWN)
+    parts = [rows[start : start + third] for start in range(0, third * _SHOWN, third)]
+    return [min(part, key=lambda row: len("".join(row.values()))) for part in parts if part]

@@ -51,10 +51,19 @@ def export(
 
     Example: selfinstruct export my-run -o alpaca_data.json
     """
-    from selfinstruct.api import export_run
     from selfinstruct.cli.funnel import say
+    from selfinstruct.export import FORMATS, select, write_export
+    from selfinstruct.generate import is_complete
+    from selfinstruct.run_directory import read_run
 
-    rows = export_run(
-        directory, output, format=format.value, include_seed_tasks=include_seed_tasks, limit=limit
-    )
+    run = read_run(directory)
+    tasks = select(run.state.pool, include_seed_tasks=include_seed_tasks, limit=limit)
+    write_export(output, FORMATS[format.value](tasks))
+    rows = sum(len(task.instances or ()) for task in tasks)
     say(f"wrote {rows:,} rows to {'stdout' if str(output) == '-' else output}")
+    if not is_complete(run):
+        say(
+            f"{directory} is not complete yet: {run.state.accepted:,} of "
+            f"{run.config.num_instructions:,} instructions, "
+            f"{run.state.counts.finished_tasks:,} of them with their instances asked for"
+        )

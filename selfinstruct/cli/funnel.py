@@ -1,6 +1,7 @@
 """How a run's numbers look on a terminal: the funnel, a few records."""
 
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ def funnel_lines(summary: RunSummary) -> list[str]:
     lines = [_line("requests", sum(summary.requests.values()), _stages(summary.requests))]
     if refused := sum(summary.failed.values()):
         lines.append(_line("  refused", refused, _stages(summary.failed)))
-    lines.append(_line("candidates", summary.candidates, f"in {summary.commits:,} replies"))
+    replies = "1 reply" if summary.commits == 1 else f"{summary.commits:,} replies"
+    lines.append(_line("candidates", summary.candidates, f"in {replies}"))
     lines += _reasons(summary.rejected)
     share = summary.accepted / summary.candidates if summary.candidates else 0
     lines.append(_line("accepted", summary.accepted, f"{share:.0%} of the candidates"))
@@ -41,16 +43,20 @@ def _stages(counts: Mapping[Any, int]) -> str:
     return ", ".join(f"{number:,} {stage}" for stage, number in counts.items())
 
 
-def record_lines(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """Records as a person reads them; what could drive the terminal is written out."""
+def record_lines(rows: Sequence[Mapping[str, str]], *, width: int = 100) -> list[str]:
+    """Records as a person reads them, wrapped; what could drive the terminal is written out."""
+    indent = " " * 15
     lines: list[str] = []
     for row in rows:
         lines.append("")
         for field in ("instruction", "input", "output"):
-            text = visible(row[field])
-            first, *others = text.split("\n") if text else ["(none)"]
-            lines.append(f"  {field:<12} {first}")
-            lines += [f"  {'':<12} {other}" for other in others]
+            wrapped = [
+                part
+                for line in visible(row[field] or "(none)").split("\n")
+                for part in textwrap.wrap(line, max(20, width - len(indent))) or [""]
+            ]
+            lines.append(f"  {field:<12} {wrapped[0]}")
+            lines += [indent + part for part in wrapped[1:]]
     return lines
 
 

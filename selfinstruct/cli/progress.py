@@ -1,8 +1,12 @@
-"""How a run shows that it lives: a bar on a terminal, a plain line every half minute elsewhere."""
+"""How a run shows that it lives: a bar on a terminal, a plain line every half minute elsewhere.
+
+What is left is counted in requests, not in accepted instructions: two thirds of the work come after those.
+"""
 
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,73 +16,106 @@ from selfinstruct.state import RunState
 
 _PLAIN_EVERY_S = 30.0
 _SHOWN_EVERY_S = 0.25
+_BAR_WIDTH = 16
 
 
 class Pace:
-    """How fast instructions are accepted in this process, and so when the target will be reached."""
+    """How much is done, and how fast this process does it."""
 
-    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, target: int, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._target = target
         self._now = now
         self._began = now()
-        self._accepted_before: int | None = None
+        self._done_before: int | None = None
 
-    def line(self, state: RunState, in_flight: int, target: int) -> str:
-        """Acceptance rate, requests in flight, tokens, time left."""
+    def share_done(self, state: RunState) -> float:
+        """Requests made, of those that the run will probably need, in [0, 1]."""
+        done = _requests(state)
+        return done / (done + self._left(state)) if done else 0.0
+
+    def parts(self, state: RunState, in_flight: int) -> list[str]:
+        """What there is to say, the most important first."""
         candidates = state.accepted + state.counts.rejected.total()
         rate = f"{state.accepted / candidates:.0%}" if candidates else "–"
         tokens = state.counts.prompt_tokens + state.counts.completion_tokens
-        return (
-            f"{rate} of candidates accepted, {in_flight} in flight, "
-            f"{tokens / 1e6:.2f} M tokens, {self._time_left(state, target)}"
-        )
+        return [
+            f"{state.accepted:,}/{self._target:,} accepted",
+            self._time_left(state),
+            f"{rate} of candidates",
+            f"{state.counts.finished_tasks:,} finished",
+            f"{in_flight} in flight",
+            f"{tokens / 1e6:.2f} M tokens",
+        ]
 
-    def _time_left(self, state: RunState, target: int) -> str:
-        if self._accepted_before is None:
-            self._accepted_before = state.accepted
-        gained = state.accepted - self._accepted_before
-        missing = target - state.accepted
-        if missing <= 0:
-            return "finishing instances"
+    def _left(self, state: RunState) -> float:
+        """Requests still to come: two for every instruction, and the lists they are found in."""
+        missing = max(0, self._target - state.accepted)
+        # As planning does: as if one reply had been seen with half of what it was asked for.
+        yield_per_request = (state.accepted + 4) / (state.commits + 1)
+        open_tasks = state.accepted - state.counts.finished_tasks
+        classified = _stage(state, "classify") - _stage(state, "instances")
+        return 2 * missing + missing / yield_per_request + 2 * open_tasks - max(0, classified)
+
+    def _time_left(self, state: RunState) -> str:
+        done = _requests(state)
+        if self._done_before is None:
+            self._done_before = done
+        gained = done - self._done_before
         if not gained:
             return "time left unknown"
-        seconds = round((self._now() - self._began) / gained * missing)
+        seconds = round((self._now() - self._began) / gained * self._left(state))
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
+
+
+def _requests(state: RunState) -> int:
+    return state.counts.requests.total()
+
+
+def _stage(state: RunState, stage: str) -> int:
+    counts: Counter[str] = Counter(state.counts.requests)
+    return counts[stage]
+
+
+def fitting(parts: list[str], width: int) -> str:
+    """As many parts as fit into a line of `width` characters, one at least."""
+    while len(parts) > 1 and len(", ".join(parts)) > width:
+        parts = parts[:-1]
+    return ", ".join(parts)
 
 
 @contextmanager
 def progress(target: int, *, now: Callable[[], float] = time.monotonic) -> Iterator[Watch]:
     """Show progress while the block runs; call what it yields after every round."""
-    pace = Pace(now=now)
+    pace = Pace(target, now=now)
     if not sys.stderr.isatty():
-        with _plain(pace, target) as watch_plainly:
+        with _plain(pace) as watch_plainly:
             yield watch_plainly
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+    console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[line]}"),
+        BarColumn(bar_width=_BAR_WIDTH),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[line]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bar:
-        task = bar.add_task("accepted", total=target, line="")
+    with Progress(*columns, console=console, refresh_per_second=4) as bar:
+        task = bar.add_task("", total=1.0, line="")
         shown_at = -_SHOWN_EVERY_S
 
         def watch(state: RunState, in_flight: int) -> None:
             nonlocal shown_at
             if now() - shown_at >= _SHOWN_EVERY_S or not in_flight:
                 shown_at = now()
-                line = pace.line(state, in_flight, target)
-                bar.update(task, completed=state.accepted, line=line)
+                line = fitting(pace.parts(state, in_flight), console.width - _BAR_WIDTH - 7)
+                bar.update(task, completed=pace.share_done(state), line=line)
 
         yield watch
 
 
 @contextmanager
-def _plain(pace: Pace, target: int) -> Iterator[Watch]:
+def _plain(pace: Pace) -> Iterator[Watch]:
     latest: tuple[RunState, int] | None = None
     ended = threading.Event()
 
@@ -90,10 +127,7 @@ def _plain(pace: Pace, target: int) -> Iterator[Watch]:
         # By the clock and not by rounds: a log must show that the run lives when the endpoint hangs.
         while not ended.wait(_PLAIN_EVERY_S):
             if latest is not None:
-                state, in_flight = latest
-                say(
-                    f"accepted {state.accepted:,}/{target:,}: {pace.line(state, in_flight, target)}"
-                )
+                say(", ".join(pace.parts(*latest)))
 
     thread = threading.Thread(target=talk, name="progress", daemon=True)
     thread.start()

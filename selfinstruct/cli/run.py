@@ -1,4 +1,4 @@
-"""`selfinstruct run`: start a run, or go on with one."""
+"""`selfinstruct run`: start a run, or continue one."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ def run(
         Path | None,
         typer.Argument(
             metavar="[CONFIG.yaml | DIR]",
-            help="A file of settings for a new run, or the directory of a run to go on with.",
+            help="A file of settings, or the directory of a run to continue.",
             show_default=False,
         ),
     ] = None,
@@ -41,7 +41,7 @@ def run(
     json_output: JsonOption = False,
     **settings: Any,
 ) -> None:
-    """Grow seed tasks into a dataset; the same command goes on with a run that was stopped.
+    """Grow seed tasks into a dataset; the same command continues a run that was stopped.
 
     Example, against OpenAI (key in $OPENAI_API_KEY):
 
@@ -51,17 +51,19 @@ def run(
 
         selfinstruct run -o my-run -m qwen3 --base-url http://localhost:8000/v1
 
-    Ctrl-C lets the requests in flight land; a second one stops at once.
+    Ctrl-C stops once the requests in flight have finished; a second one stops at once.
     """
     from selfinstruct.config import read_settings
 
     directory = output
     if source is not None and source.is_file():
         settings = read_settings(source) | settings
-    elif source is not None and output is None:
-        directory = source
+    elif source is not None and not source.exists():
+        raise typer.BadParameter(f"{source} does not exist; a new run is started with -o DIR")
+    elif source is not None and output is not None:
+        raise typer.BadParameter(f"{source} is a directory; with -o, name a file of settings here")
     elif source is not None:
-        raise typer.BadParameter(f"{source} is not a file; with -o, name a file of settings here")
+        directory = source
     if directory is None:
         raise typer.BadParameter("say where the run goes: -o DIR")
     carry_out(directory, settings, json_output=json_output)
@@ -77,25 +79,29 @@ def carry_out(
     from selfinstruct.run_directory import open_run
     from selfinstruct.summary import summarize
 
+    _require_key(directory, settings)
     failure: SelfInstructError | None = None
     with open_run(directory, settings) as opened:
         target = opened.config.num_instructions
         if is_complete(opened):
             summary = summarize(opened.state)
             say(
-                f"{directory} is finished: {summary.accepted:,} instructions of {target:,} "
-                f"asked for, {summary.rows:,} rows. A larger -n goes on."
+                f"{directory} is complete: {summary.accepted:,} instructions ({target:,} asked for), "
+                f"{summary.rows:,} rows. To grow it further, give a larger -n."
             )
         else:
-            if opened.state.starts:
-                say(f"going on with {directory} at {opened.state.accepted:,} of {target:,}")
+            if opened.state.counts.requests:
+                say(f"continuing {directory}: {opened.state.accepted:,} of {target:,} instructions")
             try:
                 asyncio.run(_carry_out(opened))
             except SelfInstructError as error:
                 failure = error
+            except asyncio.CancelledError:
+                pass  # the second signal
             summary = summarize(opened.state)
-            ended = "finished" if is_complete(opened) else "stopped"
-            say(f"{directory} {ended}:", *funnel_lines(summary))
+            if summary.requests:
+                ended = "complete" if is_complete(opened) else "stopped"
+                say(f"{directory} {ended}:", *funnel_lines(summary))
         if json_output:
             import json
 
@@ -104,8 +110,17 @@ def carry_out(
             return summary
     if failure is not None:
         say(f"selfinstruct: {visible(str(failure))}")
-    say(f"Go on with: selfinstruct run {directory}")
+    say(f"To continue: selfinstruct run {directory}")
     raise typer.Exit(failure.exit_code if failure is not None else 130)
+
+
+def _require_key(directory: Path, settings: Mapping[str, Any]) -> None:
+    """Find out that there is no key before a new run's directory is made."""
+    from selfinstruct.config import RunConfig
+    from selfinstruct.llm.endpoint import api_key
+
+    if not (directory / "config.yaml").exists() and settings.get("model"):
+        api_key(RunConfig(**settings), environ=os.environ)
 
 
 async def _carry_out(opened: "Run") -> "RunSummary":
@@ -150,15 +165,13 @@ def _stopping(stop: asyncio.Event) -> Iterator[None]:
         if stop.is_set():
             task.cancel()
             return
-        say("stopping: what is in flight lands first (again to stop at once)")
+        say("stopping once the requests in flight have finished (again: at once)")
         stop.set()
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, stopped)
     try:
         yield
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)

@@ -41,4 +41,5 @@ def simulate(
         # The address is the data of this command: the first line of stdout.
         serve(port=port, model=model, latency_ms=bounds, log=log, on_ready=typer.echo)
     except OSError as error:
-        raise ConfigError("port", f"{port} cannot be listened on ({error.strerror})") from None
+        problem = f"{port} cannot be used ({error.strerror}); choose another with --port"
+        raise ConfigError("port", problem) from None

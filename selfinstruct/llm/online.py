@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from selfinstruct.backend import scrub
 from selfinstruct.config import RunConfig
-from selfinstruct.errors import BackendError, ConfigError, TransientError
+from selfinstruct.errors import BackendError, TransientError
+from selfinstruct.llm.endpoint import address, api_key
 from selfinstruct.llm.retry import OnWait, from_status, policy
 from selfinstruct.records import Completion, Request, Usage
 
 if TYPE_CHECKING:
     pass
-
-OPENAI_URL = "https://api.openai.com/v1"
 
 _SHOWN = 300
 """Characters of an endpoint's own words that an error carries."""
@@ -48,7 +47,6 @@ class OnlineBackend:
         import httpx2
         import openai
 
-        base_url = config.base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL
         self._stop = stop or asyncio.Event()
         self._sleep = sleep
         self._on_wait = on_wait
@@ -62,8 +60,8 @@ class OnlineBackend:
         timeout = httpx2.Timeout(config.request_timeout_s, connect=config.connect_timeout_s)
         self._timeout_s = config.request_timeout_s
         self._client: openai.AsyncOpenAI = openai.AsyncOpenAI(
-            api_key=_key(config, base_url, environ),
-            base_url=base_url,
+            api_key=api_key(config, environ=environ),
+            base_url=address(config, environ=environ),
             max_retries=0,
             timeout=timeout,
             http_client=openai.DefaultAsyncHttpx2Client(limits=limits, timeout=timeout),
@@ -213,16 +211,3 @@ def _message(body: object) -> str:
 def _shown(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
-
-
-def _key(config: RunConfig, base_url: str, environ: Mapping[str, str]) -> str:
-    key = environ.get(config.api_key_env, "")
-    if key:
-        return key
-    if base_url == OPENAI_URL:
-        raise ConfigError(
-            "key",
-            f"${config.api_key_env} is not set; put your key there, "
-            "or name another endpoint with --base-url",
-        )
-    return "none"  # local servers ask for none; the client insists on a word

@@ -41,7 +41,8 @@ _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "ins
 _REMEDY = {
     401: "the key was refused; check the environment variable that holds it",
     403: "the key may not use this model or endpoint",
-    404: "the endpoint does not know this address or model; check --base-url and --model",
+    404: "the endpoint does not know this address or model; check --model and --base-url (an address "
+    "usually ends in /v1)",
 }
 
 

@@ -75,7 +75,7 @@ def test_the_demo_runs_the_whole_pipeline_without_a_key(tmp_path: Path) -> None:
     # And again, which changes nothing.
     again = command("demo", "-n", 12, cwd=tmp_path)
     assert again.returncode == 0
-    assert "is finished" in again.stderr
+    assert "is complete" in again.stderr
 
 
 def test_a_run_takes_settings_from_a_file_and_flags_win(
@@ -92,7 +92,7 @@ def test_a_run_takes_settings_from_a_file_and_flags_win(
     # The directory alone suffices from now on, and says that there is nothing to do.
     again = command("run", "out", cwd=tmp_path)
     assert again.returncode == 0
-    assert "is finished" in again.stderr
+    assert "is complete" in again.stderr
     # A larger target goes on, and is remembered.
     assert command("run", "out", "-n", 19, cwd=tmp_path).returncode == 0
     status = json.loads(command("status", "out", "--json", cwd=tmp_path).stdout)
@@ -113,10 +113,10 @@ def test_a_run_takes_settings_from_a_file_and_flags_win(
         (["run", "-o", "new", "-m", "m", "-t", "7"], "threshold: must lie between 0 and 1, not 7"),
         (["run", "-o", "new", "-m", "m", "--treshold", "1"], "No such option: --treshold"),
         (["run", "-o", "new", "-m", "m", "--seed-tasks", "no.jsonl"], "no.jsonl: cannot be read"),
-        (["run", "none.yaml"], "model: is missing"),
-        (["run", "none.yaml", "-o", "new"], "none.yaml is not a file"),
+        (["run", "none.yaml"], "none.yaml does not exist; a new run is started with -o DIR"),
+        (["run", "none.yaml", "-o", "new"], "none.yaml does not exist"),
         (["status", "none"], "none: does not exist"),
-        (["status", "."], "is no run directory"),
+        (["status", "."], "is not a run directory"),
         (["export", "none", "-o", "x.json"], "none: does not exist"),
         (["simulate", "--latency-ms", "fast"], "expected milliseconds"),
     ],
@@ -139,7 +139,7 @@ def test_an_endpoint_that_is_not_there_is_exit_4_and_the_run_can_go_on(
     done = command("run", "-o", "out", *flags, "--base-url", "http://127.0.0.1:9/v1", cwd=tmp_path)
     assert done.returncode == 4
     assert "no connection to http://127.0.0.1:9/v1" in done.stderr
-    assert "Go on with: selfinstruct run out" in done.stderr
+    assert "To continue: selfinstruct run out" in done.stderr
     assert "Traceback" not in done.stderr
     # The endpoint may move: its address is operational.
     again = command("run", "out", "--base-url", endpoint.base_url, cwd=tmp_path)
@@ -227,7 +227,7 @@ def test_simulate_prints_its_address_and_serves_until_it_is_told_to_stop(tmp_pat
         server.terminate()
         assert server.wait(timeout=10) == 0
     assert taken.returncode == 2
-    assert "cannot be listened on" in taken.stderr
+    assert "choose another with --port" in taken.stderr
     assert len(log.read_text().splitlines()) > 4
 
 

@@ -6,41 +6,62 @@ import pytest
 from support import make_seed_task
 
 from selfinstruct.cli import progress as progress_module
-from selfinstruct.cli.progress import Pace, progress
+from selfinstruct.cli.progress import Pace, fitting, progress
 from selfinstruct.config import RunConfig
 from selfinstruct.records import Reason, Task
 from selfinstruct.state import RunState, initial
 
 
-def state_with(accepted: int, *, rejected: int = 0, tokens: int = 0) -> RunState:
+def state_with(accepted: int, *, finished: int = 0, rejected: int = 0, tokens: int = 0) -> RunState:
+    """As after as many generation requests as accepted tasks, each with one."""
     state = initial(RunConfig(model="m"), [make_seed_task(n) for n in range(8)])
     for n in range(accepted):
         state.pool.add(Task(id=f"task_{n}", instruction=f"Task {n}.", origin="generated"))
+        state.pool_sizes.append(len(state.pool))
+    state.counts.requests.update(generate=accepted, classify=finished, instances=finished)
+    state.counts.finished_tasks = finished
     state.counts.rejected[Reason.NOT_NOVEL] = rejected
     state.counts.prompt_tokens = tokens
     return state
 
 
-def test_the_line_gives_rate_requests_in_flight_tokens_and_time_left() -> None:
+def test_the_line_gives_target_time_left_rate_requests_in_flight_and_tokens() -> None:
     clock = [0.0]
-    pace = Pace(now=lambda: clock[0])
-    assert pace.line(state_with(10), 4, 100).endswith("time left unknown")
+    pace = Pace(100, now=lambda: clock[0])
+    assert pace.parts(state_with(10), 4)[1] == "time left unknown"
     clock[0] = 60.0
-    line = pace.line(state_with(40, rejected=40, tokens=2_500_000), 32, 100)
-    # Thirty in the first minute: sixty more in two.
-    assert line == "50% of candidates accepted, 32 in flight, 2.50 M tokens, 0:02:00 left"
+    parts = pace.parts(state_with(40, finished=20, rejected=40, tokens=2_500_000), 32)
+    assert parts[0] == "40/100 accepted"
+    assert parts[2:] == ["50% of candidates", "20 finished", "32 in flight", "2.50 M tokens"]
 
 
-def test_only_what_this_process_accepted_counts_for_the_time_left() -> None:
+def test_the_time_left_counts_the_requests_that_come_after_the_last_acceptance() -> None:
     clock = [0.0]
-    pace = Pace(now=lambda: clock[0])
-    pace.line(state_with(900), 1, 1000)
+    pace = Pace(40, now=lambda: clock[0])
+    pace.parts(state_with(0), 1)
+    clock[0] = 60.0
+    # Of 120 requests, 40 are done: as much again twice, in two minutes.
+    state = state_with(40)
+    assert pace.parts(state, 32)[1] == "0:02:00 left"
+    assert pace.share_done(state) == pytest.approx(1 / 3)
+    assert pace.share_done(state_with(40, finished=40)) == 1.0
+
+
+def test_only_what_this_process_did_counts_for_the_time_left() -> None:
+    clock = [0.0]
+    pace = Pace(1000, now=lambda: clock[0])
+    pace.parts(state_with(900, finished=900), 1)
     clock[0] = 10.0
-    assert pace.line(state_with(910), 1, 1000).endswith("0:01:30 left")
+    # Thirty requests in ten seconds; of some 270, those for ninety instructions are left.
+    left = pace.parts(state_with(910, finished=910), 1)[1]
+    assert left in ("0:01:30 left", "0:01:29 left")
 
 
-def test_after_the_target_instances_are_being_finished() -> None:
-    assert Pace().line(state_with(12), 3, 12).endswith("finishing instances")
+def test_a_narrow_terminal_gets_what_matters_most() -> None:
+    parts = ["198/300 accepted", "0:12:00 left", "79% of candidates", "32 in flight"]
+    assert fitting(parts, 200) == ", ".join(parts)
+    assert fitting(parts, 56) == "198/300 accepted, 0:12:00 left, 79% of candidates"
+    assert fitting(parts, 5) == "198/300 accepted"
 
 
 def test_a_log_gets_a_plain_line_by_the_clock_even_when_nothing_happens(
@@ -54,5 +75,5 @@ def test_a_log_gets_a_plain_line_by_the_clock_even_when_nothing_happens(
         while said.count("\n") < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
             said += capsys.readouterr().err
-    assert said.startswith("accepted 10/100: 100% of candidates accepted, 4 in flight")
+    assert said.startswith("10/100 accepted, time left unknown, 100% of candidates, ")
     assert "\x1b" not in said

@@ -140,8 +140,8 @@ def test_the_first_signal_lets_what_is_in_flight_land(
         process.send_signal(number)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "what is in flight lands first" in said
-    assert "Go on with: selfinstruct run" in said
+    assert "once the requests in flight have finished" in said
+    assert "To continue: selfinstruct run" in said
     assert "Traceback" not in said
     assert set(slow_endpoint.received()) == journaled(tmp_path / "run")
 
