@@ -13,6 +13,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from selfinstruct.export import (
     write_export,
 )
 from selfinstruct.generate import grow, is_complete
-from selfinstruct.run_directory import Run, open_run, read_run
+from selfinstruct.run_directory import Run, is_run, open_run, read_run
 from selfinstruct.summary import RunSummary, summarize
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ def run(
     `config` may be left out, or differ in operational settings, for a run that exists. `backend` is the
     endpoint named in the config unless another is given. Raises SelfInstructError.
     """
+    if backend is None and not is_run(directory) and isinstance(config, RunConfig):
+        from selfinstruct.llm.endpoint import address
+
+        # Of a later start the environment may be another.
+        config = replace(config, base_url=address(config, environ=os.environ))
     with open_run(directory, config) as opened:
         if is_complete(opened):
             return summarize(opened.state)

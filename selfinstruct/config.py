@@ -20,6 +20,8 @@ import difflib
 import functools
 import hashlib
 import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,14 +50,38 @@ def _one_of(*choices: str) -> Check:
     return lambda v: None if v in choices else f"must be {' or '.join(choices)}, not {v!r}"
 
 
-def _web_address(value: str) -> str | None:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+def web_address_problem(value: str) -> str | None:
+    """What is wrong with the address of an endpoint, without repeating it."""
+    try:
+        parts = urlsplit(value)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+        is_address = is_address and (parts.port is None or parts.port > 0) and value.isascii()
+    except ValueError:
+        is_address = False
+    if not is_address or any(char.isspace() for char in value):
         return "must be an address such as http://localhost:8000/v1"
-    if parts.username is not None or parts.password is not None:
+    if "@" in parts.netloc or parts.query or parts.fragment:
         # The address is stored and shown; a secret in it would be too.
-        return "must not contain a user name or password; put the key into an environment variable"
+        return (
+            "must not contain a user name, a password or a query; "
+            "put the key into an environment variable"
+        )
     return None
+
+
+def _variable_name(value: str) -> str | None:
+    # Not repeated: who mistakes this for the place of the key has typed the key.
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value) is None:
+        return "must be the name of an environment variable, such as OPENAI_API_KEY"
+    return None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def setting(
@@ -137,29 +163,34 @@ class RunConfig:
     # Self-Instruct, appendix A.1 and Table 4, except the lengths: 3 tokens of an answer and 300 of an
     # instance were enough for a base model with stop sequences; chat models need room for both.
     generate_temperature: float | None = setting(
-        0.7, "Temperature when writing instructions.", panel=_SAMPLING
+        0.7, "Temperature when writing instructions.", panel=_SAMPLING, check=_between(0, 100)
     )
     generate_top_p: float | None = setting(
-        0.5, "Nucleus size when writing instructions.", panel=_SAMPLING
+        0.5, "Nucleus size when writing instructions.", panel=_SAMPLING, check=_between(0, 1)
     )
     generate_presence_penalty: float | None = setting(
-        2.0, "Presence penalty when writing instructions.", panel=_SAMPLING
+        2.0,
+        "Presence penalty when writing instructions.",
+        panel=_SAMPLING,
+        check=_between(-100, 100),
     )
     generate_max_tokens: int | None = setting(
-        1024, "Token limit of a list of instructions.", panel=_SAMPLING
+        1024, "Token limit of a list of instructions.", panel=_SAMPLING, check=_at_least(1)
     )
     classify_temperature: float | None = setting(
-        0.0, "Temperature when classifying.", panel=_SAMPLING
+        0.0, "Temperature when classifying.", panel=_SAMPLING, check=_between(0, 100)
     )
-    classify_max_tokens: int | None = setting(16, "Token limit of a yes or no.", panel=_SAMPLING)
+    classify_max_tokens: int | None = setting(
+        16, "Token limit of a yes or no.", panel=_SAMPLING, check=_at_least(1)
+    )
     instances_temperature: float | None = setting(
-        0.0, "Temperature when writing instances.", panel=_SAMPLING
+        0.0, "Temperature when writing instances.", panel=_SAMPLING, check=_between(0, 100)
     )
     instances_presence_penalty: float | None = setting(
-        1.5, "Presence penalty when writing instances.", panel=_SAMPLING
+        1.5, "Presence penalty when writing instances.", panel=_SAMPLING, check=_between(-100, 100)
     )
     instances_max_tokens: int | None = setting(
-        1024, "Token limit of a task's instances.", panel=_SAMPLING
+        1024, "Token limit of a task's instances.", panel=_SAMPLING, check=_at_least(1)
     )
 
     num_instructions: int = setting(
@@ -176,13 +207,14 @@ class RunConfig:
         panel=_JOB,
         shown_default="$OPENAI_BASE_URL, or https://api.openai.com/v1",
         operational=True,
-        check=_web_address,
+        check=web_address_problem,
     )
     api_key_env: str = setting(
         "OPENAI_API_KEY",
         "Environment variable that holds the key.",
         panel=_JOB,
         operational=True,
+        check=_variable_name,
     )
     max_concurrency: int = setting(
         32, "Requests in flight at a time.", panel=_JOB, operational=True, check=_between(1, 4096)
@@ -220,6 +252,10 @@ class RunConfig:
         for spec in dataclasses.fields(self):
             check = spec.metadata["check"]
             value = getattr(self, spec.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(spec.name, f"must be a finite number, not {value}")
+            if isinstance(value, str | Path) and not _is_text(str(value)):
+                raise ConfigError(spec.name, "holds bytes that are no text")
             problem = check(value) if check is not None and value is not None else None
             if problem is not None:
                 raise ConfigError(spec.name, problem)
@@ -301,7 +337,7 @@ def _validated(source: str, settings: Mapping[str, Any]) -> RunConfig:
 
     try:
         # By way of JSON, where strict reading still takes a string for a path.
-        config = _adapter().validate_json(json.dumps(settings, default=str))
+        config = _adapter().validate_json(json.dumps(settings, default=str, ensure_ascii=False))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
@@ -310,6 +346,8 @@ def _validated(source: str, settings: Mapping[str, Any]) -> RunConfig:
         raise ConfigError(name, problem, source=source) from None
     except ConfigError as error:
         raise ConfigError(error.setting, error.problem, source=source) from None
+    except (ValueError, RecursionError):
+        raise ConfigError("settings", "hold something that is no setting", source=source) from None
     return config
 
 
@@ -323,6 +361,8 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise InputError(path, f"cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise InputError(path, "is not UTF-8 text") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(path, f"cannot be understood ({error})") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else None
@@ -331,7 +371,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     settings = load_settings(str(path), data)
     for name in BY_CONTENT & settings.keys():
         if settings[name] is not None:
-            settings[name] = path.parent / settings[name]
+            settings[name] = path.parent / settings[name].expanduser()
     return settings
 
 

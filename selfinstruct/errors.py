@@ -126,12 +126,21 @@ class BackendError(SelfInstructError):
 
 
 class TransientError(BackendError):
-    """Another attempt may succeed. `retry_after_s` is what the endpoint asked for, in seconds."""
+    """Another attempt may succeed.
+
+    `retry_after_s` is what the endpoint asked for, in seconds; `rate_limited` says that it was a 429.
+    """
 
     def __init__(
-        self, problem: str, *, attempts: int = 1, retry_after_s: float | None = None
+        self,
+        problem: str,
+        *,
+        attempts: int = 1,
+        retry_after_s: float | None = None,
+        rate_limited: bool = False,
     ) -> None:
         self.retry_after_s = retry_after_s
+        self.rate_limited = rate_limited
         super().__init__(problem, attempts=attempts)
 
 

@@ -106,6 +106,8 @@ def write_export(path: Path, data: bytes) -> None:
     Raises ExportError; then the file, if there was one, is as it was.
     """
     if str(path) == "-":
+        if sys.stdout is None:
+            raise ExportError(path, "stdout is closed")
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
@@ -114,3 +116,5 @@ def write_export(path: Path, data: bytes) -> None:
         write_whole(path, data)
     except OSError as error:
         raise ExportError(path, f"cannot be written ({error.strerror})") from None
+    except ValueError:
+        raise ExportError(path, "is no name of a file") from None

@@ -8,8 +8,13 @@ from pathlib import Path
 def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Write a file so that a reader, or a crash, sees all of it or what was there before.
 
-    Raises OSError; then the old file stands and nothing is left over.
+    A link is followed; what is no regular file (a pipe, a device) is simply written to. Raises OSError;
+    then the old file stands and nothing is left over.
     """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_bytes(data)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
@@ -18,7 +23,7 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError:
+    except BaseException:  # Ctrl-C too
         with suppress(OSError):
             temporary.unlink()
         raise

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from selfinstruct import __version__
-from selfinstruct.backend import Backend
+from selfinstruct.backend import Backend, scrub
 from selfinstruct.config import OPERATIONAL, plain
 from selfinstruct.decide import next_decisions
 from selfinstruct.errors import (
@@ -72,9 +72,9 @@ async def grow(
 ) -> RunSummary:
     """Grow the run until its target is reached; every reply is journaled before it is used.
 
-    `stop` ends planning; what is in flight lands. Raises BackendError when the endpoint gives up,
-    StalledError when nothing is accepted any more, JournalError when the disk does; what was received is
-    safe in each case, and the next call goes on from there.
+    `stop` ends planning; what is in flight lands. It is set when the run fails, too. Raises BackendError
+    when the endpoint gives up, StalledError when nothing is accepted any more, JournalError when the disk
+    gives up; what was received is safe in each case, and the next call continues from there.
     """
     if run.journal is None:
         raise ValueError("the run was only read; open it with open_run")
@@ -110,6 +110,8 @@ class _Growth:
         self._now = asyncio.get_running_loop().time
         self._failure: Exception | None = None
         self._next_number = 1
+        self._commits_before = run.state.commits
+        """Commits of earlier processes: a run that stalled may try again for as long as it may stall."""
         self._open_tasks: deque[str] = deque()
 
     async def run(self) -> None:
@@ -158,7 +160,7 @@ class _Growth:
 
     def _start_requests(self, group: asyncio.TaskGroup) -> None:
         while len(self._in_flight) < self._run.config.max_concurrency:
-            if self._stop.is_set() or self._failure is not None:
+            if self._stop.is_set():
                 return
             request = self._next_request()
             if request is None:
@@ -216,16 +218,15 @@ class _Growth:
             return
         while not self._landed.empty():
             landed.append(self._landed.get_nowait())
-        outcomes = [
-            outcome
-            for request, result in landed
-            if (outcome := self._outcome(request, result)) is not None
-        ]
-        if outcomes:
-            self._journal.append(*outcomes, durable=False)
-            if not self._written:
-                self._sync_due = self._now() + _SYNC_WITHIN_S
-            self._written += outcomes
+        # Completions first: whether a refusal means a wrong set-up depends on whether anything succeeded.
+        landed.sort(key=lambda pair: not isinstance(pair[1], Completion))
+        for request, result in landed:
+            outcome = self._outcome(request, result)
+            if outcome is not None:
+                self._journal.append(outcome, durable=False)
+                if not self._written:
+                    self._sync_due = self._now() + _SYNC_WITHIN_S
+                self._written.append(outcome)
         for request, _ in landed:
             self._in_flight.remove(request.id)
             self._generating -= request.stage == "generate"
@@ -260,7 +261,7 @@ class _Growth:
                     request_id=request.id,
                     stage=request.stage,
                     prompt_sha256=request.prompt.sha256,
-                    problem=result.problem,
+                    problem=scrub(result.problem),
                     status=result.status,
                     attempts=result.attempts,
                 )
@@ -271,9 +272,16 @@ class _Growth:
                 f"{result.problem}",
                 attempts=result.attempts,
             )
-        if not (self._stop.is_set() and isinstance(result, TransientError)):
-            self._failure = self._failure or result
+        if not (
+            self._stop.is_set() and isinstance(result, TransientError)
+        ):  # it was told to give up
+            self._fail(result)
         return None
+
+    def _fail(self, failure: Exception) -> None:
+        """Plan nothing more; a backend that was given the same `stop` makes no further attempts."""
+        self._failure = self._failure or failure
+        self._stop.set()
 
     def _ever_succeeded(self, stage: Stage) -> bool:
         counts = self._state.counts
@@ -300,13 +308,13 @@ class _Growth:
         sizes = self._state.pool_sizes
         if (
             self._state.accepted < self._run.config.num_instructions
-            and len(sizes) > limit
+            and self._state.commits - self._commits_before >= limit
             and sizes[-1 - limit] == sizes[-1]
         ):
-            self._failure = self._failure or StalledError(limit)
+            self._fail(StalledError(limit))
 
     def _record(self, *events: Event, durable: bool = True) -> None:
-        """Journal events, then fold them in: the only way the state changes."""
+        """Journal events, then fold them in."""
         if not events:
             return
         self._journal.append(*events, durable=durable)
@@ -318,4 +326,4 @@ def _told(failure: Exception | None) -> str:
     """What the journal says of a failure: our own words, or the mere kind of somebody else's error."""
     if failure is None:
         return ""
-    return str(failure) if isinstance(failure, SelfInstructError) else type(failure).__name__
+    return scrub(str(failure)) if isinstance(failure, SelfInstructError) else type(failure).__name__

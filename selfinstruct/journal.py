@@ -6,12 +6,13 @@ r"""The journal: an append-only log of events, one JSON object a line.
     time     = UTC, ISO 8601 with microseconds: 2026-01-31T23:59:59.000000Z
     event    = an object with "kind" and the members of that event (selfinstruct.events)
 
-`append` returns once the bytes are written and synced to the disk; one sync covers a whole call. A failed
-write or sync ends the run: what is on the disk is then unknown, and the file must be read again.
+`append` returns once the bytes are written and, unless the caller puts that off to `sync`, on the disk; one
+sync covers a whole call. A failed write or sync ends the run: what is on the disk is then unknown, and the
+file must be read again.
 
-On opening, a last line that is incomplete or unreadable was never acknowledged: it is set aside in
-`<name>.torn` and cut off. A bad line before a good one is damage, and an error with line and byte; then
-nothing is touched. Anybody can read the file with jq:
+On opening, a last line that is incomplete or unreadable is taken for a write that was cut: it is set aside in
+`<name>.torn` and cut off (`set_aside` counts its bytes). A bad line before a good one is damage, and an error
+with line and byte; then nothing is touched. Anybody can read the file with jq:
 
     jq -c 'select(.kind == "committed") | .rejected[] | {reason, text}' journal.jsonl
 """
@@ -137,6 +138,8 @@ class Journal:
         self._now = now
         self._scan = _Scan()
         self._fd: int | None = None
+        self.set_aside = 0
+        """Bytes of a torn last line that were set aside on opening."""
 
     def replay(self) -> Iterator[Entry]:
         """Yield what is there; at its end the journal has been repaired and is open for appending."""
@@ -157,7 +160,8 @@ class Journal:
             raise JournalError(self.path, f"cannot be opened ({error.strerror})") from error
 
     def _set_torn_tail_aside(self, fd: int, size: int) -> None:
-        tail = os.pread(fd, size - self._scan.end, self._scan.end)
+        self.set_aside = size - self._scan.end
+        tail = os.pread(fd, self.set_aside, self._scan.end)
         torn = self.path.with_name(f"{self.path.name}.torn")
         with os.fdopen(os.open(torn, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as file:
             file.write(tail.rstrip(b"\n") + b"\n")
@@ -182,7 +186,7 @@ class Journal:
         self._scan.entries += len(events)
 
     def sync(self) -> None:
-        """Make everything appended durable. May run in a thread while nothing is appended."""
+        """Make everything appended durable. Raises JournalError, as `append` does."""
         with self._writing() as fd:
             os.fsync(fd)
 

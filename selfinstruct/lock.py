@@ -36,6 +36,8 @@ def locked(directory: Path, *, sleep: Callable[[float], None] = time.sleep) -> I
                 if not left:
                     raise RunLockedError(directory, _pid(fd)) from None
                 sleep(_PAUSE_S)
+            except OSError as error:
+                raise RunDirectoryError(directory, f"cannot be locked ({error.strerror})") from None
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -52,7 +54,7 @@ def holder(directory: Path) -> int | None:
         return None
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError:
         return _pid(fd)
     else:
         return None

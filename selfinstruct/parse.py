@@ -22,6 +22,11 @@ Answer = Literal["yes", "no", "unclear"]
 # "9. Name …", "10) Name …", "**11.** Name …", "- 12. Name …"
 _NUMBERED = re.compile(r"^\s*(?:[-*•]\s+)?(?:\*\*)?(\d{1,4})\s*[.):](?:\*\*)?(?:\s+|$)(.*)$")
 
+_MOST_SKIPPED = 8
+"""Numbers that may be missing between two items; a larger step is a number in the text."""
+
+_THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
+
 _ANSWER = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 
 _REFUSAL = re.compile(
@@ -34,7 +39,7 @@ _REFUSAL = re.compile(
 # A marker stands at the start of its line: "Input: …", "Class label: …"; "Example 2" has its line to itself.
 _MARKER = re.compile(
     r"^[ \t]*(?:\*\*)?(?:"
-    r"(example)[ \t]*\d{1,3}(?:\*\*)?[ \t]*[.:]?(?:\*\*)?[ \t]*$"
+    r"(example)[ \t]*\d{1,3}[ \t*.:]*$"
     r"|(input|output|class label|task)(?:[ \t]*\d{1,3})?(?:\*\*)?[ \t]*:(?:\*\*)?[ \t]*)",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -64,10 +69,11 @@ class ParsedInstances:
 def instructions(request_id: str, completion: Completion) -> ParsedList:
     """Read a numbered list of instructions, one to a line.
 
-    The list may begin at any number; then numbers must follow on each other. A further line without a
-    number belongs to the item before it, a blank line ends the item, and a second list ends the reading.
+    The list may begin at any number; then numbers must rise, though one may be missing. A further line
+    without a number belongs to the item before it, a blank line ends the item, and a second list ends the
+    reading.
     """
-    items = _numbered_items(completion.text)
+    items = _numbered_items(_said(completion.text))
     if not items:
         return ParsedList((), (_whole_reply(request_id, completion.text, Reason.NO_LIST),))
     texts = [_tidy(item) for item in items]
@@ -87,19 +93,27 @@ def instructions(request_id: str, completion: Completion) -> ParsedList:
     return ParsedList(candidates, tuple(rejections))
 
 
+def _said(text: str) -> str:
+    """The text without what a model thinks aloud first; of thoughts without an end, nothing remains."""
+    return _THOUGHTS.sub("", text)
+
+
 def _numbered_items(text: str) -> list[str]:
     items: list[list[str]] = []
     expected: int | None = None
     is_open = False
     for line in text.splitlines():
         match = _NUMBERED.match(line)
-        number = int(match[1]) if match else None
-        if match and (expected is None or number == expected):
-            items.append([match[2]])
-            expected = int(match[1]) + 1
-            is_open = True
-        elif match and number == 1:
-            break
+        if match:
+            number = int(match[1])
+            if expected is None or expected <= number <= expected + _MOST_SKIPPED:
+                items.append([match[2]])
+                expected = number + 1
+                is_open = True
+                continue
+            if number == 1:
+                break
+            is_open = False  # neither the next item nor a part of this one
         elif not line.strip():
             is_open = False
         elif is_open:
@@ -119,7 +133,7 @@ def _tidy(item: str) -> str:
 
 def yes_or_no(completion: Completion) -> Answer:
     """Read the answer to "Is it a classification task?". Anything but a clear yes or no is unclear."""
-    match = _ANSWER.match(completion.text)
+    match = _ANSWER.match(_said(completion.text))
     if match is None:
         return "unclear"
     return "yes" if match[1].lower() == "yes" else "no"
@@ -134,7 +148,7 @@ def instances(
     Output-first: "Class label:" lines, each followed by "Input:". "Example 1" lines may stand between. A
     further "Task:" ends the reading: it is the model running on.
     """
-    found = _sections(completion.text)
+    found = _sections(_said(completion.text))
     pairs = _output_first(found) if output_first else _input_first(found)
     if not pairs:
         return ParsedInstances((), (_whole_reply(request_id, completion.text, Reason.NO_OUTPUT),))
@@ -230,9 +244,9 @@ def _objection(given: str, output: str | None) -> Reason | None:
 
 def _whole_reply(request_id: str, text: str, otherwise: Reason) -> Rejection:
     """The rejection of a reply in which nothing was found."""
-    if not text.strip():
+    if not _said(text).strip():
         reason = Reason.EMPTY_REPLY
-    elif _REFUSAL.match(text):
+    elif _REFUSAL.match(_said(text).strip()):
         reason = Reason.REFUSAL
     else:
         reason = otherwise

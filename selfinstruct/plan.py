@@ -14,10 +14,6 @@ from selfinstruct.recipes import Recipe, sampling
 from selfinstruct.records import Request, Task
 from selfinstruct.state import RunState, generation_id
 
-# Before the first commit there is no yield to go by; this many accepted instructions are assumed of one
-# request, as if one had been seen: half of those asked for.
-_IMAGINED_REQUESTS = 1
-
 
 def is_plannable(state: RunState, config: RunConfig, number: int) -> bool:
     """Whether the pool that generation request `number` may see is known yet."""
@@ -31,8 +27,8 @@ def is_worth_asking(state: RunState, config: RunConfig, recipe: Recipe, number: 
     it waits. This changes what is paid for, never the dataset: commits stop at the target by themselves.
     """
     out = number - 1 - state.commits
-    assumed = recipe.instructions_asked / 2 * _IMAGINED_REQUESTS
-    yield_per_request = (state.accepted + assumed) / (state.commits + _IMAGINED_REQUESTS)
+    # At first there is no yield to go by: as if one reply had been seen, with half of what was asked for.
+    yield_per_request = (state.accepted + recipe.instructions_asked / 2) / (state.commits + 1)
     return state.accepted + out * yield_per_request < config.num_instructions
 
 

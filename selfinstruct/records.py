@@ -151,8 +151,8 @@ class Completion:
 
     @property
     def truncated(self) -> bool:
-        """Whether the reply was cut by its length limit."""
-        return self.finish_reason == "length"
+        """Whether the reply was cut before its end, by its length limit or by a filter."""
+        return self.finish_reason in ("length", "content_filter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

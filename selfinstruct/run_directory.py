@@ -13,6 +13,7 @@ Only settings given explicitly are compared with the stored ones.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -56,6 +57,8 @@ VERSIONS = {
     "tokenizer": TOKENIZER_VERSION,
 }
 """What the decisions of a run rest on besides its settings."""
+
+_GENERATED_ID = re.compile(r"task_\d+")
 
 _CONFIG = "config.yaml"
 _JOURNAL = "journal.jsonl"
@@ -112,8 +115,10 @@ def open_run(
     Raises RunDirectoryError, RunLockedError, ConfigChangedError, ConfigError, InputError, JournalError.
     """
     directory = Path(directory)
-    given = settings.given() if isinstance(settings, RunConfig) else dict(settings or {})
-    if not (directory / _CONFIG).exists():
+    given = (
+        settings.given() if isinstance(settings, RunConfig) else load_settings("settings", settings)
+    )
+    if not is_run(directory):
         # Everything that can be wrong is found before anything is written.
         _refuse_foreign(directory)
         _fresh(given)
@@ -133,7 +138,7 @@ def open_run(
 def _frozen(directory: Path, given: Mapping[str, Any]) -> _Frozen:
     """What the run is; made now where it is new, or where nothing was paid for under other settings."""
     stored: dict[str, Any] = {}
-    if (directory / _CONFIG).exists():
+    if is_run(directory):
         frozen = _thaw(directory)
         changes = _changes(frozen, given)
         if not changes:
@@ -143,7 +148,7 @@ def _frozen(directory: Path, given: Mapping[str, Any]) -> _Frozen:
         # A first try with a wrong model, say: the directory need not be thrown away for that.
         stored = frozen.config.given()
         (directory / _CONFIG).unlink()
-    _freeze(directory, _fresh(stored | given))
+    _freeze(directory, _fresh({**stored, **given}))
     return _thaw(directory)
 
 
@@ -154,13 +159,18 @@ def _has_outcomes(directory: Path) -> bool:
     )
 
 
+def is_run(directory: Path | str) -> bool:
+    """Whether there is a run in the directory."""
+    return (Path(directory) / _CONFIG).is_file()
+
+
 def read_run(directory: Path | str) -> Run:
     """Read a run without touching it, also while another process writes it.
 
     Raises RunDirectoryError, JournalError.
     """
     directory = Path(directory)
-    if not (directory / _CONFIG).is_file():
+    if not is_run(directory):
         problem = "is not a run directory" if directory.is_dir() else "does not exist"
         raise RunDirectoryError(directory, problem + " (a run directory holds config.yaml)")
     journal = directory / _JOURNAL
@@ -173,7 +183,9 @@ def _refuse_foreign(directory: Path) -> None:
         names = {path.name for path in directory.iterdir()} if directory.exists() else set()
     except OSError as error:
         raise RunDirectoryError(directory, f"cannot be read ({error.strerror})") from None
-    foreign = sorted(name for name in names - _OURS if not name.endswith(".tmp"))
+    # Our lock is the first thing that we put anywhere: without it, even a seed_tasks.jsonl is somebody's own.
+    ours = _OURS if LOCK_FILE in names else frozenset({".DS_Store"})
+    foreign = sorted(name for name in names - ours if not name.endswith(".tmp"))
     if foreign:
         raise RunDirectoryError(
             directory,
@@ -198,8 +210,12 @@ def _fresh(given: Mapping[str, Any]) -> _Frozen:
     if len(seed_tasks) < recipe.demonstrations:
         raise InputError(
             path,
-            f"holds {len(seed_tasks)} seed tasks; a prompt shows {recipe.demonstrations} different ones",
+            f"holds too few seed tasks ({len(seed_tasks)}): a prompt shows {recipe.demonstrations} "
+            "different ones",
         )
+    for seed in seed_tasks:
+        if _GENERATED_ID.fullmatch(seed.id):
+            raise InputError(path, f"the id {seed.id!r} is kept for generated tasks; rename it")
     templates = load_templates(recipe, config.prompts or resource(_PROMPTS) / recipe.name)
     return _Frozen(config=config, recipe=recipe, seed_tasks=seed_tasks, templates=templates)
 

@@ -77,6 +77,8 @@ def _entries(path: Path, text: str) -> Iterator[tuple[int | None, Mapping[str, A
             listed = json.loads(text)
         except json.JSONDecodeError as error:
             raise InputError(path, f"is not JSON: {error.msg.lower()}", line=error.lineno) from None
+        except (ValueError, RecursionError) as error:
+            raise InputError(path, f"is not usable JSON ({error})") from None
         for number, entry in enumerate(listed, start=1):
             if not isinstance(entry, dict):
                 raise InputError(path, f"entry {number} is not an object with an instruction")
@@ -93,6 +95,8 @@ def _entries(path: Path, text: str) -> Iterator[tuple[int | None, Mapping[str, A
                 cause.msg.lower() if isinstance(cause, json.JSONDecodeError) else "another type"
             )
             raise InputError(path, f"is not a JSON object ({problem})", line=number) from None
+        except RecursionError:
+            raise InputError(path, "is nested too deeply", line=number) from None
         yield number, entry
 
 
@@ -102,7 +106,9 @@ def _seed_task(path: Path, line: int | None, entry: Mapping[str, Any], *, place:
         return InputError(path, where + problem, line=line)
 
     def text_of(holder: Mapping[str, Any], name: str, default: str | None = None) -> str:
-        value = holder.get(name, default)
+        value = holder.get(name)
+        if value is None:
+            value = default
         if not isinstance(value, str):
             found = "missing" if value is None else f"{type(value).__name__}, not text"
             raise refuse(f"{name!r} is {found}")

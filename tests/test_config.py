@@ -39,8 +39,17 @@ def test_settings_are_read_from_yaml_with_hyphens_and_underscores_alike(tmp_path
         ("model: m\nnum-instructions: 5\nnum_instructions: 6", r"num_instructions: is given twice"),
         ("model: 7", r"run.yaml: model: must be text, not 7"),
         ("- model", r"run.yaml: settings: expected a mapping"),
+        ("base_url: http://[::1/v1", r"run.yaml: base_url: must be an address such as"),
+        ("base_url: http://localhost:99999/v1", r"run.yaml: base_url: must be an address such as"),
+        (
+            "api_key_env: sk-proj-1",
+            r"must be the name of an environment variable, such as [A-Z_]+$",
+        ),
+        ("threshold: .nan", r"threshold: must be a finite number"),
+        ("generate_temperature: .inf", r"generate_temperature: must be a finite number"),
+        ("generate_max_tokens: 0", r"generate_max_tokens: must be at least 1, not 0"),
         ("base_url: localhost:8000", r"run.yaml: base_url: must be an address such as"),
-        ("base_url: http://me:pw@localhost/v1", r"must not contain a user name or password"),
+        ("base_url: http://me:pw@localhost/v1", r"must not contain a user name, a password"),
     ],
 )
 def test_a_bad_setting_is_named_with_its_file_and_a_remedy(
@@ -64,6 +73,16 @@ def test_a_key_given_twice_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("model: m\nseed: 1\nmodel: n\n")
     with pytest.raises(InputError, match=r"run.yaml:1: is not YAML: model is given twice"):
+        read_settings(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["model: 2024-13-45", "model: &a [*a]", "model: !!python/object:os.x"]
+)
+def test_strange_yaml_is_an_error_of_the_input(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises((InputError, ConfigError), match=r"run\.yaml"):
         read_settings(path)
 
 

@@ -30,7 +30,6 @@ from selfinstruct.seeds import read_seed_tasks
         ("Explain how to plotless films end.", None),
         ("¿Qué río pasa por Sevilla?", None),
         ("“To be or not to be” – who says it?", None),
-        ("请列出三条欧洲的河流并说明它们的长度", None),
         ("Please write a program that sorts.", None),
     ],
 )

@@ -17,7 +17,9 @@ from selfinstruct.api import run
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import (
     ConfigChangedError,
+    ConfigError,
     EndpointError,
+    InputError,
     JournalError,
     RequestRejectedError,
     RunDirectoryError,
@@ -37,7 +39,7 @@ from selfinstruct.events import (
 from selfinstruct.export import render_jsonl, select
 from selfinstruct.generate import grow, is_complete
 from selfinstruct.journal import read_journal
-from selfinstruct.records import Completion, Request
+from selfinstruct.records import Completion, Request, SeedTask
 from selfinstruct.run_directory import open_run, read_run
 from selfinstruct.seeds import render_seed_tasks
 from selfinstruct.state import apply, initial
@@ -282,7 +284,7 @@ def test_settings_may_be_replaced_while_nothing_was_paid_for(
     """A first try with a wrong model must not make a directory useless."""
     wrong = replace(config, model="gpt-9", threshold=0.9)
     with pytest.raises(EndpointError):
-        run(tmp_path / "run", wrong, backend=Refusing(["generate/000001"], EndpointError("404")))
+        run(tmp_path / "run", wrong, backend=Refusing(GENERATION_IDS, EndpointError("404")))
     assert not any(isinstance(e, CompletionReceived) for e in events(tmp_path / "run"))
 
     right = {"model": "scripted", "threshold": 0.7}
@@ -365,6 +367,45 @@ def test_a_second_writer_is_refused_with_the_process_id_of_the_first(
         assert read_run(tmp_path / "run").state.accepted == 0
 
 
+@pytest.mark.parametrize("name", ["seed_tasks.jsonl", "prompts", "config.txt"])
+def test_a_file_of_the_same_name_as_ours_is_left_alone(
+    tmp_path: Path, config: RunConfig, name: str
+) -> None:
+    directory = tmp_path / "mine"
+    directory.mkdir()
+    (directory / name).write_text("my own")
+    with pytest.raises(RunDirectoryError, match=f"holds {name}"):
+        run(directory, config)
+    assert [path.name for path in directory.iterdir()] == [name]
+    assert (directory / name).read_text() == "my own"
+
+
+def test_a_seed_task_may_not_have_the_id_of_a_generated_one(
+    tmp_path: Path, seed_tasks: list[SeedTask]
+) -> None:
+    seeds = tmp_path / "seeds.jsonl"
+    seeds.write_bytes(render_seed_tasks([*seed_tasks, replace(seed_tasks[0], id="task_000001")]))
+    with pytest.raises(InputError, match="kept for generated tasks"):
+        run(tmp_path / "run", RunConfig(model="m", seed_tasks=seeds))
+
+
+@pytest.mark.parametrize("settings", [{"modell": "m"}, {"num_instructions": "100"}, {"model": 3}])
+def test_bad_settings_from_python_are_config_errors(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
+    with pytest.raises(ConfigError):
+        run(tmp_path / "run", settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_refusal_that_lands_with_successes_is_no_wrong_set_up(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    """All three land in the same round, the refused one first."""
+    backend = Refusing(["generate/000001"], rejected())
+    assert run(tmp_path / "run", config, backend=backend).accepted >= 12
+
+
 def test_a_crash_before_the_settings_are_frozen_leaves_a_directory_that_can_be_used(
     tmp_path: Path, config: RunConfig
 ) -> None:
@@ -398,6 +439,9 @@ class Refusing:
         if request.id in self._refused:
             raise self._error
         return make_completion(scripted_text(request))
+
+
+GENERATION_IDS = [f"generate/{number:06d}" for number in range(1, 9)]
 
 
 def rejected() -> RequestRejectedError:
@@ -469,10 +513,11 @@ def test_a_run_that_accepts_nothing_stops_and_goes_on_with_a_larger_limit(
     with pytest.raises(StalledError, match="none of the last 5 generation requests") as caught:
         run(tmp_path / "run", config, backend=dull)
     assert caught.value.exit_code == 3
+    # The same command tries for as long again, no longer.
     asked = len(dull.asked)
     with pytest.raises(StalledError):
         run(tmp_path / "run", backend=dull)
-    assert len(dull.asked) == asked
+    assert asked < len(dull.asked) <= 2 * asked + 8
     assert run(tmp_path / "run", {"stall_after": 100}, backend=ScriptedBackend()).accepted >= 12
 
 

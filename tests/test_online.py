@@ -140,6 +140,14 @@ def test_attempts_are_bounded_and_counted() -> None:
         (403, {"message": "no access"}, EndpointError, "may not use this model"),
         (404, {"message": "no model"}, EndpointError, "check --model and --base-url"),
         (429, {"message": "pay", "code": "insufficient_quota"}, EndpointError, "no credit left"),
+        (402, {"message": "pay"}, EndpointError, "no credit left"),
+        (
+            400,
+            {"message": "x", "code": "billing_hard_limit_reached"},
+            EndpointError,
+            "no credit left",
+        ),
+        (400, {"message": "a\ud800b"}, RequestRejectedError, "a\ufffdb"),
         (
             400,
             {"message": "too long"},
@@ -178,6 +186,10 @@ def test_an_endpoint_that_is_not_there_is_named() -> None:
         ({"message": {"content": "half"}, "finish_reason": "length"}, ("half", "length")),
         ({"message": None}, ("", None)),
         ({"message": {"content": ["parts"]}}, ("", None)),
+        (
+            {"message": {"content": [{"type": "text", "text": "9. A"}, {"text": "\n10. B"}]}},
+            ("9. A\n10. B", None),
+        ),
         ({"message": {"content": "a\ud800b\x1b[31m"}}, ("a\ufffdb\x1b[31m", None)),
     ],
 )
@@ -213,7 +225,15 @@ def test_missing_usage_is_unknown_usage(usage: object) -> None:
 def test_a_stated_wait_is_honoured(headers: dict[str, str], waits: float) -> None:
     clock = Clock()
     ask(reply(429, {"error": {}}, headers=headers), GOOD, clock=clock)
-    assert clock.slept == [waits]
+    (slept,) = clock.slept
+    assert waits <= slept <= waits + max(1.0, waits / 4)  # not all come back at the same moment
+
+
+def test_a_rate_limit_uses_up_no_attempts() -> None:
+    limited = reply(429, {"error": {"message": "slow down"}}, headers={"retry-after": "1"})
+    completion, script = ask(*[limited] * 20, GOOD, clock=Clock())
+    assert isinstance(completion, Completion)
+    assert completion.attempts == len(script.asked) == 21
 
 
 def test_a_stated_wait_may_be_a_date() -> None:
@@ -222,6 +242,8 @@ def test_a_stated_wait_may_be_a_date() -> None:
         ("Sat, 31 Jan 2026 12:00:30 GMT", 30.0),
         ("Sat, 31 Jan 2026 11:00:00 GMT", 0.0),
         ("tomorrow", None),
+        ("Sat, 31 Jan 2026 12:00:30 +99999999999999", None),
+        ("Sat, 31 Jan 99999999999999999999 12:00:30 GMT", None),
         ("nan", None),
     ):
         assert stated_wait_s({"retry-after": text}, now=now) == waits
@@ -284,6 +306,33 @@ def test_stopping_ends_the_wait_for_another_attempt() -> None:
 def test_openai_without_a_key_says_where_to_put_it() -> None:
     with pytest.raises(ConfigError, match=r"\$OPENAI_API_KEY is not set"):
         OnlineBackend(RunConfig(model="m"), environ={})
+
+
+@pytest.mark.parametrize("key", ["sk-a\nb", "sk-a b", "sk-\u2026", "sk-a\x7f"])
+def test_a_garbled_key_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(ConfigError, match="holds characters that no key has") as caught:
+        OnlineBackend(RunConfig(model="m"), environ={"OPENAI_API_KEY": key})
+    assert "sk-" not in str(caught.value)
+
+
+def test_blanks_around_a_key_are_no_part_of_it() -> None:
+    async def asked() -> Script:
+        async with scripted(GOOD) as script:
+            config = replace(CONFIG, base_url=script.url)
+            async with OnlineBackend(config, environ={"OPENAI_API_KEY": " sk-a\r\n"}) as backend:
+                await backend.complete(REQUEST)
+            return script
+
+    assert asyncio.run(asked()).headers[0]["authorization"] == "bearer sk-a"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:hunter2@localhost/v1", "http://localhost/v1?key=hunter2", "hunter2"]
+)
+def test_an_address_in_the_environment_may_hold_no_secret(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        OnlineBackend(RunConfig(model="m"), environ={"OPENAI_BASE_URL": url})
+    assert "hunter2" not in str(caught.value)
 
 
 def test_another_variable_may_hold_the_key_and_the_environment_the_address() -> None:

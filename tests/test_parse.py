@@ -1,5 +1,7 @@
 """Parsers: what replies say, and laws that hold for any text."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +35,12 @@ def found(text: str, finish_reason: str = "stop") -> list[str]:
         ("9. Name a river\n   that flows north.", ["Name a river that flows north."]),
         ("9. Round 3.5 up.\n10. Name a lake.", ["Round 3.5 up.", "Name a lake."]),
         ("9. Name a river.\n\n1. Another list.\n2. Of other things.", ["Name a river."]),
-        ("9. Add\n1990. is no item.\n10. Name a lake.", ["Add 1990. is no item.", "Name a lake."]),
+        ("9. Add\n1990. is no item.\n10. Name a lake.", ["Add", "Name a lake."]),
+        (
+            "9. Name a river.\n11. Name a lake.\n12. Sum up.",
+            ["Name a river.", "Name a lake.", "Sum up."],
+        ),
+        ("<think>1. Be short.\n2. Vary.</think>\n\n9. Name a river.", ["Name a river."]),
         ("9. Name a river.\r\n10. Name a lake.\r\n", ["Name a river.", "Name a lake."]),
     ],
 )
@@ -57,6 +64,7 @@ def test_a_reply_cut_by_length_loses_its_last_item_only() -> None:
         ("I'm sorry, but I can't help with that.", Reason.REFUSAL),
         ("As an AI language model, I have no list.", Reason.REFUSAL),
         ("What would you like to know?", Reason.NO_LIST),
+        ("<think>Let me see.\n9. Name a river.\n10. Name", Reason.EMPTY_REPLY),
     ],
 )
 def test_a_reply_without_a_list_is_rejected_whole(text: str, reason: Reason) -> None:
@@ -130,6 +138,32 @@ def test_a_cut_reply_never_yields_its_last_item(
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "Example 1" + " " * 100_000 + "x",
+        "Input" + " " * 100_000 + "x",
+        " " * 100_000 + "x",
+        "\n" * 100_000,
+        "<think>" * 20_000,
+        "9. " * 30_000,
+        "*" * 100_000,
+        "sorry, " * 20_000,
+    ],
+    ids=lambda text: text[:12].strip() or "blank",
+)
+def test_no_text_keeps_a_parser_busy(text: str) -> None:
+    """Models loop; a hundred thousand characters of anything take no more than a moment."""
+    began = time.process_time()
+    completion = make_completion(text)
+    parse.instructions(ID, completion)
+    parse.yes_or_no(completion)
+    for output_first in (True, False):
+        parse.instances(ID, completion, output_first=output_first, limit=5)
+    # A quadratic pattern takes half a minute here, a linear one some milliseconds.
+    assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize(
     ("text", "answer"),
     [
         ("Yes", "yes"),
@@ -140,6 +174,7 @@ def test_a_cut_reply_never_yields_its_last_item(
         ("Yes, it asks for a label.", "yes"),
         ("continue", "unclear"),
         ("Nobody knows", "unclear"),
+        ("<think>Yes or no?</think>\n\nNo", "no"),
         ("Sure! Please send the task.", "unclear"),
         ("", "unclear"),
     ],

@@ -85,6 +85,9 @@ def test_alpaca_rows_are_read_from_a_list_and_from_lines(tmp_path: Path, listed:
         (json.dumps([ALPACA, "a"]), r"seeds.jsonl: entry 2 is not an object"),
         (json.dumps([ALPACA, {"instruction": "x"}]), r"seeds.jsonl: entry 2: 'output' is missing"),
         ("[1,", r"seeds.jsonl:1: is not JSON"),
+        ("[" * 100_000, r"seeds.jsonl: is not usable JSON"),
+        ('{"instruction": ' + "[" * 100_000, r"seeds.jsonl:1: is nested too deeply"),
+        ("[" + "9" * 5000 + "]", r"seeds.jsonl: is not usable JSON"),
     ],
 )
 def test_a_bad_line_is_named_with_path_line_and_problem(

@@ -17,7 +17,7 @@ from selfinstruct.cli.options import CONTEXT
 from selfinstruct.cli.run import run
 from selfinstruct.cli.simulate import simulate
 from selfinstruct.cli.status import status
-from selfinstruct.cli.terminal import visible
+from selfinstruct.cli.terminal import is_ignored, say, speak_any_alphabet, visible
 from selfinstruct.errors import SelfInstructError
 
 app = typer.Typer(
@@ -59,16 +59,18 @@ def main() -> NoReturn:
     # Until a command takes these over. SystemExit and not KeyboardInterrupt: of that, `python -m` makes a
     # death by signal where it has passed through compiled text, as dataclasses do while modules load.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupted)
+        if not is_ignored(number):
+            signal.signal(number, _interrupted)
+    speak_any_alphabet()
     try:
         app()
     except SelfInstructError as error:
-        typer.echo(f"selfinstruct: {visible(str(error))}", err=True)
+        say(f"selfinstruct: {visible(str(error))}")
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output went away, as `head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except OSError as error:
+        # Of the output: its reader went away, as `head` does, or its disk is full.
+        say(f"selfinstruct: the output cannot be written ({error.strerror})")
+        os._exit(1)  # leaving in the ordinary way would try once more to write it
     sys.exit(0)
 
 

@@ -25,8 +25,9 @@ def demo(
     Example: selfinstruct demo
     """
     from selfinstruct.api import export_run
-    from selfinstruct.cli.funnel import record_lines, say
+    from selfinstruct.cli.funnel import record_lines
     from selfinstruct.cli.run import carry_out
+    from selfinstruct.cli.terminal import say
     from selfinstruct.export import alpaca_rows, select
     from selfinstruct.run_directory import read_run
     from selfinstruct.simulate.server import SimulatedEndpoint
@@ -39,6 +40,9 @@ def demo(
                 "base_url": endpoint.base_url,
                 "num_instructions": num_instructions,
             },
+            again="selfinstruct demo"
+            if output.name == "demo-run"
+            else f"selfinstruct demo -o {output}",
         )
     dataset = output / "exports" / "alpaca_data.json"
     export_run(output, dataset)

@@ -51,7 +51,7 @@ def export(
 
     Example: selfinstruct export my-run -o alpaca_data.json
     """
-    from selfinstruct.cli.funnel import say
+    from selfinstruct.cli.terminal import say
     from selfinstruct.export import FORMATS, select, write_export
     from selfinstruct.generate import is_complete
     from selfinstruct.run_directory import read_run

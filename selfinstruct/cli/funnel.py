@@ -1,6 +1,5 @@
 """How a run's numbers look on a terminal: the funnel, a few records."""
 
-import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -58,8 +57,3 @@ def record_lines(rows: Sequence[Mapping[str, str]], *, width: int = 100) -> list
             lines.append(f"  {field:<12} {wrapped[0]}")
             lines += [indent + part for part in wrapped[1:]]
     return lines
-
-
-def say(*lines: str) -> None:
-    """Talk: goes to stderr, since stdout is for data."""
-    print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201

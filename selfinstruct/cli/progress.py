@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from selfinstruct.cli.funnel import say
+from selfinstruct.cli.terminal import say
 from selfinstruct.generate import Watch
 from selfinstruct.state import RunState
 
@@ -87,7 +87,7 @@ def fitting(parts: list[str], width: int) -> str:
 def progress(target: int, *, now: Callable[[], float] = time.monotonic) -> Iterator[Watch]:
     """Show progress while the block runs; call what it yields after every round."""
     pace = Pace(target, now=now)
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         with _plain(pace) as watch_plainly:
             yield watch_plainly
         return

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfinstruct.cli.options import JsonOption, with_settings
-from selfinstruct.cli.terminal import visible
+from selfinstruct.cli.terminal import is_ignored, visible
 
 if TYPE_CHECKING:
     from selfinstruct.run_directory import Run
@@ -70,19 +70,32 @@ def run(
 
 
 def carry_out(
-    directory: Path, settings: Mapping[str, Any], *, json_output: bool = False
+    directory: Path,
+    settings: Mapping[str, Any],
+    *,
+    json_output: bool = False,
+    again: str = "selfinstruct run {directory}",
 ) -> "RunSummary":
-    """Run until the end and talk about it; exit with the code of how it ended unless that is 0."""
-    from selfinstruct.cli.funnel import funnel_lines, say
+    """Run until the end and talk about it; exit with the code of how it ended unless that is 0.
+
+    `again` is the command that continues it.
+    """
+    from selfinstruct.cli.funnel import funnel_lines
+    from selfinstruct.cli.terminal import say
     from selfinstruct.errors import SelfInstructError
     from selfinstruct.generate import is_complete
-    from selfinstruct.run_directory import open_run
+    from selfinstruct.run_directory import is_run, open_run
     from selfinstruct.summary import summarize
 
-    _require_key(directory, settings)
+    settings = _for_a_new_run(settings) if not is_run(directory) else settings
     failure: SelfInstructError | None = None
     with open_run(directory, settings) as opened:
         target = opened.config.num_instructions
+        if opened.journal is not None and opened.journal.set_aside:
+            say(
+                f"the last {opened.journal.set_aside:,} bytes of {opened.journal.path} were no whole line; "
+                f"they are set aside in {opened.journal.path.name}.torn"
+            )
         if is_complete(opened):
             summary = summarize(opened.state)
             say(
@@ -110,17 +123,23 @@ def carry_out(
             return summary
     if failure is not None:
         say(f"selfinstruct: {visible(str(failure))}")
-    say(f"To continue: selfinstruct run {directory}")
+    say("To continue: " + again.format(directory=directory))
     raise typer.Exit(failure.exit_code if failure is not None else 130)
 
 
-def _require_key(directory: Path, settings: Mapping[str, Any]) -> None:
-    """Find out that there is no key before a new run's directory is made."""
-    from selfinstruct.config import RunConfig
-    from selfinstruct.llm.endpoint import api_key
+def _for_a_new_run(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings with the address from the environment, which a later start may not have.
 
-    if not (directory / "config.yaml").exists() and settings.get("model"):
-        api_key(RunConfig(**settings), environ=os.environ)
+    Raises ConfigError where there is no key: better now than when the run's directory is there.
+    """
+    from selfinstruct.config import RunConfig
+    from selfinstruct.llm.endpoint import address, api_key
+
+    if not settings.get("model"):
+        return settings
+    config = RunConfig(**settings)
+    api_key(config, environ=os.environ)
+    return {"base_url": address(config, environ=os.environ), **settings}
 
 
 async def _carry_out(opened: "Run") -> "RunSummary":
@@ -139,7 +158,7 @@ async def _carry_out(opened: "Run") -> "RunSummary":
 
 def _now_and_then() -> Callable[[str, float], None]:
     """Say why the run waits, but not for each of hundreds of requests that wait for the same thing."""
-    from selfinstruct.cli.funnel import say
+    from selfinstruct.cli.terminal import say
 
     said_at = -_WAITS_SAID_EVERY_S
 
@@ -155,23 +174,27 @@ def _now_and_then() -> Callable[[str, float], None]:
 @contextmanager
 def _stopping(stop: asyncio.Event) -> Iterator[None]:
     """The first signal asks to stop; the second cancels whatever is going on."""
-    from selfinstruct.cli.funnel import say
+    from selfinstruct.cli.terminal import say
 
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
 
+    stopping: list[bool] = []
+
     def stopped() -> None:
-        if stop.is_set():
+        if stopping:
             task.cancel()
             return
+        stopping.append(True)
+        stop.set()  # before anything is said: there may be nobody left to say it to
         say("stopping once the requests in flight have finished (again: at once)")
-        stop.set()
 
-    for number in _SIGNALS:
+    taken = [number for number in _SIGNALS if not is_ignored(number)]
+    for number in taken:
         loop.add_signal_handler(number, stopped)
     try:
         yield
     finally:
-        for number in _SIGNALS:
+        for number in taken:
             loop.remove_signal_handler(number)

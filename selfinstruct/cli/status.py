@@ -21,6 +21,8 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
     pid = holder(directory)
     if pid is not None:
         condition = f"running (process {pid})"
+    elif not run.state.counts.requests:
+        condition = "nothing asked yet"
     elif is_complete(run):
         condition = "complete"
     elif run.state.finished is not None:
@@ -32,7 +34,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
 
         fields = {
             "directory": str(directory),
-            "condition": condition.partition(" ")[0],
+            "condition": "running" if pid is not None else condition,
             "pid": pid,
             "model": run.config.model,
             "target": run.config.num_instructions,

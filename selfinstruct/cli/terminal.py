@@ -4,7 +4,10 @@ r"""What may reach a terminal. Model output is hostile: an escape sequence could
 'red \\x1b[31malert'
 """
 
+import signal
+import sys
 import unicodedata
+from contextlib import suppress
 
 # Cc: control characters. Cf: format characters, among them those that turn the direction of writing.
 # Zl, Zp: line separators that some terminals obey. Co, Cn, Cs: private, unassigned, surrogates.
@@ -27,3 +30,22 @@ def shortened(text: str, *, width: int) -> str:
     """One visible line of at most `width` characters."""
     line = visible(" ".join(text.split()))
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def is_ignored(number: int) -> bool:
+    """Whether whoever started us wants a signal to be ignored, as `nohup` does with SIGHUP."""
+    return signal.getsignal(number) is signal.SIG_IGN
+
+
+def speak_any_alphabet() -> None:
+    """Let a terminal that knows few characters show the others written out, in place of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say(*lines: str) -> None:
+    """Talk: goes to stderr, since stdout is for data. A terminal that is gone must not end a run."""
+    with suppress(OSError, ValueError):
+        if sys.stderr is not None:  # it is where the caller closed it
+            print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201

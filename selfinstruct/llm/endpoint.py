@@ -2,20 +2,31 @@
 
 from collections.abc import Mapping
 
-from selfinstruct.config import RunConfig
+from selfinstruct.config import RunConfig, web_address_problem
 from selfinstruct.errors import ConfigError
 
 OPENAI_URL = "https://api.openai.com/v1"
 
 
 def address(config: RunConfig, *, environ: Mapping[str, str]) -> str:
-    """Address of the endpoint: the setting, else $OPENAI_BASE_URL, else OpenAI's."""
-    return config.base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL
+    """Address of the endpoint: the setting, else $OPENAI_BASE_URL, else OpenAI's. Raises ConfigError."""
+    if config.base_url:
+        return config.base_url
+    found = environ.get("OPENAI_BASE_URL", "").strip()
+    problem = web_address_problem(found) if found else None
+    if problem is not None:
+        raise ConfigError("$OPENAI_BASE_URL", problem)
+    return found or OPENAI_URL
 
 
 def api_key(config: RunConfig, *, environ: Mapping[str, str]) -> str:
-    """The key for that endpoint. Raises ConfigError where one is needed and none is set."""
+    """The key for that endpoint. Raises ConfigError for none where one is needed, and for a garbled one."""
     key = environ.get(config.api_key_env, "").strip()
+    if key and not (key.isascii() and key.isprintable() and " " not in key):
+        raise ConfigError(
+            "key",
+            f"${config.api_key_env} holds characters that no key has (a line end, a blank, an ellipsis?)",
+        )
     if not key and address(config, environ=environ) == OPENAI_URL:
         raise ConfigError(
             "key",

@@ -134,9 +134,8 @@ class OnlineBackend:
         except openai.APITimeoutError:
             raise TransientError("the endpoint did not answer in time") from None
         except openai.APIConnectionError as error:
-            cause = error.__cause__ or error
             raise TransientError(
-                f"no connection to {self._client.base_url} ({cause}); "
+                f"no connection to {self._client.base_url} ({_cause(error)}); "
                 "does the server run, and is --base-url right?"
             ) from None
         return read_completion(
@@ -179,16 +178,23 @@ def read_completion(body: bytes, *, attempts: int, latency_s: float) -> Completi
         raise TransientError(f"the endpoint answered 200 without choices: {_shown(_message(data))}")
     message = choices[0].get("message")
     message = message if isinstance(message, dict) else {}
-    text = message.get("content") or message.get("refusal") or ""
+    text = _text(message.get("content")) or _text(message.get("refusal"))
     finish_reason = choices[0].get("finish_reason")
     return Completion(
-        text=scrub(text) if isinstance(text, str) else "",
+        text=scrub(text),
         finish_reason=scrub(finish_reason) if isinstance(finish_reason, str) else None,
         model=scrub(str(data.get("model") or "")),
         usage=_usage(data.get("usage")),
         latency_s=round(latency_s, 6),
         attempts=attempts,
     )
+
+
+def _text(content: object) -> str:
+    """Content as text: a string, or the texts of a list of parts."""
+    if isinstance(content, list):
+        return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
 
 
 def _usage(usage: object) -> Usage | None:
@@ -208,6 +214,14 @@ def _message(body: object) -> str:
     return str(error) if error is not None else ""
 
 
+def _cause(error: Exception) -> str:
+    """Why there is no connection. A header that cannot be sent is not repeated: it may hold the key."""
+    import httpx2
+
+    cause = error.__cause__
+    return str(cause) if isinstance(cause, httpx2.NetworkError) else type(cause or error).__name__
+
+
 def _shown(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(scrub(text).split())
     return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"

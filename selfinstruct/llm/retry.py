@@ -5,18 +5,21 @@
     no connection, dropped connection, timeout                   TransientError           another attempt
     408, 409, 425, 429, 5xx                                      TransientError           another attempt
     200 with a body that is no completion                        TransientError           another attempt
-    401, 403, 404; a 429 that means "no credit"                  EndpointError            the run stops
+    401, 402, 403, 404; any status whose code says "no credit"   EndpointError            the run stops
     400, 413, 422 and other 4xx                                  RequestRejectedError     of this request
 
-Waits grow exponentially with full jitter; a Retry-After of the endpoint wins. Both are capped.
+Waits grow exponentially with full jitter; a Retry-After of the endpoint wins, with some jitter on top, so
+that those who were told the same do not come back together. Both are capped. A rate limit is no failure: it
+does not use up attempts, but is not waited for without end either.
 """
 
 import asyncio
 import email.utils
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
 from selfinstruct.errors import (
@@ -30,13 +33,22 @@ LONGEST_WAIT_S = 60.0
 """No backoff grows beyond this."""
 LONGEST_RETRY_AFTER_S = 300.0
 """No stated Retry-After is followed beyond this."""
+LONGEST_RATE_LIMITED_S = 3600.0
+"""A request that met nothing but rate limits for so long is given up, and the run stops."""
 
 OnWait = Callable[[str, float], None]
 """Told of every wait before another attempt: the problem, and the seconds."""
 
 _TRANSIENT = frozenset({408, 409, 425, 429})
 _ENDPOINT = frozenset({401, 403, 404})
-_NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "insufficient_credits"})
+_NO_CREDIT = frozenset(
+    {
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "insufficient_credits",
+        "billing_not_active",
+    }
+)
 
 _REMEDY = {
     401: "the key was refused; check the environment variable that holds it",
@@ -51,11 +63,13 @@ def from_status(
 ) -> BackendError:
     """What a reply with an error status means."""
     shown = f"{status}: {message}" if message else str(status)
-    if status == 429 and code in _NO_CREDIT:
+    if status == 402 or code in _NO_CREDIT:
         return EndpointError(f"the account has no credit left ({shown})")
     if status in _TRANSIENT or status >= 500:
         return TransientError(
-            f"the endpoint answered {shown}", retry_after_s=stated_wait_s(headers, now=now)
+            f"the endpoint answered {shown}",
+            retry_after_s=stated_wait_s(headers, now=now),
+            rate_limited=status == 429,
         )
     if status in _ENDPOINT:
         return EndpointError(f"{_REMEDY[status]} ({shown})")
@@ -73,7 +87,7 @@ def stated_wait_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
         except ValueError:
             try:
                 at = email.utils.parsedate_to_datetime(value)
-            except ValueError:
+            except (ValueError, OverflowError):
                 continue
             wait_s = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
         if wait_s == wait_s:  # a NaN is a float too, and states nothing
@@ -87,7 +101,7 @@ _backoff = wait_random_exponential(multiplier=1, max=LONGEST_WAIT_S)
 def _wait_s(attempt: RetryCallState) -> float:
     error = attempt.outcome.exception() if attempt.outcome is not None else None
     if isinstance(error, TransientError) and error.retry_after_s is not None:
-        return error.retry_after_s
+        return error.retry_after_s + random.uniform(0, max(1.0, error.retry_after_s / 4))
     return _backoff(attempt)
 
 
@@ -97,7 +111,19 @@ def policy(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     on_wait: OnWait | None = None,
 ) -> AsyncRetrying:
-    """Retry TransientError up to `max_attempts` attempts, then raise the last one."""
+    """Retry TransientError up to `max_attempts` attempts, then raise the last one.
+
+    Attempts that met a rate limit are not counted; for those, `LONGEST_RATE_LIMITED_S` in all is the bound.
+    """
+    failures = 0
+
+    def is_enough(attempt: RetryCallState) -> bool:
+        nonlocal failures
+        error = attempt.outcome.exception() if attempt.outcome is not None else None
+        if isinstance(error, TransientError) and error.rate_limited:
+            return (attempt.seconds_since_start or 0.0) >= LONGEST_RATE_LIMITED_S
+        failures += 1
+        return failures >= max_attempts
 
     def tell(attempt: RetryCallState) -> None:
         if on_wait is not None and attempt.outcome is not None and attempt.next_action is not None:
@@ -105,7 +131,7 @@ def policy(
 
     return AsyncRetrying(
         retry=retry_if_exception_type(TransientError),
-        stop=stop_after_attempt(max_attempts),
+        stop=is_enough,
         wait=_wait_s,
         sleep=sleep,
         before_sleep=tell,

@@ -15,6 +15,7 @@ from selfinstruct.config import RunConfig
 from selfinstruct.run_directory import open_run
 from selfinstruct.simulate.server import SimulatedEndpoint
 
+NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
 COMMANDS = ["run", "demo", "simulate", "status", "export"]
 
 
@@ -112,7 +113,13 @@ def test_a_run_takes_settings_from_a_file_and_flags_win(
         (["run", "-o", "new", "-m", "m"], "$OPENAI_API_KEY is not set"),
         (["run", "-o", "new", "-m", "m", "-t", "7"], "threshold: must lie between 0 and 1, not 7"),
         (["run", "-o", "new", "-m", "m", "--treshold", "1"], "No such option: --treshold"),
-        (["run", "-o", "new", "-m", "m", "--seed-tasks", "no.jsonl"], "no.jsonl: cannot be read"),
+        (["run", *NEW, "--seed-tasks", "no.jsonl"], "no.jsonl: cannot be read"),
+        (
+            ["run", *NEW, "--api-key-env", "sk-proj-1"],
+            "must be the name of an environment variable",
+        ),
+        (["run", *NEW, "--generate-temperature", "nan"], "must be a finite number"),
+        (["run", *NEW, "--num-instructions", "lots"], "Invalid value for '--num-instructions'"),
         (["run", "none.yaml"], "none.yaml does not exist; a new run is started with -o DIR"),
         (["run", "none.yaml", "-o", "new"], "none.yaml does not exist"),
         (["status", "none"], "none: does not exist"),
@@ -129,7 +136,7 @@ def test_bad_input_is_one_sentence_and_exit_2(
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
-    assert not (tmp_path / "new").exists() or arguments[4] == "m"
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_endpoint_that_is_not_there_is_exit_4_and_the_run_can_go_on(
@@ -186,6 +193,53 @@ def test_export_writes_the_formats_and_trims_tasks(finished: Path, tmp_path: Pat
     with_seeds = json.loads((tmp_path / "c.json").read_text())
     assert len(with_seeds) == len(rows) + 10
     assert with_seeds[10:] == rows
+
+
+def test_a_pipe_or_a_link_is_written_to_and_not_replaced(finished: Path, tmp_path: Path) -> None:
+    target, link = tmp_path / "target.json", tmp_path / "link.json"
+    target.write_text("old")
+    link.symlink_to(target)
+    assert command("export", finished, "-o", link).returncode == 0
+    assert link.is_symlink()
+    assert json.loads(target.read_text())
+    assert command("export", finished, "-o", os.devnull).returncode == 0
+    assert not Path(os.devnull).is_file()
+
+
+def test_an_unfinished_run_is_exported_with_a_word_about_it(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    with open_run(tmp_path / "run", config):
+        pass
+    done = command("export", tmp_path / "run", "-o", "-")
+    assert (done.returncode, done.stdout) == (0, "[]\n")
+    assert "is not complete yet: 0 of 12 instructions" in done.stderr
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+def test_a_terminal_that_is_gone_ends_no_run(tmp_path: Path, redirection: str) -> None:
+    line = f"{sys.executable} -m selfinstruct demo -n 5 {redirection}"
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    assert done.returncode == 0
+    assert (tmp_path / "demo-run/exports/alpaca_data.json").stat().st_size > 100
+
+
+@pytest.mark.parametrize("redirection", [">&-", "> /dev/full"])
+def test_output_that_cannot_be_written_is_exit_1_without_a_traceback(
+    finished: Path, redirection: str
+) -> None:
+    for arguments in (f"status {finished}", f"export {finished} -o -"):
+        line = f"{sys.executable} -m selfinstruct {arguments} {redirection}"
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+        assert "Traceback" not in done.stderr
+        assert done.returncode == 1 or (redirection == ">&-" and "status" in arguments)
+
+
+def test_help_can_be_shown_by_a_terminal_that_knows_only_ascii() -> None:
+    done = command(
+        "run", "--help", environ={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_export_that_cannot_be_written_leaves_what_was_there(

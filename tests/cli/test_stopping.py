@@ -19,7 +19,7 @@ from selfinstruct.events import CompletionReceived
 from selfinstruct.journal import read_journal
 
 CONCURRENCY = 8
-TARGET = 120
+TARGET = 200
 
 
 @dataclass
@@ -103,7 +103,7 @@ def test_a_run_killed_at_random_moments_gives_the_same_bytes_and_asks_nothing_ag
         with start(directory, slow_endpoint) as process:
             # Starting up changes nothing; moments are drawn from the first request on.
             wait_for_first_request(process, slow_endpoint)
-            time.sleep(rng.random() * 0.12)
+            time.sleep(rng.random() * 0.09)
             finished = process.poll() is not None
             process.kill()
         asked, after = slow_endpoint.received()[seen:], journaled(directory)
@@ -144,6 +144,40 @@ def test_the_first_signal_lets_what_is_in_flight_land(
     assert "To continue: selfinstruct run" in said
     assert "Traceback" not in said
     assert set(slow_endpoint.received()) == journaled(tmp_path / "run")
+
+
+def test_nohup_protects_from_a_hangup(tmp_path: Path, slow_endpoint: Endpoint) -> None:
+    """The commonest way to run overnight over a connection that will be cut."""
+    arguments = ["-m", "simulated", "--base-url", slow_endpoint.url, "-n", "60"]
+    with subprocess.Popen(
+        [
+            "nohup",
+            sys.executable,
+            "-m",
+            "selfinstruct",
+            "run",
+            "-o",
+            str(tmp_path / "run"),
+            *arguments,
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_for_first_request(process, slow_endpoint)
+        process.send_signal(signal.SIGHUP)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+
+
+def test_a_run_stops_when_asked_to_even_if_nobody_hears_it_say_so(
+    tmp_path: Path, slow_endpoint: Endpoint
+) -> None:
+    process = start(tmp_path / "run", slow_endpoint)
+    wait_for_first_request(process, slow_endpoint)
+    assert process.stderr is not None
+    process.stderr.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 130
 
 
 def test_the_second_signal_stops_at_once(tmp_path: Path) -> None:
