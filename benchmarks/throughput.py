@@ -63,7 +63,8 @@ def main() -> None:
                     command += ["--folder", folder, "--instructions", str(arguments.instructions)]
                     done = subprocess.run(command, check=True, capture_output=True, text=True)
                     results[kind].append(json.loads(done.stdout.splitlines()[-1]))
-                    print(repeat + 1, kind, results[kind][-1], file=sys.stderr)
+                    rate = results[kind][-1]["requests"] / results[kind][-1]["wall_s"]
+                    print(f"repeat {repeat + 1}, {kind}: {rate:.0f} requests/s", file=sys.stderr)
     finally:
         endpoint.terminate()
     report(results)

@@ -20,8 +20,9 @@ SETTINGS = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
 def test_the_example_in_the_readme_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    example, own_backend = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     monkeypatch.chdir(tmp_path)
+    exec(compile(own_backend, "README.md", "exec"), {})
     exec(compile(example, "README.md", "exec"), {})
     assert (tmp_path / "alpaca_data.json").stat().st_size > 1000
     said = capsys.readouterr().out

@@ -50,8 +50,8 @@ def demo(
     width = min(100, shutil.get_terminal_size().columns)
     say(
         "",
-        f"{len(rows):,} rows in {dataset}. The simulated endpoint makes its text up from word lists;",
-        "what counts here is the way. Three of the rows:",
+        f"{len(rows):,} rows are in {dataset}. The simulated endpoint",
+        "makes up its text from word lists; a real model writes better. Three of the rows:",
         *record_lines(_examples(rows), width=width),
         "",
         "With a real model:",
