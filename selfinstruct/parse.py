@@ -152,7 +152,7 @@ def instances(
     pairs = _output_first(found) if output_first else _input_first(found)
     if not pairs:
         return ParsedInstances((), (_whole_reply(request_id, completion.text, Reason.NO_OUTPUT),))
-    judged = [(Instance(input=i, output=o or ""), _objection(i, o)) for i, o in pairs]
+    judged = [(Instance(input=i or "", output=o or ""), _objection(i, o)) for i, o in pairs]
     if completion.truncated and found[-1][0] not in ("example", "task"):
         judged[-1] = (judged[-1][0], Reason.TRUNCATED)
 
@@ -198,9 +198,9 @@ def _sections(text: str) -> list[tuple[str, str]]:
     return sections
 
 
-def _input_first(sections: list[tuple[str, str]]) -> list[tuple[str, str | None]]:
+def _input_first(sections: list[tuple[str, str]]) -> list[tuple[str | None, str | None]]:
     """(input, output); the output is None where "Input:" was not followed by "Output:"."""
-    pairs: list[tuple[str, str | None]] = []
+    pairs: list[tuple[str | None, str | None]] = []
     pending: str | None = None
     for name, text in sections:
         if name == "output":
@@ -215,14 +215,14 @@ def _input_first(sections: list[tuple[str, str]]) -> list[tuple[str, str | None]
     return pairs
 
 
-def _output_first(sections: list[tuple[str, str]]) -> list[tuple[str, str | None]]:
-    """(input, label); the input is "" where the label stands alone."""
-    pairs: list[tuple[str, str | None]] = []
+def _output_first(sections: list[tuple[str, str]]) -> list[tuple[str | None, str | None]]:
+    """(input, label); the input is "" where the label stands alone, None where "Input:" was left empty."""
+    pairs: list[tuple[str | None, str | None]] = []
     for name, text in sections:
         if name == "class label":
             pairs.append(("", text))
-        elif name == "input" and pairs and not pairs[-1][0]:
-            pairs[-1] = (_input(text), pairs[-1][1])
+        elif name == "input" and pairs and pairs[-1][0] == "":
+            pairs[-1] = (_input(text) if text else None, pairs[-1][1])
     return pairs
 
 
@@ -230,11 +230,13 @@ def _input(text: str) -> str:
     return "" if text.lower().rstrip(".") in _NO_INPUT else text
 
 
-def _objection(given: str, output: str | None) -> Reason | None:
+def _objection(given: str | None, output: str | None) -> Reason | None:
     if output is None:
         return Reason.NO_OUTPUT
     if not output or output.lower().rstrip(".") in _NO_OUTPUT:
         return Reason.EMPTY_OUTPUT
+    if given is None:
+        return Reason.EMPTY_INPUT
     if output == given:
         return Reason.OUTPUT_EQUALS_INPUT
     if _REFUSAL.match(output):

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     NOT_NOVEL = "not_novel"
     # of an instance
     EMPTY_OUTPUT = "empty_output"
+    EMPTY_INPUT = "empty_input"
     OUTPUT_EQUALS_INPUT = "output_equals_input"
     CONFLICTING_OUTPUTS = "conflicting_outputs"
     DUPLICATE_INSTANCE = "duplicate_instance"

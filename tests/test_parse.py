@@ -243,6 +243,8 @@ def test_input_first_instances_are_read(
         ),
         ("Class label: a\nClass label: b", [], [Reason.CONFLICTING_OUTPUTS] * 2),
         ("Class label:\nInput: x", [], [Reason.EMPTY_OUTPUT]),
+        ("Class label: a\nInput:\nClass label: b\nInput: x", [("x", "b")], [Reason.EMPTY_INPUT]),
+        ("Class label: a\nInput: <noinput>", [("", "a")], []),
         ("positive", [], [Reason.NO_OUTPUT]),
     ],
 )
