@@ -13,7 +13,6 @@ import asyncio
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from selfinstruct.export import (
 )
 from selfinstruct.generate import grow, is_complete
 from selfinstruct.run_directory import Run, is_run, open_run, read_run
+from selfinstruct.settings import load_settings
 from selfinstruct.summary import RunSummary, summarize
 
 if TYPE_CHECKING:
@@ -40,17 +40,19 @@ def run(
     *,
     backend: Backend | None = None,
 ) -> RunSummary:
-    """Start a run in a new directory, or go on with the one that is there, until its target is reached.
+    """Start a run in a new directory, or continue the one that is there, until its target is reached.
 
     `config` may be left out, or differ in operational settings, for a run that exists. `backend` is the
     endpoint named in the config unless another is given. Raises SelfInstructError.
     """
-    if backend is None and not is_run(directory) and isinstance(config, RunConfig):
-        from selfinstruct.llm.endpoint import address
+    settings = (
+        config.given() if isinstance(config, RunConfig) else load_settings("settings", config)
+    )
+    if backend is None and not is_run(directory):
+        from selfinstruct.llm.endpoint import for_a_new_run
 
-        # Of a later start the environment may be another.
-        config = replace(config, base_url=address(config, environ=os.environ))
-    with open_run(directory, config) as opened:
+        settings = for_a_new_run(settings, environ=os.environ)
+    with open_run(directory, settings) as opened:
         if is_complete(opened):
             return summarize(opened.state)
         try:

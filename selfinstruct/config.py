@@ -1,7 +1,7 @@
 """`RunConfig`: every setting of a run, declared once.
 
-The declaration serves the YAML file, the flags (`cli.options` makes one of each field), the stored copy in
-the run directory and the fingerprint. Precedence: defaults < YAML file < flags.
+The declaration serves the YAML file (`settings` reads it), the flags (`cli.options` makes one of each field),
+the stored copy in the run directory and the fingerprint. Precedence: defaults < YAML file < flags.
 
 Settings are of two kinds. *Data* settings decide what the dataset is, given the replies; they are part of the
 run's fingerprint and cannot change once the run exists. *Operational* settings decide how the run is carried
@@ -16,8 +16,6 @@ remembered.
 """
 
 import dataclasses
-import difflib
-import functools
 import hashlib
 import json
 import math
@@ -25,14 +23,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from selfinstruct.errors import ConfigError, InputError
+from selfinstruct.errors import ConfigError
 from selfinstruct.records import STRICT
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 T = TypeVar("T")
 Check = Callable[[Any], str | None]
@@ -289,112 +284,6 @@ OPERATIONAL = frozenset(
 
 BY_CONTENT = frozenset({"seed_tasks", "prompts"})
 """Settings that count by the content they name; the path itself may change."""
-
-
-def load_settings(source: str, data: object) -> dict[str, Any]:
-    """Check a mapping of settings, as read from YAML, without filling in defaults.
-
-    Raises ConfigError for an unknown setting (naming the nearest known one) or a wrong type.
-    """
-    if data is None:
-        return {}
-    if not isinstance(data, Mapping):
-        raise ConfigError("settings", "expected a mapping of names to values", source=source)
-    known = {spec.name for spec in dataclasses.fields(RunConfig)}
-    settings: dict[str, Any] = {}
-    for key, value in data.items():
-        name = str(key).replace("-", "_")
-        if name in settings:
-            raise ConfigError(name, "is given twice", source=source)
-        settings[name] = value
-    for name in settings:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigError(name, f"no such setting{hint}", source=source)
-    config = _validated(source, settings)
-    return {name: getattr(config, name) for name in settings}
-
-
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "string": "text",
-    "path": "a path",
-}
-"""What pydantic's types of error are about, in words."""
-
-
-@functools.cache
-def _adapter() -> "TypeAdapter[RunConfig]":
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(RunConfig)
-
-
-def _validated(source: str, settings: Mapping[str, Any]) -> RunConfig:
-    from pydantic import ValidationError
-
-    try:
-        # By way of JSON, where strict reading still takes a string for a path.
-        config = _adapter().validate_json(json.dumps(settings, default=str, ensure_ascii=False))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "settings"
-        wanted = next((w for kind, w in _KINDS.items() if first["type"].startswith(kind)), None)
-        problem = f"must be {wanted}, not {first['input']!r}" if wanted else first["msg"].lower()
-        raise ConfigError(name, problem, source=source) from None
-    except ConfigError as error:
-        raise ConfigError(error.setting, error.problem, source=source) from None
-    except (ValueError, RecursionError):
-        raise ConfigError("settings", "hold something that is no setting", source=source) from None
-    return config
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """Settings given in a YAML file; paths in it are relative to the file."""
-    import yaml
-
-    try:
-        data = read_yaml(path)
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise InputError(path, "is not UTF-8 text") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(path, f"cannot be understood ({error})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark is not None else None
-        problem = getattr(error, "problem", None) or "cannot be understood"
-        raise InputError(path, f"is not YAML: {problem}", line=line) from None
-    settings = load_settings(str(path), data)
-    for name in BY_CONTENT & settings.keys():
-        if settings[name] is not None:
-            settings[name] = path.parent / settings[name].expanduser()
-    return settings
-
-
-def read_yaml(path: Path) -> Any:
-    """What a YAML file holds. Raises OSError, UnicodeDecodeError, yaml.YAMLError."""
-    import yaml
-
-    # The safe loader, in C where that was built.
-    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-    class Loader(base):  # type: ignore[misc]
-        """Refuses a key that is given twice, of which YAML would silently take the last."""
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            for key, (mark, _) in zip(keys, node.value, strict=True):
-                if keys.count(key) > 1:
-                    raise yaml.MarkedYAMLError(
-                        problem=f"{key} is given twice", problem_mark=mark.start_mark
-                    )
-            return super().construct_mapping(node, deep=deep)
-
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)  # noqa: S506
 
 
 def plain(config: RunConfig) -> dict[str, Any]:

@@ -26,9 +26,7 @@ from selfinstruct.config import (
     OPERATIONAL,
     RunConfig,
     fingerprint,
-    load_settings,
     plain,
-    read_yaml,
 )
 from selfinstruct.errors import (
     ConfigChangedError,
@@ -49,6 +47,7 @@ from selfinstruct.recipes import RECIPES, Recipe, load_templates
 from selfinstruct.records import SeedTask
 from selfinstruct.resources import resource
 from selfinstruct.seeds import read_seed_tasks, render_seed_tasks
+from selfinstruct.settings import load_settings, read_yaml
 from selfinstruct.state import RunState, apply, initial
 
 VERSIONS = {

@@ -10,7 +10,17 @@ from support import ROOT
 
 PACKAGE = ROOT / "selfinstruct"
 
-WORDS = {"errors", "records", "config", "backend", "files", "resources", "draw", "events"}
+WORDS = {
+    "errors",
+    "records",
+    "config",
+    "settings",
+    "backend",
+    "files",
+    "resources",
+    "draw",
+    "events",
+}
 STAGES = {"seeds", "pool", "prompts", "parse", "filters", "novelty"}
 FOLD = {"state", "recipes", "plan", "decide", "summary"}
 RUN = {"journal", "lock", "run_directory"}
@@ -22,6 +32,7 @@ MAY_IMPORT = {
     "files": set(),
     "resources": set(),
     "config": {"errors", "records"},
+    "settings": {"config", "errors"},
     "events": {"records"},
     "backend": {"records"},
     # The stages are siblings: they import words only.

@@ -11,11 +11,10 @@ from selfinstruct.config import (
     OPERATIONAL,
     RunConfig,
     fingerprint,
-    load_settings,
     plain,
-    read_settings,
 )
 from selfinstruct.errors import ConfigError, InputError
+from selfinstruct.settings import load_settings, read_settings
 
 
 def test_settings_are_read_from_yaml_with_hyphens_and_underscores_alike(tmp_path: Path) -> None:

@@ -353,7 +353,7 @@ def test_a_run_decided_by_other_rules_is_refused(reference: Path) -> None:
 def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path, config: RunConfig) -> None:
     (tmp_path / "thesis.tex").write_text("…")
     with pytest.raises(RunDirectoryError, match=r"not empty \(it holds"):
-        run(tmp_path, config)
+        run(tmp_path, config, backend=ScriptedBackend())
     assert not (tmp_path / "config.yaml").exists()
     assert not (tmp_path / "run.lock").exists()
 
@@ -375,7 +375,7 @@ def test_a_file_of_the_same_name_as_ours_is_left_alone(
     directory.mkdir()
     (directory / name).write_text("my own")
     with pytest.raises(RunDirectoryError, match=f"holds {name}"):
-        run(directory, config)
+        run(directory, config, backend=ScriptedBackend())
     assert [path.name for path in directory.iterdir()] == [name]
     assert (directory / name).read_text() == "my own"
 
@@ -386,7 +386,7 @@ def test_a_seed_task_may_not_have_the_id_of_a_generated_one(
     seeds = tmp_path / "seeds.jsonl"
     seeds.write_bytes(render_seed_tasks([*seed_tasks, replace(seed_tasks[0], id="task_000001")]))
     with pytest.raises(InputError, match="kept for generated tasks"):
-        run(tmp_path / "run", RunConfig(model="m", seed_tasks=seeds))
+        run(tmp_path / "run", RunConfig(model="m", seed_tasks=seeds), backend=ScriptedBackend())
 
 
 @pytest.mark.parametrize("settings", [{"modell": "m"}, {"num_instructions": "100"}, {"model": 3}])
@@ -419,7 +419,7 @@ def test_a_crash_before_the_settings_are_frozen_leaves_a_directory_that_can_be_u
 def test_bad_input_leaves_no_directory_behind(tmp_path: Path, config: RunConfig) -> None:
     for bad in (replace(config, model=""), replace(config, seed_tasks=tmp_path / "none.jsonl")):
         with pytest.raises(Exception, match=r"is missing|cannot be read"):
-            run(tmp_path / "new", bad)
+            run(tmp_path / "new", bad, backend=ScriptedBackend())
         assert not (tmp_path / "new").exists()
 
 

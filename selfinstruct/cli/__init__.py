@@ -68,8 +68,8 @@ def main() -> NoReturn:
         say(f"selfinstruct: {visible(str(error))}")
         sys.exit(error.exit_code)
     except OSError as error:
-        # Of the output: its reader went away, as `head` does, or its disk is full.
-        say(f"selfinstruct: the output cannot be written ({error.strerror})")
+        # Mostly of the output: its reader went away, as `head` does, or its disk is full.
+        say(f"selfinstruct: {visible(str(error.filename or 'the output'))}: {error.strerror}")
         os._exit(1)  # leaving in the ordinary way would try once more to write it
     sys.exit(0)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfinstruct.cli.options import JsonOption, with_settings
-from selfinstruct.cli.terminal import is_ignored, visible
+from selfinstruct.cli.terminal import is_ignored, say, visible
 
 if TYPE_CHECKING:
     from selfinstruct.run_directory import Run
@@ -53,7 +53,7 @@ def run(
 
     Ctrl-C stops once the requests in flight have finished; a second one stops at once.
     """
-    from selfinstruct.config import read_settings
+    from selfinstruct.settings import read_settings
 
     directory = output
     if source is not None and source.is_file():
@@ -81,13 +81,14 @@ def carry_out(
     `again` is the command that continues it.
     """
     from selfinstruct.cli.funnel import funnel_lines
-    from selfinstruct.cli.terminal import say
     from selfinstruct.errors import SelfInstructError
     from selfinstruct.generate import is_complete
+    from selfinstruct.llm.endpoint import for_a_new_run
     from selfinstruct.run_directory import is_run, open_run
     from selfinstruct.summary import summarize
 
-    settings = _for_a_new_run(settings) if not is_run(directory) else settings
+    if not is_run(directory):
+        settings = for_a_new_run(settings, environ=os.environ)
     failure: SelfInstructError | None = None
     with open_run(directory, settings) as opened:
         target = opened.config.num_instructions
@@ -127,21 +128,6 @@ def carry_out(
     raise typer.Exit(failure.exit_code if failure is not None else 130)
 
 
-def _for_a_new_run(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The settings with the address from the environment, which a later start may not have.
-
-    Raises ConfigError where there is no key: better now than when the run's directory is there.
-    """
-    from selfinstruct.config import RunConfig
-    from selfinstruct.llm.endpoint import address, api_key
-
-    if not settings.get("model"):
-        return settings
-    config = RunConfig(**settings)
-    api_key(config, environ=os.environ)
-    return {"base_url": address(config, environ=os.environ), **settings}
-
-
 async def _carry_out(opened: "Run") -> "RunSummary":
     from selfinstruct.cli.progress import progress
     from selfinstruct.generate import grow
@@ -158,8 +144,6 @@ async def _carry_out(opened: "Run") -> "RunSummary":
 
 def _now_and_then() -> Callable[[str, float], None]:
     """Say why the run waits, but not for each of hundreds of requests that wait for the same thing."""
-    from selfinstruct.cli.terminal import say
-
     said_at = -_WAITS_SAID_EVERY_S
 
     def on_wait(problem: str, seconds: float) -> None:
@@ -174,19 +158,18 @@ def _now_and_then() -> Callable[[str, float], None]:
 @contextmanager
 def _stopping(stop: asyncio.Event) -> Iterator[None]:
     """The first signal asks to stop; the second cancels whatever is going on."""
-    from selfinstruct.cli.terminal import say
-
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
 
-    stopping: list[bool] = []
+    is_second = False
 
     def stopped() -> None:
-        if stopping:
+        nonlocal is_second
+        if is_second:
             task.cancel()
             return
-        stopping.append(True)
+        is_second = True
         stop.set()  # before anything is said: there may be nobody left to say it to
         say("stopping once the requests in flight have finished (again: at once)")
 

@@ -26,12 +26,6 @@ def visible(text: str, *, keep: str = "\n") -> str:
     )
 
 
-def shortened(text: str, *, width: int) -> str:
-    """One visible line of at most `width` characters."""
-    line = visible(" ".join(text.split()))
-    return line if len(line) <= width else line[: width - 1] + "…"
-
-
 def is_ignored(number: int) -> bool:
     """Whether whoever started us wants a signal to be ignored, as `nohup` does with SIGHUP."""
     return signal.getsignal(number) is signal.SIG_IGN

@@ -1,6 +1,7 @@
 """Which endpoint a run asks, and with which key. Knows the environment's names; opens no connection."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from selfinstruct.config import RunConfig, web_address_problem
 from selfinstruct.errors import ConfigError
@@ -34,3 +35,16 @@ def api_key(config: RunConfig, *, environ: Mapping[str, str]) -> str:
             "or name another endpoint with --base-url",
         )
     return key or "none"  # local servers ask for none, but the client insists on a word
+
+
+def for_a_new_run(settings: Mapping[str, Any], *, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The settings with the address spelled out: a later start may find another one in the environment.
+
+    Raises ConfigError where a key is needed and none is set: better now than when the run's directory is
+    there.
+    """
+    if not settings.get("model"):
+        return dict(settings)  # which `open_run` will refuse in its own words
+    config = RunConfig(**settings)
+    api_key(config, environ=environ)
+    return {**settings, "base_url": address(config, environ=environ)}

@@ -256,11 +256,11 @@ def test_an_export_that_cannot_be_written_leaves_what_was_there(
 def test_model_output_never_drives_the_terminal() -> None:
     """What a reply holds is shown with its control characters written out."""
     from selfinstruct.cli.funnel import record_lines
-    from selfinstruct.cli.terminal import shortened, visible
+    from selfinstruct.cli.terminal import visible
 
     evil = "a\x1b[2J\x9b31m\u202eb\x07\rc"
     shown = "\n".join(record_lines([{"instruction": evil, "input": "", "output": evil}]))
-    for text in (shown, visible(evil), shortened(evil, width=40)):
+    for text in (shown, visible(evil)):
         assert not any(char in text for char in "\x1b\x9b\u202e\x07\r")
     assert "\\x1b[2J" in shown
 
