@@ -19,7 +19,7 @@ from selfinstruct.events import CompletionReceived
 from selfinstruct.journal import read_journal
 
 CONCURRENCY = 8
-TARGET = 200
+TARGET = 160
 
 
 @dataclass
@@ -113,7 +113,7 @@ def test_a_run_killed_at_random_moments_gives_the_same_bytes_and_asks_nothing_ag
         if finished:
             break
         kills += 1
-        assert kills < 100, "the run does not advance between kills"
+        assert kills < 300, "the run does not advance between kills"
 
     assert process.returncode == 0
     assert kills >= 20
