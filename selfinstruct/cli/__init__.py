@@ -56,8 +56,7 @@ app.command()(export)
 
 def main() -> NoReturn:
     """Run the command line and exit: 0, 1, 2, 3, 4 or 130 (see `selfinstruct.errors`)."""
-    # Until a command takes these over. SystemExit and not KeyboardInterrupt: of that, `python -m` makes a
-    # death by signal where it has passed through compiled text, as dataclasses do while modules load.
+    # Until a command takes these over.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if not is_ignored(number):
             signal.signal(number, _interrupted)
@@ -75,4 +74,6 @@ def main() -> NoReturn:
 
 
 def _interrupted(*_: object) -> NoReturn:
-    raise SystemExit(130)
+    # Not by an exception: most of this time modules are being loaded, and what is raised inside one of the
+    # import system's callbacks is printed and swallowed. Nothing needs tidying up; kill -9 is no worse.
+    os._exit(130)

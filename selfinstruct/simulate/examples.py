@@ -15,7 +15,7 @@ from typing import Final
 from selfinstruct.simulate import labels
 from selfinstruct.simulate.commonplaces import known_examples
 from selfinstruct.simulate.draws import Draws
-from selfinstruct.simulate.frames import recognise
+from selfinstruct.simulate.frames import LABEL_KIND, recognise
 from selfinstruct.simulate.grammar import Scene, fill, setting_of, settings
 from selfinstruct.simulate.material import WITH_INPUT
 from selfinstruct.simulate.outputs import WITHOUT_INPUT, variants
@@ -63,6 +63,10 @@ def labelled(instruction: str, number: int, draws: Draws) -> list[tuple[str, str
         return [(label, given) for given, label in draws.some_of(known, number)]
     found = recognise(instruction)
     used: Mapping[str, str] = {} if found is None else found.used
+    if found is not None and found.kind != LABEL_KIND:
+        # The question was a mistake: the answer takes the place of the label.
+        pairs = examples(instruction, number, draws)
+        return [(answer, given or "none") for given, answer in pairs]
     named = labels.named_in(used.get("labels", ""))
     if not named:
         texts = variants("general_label")
@@ -70,18 +74,25 @@ def labelled(instruction: str, number: int, draws: Draws) -> list[tuple[str, str
         named = [labels.Label(name=name, texts=texts) for name in names]
     # Every label comes up once before any comes up again.
     order = draws.some_of(named, len(named))
-    pairs: dict[str, str] = {}
+    inputs: dict[str, str] = {}
     for at in range(number):
         label = order[at % len(order)]
         given = fill(draws.one_of(label.texts), _scene(used, draws))
-        pairs.setdefault(given, label.name)
-    return [(name, given) for given, name in pairs.items()]
+        inputs.setdefault(given, label.name)
+    return [(name, given) for given, name in inputs.items()]
 
 
 def _scene(used: Mapping[str, str], draws: Draws) -> Scene:
     """A scene in which the words of an instruction are used again, in its own setting."""
-    home = next((setting_of()[words] for words in used.values() if words in setting_of()), None)
-    return Scene(draws=draws, setting=home or draws.one_of(settings()), used=dict(used))
+    home = other = None
+    for slot, words in used.items():
+        if slot.startswith("other_"):
+            other = other or setting_of().get(words)
+        else:
+            home = home or setting_of().get(words)
+    return Scene(
+        draws=draws, setting=home or draws.one_of(settings()), used=dict(used), other=other
+    )
 
 
 def _names_in(instruction: str) -> list[str]:

@@ -137,7 +137,8 @@ class Scene:
     draws: Draws
     setting: Setting
     used: dict[str, str] = field(default_factory=dict)
-    _other: Setting | None = None
+    other: Setting | None = None
+    """Where the words for slots such as `{other_person}` come from; drawn when first needed."""
 
     def words(self, slot: _Slot) -> str:
         """The words for `slot`: those it has had before, or newly drawn ones."""
@@ -156,9 +157,9 @@ class Scene:
         if slot.name not in _SETTING_SLOTS:
             options: tuple[str | Template, ...] = word_list(slot.name)
         elif slot.other:
-            if self._other is None:
-                self._other = self.draws.one_of(settings())
-            options = self._other.words[slot.name]
+            if self.other is None:
+                self.other = self.draws.one_of(settings())
+            options = self.other.words[slot.name]
         else:
             options = self.setting.words[slot.name]
         for _ in range(8):

@@ -33,10 +33,11 @@ def instances(asked: Instances, draws: Draws, shares: faults.FaultShares) -> str
     else:
         pairs = examples(asked.instruction, number, draws)
         answer_at = 1
+    before, after = pairs[-1]
     pairs = [_spoilt(pair, answer_at, draws, shares) for pair in pairs]
-    if pairs[0][0] and draws.chance(shares.contradicted):
-        before, after = pairs[-1]
-        pairs.append(("none of these", after) if asked.labels_first else (before, "Hard to say."))
+    if before and draws.chance(shares.contradicted):
+        other = ("none of these", after) if asked.labels_first else (before, "Hard to say.")
+        pairs[-1:] = [(before, after), other]
     if draws.chance(shares.hostile):
         before, after = pairs[0]
         pairs[0] = (before, f"{after} {draws.one_of(faults.HOSTILE)}".strip())

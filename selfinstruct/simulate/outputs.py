@@ -5,7 +5,7 @@ that the task is about. Asked for a table with the columns "step, reason and tim
 
     Step | Reason | Time
     --- | --- | ---
-    look at the tide tables | saves time later | ten minutes
+    gather what is needed | saves time later | ten minutes
 
 It reads an instruction no more closely than by the words in its slots.
 """
@@ -21,7 +21,6 @@ from selfinstruct.simulate.texts import sections
 
 COUNTS: Final[Mapping[str, int]] = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 _STEPS_LEFT_OUT: Final = 0.4
-_VERSE: Final = re.compile(r"haiku|limerick|poem|song|rhyme|riddle|ballad|ode\b|verse")
 
 
 def numbered(lines: Sequence[str]) -> str:
@@ -63,19 +62,18 @@ def _any_of(name: str) -> Callable[[Scene], str]:
 def _explanation(scene: Scene) -> str:
     answer = scene.setting.answers.get(scene.used.get("why", ""))
     if answer is None:
-        return _any_of("advice")(scene)
+        return _any_of("general")(scene)
     scene.used["answer"] = answer
     return _any_of("explain")(scene)
 
 
-def _composition(scene: Scene) -> str:
-    return _any_of("verse" if _VERSE.search(scene.used.get("genre", "")) else "prose")(scene)
+def _steps_of(name: str) -> Callable[[Scene], str]:
+    def write(scene: Scene) -> str:
+        first, *rest = _pool(name)
+        kept = [first, *(step for step in rest if not scene.draws.chance(_STEPS_LEFT_OUT))]
+        return numbered([fill(step, scene) for step in kept])
 
-
-def _steps(scene: Scene) -> str:
-    first, *rest = _pool("steps")
-    kept = [first, *(step for step in rest if not scene.draws.chance(_STEPS_LEFT_OUT))]
-    return numbered([fill(step, scene) for step in kept])
+    return write
 
 
 def _list_of(name: str) -> Callable[[Scene], str]:
@@ -105,19 +103,27 @@ def _code(scene: Scene) -> str:
     return snippets.solution(scene.used["operation"]) or _any_of("general")(scene)
 
 
+_TEXTS: Final = (
+    *("verse", "haiku", "story", "diary", "encounter", "ending", "speech", "reference"),
+    *("letter_news", "letter_help", "notice", "apology", "thanks", "invitation", "advert"),
+    *("complaint", "reminder", "dialogue", "interview", "phone_call", "general"),
+    *("advice_task", "advice_mistakes", "advice_check", "advice_trouble"),
+    *("advice_tell", "advice_say"),
+    *("advice_spending", "compare_tasks", "compare_jobs", "argue", "choose"),
+)
+_PLANS: Final = ("plan_learning", "plan_visit", "plan_trouble", "plan_money")
+_LISTS: Final = (
+    *("ideas_easier", "ideas_reuse", "ideas_titles", "ideas_presents", "ideas_welcome"),
+    *("ideas_topics", "questions"),
+)
+
 WITHOUT_INPUT: Final[Mapping[str, Callable[[Scene], str]]] = {
     "explain": _explanation,
-    "compose": _composition,
-    "letter": _any_of("letter"),
-    "plan": _steps,
-    "ideas": _list_of("ideas"),
-    "questions": _list_of("questions"),
-    "advice": _any_of("advice"),
-    "compare": _any_of("compare"),
+    **{kind: _any_of(kind) for kind in _TEXTS},
+    **{kind: _steps_of(kind) for kind in _PLANS},
+    **{kind: _list_of(kind) for kind in _LISTS},
     "table": _table,
-    "dialogue": _any_of("dialogue"),
     **{kind: _sum(kind) for kind in sums.RESULTS},
     "code": _code,
-    "general": _any_of("general"),
 }
 """By kind of task, a function that makes an output for the scene of an instruction."""

@@ -2,7 +2,7 @@
 
 Knows what it has put into a text, so that questions about the text have right answers::
 
-    passage.text      "On Monday, 3 May, Zoe Abel was busy with kneading dough by hand at the …"
+    passage.text      "On Monday, 3 May, Zoe spent the morning kneading dough by hand at …"
     passage.weekday   "Monday"
     passage.amount    "340 euros"
 
@@ -35,36 +35,38 @@ class Passage:
 
 _SENTENCES: Final = (
     (
-        Template("On {weekday}, {b_day} {month}, {author} was busy with {doing} at the {place}."),
         Template(
-            "It was {weekday}, {b_day} {month}, when {author} came to the {place} for {doing}."
+            "On {weekday}, {b_day} {month}, {author} spent the morning {doing} at the {place}."
         ),
-        Template("{author} writes on {weekday}, {b_day} {month}, about {doing} at the {place}."),
+        Template("{author} was at the {place} on {weekday}, {b_day} {month}, busy {doing}."),
+        Template(
+            "All day long on {weekday}, {b_day} {month}, {author} was {doing} at the {place}."
+        ),
     ),
     (
-        Template("Unfortunately {trouble}."),
+        Template("Unfortunately, {trouble}."),
         Template("There is one problem: {trouble}."),
         Template("What nobody had expected is that {trouble}."),
     ),
     (
         Template("So far this has cost {c} euros."),
-        Template("New {thing} would cost {c} euros."),
-        Template("Somebody has offered {c} euros to put it right."),
+        Template("To put it right will cost {c} euros."),
+        Template("In the end it may cost {c} euros."),
     ),
     (
         Template("{helper} has been told and will see to it within {a} days."),
-        Template("{helper} knows about it and needs {a} days."),
-        Template("It will take {a} days, says {helper}, who has been informed."),
+        Template("{helper} has been told about it and needs {a} days."),
+        Template("It will take {a} days, says {helper}, who has been told."),
     ),
 )
 _HEADLINES: Final = (
-    Template("{Doing}: what went wrong at the {place}"),
-    Template("{Place}: help within {a} days"),
+    Template("{Doing}: trouble at the {place}"),
+    Template("Help for the {place} within {a} days"),
     Template("{c} euros and {a} days for the {place}"),
     Template("Trouble at the {place}"),
 )
 _SUMMARIES: Final = (
-    Template("{author} reports that {trouble}; {helper} will see to it within {a} days."),
+    Template("At the {place}, {trouble}; {helper} will see to it within {a} days."),
     Template("At the {place}, {trouble}, and it will take {a} days to put that right."),
 )
 _POINTS: Final = (
@@ -79,7 +81,7 @@ _QUESTIONS: Final = (
     Template("How much money is mentioned?"),
     Template("Who has been told?"),
     Template("How many days will it take?"),
-    Template("What was {author} busy with?"),
+    Template("What did {author} do?"),
 )
 
 
@@ -102,7 +104,7 @@ def passage(scene: Scene) -> Passage:
         questions=tuple(question.fill(scene) for question in _QUESTIONS),
         facts={
             "every name": f"{author}, {helper}",
-            "the name of the person who wrote it": author,
+            "the name of the person at work": author,
             "the date": f"{day} {month}",
             "the weekday": weekday,
             "the amount of money": f"{amount} euros",

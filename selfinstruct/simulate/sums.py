@@ -12,11 +12,6 @@ from typing import Final
 
 from selfinstruct.simulate.draws import Draws
 
-_ROMAN: Final = (
-    (1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"),
-    (50, "L"), (40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"),
-)  # fmt: skip
-
 RESULTS: Final[Mapping[str, Callable[[int, int, int], str]]] = {
     "sum_hours": lambda a, b, _c: f"{_plain(a * b / 60)} hours",
     "sum_left": lambda a, b, c: f"{a * c - b} euros",
@@ -42,6 +37,8 @@ _FACTORS: Final = {
     "centimetres to inches, to one decimal place": (0.393701, 1),
     "inches to centimetres, to one decimal place": (2.54, 1),
     "weeks to days": (7, 0),
+    "days to hours": (24, 0),
+    "kilometres to metres": (1000, 0),
     "square metres to square feet, to the nearest whole number": (10.76391, 0),
 }
 
@@ -73,21 +70,9 @@ def convert(conversion: str, draws: Draws) -> tuple[str, str] | None:
         return f"{number} {before}", f"{_plain(number * 1.8 + 32)} {after}"
     if names == "degrees Fahrenheit to degrees Celsius":
         return f"{number} {before}", f"{(number - 32) / 1.8:.1f} {after}"
-    if names == "decimal numbers to binary numbers":
-        return str(number), f"{number:b}"
-    if names == "Roman numerals to ordinary numbers":
-        return _roman(number), str(number)
     return None
 
 
 def _plain(number: float) -> str:
     """Two decimal places at most, and none that are zero."""
     return f"{number:.2f}".rstrip("0").rstrip(".")
-
-
-def _roman(number: int) -> str:
-    letters = ""
-    for value, sign in _ROMAN:
-        count, number = divmod(number, value)
-        letters += sign * count
-    return letters

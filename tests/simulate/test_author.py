@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -161,6 +162,35 @@ def test_commonplaces_get_their_own_examples() -> None:
     pairs = re.findall(r"^Input: (.+)\nOutput: (.+)$", text, re.MULTILINE)
     assert pairs
     assert set(pairs) <= {("Portugal", "Lisbon"), ("Kenya", "Nairobi"), ("Canada", "Ottawa")}
+
+
+@pytest.mark.parametrize(
+    ("instruction", "expected"),
+    [
+        ("Write down the place in the note.", None),
+        ("Find the weekday in the short note about kneading dough by hand at a patisserie.", "day"),
+        (
+            "Carla, a baker, spends 9 minutes a day on waiting. How many hours is that in 40 days?",
+            "6",
+        ),
+    ],
+)
+def test_labels_for_other_tasks_are_their_answers(instruction: str, expected: str | None) -> None:
+    """A task that was taken for a classification by mistake is answered all the same."""
+    text = Author(shares=PERFECT).write(asking("instances_output_first", instruction), "x")
+    found = re.match(r"Class label: (.+)\nInput: (.+)", text)
+    assert found is not None
+    assert expected is None or expected in found[1]
+
+
+def test_two_outputs_for_one_input_stay_together() -> None:
+    """The reply that contradicts itself has the right answer in it as well."""
+    author = Author(shares=replace(PERFECT, contradicted=1.0))
+    instruction = "Is the short note about the tide tables at a shipyard urgent or routine?"
+    text = author.write(asking("instances_output_first", instruction), "x")
+    *_, (right, given), (other, again) = re.findall("Class label: (.+)\nInput: (.+)", text)
+    assert right in {"urgent", "routine"}
+    assert (other, again) == ("none of these", given)
 
 
 def test_labels_come_from_the_task() -> None:
