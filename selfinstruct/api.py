@@ -76,7 +76,8 @@ def _beside_the_loop(opened: Run, backend: Backend | None) -> RunSummary:
         try:
             return running.result()
         except KeyboardInterrupt:
-            loops[0].call_soon_threadsafe(stop.set)  # leaving the block waits for what is in flight
+            for loop in loops:
+                loop.call_soon_threadsafe(stop.set)  # leaving the block waits for what is in flight
             raise
 
 

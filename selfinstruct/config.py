@@ -254,10 +254,6 @@ class RunConfig:
             problem = check(value) if check is not None and value is not None else None
             if problem is not None:
                 raise ConfigError(spec.name, problem)
-        if self.lag_max < self.lag_min:
-            raise ConfigError(
-                "lag_max", f"must be at least lag_min ({self.lag_min}), not {self.lag_max}"
-            )
 
     def given(self) -> dict[str, Any]:
         """The settings that differ from their defaults."""

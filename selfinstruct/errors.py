@@ -124,6 +124,11 @@ class BackendError(SelfInstructError):
         self.attempts = attempts
         super().__init__(problem)
 
+    def redact(self, secret: str) -> None:
+        """Take a secret out of the text, for endpoints that repeat the key they refuse."""
+        self.problem = self.problem.replace(secret, "…")
+        self.args = (self.problem,)
+
 
 class TransientError(BackendError):
     """Another attempt may succeed.

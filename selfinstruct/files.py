@@ -11,10 +11,14 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     A link is followed; what is no regular file (a pipe, a device) is simply written to. Raises OSError;
     then the old file stands and nothing is left over.
     """
-    path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file() and not path.is_dir():
+    path = path.absolute()
+    is_special = path.exists() and not path.is_file() and not path.is_dir()
+    if is_special or path.parts[1:2] in (("dev",), ("proc",)):
         path.write_bytes(data)
         return
+    path = Path(os.path.realpath(path))
+    if path.exists():
+        mode = path.stat().st_mode & 0o777
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)

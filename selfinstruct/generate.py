@@ -51,6 +51,11 @@ _GENERATION_SHARE = 0.25
 # A power cut may cost the replies of so long a time, no more; a disk is asked to sync so often, no more.
 _SYNC_WITHIN_S = 0.02
 
+# One prompt may be refused for what it says; so many in a row, and nothing between them, cannot be.
+_REFUSALS_IN_A_ROW = 10
+# Where nothing else could be asked meanwhile, as in a small window, so many must do.
+_REFUSALS_TOO_MANY_AT_REST = 3
+
 Watch = Callable[[RunState, int], None]
 """Called after each round with the state and the number of requests in flight."""
 
@@ -106,6 +111,8 @@ class _Growth:
         self._landed: asyncio.Queue[tuple[Request, Completion | Exception]] = asyncio.Queue()
         self._written: list[Outcome] = []
         """Outcomes in the journal that are not known to be on the disk yet, and so not used."""
+        self._refused: dict[Stage, list[tuple[Request, RequestRejectedError]]] = {}
+        """Refused since the last success of their stage, and not journaled."""
         self._sync_due = 0.0
         self._now = asyncio.get_running_loop().time
         self._failure: Exception | None = None
@@ -153,6 +160,8 @@ class _Growth:
                 self._decide()
             elif self._in_flight:
                 await self._land()
+            elif self._refused and not self._stop.is_set():
+                self._believe_refusals()
             else:
                 return
 
@@ -218,15 +227,16 @@ class _Growth:
             return
         while not self._landed.empty():
             landed.append(self._landed.get_nowait())
-        # Completions first: whether a refusal means a wrong set-up depends on whether anything succeeded.
-        landed.sort(key=lambda pair: not isinstance(pair[1], Completion))
         for request, result in landed:
-            outcome = self._outcome(request, result)
-            if outcome is not None:
-                self._journal.append(outcome, durable=False)
-                if not self._written:
-                    self._sync_due = self._now() + _SYNC_WITHIN_S
-                self._written.append(outcome)
+            if isinstance(result, Completion):
+                self._write(_received(request, result))
+                self._write_refusals(request.stage)
+            elif isinstance(result, RequestRejectedError):
+                self._refuse(request, result)
+            elif not (self._stop.is_set() and isinstance(result, TransientError)):
+                self._fail(
+                    result
+                )  # a transient error after stopping is a backend that was told to give up
         for request, _ in landed:
             self._in_flight.remove(request.id)
             self._generating -= request.stage == "generate"
@@ -244,51 +254,40 @@ class _Growth:
             apply(self._state, outcome)
         self._written.clear()
 
-    def _outcome(self, request: Request, result: Completion | Exception) -> Outcome | None:
-        """The event of a result, or None where there is none and the run ends."""
-        if isinstance(result, Completion):
-            return CompletionReceived(
-                request_id=request.id,
-                stage=request.stage,
-                template=request.prompt.template,
-                prompt_sha256=request.prompt.sha256,
-                demonstration_ids=request.prompt.demonstration_ids,
-                completion=result,
-            )
-        if isinstance(result, RequestRejectedError):
-            if self._ever_succeeded(request.stage):
-                return RequestFailed(
-                    request_id=request.id,
-                    stage=request.stage,
-                    prompt_sha256=request.prompt.sha256,
-                    problem=scrub(result.problem),
-                    status=result.status,
-                    attempts=result.attempts,
-                )
-            # Nothing of this stage ever succeeded: the set-up is wrong, and every further request would
-            # end the same way. Journaled as outcomes they would be lost for good.
-            result = EndpointError(
-                f"the very first {request.stage} request was refused, so the set-up must be wrong: "
-                f"{result.problem}",
-                attempts=result.attempts,
-            )
-        if not (
-            self._stop.is_set() and isinstance(result, TransientError)
-        ):  # it was told to give up
-            self._fail(result)
-        return None
+    # ── refusals: of one request, or of everything? ──────────────────────────────────────────────────────
+
+    def _refuse(self, request: Request, error: RequestRejectedError) -> None:
+        """Hold a refusal back until it is clear what it means: once journaled it is never asked again."""
+        refused = self._refused.setdefault(request.stage, [])
+        refused.append((request, error))
+        if len(refused) >= _REFUSALS_IN_A_ROW:
+            self._fail(_wrong_set_up(request.stage, refused))
+
+    def _write_refusals(self, stage: Stage) -> None:
+        """Something of this stage succeeded: what was refused before was refused for its own sake."""
+        for request, error in self._refused.pop(stage, ()):
+            self._write(_failed(request, error))
+
+    def _believe_refusals(self) -> None:
+        """Nothing else is left to do: one or two may be refused for what they say, if others never were."""
+        for stage, refused in list(self._refused.items()):
+            counts = self._state.counts
+            ever_succeeded = counts.requests[stage] > counts.failed[stage]
+            if ever_succeeded and len(refused) < _REFUSALS_TOO_MANY_AT_REST:
+                self._write_refusals(stage)
+            else:
+                self._fail(_wrong_set_up(stage, refused))
+
+    def _write(self, outcome: Outcome) -> None:
+        self._journal.append(outcome, durable=False)
+        if not self._written:
+            self._sync_due = self._now() + _SYNC_WITHIN_S
+        self._written.append(outcome)
 
     def _fail(self, failure: Exception) -> None:
         """Plan nothing more; a backend that was given the same `stop` makes no further attempts."""
         self._failure = self._failure or failure
         self._stop.set()
-
-    def _ever_succeeded(self, stage: Stage) -> bool:
-        counts = self._state.counts
-        return counts.requests[stage] > counts.failed[stage] or any(
-            isinstance(outcome, CompletionReceived) and outcome.stage == stage
-            for outcome in self._written
-        )
 
     # ── decide ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -320,6 +319,40 @@ class _Growth:
         self._journal.append(*events, durable=durable)
         for event in events:
             apply(self._state, event)
+
+
+def _received(request: Request, completion: Completion) -> CompletionReceived:
+    return CompletionReceived(
+        request_id=request.id,
+        stage=request.stage,
+        template=request.prompt.template,
+        prompt_sha256=request.prompt.sha256,
+        demonstration_ids=request.prompt.demonstration_ids,
+        completion=completion,
+    )
+
+
+def _failed(request: Request, error: RequestRejectedError) -> RequestFailed:
+    return RequestFailed(
+        request_id=request.id,
+        stage=request.stage,
+        prompt_sha256=request.prompt.sha256,
+        problem=scrub(error.problem),
+        status=error.status,
+        attempts=error.attempts,
+    )
+
+
+def _wrong_set_up(
+    stage: Stage, refused: list[tuple[Request, RequestRejectedError]]
+) -> EndpointError:
+    count = "the only request" if len(refused) == 1 else f"{len(refused)} requests in a row"
+    _, error = refused[-1]
+    return EndpointError(
+        f"of the stage {stage}, {count} were refused and none was answered, "
+        f"so the set-up must be wrong: {error.problem}",
+        attempts=error.attempts,
+    )
 
 
 def _told(failure: Exception | None) -> str:

@@ -25,7 +25,7 @@ _NUMBERED = re.compile(r"^\s*(?:[-*•]\s+)?(?:\*\*)?(\d{1,4})\s*[.):](?:\*\*)?(
 _MOST_SKIPPED = 8
 """Numbers that may be missing between two items; a larger step is a number in the text."""
 
-_THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
+_THOUGHTS = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
 
 _ANSWER = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 
@@ -69,7 +69,7 @@ class ParsedInstances:
 def instructions(request_id: str, completion: Completion) -> ParsedList:
     """Read a numbered list of instructions, one to a line.
 
-    The list may begin at any number; then numbers must rise, though one may be missing. A further line
+    The list may begin at any number; then numbers must rise, though some may be missing. A further line
     without a number belongs to the item before it, a blank line ends the item, and a second list ends the
     reading.
     """
@@ -94,8 +94,16 @@ def instructions(request_id: str, completion: Completion) -> ParsedList:
 
 
 def _said(text: str) -> str:
-    """The text without what a model thinks aloud first; of thoughts without an end, nothing remains."""
-    return _THOUGHTS.sub("", text)
+    """The text without what a model thinks aloud first; of thoughts without an end, nothing remains.
+
+    Where the prompt's template has opened the thoughts, the reply begins inside them.
+    """
+    match = _THOUGHTS.match(text)
+    if match is not None:
+        return text[match.end() :]
+    before, end, after = text.partition("</think>")
+    began_inside = end and "<think>" not in before and (not after or after[0] in "\r\n")
+    return after if began_inside else text
 
 
 def _numbered_items(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The run directory: what a run is, frozen, and what has happened to it.
 
     my-run/
-    ├── config.yaml        settings, hashes, versions and fingerprint; written once, last of the frozen files
+    ├── config.yaml        settings, hashes, versions and fingerprint; written last of the frozen files
     ├── prompts/           the templates used
     ├── seed_tasks.jsonl   the seed tasks used
     ├── journal.jsonl      everything that happened
@@ -136,18 +136,17 @@ def open_run(
 
 def _frozen(directory: Path, given: Mapping[str, Any]) -> _Frozen:
     """What the run is; made now where it is new, or where nothing was paid for under other settings."""
-    stored: dict[str, Any] = {}
-    if is_run(directory):
-        frozen = _thaw(directory)
-        changes = _changes(frozen, given)
-        if not changes:
-            return frozen
-        if _has_outcomes(directory):
-            raise ConfigChangedError(directory, changes)
-        # A first try with a wrong model, say: the directory need not be thrown away for that.
-        stored = frozen.config.given()
-        (directory / _CONFIG).unlink()
-    _freeze(directory, _fresh({**stored, **given}))
+    if not is_run(directory):
+        _freeze(directory, _fresh(given))
+        return _thaw(directory)
+    frozen = _thaw(directory)
+    changes = _changes(frozen, given)
+    if not changes:
+        return frozen
+    if _has_outcomes(directory):
+        raise ConfigChangedError(directory, changes)
+    # A first try with a wrong model, say: the directory need not be thrown away for that.
+    _freeze(directory, _fresh(given, before=frozen))
     return _thaw(directory)
 
 
@@ -197,15 +196,19 @@ def _refuse_foreign(directory: Path) -> None:
         )
 
 
-def _fresh(given: Mapping[str, Any]) -> _Frozen:
-    config = RunConfig(**given)
+def _fresh(given: Mapping[str, Any], *, before: _Frozen | None = None) -> _Frozen:
+    """What a new run is; of one that was frozen `before`, what is not given stays."""
+    config = replace(before.config, **given) if before is not None else RunConfig(**given)
     if not config.model:
         raise ConfigError(
             "model", "is missing; name the model to ask, for example --model gpt-4.1-mini"
         )
     recipe = RECIPES[config.recipe]
     path = config.seed_tasks or resource(_SEEDS)
-    seed_tasks = read_seed_tasks(path)
+    if before is not None and "seed_tasks" not in given:
+        seed_tasks = before.seed_tasks
+    else:
+        seed_tasks = read_seed_tasks(path)
     if len(seed_tasks) < recipe.demonstrations:
         raise InputError(
             path,
@@ -215,7 +218,11 @@ def _fresh(given: Mapping[str, Any]) -> _Frozen:
     for seed in seed_tasks:
         if _GENERATED_ID.fullmatch(seed.id):
             raise InputError(path, f"the id {seed.id!r} is kept for generated tasks; rename it")
-    templates = load_templates(recipe, config.prompts or resource(_PROMPTS) / recipe.name)
+    if before is not None and "prompts" not in given:
+        templates = before.templates
+    else:
+        folder = config.prompts or resource(_PROMPTS) / recipe.name
+        templates = load_templates(recipe, folder)
     return _Frozen(config=config, recipe=recipe, seed_tasks=seed_tasks, templates=templates)
 
 
@@ -230,7 +237,7 @@ def _freeze(directory: Path, frozen: _Frozen) -> None:
         "fingerprint": frozen.fingerprint(plain(frozen.config)),
     }
     header = (
-        "# Written once, when the run was made. Later starts take their settings from here; operational\n"
+        "# Written when the run was made. Later starts take their settings from here; operational\n"
         f"# ones ({', '.join(sorted(OPERATIONAL))}) may be overridden, and the journal remembers them.\n"
     )
     try:
@@ -252,7 +259,7 @@ def _thaw(directory: Path) -> _Frozen:
 
     path = directory / _CONFIG
     try:
-        document = read_yaml(path)
+        document = read_yaml(path, is_ours=True)
         stored = dict(document["settings"])
         versions = dict(document["versions"])
         expected = str(document["fingerprint"])

@@ -66,12 +66,20 @@ def _adapter() -> "TypeAdapter[RunConfig]":
     return TypeAdapter(RunConfig)
 
 
+def _path_as_text(value: object) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError
+
+
 def _validated(source: str, settings: Mapping[str, Any]) -> RunConfig:
     from pydantic import ValidationError
 
     try:
         # By way of JSON, where strict reading still takes a string for a path.
-        config = _adapter().validate_json(json.dumps(settings, default=str, ensure_ascii=False))
+        config = _adapter().validate_json(
+            json.dumps(settings, default=_path_as_text, ensure_ascii=False)
+        )
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
@@ -80,7 +88,7 @@ def _validated(source: str, settings: Mapping[str, Any]) -> RunConfig:
         raise ConfigError(name, problem, source=source) from None
     except ConfigError as error:
         raise ConfigError(error.setting, error.problem, source=source) from None
-    except (ValueError, RecursionError):
+    except (TypeError, ValueError, RecursionError):
         raise ConfigError("settings", "hold something that is no setting", source=source) from None
     return config
 
@@ -109,22 +117,25 @@ def read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def read_yaml(path: Path) -> Any:
-    """What a YAML file holds. Raises OSError, UnicodeDecodeError, yaml.YAMLError."""
+def read_yaml(path: Path, *, is_ours: bool = False) -> Any:
+    """What a YAML file holds. Raises OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError.
+
+    Our own files are read by the loader in C, where it was built; it is faster, but a file that is nested
+    deeply enough makes it crash.
+    """
     import yaml
 
-    # The safe loader, in C where that was built.
-    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if is_ours else yaml.SafeLoader
 
     class Loader(base):  # type: ignore[misc]
         """Refuses a key that is given twice, of which YAML would silently take the last."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            for key, (mark, _) in zip(keys, node.value, strict=True):
-                if keys.count(key) > 1:
+            names = [key.value for key, _ in node.value if isinstance(key.value, str)]
+            for key, _ in node.value:
+                if names.count(key.value) > 1:
                     raise yaml.MarkedYAMLError(
-                        problem=f"{key} is given twice", problem_mark=mark.start_mark
+                        problem=f"{key.value} is given twice", problem_mark=key.start_mark
                     )
             return super().construct_mapping(node, deep=deep)
 

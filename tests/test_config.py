@@ -37,6 +37,7 @@ def test_settings_are_read_from_yaml_with_hyphens_and_underscores_alike(tmp_path
         ("num_instructions: '5'", r"run.yaml: num_instructions: must be a whole number, not '5'"),
         ("model: m\nnum-instructions: 5\nnum_instructions: 6", r"num_instructions: is given twice"),
         ("model: 7", r"run.yaml: model: must be text, not 7"),
+        ("model: 2024-01-01", r"run.yaml: settings: hold something that is no setting"),
         ("- model", r"run.yaml: settings: expected a mapping"),
         ("base_url: http://[::1/v1", r"run.yaml: base_url: must be an address such as"),
         ("base_url: http://localhost:99999/v1", r"run.yaml: base_url: must be an address such as"),
@@ -76,7 +77,13 @@ def test_a_key_given_twice_is_named_with_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["model: 2024-13-45", "model: &a [*a]", "model: !!python/object:os.x"]
+    "text",
+    [
+        "model: 2024-13-45",
+        "model: &a [*a]",
+        "model: !!python/object:os.x",
+        "model: " + "[" * 50_000,
+    ],
 )
 def test_strange_yaml_is_an_error_of_the_input(tmp_path: Path, text: str) -> None:
     path = tmp_path / "run.yaml"

@@ -468,17 +468,68 @@ def test_a_request_refused_for_good_is_an_empty_reply_and_not_asked_again(
 
 
 @pytest.mark.parametrize(
-    "stage", ["generate/000001", "classify/task_000001", "instances/task_000001"]
+    "refused", ["generate/000001", "classify/task_000001", "instances/task_000001"]
 )
-def test_a_first_request_that_is_refused_is_a_wrong_set_up_and_no_outcome(
-    tmp_path: Path, config: RunConfig, stage: str
+@pytest.mark.parametrize("concurrency", [1, 32])
+def test_a_first_request_that_is_refused_for_its_own_sake_is_an_outcome(
+    tmp_path: Path, config: RunConfig, refused: str, concurrency: int
 ) -> None:
-    config = replace(config, max_concurrency=1)
-    with pytest.raises(EndpointError, match="the set-up must be wrong"):
-        run(tmp_path / "run", config, backend=Refusing([stage], rejected()))
+    """Refusals are fast: this one arrives before anything of its stage succeeded."""
+    config = replace(config, max_concurrency=concurrency)
+    run(tmp_path / "run", config, backend=Refusing([refused], rejected()))
+    failed = [e.request_id for e in events(tmp_path / "run") if isinstance(e, RequestFailed)]
+    assert failed == [refused]
+
+
+class RefusingStage:
+    """Refuses a stage from its request number `after` on."""
+
+    def __init__(self, stage: str, after: int = 0) -> None:
+        self._stage = stage
+        self._left = after
+
+    async def complete(self, request: Request) -> Completion:
+        await asyncio.sleep(0)
+        if request.stage == self._stage:
+            self._left -= 1
+            if self._left < 0:
+                raise rejected()
+        return make_completion(scripted_text(request))
+
+
+@pytest.mark.parametrize("stage", ["generate", "classify", "instances"])
+@pytest.mark.parametrize("after", [0, 3])
+def test_a_stage_that_is_refused_throughout_is_a_wrong_set_up_and_costs_nothing(
+    tmp_path: Path, config: RunConfig, reference: Path, stage: str, after: int
+) -> None:
+    """No credit, told as a plain 400, or a parameter that the server does not know."""
+    config = replace(config, num_instructions=40)
+    with pytest.raises(EndpointError, match="so the set-up must be wrong"):
+        run(tmp_path / "run", config, backend=RefusingStage(stage, after))
     assert not any(isinstance(e, RequestFailed) for e in events(tmp_path / "run"))
-    # Once the set-up is mended, the same run goes on.
-    assert run(tmp_path / "run", backend=ScriptedBackend()).accepted >= 12
+    # Once the set-up is mended, the same run goes on as if nothing had been.
+    run(tmp_path / "run", backend=ScriptedBackend())
+    run(reference, {"num_instructions": 40}, backend=ScriptedBackend())
+    assert exported(tmp_path / "run") == exported(reference)
+
+
+def test_replacing_settings_keeps_those_that_are_not_given_and_the_frozen_seeds(
+    tmp_path: Path, config: RunConfig, seeds_file: Path
+) -> None:
+    directory = tmp_path / "run"
+    first = replace(config, model="gpt-9", threshold=0.6, num_instructions=5)
+    with pytest.raises(EndpointError):
+        run(directory, first, backend=Refusing(GENERATION_IDS, EndpointError("404")))
+    seeds_file.unlink()  # what was frozen is what counts
+    with pytest.raises(ConfigError):
+        run(directory, {"threshold": 7.0}, backend=ScriptedBackend())
+
+    run(directory, {"model": "right"}, backend=ScriptedBackend())
+
+    opened = read_run(directory)
+    assert (opened.config.model, opened.config.threshold) == ("right", 0.6)
+    assert len(opened.seed_tasks) == 10
+    assert opened.config.num_instructions == 5
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from selfinstruct.errors import (
     RequestRejectedError,
     TransientError,
 )
+from selfinstruct.llm import retry
 from selfinstruct.llm.online import OnlineBackend, read_completion
 from selfinstruct.llm.retry import LONGEST_RETRY_AFTER_S, LONGEST_WAIT_S, stated_wait_s
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Usage
@@ -236,6 +237,13 @@ def test_a_rate_limit_uses_up_no_attempts() -> None:
     assert completion.attempts == len(script.asked) == 21
 
 
+def test_rate_limits_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "LONGEST_RATE_LIMITED_S", 0.0)
+    error, script = ask(reply(429, {"error": {"message": "slow down"}}))
+    assert isinstance(error, TransientError)
+    assert len(script.asked) == 1
+
+
 def test_a_stated_wait_may_be_a_date() -> None:
     now = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
     for text, waits in (
@@ -301,6 +309,14 @@ def test_stopping_ends_the_wait_for_another_attempt() -> None:
 
 
 # ── keys, and other people's words ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 503])
+def test_a_key_that_the_endpoint_repeats_is_taken_out(status: int) -> None:
+    error, _ = ask(reply(status, {"error": {"message": "bad token: Bearer sk-secret"}}))
+    assert isinstance(error, BackendError)
+    assert "bad token: Bearer …" in str(error)
+    assert "sk-secret" not in str(error) + repr(error) + error.problem
 
 
 def test_openai_without_a_key_says_where_to_put_it() -> None:

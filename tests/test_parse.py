@@ -41,6 +41,15 @@ def found(text: str, finish_reason: str = "stop") -> list[str]:
             ["Name a river.", "Name a lake.", "Sum up."],
         ),
         ("<think>1. Be short.\n2. Vary.</think>\n\n9. Name a river.", ["Name a river."]),
+        ("1. Be short.\n2. Vary.\n</think>\n\n9. Name a river.", ["Name a river."]),
+        (
+            "9. Say what <think> does.\n10. Name a river.",
+            ["Say what <think> does.", "Name a river."],
+        ),
+        (
+            "9. Explain <think> and </think>.\n10. Sum up.",
+            ["Explain <think> and </think>.", "Sum up."],
+        ),
         ("9. Name a river.\r\n10. Name a lake.\r\n", ["Name a river.", "Name a lake."]),
     ],
 )

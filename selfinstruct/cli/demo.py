@@ -39,7 +39,7 @@ def demo(
                 "model": "simulated",
                 "base_url": endpoint.base_url,
                 "num_instructions": num_instructions,
-                "api_key_env": "NO_KEY",  # whatever keys there are, none is read
+                "api_key_env": "NO_KEY",  # so that no real key is read
             },
             again="selfinstruct demo"
             if output.name == "demo-run"

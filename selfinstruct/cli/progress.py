@@ -25,7 +25,7 @@ class Pace:
     def __init__(self, target: int, *, now: Callable[[], float] = time.monotonic) -> None:
         self._target = target
         self._now = now
-        self._began = now()
+        self._began = 0.0
         self._done_before: int | None = None
 
     def share_done(self, state: RunState) -> float:
@@ -59,7 +59,7 @@ class Pace:
     def _time_left(self, state: RunState) -> str:
         done = _requests(state)
         if self._done_before is None:
-            self._done_before = done
+            self._done_before, self._began = done, self._now()
         gained = done - self._done_before
         if not gained:
             return "time left unknown"
@@ -121,6 +121,8 @@ def _plain(pace: Pace) -> Iterator[Watch]:
 
     def watch(state: RunState, in_flight: int) -> None:
         nonlocal latest
+        if latest is None:
+            pace.parts(state, in_flight)  # its clock starts now, not with the first line
         latest = state, in_flight
 
     def talk() -> None:

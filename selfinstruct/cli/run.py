@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -56,7 +57,7 @@ def run(
     from selfinstruct.settings import read_settings
 
     directory = output
-    if source is not None and source.is_file():
+    if source is not None and source.exists() and not source.is_dir():
         settings = read_settings(source) | settings
     elif source is not None and not source.exists():
         raise typer.BadParameter(f"{source} does not exist; a new run is started with -o DIR")
@@ -124,7 +125,7 @@ def carry_out(
             return summary
     if failure is not None:
         say(f"selfinstruct: {visible(str(failure))}")
-    say("To continue: " + again.format(directory=directory))
+    say("To continue: " + again.format(directory=shlex.quote(str(directory))))
     raise typer.Exit(failure.exit_code if failure is not None else 130)
 
 

@@ -7,6 +7,8 @@ from selfinstruct.config import RunConfig, web_address_problem
 from selfinstruct.errors import ConfigError
 
 OPENAI_URL = "https://api.openai.com/v1"
+NO_KEY = "none"
+"""Local servers ask for no key, but the client insists on a word."""
 
 
 def address(config: RunConfig, *, environ: Mapping[str, str]) -> str:
@@ -34,7 +36,7 @@ def api_key(config: RunConfig, *, environ: Mapping[str, str]) -> str:
             f"${config.api_key_env} is not set; put your key there, "
             "or name another endpoint with --base-url",
         )
-    return key or "none"  # local servers ask for none, but the client insists on a word
+    return key or NO_KEY
 
 
 def for_a_new_run(settings: Mapping[str, Any], *, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -11,17 +11,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from selfinstruct.backend import scrub
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import BackendError, TransientError
-from selfinstruct.llm.endpoint import address, api_key
+from selfinstruct.llm.endpoint import NO_KEY, address, api_key
 from selfinstruct.llm.retry import OnWait, from_status, policy
 from selfinstruct.records import Completion, Request, Usage
-
-if TYPE_CHECKING:
-    pass
 
 _SHOWN = 300
 """Characters of an endpoint's own words that an error carries."""
@@ -107,6 +104,14 @@ class OnlineBackend:
             raise TransientError("the run was stopped while waiting for another attempt")
 
     async def _attempt(self, request: Request, attempts: int) -> Completion:
+        try:
+            return await self._send(request, attempts)
+        except BackendError as error:
+            if self._client.api_key != NO_KEY:
+                error.redact(self._client.api_key)
+            raise
+
+    async def _send(self, request: Request, attempts: int) -> Completion:
         import httpx2
         import openai
 

@@ -34,7 +34,7 @@ LONGEST_WAIT_S = 60.0
 LONGEST_RETRY_AFTER_S = 300.0
 """No stated Retry-After is followed beyond this."""
 LONGEST_RATE_LIMITED_S = 3600.0
-"""A request that met nothing but rate limits for so long is given up, and the run stops."""
+"""A request that still meets a rate limit so long after its first attempt is given up, and the run stops."""
 
 OnWait = Callable[[str, float], None]
 """Told of every wait before another attempt: the problem, and the seconds."""
