@@ -234,9 +234,8 @@ class _Growth:
             elif isinstance(result, RequestRejectedError):
                 self._refuse(request, result)
             elif not (self._stop.is_set() and isinstance(result, TransientError)):
-                self._fail(
-                    result
-                )  # a transient error after stopping is a backend that was told to give up
+                # After stopping, a transient error is a backend that was told to give up.
+                self._fail(result)
         for request, _ in landed:
             self._in_flight.remove(request.id)
             self._generating -= request.stage == "generate"
