@@ -4,6 +4,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+_OPEN_ALREADY = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
+"""Names of what somebody has opened already, perhaps to append to it: not ours to replace."""
+
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Write a file so that a reader, or a crash, sees all of it or what was there before.
@@ -13,8 +16,9 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """
     path = path.absolute()
     is_special = path.exists() and not path.is_file() and not path.is_dir()
-    if is_special or path.parts[1:2] in (("dev",), ("proc",)):
-        path.write_bytes(data)
+    if is_special or str(path).startswith(_OPEN_ALREADY):
+        with path.open("ab") as file:
+            file.write(data)
         return
     path = Path(os.path.realpath(path))
     if path.exists():
