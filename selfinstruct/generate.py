@@ -63,9 +63,7 @@ Watch = Callable[[RunState, int], None]
 def is_complete(run: Run) -> bool:
     """Whether the target is reached and every accepted task has its final outcome."""
     state = run.state
-    return state.accepted >= run.config.num_instructions and all(
-        task.is_final for task in state.pool.generated
-    )
+    return state.accepted >= run.config.num_instructions and not state.open_tasks
 
 
 async def grow(
@@ -313,8 +311,6 @@ class _Growth:
 
     def _record(self, *events: Event, durable: bool = True) -> None:
         """Journal events, then fold them in."""
-        if not events:
-            return
         self._journal.append(*events, durable=durable)
         for event in events:
             apply(self._state, event)

@@ -117,6 +117,8 @@ def _scan(path: Path, scan: _Scan) -> Iterator[Entry]:
                 scan.entries += 1
                 scan.end += len(line)
                 yield entry
+    except FileNotFoundError:
+        return  # of a run that has not begun: nothing has happened yet
     except OSError as error:
         raise JournalError(path, f"cannot be read ({error.strerror})") from error
 
@@ -143,8 +145,7 @@ class Journal:
 
     def replay(self) -> Iterator[Entry]:
         """Yield what is there; at its end the journal has been repaired and is open for appending."""
-        if self.path.exists():
-            yield from _scan(self.path, self._scan)
+        yield from _scan(self.path, self._scan)
         self._open()
 
     def _open(self) -> None:

@@ -20,6 +20,12 @@ def is_plannable(state: RunState, config: RunConfig, number: int) -> bool:
     return number - config.lag(number) <= state.commits
 
 
+def expected_yield(state: RunState, recipe: Recipe) -> float:
+    """Instructions that a further generation request will probably bring, going by those committed."""
+    # At first there is nothing to go by: as if one reply had been seen, with half of what was asked for.
+    return (state.accepted + recipe.instructions_asked / 2) / (state.commits + 1)
+
+
 def is_worth_asking(state: RunState, config: RunConfig, recipe: Recipe, number: int) -> bool:
     """Whether generation request `number` is needed, as far as the yield so far can tell.
 
@@ -27,9 +33,7 @@ def is_worth_asking(state: RunState, config: RunConfig, recipe: Recipe, number: 
     it waits. This changes what is paid for, never the dataset: commits stop at the target by themselves.
     """
     out = number - 1 - state.commits
-    # At first there is no yield to go by: as if one reply had been seen, with half of what was asked for.
-    yield_per_request = (state.accepted + recipe.instructions_asked / 2) / (state.commits + 1)
-    return state.accepted + out * yield_per_request < config.num_instructions
+    return state.accepted + out * expected_yield(state, recipe) < config.num_instructions
 
 
 def generation_request(

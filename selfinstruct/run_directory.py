@@ -117,16 +117,17 @@ def open_run(
     given = (
         settings.given() if isinstance(settings, RunConfig) else load_settings("settings", settings)
     )
+    fresh: _Frozen | None = None
     if not is_run(directory):
         # Everything that can be wrong is found before anything is written.
         _refuse_foreign(directory)
-        _fresh(given)
+        fresh = _fresh(given)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunDirectoryError(directory, f"cannot be made ({error.strerror})") from None
     with locked(directory):
-        frozen = _frozen(directory, given)
+        frozen = _frozen(directory, given, fresh)
         with Journal(directory / _JOURNAL) as journal:
             run = _replayed(directory, frozen, journal.replay())
             run.journal = journal
@@ -134,11 +135,11 @@ def open_run(
             yield run
 
 
-def _frozen(directory: Path, given: Mapping[str, Any]) -> _Frozen:
-    """What the run is; made now where it is new, or where nothing was paid for under other settings."""
-    if not is_run(directory):
-        _freeze(directory, _fresh(given))
-        return _thaw(directory)
+def _frozen(directory: Path, given: Mapping[str, Any], fresh: _Frozen | None) -> _Frozen:
+    """What the run is; frozen now where it is new, or where nothing was paid for under other settings."""
+    # Another process may have made the run before we had the lock.
+    if fresh is not None and not is_run(directory):
+        return _freeze(directory, fresh)
     frozen = _thaw(directory)
     changes = _changes(frozen, given)
     if not changes:
@@ -146,15 +147,11 @@ def _frozen(directory: Path, given: Mapping[str, Any]) -> _Frozen:
     if _has_outcomes(directory):
         raise ConfigChangedError(directory, changes)
     # A first try with a wrong model, say: the directory need not be thrown away for that.
-    _freeze(directory, _fresh(given, before=frozen))
-    return _thaw(directory)
+    return _freeze(directory, _fresh(given, before=frozen))
 
 
 def _has_outcomes(directory: Path) -> bool:
-    journal = directory / _JOURNAL
-    return journal.exists() and any(
-        isinstance(entry.event, Outcome) for entry in read_journal(journal)
-    )
+    return any(isinstance(e.event, Outcome) for e in read_journal(directory / _JOURNAL))
 
 
 def is_run(directory: Path | str) -> bool:
@@ -171,9 +168,7 @@ def read_run(directory: Path | str) -> Run:
     if not is_run(directory):
         problem = "is not a run directory" if directory.is_dir() else "does not exist"
         raise RunDirectoryError(directory, problem + " (a run directory holds config.yaml)")
-    journal = directory / _JOURNAL
-    entries = read_journal(journal) if journal.exists() else iter(())
-    return _replayed(directory, _thaw(directory), entries)
+    return _replayed(directory, _thaw(directory), read_journal(directory / _JOURNAL))
 
 
 def _refuse_foreign(directory: Path) -> None:
@@ -226,7 +221,8 @@ def _fresh(given: Mapping[str, Any], *, before: _Frozen | None = None) -> _Froze
     return _Frozen(config=config, recipe=recipe, seed_tasks=seed_tasks, templates=templates)
 
 
-def _freeze(directory: Path, frozen: _Frozen) -> None:
+def _freeze(directory: Path, frozen: _Frozen) -> _Frozen:
+    """Write the frozen files; returns what was frozen."""
     import yaml
 
     document = {
@@ -251,6 +247,7 @@ def _freeze(directory: Path, frozen: _Frozen) -> None:
         sync_directory(directory.parent)
     except OSError as error:
         raise RunDirectoryError(directory, f"cannot be written ({error.strerror})") from None
+    return frozen
 
 
 def _thaw(directory: Path) -> _Frozen:

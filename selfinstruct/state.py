@@ -61,7 +61,6 @@ class RunState:
     waiting: dict[str, Outcome] = field(default_factory=dict)
     """Outcomes by request id that no decision has used yet."""
     counts: Counts = field(default_factory=Counts)
-    starts: int = 0
     finished: RunFinished | None = None
     """How the last process left the run; None while one is at it, or after a crash."""
 
@@ -74,6 +73,11 @@ class RunState:
     def accepted(self) -> int:
         """Tasks accepted so far, seed tasks not counted."""
         return len(self.pool) - self.pool.seed_count
+
+    @property
+    def open_tasks(self) -> int:
+        """Accepted tasks of which something is still to be asked."""
+        return self.accepted - self.counts.finished_tasks
 
 
 def initial(config: RunConfig, seed_tasks: Sequence[SeedTask]) -> RunState:
@@ -98,7 +102,6 @@ def apply(state: RunState, event: Event) -> RunState:
     """
     match event:
         case RunStarted():
-            state.starts += 1
             state.finished = None
         case CompletionReceived() | RequestFailed():
             if event.request_id in state.waiting:

@@ -58,7 +58,7 @@ def summarize(state: RunState) -> RunSummary:
         candidates=state.accepted + counts.rejected.total(),
         rejected=dict(counts.rejected.most_common()),
         accepted=state.accepted,
-        open=sum(1 for task in generated if not task.is_final),
+        open=state.open_tasks,
         classification=sum(1 for task in generated if task.is_classification),
         unclear_kinds=counts.unclear_kinds,
         with_instances=sum(1 for task in generated if task.instances),

@@ -6,12 +6,13 @@ What is left is counted in requests, not in accepted instructions: two thirds of
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from selfinstruct.cli.terminal import say
 from selfinstruct.generate import Watch
+from selfinstruct.plan import expected_yield
+from selfinstruct.recipes import Recipe
 from selfinstruct.state import RunState
 
 _PLAIN_EVERY_S = 30.0
@@ -22,8 +23,11 @@ _BAR_WIDTH = 16
 class Pace:
     """How much is done, and how fast this process does it."""
 
-    def __init__(self, target: int, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, target: int, recipe: Recipe, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._target = target
+        self._recipe = recipe
         self._now = now
         self._began = 0.0
         self._done_before: int | None = None
@@ -50,11 +54,10 @@ class Pace:
     def _left(self, state: RunState) -> float:
         """Requests still to come: two for every instruction, and the lists they are found in."""
         missing = max(0, self._target - state.accepted)
-        # As planning does: as if one reply had been seen with half of what it was asked for.
-        yield_per_request = (state.accepted + 4) / (state.commits + 1)
-        open_tasks = state.accepted - state.counts.finished_tasks
-        classified = _stage(state, "classify") - _stage(state, "instances")
-        return 2 * missing + missing / yield_per_request + 2 * open_tasks - max(0, classified)
+        lists = missing / expected_yield(state, self._recipe)
+        requests = state.counts.requests
+        classified = requests["classify"] - requests["instances"]
+        return 2 * missing + lists + 2 * state.open_tasks - max(0, classified)
 
     def _time_left(self, state: RunState) -> str:
         done = _requests(state)
@@ -71,11 +74,6 @@ def _requests(state: RunState) -> int:
     return state.counts.requests.total()
 
 
-def _stage(state: RunState, stage: str) -> int:
-    counts: Counter[str] = Counter(state.counts.requests)
-    return counts[stage]
-
-
 def fitting(parts: list[str], width: int) -> str:
     """As many parts as fit into a line of `width` characters, one at least."""
     while len(parts) > 1 and len(", ".join(parts)) > width:
@@ -84,9 +82,11 @@ def fitting(parts: list[str], width: int) -> str:
 
 
 @contextmanager
-def progress(target: int, *, now: Callable[[], float] = time.monotonic) -> Iterator[Watch]:
+def progress(
+    target: int, recipe: Recipe, *, now: Callable[[], float] = time.monotonic
+) -> Iterator[Watch]:
     """Show progress while the block runs; call what it yields after every round."""
-    pace = Pace(target, now=now)
+    pace = Pace(target, recipe, now=now)
     if sys.stderr is None or not sys.stderr.isatty():
         with _plain(pace) as watch_plainly:
             yield watch_plainly

@@ -139,7 +139,7 @@ async def _carry_out(opened: "Run") -> "RunSummary":
         async with OnlineBackend(
             opened.config, environ=os.environ, stop=stop, on_wait=_now_and_then()
         ) as backend:
-            with progress(opened.config.num_instructions) as watch:
+            with progress(opened.config.num_instructions, opened.recipe) as watch:
                 return await grow(opened, backend=backend, stop=stop, watch=watch)
 
 

@@ -8,6 +8,7 @@ from support import make_seed_task
 from selfinstruct.cli import progress as progress_module
 from selfinstruct.cli.progress import Pace, fitting, progress
 from selfinstruct.config import RunConfig
+from selfinstruct.recipes import SELF_INSTRUCT
 from selfinstruct.records import Reason, Task
 from selfinstruct.state import RunState, initial
 
@@ -27,7 +28,7 @@ def state_with(accepted: int, *, finished: int = 0, rejected: int = 0, tokens: i
 
 def test_the_line_gives_target_time_left_rate_requests_in_flight_and_tokens() -> None:
     clock = [0.0]
-    pace = Pace(100, now=lambda: clock[0])
+    pace = Pace(100, SELF_INSTRUCT, now=lambda: clock[0])
     assert pace.parts(state_with(10), 4)[1] == "time left unknown"
     clock[0] = 60.0
     parts = pace.parts(state_with(40, finished=20, rejected=40, tokens=2_500_000), 32)
@@ -37,7 +38,7 @@ def test_the_line_gives_target_time_left_rate_requests_in_flight_and_tokens() ->
 
 def test_the_time_left_counts_the_requests_that_come_after_the_last_acceptance() -> None:
     clock = [0.0]
-    pace = Pace(40, now=lambda: clock[0])
+    pace = Pace(40, SELF_INSTRUCT, now=lambda: clock[0])
     pace.parts(state_with(0), 1)
     clock[0] = 60.0
     # Of 120 requests, 40 are done: as much again twice, in two minutes.
@@ -49,7 +50,7 @@ def test_the_time_left_counts_the_requests_that_come_after_the_last_acceptance()
 
 def test_only_what_this_process_did_counts_for_the_time_left() -> None:
     clock = [0.0]
-    pace = Pace(1000, now=lambda: clock[0])
+    pace = Pace(1000, SELF_INSTRUCT, now=lambda: clock[0])
     pace.parts(state_with(900, finished=900), 1)
     clock[0] = 10.0
     # Thirty requests in ten seconds; of some 270, those for ninety instructions are left.
@@ -68,7 +69,7 @@ def test_a_log_gets_a_plain_line_by_the_clock_even_when_nothing_happens(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress_module, "_PLAIN_EVERY_S", 0.05)
-    with progress(100) as watch:
+    with progress(100, SELF_INSTRUCT) as watch:
         watch(state_with(10), 4)
         deadline = time.monotonic() + 10
         said = ""
