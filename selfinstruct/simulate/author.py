@@ -6,17 +6,21 @@ reply is a pure function of a prompt and a seed, the same in every process::
     >>> Author().write("Tell me something.", "a seed") == Author().write("Tell me something.", "a seed")
     True
 
-To a prompt that is none of the four it says something short and harmless.
+It can be two models: one that chats (`write`) and one that only continues texts (`go_on`). To a
+prompt that is none of those it knows it says something short and harmless.
 """
 
 from dataclasses import dataclass, field
 from typing import Final
 
+from selfinstruct.simulate import base
+from selfinstruct.simulate.blocks import blocks
 from selfinstruct.simulate.continuation import continuation
 from selfinstruct.simulate.draws import Draws
 from selfinstruct.simulate.faults import FaultShares
 from selfinstruct.simulate.instances import instances
-from selfinstruct.simulate.reading import Continuation, Instances, Verdict, recognise
+from selfinstruct.simulate.mannerisms import mannered
+from selfinstruct.simulate.reading import Blocks, Continuation, Instances, Verdict, recognise
 from selfinstruct.simulate.verdicts import verdict
 
 _SMALL_TALK: Final = (
@@ -33,13 +37,25 @@ class Author:
     shares: FaultShares = field(default_factory=FaultShares)
 
     def write(self, prompt: str, seed: str) -> str:
-        """The reply to `prompt`, an arbitrary text; another `seed` gives another reply."""
+        """A chat model's reply to `prompt`, an arbitrary text; another `seed` gives another one."""
+        return mannered(self._reply(prompt, Draws(seed)), prompt, seed, self.shares)
+
+    def go_on(self, prompt: str, seed: str) -> str:
+        """What a base model writes behind `prompt`; another `seed` gives something else."""
         draws = Draws(seed)
+        asked = recognise(prompt)
+        if asked is None:
+            return base.gap(prompt) + draws.one_of(_SMALL_TALK)
+        return base.go_on(prompt, asked, draws, self.shares)
+
+    def _reply(self, prompt: str, draws: Draws) -> str:
         asked = recognise(prompt)
         if isinstance(asked, Continuation):
             return continuation(asked, draws, self.shares)
+        if isinstance(asked, Blocks):
+            return blocks(asked, draws, self.shares)
         if isinstance(asked, Verdict):
-            return verdict(asked.instruction, draws, self.shares)
+            return verdict(asked, draws, self.shares)
         if isinstance(asked, Instances):
             return instances(asked, draws, self.shares)
         return draws.one_of(_SMALL_TALK)

@@ -5,6 +5,8 @@ to 16, it mostly gives::
 
     9. Explain to a retired engineer why bread rises.
     10. …
+
+Where the demonstrations show their inputs, some replies have inputs too, in the same place.
 """
 
 import re
@@ -15,6 +17,7 @@ from typing import Final
 from selfinstruct.simulate import faults
 from selfinstruct.simulate.commonplaces import commonplaces
 from selfinstruct.simulate.draws import Draws
+from selfinstruct.simulate.examples import examples
 from selfinstruct.simulate.frames import compose
 from selfinstruct.simulate.grammar import Scene, Template, settings
 from selfinstruct.simulate.reading import Continuation
@@ -28,16 +31,26 @@ def continuation(asked: Continuation, draws: Draws, shares: faults.FaultShares) 
     """The reply to a list of demonstrations."""
     if draws.chance(shares.refused):
         return draws.one_of(faults.APOLOGIES)
-    tasks = [_task(asked, draws, shares) for _ in range(asked.first, asked.last + 1)]
+    tasks = new_tasks(asked, asked.last - asked.first + 1, draws, shares)
     if draws.chance(shares.malformed):
         return draws.one_of(_wrong_layouts(asked.first, tasks))
-    return _lines(asked.first, tasks)
+    return lines(asked.first, tasks)
 
 
-def _task(asked: Continuation, draws: Draws, shares: faults.FaultShares) -> str:
-    """One instruction, or one of the faults that a line can have."""
-    lines: tuple[tuple[float, Callable[[], str]], ...] = (
-        (shares.copied, lambda: _near_copy(asked.demonstrations, draws)),
+def new_tasks(
+    asked: Continuation, number: int, draws: Draws, shares: faults.FaultShares
+) -> list[str]:
+    """`number` further items for the list, without their numbers."""
+    tasks = [new_task(asked.demonstrations, draws, shares) for _ in range(number)]
+    if asked.input_lead and draws.chance(shares.inputs_shown):
+        tasks = [task + _input(task, asked.input_lead, draws) for task in tasks]
+    return tasks
+
+
+def new_task(demonstrations: Sequence[str], draws: Draws, shares: faults.FaultShares) -> str:
+    """One instruction, or one of the faults that an instruction can have."""
+    faulty: tuple[tuple[float, Callable[[], str]], ...] = (
+        (shares.copied, lambda: _near_copy(demonstrations, draws)),
         (shares.commonplace, lambda: draws.one_of(commonplaces())),
         (shares.habitual, lambda: _habit(draws.below(_HABITS))),
         (shares.curt, lambda: draws.one_of(faults.CURT)),
@@ -46,7 +59,7 @@ def _task(asked: Continuation, draws: Draws, shares: faults.FaultShares) -> str:
         (shares.program, lambda: _filled(draws.one_of(faults.PROGRAMS), draws)),
     )
     fate = draws.unit()
-    for share, write in lines:
+    for share, write in faulty:
         if fate < share:
             return write()
         fate -= share
@@ -73,17 +86,24 @@ def _filled(text: str, draws: Draws) -> str:
     return Template(text).fill(Scene(draws=draws, setting=draws.one_of(settings())))
 
 
-def _lines(first: int, tasks: list[str]) -> str:
-    return "\n".join(f"{number}. {task}" for number, task in enumerate(tasks, first))
+def _input(task: str, lead: str, draws: Draws) -> str:
+    """An input for `task` with what leads to it; "" if it needs none."""
+    given = examples(task, 1, draws)[0][0]
+    return lead + given.replace("\n", " ") if given else ""
+
+
+def lines(first: int, tasks: list[str], mark: str = ".") -> str:
+    """The tasks as a list that is numbered from `first`."""
+    return "\n".join(f"{number}{mark} {task}" for number, task in enumerate(tasks, first))
 
 
 def _wrong_layouts(first: int, tasks: list[str]) -> tuple[str, ...]:
     """The tasks as lists that are not what was asked for."""
-    right = _lines(first, tasks)
+    right = lines(first, tasks)
     announced = f"Sure! Here are {len(tasks)} more tasks:"
     second_number = f"\n{first + 1}. "
     return (
-        _lines(1, tasks),
+        lines(1, tasks),
         "\n".join(f"{number}) {task}" for number, task in enumerate(tasks, first)),
         f"{announced}\n\n{right}\n\nLet me know if you would like more tasks!",
         "\n".join(f"- {task}" for task in tasks),

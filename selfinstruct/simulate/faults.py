@@ -31,6 +31,8 @@ class FaultShares:
     """Lines that begin with punctuation."""
     program: float = 0.02
     """Lines that begin "Write a program"."""
+    inputs_shown: float = 0.15
+    """Continuations that give their tasks inputs, as the demonstrations have them."""
     unclear: float = 0.015
     """Verdicts that are neither yes nor no."""
     wordy: float = 0.08
@@ -55,6 +57,20 @@ class FaultShares:
     """Replies that announce the examples first."""
     hostile: float = 0.002
     """Replies with text that means something to a terminal or a browser."""
+    block_malformed: float = 0.05
+    """Blocks without their Output line, with a wrong number, or without "###" before the next."""
+    no_input_respelt: float = 0.08
+    """Blocks that write "no input" in another way than the demonstrations."""
+    long_winded: float = 0.2
+    """Replies in blocks whose outputs go on for several paragraphs."""
+    thinking: float = 0.0
+    """Chat replies with "<think>…</think>" before them."""
+    thinking_unclosed: float = 0.0
+    """Chat replies that are nothing but a "<think>" which never ends."""
+    prompt_echoed: float = 0.0
+    """Chat replies that repeat the whole prompt first."""
+    markers_restyled: float = 0.0
+    """Chat replies whose markers are bold, "**Output:**", or in lower case, "output :"."""
 
 
 PERFECT: Final = FaultShares(**dict.fromkeys(FaultShares.__dataclass_fields__, 0.0))
@@ -123,3 +139,6 @@ HOSTILE: Final = (
     "\x1b]0;renamed\x07",
     '<img src=x onerror="alert(1)">',
 )
+
+NO_INPUT: Final = ("<No Input>", "<noinput>", "Noinput", "No input", "<NoInput>", "noinput")
+"""Ways in which models write that a task needs no input."""

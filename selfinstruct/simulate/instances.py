@@ -26,6 +26,25 @@ def instances(asked: Instances, draws: Draws, shares: faults.FaultShares) -> str
     """The reply to a prompt for examples."""
     if draws.chance(shares.instances_refused):
         return draws.one_of(faults.INSTANCE_APOLOGIES)
+    pairs, reply = _examples_of(asked, draws, shares)
+    if draws.chance(shares.chatty):
+        reply = f"{draws.one_of(faults.ANNOUNCEMENTS)}\n\n{reply}"
+    if draws.chance(shares.ran_on):
+        further = compose(draws)
+        blocks = _label_blocks if asked.labels_first else _output_blocks
+        reply += f"\n\nTask: {further}\n" + blocks([pairs[0]], [False])
+    return reply
+
+
+def example_blocks(asked: Instances, draws: Draws, shares: faults.FaultShares) -> str:
+    """Nothing but examples, with the faults that an example can have."""
+    return _examples_of(asked, draws, shares)[1]
+
+
+def _examples_of(
+    asked: Instances, draws: Draws, shares: faults.FaultShares
+) -> tuple[list[tuple[str, str]], str]:
+    """The examples as pairs, and as they are written down."""
     number = draws.between(1, min(asked.most, _MOST))
     if asked.labels_first:
         pairs = labelled(asked.instruction, number, draws)
@@ -34,7 +53,7 @@ def instances(asked: Instances, draws: Draws, shares: faults.FaultShares) -> str
         pairs = examples(asked.instruction, number, draws)
         answer_at = 1
     before, after = pairs[-1]
-    pairs = [_spoilt(pair, answer_at, draws, shares) for pair in pairs]
+    pairs = [spoilt(pair, answer_at, draws, shares) for pair in pairs]
     if before and draws.chance(shares.contradicted):
         other = ("none of these", after) if asked.labels_first else (before, "Hard to say.")
         pairs[-1:] = [(before, after), other]
@@ -42,16 +61,10 @@ def instances(asked: Instances, draws: Draws, shares: faults.FaultShares) -> str
         before, after = pairs[0]
         pairs[0] = (before, f"{after} {draws.one_of(faults.HOSTILE)}".strip())
     blocks = _label_blocks if asked.labels_first else _output_blocks
-    reply = blocks(pairs, [draws.chance(shares.marker_missing) for _ in pairs])
-    if draws.chance(shares.chatty):
-        reply = f"{draws.one_of(faults.ANNOUNCEMENTS)}\n\n{reply}"
-    if draws.chance(shares.ran_on):
-        further, (before, after) = compose(draws), pairs[0]
-        reply += f"\n\nTask: {further}\n" + blocks([(before, after)], [False])
-    return reply
+    return pairs, blocks(pairs, [draws.chance(shares.marker_missing) for _ in pairs])
 
 
-def _spoilt(
+def spoilt(
     pair: tuple[str, str], answer_at: int, draws: Draws, shares: faults.FaultShares
 ) -> tuple[str, str]:
     """`pair`, or what one of the faults makes of it; its answer or label stands at `answer_at`."""

@@ -4,6 +4,7 @@ Knows HTTP. Knows neither how the server listens nor what the author writes. Wit
 "simulated"::
 
     POST /v1/chat/completions    one object, never a stream
+    POST /v1/completions         likewise, for a text that is to be continued
     GET  /v1/models              a list of one
     GET  /v1/models/simulated    that one
     anything else                404 or 405, as an OpenAI error body
@@ -18,6 +19,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.applications import Starlette
@@ -27,7 +29,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from selfinstruct.simulate import protocol
+from selfinstruct.simulate import chat_completions, text_completions
+from selfinstruct.simulate.members import RequestError, unknown_model
+from selfinstruct.simulate.protocol import (
+    CompletionRequest,
+    Write,
+    digest,
+    error_body,
+    model_card,
+)
 from selfinstruct.simulate.request_log import RequestLog
 
 
@@ -36,34 +46,40 @@ def application(
     model: str,
     latency_ms: tuple[float, float],
     log: RequestLog,
-    write: Callable[[str, str], str],
+    write: Write,
+    go_on: Write,
 ) -> ASGIApp:
-    """The ASGI application that serves `model`, written by `write(prompt, seed)`.
+    """The ASGI application that serves `model`.
 
-    Each chat completion is held back for a time drawn evenly between the two `latency_ms`.
+    `write(prompt, seed)` is what a chat is answered with, `go_on(prompt, seed)` what continues a
+    text. Each completion is held back for a time drawn evenly between the two `latency_ms`.
     """
-    chat = _ChatCompletions(model=model, latency_ms=latency_ms, log=log, write=write)
+
+    def completions(api: _Api) -> ASGIApp:
+        return _Completions(api, model=model, latency_ms=latency_ms, log=log)
+
+    chat = completions(_Api(chat_completions.read, chat_completions.answer, write))
+    text = completions(_Api(text_completions.read, text_completions.answer, go_on))
 
     async def models(_request: Request) -> Response:
-        return _json(200, {"object": "list", "data": [protocol.model_card(model)]})
+        return _json(200, {"object": "list", "data": [model_card(model)]})
 
     async def one_model(request: Request) -> Response:
         name = request.path_params["name"]
         if name != model:
-            message = f"The model '{name}' does not exist; this endpoint serves '{model}'."
-            refused = protocol.RequestError(404, message, param="model", code="model_not_found")
-            return _json(404, protocol.error_body(refused))
-        return _json(200, protocol.model_card(model))
+            return _json(404, error_body(unknown_model(name, model)))
+        return _json(200, model_card(model))
 
     async def elsewhere(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         told = f"{error.detail}: {request.method} {request.url.path}"
-        refused = protocol.RequestError(error.status_code, told)
-        return _json(error.status_code, protocol.error_body(refused), headers=error.headers)
+        refused = RequestError(error.status_code, told)
+        return _json(error.status_code, error_body(refused), headers=error.headers)
 
     starlette = Starlette(
         routes=[
             Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/v1/completions", text, methods=["POST"]),
             Route("/v1/models", models, methods=["GET"]),
             Route("/v1/models/{name:path}", one_model, methods=["GET"]),
         ],
@@ -72,8 +88,17 @@ def application(
     return _with_request_id(starlette)
 
 
-class _ChatCompletions:
-    """The endpoint for chat completions.
+@dataclass(frozen=True, slots=True)
+class _Api:
+    """A way to ask for completions: how requests are read and answered, and who writes."""
+
+    read: Callable[[bytes, str], CompletionRequest]
+    answer: Callable[[CompletionRequest, Write, int], dict[str, Any]]
+    write: Write
+
+
+class _Completions:
+    """The endpoint for completions that are asked for in one of the ways.
 
     It is an ASGI application of its own, because a reply counts as answered only once it has been
     sent, and a plain Starlette endpoint returns before that.
@@ -81,16 +106,16 @@ class _ChatCompletions:
 
     def __init__(
         self,
+        api: _Api,
         *,
         model: str,
         latency_ms: tuple[float, float],
         log: RequestLog,
-        write: Callable[[str, str], str],
     ) -> None:
+        self._api = api
         self._model = model
         self._latency_ms = latency_ms
         self._log = log
-        self._write = write
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -98,17 +123,17 @@ class _ChatCompletions:
             body = await request.body()
         except ClientDisconnect:
             return
-        asked: protocol.ChatRequest | None = None
+        asked: CompletionRequest | None = None
         try:
-            asked = protocol.read(body, served=self._model)
-        except protocol.RequestError as refused:
-            status, reply = refused.status, protocol.error_body(refused)
+            asked = self._api.read(body, self._model)
+        except RequestError as refused:
+            status, reply = refused.status, error_body(refused)
         else:
-            status, reply = 200, protocol.completion(asked, self._write, created=int(time.time()))
+            status, reply = 200, self._api.answer(asked, self._api.write, int(time.time()))
         entry = self._log.received(
             client_request_id=request.headers.get("x-client-request-id"),
             body_sha256=hashlib.sha256(body).hexdigest(),
-            prompt_sha256=None if asked is None else protocol.digest(*asked.texts),
+            prompt_sha256=None if asked is None else digest(*asked.texts),
         )
         if await self._client_left(receive):
             return

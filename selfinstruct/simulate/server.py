@@ -21,6 +21,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from selfinstruct.simulate.faults import FaultShares
+
 if TYPE_CHECKING:
     import uvicorn
 
@@ -35,7 +37,8 @@ class SimulatedEndpoint:
     """The simulated endpoint in a background thread, for the length of a `with` block.
 
     `port` 0 takes any free port; `latency_ms` are the shortest and the longest delay of a reply, in
-    milliseconds; `log` is the path of the request log (see `request_log`).
+    milliseconds; `log` is the path of the request log (see `request_log`); `shares` say how often the
+    author goes wrong (None: as often as `FaultShares()` says).
 
     Entering raises OSError when the port is taken or the log cannot be written, and ValueError is
     raised at once for a latency that is negative or upside down.
@@ -51,19 +54,26 @@ class SimulatedEndpoint:
         model: str = "simulated",
         latency_ms: tuple[float, float] = (0.0, 0.0),
         log: Path | None = None,
+        shares: FaultShares | None = None,
     ) -> None:
         _check_latency(latency_ms)
         self._port = port
         self._model = model
         self._latency_ms = latency_ms
         self._log = log
+        self._shares = shares
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as opened:
             listening = opened.enter_context(_bound_socket(self._port))
             server = opened.enter_context(
-                _server(model=self._model, latency_ms=self._latency_ms, log=self._log)
+                _server(
+                    model=self._model,
+                    latency_ms=self._latency_ms,
+                    log=self._log,
+                    shares=self._shares,
+                )
             )
             self.base_url = _base_url(listening)
             thread = threading.Thread(
@@ -90,6 +100,7 @@ def serve(
     model: str = "simulated",
     latency_ms: tuple[float, float] = (0.0, 0.0),
     log: Path | None = None,
+    shares: FaultShares | None = None,
     on_ready: Callable[[str], None],
 ) -> None:
     """Serves in the foreground until SIGINT or SIGTERM; to be called from the main thread.
@@ -101,7 +112,7 @@ def serve(
     _check_latency(latency_ms)
     with (
         _bound_socket(port) as listening,
-        _server(model=model, latency_ms=latency_ms, log=log) as server,
+        _server(model=model, latency_ms=latency_ms, log=log, shares=shares) as server,
         _ending_on_signals(server),
     ):
         on_ready(_base_url(listening))
@@ -137,7 +148,7 @@ def _base_url(listening: socket.socket) -> str:
 
 @contextlib.contextmanager
 def _server(
-    *, model: str, latency_ms: tuple[float, float], log: Path | None
+    *, model: str, latency_ms: tuple[float, float], log: Path | None, shares: FaultShares | None
 ) -> Iterator[uvicorn.Server]:
     """A server that is ready to run, with its request log open."""
     import uvicorn
@@ -159,9 +170,16 @@ def _server(
         def run(self, sockets: list[socket.socket] | None = None) -> None:
             asyncio.run(self.serve(sockets))
 
+    author = Author() if shares is None else Author(shares=shares)
     with RequestLog(log) as request_log:
         config = uvicorn.Config(
-            application(model=model, latency_ms=latency_ms, log=request_log, write=Author().write),
+            application(
+                model=model,
+                latency_ms=latency_ms,
+                log=request_log,
+                write=author.write,
+                go_on=author.go_on,
+            ),
             http="h11",
             ws="none",
             lifespan="off",

@@ -5,14 +5,19 @@ Knows the answer for the author's own frames, and a rule of thumb for the instru
     "Classify the animal as a mammal or a bird."     -> Yes
     "Is the number prime? Answer yes or no."         -> Yes
     "Write a haiku about the sea."                   -> No
+
+It is surer of itself when it is asked in other words than everybody's: such a question is taken for
+a second, plainer one, after an answer that was not clear.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from selfinstruct.simulate import faults
 from selfinstruct.simulate.draws import Draws
 from selfinstruct.simulate.frames import LABEL_KIND, recognise
+from selfinstruct.simulate.reading import Verdict
 
 _CLEARLY: Final = re.compile(
     r"\b(?:classify|categori[sz]e|true or false|yes or no|sentiment|which (?:category|class|type)"
@@ -27,14 +32,23 @@ _IS_THIS_OR_THAT: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _WORDY: Final = {True: ("Yes.", "Yes, it is.", "yes"), False: ("No.", "No, it is not.", "no")}
+_SECOND_TIME: Final = 0.2
+"""By what the shares of unclear and wordy verdicts are multiplied for a plainer question."""
 
 
-def verdict(instruction: str, draws: Draws, shares: faults.FaultShares) -> str:
-    """The reply to "Is it a classification task?"."""
-    if draws.chance(shares.unclear):
-        return draws.one_of(faults.UNCLEAR)
-    yes = is_classification(instruction) != draws.chance(shares.misjudged)
-    if draws.chance(shares.wordy):
+def verdict(
+    asked: Verdict,
+    draws: Draws,
+    shares: faults.FaultShares,
+    *,
+    unclear: Sequence[str] = faults.UNCLEAR,
+) -> str:
+    """The reply to "Is it a classification task?", out of `unclear` where it is not a clear one."""
+    factor = 1.0 if asked.customary else _SECOND_TIME
+    if draws.chance(shares.unclear * factor):
+        return draws.one_of(unclear)
+    yes = is_classification(asked.instruction) != draws.chance(shares.misjudged)
+    if draws.chance(shares.wordy * factor):
         return draws.one_of(_WORDY[yes])
     return "Yes" if yes else "No"
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 
-from selfinstruct.simulate import SimulatedEndpoint
+from selfinstruct.simulate import SimulatedEndpoint, chat_completions
 
 KEY = "a-key-that-must-not-show-up"
 
@@ -200,6 +200,7 @@ def test_other_paths_and_methods_get_error_bodies(endpoint: SimulatedEndpoint) -
     """404 and 405 come as JSON too, with a request id."""
     for method, path, expected in (
         ("GET", "/v1/chat/completions", 405),
+        ("GET", "/v1/completions", 405),
         ("POST", "/v1/models", 405),
         ("GET", "/v1/nothing", 404),
         ("GET", "/", 404),
@@ -236,3 +237,26 @@ def test_lone_surrogates_survive_the_round_trip(endpoint: SimulatedEndpoint) -> 
     body = asked.replace("surrogate", "\\ud800").encode()
     status, _, _ = exchange(endpoint, "POST", "/v1/chat/completions", body)
     assert status == 200
+
+
+@pytest.mark.parametrize(
+    ("members", "fingerprint"),
+    [
+        ({}, "8b8355f340e39caee3cb2310202ef24cd15416da7e86f20b918c62624779bead"),
+        (
+            {"temperature": 1, "top_p": 0.5, "seed": 7, "n": 3, "stop": "a", "max_tokens": 9},
+            "dcc9a181f68d367ba477a24e4528b7a47fa24e44af95c1af86e413e48ad887bf",
+        ),
+        (
+            {"frequency_penalty": 0.0, "presence_penalty": 2},
+            "08142b463ac10b4038d0b996866b11c76df031e1ac14b136ba8865d398e1e5f2",
+        ),
+    ],
+)
+def test_what_a_request_is_answered_with_never_changes(
+    members: dict[str, object], fingerprint: str
+) -> None:
+    """The fingerprints of earlier versions still hold: rehearsals can be repeated."""
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hé."}]
+    body = json.dumps({"model": "simulated", "messages": messages, **members}).encode()
+    assert chat_completions.read(body, "simulated").fingerprint == fingerprint

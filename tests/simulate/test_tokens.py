@@ -48,7 +48,10 @@ def test_some_of_the_options_are_different_ones(number: int, wanted: int) -> Non
     assert len(set(drawn)) == len(drawn) == min(number, wanted)
 
 
-EXAMPLES = ["author", "commonplaces", "draws", "frames", "labels", "snippets", "tokens"]
+EXAMPLES = [
+    *("author", "commonplaces", "draws", "frames", "labels", "mannerisms", "members", "protocol"),
+    *("snippets", "tokens"),
+]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
