@@ -39,7 +39,10 @@ def prompts(kind: str, number: int, *, salt: int) -> Iterator[str]:
     for at in range(number):
         tasks = [compose(Draws(f"{salt}/{at}/{task}")) for task in range(8)]
         yield template.render(
-            demonstrations=tasks, first_number=9, last_number=16, instruction=tasks[0]
+            demonstrations=[{"instruction": task, "input": ""} for task in tasks],
+            first_number=9,
+            last_number=16,
+            instruction=tasks[0],
         )
 
 
