@@ -9,7 +9,7 @@ and the published filter rejects where F > 0.7. At exact ties the doubles fall o
 compared in another formula: for each pair of lengths the smallest L that is rejected is found with these
 very operations, and integers are compared.
 
-    >>> index = NoveltyIndex()
+    >>> index = NoveltyIndex(threshold=0.7, tokenizer="rouge")
     >>> index.add("Write a short poem about the sea.")
     0
     >>> index.check("Write a short poem about the old sea.")
@@ -18,20 +18,11 @@ very operations, and integers are compared.
     True
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-TOKENIZER_VERSION = 1
-"""Rises when the same text may yield other tokens; part of a run's fingerprint."""
-
-_TOKEN = re.compile(r"[a-z0-9]+")
-
-
-def tokenize(text: str) -> list[str]:
-    """Tokens as rouge-score's default tokenizer makes them, without stemming: runs of a-z and 0-9."""
-    return _TOKEN.findall(text.lower())
+from selfinstruct.tokenizers import TOKENIZERS
 
 
 def f_measure(common: int, m: int, n: int) -> float:
@@ -73,13 +64,23 @@ class NoveltyIndex:
     n words of a text at least one is; the rarest are looked up. Both bounds are exact.
 
     A text without any token is like nothing and never a witness; `check` calls it novel, as rouge-score
-    would, so callers who care ask `tokenize` first.
+    would, so callers who care look at `tokens` first.
     """
 
-    def __init__(self, threshold: float = 0.7, texts: Iterable[str] = ()) -> None:
+    def __init__(
+        self, threshold: float = 0.7, tokenizer: str = "rouge", texts: Iterable[str] = ()
+    ) -> None:
+        """An index of `texts`. `tokenizer` is "rouge" or "unicode", see `selfinstruct.tokenizers`.
+
+        Raises ValueError for a threshold outside of [0, 1] and for an unknown tokenizer.
+        """
         if not 0 <= threshold <= 1:
             raise ValueError(f"threshold must lie between 0 and 1, not {threshold}")
+        if tokenizer not in TOKENIZERS:
+            raise ValueError(f"tokenizer must be {' or '.join(TOKENIZERS)}, not {tokenizer!r}")
         self.threshold = threshold
+        self.tokenizer = tokenizer
+        self.tokens = TOKENIZERS[tokenizer]
         self._texts: list[str] = []
         # Tokens become characters of a string, which is what rapidfuzz compares fastest. Character 0 is
         # kept for words that the pool does not have.
@@ -102,7 +103,7 @@ class NoveltyIndex:
         """Append a text to the pool, whether novel or not. Returns its position."""
         position = len(self._texts)
         codes = self._codes
-        sequence = "".join([codes.setdefault(t, chr(len(codes) + 1)) for t in tokenize(text)])
+        sequence = "".join([codes.setdefault(t, chr(len(codes) + 1)) for t in self.tokens(text)])
         self._texts.append(text)
         self._sequences.append(sequence)
         if sequence:
@@ -115,7 +116,7 @@ class NoveltyIndex:
         """Compare a text with the whole pool."""
         from rapidfuzz.distance.LCSseq import similarity
 
-        sequence = "".join([self._codes.get(t, "\0") for t in tokenize(text)])
+        sequence = "".join([self._codes.get(t, "\0") for t in self.tokens(text)])
         n = len(sequence)
         needed = {m: smallest_rejected(m, n, self.threshold) for m in self._lengths if n}
         needed = {m: common for m, common in needed.items() if common <= min(m, n)}
@@ -137,3 +138,21 @@ class NoveltyIndex:
                     score = f_measure(int(common), len(other), n)
                     return Verdict(novel=False, position=position, rouge_l=score)
         return Verdict(novel=True)
+
+    def nearest(self, text: str, *, upto: int | None = None) -> tuple[int, float] | None:
+        """The place of the text most like this one among the first `upto`, and its exact score in [0, 1].
+
+        The first of several equal ones; None where there is nothing to compare. Compares with every text:
+        for a person who asks about one.
+        """
+        from rapidfuzz.distance.LCSseq import similarity
+
+        sequence = "".join([self._codes.get(t, "\0") for t in self.tokens(text)])
+        best: tuple[int, float] | None = None
+        for position, other in enumerate(self._sequences[:upto]):
+            score = 0.0
+            if sequence and other:
+                score = f_measure(int(similarity(sequence, other)), len(other), len(sequence))
+            if best is None or score > best[1]:
+                best = position, score
+        return best
