@@ -79,8 +79,21 @@ def _is_text(value: str) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class By:
+    """A default that depends on another setting."""
+
+    setting: str
+    values: Mapping[str, Any]
+    """By the other's value; the first is that of the other's own default."""
+
+    def __str__(self) -> str:
+        (_, usual), *others = self.values.items()
+        return "; ".join([f"{usual}", *(f"{name}: {value}" for name, value in others)])
+
+
 def setting(
-    default: T,
+    default: T | By,
     text: str,
     *,
     panel: str,
@@ -98,8 +111,8 @@ def setting(
         "operational": operational,
         "check": check,
     }
-    declared: T = field(default=default, metadata=metadata)
-    return declared
+    declared: Any = field(default=default, metadata=metadata)
+    return declared  # type: ignore[no-any-return]
 
 
 _DATA = "What is made"
@@ -116,9 +129,22 @@ class RunConfig:
     model: str = setting("", "Model to ask, as the endpoint names it.", panel=_DATA, short="-m")
     recipe: str = setting(
         "self-instruct",
-        "How tasks are made: self-instruct (Wang et al., 2022).",
+        "How tasks are made: self-instruct (Wang et al., 2022: instructions, kinds and instances in three "
+        "stages) or alpaca (Taori et al., 2023: all in one call).",
         panel=_DATA,
-        check=_one_of("self-instruct"),
+        check=_one_of("self-instruct", "alpaca"),
+    )
+    profile: str = setting(
+        "default",
+        "How replies are read and judged: default, or paper for the decisions of the published code.",
+        panel=_DATA,
+        check=_one_of("default", "paper"),
+    )
+    api: str = setting(
+        "chat",
+        "What is asked: chat, or completions for base models, whose prompts are texts to continue.",
+        panel=_DATA,
+        check=_one_of("chat", "completions"),
     )
     seed_tasks: Path | None = setting(
         None,
@@ -132,6 +158,29 @@ class RunConfig:
         panel=_DATA,
         shown_default="the recipe's own",
     )
+    classification_seeds_only: bool = setting(
+        default=False,
+        text="Use only the classification tasks among the seed tasks, and ask for classification tasks.",
+        panel=_DATA,
+    )
+    demonstrations: int = setting(
+        # Self-Instruct §2.2; Alpaca's published code
+        By("recipe", {"self-instruct": 8, "alpaca": 3}),
+        "Tasks shown in a prompt for new ones.",
+        panel=_DATA,
+        check=_between(1, 100),
+    )
+    generated_demonstrations: int = setting(
+        By("recipe", {"self-instruct": 2, "alpaca": 0}),
+        "How many of them are generated ones, once there are enough; the others are seed tasks.",
+        panel=_DATA,
+        check=_between(0, 100),
+    )
+    show_input: bool = setting(
+        default=False,
+        text="Show each demonstration with its first input, where it has one (alpaca always does).",
+        panel=_DATA,
+    )
     seed: int = setting(0, "Seed of every random draw of the run.", panel=_DATA)
     threshold: float = setting(
         0.7,  # Self-Instruct §2.2
@@ -139,6 +188,12 @@ class RunConfig:
         panel=_DATA,
         short="-t",
         check=_between(0, 1),
+    )
+    tokenizer: str = setting(
+        By("profile", {"default": "unicode", "paper": "rouge"}),
+        "What ROUGE-L compares: unicode (words of any script), or rouge (a-z and 0-9, as published).",
+        panel=_DATA,
+        check=_one_of("unicode", "rouge"),
     )
     max_instances: int = setting(
         5,  # Self-Instruct's published code keeps at most five
@@ -156,21 +211,31 @@ class RunConfig:
     lag_max: int = setting(512, "The same, at most.", panel=_DATA, check=_at_least(1))
 
     # Self-Instruct, appendix A.1 and Table 4, except the lengths: 3 tokens of an answer and 300 of an
-    # instance were enough for a base model with stop sequences; chat models need room for both.
+    # instance were enough for a base model with stop sequences; chat models need room for both. For alpaca,
+    # what its published code sends.
     generate_temperature: float | None = setting(
-        0.7, "Temperature when writing instructions.", panel=_SAMPLING, check=_between(0, 100)
+        By("recipe", {"self-instruct": 0.7, "alpaca": 1.0}),
+        "Temperature when writing instructions.",
+        panel=_SAMPLING,
+        check=_between(0, 100),
     )
     generate_top_p: float | None = setting(
-        0.5, "Nucleus size when writing instructions.", panel=_SAMPLING, check=_between(0, 1)
+        By("recipe", {"self-instruct": 0.5, "alpaca": 1.0}),
+        "Nucleus size when writing instructions.",
+        panel=_SAMPLING,
+        check=_between(0, 1),
     )
     generate_presence_penalty: float | None = setting(
-        2.0,
+        By("recipe", {"self-instruct": 2.0, "alpaca": None}),
         "Presence penalty when writing instructions.",
         panel=_SAMPLING,
         check=_between(-100, 100),
     )
     generate_max_tokens: int | None = setting(
-        1024, "Token limit of a list of instructions.", panel=_SAMPLING, check=_at_least(1)
+        By("recipe", {"self-instruct": 1024, "alpaca": 3072}),
+        "Token limit of a list of instructions.",
+        panel=_SAMPLING,
+        check=_at_least(1),
     )
     classify_temperature: float | None = setting(
         0.0, "Temperature when classifying.", panel=_SAMPLING, check=_between(0, 100)
@@ -245,6 +310,9 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
+            if isinstance(getattr(self, spec.name), By):
+                # Frozen from here on; until now a default could not know what the others are.
+                object.__setattr__(self, spec.name, self._default(spec))
             check = spec.metadata["check"]
             value = getattr(self, spec.name)
             if isinstance(value, float) and not math.isfinite(value):
@@ -260,8 +328,18 @@ class RunConfig:
         return {
             spec.name: getattr(self, spec.name)
             for spec in dataclasses.fields(self)
-            if getattr(self, spec.name) != spec.default
+            if getattr(self, spec.name) != self._default(spec)
         }
+
+    def changed(self, **settings: Any) -> "RunConfig":
+        """A copy with other settings. Unlike `dataclasses.replace`, defaults follow what they depend on."""
+        return RunConfig(**(self.given() | settings))
+
+    def _default(self, spec: "dataclasses.Field[Any]") -> Any:
+        default: Any = spec.default
+        return (
+            default.values[getattr(self, default.setting)] if isinstance(default, By) else default
+        )
 
     def lag(self, number: int) -> int:
         """How many commits request `number` (from 1) does not wait for.

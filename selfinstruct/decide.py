@@ -1,7 +1,7 @@
 """What follows from a reply. Pure: outcome and state in, decision out; nothing is changed.
 
     reply → parse → filters → novelty → accepted task | rejection        one `Committed` for a whole reply
-    reply → yes, no or unclear                                           `Classified`
+    reply → yes, no or unclear (asked once more in the default profile)  `Classified`
     reply → instances and their rejections                               `InstancesWritten`
 
 Every candidate ends in exactly one of accepted and rejected, so the counts add up.
@@ -9,7 +9,6 @@ Every candidate ends in exactly one of accepted and rejected, so the counts add 
 
 from collections.abc import Iterator
 
-from selfinstruct import filters, parse
 from selfinstruct.config import RunConfig
 from selfinstruct.events import (
     Accepted,
@@ -20,8 +19,11 @@ from selfinstruct.events import (
     InstancesWritten,
     Outcome,
 )
-from selfinstruct.novelty import NoveltyIndex, tokenize
-from selfinstruct.records import Candidate, Neighbour, Reason, Rejection
+from selfinstruct.filters import is_in_wrong_script, objection
+from selfinstruct.novelty import NoveltyIndex
+from selfinstruct.parse.found import AskedInstances, AskedList
+from selfinstruct.profiles import PROFILES
+from selfinstruct.records import Answer, Candidate, Neighbour, Reason, Rejection
 from selfinstruct.state import RunState, generation_id
 
 
@@ -35,10 +37,12 @@ def next_decisions(state: RunState, config: RunConfig) -> Iterator[Decision]:
         if outcome is not None:
             yield commit(state, config, outcome)
     for outcome in state.waiting.values():
-        task_id = outcome.request_id.partition("/")[2]
+        if outcome.stage == "generate":
+            continue
+        task_id = outcome.request_id.split("/")[1]
         if outcome.stage == "classify":
-            yield classified(task_id, outcome)
-        elif outcome.stage == "instances":
+            yield classified(state, config, task_id, outcome)
+        else:
             yield instances_written(state, config, task_id, outcome)
 
 
@@ -47,13 +51,23 @@ def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
     number = state.commits + 1
     if not isinstance(outcome, CompletionReceived):
         return Committed(number=number, accepted=(), rejected=())
-    parsed = parse.instructions(outcome.request_id, outcome.completion)
+    parsed = PROFILES[config.profile].read_list[config.recipe](
+        outcome.request_id,
+        outcome.completion,
+        AskedList(
+            first_number=config.demonstrations + 1,
+            demonstrations=tuple(
+                state.pool.by_id(task_id).instruction for task_id in outcome.demonstration_ids
+            ),
+            continues=config.api == "completions",
+        ),
+    )
     rejected = list(parsed.rejections)
     accepted: list[Accepted] = []
     # What this reply adds to the pool is not in the pool before the commit is; it has an index of its own.
-    added = NoveltyIndex(config.threshold)
+    added = NoveltyIndex(config.threshold, config.tokenizer)
     for candidate in parsed.candidates:
-        rejection = _rejection(candidate, state, accepted, added)
+        rejection = _rejection(candidate, state, config, accepted, added)
         if rejection is not None:
             rejected.append(rejection)
             continue
@@ -63,26 +77,30 @@ def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
                 candidate_id=candidate.id,
                 task_id=f"task_{state.accepted + len(accepted) + 1:06d}",
                 instruction=candidate.instruction,
+                instance=candidate.instance,
             )
         )
     return Committed(number=number, accepted=tuple(accepted), rejected=tuple(rejected))
 
 
 def _rejection(
-    candidate: Candidate, state: RunState, accepted: list[Accepted], added: NoveltyIndex
+    candidate: Candidate,
+    state: RunState,
+    config: RunConfig,
+    accepted: list[Accepted],
+    added: NoveltyIndex,
 ) -> Rejection | None:
-    reason = filters.objection(candidate.instruction)
+    profile = PROFILES[config.profile]
+    text = candidate.instruction
+    reason = objection(text, profile.rules[config.recipe])
+    if reason is None and profile.minds_script and is_in_wrong_script(text, state.scripts):
+        reason = Reason.WRONG_SCRIPT
     if reason is not None:
-        return Rejection(
-            candidate_id=candidate.id, stage="filter", reason=reason, text=candidate.instruction
-        )
-    if not tokenize(candidate.instruction):
+        return Rejection(candidate_id=candidate.id, stage="filter", reason=reason, text=text)
+    if profile.needs_tokens and not state.index.tokens(text):
         # It would be like nothing in the pool, an exact copy of it included.
         return Rejection(
-            candidate_id=candidate.id,
-            stage="novelty",
-            reason=Reason.NO_TOKENS,
-            text=candidate.instruction,
+            candidate_id=candidate.id, stage="novelty", reason=Reason.NO_TOKENS, text=text
         )
     verdict = state.index.check(candidate.instruction)
     if verdict.position is not None:
@@ -102,12 +120,22 @@ def _rejection(
     )
 
 
-def classified(task_id: str, outcome: Outcome) -> Classified:
-    """Decide whether a task is a classification task; a failed request is unclear."""
-    answer: parse.Answer = "unclear"
+def classified(state: RunState, config: RunConfig, task_id: str, outcome: Outcome) -> Classified:
+    """Decide whether a task is a classification task, or that the question is put once more.
+
+    A failed request is unclear.
+    """
+    profile = PROFILES[config.profile]
+    answer: Answer = "unclear"
     if isinstance(outcome, CompletionReceived):
-        answer = parse.yes_or_no(outcome.completion)
-    return Classified(task_id=task_id, is_classification=answer == "yes", answer=answer)
+        instruction = state.pool.by_id(task_id).instruction
+        answer = profile.read_answer(outcome.completion, instruction=instruction)
+    ask_again = profile.asks_twice and answer == "unclear" and task_id not in state.unclear_once
+    return Classified(
+        task_id=task_id,
+        is_classification=None if ask_again else answer == "yes",
+        answer=answer,
+    )
 
 
 def instances_written(
@@ -116,10 +144,14 @@ def instances_written(
     """Decide which instances of a task are kept; of a failed request, none."""
     if not isinstance(outcome, CompletionReceived):
         return InstancesWritten(task_id=task_id, instances=(), rejected=())
-    parsed = parse.instances(
+    task = state.pool.by_id(task_id)
+    parsed = PROFILES[config.profile].read_instances(
         outcome.request_id,
         outcome.completion,
-        output_first=bool(state.pool.by_id(task_id).is_classification),
-        limit=config.max_instances,
+        AskedInstances(
+            output_first=bool(task.is_classification),
+            instruction=task.instruction,
+            limit=config.max_instances,
+        ),
     )
     return InstancesWritten(task_id=task_id, instances=parsed.instances, rejected=parsed.rejections)

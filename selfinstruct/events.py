@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from selfinstruct.records import STRICT, Completion, Instance, Rejection, Stage
+from selfinstruct.records import STRICT, Answer, Completion, Instance, Rejection, Stage
 
 RunEnd = Literal["complete", "interrupted", "failed"]
 
@@ -67,6 +67,8 @@ class Accepted:
     candidate_id: str
     task_id: str
     instruction: str
+    instance: Instance | None = None
+    """Where the same reply held it; then nothing more is asked about the task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,15 +86,16 @@ class Committed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classified:
-    """Whether a task is a classification task."""
+    """What the model said to whether a task is a classification task."""
 
     __pydantic_config__ = STRICT
 
     kind: Literal["classified"] = "classified"
     task_id: str
-    is_classification: bool
-    answer: Literal["yes", "no", "unclear"]
-    """What the reply said. Unclear counts as no: its instances are written input-first."""
+    is_classification: bool | None
+    """None where the answer is unclear and the question is put once more, in plainer words."""
+    answer: Answer
+    """What the reply said. If it stays unclear it counts as no: instances are written input-first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,75 +2,150 @@
 
 Pure functions of the text. After these comes novelty, which needs the pool.
 
-    >>> objection("Draw a map of the old town.")
+    >>> objection("Draw a map of the old town.", RULES["default", "self-instruct"])
     'not_for_text_model'
-    >>> objection("Describe the old town to a visitor in three sentences.")
+    >>> objection("Describe the old town to a visitor.", RULES["default", "self-instruct"])
 """
 
 import re
+import string
 import unicodedata
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from selfinstruct.records import Reason
+from selfinstruct.tokenizers import length_in_words
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Rises when the same text may be judged differently; part of a run's fingerprint."""
 
-_FEWEST_WORDS = 4  # Self-Instruct's published code rejects three words and fewer …
+Rule = tuple[Reason, Callable[[str], bool]]
+"""A reason, and whether it holds for a text."""
+
+_FEWEST_WORDS = 4  # the published code rejects three words and fewer …
 _MOST_WORDS = 150  # … and more than 150
 
-# What a model of text alone cannot see or make: the list of Self-Instruct's published code, as whole words.
-_NOT_TEXT = re.compile(
-    r"\b(?:images?|graphs?|pictures?|files?|maps?|draw|plot|go to)\b", re.IGNORECASE
-)
-
-# Openings that models put before instructions they have seen (likewise the published code).
-_WRITE_A_PROGRAM = re.compile(r"write a program\b", re.IGNORECASE)
+# What a model of text alone cannot see or make: the published lists, as whole words.
+_NOT_TEXT = "image|images|graph|graphs|picture|pictures|file|files|map|maps|draw|plot|go to"  # Self-Instruct
+_NOT_TEXT_ALPACA = f"{_NOT_TEXT}|video|audio|music|flowchart|diagram"
+_WRITE_A_PROGRAM = "Write a program"
+"""Put by models before instructions that they have seen, says the published code."""
 
 
 def _is_empty(text: str) -> bool:
     return not text.strip()
 
 
-def _is_too_short(text: str) -> bool:
-    return len(text.split()) < _FEWEST_WORDS
+def _has_any_of(words: str) -> Callable[[str], bool]:
+    pattern = re.compile(rf"\b(?:{words})\b", re.IGNORECASE)
+    return lambda text: pattern.search(text) is not None
 
 
-def _is_too_long(text: str) -> bool:
-    return len(text.split()) > _MOST_WORDS
+# ── as published ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _is_not_for_text_model(text: str) -> bool:
-    return _NOT_TEXT.search(text) is not None
+def _published(words: str) -> tuple[Rule, ...]:
+    return (
+        (Reason.EMPTY, lambda text: text == ""),
+        (Reason.TOO_SHORT, lambda text: len(text.split()) < _FEWEST_WORDS),
+        (Reason.TOO_LONG, lambda text: len(text.split()) > _MOST_WORDS),
+        (Reason.NOT_FOR_TEXT_MODEL, _has_any_of(words)),
+        (Reason.WRITE_A_PROGRAM, lambda text: text.startswith(_WRITE_A_PROGRAM)),
+        (Reason.LEADING_PUNCTUATION, lambda text: text[0] in string.punctuation),
+        (Reason.NON_ASCII_START, lambda text: not text[0].isascii()),
+    )
 
 
-def _is_a_program_to_write(text: str) -> bool:
-    return _WRITE_A_PROGRAM.match(text.lstrip()) is not None
+# ── improved ─────────────────────────────────────────────────────────────────────────────────────────────
 
-
-def _leads_with_punctuation(text: str) -> bool:
-    # "¿", "«" and quotation marks open sentences; a dash, a colon or a hash sign is a list gone wrong.
-    return unicodedata.category(text.lstrip()[0]) in {"Pd", "Pe", "Pc", "Sk"} or text.lstrip()[
-        0
-    ] in {*".,:;!?#*/\\&%@+=<>|~^$"}
+_OPENS_NO_SENTENCE = frozenset(".,:;!?#*/\\&%@+=<>|~^$")
+_URL = re.compile(r"\bhttps?:|\bwww\.\w|\bftp://", re.IGNORECASE)
+_MERGED = re.compile(
+    r"\b(?:task|instruction)\s*\d+\s*[:.)]|#{3,}|come up with a series of (?:\w+ )?tasks"
+    r"|\b(?:input|output|class label)\s*:|is it (?:a )?classification"
+    # "1. Do this. 2. Do that.": two tasks in a list of their own
+    r"|(?:^|\s)(\d{1,2})[.)]\s+[^\W\d_][^.?!]{12,300}[.?!]\s+\d{1,2}[.)]\s+[^\W\d_]",
+    re.IGNORECASE,
+)
+# Joiners are part of words in Persian and of signs in Hindi; marks of direction are not part of anything.
+_JOINERS = frozenset("\u200c\u200d\ufe0f")
 
 
 def _has_no_words(text: str) -> bool:
     return not any(char.isalnum() for char in text)
 
 
-RULES: tuple[tuple[Reason, Callable[[str], bool]], ...] = (
-    (Reason.EMPTY, _is_empty),
-    (Reason.NO_WORDS, _has_no_words),
-    (Reason.TOO_SHORT, _is_too_short),
-    (Reason.TOO_LONG, _is_too_long),
-    (Reason.NOT_FOR_TEXT_MODEL, _is_not_for_text_model),
-    (Reason.WRITE_A_PROGRAM, _is_a_program_to_write),
-    (Reason.LEADING_PUNCTUATION, _leads_with_punctuation),
-)
-"""Each rule says True where it objects. Order matters: the first one names the reason."""
+def _has_control_characters(text: str) -> bool:
+    return any(
+        unicodedata.category(char) in {"Cc", "Cf", "Co", "Cn"} or char == "\ufffd"
+        for char in text
+        if not char.isascii() or not char.isprintable()
+        if not char.isspace() and char not in _JOINERS
+    )
 
 
-def objection(instruction: str) -> Reason | None:
+def _leads_with_punctuation(text: str) -> bool:
+    # "¿", "«" and quotation marks open sentences; a dash, a colon or a hash sign is a list gone wrong.
+    first = text.lstrip()[0]
+    return unicodedata.category(first) in {"Pd", "Pe", "Pc", "Sk"} or first in _OPENS_NO_SENTENCE
+
+
+def _improved(words: str) -> tuple[Rule, ...]:
+    return (
+        (Reason.EMPTY, _is_empty),
+        (Reason.CONTROL_CHARACTERS, _has_control_characters),
+        (Reason.NO_WORDS, _has_no_words),
+        (Reason.MERGED_TASKS, lambda text: _MERGED.search(text) is not None),
+        (Reason.URL, lambda text: _URL.search(text) is not None),
+        (Reason.TOO_SHORT, lambda text: length_in_words(text) < _FEWEST_WORDS),
+        (Reason.TOO_LONG, lambda text: length_in_words(text) > _MOST_WORDS),
+        (Reason.NOT_FOR_TEXT_MODEL, _has_any_of(words)),
+        (
+            Reason.WRITE_A_PROGRAM,
+            lambda text: (
+                re.match(rf"{_WRITE_A_PROGRAM}\b", text.lstrip(), re.IGNORECASE) is not None
+            ),
+        ),
+        (Reason.LEADING_PUNCTUATION, _leads_with_punctuation),
+    )
+
+
+RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
+    ("paper", "self-instruct"): _published(_NOT_TEXT),
+    ("paper", "alpaca"): _published(_NOT_TEXT_ALPACA),
+    ("default", "self-instruct"): _improved(_NOT_TEXT),
+    ("default", "alpaca"): _improved(_NOT_TEXT_ALPACA),
+}
+"""By profile and recipe. A rule says True where it objects; the first one that does names the reason."""
+
+
+def objection(instruction: str, rules: Iterable[Rule]) -> Reason | None:
     """Why this instruction cannot become a task, or None."""
-    return next((reason for reason, objects in RULES if objects(instruction)), None)
+    return next((reason for reason, objects in rules if objects(instruction)), None)
+
+
+# ── the language of a run ────────────────────────────────────────────────────────────────────────────────
+
+
+@lru_cache(maxsize=1 << 14)
+def _script(char: str) -> str:
+    """The script of a letter as Unicode names it: "LATIN", "CJK", "HANGUL", … ; "" where it has none."""
+    return unicodedata.name(unicodedata.normalize("NFKC", char)[0], "").partition(" ")[0]
+
+
+def _scripts(text: str) -> Counter[str]:
+    return Counter(_script(char) for char in text if char.isalpha())
+
+
+def scripts_of(texts: Sequence[str]) -> frozenset[str]:
+    """The scripts that texts are written in: those of at least a hundredth of their letters."""
+    counts = sum((_scripts(text) for text in texts), Counter[str]())
+    return frozenset(script for script, count in counts.items() if count * 100 >= counts.total())
+
+
+def is_in_wrong_script(text: str, scripts: frozenset[str]) -> bool:
+    """Whether most letters of a text belong to none of the scripts. Without scripts, none is wrong."""
+    counts = _scripts(text)
+    foreign = sum(count for script, count in counts.items() if script not in scripts)
+    return bool(scripts) and foreign * 2 > counts.total()

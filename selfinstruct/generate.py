@@ -202,7 +202,7 @@ class _Growth:
         if not self._open_tasks:
             return None
         task = self._state.pool.by_id(self._open_tasks.popleft())
-        return task_request(self._run.config, self._run.templates, task)
+        return task_request(self._state, self._run.config, self._run.templates, task)
 
     # ── complete ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -294,7 +294,9 @@ class _Growth:
             self._record(*decisions, durable=False)
             for decision in decisions:
                 if isinstance(decision, Committed):
-                    self._open_tasks.extend(a.task_id for a in decision.accepted)
+                    self._open_tasks.extend(
+                        a.task_id for a in decision.accepted if a.instance is None
+                    )
                 elif isinstance(decision, Classified):
                     self._open_tasks.append(decision.task_id)
         self._notice_a_stall()

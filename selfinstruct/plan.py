@@ -10,14 +10,31 @@ from random import Random
 
 from selfinstruct.config import RunConfig
 from selfinstruct.prompts import Template, render
-from selfinstruct.recipes import Recipe, sampling
+from selfinstruct.recipes import Recipe, list_template, sampling
 from selfinstruct.records import Request, Task
-from selfinstruct.state import RunState, generation_id
+from selfinstruct.state import RunState, classification_id, generation_id, instances_id
 
 
 def is_plannable(state: RunState, config: RunConfig, number: int) -> bool:
-    """Whether the pool that generation request `number` may see is known yet."""
-    return number - config.lag(number) <= state.commits
+    """Whether all that generation request `number` may see is known yet.
+
+    That is the pool that it draws from, and, where demonstrations show their input, the final outcome of the
+    tasks drawn: what a prompt shows must not depend on timing.
+    """
+    if number - config.lag(number) > state.commits:
+        return False
+    if not config.show_input:
+        return True
+    return all(task.is_final for task in _demonstrations(state, config, number))
+
+
+def _demonstrations(state: RunState, config: RunConfig, number: int) -> tuple[Task, ...]:
+    return state.pool.draw(
+        Random(f"{config.seed}/generate/{number}"),
+        count=config.demonstrations,
+        generated=config.generated_demonstrations,
+        upto=state.pool_sizes[max(0, number - config.lag(number))],
+    )
 
 
 def expected_yield(state: RunState, recipe: Recipe) -> float:
@@ -44,21 +61,16 @@ def generation_request(
     number: int,
 ) -> Request:
     """Plan generation request `number`, from 1."""
-    seen = state.pool_sizes[max(0, number - config.lag(number))]
-    demonstrations = state.pool.draw(
-        Random(f"{config.seed}/generate/{number}"),
-        count=recipe.demonstrations,
-        generated=recipe.generated_demonstrations,
-        upto=seen,
-    )
+    drawn = _demonstrations(state, config, number)
     prompt = render(
-        templates["generate.txt"],
+        templates[list_template(config)],
         {
-            "demonstrations": [" ".join(task.instruction.split()) for task in demonstrations],
-            "first_number": recipe.demonstrations + 1,
-            "last_number": recipe.demonstrations + recipe.instructions_asked,
+            "demonstrations": [_shown(config, recipe, task) for task in drawn],
+            "first_number": config.demonstrations + 1,
+            "last_number": config.demonstrations + recipe.instructions_asked,
         },
-        demonstration_ids=tuple(task.id for task in demonstrations),
+        to_continue=config.api == "completions",
+        demonstration_ids=tuple(task.id for task in drawn),
     )
     return Request(
         id=generation_id(number),
@@ -68,22 +80,47 @@ def generation_request(
     )
 
 
-def task_request(config: RunConfig, templates: Mapping[str, Template], task: Task) -> Request:
-    """Plan what to ask next about an accepted task: its kind first, then its instances."""
+def _shown(config: RunConfig, recipe: Recipe, task: Task) -> dict[str, str]:
+    """What a template may show of a demonstration."""
+    # Whatever its lines, a task is one line of a list; a colon at its end would call for something to follow.
+    instruction = " ".join(task.instruction.split()).rstrip(":")
+    instances = task.instances or ()
+    if not recipe.has_task_stages:
+        first = instances[0] if instances else None
+        return {
+            "instruction": instruction,
+            "input": first.input if first else "",
+            "output": first.output if first else "",
+        }
+    given = next((i.input for i in instances if i.input), "") if config.show_input else ""
+    return {"instruction": instruction, "input": " ".join(given.split()), "output": ""}
+
+
+def task_request(
+    state: RunState, config: RunConfig, templates: Mapping[str, Template], task: Task
+) -> Request:
+    """Plan what to ask next about an accepted task: its kind, that once more, or its instances."""
+    to_continue = config.api == "completions"
     if task.is_classification is None:
+        again = task.id in state.unclear_once
         return Request(
-            id=f"classify/{task.id}",
+            id=classification_id(task.id, again=again),
             stage="classify",
-            prompt=render(templates["classify.txt"], {"instruction": task.instruction}),
+            prompt=render(
+                templates["classify_again.txt" if again else "classify.txt"],
+                {"instruction": task.instruction},
+                to_continue=to_continue,
+            ),
             sampling=sampling(config, "classify"),
         )
     way = "output_first" if task.is_classification else "input_first"
     return Request(
-        id=f"instances/{task.id}",
+        id=instances_id(task.id),
         stage="instances",
         prompt=render(
             templates[f"instances_{way}.txt"],
             {"instruction": task.instruction, "max_instances": config.max_instances},
+            to_continue=to_continue,
         ),
         sampling=sampling(config, "instances"),
     )

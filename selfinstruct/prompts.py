@@ -23,14 +23,14 @@ class Template:
     """A compiled template."""
 
     name: str
-    """`<recipe>/<file>@<first 12 hex digits of its SHA-256>`."""
+    """`<folder of the recipe>/<file>@<first 12 hex digits of its SHA-256>`."""
     text: str
     sha256: str
     compiled: Any = field(repr=False, compare=False)
 
 
-def load_template(path: Path, *, recipe: str, required: str, sample: Mapping[str, Any]) -> Template:
-    """Read and check one template.
+def load_template(path: Path, *, folder: str, required: str, sample: Mapping[str, Any]) -> Template:
+    """Read and check one template, of those that stand in the folder of that name.
 
     `sample` has every value that it may use, with an example; `required` is the one without which every
     prompt would be the same. Raises InputError for a file that cannot be read, bad syntax, an unknown
@@ -67,15 +67,27 @@ def load_template(path: Path, *, recipe: str, required: str, sample: Mapping[str
         raise InputError(path, f"cannot be rendered: {error}") from None
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     return Template(
-        name=f"{recipe}/{path.name}@{sha256[:12]}", text=text, sha256=sha256, compiled=compiled
+        name=f"{folder}/{path.name}@{sha256[:12]}", text=text, sha256=sha256, compiled=compiled
     )
 
 
 def render(
-    template: Template, values: Mapping[str, Any], *, demonstration_ids: tuple[str, ...] = ()
+    template: Template,
+    values: Mapping[str, Any],
+    *,
+    to_continue: bool,
+    demonstration_ids: tuple[str, ...] = (),
 ) -> Prompt:
-    """Fill the holes. The prompt is one user message, which every chat model takes."""
-    content = template.compiled.render(values).strip()
+    """Fill the holes: one user message, which every chat model takes, or a text `to_continue`.
+
+    White space at the end of a text to continue counts: a base model goes on from exactly there.
+    """
+    content = template.compiled.render(values)
+    if to_continue:
+        return Prompt(
+            template=template.name, text=content.lstrip(), demonstration_ids=demonstration_ids
+        )
+    content = content.strip()
     return Prompt(
         template=template.name,
         messages=(Message(role="user", content=content),),

@@ -18,6 +18,10 @@ Stage = Literal["generate", "classify", "instances"]
 """What a request is for: new instructions, the kind of a task, or the instances of a task."""
 
 
+Answer = Literal["yes", "no", "unclear"]
+"""What a reply says to "Is it a classification task?"."""
+
+
 class Reason(StrEnum):
     """Why a candidate is no task, or an instance no instance. The enum is closed."""
 
@@ -29,8 +33,11 @@ class Reason(StrEnum):
     REFUSAL = "refusal"
     NO_LIST = "no_list"
     NO_OUTPUT = "no_output"
-    # of the last item of a reply that was cut by length
+    # of the last item of a reply that was cut by length; in the profile "paper", of the whole list
     TRUNCATED = "truncated"
+    # of an item that is none
+    ECHO = "echo"
+    MALFORMED = "malformed"
     # of an instruction
     EMPTY = "empty"
     TOO_SHORT = "too_short"
@@ -38,6 +45,11 @@ class Reason(StrEnum):
     NOT_FOR_TEXT_MODEL = "not_for_text_model"
     WRITE_A_PROGRAM = "write_a_program"
     LEADING_PUNCTUATION = "leading_punctuation"
+    NON_ASCII_START = "non_ascii_start"
+    CONTROL_CHARACTERS = "control_characters"
+    URL = "url"
+    MERGED_TASKS = "merged_tasks"
+    WRONG_SCRIPT = "wrong_script"
     NO_WORDS = "no_words"
     NO_TOKENS = "no_tokens"
     NOT_NOVEL = "not_novel"
@@ -45,6 +57,8 @@ class Reason(StrEnum):
     EMPTY_OUTPUT = "empty_output"
     EMPTY_INPUT = "empty_input"
     OUTPUT_EQUALS_INPUT = "output_equals_input"
+    ENDS_IN_COLON = "ends_in_colon"
+    AMBIGUOUS_FORMAT = "ambiguous_format"
     CONFLICTING_OUTPUTS = "conflicting_outputs"
     DUPLICATE_INSTANCE = "duplicate_instance"
     OVER_LIMIT = "over_limit"
@@ -83,18 +97,20 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """A rendered template."""
+    """A rendered template: messages for a chat model, or a text for a base model to continue."""
 
     template: str
     """`<recipe>/<file>@<first 12 hex digits of its SHA-256>`."""
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...] = ()
+    text: str | None = None
+    """What is to be continued; None where there are messages."""
     demonstration_ids: tuple[str, ...] = ()
     """Ids of the tasks shown in it, in the order shown."""
 
     @property
     def sha256(self) -> str:
-        """Hash of what is sent: 64 hex digits over roles and contents."""
-        digest = hashlib.sha256()
+        """Hash of what is sent: 64 hex digits over the text, or over roles and contents."""
+        digest = hashlib.sha256((self.text or "").encode())
         for message in self.messages:
             digest.update(f"{message.role}\0{message.content}\0".encode())
         return digest.hexdigest()
@@ -109,6 +125,8 @@ class Sampling:
     top_p: float | None = None
     presence_penalty: float | None = None
     max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    """Texts before which the reply ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +181,8 @@ class Candidate:
     id: str
     """`<request id>#<n>`, n from 1 in text order."""
     instruction: str
+    instance: Instance | None = None
+    """Where the reply held input and output too, as in the recipe "alpaca"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +233,9 @@ class Task:
     instruction: str
     origin: Literal["seed", "generated"]
     is_classification: bool | None = None
-    """None until it was asked."""
+    """None until it was asked, and where the recipe does not ask."""
+    classification_answer: Answer | None = None
+    """What the model said to that; "unclear" counts as no. None for a seed task."""
     instances: tuple[Instance, ...] | None = None
     """None until they were asked for; () where none could be used."""
     provenance: Provenance | None = None

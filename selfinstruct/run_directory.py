@@ -40,15 +40,15 @@ from selfinstruct.files import sync_directory, write_whole
 from selfinstruct.filters import RULES_VERSION
 from selfinstruct.journal import Entry, Journal, read_journal
 from selfinstruct.lock import LOCK_FILE, locked
-from selfinstruct.novelty import TOKENIZER_VERSION
 from selfinstruct.parse import PARSERS_VERSION
 from selfinstruct.prompts import Template
-from selfinstruct.recipes import RECIPES, Recipe, load_templates
+from selfinstruct.recipes import RECIPES, Recipe, folder, load_templates, template_names
 from selfinstruct.records import SeedTask
 from selfinstruct.resources import resource
 from selfinstruct.seeds import read_seed_tasks, render_seed_tasks
 from selfinstruct.settings import load_settings, read_yaml
 from selfinstruct.state import RunState, apply, initial
+from selfinstruct.tokenizers import TOKENIZER_VERSION
 
 VERSIONS = {
     "rules": RULES_VERSION,
@@ -75,6 +75,8 @@ class Run:
     recipe: Recipe
     seed_tasks: Sequence[SeedTask]
     templates: Mapping[str, Template]
+    versions: Mapping[str, int]
+    """Of rules, parsers and tokenizer, as the run was made with them; see VERSIONS."""
     state: RunState
     journal: Journal | None = None
     """Open for appending; None where the run is only read."""
@@ -88,17 +90,18 @@ class _Frozen:
     recipe: Recipe
     seed_tasks: Sequence[SeedTask]
     templates: Mapping[str, Template]
+    versions: Mapping[str, int]
 
     @property
     def hashes(self) -> dict[str, str]:
         hashes = {f"{_PROMPTS}/{name}": t.sha256 for name, t in sorted(self.templates.items())}
         return {_SEEDS: hashlib.sha256(render_seed_tasks(self.seed_tasks)).hexdigest()} | hashes
 
-    def fingerprint(self, settings: Iterable[str]) -> str:
-        """Over the named settings, those that the run was made with."""
+    def fingerprint(self, settings: Iterable[str], versions: Mapping[str, int]) -> str:
+        """Over the named settings and the versions, those that the run was made with."""
         values = plain(self.config)
         return fingerprint(
-            {name: values[name] for name in settings}, hashes=self.hashes, versions=VERSIONS
+            {name: values[name] for name in settings}, hashes=self.hashes, versions=versions
         )
 
 
@@ -129,7 +132,9 @@ def open_run(
     with locked(directory):
         frozen = _frozen(directory, given, fresh)
         with Journal(directory / _JOURNAL) as journal:
-            run = _replayed(directory, frozen, journal.replay())
+            run = _before_the_first_event(directory, frozen)
+            for _ in replay(run, journal.replay()):
+                pass
             run.journal = journal
             run.config = _with_operational(run.config, given)
             yield run
@@ -140,7 +145,7 @@ def _frozen(directory: Path, given: Mapping[str, Any], fresh: _Frozen | None) ->
     # Another process may have made the run before we had the lock.
     if fresh is not None and not is_run(directory):
         return _freeze(directory, fresh)
-    frozen = _thaw(directory)
+    frozen = _thaw(directory, to_continue=True)
     changes = _changes(frozen, given)
     if not changes:
         return frozen
@@ -164,11 +169,39 @@ def read_run(directory: Path | str) -> Run:
 
     Raises RunDirectoryError, JournalError.
     """
+    run, entries = read_history(directory)
+    for _ in replay(run, entries):
+        pass
+    return run
+
+
+def read_history(directory: Path | str) -> tuple[Run, Iterator[Entry]]:
+    """A run as it was before its first event, and its journal, for those who look at it line by line.
+
+    Nothing is folded in: see `replay`. Like `read_run` it touches nothing. Raises RunDirectoryError; the
+    iterator raises JournalError.
+    """
     directory = Path(directory)
     if not is_run(directory):
         problem = "is not a run directory" if directory.is_dir() else "does not exist"
         raise RunDirectoryError(directory, problem + " (a run directory holds config.yaml)")
-    return _replayed(directory, _thaw(directory), read_journal(directory / _JOURNAL))
+    frozen = _thaw(directory, to_continue=False)
+    return _before_the_first_event(directory, frozen), read_journal(directory / _JOURNAL)
+
+
+def replay(run: Run, entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Fold entries into a run; each is yielded once it is folded in. Raises JournalError."""
+    for entry in entries:
+        try:
+            apply(run.state, entry.event)
+        except (ValueError, KeyError) as error:
+            raise JournalError(
+                run.directory / _JOURNAL,
+                f"line {entry.seq} cannot follow the lines before it ({error})",
+            ) from None
+        if isinstance(entry.event, RunStarted):
+            run.config = _with_operational(run.config, entry.event.settings)
+        yield entry
 
 
 def _refuse_foreign(directory: Path) -> None:
@@ -193,32 +226,61 @@ def _refuse_foreign(directory: Path) -> None:
 
 def _fresh(given: Mapping[str, Any], *, before: _Frozen | None = None) -> _Frozen:
     """What a new run is; of one that was frozen `before`, what is not given stays."""
-    config = replace(before.config, **given) if before is not None else RunConfig(**given)
+    config = before.config.changed(**given) if before is not None else RunConfig(**given)
     if not config.model:
         raise ConfigError(
             "model", "is missing; name the model to ask, for example --model gpt-4.1-mini"
         )
     recipe = RECIPES[config.recipe]
+    if config.generated_demonstrations > config.demonstrations:
+        raise ConfigError(
+            "generated_demonstrations",
+            f"must not exceed demonstrations ({config.demonstrations}), of which they are a part",
+        )
     path = config.seed_tasks or resource(_SEEDS)
-    if before is not None and "seed_tasks" not in given:
+    if before is not None and not {"seed_tasks", "classification_seeds_only"} & given.keys():
         seed_tasks = before.seed_tasks
     else:
-        seed_tasks = read_seed_tasks(path)
-    if len(seed_tasks) < recipe.demonstrations:
+        seed_tasks = _seed_tasks(config, path)
+    if len(seed_tasks) < config.demonstrations:
+        kind = "classification tasks" if config.classification_seeds_only else "seed tasks"
         raise InputError(
             path,
-            f"holds too few seed tasks ({len(seed_tasks)}): a prompt shows {recipe.demonstrations} "
+            f"holds too few {kind} ({len(seed_tasks)}): a prompt shows {config.demonstrations} "
             "different ones",
         )
     for seed in seed_tasks:
         if _GENERATED_ID.fullmatch(seed.id):
             raise InputError(path, f"the id {seed.id!r} is kept for generated tasks; rename it")
-    if before is not None and "prompts" not in given:
+        if not recipe.has_task_stages and not seed.instances:
+            raise InputError(
+                path, f"the task {seed.id!r} has no instance to show, which {recipe.name} needs"
+            )
+    if before is not None and "prompts" not in given and _use_the_same_templates(config, before):
         templates = before.templates
     else:
-        folder = config.prompts or resource(_PROMPTS) / recipe.name
-        templates = load_templates(recipe, folder)
-    return _Frozen(config=config, recipe=recipe, seed_tasks=seed_tasks, templates=templates)
+        templates = load_templates(config, config.prompts or resource(_PROMPTS) / folder(config))
+    return _Frozen(
+        config=config,
+        recipe=recipe,
+        seed_tasks=seed_tasks,
+        templates=templates,
+        versions=VERSIONS,
+    )
+
+
+def _use_the_same_templates(config: RunConfig, before: _Frozen) -> bool:
+    return folder(config) == folder(before.config) and before.templates.keys() == set(
+        template_names(config)
+    )
+
+
+def _seed_tasks(config: RunConfig, path: Path) -> tuple[SeedTask, ...]:
+    return tuple(
+        seed
+        for seed in read_seed_tasks(path)
+        if seed.is_classification or not config.classification_seeds_only
+    )
 
 
 def _freeze(directory: Path, frozen: _Frozen) -> _Frozen:
@@ -230,7 +292,7 @@ def _freeze(directory: Path, frozen: _Frozen) -> _Frozen:
         "settings": plain(frozen.config),
         "hashes": frozen.hashes,
         "versions": VERSIONS,
-        "fingerprint": frozen.fingerprint(plain(frozen.config)),
+        "fingerprint": frozen.fingerprint(plain(frozen.config), VERSIONS),
     }
     header = (
         "# Written when the run was made. Later starts take their settings from here; operational\n"
@@ -250,8 +312,11 @@ def _freeze(directory: Path, frozen: _Frozen) -> _Frozen:
     return frozen
 
 
-def _thaw(directory: Path) -> _Frozen:
-    """Read the frozen files and check them against the fingerprint."""
+def _thaw(directory: Path, *, to_continue: bool) -> _Frozen:
+    """Read the frozen files and check them against the fingerprint.
+
+    Only to continue must the versions of rules, parsers and tokenizer be ours: decisions are written down.
+    """
     import yaml
 
     path = directory / _CONFIG
@@ -269,7 +334,7 @@ def _thaw(directory: Path) -> _Frozen:
         raise RunDirectoryError(
             directory, "config.yaml is damaged; restore it from a copy"
         ) from None
-    if versions != VERSIONS:
+    if to_continue and versions != VERSIONS:
         raise ConfigChangedError(
             directory,
             {
@@ -284,14 +349,15 @@ def _thaw(directory: Path) -> _Frozen:
         config=config,
         recipe=recipe,
         seed_tasks=read_seed_tasks(directory / _SEEDS),
-        templates=load_templates(recipe, directory / _PROMPTS),
+        templates=load_templates(config, directory / _PROMPTS),
+        versions=versions,
     )
     for name, sha256 in frozen.hashes.items():
         if hashes.get(name) != sha256:
             raise RunDirectoryError(
                 directory, f"{name} is not what the run was made with; restore it from a copy"
             )
-    if frozen.fingerprint(stored) != expected:
+    if frozen.fingerprint(stored, versions) != expected:
         raise RunDirectoryError(
             directory,
             "settings in config.yaml were changed after the run was made; put them back, "
@@ -317,31 +383,20 @@ def _changes(frozen: _Frozen, given: Mapping[str, Any]) -> dict[str, tuple[objec
 def _content(frozen: _Frozen, name: str, path: Path | None = None) -> object:
     """What a setting that counts by its content stands for: that of `path`, or the frozen one."""
     if name == "seed_tasks":
-        return read_seed_tasks(path) if path is not None else frozen.seed_tasks
-    templates = load_templates(frozen.recipe, path) if path is not None else frozen.templates
+        return _seed_tasks(frozen.config, path) if path is not None else frozen.seed_tasks
+    templates = load_templates(frozen.config, path) if path is not None else frozen.templates
     return {file: template.sha256 for file, template in templates.items()}
 
 
-def _replayed(directory: Path, frozen: _Frozen, entries: Iterator[Entry]) -> Run:
-    state = initial(frozen.config, frozen.seed_tasks)
-    config = frozen.config
-    for entry in entries:
-        try:
-            apply(state, entry.event)
-        except (ValueError, KeyError) as error:
-            raise JournalError(
-                directory / _JOURNAL,
-                f"line {entry.seq} cannot follow the lines before it ({error})",
-            ) from None
-        if isinstance(entry.event, RunStarted):
-            config = _with_operational(config, entry.event.settings)
+def _before_the_first_event(directory: Path, frozen: _Frozen) -> Run:
     return Run(
         directory=directory,
-        config=config,
+        config=frozen.config,
         recipe=frozen.recipe,
         seed_tasks=frozen.seed_tasks,
         templates=frozen.templates,
-        state=state,
+        versions=frozen.versions,
+        state=initial(frozen.config, frozen.seed_tasks),
     )
 
 

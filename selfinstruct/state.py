@@ -25,6 +25,7 @@ from selfinstruct.events import (
     RunFinished,
     RunStarted,
 )
+from selfinstruct.filters import scripts_of
 from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.pool import Pool
 from selfinstruct.records import Provenance, Reason, SeedTask, Stage, Task, Usage
@@ -58,8 +59,12 @@ class RunState:
     """The pool's instructions, in the pool's order."""
     pool_sizes: list[int]
     """`pool_sizes[j]` is the length of the pool after commit j; commit 0 stands for the seed tasks."""
+    scripts: frozenset[str]
+    """The scripts of the seed tasks: the run's language, as far as letters tell."""
     waiting: dict[str, Outcome] = field(default_factory=dict)
     """Outcomes by request id that no decision has used yet."""
+    unclear_once: set[str] = field(default_factory=set)
+    """Ids of tasks whose kind was asked for and not clearly answered, and is asked for once more."""
     counts: Counts = field(default_factory=Counts)
     finished: RunFinished | None = None
     """How the last process left the run; None while one is at it, or after a crash."""
@@ -85,14 +90,25 @@ def initial(config: RunConfig, seed_tasks: Sequence[SeedTask]) -> RunState:
     pool = Pool(seed_tasks)
     return RunState(
         pool=pool,
-        index=NoveltyIndex(config.threshold, (task.instruction for task in pool)),
+        index=NoveltyIndex(config.threshold, config.tokenizer, (t.instruction for t in pool)),
         pool_sizes=[len(pool)],
+        scripts=scripts_of([task.instruction for task in pool]),
     )
 
 
 def generation_id(number: int) -> str:
     """Id of generation request `number`: "generate/000123"."""
     return f"generate/{number:06d}"
+
+
+def classification_id(task_id: str, *, again: bool) -> str:
+    """Id of the question about a task's kind: "classify/task_000001", the second one with "/again"."""
+    return f"classify/{task_id}/again" if again else f"classify/{task_id}"
+
+
+def instances_id(task_id: str) -> str:
+    """Id of the request for a task's instances: "instances/task_000001"."""
+    return f"instances/{task_id}"
 
 
 def apply(state: RunState, event: Event) -> RunState:
@@ -111,12 +127,9 @@ def apply(state: RunState, event: Event) -> RunState:
         case Committed():
             _commit(state, event)
         case Classified():
-            state.waiting.pop(f"classify/{event.task_id}")
-            task = state.pool.by_id(event.task_id)
-            state.pool.replace(replace(task, is_classification=event.is_classification))
-            state.counts.unclear_kinds += event.answer == "unclear"
+            _classify(state, event)
         case InstancesWritten():
-            state.waiting.pop(f"instances/{event.task_id}")
+            state.waiting.pop(instances_id(event.task_id))
             task = state.pool.by_id(event.task_id)
             state.pool.replace(replace(task, instances=event.instances))
             state.counts.finished_tasks += 1
@@ -143,8 +156,26 @@ def _commit(state: RunState, event: Committed) -> None:
     for accepted in event.accepted:
         state.pool.add(_task(accepted, outcome))
         state.index.add(accepted.instruction)
+        state.counts.finished_tasks += accepted.instance is not None
     state.pool_sizes.append(len(state.pool))
     state.counts.rejected.update(rejection.reason for rejection in event.rejected)
+
+
+def _classify(state: RunState, event: Classified) -> None:
+    again = event.task_id in state.unclear_once
+    state.waiting.pop(classification_id(event.task_id, again=again))
+    if event.is_classification is None:
+        state.unclear_once.add(event.task_id)
+        return
+    state.unclear_once.discard(event.task_id)
+    state.counts.unclear_kinds += event.answer == "unclear"
+    state.pool.replace(
+        replace(
+            state.pool.by_id(event.task_id),
+            is_classification=event.is_classification,
+            classification_answer=event.answer,
+        )
+    )
 
 
 def _task(accepted: Accepted, outcome: Outcome) -> Task:
@@ -154,6 +185,7 @@ def _task(accepted: Accepted, outcome: Outcome) -> Task:
         id=accepted.task_id,
         instruction=accepted.instruction,
         origin="generated",
+        instances=(accepted.instance,) if accepted.instance is not None else None,
         provenance=Provenance(
             request_id=outcome.request_id,
             ordinal=int(accepted.candidate_id.rpartition("#")[2]),

@@ -56,6 +56,7 @@ class Script:
     replies: Sequence[bytes]
     asked: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     url: str = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -67,6 +68,7 @@ class Script:
                 )
                 body = await reader.readexactly(int(fields.get("content-length", "0")))
                 self.headers.append(fields)
+                self.paths.append(head.split(b" ")[1].decode())
                 self.asked.append(json.loads(body) if body else {})
                 answer = self.replies[min(len(self.asked), len(self.replies)) - 1]
                 if answer == HANG:

@@ -10,7 +10,7 @@ from typing import Any
 from selfinstruct.backend import Backend
 from selfinstruct.records import Completion, Instance, Request, SeedTask, Usage
 
-_WORDS = (
+WORDS = (
     "amber bridge candle dolphin engine forest garden harbour island jacket kettle ladder mirror needle "
     "orchard piano quarry river saddle tunnel umbrella valley window yeast zipper anchor basket copper "
     "desert elbow feather glacier hammer insect jungle knight lantern meadow nutmeg oyster pepper quilt "
@@ -20,7 +20,7 @@ _WORDS = (
 
 def make_seed_task(number: int, *, instruction: str = "") -> SeedTask:
     """A seed task whose instruction is like no other's."""
-    words = [_WORDS[(number * 7 + n * 11) % len(_WORDS)] for n in range(3)]
+    words = [WORDS[(number * 7 + n * 11) % len(WORDS)] for n in range(3)]
     return SeedTask(
         id=f"seed_task_{number}",
         name=f"seed_{number}",
@@ -48,7 +48,7 @@ def scripted_text(request: Request) -> str:
     rng = Random(hashlib.sha256(prompt.encode()).hexdigest())
 
     def word() -> str:
-        return _WORDS[int(rng.random() * len(_WORDS))]
+        return WORDS[int(rng.random() * len(WORDS))]
 
     if request.stage == "generate":
         shown = re.findall(r"^\d+\. (.*)$", prompt, re.MULTILINE)
@@ -57,7 +57,7 @@ def scripted_text(request: Request) -> str:
             fresh = f"Describe the {word()} of a {word()} beside the {word()} {word()}."
             kind = rng.random()
             if kind < 0.15:
-                fresh = shown[0]
+                fresh = f"{shown[0]} Briefly."
             elif kind < 0.25:
                 fresh = "Draw a picture."
             lines.append(f"{number}. {fresh}")

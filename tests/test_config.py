@@ -108,6 +108,11 @@ CHANGES: dict[str, Any] = {
     "generate_top_p": 0.9,
     "seed_tasks": Path("other.jsonl"),
     "prompts": Path("other"),
+    "profile": "paper",
+    "api": "completions",
+    "tokenizer": "rouge",
+    "classification_seeds_only": True,
+    "show_input": True,
     "base_url": "http://localhost/v1",
     "api_key_env": "OTHER_KEY",
 }
@@ -144,6 +149,25 @@ def test_a_setting_of_a_later_release_is_no_part_of_an_older_run() -> None:
     stored = plain(RunConfig(model="m"))
     older = {name: value for name, value in stored.items() if name != "max_instances"}
     assert fingerprint(older, hashes={}, versions={}) != fingerprint(stored, hashes={}, versions={})
+
+
+def test_a_default_can_depend_on_another_setting() -> None:
+    assert RunConfig(model="m").generate_temperature == 0.7
+    assert RunConfig(model="m", recipe="alpaca").generate_temperature == 1.0
+    assert RunConfig(model="m", profile="paper").tokenizer == "rouge"
+    assert RunConfig(model="m", recipe="alpaca").given() == {"model": "m", "recipe": "alpaca"}
+    assert RunConfig(model="m", seed=7).changed(recipe="alpaca").given() == {
+        "model": "m",
+        "recipe": "alpaca",
+        "seed": 7,
+    }
+    explicit = RunConfig(model="m", recipe="alpaca", generate_temperature=0.7)
+    assert explicit.given()["generate_temperature"] == 0.7
+
+
+def test_a_sampling_parameter_can_be_left_out_under_every_recipe() -> None:
+    assert RunConfig(model="m", generate_presence_penalty=None).generate_presence_penalty is None
+    assert RunConfig(model="m", recipe="alpaca").generate_presence_penalty is None
 
 
 def test_what_is_operational_is_a_short_list() -> None:

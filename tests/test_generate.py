@@ -9,12 +9,13 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import ScriptedBackend, make_completion, make_seed_task, scripted_text
 
 from selfinstruct.api import run
-from selfinstruct.config import RunConfig
+from selfinstruct.config import RunConfig, fingerprint
 from selfinstruct.errors import (
     ConfigChangedError,
     ConfigError,
@@ -37,6 +38,7 @@ from selfinstruct.events import (
     RunStarted,
 )
 from selfinstruct.export import render_jsonl, select
+from selfinstruct.filters import RULES_VERSION
 from selfinstruct.generate import grow, is_complete
 from selfinstruct.journal import read_journal
 from selfinstruct.records import Completion, Request, SeedTask
@@ -225,8 +227,8 @@ def test_candidates_are_accepted_or_rejected_and_every_number_is_a_count_of_even
     assert summary.candidates == summary.accepted + sum(summary.rejected.values())
     assert sum(summary.requests.values()) == len(received)
     assert summary.rows == sum(len(e.instances) for e in written)
-    assert summary.classification == sum(e.is_classification for e in classified)
-    assert len(classified) == len(written) == summary.accepted
+    assert summary.classification == sum(bool(e.is_classification) for e in classified)
+    assert len(classified) == len(written) == summary.accepted  # no answer was unclear
     # Three lines were in every committed reply.
     assert summary.candidates == 3 * summary.commits
 
@@ -345,9 +347,17 @@ def test_a_stored_setting_that_was_edited_is_refused_unless_it_is_operational(
 
 def test_a_run_decided_by_other_rules_is_refused(reference: Path) -> None:
     path = reference / "config.yaml"
-    path.write_text(path.read_text().replace("rules: 1", "rules: 99"))
-    with pytest.raises(ConfigChangedError, match="version of the rules is 99 there, 1 was given"):
+    text = path.read_text().replace(f"rules: {RULES_VERSION}", "rules: 99")
+    path.write_text(text)
+    with pytest.raises(RunDirectoryError, match=r"settings in config.yaml were changed"):
+        read_run(reference)
+
+    stored = yaml.safe_load(text)
+    own = fingerprint(stored["settings"], hashes=stored["hashes"], versions=stored["versions"])
+    path.write_text(text.replace(stored["fingerprint"], own))
+    with pytest.raises(ConfigChangedError, match="version of the rules is 99"):
         run(reference)
+    assert read_run(reference).state.accepted >= 12  # what was decided can still be read
 
 
 def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path, config: RunConfig) -> None:
@@ -460,10 +470,12 @@ def test_a_request_refused_for_good_is_an_empty_reply_and_not_asked_again(
     commits = [e for e in events(tmp_path / "run") if isinstance(e, Committed)]
     assert (commits[1].accepted, commits[1].rejected) == ((), ())
     pool = read_run(tmp_path / "run").state.pool
-    assert pool.by_id("task_000002").is_classification is False
+    # The question is put once more, and answered.
+    assert pool.by_id("task_000002").is_classification is not None
+    assert pool.by_id("task_000002").classification_answer in ("yes", "no")
     assert pool.by_id("task_000003").instances == ()
     summary = summarize(read_run(tmp_path / "run").state)
-    assert summary.unclear_kinds == 1
+    assert summary.unclear_kinds == 0
     assert summary.failed == {"generate": 1, "classify": 1, "instances": 1}
 
 

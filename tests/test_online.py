@@ -46,7 +46,10 @@ class Clock:
 
 
 def ask(
-    *replies: bytes, config: RunConfig = CONFIG, clock: Clock | None = None
+    *replies: bytes,
+    config: RunConfig = CONFIG,
+    clock: Clock | None = None,
+    request: Request = REQUEST,
 ) -> tuple[Completion | BackendError, Script]:
     """Ask once; gives the completion or the error, and what the server saw."""
 
@@ -59,7 +62,7 @@ def ask(
             )
             async with backend:
                 try:
-                    return await backend.complete(REQUEST), script
+                    return await backend.complete(request), script
                 except BackendError as error:
                     return error, script
 
@@ -85,8 +88,31 @@ def test_a_request_is_sent_as_it_is_and_its_reply_is_read() -> None:
             "max_tokens": 64,
         }
     ]
+    assert script.paths == ["/v1/chat/completions"]
     assert script.headers[0]["x-client-request-id"] == "generate/000001"
     assert script.headers[0]["authorization"] == "bearer sk-secret"
+
+
+def test_a_text_to_continue_goes_to_the_other_door() -> None:
+    request = replace(
+        REQUEST,
+        prompt=Prompt(template="t@0", text="1. Name a lake.\n2."),
+        sampling=replace(REQUEST.sampling, stop=("\n\n", "\n16")),
+    )
+    body = chat(choices=[{"index": 0, "text": " Name a river.", "finish_reason": "stop"}])
+    completion, script = ask(reply(body=body), request=request)
+    assert isinstance(completion, Completion)
+    assert completion.text == " Name a river."
+    assert script.paths == ["/v1/completions"]
+    assert script.asked == [
+        {
+            "model": "m",
+            "prompt": "1. Name a lake.\n2.",
+            "temperature": 0.7,
+            "max_tokens": 64,
+            "stop": ["\n\n", "\n16"],
+        }
+    ]
 
 
 GOOD = reply(body=chat())

@@ -57,7 +57,9 @@ def _option(spec: "dataclasses.Field[Any]") -> Any:
     flag = "--" + spec.name.replace("_", "-")
     default = spec.metadata["shown_default"] or spec.default
     # The flag's own default is None, so that what was given can be told from what was not.
-    shown = f" [dim]\\[default: {default}][/dim]" if default != "" else ""
+    shown = f" [dim]\\[default: {default}][/dim]" if default is not False and default != "" else ""
+    if spec.type in (bool, "bool"):
+        flag = f"{flag}/--no-{flag.removeprefix('--')}"
     return typer.Option(
         *([flag, spec.metadata["short"]] if spec.metadata["short"] else [flag]),
         help=spec.metadata["help"] + shown,

@@ -1,4 +1,4 @@
-"""The online backend: chat completions over HTTP, against any OpenAI-compatible endpoint.
+"""The online backend: completions over HTTP, chat or text, against any OpenAI-compatible endpoint.
 
 The official client sends and reads; retrying is ours alone (`llm.retry`), so that every attempt is counted.
 Replies are read from their raw JSON: endpoints send texts, error pages and half-filled objects with status
@@ -121,7 +121,7 @@ class OnlineBackend:
                 # The client's own door for endpoints that it has no types for: `chat.completions.create`
                 # would rewrite the body by its type hints, a fifth of the whole cost of a request.
                 reply = await self._client.post(
-                    "/chat/completions",
+                    "/completions" if request.prompt.text is not None else "/chat/completions",
                     cast_to=httpx2.Response,
                     body=parameters(request),
                     options={"headers": {"X-Client-Request-Id": request.id}},
@@ -151,17 +151,25 @@ class OnlineBackend:
 
 
 def parameters(request: Request) -> dict[str, Any]:
-    """A request as the chat completions API takes it; what is None is not sent."""
+    """A request as the API takes it, that for chats or that for texts; what is None is not sent."""
     sampling = request.sampling
     optional = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "presence_penalty": sampling.presence_penalty,
         "max_tokens": sampling.max_tokens,
+        "stop": list(sampling.stop) or None,
     }
+    asked: dict[str, Any]
+    if request.prompt.text is not None:
+        asked = {"prompt": request.prompt.text}
+    else:
+        asked = {
+            "messages": [{"role": m.role, "content": m.content} for m in request.prompt.messages]
+        }
     return {
         "model": sampling.model,
-        "messages": [{"role": m.role, "content": m.content} for m in request.prompt.messages],
+        **asked,
         **{name: value for name, value in optional.items() if value is not None},
     }
 
@@ -182,7 +190,8 @@ def read_completion(body: bytes, *, attempts: int, latency_s: float) -> Completi
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise TransientError(f"the endpoint answered 200 without choices: {_shown(_message(data))}")
     message = choices[0].get("message")
-    message = message if isinstance(message, dict) else {}
+    # A chat has messages, a completion has its text in the choice itself.
+    message = message if isinstance(message, dict) else {"content": choices[0].get("text")}
     text = _text(message.get("content")) or _text(message.get("refusal"))
     finish_reason = choices[0].get("finish_reason")
     return Completion(
