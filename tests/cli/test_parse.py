@@ -1,0 +1,104 @@
+"""`selfinstruct parse`: JSON lines in, a JSON line for each out."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def parse(*arguments: object, lines: str | bytes = "") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "selfinstruct", "parse", *map(str, arguments)],
+        input=lines.encode() if isinstance(lines, str) else lines,
+        capture_output=True,
+        timeout=60,
+    )
+
+
+def out(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in done.stdout.decode().splitlines()]
+
+
+def test_candidates_and_rejections_come_out_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "replies.jsonl"
+    path.write_text(
+        '{"completion": " Name a river in Spain.\\n10. Draw a house.\\n11. Sum", '
+        '"finish_reason": "length", "id": 7}\n'
+        "\n"
+        '{"completion": null}\n'
+    )
+    done = parse(path, "--stage", "generate")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert out(done) == [
+        {
+            "candidates": [{"instruction": "Name a river in Spain."}],
+            "rejections": [
+                {"reason": "too_short", "text": "Draw a house."},
+                {"reason": "truncated", "text": "Sum"},
+            ],
+        },
+        {"candidates": [], "rejections": [{"reason": "empty_reply", "text": ""}]},
+    ]
+
+
+def test_the_profile_and_the_recipe_decide_what_is_found() -> None:
+    answers = '{"completion": "Yes."}\n{"completion": " YES\\n"}\n{"completion": "continue"}\n'
+    found = {
+        profile: [
+            line["is_classification"]
+            for line in out(parse("-", "-s", "classify", "-p", profile, lines=answers))
+        ]
+        for profile in ("default", "paper")
+    }
+    assert found == {"default": [True, True, None], "paper": [False, True, False]}
+
+    block = {
+        "completion": " Add the two numbers up.\n4. Input:\n3, 4\n4. Output:\n7\n###\n5. Instruction:",
+        "num_prompt_instructions": 3,
+    }
+    done = parse("-", "-s", "generate", "--recipe", "alpaca", lines=json.dumps(block))
+    assert out(done)[0]["candidates"] == [
+        {"instruction": "Add the two numbers up.", "input": "3, 4", "output": "7"}
+    ]
+
+
+def test_instances_are_not_capped() -> None:
+    text = "\n".join(f"Example {n}\nInput: {n}\nOutput: {n + 1}" for n in range(1, 9))
+    done = parse("-", "--stage", "instances", lines=json.dumps({"completion": text}))
+    assert len(out(done)[0]["instances"]) == 8  # type: ignore[arg-type]
+
+
+def test_half_of_a_surrogate_pair_goes_through_as_an_escape() -> None:
+    done = parse("-", "-s", "instances", lines='{"completion": "Output: a \\ud83d b"}')
+    assert b'"a \\ud83d b"' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        (b'{"completion": "x"}\n{"completion": ', "stdin:2: is not JSON: expecting value"),
+        (b"[]", "stdin:1: is not an object but list"),
+        (b'{"text": "x"}', "stdin:1: has no 'completion'"),
+        (b'{"completion": 7}', "stdin:1: has a 'completion' that is not text"),
+        (
+            b'{"completion": "x", "num_prompt_instructions": 0}',
+            "stdin:1: has a 'num_prompt_instructions' below 1",
+        ),
+        (b'{"completion": "\xff"}', "stdin:1: is not UTF-8 text"),
+        (b"[" * 100_000, "stdin:1: is nested too deeply"),
+    ],
+)
+def test_a_bad_line_is_named_with_its_number(lines: bytes, problem: str) -> None:
+    done = parse("-", "--stage", "classify", lines=lines)
+    assert done.returncode == 2
+    assert problem in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_missing_file_and_a_stage_that_alpaca_has_not_are_wrong_usage(tmp_path: Path) -> None:
+    done = parse(tmp_path / "none.jsonl", "--stage", "generate")
+    assert (done.returncode, b"cannot be read" in done.stderr) == (2, True)
+    done = parse("-", "--stage", "classify", "--recipe", "alpaca")
+    assert (done.returncode, b"no other stage" in done.stderr) == (2, True)
