@@ -20,9 +20,10 @@ WORDS = {
     "resources",
     "draw",
     "events",
+    "tokenizers",
 }
 STAGES = {"seeds", "pool", "prompts", "parse", "filters", "novelty"}
-FOLD = {"state", "recipes", "plan", "decide", "summary"}
+FOLD = {"state", "recipes", "profiles", "plan", "decide", "summary"}
 RUN = {"journal", "lock", "run_directory"}
 
 MAY_IMPORT = {
@@ -34,13 +35,16 @@ MAY_IMPORT = {
     "config": {"errors", "records"},
     "settings": {"config", "errors"},
     "events": {"records"},
+    "tokenizers": set(),
     "backend": {"records"},
     # The stages are siblings: they import words only.
     **dict.fromkeys(STAGES, WORDS),
+    "parse": WORDS | {"parse"},
+    "profiles": WORDS | {"parse", "filters"},
     "recipes": WORDS | {"prompts"},
-    "state": WORDS | {"novelty", "pool"},
+    "state": WORDS | {"filters", "novelty", "pool"},
     "plan": WORDS | {"prompts", "recipes", "state"},
-    "decide": WORDS | STAGES | {"state"},
+    "decide": WORDS | STAGES | {"profiles", "state"},
     "summary": WORDS | {"state"},
     "journal": WORDS,
     "lock": {"errors"},
@@ -52,8 +56,15 @@ MAY_IMPORT = {
     "llm": {"config", "records", "errors", "backend", "llm"},
     # The simulated endpoint knows nothing of ours, so that it can never confirm our own mistakes.
     "simulate": {"simulate"},
+    "verify": WORDS | FOLD | RUN | {"verify"},
+    "explain": WORDS | STAGES | FOLD | RUN | {"explain"},
     "api": WORDS | FOLD | RUN | {"export", "generate", "llm"},
-    "cli": WORDS | FOLD | RUN | {"export", "generate", "llm", "api", "simulate", "cli", "__init__"},
+    "recorded": WORDS | {"filters", "parse", "profiles"},
+    "cli": WORDS
+    | {"filters", "recorded", "seeds"}
+    | FOLD
+    | RUN
+    | {"export", "generate", "llm", "api", "simulate", "verify", "explain", "cli", "__init__"},
     "__init__": None,
     "__main__": None,
 }

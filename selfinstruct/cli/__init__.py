@@ -12,12 +12,15 @@ import typer
 
 from selfinstruct import __version__
 from selfinstruct.cli.demo import demo
+from selfinstruct.cli.explain import explain
 from selfinstruct.cli.export import export
 from selfinstruct.cli.options import CONTEXT
+from selfinstruct.cli.parse import parse
 from selfinstruct.cli.run import run
 from selfinstruct.cli.simulate import simulate
 from selfinstruct.cli.status import status
 from selfinstruct.cli.terminal import is_ignored, say, speak_any_alphabet, visible
+from selfinstruct.cli.verify import verify
 from selfinstruct.errors import SelfInstructError
 
 app = typer.Typer(
@@ -51,7 +54,10 @@ app.command()(run)
 app.command()(demo)
 app.command()(simulate)
 app.command()(status)
+app.command()(explain)
+app.command()(verify)
 app.command()(export)
+app.command()(parse)
 
 
 def main() -> NoReturn:

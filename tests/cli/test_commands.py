@@ -16,7 +16,7 @@ from selfinstruct.run_directory import open_run
 from selfinstruct.simulate.server import SimulatedEndpoint
 
 NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
-COMMANDS = ["run", "demo", "simulate", "status", "export"]
+COMMANDS = ["run", "demo", "simulate", "status", "export", "parse", "explain", "verify"]
 
 
 def command(

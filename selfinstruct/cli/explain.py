@@ -1,0 +1,325 @@
+"""`selfinstruct explain`: what became of a text or an id, and why."""
+
+import shlex
+import shutil
+import textwrap
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from selfinstruct.cli.options import DirectoryArgument, JsonOption
+from selfinstruct.cli.terminal import visible
+
+if TYPE_CHECKING:
+    from selfinstruct.explain.fates import (
+        CandidateFate,
+        Explanation,
+        Fate,
+        InstanceFate,
+        Near,
+        Outlook,
+        Passage,
+        RequestFate,
+        SeedFate,
+        TaskFate,
+    )
+    from selfinstruct.records import Instance
+
+_LABEL = 13
+"""Columns of a label."""
+_LINE = 80
+"""Characters shown of a text that is not what was asked about."""
+
+
+def explain(
+    directory: DirectoryArgument,
+    query: Annotated[
+        str,
+        typer.Argument(
+            help="A task, candidate or request id, or a text.", metavar="QUERY", show_default=False
+        ),
+    ],
+    json_output: JsonOption = False,
+) -> None:
+    """Show what became of a candidate and why: of an id, or of any text that the model wrote.
+
+    A text that is nowhere in the run is judged as a candidate would be now; the exit code is then 1.
+
+    Example: selfinstruct explain my-run 'generate/000001#7'
+    """
+    from selfinstruct.explain import explain as look_up
+    from selfinstruct.explain.history import History
+    from selfinstruct.run_directory import read_history
+
+    history = History(*read_history(directory))
+    try:
+        explanation = look_up(history, query)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="QUERY") from None
+    threshold = history.run.config.threshold
+    if json_output:
+        import json
+        from dataclasses import asdict
+
+        fields = {"directory": str(directory), "threshold": threshold}
+        typer.echo(json.dumps(fields | asdict(explanation)))
+    else:
+        width = min(100, shutil.get_terminal_size().columns)
+        typer.echo("\n".join(_Page(directory, threshold, width).lines(explanation)))
+    if not explanation.total:
+        raise typer.Exit(1)
+
+
+class _Page:
+    """An explanation as a person reads it; what could drive the terminal is written out."""
+
+    def __init__(self, directory: Path, threshold: float, width: int) -> None:
+        self._directory = directory
+        self._threshold = threshold
+        self._width = width
+
+    def lines(self, explanation: "Explanation") -> list[str]:
+        told: list[str] = []
+        if explanation.how == "none":
+            told.append(f"{self._quoted(explanation.query)} is nowhere in this run.")
+        elif explanation.how == "reply":
+            where = "1 reply" if explanation.total == 1 else f"{explanation.total:,} replies"
+            told.append(f"Found in {where}, and not as the text of a task or an instance:")
+        elif explanation.total > 1:
+            place = "is" if explanation.how == "exact" else "stands in"
+            told.append(f"This {place} the text of {explanation.total:,} items:")
+        brief = explanation.total > 1
+        for fate in explanation.found:
+            told += [*([""] if told else []), *self._fate(fate, brief=brief)]
+        if len(explanation.found) < explanation.total:
+            told += ["", f"and {explanation.total - len(explanation.found):,} more."]
+        if explanation.outlook is not None:
+            told += ["", *self._outlook(explanation.outlook)]
+        if explanation.note:
+            told += ["", *self._wrapped(explanation.note, indent=0)]
+        return told
+
+    def _fate(self, fate: "Fate", *, brief: bool) -> Iterator[str]:
+        match fate.kind:
+            case "candidate":
+                return self._candidate(fate)
+            case "instance":
+                return self._instance(fate)
+            case "task":
+                return self._task(fate, brief=brief)
+            case "seed task":
+                return self._seed(fate)
+            case "request":
+                return self._request(fate)
+            case "passage":
+                return self._passage(fate)
+
+    def _candidate(self, fate: "CandidateFate") -> Iterator[str]:
+        yield f"{visible(fate.id, keep='')}: {_verdict(fate)}"
+        yield from self._field("text", fate.text or "(none)")
+        yield from self._origin(fate)
+
+    def _origin(self, fate: "CandidateFate") -> Iterator[str]:
+        """Why it was decided so, what it is like, and where it comes from."""
+        if fate.reason is not None:
+            yield from self._field("why", f"{fate.meaning} (stage {fate.stage})")
+        if fate.witness is not None:
+            yield from self._near("witness", fate.witness)
+        if fate.nearest is not None:
+            is_witness = fate.witness is not None and fate.witness.task_id == fate.nearest.task_id
+            if is_witness:
+                yield from self._field(
+                    "nearest", "the witness; nothing in the pool was nearer then"
+                )
+            else:
+                yield from self._near("nearest", fate.nearest)
+        elif fate.ordinal:
+            yield from self._field("nearest", "nothing: it has no word that ROUGE-L compares")
+        place = f"item {fate.ordinal} of {fate.items} in" if fate.ordinal else "all of"
+        yield from self._field(
+            "from",
+            f"{place} the reply to {fate.request_id} by {fate.model} "
+            f"(line {fate.received:,} of the journal, decided in line {fate.decided:,})",
+        )
+
+    def _task(self, fate: "TaskFate", *, brief: bool) -> Iterator[str]:
+        yield f"{fate.id}: accepted from {fate.candidate.id}"
+        yield from self._field("instruction", fate.instruction)
+        yield from self._origin(fate.candidate)
+        if brief:
+            is_open = fate.instances is None
+            kept = "not asked for yet" if is_open else _count(len(fate.instances or ()), "instance")
+            yield from self._field("instances", kept)
+            return
+        label = "prompt"
+        for task_id, instruction in fate.demonstrations:
+            yield self._one_line(label, f"{task_id}  {instruction}")
+            label = ""
+        yield from self._kind(fate)
+        if fate.instances is None:
+            yield from self._field("instances", "not asked for yet")
+            return
+        rejected = f", {len(fate.rejected)} rejected" if fate.rejected else ""
+        yield from self._field("instances", _count(len(fate.instances), "instance") + rejected)
+        for instance in fate.instances:
+            yield from self._pair(instance)
+        for item in fate.rejected:
+            yield from self._field("rejected", f"{item.reason}: {item.meaning}")
+            yield from self._field("", item.text or "(none)")
+
+    def _kind(self, fate: "TaskFate") -> Iterator[str]:
+        if not fate.answers:
+            if fate.candidate.task_id and fate.instances is None:
+                yield from self._field("kind", "not asked for yet")
+            return
+        kind = {None: "asked for once more", True: "a classification task"}.get(
+            fate.is_classification, "no classification task"
+        )
+        said = ", then ".join(
+            given.answer
+            if given.text.strip(" .\n").lower() == given.answer
+            else f"{given.answer} (“{_short(given.text)}”)"
+            for given in fate.answers
+        )
+        yield from self._field("kind", f"{kind}; the model said {said}")
+
+    def _pair(self, instance: "Instance") -> Iterator[str]:
+        yield from self._field("  input", instance.input or "(none)")
+        yield from self._field("  output", instance.output)
+
+    def _instance(self, fate: "InstanceFate") -> Iterator[str]:
+        yield f"{visible(fate.id, keep='')}: {_verdict(fate)}"
+        if fate.instance is not None:
+            yield from self._field("input", fate.instance.input or "(none)")
+            yield from self._field("output", fate.instance.output)
+        else:
+            yield from self._field("text", fate.text or "(none)")
+            yield from self._field("why", fate.meaning)
+        yield self._one_line("task", f"{fate.task_id}  {fate.instruction}")
+        yield from self._field(
+            "from", f"line {fate.received:,} of the journal, decided in line {fate.decided:,}"
+        )
+
+    def _seed(self, fate: "SeedFate") -> Iterator[str]:
+        kind = "a classification task" if fate.is_classification else "no classification task"
+        yield f"{visible(fate.id, keep='')}: a seed task, {kind}, with {_count(fate.instances, 'instance')}"
+        yield from self._field("instruction", fate.instruction)
+        yield from self._field("shown in", _count(fate.shown, "answered prompt"))
+        against = _count(fate.witness_against, "rejected candidate")
+        yield from self._field("witness", f"against {against}")
+
+    def _request(self, fate: "RequestFate") -> Iterator[str]:
+        by = f" by {visible(fate.model, keep='')}" if fate.model else ""
+        yield f"{visible(fate.id, keep='')}: {'answered' + by if by else 'refused'}"
+        if fate.problem:
+            yield from self._field("note", fate.problem)
+        if fate.finish_reason not in (None, "stop"):
+            yield from self._field("ended by", str(fate.finish_reason))
+        if fate.demonstrations:
+            yield from self._field("prompt", "showed " + ", ".join(fate.demonstrations))
+        yield from self._items(fate)
+        if by:
+            yield from self._field("reply", fate.text or "(empty)")
+
+    def _passage(self, fate: "Passage") -> Iterator[str]:
+        yield f"{visible(fate.request_id, keep='')}: line {fate.line:,} of the reply"
+        yield from self._field("text", fate.excerpt)
+        yield from self._items(fate)
+        if fate.problem:
+            yield from self._field("note", fate.problem)
+        elif not fate.items and fate.answer is None:
+            yield from self._field("why", "No item that was found in the reply has this text.")
+        command = f"selfinstruct explain {shlex.quote(str(self._directory))} {fate.request_id}"
+        yield from self._field("all of it", command)
+
+    def _items(self, fate: "RequestFate | Passage") -> Iterator[str]:
+        if fate.answer is not None:
+            yield from self._field("read as", fate.answer)
+        label = "items"
+        for item in fate.items:
+            number = item.id.rpartition("#")[2]
+            yield self._one_line(label, f"#{number} {_verdict(item)}: {item.text}")
+            label = ""
+
+    def _outlook(self, outlook: "Outlook") -> Iterator[str]:
+        from selfinstruct.explain.fates import MEANING
+
+        if outlook.reasons:
+            yield f"As a candidate now it would be rejected: {outlook.reasons[0]}"
+        else:
+            yield "As a candidate now it would be accepted."
+        for reason in outlook.reasons:
+            yield from self._field(reason, MEANING[reason])
+        if outlook.nearest is not None:
+            yield from self._near("nearest", outlook.nearest)
+
+    # ── parts ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _near(self, label: str, near: "Near") -> Iterator[str]:
+        if near.rouge_l == 0:
+            yield from self._field(label, "nothing: no task of the pool shares a word with it")
+            return
+        same = ", accepted just before from the same reply" if near.in_same_reply else ""
+        yield from self._field(
+            label, f"{near.task_id}, ROUGE-L {_score(near.rouge_l, self._threshold)}{same}"
+        )
+        yield from self._field("", near.instruction)
+
+    def _field(self, label: str, text: str) -> Iterator[str]:
+        if len(label) > _LABEL - 1:
+            yield "  " + label
+            label = ""
+        wrapped = self._wrapped(text, indent=2 + _LABEL)
+        yield f"  {label:<{_LABEL}}{wrapped[0].strip()}".rstrip()
+        yield from wrapped[1:]
+
+    def _one_line(self, label: str, text: str) -> str:
+        room = max(20, self._width - 2 - _LABEL)
+        line = visible(" ".join(text.split()))
+        shown = line if _cells(line) <= room else line[: room * len(line) // _cells(line) - 1] + "…"
+        return f"  {label:<{_LABEL}}{shown}"
+
+    def _wrapped(self, text: str, *, indent: int) -> list[str]:
+        room = max(20, self._width - indent)
+        lines = [
+            part
+            for line in visible(text).strip("\n").split("\n")
+            for part in textwrap.wrap(line, room * len(line) // max(1, _cells(line)) or 1) or [""]
+        ]
+        return [(" " * indent + line).rstrip() for line in lines]
+
+    def _quoted(self, query: str) -> str:
+        return f"“{visible(_short(query), keep='')}”"
+
+
+def _verdict(fate: "CandidateFate | InstanceFate") -> str:
+    if fate.reason is not None:
+        return f"rejected, {fate.reason}"
+    if fate.kind == "candidate":
+        return f"accepted as {fate.task_id}"
+    return "kept"
+
+
+def _score(score: float, threshold: float) -> str:
+    """Rounded, unless that would put it on the other side of the threshold."""
+    rounded = f"{score:.3f}"
+    is_told = (float(rounded) > threshold) == (score > threshold)
+    return rounded if is_told else repr(score)
+
+
+def _count(number: int, name: str) -> str:
+    return f"1 {name}" if number == 1 else f"{number:,} {name}s"
+
+
+def _cells(line: str) -> int:
+    """Columns that a line takes: signs of East Asia take two."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in line)
+
+
+def _short(text: str) -> str:
+    """The beginning of a text, in one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LINE else line[: _LINE - 1] + "…"

@@ -1,0 +1,386 @@
+"""A run and everything in its journal, for looking things up: by id, and by text.
+
+Knows how to find what a model wrote, wherever it ended: as a task, as an instance, among the rejections, or
+in a reply outside of all that was taken for an item.
+
+    History(*read_history("my-run")).by_id("generate/000001#7")
+    → CandidateFate(id="generate/000001#7", verdict="rejected", reason="not_novel", witness=…, nearest=…, …)
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from itertools import islice
+
+from selfinstruct.events import (
+    Accepted,
+    Classified,
+    Committed,
+    CompletionReceived,
+    Decision,
+    InstancesWritten,
+    Outcome,
+    RequestFailed,
+)
+from selfinstruct.explain.fates import (
+    MEANING,
+    AnswerGiven,
+    CandidateFate,
+    Fate,
+    How,
+    InstanceFate,
+    Near,
+    Outlook,
+    Passage,
+    RequestFate,
+    SeedFate,
+    TaskFate,
+)
+from selfinstruct.filters import is_in_wrong_script
+from selfinstruct.journal import Entry
+from selfinstruct.parse.found import pair_text
+from selfinstruct.parse.reply import folded
+from selfinstruct.profiles import PROFILES
+from selfinstruct.records import Answer, Instance, Reason, Rejection, Task
+from selfinstruct.run_directory import Run, replay
+from selfinstruct.state import classification_id, generation_id, instances_id
+
+_AROUND = 200
+"""Characters shown before and behind a place in a long line."""
+
+
+class History:
+    """A run and everything in its journal, for looking things up.
+
+    `run` and `entries` are what `read_history` gives; the run is moved to its end. Raises JournalError.
+    """
+
+    def __init__(self, run: Run, entries: Iterable[Entry]) -> None:
+        self.run = run
+        self.outcomes: dict[str, tuple[int, Outcome]] = {}
+        """Line and outcome, by request id."""
+        self.decisions: dict[str, tuple[int, Decision]] = {}
+        """Line and decision, by the id of the request that it follows from."""
+        unclear: set[str] = set()
+        for entry in replay(run, entries):
+            match entry.event:
+                case CompletionReceived() | RequestFailed() as outcome:
+                    self.outcomes[outcome.request_id] = entry.seq, outcome
+                case Committed() as commit:
+                    self.decisions[generation_id(commit.number)] = entry.seq, commit
+                case Classified() as kind:
+                    name = classification_id(kind.task_id, again=kind.task_id in unclear)
+                    self.decisions[name] = entry.seq, kind
+                    unclear.add(kind.task_id)
+                case InstancesWritten() as written:
+                    self.decisions[instances_id(written.task_id)] = entry.seq, written
+
+    # ── by id ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def by_id(self, name: str) -> Fate | None:
+        """What has this id: a task, a candidate, an instance or a request."""
+        if name in self.outcomes:
+            return self.request(name)
+        request_id = name.rpartition("#")[0]
+        item = next((item for item in self.items(request_id) if item.id == name), None)
+        if isinstance(item, CandidateFate) and item.task_id is not None:
+            name = item.task_id
+        elif item is not None:
+            return item
+        try:
+            return self.task(self.run.state.pool.by_id(name))
+        except KeyError:
+            return None
+
+    def task(self, task: Task) -> TaskFate | SeedFate:
+        """A task of the pool."""
+        if task.provenance is None:
+            return self._seed(task)
+        origin = task.provenance
+        candidate = next(
+            item
+            for item in self.items(origin.request_id)
+            if isinstance(item, CandidateFate) and item.task_id == task.id
+        )
+        answers = []
+        for again in (False, True):
+            name = classification_id(task.id, again=again)
+            answer = self._answer(name)
+            if answer is not None:
+                answers.append(AnswerGiven(request_id=name, answer=answer, text=self._reply(name)))
+        return TaskFate(
+            id=task.id,
+            instruction=task.instruction,
+            candidate=candidate,
+            is_classification=task.is_classification,
+            answers=tuple(answers),
+            instances=task.instances,
+            rejected=tuple(
+                item
+                for item in self.items(instances_id(task.id))
+                if isinstance(item, InstanceFate) and item.reason is not None
+            ),
+            demonstrations=tuple(
+                (shown, self.run.state.pool.by_id(shown).instruction)
+                for shown in origin.demonstration_ids
+            ),
+        )
+
+    def _seed(self, task: Task) -> SeedFate:
+        shown = sum(
+            isinstance(outcome, CompletionReceived) and task.id in outcome.demonstration_ids
+            for _, outcome in self.outcomes.values()
+        )
+        against = sum(
+            rejection.nearest is not None and rejection.nearest.task_id == task.id
+            for _, decision in self.decisions.values()
+            if isinstance(decision, Committed)
+            for rejection in decision.rejected
+        )
+        return SeedFate(
+            id=task.id,
+            instruction=task.instruction,
+            is_classification=task.is_classification,
+            instances=len(task.instances or ()),
+            shown=shown,
+            witness_against=against,
+        )
+
+    def request(self, name: str) -> RequestFate:
+        """A request that has an outcome."""
+        received, outcome = self.outcomes[name]
+        answered = outcome if isinstance(outcome, CompletionReceived) else None
+        completion = answered.completion if answered else None
+        return RequestFate(
+            id=name,
+            stage=outcome.stage,
+            received=received,
+            text=self._reply(name),
+            model=completion.model if completion else "",
+            finish_reason=completion.finish_reason if completion else None,
+            demonstrations=answered.demonstration_ids if answered else (),
+            problem=self._problem(name),
+            answer=self._answer(name),
+            items=tuple(self.items(name)),
+        )
+
+    def items(self, name: str) -> "Iterator[CandidateFate | InstanceFate]":
+        """What was found in the reply to a request, in the order of the text."""
+        _, decision = self.decisions.get(name, (0, None))
+        if isinstance(decision, Committed):
+            yield from self._candidates(name, decision)
+        elif isinstance(decision, InstancesWritten):
+            yield from self._instances(name, decision)
+
+    def _candidates(self, name: str, decision: Committed) -> Iterator[CandidateFate]:
+        received, outcome = self.outcomes[name]
+        if not isinstance(outcome, CompletionReceived):
+            return  # of a request that failed there are none
+        decided, _ = self.decisions[name]
+        # The pool that a candidate was compared with: that of all earlier replies, and what this one had
+        # brought so far.
+        before = upto = self.run.state.pool_sizes[decision.number - 1]
+        verdicts: tuple[Accepted | Rejection, ...] = (*decision.accepted, *decision.rejected)
+        for verdict in sorted(verdicts, key=lambda verdict: _ordinal(verdict.candidate_id)):
+            accepted = verdict if isinstance(verdict, Accepted) else None
+            rejected = verdict if isinstance(verdict, Rejection) else None
+            text = verdict.instruction if isinstance(verdict, Accepted) else verdict.text
+            ordinal = _ordinal(verdict.candidate_id)
+            yield CandidateFate(
+                id=verdict.candidate_id,
+                text=text,
+                verdict="accepted" if accepted else "rejected",
+                stage=rejected.stage if rejected else "accepted",
+                reason=rejected.reason if rejected else None,
+                meaning=MEANING[rejected.reason] if rejected else "",
+                task_id=accepted.task_id if accepted else None,
+                witness=self._witness(rejected, before) if rejected else None,
+                # What a whole reply is like is no question: it is no task.
+                nearest=self._nearest(text, upto=upto, before=before) if ordinal else None,
+                request_id=name,
+                ordinal=ordinal,
+                items=len(verdicts),
+                model=outcome.completion.model,
+                received=received,
+                decided=decided,
+                demonstrations=outcome.demonstration_ids,
+            )
+            upto += accepted is not None
+
+    def _witness(self, rejection: Rejection, before: int) -> Near | None:
+        if rejection.nearest is None:
+            return None
+        pool, named = self.run.state.pool, rejection.nearest.task_id
+        place = next((n for n, task in enumerate(pool) if task.id == named), None)
+        return Near(
+            task_id=named,
+            rouge_l=rejection.nearest.rouge_l,
+            instruction=pool[place].instruction if place is not None else "",
+            in_same_reply=place is not None and place >= before,
+        )
+
+    def _nearest(self, text: str, *, upto: int, before: int) -> Near | None:
+        """The task most like a text among the first `upto`; those from place `before` on are of its reply."""
+        state = self.run.state
+        if not state.index.tokens(text):
+            return None
+        found = state.index.nearest(text, upto=upto)
+        if found is None:
+            return None
+        place, rouge_l = found
+        return Near(
+            task_id=state.pool[place].id,
+            rouge_l=rouge_l,
+            instruction=state.pool[place].instruction,
+            in_same_reply=place >= before,
+        )
+
+    def _instances(self, name: str, decision: InstancesWritten) -> Iterator[InstanceFate]:
+        received, _ = self.outcomes[name]
+        decided, _ = self.decisions[name]
+        instruction = self.run.state.pool.by_id(decision.task_id).instruction
+        rejected = {int(r.candidate_id.rpartition("#")[2]): r for r in decision.rejected}
+        kept = iter(decision.instances)
+        last = len(decision.instances) + len(rejected)
+        for n in [0] if 0 in rejected else range(1, last + 1):
+            rejection = rejected.get(n)
+            # What was kept has no number of its own in the journal: those that no rejection has, in order.
+            instance = next(kept, None) if rejection is None else None
+            yield InstanceFate(
+                id=f"{name}#{n}",
+                task_id=decision.task_id,
+                instruction=instruction,
+                verdict="rejected" if rejection else "accepted",
+                instance=instance,
+                text=rejection.text if rejection else pair_text(instance) if instance else "",
+                reason=rejection.reason if rejection else None,
+                meaning=MEANING[rejection.reason] if rejection else "",
+                received=received,
+                decided=decided,
+            )
+
+    def _reply(self, name: str) -> str:
+        _, outcome = self.outcomes[name]
+        return outcome.completion.text if isinstance(outcome, CompletionReceived) else ""
+
+    def _answer(self, name: str) -> Answer | None:
+        _, decision = self.decisions.get(name, (0, None))
+        return decision.answer if isinstance(decision, Classified) else None
+
+    def _problem(self, name: str) -> str:
+        _, outcome = self.outcomes[name]
+        if isinstance(outcome, RequestFailed):
+            return (
+                f"The endpoint refused it for good (status {outcome.status}: {outcome.problem}); "
+                "it counts as an empty reply."
+            )
+        if name in self.decisions:
+            return ""
+        if outcome.stage != "generate":
+            return "It is not decided yet; the run is to be continued for that."
+        if self.run.state.accepted >= self.run.config.num_instructions:
+            return "It is not decided: the target was reached before it. It waits for a larger one."
+        following = generation_id(self.run.state.commits + 1)
+        return (
+            f"It is not decided yet: replies are decided in number order, and {following} is next."
+        )
+
+    # ── by text ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def _texts(self) -> list[tuple[tuple[str, ...], str]]:
+        """For each task, candidate and instance: its texts, to be compared, and its id; in order."""
+        texts: list[tuple[tuple[str, ...], str]] = []
+        for name, (_, decision) in self.decisions.items():
+            if isinstance(decision, Committed):
+                for accepted in decision.accepted:
+                    parts = (accepted.instruction, *_parts(accepted.instance))
+                    texts.append((tuple(map(folded, parts)), accepted.task_id))
+                texts += [((folded(r.text),), r.candidate_id) for r in decision.rejected]
+            elif isinstance(decision, InstancesWritten):
+                for item in self._instances(name, decision):
+                    parts = (item.text, *_parts(item.instance))
+                    texts.append((tuple(map(folded, parts)), item.id))
+        # Last: who asks is mostly after what the model wrote.
+        seeds = islice(self.run.state.pool, self.run.state.pool.seed_count)
+        texts += [((folded(task.instruction),), task.id) for task in seeds]
+        return texts
+
+    @cached_property
+    def _replies(self) -> list[tuple[str, str]]:
+        return [
+            (folded(outcome.completion.text), name)
+            for name, (_, outcome) in self.outcomes.items()
+            if isinstance(outcome, CompletionReceived)
+        ]
+
+    def with_text(self, query: str) -> tuple[How, list[str]]:
+        """How a folded text is found, and the ids of all that have it."""
+        tests: list[tuple[How, Callable[[str], bool]]] = [
+            ("exact", lambda text: text == query),
+            ("part", lambda text: query in text),
+        ]
+        for how, fits in tests:
+            ids = [name for texts, name in self._texts if any(map(fits, texts))]
+            if ids:
+                return how, ids
+        in_replies = [name for text, name in self._replies if query in text]
+        return ("reply", in_replies) if in_replies else ("none", [])
+
+    def passage(self, name: str, query: str) -> Passage:
+        """The place of a text in the reply to a request, which has it."""
+        text = self._reply(name)
+        words = r"\s+".join(map(re.escape, query.split()))
+        place = re.search(words, text, re.IGNORECASE)
+        # Some letters fold to several; then the beginning of the reply must do.
+        start, end = place.span() if place is not None else (0, 0)
+        line = text.count("\n", 0, start) + 1
+        # The lines that it stands in, unless these are long.
+        first, last = text.rfind("\n", 0, start) + 1, (text + "\n").index("\n", end)
+        first, last = max(first, start - _AROUND), min(last, end + _AROUND)
+        before = "…" if text[first - 1 : first].strip("\n") else ""
+        after = "…" if text[last : last + 1].strip("\n") else ""
+        return Passage(
+            request_id=name,
+            received=self.outcomes[name][0],
+            line=line,
+            excerpt=f"{before}{text[first:last]}{after}",
+            problem=self._problem(name),
+            answer=self._answer(name),
+            items=tuple(item for item in self.items(name) if _is_of(item, folded(query))),
+        )
+
+    def outlook(self, text: str) -> Outlook:
+        """What would become of a text, which holds more than white space, as the next candidate."""
+        run, state = self.run, self.run.state
+        profile = PROFILES[run.config.profile]
+        reasons = [reason for reason, objects in profile.rules[run.config.recipe] if objects(text)]
+        if profile.minds_script and is_in_wrong_script(text, state.scripts):
+            reasons.append(Reason.WRONG_SCRIPT)
+        if profile.needs_tokens and not state.index.tokens(text):
+            reasons.append(Reason.NO_TOKENS)
+        nearest = self._nearest(text, upto=len(state.pool), before=len(state.pool))
+        if nearest is not None and nearest.rouge_l > run.config.threshold:
+            reasons.append(Reason.NOT_NOVEL)
+        return Outlook(text=text, reasons=tuple(reasons), nearest=nearest)
+
+
+def _parts(instance: Instance | None) -> tuple[str, ...]:
+    return (instance.input, instance.output) if instance is not None else ()
+
+
+def _is_of(item: CandidateFate | InstanceFate, passage: str) -> bool:
+    """Whether a folded passage holds the item, or is a part of it behind a number or a label."""
+    _, _, rest = passage.partition(" ")
+    parts = (item.text,) if isinstance(item, CandidateFate) else (item.text, *_parts(item.instance))
+    return any(
+        f" {text} " in f" {passage} " or (bool(rest) and rest in text)
+        for text in map(folded, parts)
+        if text
+    )
+
+
+def _ordinal(candidate_id: str) -> int:
+    """The n of `<request id>#<n>`."""
+    n = candidate_id.rpartition("#")[2]
+    return int(n) if n.isdecimal() else 0

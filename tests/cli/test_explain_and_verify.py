@@ -1,0 +1,168 @@
+"""`explain` and `verify` as a person calls them: what they print where, and how they exit."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import ScriptedBackend, make_completion, scripted_text
+
+from selfinstruct.api import run
+from selfinstruct.config import RunConfig
+from selfinstruct.records import Completion, Request
+
+EVIL = "Tell me \x1b[2J\x9b31m what \u202e happens."
+
+
+def command(*arguments: object, columns: int = 100) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1"},
+        timeout=60,
+    )
+
+
+class Hostile(ScriptedBackend):
+    """Drives the terminal of whoever prints what it says, its name included."""
+
+    async def complete(self, request: Request) -> Completion:
+        self.asked.append(request.id)
+        text = scripted_text(request)
+        if request.stage == "generate":
+            text = f"9. {EVIL}\n{text.replace('9. ', '10. ', 1)}\n\n\x1b]0;goodbye\x07"
+        return make_completion(text, model="\x1b[31mred")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a hostile model."""
+    directory = tmp_path_factory.mktemp("cli") / "run"
+    run(directory, RunConfig(model="m", num_instructions=12), backend=Hostile())
+    return directory
+
+
+def test_verify_says_what_it_checked(finished: Path) -> None:
+    done = command("verify", finished)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "all of it follows from the replies" in done.stdout
+    for words in (
+        "prompts planned again",
+        "candidates decided again",
+        "by the rouge-score package",
+    ):
+        assert words in done.stdout
+
+
+def test_verify_tells_the_first_problems_and_json_all_of_them(
+    finished: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", finished, copy])
+    lines = [json.loads(line) for line in (copy / "journal.jsonl").read_text().splitlines()]
+    for line in lines:
+        if line["kind"] == "instances_written":
+            line["instances"].append({"input": "", "output": "\x1b[2J" + "x " * 99})
+        elif line["kind"] == "classified":
+            line.update(answer="yes", is_classification=True)
+    written = (json.dumps(line, ensure_ascii=False, separators=(",", ":")) for line in lines)
+    (copy / "journal.jsonl").write_text("\n".join(written) + "\n")
+    done = command("verify", copy, columns=80)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "problems" in done.stdout.splitlines()[0]
+    assert done.stdout.count("  line ") == 20
+    assert "--json shows all of them" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert max(map(len, done.stdout.splitlines()[1:])) <= 80
+    machine = command("verify", copy, "--json")
+    assert machine.returncode == 1
+    told = json.loads(machine.stdout)
+    assert told["holds"] is False
+    assert len(told["problems"]) > 20
+    assert set(told["problems"][0]) == {"seq", "what", "why"}
+
+
+def test_verify_leaves_errors_what_they_are(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", finished, copy])
+    journal = copy / "journal.jsonl"
+    journal.write_text(journal.read_text().replace('{"seq":3,', '{"seq":4,', 1))
+    done = command("verify", copy)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "line 3" in done.stderr
+    (copy / "seed_tasks.jsonl").write_text("")
+    done = command("verify", copy)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "query", ["generate/000001", "generate/000001#1", "task_1", "what", "goodbye"]
+)
+def test_what_the_model_wrote_never_drives_the_terminal(finished: Path, query: str) -> None:
+    done = command("explain", finished, query, columns=80)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not any(char in done.stdout for char in "\x1b\x9b\u202e\x07")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert done.stdout.isprintable() or set(done.stdout) - {"\n"}
+
+
+def test_explain_is_json_for_programs(finished: Path) -> None:
+    done = command("explain", finished, "generate/1#1", "--json")
+    assert done.returncode == 0
+    told = json.loads(done.stdout)
+    assert (told["how"], told["total"], told["threshold"]) == ("id", 1, 0.7)
+    (fate,) = told["found"]
+    assert (fate["kind"], fate["verdict"]) == ("candidate", "rejected")
+    assert (fate["reason"], fate["text"]) == ("control_characters", EVIL)
+    assert 0 <= fate["nearest"]["rouge_l"] <= 1
+
+
+def test_what_is_not_in_the_run_is_judged_and_exit_1(finished: Path) -> None:
+    done = command("explain", finished, "Draw a picture of a \x1b[31mwalrus.")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "is nowhere in this run" in done.stdout
+    assert "it would be rejected: control_characters" in done.stdout
+    assert "not_for_text_model" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_an_empty_query_is_exit_2(finished: Path) -> None:
+    done = command("explain", finished, " ")
+    assert done.returncode == 2
+    assert "there is nothing to look for" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_score_is_not_rounded_over_the_threshold() -> None:
+    from selfinstruct.cli.explain import _score
+
+    assert _score(2 / 3, 0.7) == "0.667"
+    assert _score(0.7, 0.7) == "0.700"
+    assert _score(0.7000000000000001, 0.7) == "0.7000000000000001"
+
+
+def test_wide_signs_take_two_columns(tmp_path: Path, config: RunConfig) -> None:
+    from selfinstruct.cli.explain import _cells, _Page
+    from selfinstruct.explain import explain
+    from selfinstruct.explain.history import History
+    from selfinstruct.run_directory import read_history
+
+    def write(request: Request) -> str:
+        text = "川の名前を三つ挙げてください。" * 20
+        return f"9. {text}" if request.id == "generate/000001" else scripted_text(request)
+
+    run(tmp_path / "run", config, backend=ScriptedBackend(write))
+    explanation = explain(History(*read_history(tmp_path / "run")), "generate/000001")
+    lines = _Page(tmp_path, 0.7, 60).lines(explanation)
+    assert max(map(_cells, lines)) <= 60
+    assert sum("川" in line for line in lines) > 3
+
+
+@pytest.mark.parametrize("name", ["explain", "verify"])
+def test_help_shows_an_example(name: str) -> None:
+    done = command(name, "--help")
+    assert f"Example: selfinstruct {name} my-run" in " ".join(done.stdout.split())
