@@ -94,7 +94,8 @@ def _items(text: str, asked: AskedList) -> list[_Item]:
     numbered = _numbered_items(lines, asked)
     if not numbered:
         single = _single_item(text, asked)
-        return _bulleted_items(lines) or [part for item in single for part in _split(item, None)]
+        bulleted = _bulleted_items(lines, asked)
+        return bulleted or [part for item in single for part in _split(item, None)]
     items: list[_Item] = []
     for item, following in zip(numbered, [*numbered[1:], None], strict=True):
         items.extend(_split(item, None if following is None else following.number))
@@ -153,9 +154,14 @@ def _lead(lines: list[str], number: int, asked: AskedList) -> _Item | None:
     return _Item(asked.first_number, kept)
 
 
-def _bulleted_items(lines: list[str]) -> list[_Item]:
-    found = [match[1] for line in lines if (match := _BULLET.match(line))]
-    return [_Item(n, [text]) for n, text in enumerate(found, start=1)] if len(found) > 1 else []
+def _bulleted_items(lines: list[str], asked: AskedList) -> list[_Item]:
+    found = [(n, match[1]) for n, line in enumerate(lines) if (match := _BULLET.match(line))]
+    if len(found) < 2:
+        return []
+    before = " ".join(lines[: found[0][0]]).strip()
+    if asked.continues is not False and before and not _SMALL_TALK.match(before):
+        return []  # "Plan my week:" and its days: the parts of one task, or the answer to it
+    return [_Item(n, [text]) for n, (_, text) in enumerate(found, start=1)]
 
 
 def _single_item(text: str, asked: AskedList) -> list[_Item]:
@@ -163,9 +169,9 @@ def _single_item(text: str, asked: AskedList) -> list[_Item]:
     if asked.continues is False:
         return []
     paragraph = text.strip().split("\n\n")[0]
-    if not paragraph or _SMALL_TALK.match(paragraph) or _tidy(paragraph).endswith(":"):
-        return []
     lines = paragraph.splitlines()
+    if not paragraph or _SMALL_TALK.match(paragraph) or _tidy(lines[0]).endswith((":", "：")):
+        return []
     end = next((n for n, line in enumerate(lines) if n and _NOT_THE_TASK.match(line)), len(lines))
     return [_Item(asked.first_number, lines[:end])]
 

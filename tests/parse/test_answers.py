@@ -94,6 +94,14 @@ def test_a_question_that_is_repeated_is_skipped() -> None:
     assert answer(make_completion(f"{question} Yes")) == "unclear"
 
 
+def test_a_task_that_is_repeated_without_its_question_is_skipped() -> None:
+    task = "Is the word a noun?"
+    assert answer(make_completion(f"Task: {task}\nYes"), instruction=task) == "yes"
+    runs_on = f"Task: {task}\nNo\n\nTask: Name a lake.\nIs it classification? Yes"
+    assert answer(make_completion(runs_on), instruction=task) == "no"
+    assert answer(make_completion(f"Task: {task}"), instruction=task) == "unclear"
+
+
 def test_what_follows_an_answer_about_another_task_does_not_count() -> None:
     reply = make_completion("No\n\nTask: Name a river.\nIs it classification? Yes")
     assert answer(reply, instruction="Write a poem.") == "no"

@@ -94,6 +94,26 @@ def test_an_announcement_is_no_block_of_a_chat_model() -> None:
     assert found(f"Sure! Here are the tasks:\n\n{FROM_CHAT}") == BOTH
 
 
+def test_a_goodbye_stands_alone_below_a_blank_line() -> None:
+    for output in ("Dear Ann,\nI hope you are well.", "I hope you are well.", "Dear Ann,\n\nBye!"):
+        assert found(FROM_CHAT.replace("Lake Como", output))[1][2] == output
+
+
+def test_a_reply_that_begins_in_the_middle_of_a_block_has_no_task_there() -> None:
+    assert found("4. Input:\n3, 4\n4. Output:\n7\n###\n5. Instruction: Add.\n5. Output: 1") == [
+        ("Add.", "", "1")
+    ]
+    # Only what goes on behind a prompt may begin with the text of an instruction that has no input.
+    text = " Name a lake.\n5. Instruction: Add 1 and 0.\n5. Output: 1"
+    assert read(text, continues=False).rejections == ()
+    assert reasons(read(text, continues=True)) == [(f"{ID}#1", Reason.MALFORMED)]
+
+
+def test_a_refusal_with_a_marker_in_it_is_a_refusal() -> None:
+    parsed = read("I'm sorry, but I can't help with that.\nOutput: nothing")
+    assert reasons(parsed) == [(f"{ID}#0", Reason.REFUSAL)]
+
+
 def test_what_stands_between_numbered_markers_is_text_even_where_it_looks_like_one() -> None:
     output = "def f():\n    # as follows\nInput: a number\nOutput: its square"
     text = FROM_CHAT.replace("\n7\n", f"\n{output}\n")
@@ -111,6 +131,11 @@ def test_text_keeps_its_case_and_its_lines() -> None:
         ("5. Output:\nLake Como", "", Reason.MALFORMED),
         ("Lake Como", "Lake Como\n5. Output:\nLake Garda", Reason.MALFORMED),
         ("Lake Como", "Lake Como\n5. Input:\nmore", Reason.MALFORMED),
+        (
+            "5. Input:\n<noinput>\n5. Output:\nLake Como",
+            "5. Output:\na\n5. Input:\nb",
+            Reason.MALFORMED,
+        ),
         ("Lake Como", "", Reason.EMPTY_OUTPUT),
         ("Lake Como", "N/A", Reason.EMPTY_OUTPUT),
         ("Lake Como", "<nooutput>", Reason.EMPTY_OUTPUT),

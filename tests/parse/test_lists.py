@@ -165,6 +165,20 @@ def test_a_second_list_ends_an_item_and_the_next_number_begins_one(
     assert found(text) == expected
 
 
+def test_up_to_eight_numbers_may_be_missing_and_a_larger_step_is_a_number_in_the_text() -> None:
+    assert found("9. Name a river.\n18. Name a lake.") == ["Name a river.", "Name a lake."]
+    assert found("9. Name a river.\n19. Name a lake.") == ["Name a river."]
+
+
+def test_one_bullet_is_no_list() -> None:
+    assert found("- Name a river.") == []
+
+
+def test_an_apology_among_other_items_is_a_task() -> None:
+    text = "9. I'm sorry I am late: say it politely.\n10. Name a lake."
+    assert found(text) == ["I'm sorry I am late: say it politely.", "Name a lake."]
+
+
 # ── thoughts ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -201,6 +215,12 @@ def test_what_a_model_thinks_aloud_is_no_part_of_a_list(text: str, expected: lis
         (" Name a river.\n   Input: Spain\n10. Name a lake.", ["Name a river.", "Name a lake."]),
         (" Name a river.", ["Name a river."]),
         (" Name a river.\n\nSomething else.", ["Name a river."]),
+        (" Name a river.\n\nSomething else.\n10. Name a lake.", ["Name a river.", "Name a lake."]),
+        (" Name a river.\nclass label: long\n10. Name a lake.", ["Name a river.", "Name a lake."]),
+        (" Name a river.\nclass label: long", ["Name a river."]),
+        (" Name a river.\n12. Name a lake.", ["Name a river.", "Name a lake."]),
+        (" Name a river.\n17. Name a lake.", ["Name a river.", "Name a lake."]),
+        (" Rank these metals.\n1. Gold\n10. Name a lake.", ["Rank these metals.", "Name a lake."]),
         (" Name a river. 10. Name a lake.", ["Name a river.", "Name a lake."]),
         # The model may repeat the number all the same.
         ("9. Name a river.\n10. Name a lake.", ["Name a river.", "Name a lake."]),
@@ -210,6 +230,20 @@ def test_the_first_item_of_a_continued_list_has_no_number(
     text: str, expected: list[str], *, continues: bool | None
 ) -> None:
     assert found(text, continues=continues) == expected
+
+
+def test_a_chat_model_goes_on_behind_the_prompt_only_where_the_next_number_says_so() -> None:
+    assert found("Name a river.\n10. Name a lake.") == ["Name a river.", "Name a lake."]
+    assert found("Name a river.\n12. Name a lake.") == ["Name a lake."]
+    assert found("Name a river.\n9. Name a lake.") == ["Name a lake."]
+    assert found(" These are some.\n1. Name a lake.") == ["Name a lake."]
+
+
+def test_where_it_is_not_known_a_blank_at_the_beginning_says_that_the_reply_goes_on() -> None:
+    text = "Here are metals.\n1. Name gold.\n2. Name tin."
+    assert found(text, continues=None) == ["Name gold.", "Name tin."]
+    text = " Rank the metals.\n1. Name gold.\n2. Name tin."
+    assert found(text, continues=None) == ["Rank the metals."]
 
 
 def test_a_continued_list_is_numbered_from_its_first_item() -> None:
@@ -271,6 +305,12 @@ def test_a_list_from_1_under_a_heading_that_goes_beyond_8_holds_the_demonstratio
     eight = headed.partition("\n9.")[0]
     assert len(found(eight, demonstrations=demonstrations, continues=continues)) == 8
     assert len(found(headed, demonstrations=demonstrations, continues=False)) == 10
+
+
+def test_a_list_that_does_not_begin_at_1_holds_no_demonstrations() -> None:
+    listed = "\n".join(f"{n}. Name river number {n}." for n in range(2, 11))
+    headed = f"Come up with a series of tasks:\n{listed}"
+    assert len(found(headed, demonstrations=None, continues=None)) == 9
 
 
 def test_the_first_item_of_a_continued_list_may_have_a_list_in_it() -> None:
