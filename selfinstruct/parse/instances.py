@@ -299,12 +299,11 @@ def _labelled(text: str, label_kind: str) -> list[_Pair]:
     sections = _sections(text, label_kind)[1:]
     inputs = [section.text for section in sections if section.kind == "input"]
     labels = [_label(section.text) for section in sections if section.kind == label_kind]
-    if (
-        sections[0].kind == "input"
-        and sections[-1].kind == label_kind
-        and len(inputs) == len(labels)
-    ):
-        return [_Pair(given, label) for given, (label, _) in zip(inputs, labels, strict=True)]
+    if sections[0].kind == "input" and sections[0].text and not any(rest for _, rest in labels):
+        if sections[-1].kind == label_kind and len(inputs) == len(labels):
+            return [_Pair(given, label) for given, (label, _) in zip(inputs, labels, strict=True)]
+        # Is the first input one too many, or the last one?
+        return [_Pair("", label, Reason.AMBIGUOUS_FORMAT) for label, _ in labels]
     pairs: list[_Pair] = []
     for section in sections:
         if section.kind == label_kind:

@@ -134,6 +134,45 @@ def test_labels_and_their_inputs_are_found(text: str, kept: Pairs | None) -> Non
     assert read(text, output_first=True) == (kept or [("97", "yes"), ("91", "no")], [])
 
 
+def test_where_inputs_come_first_and_one_has_no_label_none_is_guessed() -> None:
+    text = "Input: 97\nClass label: yes\nInput: 91\nClass label: no\nInput: 8"
+    ambiguous = Reason.AMBIGUOUS_FORMAT
+    assert read(text, output_first=True) == ([], [ambiguous, ambiguous])
+    cut = read(text, output_first=True, finish_reason="length")
+    assert cut == ([], [ambiguous, Reason.TRUNCATED])
+    text = "Input: 97\nClass label: yes\nClass label: no"
+    assert read(text, output_first=True) == ([], [ambiguous, ambiguous])
+
+
+@pytest.mark.parametrize(
+    ("text", "instruction", "kept"),
+    [
+        ("Sure! Here is one:\nOutput: Como", "", [("", "Como")]),
+        ("Some examples of it\nInput: 2\nOutput: 4", "", [("2", "4")]),
+        ("Some words\nExample 1\nInput: 2\nOutput: 4", "", [("2", "4")]),
+        ("Input: 2\nOutput: 4\nExample 1\nInput: 3\nOutput: 9", "", [("2", "4"), ("3", "9")]),
+        ("To: French\nInput: I am.\nOutput: Je suis.", "", [("To: French\nI am.", "Je suis.")]),
+        ("def f(x): x\nInput: 2\nOutput: 4", "", [("def f(x): x\n2", "4")]),
+        ("def f(): 4\nOutput: 4", "Say what the code prints.", [("def f(): 4", "4")]),
+        ("Sides: 3, 4\nOutput: def f(): 1", "Write a function.", [("Sides: 3, 4", "def f(): 1")]),
+        ("Output: I use\nExample 1\nas a model.", "", [("", "I use\nExample 1\nas a model.")]),
+        ("Example 1\nRoses.\nExample 2\nViolets.", "", [("", "Roses."), ("", "Violets.")]),
+        ("Example 1: A cat.\nExample 2: A dog.", "", [("", "A cat."), ("", "A dog.")]),
+        ("Example 1： A cat.\nExample 2： A dog.", "", [("", "A cat."), ("", "A dog.")]),
+        ("Example 1\nA cat.\nExample 2 is out.", "", [("", "A cat.\nExample 2 is out.")]),
+        ("Output: a\nOutput: b", "", [("", "a"), ("", "b")]),
+        ("What is 2 + 2?\nAnswer: 4", "", [("What is 2 + 2?", "4")]),
+        ("Answer: 4", "", [("", "4")]),
+        ("Sure! Here is a lake:\nLake Como", "Name a lake.", [("", "Lake Como")]),
+        ("Input: 2\nOutput: 4\nTask", "", [("2", "4")]),
+    ],
+)
+def test_what_stands_around_the_markers_is_told_apart(
+    text: str, instruction: str, kept: Pairs
+) -> None:
+    assert read(text, instruction=instruction) == (kept, [])
+
+
 # ── which part of the reply is about this task ───────────────────────────────────────────────────────────
 
 
@@ -201,6 +240,9 @@ def test_text_without_markers_is_the_output_where_nothing_else_can_be_meant(
         ("Square a number.", "Input: 2\nand the answer is 4"),
         # What the code that was asked for prints is not the output of the task.
         ("Write a function that squares a number.", "def f(x):\n    return x * x\nOutput: 4"),
+        ("Write a function.", "def f():\n    return 1\nAnswer: 1"),
+        ("Name a lake in Italy.", "SELECT 1;"),
+        ("Square two.", "The output is 4."),
         # One input, two outputs.
         ("Name a lake.", "Input: Italy\nOutput: Como\nOutput: Garda"),
     ],
@@ -213,6 +255,10 @@ def test_where_it_cannot_be_told_the_format_is_ambiguous(instruction: str, text:
 def test_text_without_markers_that_breaks_off_is_no_output() -> None:
     text = "The sky is blue because the light of the sun"
     assert read(text, instruction="Explain why the sky is blue.") == ([], [Reason.TRUNCATED])
+    # A short last line may well be whole, as in a poem.
+    poem = "Roses are red and violets are blue\nSugar is sweet and so are you"
+    assert read(poem.rsplit(" ", 2)[0], instruction="Write a poem.")[1] == []
+    assert read(poem, instruction="Write a poem.")[1] == [Reason.TRUNCATED]
     text = "def f(x):\n    return g(x"
     assert read(text, instruction="Write a function.") == ([], [Reason.TRUNCATED])
 
@@ -317,6 +363,10 @@ def test_a_label_whose_input_was_left_empty_is_rejected() -> None:
     assert read(text, output_first=True) == ([("x", "b")], [Reason.EMPTY_INPUT])
     assert read("Class label: a\nInput: <noinput>", output_first=True) == ([("", "a")], [])
     assert read("Class label:\nInput: x", output_first=True) == ([], [Reason.EMPTY_OUTPUT])
+    assert read("Class label: N/A\nInput:", output_first=True) == ([], [Reason.EMPTY_OUTPUT])
+    assert read("Class label: a\nInput:\nInput: x", output_first=True) == ([("x", "a")], [])
+    # Beside an output, an empty input says that none is needed.
+    assert read("Input:\nOutput: 4") == ([("", "4")], [])
 
 
 def test_the_first_usable_instances_in_text_order_are_kept() -> None:

@@ -264,6 +264,9 @@ def test_one_input_with_two_outputs_drops_all_instances_of_the_task() -> None:
     text = "Class label: a\nx\nClass label: b\nx\nClass label: c\ny"
     assert pairs(text, output_first=True) == []
     assert reasons(text, output_first=True) == [Reason.CONFLICTING_OUTPUTS] * 3
+    # One that was unusable before says so.
+    text += "\nClass label: d\nz:"
+    assert reasons(text, output_first=True)[3] == Reason.ENDS_IN_COLON
     # Several outputs of nothing are no conflict, not even as labels.
     assert pairs("Class label: a\nClass label: b", output_first=True) == [("", "a"), ("", "b")]
 
