@@ -21,7 +21,7 @@ _ANSWER = re.compile(
 _CONVERSATION = re.compile(
     r"[ \t,.!:;(–—-]+(?:(?:(?:i|we|you) (?:can|could|will|would|may|am|are|understand|see|have)"
     r"|(?:i|we|you)['’](?:m|re|ll|d|ve)|sure|please|of course|go ahead|continue|feel free|let['’]?s?|how|what"
-    r"|problem|worries|idea|need|or|and|thanks?|certainly|absolutely)\b|\W*\ufffd)",
+    r"|problem|worries|idea|need|or|and|thanks?|certainly|absolutely)\b|[^\w\ufffd]*+\ufffd)",
     re.IGNORECASE,
 )
 

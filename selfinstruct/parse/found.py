@@ -31,6 +31,15 @@ class AskedInstances:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """An input and an output on their way to an instance; `reason` where their form speaks against them."""
+
+    given: str
+    output: str
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedList:
     """What a reply to a generation request says. Every item is in exactly one of the two."""
 

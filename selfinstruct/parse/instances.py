@@ -14,8 +14,15 @@ of it must not be guessed.
 import re
 from dataclasses import dataclass
 
-from selfinstruct.parse.found import AskedInstances, ParsedInstances, keep
-from selfinstruct.parse.reply import folded, is_refusal, said, says_nothing, whole_reply
+from selfinstruct.parse.found import AskedInstances, Pair, ParsedInstances, keep
+from selfinstruct.parse.reply import folded, is_none, is_refusal, said, says_nothing, whole_reply
+from selfinstruct.parse.unmarked import (
+    asks_for_code,
+    is_code,
+    names_a_field,
+    unmarked,
+    without_preface,
+)
 from selfinstruct.records import Completion, Instance, Reason
 
 _WORDS_OF = {
@@ -47,50 +54,9 @@ _NEXT_TASK = re.compile(
     r"(?:\*\*|__)?[ \t]*+(?:[:：](?:\*\*)?|\Z)|^[ \t]*+is it (?:a )?classification",
     re.IGNORECASE | re.MULTILINE,
 )
-_ANSWER = re.compile(
-    r"^[ \t]*+(?:\*\*)?(?:answer|response|result|solution)(?:\*\*)?[ \t]*+[:：](?:\*\*)?[ \t]*+",
-    re.IGNORECASE | re.MULTILINE,
-)
 # In the line of its input; in small letters, it is a word of that line.
 _INLINE_OUTPUT = re.compile(r"[ \t](?:\*\*)?Output[ \t]*+\d*[ \t]*+:(?:\*\*)?[ \t]*+")
 _RULE = re.compile(r"^[ \t]*+(?:-{3,}|\*{3,}|={3,}|#{2,})[ \t]*+$", re.MULTILINE)
-_PREFACE = re.compile(
-    r"\A\W*+(?:sure|certainly|of course|absolutely|okay|here (?:is|are)|here['’]s|below (?:is|are))\b"
-    r"[^\n]*[:：.!][^\w\n]*+(?:\n|\Z)",
-    re.IGNORECASE,
-)
-# A line that names a field: "List: [1, 2]", "Side lengths: a = 3".
-_FIELD = re.compile(r"\W{0,3}[A-Za-z][\w'’-]*(?: [\w'’-]+){0,3}[ \t]*+[:：](?!//)")
-_CODE = re.compile(
-    r"\s*+(?:```|(?:async )?def \w+\s*\(|class \w+\s*[:({]|import \w+|from \w[\w.]* import |#include\b|#!/"
-    r"|(?:public|private|static) \w+|function\s*\w*\s*\(|(?:const|let|var) \w+\s*=|int main\b|package \w+"
-    r"|(?:select|create table|insert into|update|delete from)\s.+|<!doctype html|<html|<\?php"
-    r"|for \w+ in .+:\s*$|while .+:\s*$|if .+:\s*$)",
-    re.IGNORECASE | re.MULTILINE,
-)
-_WANTS_CODE = re.compile(
-    r"\b(?:code|coding|program|function|script|algorithm|class|method|quer(?:y|ies)|sql|html|css|regex|python"
-    r"|java(?:script)?|c\+\+|implement)\b",
-    re.IGNORECASE,
-)
-# It is given code, not asked for it.
-_HAS_CODE = re.compile(
-    r"\b(?:this|the|following|given|provided|attached) (?:\w+ )?(?:code|function|program|script|query)\b"
-    r"|\bcode (?:below|above)\b",
-    re.IGNORECASE,
-)
-# The task speaks of something that it does not hold: without an input it cannot be done.
-_NEEDS_MATERIAL = re.compile(
-    r"\b(?:given|following|provided|below|above|attached|supplied|input)\b|\bthe (?:sentence|text|passage"
-    r"|paragraph|article|e-?mail|review|code|poem|conversation|dialogue|speaker|document|message)s?\b"
-    r"|\b(?:this|these|those) (?:sentence|text|passage|paragraph|article|e-?mail|review|word|number|list"
-    r"|array|string|table|code|poem|story|conversation|dialogue|speaker|data|dataset|tweet|post|message|document"
-    r"|question|option|statement|expression|equation|program|function|series|sequence|set)s?\b",
-    re.IGNORECASE,
-)
-_ENDED = re.compile(r"[.!?…。！？:;)\]}>\"”’'`*|%\d]\s*\Z")
-_SHORT_LAST_LINE = 6
-"""Words of a last line that may well be an item of a list and have no full stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +67,16 @@ class _Section:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """An input and an output on their way to an instance; `reason` where their form speaks against them."""
-
-    given: str
-    output: str
-    reason: Reason | None = None
-
-
 def instances(request_id: str, completion: Completion, asked: AskedInstances) -> ParsedInstances:
     """Read the instances of a task; see `InstanceParser`. Of a reply that was cut, the last is left out."""
     text, ran_on = _own_part(said(completion.text), asked.instruction)
-    pairs = _pairs(text, asked)
+    pairs = _pairs(text, asked, is_whole=completion.finish_reason == "stop")
     if not pairs:
         return ParsedInstances((), (whole_reply(request_id, completion.text, Reason.NO_OUTPUT),))
     judged: list[tuple[Instance, Reason | None]] = []
     for pair in pairs:
         instance = Instance(input=_input(pair.given), output=pair.output)
-        reason = pair.reason or objection(instance)
+        reason = pair.reason or objection(instance, is_label=asked.output_first)
         if reason is None and asked.output_first and pair.given == _LEFT_EMPTY:
             reason = Reason.EMPTY_INPUT
         judged.append((instance, reason))
@@ -128,9 +85,9 @@ def instances(request_id: str, completion: Completion, asked: AskedInstances) ->
     return keep(request_id, judged, limit=asked.limit, conflict_without_input=asked.output_first)
 
 
-def objection(instance: Instance) -> Reason | None:
-    """What speaks against an instance by itself."""
-    if says_nothing(instance.output):
+def objection(instance: Instance, *, is_label: bool = False) -> Reason | None:
+    """What speaks against an instance by itself. A label may well be "none"."""
+    if says_nothing(instance.output) and not (is_label and is_none(instance.output)):
         return Reason.EMPTY_OUTPUT
     if folded(instance.output) == folded(instance.input):
         return Reason.OUTPUT_EQUALS_INPUT
@@ -182,7 +139,7 @@ def _own_part(text: str, instruction: str) -> tuple[str, bool]:
 # ── from text to pairs ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _pairs(text: str, asked: AskedInstances) -> list[_Pair]:
+def _pairs(text: str, asked: AskedInstances, *, is_whole: bool) -> list[Pair]:
     kinds = {_kind(marker) for marker in _MARKER.finditer(text)}
     if asked.output_first:
         # "Category: …" may be a field of an input; it is a label only where nothing says "Class label".
@@ -194,11 +151,19 @@ def _pairs(text: str, asked: AskedInstances) -> list[_Pair]:
         return [pair for block in blocks for pair in _block_pairs(block, asked.instruction)]
     if asked.output_first:
         return []
-    if len(blocks) > 1:
-        return [_unmarked(block, asked.instruction) for block in blocks]
-    if not text or not blocks or is_refusal(text):
+    if not text or is_refusal(text):
         return []
-    return [_unmarked(blocks[0], asked.instruction)]
+    return [_without_output(block, asked.instruction, is_whole=is_whole) for block in blocks]
+
+
+def _without_output(block: str, instruction: str, *, is_whole: bool) -> Pair:
+    lead, *sections = _sections(block)
+    if not lead.text.strip() and not any(section.text for section in sections):
+        return Pair("", "", Reason.EMPTY_OUTPUT)
+    if any(section.kind == "input" for section in sections):
+        # The answer under "Input:", or an input without an answer: nobody can tell.
+        return Pair("", block, Reason.AMBIGUOUS_FORMAT)
+    return unmarked(lead.text, instruction=instruction, is_whole=is_whole)
 
 
 def _kind(marker: re.Match[str]) -> str:
@@ -253,45 +218,45 @@ def _blocks(text: str) -> list[str]:
     return [block for block in (first, *blocks) if block]
 
 
-def _block_pairs(block: str, instruction: str) -> list[_Pair]:
+def _block_pairs(block: str, instruction: str) -> list[Pair]:
     """Pairs of one example: what comes before an output is its input."""
     lead, *sections = _sections(block)
-    pairs: list[_Pair] = []
-    given: str | None = _PREFACE.sub("", lead.text.strip(), count=1).strip() or None
+    pairs: list[Pair] = []
+    given: str | None = without_preface(lead.text) or None
     if not sections:
-        return [_Pair(given or "", "", Reason.NO_OUTPUT)]
-    belongs_to_input = given is not None and (_FIELD.match(given) or _CODE.match(given))
+        return [Pair(given or "", "", Reason.NO_OUTPUT)]
+    belongs_to_input = given is not None and (names_a_field(given) or is_code(given))
     if sections[0].kind == "input" and not belongs_to_input:
         given = None  # an announcement
-    is_answer = given is not None and _CODE.match(given) and _asks_for_code(instruction)
+    is_answer = given is not None and is_code(given) and asks_for_code(instruction)
     for section in sections:
         if section.kind == "input":
             inline = _inline_output(section.text)
             if inline is not None:
                 before, after = section.text[: inline.start()], section.text[inline.end() :]
-                pairs.append(_Pair(before.strip(), after.strip()))
+                pairs.append(Pair(before.strip(), after.strip()))
             elif given is not None and not pairs and belongs_to_input:
                 given = f"{given}\n{section.text}"
             else:
                 if given is not None:
-                    pairs.append(_Pair(given, "", Reason.NO_OUTPUT))
+                    pairs.append(Pair(given, "", Reason.NO_OUTPUT))
                 given = section.text
         elif is_answer and not pairs:
             # The code that was asked for, and what it prints: neither is the other's input.
-            pairs.append(_Pair(given or "", section.text, Reason.AMBIGUOUS_FORMAT))
+            pairs.append(Pair(given or "", section.text, Reason.AMBIGUOUS_FORMAT))
             given = None
         elif given is None and pairs and pairs[-1].given:
             # One input and two outputs: which one is meant?
-            pairs.append(_Pair("", section.text, Reason.AMBIGUOUS_FORMAT))
+            pairs.append(Pair("", section.text, Reason.AMBIGUOUS_FORMAT))
         else:
-            pairs.append(_Pair(given or "", section.text))
+            pairs.append(Pair(given or "", section.text))
             given = None
     if given is not None:
-        pairs.append(_Pair(given, "", Reason.NO_OUTPUT))
+        pairs.append(Pair(given, "", Reason.NO_OUTPUT))
     return pairs
 
 
-def _labelled(text: str, label_kind: str) -> list[_Pair]:
+def _labelled(text: str, label_kind: str) -> list[Pair]:
     """Pairs of a label and what follows it; or precedes it, where the inputs come first."""
     headings = [heading.span() for heading in _HEADING.finditer(text) if not heading["rest"]]
     for start, end in reversed(headings):
@@ -301,19 +266,19 @@ def _labelled(text: str, label_kind: str) -> list[_Pair]:
     labels = [_label(section.text) for section in sections if section.kind == label_kind]
     if sections[0].kind == "input" and sections[0].text and not any(rest for _, rest in labels):
         if sections[-1].kind == label_kind and len(inputs) == len(labels):
-            return [_Pair(given, label) for given, (label, _) in zip(inputs, labels, strict=True)]
+            return [Pair(given, label) for given, (label, _) in zip(inputs, labels, strict=True)]
         # Is the first input one too many, or the last one?
-        return [_Pair("", label, Reason.AMBIGUOUS_FORMAT) for label, _ in labels]
-    pairs: list[_Pair] = []
+        return [Pair("", label, Reason.AMBIGUOUS_FORMAT) for label, _ in labels]
+    pairs: list[Pair] = []
     for section in sections:
         if section.kind == label_kind:
             label, rest = _label(section.text)
-            pairs.append(_Pair(rest, label))
+            pairs.append(Pair(rest, label))
         elif pairs:
             last = pairs[-1]
             known = "" if last.given == _LEFT_EMPTY else last.given
             parts = [part for part in (known, section.text) if part]
-            pairs[-1] = _Pair("\n".join(parts) or _LEFT_EMPTY, last.output)
+            pairs[-1] = Pair("\n".join(parts) or _LEFT_EMPTY, last.output)
     return pairs
 
 
@@ -321,49 +286,3 @@ def _label(text: str) -> tuple[str, str]:
     """(label, what stands in the lines below it)."""
     label, _, rest = text.partition("\n")
     return label.strip().strip("*").strip(), rest.strip()
-
-
-# ── without markers ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def _unmarked(text: str, instruction: str) -> _Pair:
-    """A text without a usable "Output:" as the output, where nothing else can be meant."""
-    sections = _sections(text)
-    lead = sections[0].text.strip()
-    if not any(section.text for section in sections):
-        return _Pair("", "", Reason.EMPTY_OUTPUT)
-    if any(section.kind == "input" for section in sections):
-        # The answer under "Input:", or an input without an answer: nobody can tell.
-        return _Pair("", text, Reason.AMBIGUOUS_FORMAT)
-    answer = _ANSWER.search(lead)
-    if answer is not None:
-        before = lead[: answer.start()].strip()
-        lead = lead[answer.end() :].strip()
-        if before and _CODE.match(before) is None:
-            return _checked(before, lead)
-    if not lead:
-        return _Pair("", "", Reason.EMPTY_OUTPUT)
-    if _CODE.match(lead):
-        if instruction and not _asks_for_code(instruction):
-            return _Pair("", lead, Reason.AMBIGUOUS_FORMAT)
-        return _Pair("", lead, None if _is_balanced(lead) else Reason.TRUNCATED)
-    lead = _PREFACE.sub("", lead, count=1).strip() or lead
-    needs_more = _NEEDS_MATERIAL.search(instruction) or _WANTS_CODE.search(instruction)
-    if _FIELD.match(lead) or re.search(r"\b(?:input|output)\b", lead, re.IGNORECASE) or needs_more:
-        return _Pair("", lead, Reason.AMBIGUOUS_FORMAT)
-    return _checked("", lead)
-
-
-def _asks_for_code(instruction: str) -> bool:
-    return bool(_WANTS_CODE.search(instruction)) and not _HAS_CODE.search(instruction)
-
-
-def _checked(given: str, output: str) -> _Pair:
-    """Nothing says that the text is whole: where its last line breaks off, it is not."""
-    last_line = output[output.rfind("\n") + 1 :]
-    breaks_off = not _ENDED.search(output) and len(last_line.split()) > _SHORT_LAST_LINE
-    return _Pair(given, output, Reason.TRUNCATED if breaks_off else None)
-
-
-def _is_balanced(code: str) -> bool:
-    return all(code.count(left) <= code.count(right) for left, right in ("()", "[]", "{}"))

@@ -142,7 +142,10 @@ def blocks(request_id: str, completion: Completion, asked: AskedList) -> ParsedL
     rejections: list[Rejection] = []
     for n, piece in enumerate(pieces, start=1):
         number = asked.first_number + n - 1
-        fields = re.split(rf"{number}\.\s+(?:Instruction|Input|Output):", piece)
+        # Of a piece without a colon nothing can come; a hostile reply may have thousands of them.
+        fields = (
+            re.split(rf"{number}\.\s+(?:Instruction|Input|Output):", piece) if ":" in piece else []
+        )
         if n == len(pieces) and _is_cut(completion):
             rejections.append(rejection(request_id, n, Reason.TRUNCATED, piece.strip()))
         elif len(fields) != 4:

@@ -15,13 +15,23 @@ _THOUGHTS = re.compile(
 )
 _END_OF_THOUGHTS = re.compile(r"</think(?:ing)?>[ \t]*(?=[\r\n]|\Z)", re.IGNORECASE)
 
+_WE_ARE = r"(?:i['’]m|i am|we['’]re|we are)"
+_APOLOGY = rf"(?:(?:{_WE_ARE} (?:very |so |really |truly )?)?sorry|my apologies|i apologi[sz]e)"
+_UNABLE = (
+    r"(?:i|we)(?:['’]m (?:unable|not able) to| (?:cannot|can['’]?t|can not|am unable to|am not able to"
+    r"|won['’]t|will not|must decline|do not feel comfortable|don['’]t feel comfortable))"
+)
+_WHAT = (
+    r"(?:help|assist|fulfill?|comply|provide|continue|do that|do this|answer|complete|create|generate|write"
+    r"|engage|support|participate|access|view|see|process|open|browse|perform|discuss|share)"
+)
+# Not "I'm sorry to hear that your parcel is late", which an answer to a customer may begin with.
 _REFUSAL = re.compile(
-    r"\W*(?:(?:i['’]m|i am|we['’]re)\s+(?:very |so |really |truly )?sorry\b|sorry[,.!]|(?:sorry )?but i can"
-    r"|my apologies|i apologi[sz]e|as an? (?:ai|artificial intelligence|(?:large )?language model)\b"
-    r"|(?:unfortunately,? )?i(?:['’]m (?:unable|not able) to| (?:cannot|can['’]?t|can not|am unable to"
-    r"|am not able to|won['’]t|will not|do not feel comfortable|don['’]t feel comfortable)) "
-    r"(?:help|assist|fulfil|comply|provide|continue|do that|do this|answer|complete|create|generate|write"
-    r"|engage|support|participate|access|view|see|process|open|browse|perform))",
+    rf"\W*+(?:{_APOLOGY}[\s,.!;:–—-]*+(?:but\b|however\b|\Z|{_UNABLE}|as an ai\b|for the confusion)"
+    r"|as an? (?:ai|artificial intelligence|large language model|language model)"
+    r"(?:[ -](?:language )?(?:model|assistant|system|chatbot))?"
+    r"\s*(?:,|\.|;|\Z|i\b|designed|developed|created|trained)"
+    rf"|(?:unfortunately,? )?{_UNABLE} {_WHAT}\b)",
     re.IGNORECASE,
 )
 
@@ -55,6 +65,11 @@ def says_nothing(text: str) -> bool:
     if stripped in _SIGNS_THAT_MEAN_NOTHING:
         return True
     return any(map(str.isalpha, stripped)) and _NOTHING.fullmatch(stripped) is not None
+
+
+def is_none(text: str) -> bool:
+    """Whether a field says "none": nothing is given, but it may be a label."""
+    return re.fullmatch(r"\W*none\W*", text, re.IGNORECASE) is not None and text.strip()[:1] != "<"
 
 
 def folded(text: str) -> str:

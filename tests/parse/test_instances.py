@@ -17,7 +17,7 @@ def read(
     output_first: bool = False,
     instruction: str = "",
     limit: int | None = None,
-    finish_reason: str = "stop",
+    finish_reason: str | None = "stop",
 ) -> tuple[Pairs, list[Reason]]:
     parsed = instances(
         ID,
@@ -253,12 +253,18 @@ def test_where_it_cannot_be_told_the_format_is_ambiguous(instruction: str, text:
 
 
 def test_text_without_markers_that_breaks_off_is_no_output() -> None:
+    def read_unended(text: str, instruction: str) -> tuple[Pairs, list[Reason]]:
+        """As read where the endpoint does not say how the reply ended."""
+        return read(text, instruction=instruction, finish_reason=None)
+
     text = "The sky is blue because the light of the sun"
-    assert read(text, instruction="Explain why the sky is blue.") == ([], [Reason.TRUNCATED])
+    task = "Explain why the sky is blue."
+    assert read_unended(text, task) == ([], [Reason.TRUNCATED])
+    assert read(text, instruction=task) == ([("", text)], [])  # it says that it is whole
     # A short last line may well be whole, as in a poem.
     poem = "Roses are red and violets are blue\nSugar is sweet and so are you"
-    assert read(poem.rsplit(" ", 2)[0], instruction="Write a poem.")[1] == []
-    assert read(poem, instruction="Write a poem.")[1] == [Reason.TRUNCATED]
+    assert read_unended(poem.rsplit(" ", 2)[0], "Write a poem.")[1] == []
+    assert read_unended(poem, "Write a poem.")[1] == [Reason.TRUNCATED]
     text = "def f(x):\n    return g(x"
     assert read(text, instruction="Write a function.") == ([], [Reason.TRUNCATED])
 
@@ -417,3 +423,26 @@ def test_a_reply_that_says_nothing_is_rejected_whole(
 
 def test_a_reply_without_any_label_has_no_output() -> None:
     assert read("It is good.", output_first=True) == ([], [Reason.NO_OUTPUT])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I'm sorry to hear that your parcel is late. We will look for it today.",
+        "As an AI researcher, Ann spends her days with data.",
+        "We are sorry that the concert is off.",
+        "I can't wait to see you all again!",
+    ],
+)
+def test_an_answer_that_is_polite_is_no_refusal(answer: str) -> None:
+    assert read(f"Output: {answer}") == ([("", answer)], [])
+
+
+def test_none_can_be_a_label_and_is_no_answer() -> None:
+    labels = "Class label: none\nInput: The sky is blue.\nClass label: anger\nInput: Go away!"
+    assert [output for _, output in read(labels, output_first=True)[0]] == ["none", "anger"]
+    assert read("Input: 2\nOutput: none") == ([], [Reason.EMPTY_OUTPUT])
+
+
+def test_a_mere_announcement_is_no_output() -> None:
+    assert read("Sure! Here is the poem:", instruction="Write a poem.")[0] == []
