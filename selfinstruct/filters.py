@@ -60,16 +60,21 @@ def _published(words: str) -> tuple[Rule, ...]:
 # ── improved ─────────────────────────────────────────────────────────────────────────────────────────────
 
 _OPENS_NO_SENTENCE = frozenset(".,:;!?#*/\\&%@+=<>|~^$")
-_URL = re.compile(r"\bhttps?:|\bwww\.\w|\bftp://", re.IGNORECASE)
+_URL = re.compile(
+    r"\bhttps?://|\bwww\.\w|\bftp://|\b[\w-]{1,60}\.(?:com|org|net|io|edu|gov)/\w", re.IGNORECASE
+)
 _MERGED = re.compile(
     r"\b(?:task|instruction)\s*\d+\s*[:.)]|#{3,}|come up with a series of (?:\w+ )?tasks"
-    r"|\b(?:input|output|class label)\s*:|is it (?:a )?classification"
+    r"|(?:^|[.?!]\s+)(?:input|output|class label)\s*:|is it (?:a )?classification"
     # "1. Do this. 2. Do that.": two tasks in a list of their own
     r"|(?:^|\s)(\d{1,2})[.)]\s+[^\W\d_][^.?!]{12,300}[.?!]\s+\d{1,2}[.)]\s+[^\W\d_]",
     re.IGNORECASE,
 )
-# Joiners are part of words in Persian and of signs in Hindi; marks of direction are not part of anything.
-_JOINERS = frozenset("\u200c\u200d\ufe0f")
+# Joiners are part of words in Persian and of signs in Hindi; soft hyphens and single marks of direction
+# do nothing by themselves. What overrides the direction of a text hides what it says.
+_HARMLESS = frozenset("\u00ad\u200c\u200d\u200e\u200f\ufe0f") | frozenset(
+    map(chr, range(0xE0020, 0xE0080))
+)
 
 
 def _has_no_words(text: str) -> bool:
@@ -81,7 +86,7 @@ def _has_control_characters(text: str) -> bool:
         unicodedata.category(char) in {"Cc", "Cf", "Co", "Cn"} or char == "\ufffd"
         for char in text
         if not char.isascii() or not char.isprintable()
-        if not char.isspace() and char not in _JOINERS
+        if not char.isspace() and char not in _HARMLESS
     )
 
 

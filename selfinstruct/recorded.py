@@ -45,7 +45,8 @@ class RecordedReply:
         if "completion" not in line:
             raise ValueError("has no 'completion'")
         # A reply may be null: a refusal, or nothing at all.
-        given: dict[str, Any] = {"completion": line["completion"] or ""}
+        said = line["completion"]
+        given: dict[str, Any] = {"completion": "" if said is None else said}
         given |= {n: line[n] for n in _KINDS if line.get(n) is not None and n != "completion"}
         for name, value in given.items():
             kind, words = _KINDS[name]

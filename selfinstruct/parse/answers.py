@@ -13,15 +13,21 @@ from selfinstruct.parse.reply import folded, said
 from selfinstruct.records import Answer, Completion
 
 _ANSWER = re.compile(
-    r"[\W_]*(?:(?:the )?answer\s*(?:is|:)\s*\W*)?(?P<answer>yes|no)\b"
-    r"(?![ \t]*[/|])"  # "Yes/No" repeats the choice
-    r"(?=[^\w\s]|\s*\Z|[ \t]*[\r\n]|[ \t]+[-–—(]|\s+(?:it|it['’]s|this|that|the|because|since|as)\b)",
+    r"[\W_]*+(?:\d{1,2}[.)][\W_]*+)?(?:boxed\{|is (?:it|this) (?:a )?classification(?: task)?[\W_]*+)?"
+    r"(?:(?:the )?answer\s*+(?:is|:)[\W_]*+)?(?P<answer>yes|no)\b"
+    r"(?![ \t]*+[/|])"  # "Yes/No" repeats the choice
+    r"(?=[^\w\s]|\s*+\Z|[ \t]*+[\r\n]|[ \t]++[^\w\s]"
+    r"|\s++(?:it|it['’]s|this|that|the|because|since|as)\b)",
     re.IGNORECASE,
 )
+# What is said to a person who is waiting for an answer, or to nobody: no answer itself.
 _CONVERSATION = re.compile(
-    r"[ \t,.!:;(–—-]+(?:(?:(?:i|we|you) (?:can|could|will|would|may|am|are|understand|see|have)"
-    r"|(?:i|we|you)['’](?:m|re|ll|d|ve)|sure|please|of course|go ahead|continue|feel free|let['’]?s?|how|what"
-    r"|problem|worries|idea|need|or|and|thanks?|certainly|absolutely)\b|[^\w\ufffd]*+\ufffd)",
+    r"[ \t,.!:;(–—-]++(?:(?:(?:i|we) (?:can|could|will|would|may) (?:help|do|assist|answer|continue"
+    r"|provide|try|certainly|definitely|surely|gladly|also)|(?:i|we) (?:can['’]?t|cannot)"
+    r"|(?:i|we) (?:am|are|understand)|you (?:can|could|may)"
+    r"|(?:i|we|you)['’](?:m|re|ll|d|ve)|sure\b(?!ly)|please|go ahead|continue|feel free|let me|let['’]s"
+    r"|how (?:can|may)|what (?:would|can|do|is|['’]?s)|problem|worries|idea|need|or (?:no|yes)|thanks?"
+    r"|of course\W++(?:what|how|i|feel|please|go|let))\b|[^\w\ufffd]*+\ufffd)",
     re.IGNORECASE,
 )
 

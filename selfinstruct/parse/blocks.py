@@ -11,7 +11,15 @@ from dataclasses import dataclass
 
 from selfinstruct.parse.found import AskedList, ParsedList, rejection
 from selfinstruct.parse.instances import objection
-from selfinstruct.parse.reply import folded, is_refusal, said, says_nothing, whole_reply
+from selfinstruct.parse.reply import (
+    folded,
+    is_refusal,
+    said,
+    says_nothing,
+    unfenced,
+    whole_reply,
+    without_goodbye,
+)
 from selfinstruct.records import Candidate, Completion, Instance, Reason
 
 _MARKER = re.compile(
@@ -20,8 +28,15 @@ _MARKER = re.compile(
     r"(?:\*\*)?(?P<kind>instruction|input|output)(?:[ \t]*+\d{1,4})?[ \t]*+(?:\*\*)?[ \t]*+[:：](?:\*\*)?",
     re.IGNORECASE | re.MULTILINE,
 )
-_SEPARATOR = re.compile(r"^[ \t]*+(?:#{2,}|-{3,}|={3,}|\*{3,})[ \t]*+$", re.MULTILINE)
-_GOODBYE = re.compile(r"\W*(?:let me know|i hope|feel free|would you like)\b", re.IGNORECASE)
+# What stands between two blocks ends a field, whatever follows it.
+_SEPARATOR = re.compile(r"^[ \t]*+###[ \t]*+$", re.MULTILINE)
+# Above the next block: "---", "### Task 5", "**5.**", "### Task 5: Cooking".
+_ABOVE_A_BLOCK = re.compile(
+    r"(?:\s*+^[ \t]*+(?:-{3,}|={3,}|\*{3,}|#{2,}"
+    r"|(?:#{1,6}[ \t]*+|\*\*[ \t]*+)(?:task[ \t]*+)?\d{1,4}\b[^\n]{0,80})[ \t]*+$)+\s*+\Z",
+    re.MULTILINE | re.IGNORECASE,
+)
+_BEGINS = re.compile(r"\s*+###\s*+\Z|\W*+(?:\d{1,4}[.)]\W*+)?instruction\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +51,7 @@ class _Block:
 
 def blocks(request_id: str, completion: Completion, asked: AskedList) -> ParsedList:
     """Read the blocks; see `ListParser`. Of a reply that was cut, the last one is left out."""
-    found = _blocks(_without_goodbye(said(completion.text)), asked)
+    found, rest = _blocks(without_goodbye(unfenced(said(completion.text), _BEGINS)), asked)
     if not found:
         return ParsedList((), (whole_reply(request_id, completion.text, Reason.NO_LIST),))
     shown = {folded(demonstration) for demonstration in asked.demonstrations or ()}
@@ -44,7 +59,7 @@ def blocks(request_id: str, completion: Completion, asked: AskedList) -> ParsedL
     rejections = []
     for n, block in enumerate(found, start=1):
         candidate, reason = _candidate(f"{request_id}#{n}", block)
-        if n == len(found) and completion.truncated:
+        if n == len(found) and completion.truncated and rest is None:
             reason = Reason.TRUNCATED
         elif folded(candidate.instruction) in shown:
             reason = Reason.ECHO
@@ -52,6 +67,9 @@ def blocks(request_id: str, completion: Completion, asked: AskedList) -> ParsedL
             candidates.append(candidate)
         else:
             rejections.append(rejection(request_id, n, reason, block.text))
+    if completion.truncated and rest is not None:
+        # The cut fell behind the end of the last whole block.
+        rejections.append(rejection(request_id, len(found) + 1, Reason.TRUNCATED, rest))
     return ParsedList(tuple(candidates), tuple(rejections))
 
 
@@ -68,16 +86,18 @@ def _candidate(candidate_id: str, block: _Block) -> tuple[Candidate, Reason | No
     return candidate, objection(instance)
 
 
-def _blocks(text: str, asked: AskedList) -> list[_Block]:
+def _blocks(text: str, asked: AskedList) -> tuple[list[_Block], str | None]:
+    """The blocks, and what stands behind the "###" that ends the last one; None where nothing ends it."""
     marks = list(_MARKER.finditer(text))
     if not marks or (is_refusal(text) and marks[0]["kind"].lower() != "instruction"):
-        return []
-    if any(mark["number"] for mark in marks):
-        # Where the markers have numbers, one without is a word of the text.
+        return [], None
+    if any(mark["number"] and mark["kind"].lower() != "instruction" for mark in marks):
+        # Where inputs and outputs have numbers, a marker without one is a word of the text.
         marks = [mark for mark in marks if mark["number"]]
     ends = [*[mark.start() for mark in marks[1:]], len(text)]
     found: list[list[tuple[str, str]]] = []
-    lead = _clean(text[: marks[0].start()])
+    rest: str | None = None
+    lead = _field(text[: marks[0].start()])[0]
     goes_on = marks[0]["kind"].lower() != "instruction" or (asked.continues and lead)
     if goes_on and lead:
         found.append([("instruction", lead)])
@@ -87,16 +107,14 @@ def _blocks(text: str, asked: AskedList) -> list[_Block]:
             found.append([])
         elif not found:
             continue  # an input or output of nothing
-        found[-1].append((kind, _clean(text[mark.end() : end])))
-    return [_Block(tuple(fields)) for fields in found]
+        field, rest = _field(text[mark.end() : end])
+        found[-1].append((kind, field))
+    return [_Block(tuple(fields)) for fields in found], rest
 
 
-def _without_goodbye(text: str) -> str:
-    """The text without a last line that says goodbye, which stands alone below a blank one."""
-    before, _, last = text.rstrip().rpartition("\n")
-    above = before.rpartition("\n")[2]
-    return before if before and not above.strip() and _GOODBYE.match(last) else text
-
-
-def _clean(text: str) -> str:
-    return _SEPARATOR.sub("", text).strip()
+def _field(text: str) -> tuple[str, str | None]:
+    """A field without what stands between the blocks; and what is behind its end, None where it has none."""
+    end = _SEPARATOR.search(text)
+    if end is not None:
+        return text[: end.start()].strip(), text[end.end() :].strip()
+    return _ABOVE_A_BLOCK.sub("", text).strip(), None

@@ -1,5 +1,6 @@
 """What goes into a parser beside the reply, and what comes out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -97,29 +98,33 @@ def keep(
     *,
     limit: int | None,
     conflict_without_input: bool,
+    same: Callable[[str], str] = str,
 ) -> ParsedInstances:
     """Of instances that were judged one by one, the first `limit` good ones in text order.
 
     Of one input with different outputs none is kept. Where there is no input, several outputs are as many
-    ways to do the task, unless `conflict_without_input`: two labels for nothing contradict each other.
+    ways to do the task, unless `conflict_without_input`: two labels for nothing contradict each other. Two
+    texts count as one where `same` makes them equal.
     """
     outputs: dict[str, set[str]] = {}
     for instance, reason in judged:
         if reason is None:
-            outputs.setdefault(instance.input, set()).add(instance.output)
+            outputs.setdefault(same(instance.input), set()).add(same(instance.output))
     kept: list[Instance] = []
+    known: set[tuple[str, str]] = set()
     rejections: list[Rejection] = []
     for n, (instance, reason) in enumerate(judged, start=1):
         if reason is None:
             may_conflict = bool(instance.input) or conflict_without_input
-            if may_conflict and len(outputs[instance.input]) > 1:
+            if may_conflict and len(outputs[same(instance.input)]) > 1:
                 reason = Reason.CONFLICTING_OUTPUTS
-            elif instance in kept:
+            elif (same(instance.input), same(instance.output)) in known:
                 reason = Reason.DUPLICATE_INSTANCE
             elif limit is not None and len(kept) == limit:
                 reason = Reason.OVER_LIMIT
         if reason is None:
             kept.append(instance)
+            known.add((same(instance.input), same(instance.output)))
         else:
             rejections.append(rejection(request_id, n, reason, pair_text(instance)))
     return ParsedInstances(tuple(kept), tuple(rejections))

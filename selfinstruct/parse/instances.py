@@ -15,7 +15,16 @@ import re
 from dataclasses import dataclass
 
 from selfinstruct.parse.found import AskedInstances, Pair, ParsedInstances, keep
-from selfinstruct.parse.reply import folded, is_none, is_refusal, said, says_nothing, whole_reply
+from selfinstruct.parse.reply import (
+    folded,
+    is_none,
+    is_refusal,
+    said,
+    says_nothing,
+    unfenced,
+    whole_reply,
+    without_goodbye,
+)
 from selfinstruct.parse.unmarked import (
     asks_for_code,
     is_code,
@@ -33,19 +42,27 @@ _WORDS_OF = {
 }
 # In these patterns a run of blanks is never given back ("*+"): a reply of nothing but blanks must not take
 # hours.
-# At the start of a line: "Input:", "**Output 2:**", "### Class label", "output :", "- Input: …".
+# At the start of a line: "Input:", "**Output 2:**", "### Class label", "output :", "- Input:", "1. Input:". A
+# single "#" is a comment of code, and what stands far to the right a part of it.
 _MARKER = re.compile(
-    r"^[ \t>]*+(?:[-*•][ \t]+)?(?:#{1,6}[ \t]*+)?(?P<bold>\*\*|__)?[ \t]*+"
-    r"(?:(?:expected|sample|example)[ \t]+)?(?:"
+    r"^(?:>[ \t]?)?[ ]{0,3}(?:[-*•][ \t]+|\(?\d{1,2}[.)][ \t]+)?(?:#{2,6}[ \t]*+)?"
+    r"(?P<bold>\*\*|__|\*)?(?(bold)[ \t]*+)(?:(?:expected|sample|example)[ \t]+)?(?:"
     + "|".join(f"(?P<{kind}>{words})" for kind, words in _WORDS_OF.items())
-    + r")[ \t]*+(?:#?\d{1,3})?[ \t]*+(?(bold)(?:[:：][ \t]*+)?(?:\*\*|__)[ \t]*+[:：]?|[:：])[ \t]*+",
+    + r")[ \t]*+(?:#?\d{1,3})?[ \t]*+(?(bold)(?:[:：][ \t]*+)?(?:\*\*|__|\*)[ \t]*+[:：]?|[:：])[ \t]*+",
     re.IGNORECASE | re.MULTILINE,
 )
-# "Example 2" alone in its line; "Example 2: …" only where the rest of the line is its content.
+# "Example 2", "**Example 2 (long)**", "Example 2: …". Behind it stands a title, or the content already.
 _HEADING = re.compile(
     r"^[ \t]*+(?:#{1,6}[ \t]*+)?(?:\*\*|__)?[ \t]*+"
-    r"(?:example|ejemplo|exemple|beispiel|пример|示例|例|예시|예제)"
-    r"[ \t]*+#?(?:\d{1,3})[ \t]*+(?:[.:：)][ \t]*+)?(?:\*\*|__)?[ \t]*+[:：]?[ \t]*+(?P<rest>.*)$",
+    r"(?:example|ejemplo|exemple|exemplo|esempio|beispiel|пример|示例|例|예시|예제)"
+    r"(?:[ \t]*+\(?#?(?:\d{1,3}|one|two|three|four|five)\b\)?(?:[ \t]*+[.:：)])?|(?P<bare>[ \t]*+[:：]))"
+    r"[ \t]*+(?:\*\*|__)?[ \t]*+[:：]?[ \t]*+(?P<rest>.*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+# A number that has a line to itself, above a marker.
+_NUMBER_ABOVE = re.compile(
+    r"^[ \t]*+(?:#{1,6}[ \t]*+|\*\*[ \t]*+)?\d{1,2}[.)](?:\*\*)?[ \t]*\n"
+    r"(?=[ \t]*+(?:\*\*|#{2,6} )?(?:input|output|class)\b)",
     re.IGNORECASE | re.MULTILINE,
 )
 # The next task: the model runs on. A bare "Task" at the very end is the beginning of one.
@@ -56,7 +73,7 @@ _NEXT_TASK = re.compile(
 )
 # In the line of its input; in small letters, it is a word of that line.
 _INLINE_OUTPUT = re.compile(r"[ \t](?:\*\*)?Output[ \t]*+\d*[ \t]*+:(?:\*\*)?[ \t]*+")
-_RULE = re.compile(r"^[ \t]*+(?:-{3,}|\*{3,}|={3,}|#{2,})[ \t]*+$", re.MULTILINE)
+_RULE = re.compile(r"(?:-{3,}|\*{3,}|={3,}|#{2,})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +86,8 @@ class _Section:
 
 def instances(request_id: str, completion: Completion, asked: AskedInstances) -> ParsedInstances:
     """Read the instances of a task; see `InstanceParser`. Of a reply that was cut, the last is left out."""
-    text, ran_on = _own_part(said(completion.text), asked.instruction)
+    reply = without_goodbye(unfenced(said(completion.text), _MARKER))
+    text, ran_on = _own_part(reply, asked.instruction)
     pairs = _pairs(text, asked, is_whole=completion.finish_reason == "stop")
     if not pairs:
         return ParsedInstances((), (whole_reply(request_id, completion.text, Reason.NO_OUTPUT),))
@@ -82,7 +100,17 @@ def instances(request_id: str, completion: Completion, asked: AskedInstances) ->
         judged.append((instance, reason))
     if completion.truncated and not ran_on:
         judged[-1] = (judged[-1][0], Reason.TRUNCATED)
-    return keep(request_id, judged, limit=asked.limit, conflict_without_input=asked.output_first)
+    return keep(
+        request_id,
+        judged,
+        limit=asked.limit,
+        conflict_without_input=asked.output_first,
+        same=_alike,
+    )
+
+
+def _alike(text: str) -> str:
+    return folded(text).strip("\"'“”‘’ ")
 
 
 def objection(instance: Instance, *, is_label: bool = False) -> Reason | None:
@@ -133,14 +161,14 @@ def _own_part(text: str, instruction: str) -> tuple[str, bool]:
         begin = text.find("\n", ends.pop(0)) + 1 or len(text)
         ends = [end for end in ends if end >= begin]
     end = min(ends, default=len(text))
-    return _RULE.sub("", text[begin:end]).strip(), bool(ends)
+    return _NUMBER_ABOVE.sub("", text[begin:end]).strip(), bool(ends)
 
 
 # ── from text to pairs ───────────────────────────────────────────────────────────────────────────────────
 
 
 def _pairs(text: str, asked: AskedInstances, *, is_whole: bool) -> list[Pair]:
-    kinds = {_kind(marker) for marker in _MARKER.finditer(text)}
+    kinds = {_kind(marker) for marker in _outside_code(text, _MARKER)}
     if asked.output_first:
         # "Category: …" may be a field of an input; it is a label only where nothing says "Class label".
         for label in ("label", "loose_label"):
@@ -173,11 +201,42 @@ def _kind(marker: re.Match[str]) -> str:
 def _sections(text: str, *kinds: str) -> list[_Section]:
     """The text at its inputs and outputs, and at its labels of a kind that is named in `kinds`."""
     wanted = {"input", "output", *kinds}
-    marks = [mark for mark in _MARKER.finditer(text) if _kind(mark) in wanted]
+    marks = [mark for mark in _outside_code(text, _MARKER) if _kind(mark) in wanted]
     sections = [_Section("", text[: marks[0].start()] if marks else text)]
     for mark, end in zip(marks, [*[m.start() for m in marks[1:]], len(text)], strict=False):
-        sections.append(_Section(_kind(mark), text[mark.end() : end].strip()))
+        sections.append(_Section(_kind(mark), _trimmed(text[mark.end() : end])))
     return sections
+
+
+def _outside_code(text: str, pattern: re.Pattern[str]) -> list[re.Match[str]]:
+    """The places of a pattern, but for those in a fenced block of code."""
+    found = list(pattern.finditer(text))
+    if not found or "```" not in text:
+        return found
+    spans: list[tuple[int, int]] = []
+    start: int | None = None
+    place = 0
+    for line in text.split("\n"):
+        if "```" in line:
+            # "Output: ```python" opens one, too; a line with both ends changes nothing.
+            for _ in range(line.count("```") % 2):
+                if start is None:
+                    start = place + len(line)
+                else:
+                    spans.append((start, place))
+                    start = None
+        place += len(line) + 1
+    return [m for m in found if not any(a <= m.start() < b for a, b in spans)]
+
+
+def _trimmed(text: str) -> str:
+    """A section without the rule that sets it apart from the next one; a rule of its own has a partner."""
+    lines = text.strip().split("\n")
+    while len(lines) > 1 and _RULE.fullmatch(lines[-1].strip()) and lines[-1] not in lines[:-1]:
+        del lines[-1]
+        while lines and not lines[-1].strip():
+            del lines[-1]
+    return "\n".join(lines)
 
 
 def _has_output(block: str) -> bool:
@@ -193,24 +252,32 @@ def _inline_output(text: str) -> re.Match[str] | None:
     return None if "\n" in text else _INLINE_OUTPUT.search(text)
 
 
+def _headings(text: str) -> list[tuple[int, int]]:
+    """For each "Example 2" that is a heading: where it begins, and where its content does."""
+    found = []
+    for heading in _outside_code(text, _HEADING):
+        rest = heading["rest"].strip("*_ ")
+        following = text[heading.end() :].lstrip("\n")
+        if not rest or _MARKER.match(heading["rest"]):
+            is_heading = heading["bare"] is None or bool(rest or _MARKER.match(following))
+            found += [(heading.start(), heading.start("rest"))] if is_heading else []
+        elif _MARKER.match(following):
+            found.append((heading.start(), heading.end()))  # a title
+        elif heading["bare"] is None and (":" in heading[0] or "：" in heading[0]):
+            found.append((heading.start(), heading.start("rest")))
+        # "Example 2 shows the same in green" is prose.
+    return found
+
+
 def _blocks(text: str) -> list[str]:
     """The text split at "Example 1", "Example 2" and so on, where these are headings."""
-    headings = [
-        heading
-        for heading in _HEADING.finditer(text)
-        # "Example 2: the same in green" may be prose, and so may "Example 2" where an answer speaks of it.
-        if not heading["rest"]
-        or ":" in heading[0]
-        or "：" in heading[0]
-        or _MARKER.match(heading["rest"])
-    ]
+    headings = _headings(text)
     if not headings:
         return [text]
-    starts = [heading.start("rest") for heading in headings]
-    ends = [*[heading.start() for heading in headings[1:]], len(text)]
-    first = text[: headings[0].start()].strip()
-    blocks = [text[start:end].strip() for start, end in zip(starts, ends, strict=True)]
-    marked = [_MARKER.search(block) is not None for block in blocks]
+    ends = [*[start for start, _ in headings[1:]], len(text)]
+    first = text[: headings[0][0]].strip()
+    blocks = [text[start:end].strip() for (_, start), end in zip(headings, ends, strict=True)]
+    marked = [bool(_outside_code(block, _MARKER)) for block in blocks]
     if _has_output(first) and not all(marked):
         return [text]  # inside of an output, the examples are a part of it
     if any(marked) and not _has_output(first):
@@ -229,9 +296,15 @@ def _block_pairs(block: str, instruction: str) -> list[Pair]:
     if sections[0].kind == "input" and not belongs_to_input:
         given = None  # an announcement
     is_answer = given is not None and is_code(given) and asks_for_code(instruction)
-    for section in sections:
+    half = len(sections) // 2
+    kinds = [section.kind for section in sections]
+    if given is None and half > 1 and kinds == ["input"] * half + ["output"] * half:
+        # "Input 1: … Input 2: … Output 1: … Output 2: …"
+        texts = [section.text for section in sections]
+        return [Pair(i, o) for i, o in zip(texts[:half], texts[half:], strict=True)]
+    for section, following in zip(sections, [*kinds[1:], ""], strict=True):
         if section.kind == "input":
-            inline = _inline_output(section.text)
+            inline = _inline_output(section.text) if following != "output" else None
             if inline is not None:
                 before, after = section.text[: inline.start()], section.text[inline.end() :]
                 pairs.append(Pair(before.strip(), after.strip()))
@@ -258,9 +331,8 @@ def _block_pairs(block: str, instruction: str) -> list[Pair]:
 
 def _labelled(text: str, label_kind: str) -> list[Pair]:
     """Pairs of a label and what follows it; or precedes it, where the inputs come first."""
-    headings = [heading.span() for heading in _HEADING.finditer(text) if not heading["rest"]]
-    for start, end in reversed(headings):
-        text = text[:start] + text[end:]
+    for start, content in reversed(_headings(text)):
+        text = text[:start] + text[content:]
     sections = _sections(text, label_kind)[1:]
     inputs = [section.text for section in sections if section.kind == "input"]
     labels = [_label(section.text) for section in sections if section.kind == label_kind]
@@ -285,4 +357,5 @@ def _labelled(text: str, label_kind: str) -> list[Pair]:
 def _label(text: str) -> tuple[str, str]:
     """(label, what stands in the lines below it)."""
     label, _, rest = text.partition("\n")
-    return label.strip().strip("*").strip(), rest.strip()
+    label, _, inline = label.partition(" Input: ")
+    return label.strip().strip("*").strip(), inline.strip() or rest.strip()

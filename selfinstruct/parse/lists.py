@@ -8,17 +8,27 @@ models announce their list, number it from 1 or from 9, set titles in bold, repe
 input beneath a task, go on with a second list, and say goodbye. None of that is an instruction.
 """
 
+import json
 import re
 from dataclasses import dataclass, field
 
 from selfinstruct.parse.found import AskedList, ParsedList, rejection
-from selfinstruct.parse.reply import folded, is_refusal, said, whole_reply
+from selfinstruct.parse.reply import (
+    folded,
+    is_fence,
+    is_goodbye,
+    is_refusal,
+    said,
+    unfenced,
+    whole_reply,
+)
 from selfinstruct.records import Candidate, Completion, Reason, Rejection
 
-# "9. Name …", "10) Name …", "**11.** Name …", "- 12. Name …", "Task 13: Name …", "１４．Name …", "15、Name …"
+# "9. Name …", "10) Name …", "**11.** Name …", "- 12. Name …", "Task 13: Name …", "(14) Name …", "15.Name …",
+# "１６．Name …", "17、Name …", "9️⃣ Name …"
 _NUMBERED = re.compile(
-    r"^\s*(?:[-*•]\s+)?(?:#{1,6}\s+)?(?:\*\*)?(?:(?:task|instruction)\s+)?(\d{1,4})\s*"
-    r"(?:[.):](?:\*\*)?(?:\s+|$)|[、．）：](?:\*\*)?\s*)(.*)$",
+    r"^\s*+(?:[-*•]\s++)?(?:#{1,6}\s++)?(?:\*\*)?(?:(?:task|instruction)\s++)?\(?(\d{1,4})\s*+"
+    r"(?:[.):](?:\*\*)?(?:\s++|$|(?=[^\W\d_]))|[、．）：](?:\*\*)?\s*+|\ufe0f?\u20e3\s*+)(.*)$",
     re.IGNORECASE,
 )
 _BULLET = re.compile(r"^[-*•–]\s+(\S.*)$")
@@ -33,24 +43,35 @@ _MOST_SKIPPED = 8
 # A line beneath a task that belongs to an example of it, or to the form of the list.
 _NOT_THE_TASK = re.compile(
     r"^\s*+(?:[-*•]\s++)?(?:\*\*)?(?:(?:example\s++)?(?:input|output)|class label)s?\s*+(?:\d++\s*+)?"
-    r"(?:\*\*)?\s*+[:：]|^\s*+(?:#{2,}|-{3,}|={3,}|\*{3,})\s*+$",
+    r"(?:\*\*)?\s*+[:：]|^\s*+(?:#{2,}|-{3,}|={3,}|\*{3,})\s*+$"
+    # the heading of a section: "### Maths", "**Coding**"
+    r"|^\s*+#{1,6}\s++\S|^\s*+\*\*[^*.?!]{1,60}\*\*\s*+$",
     re.IGNORECASE,
 )
 _INLINE_EXAMPLE = re.compile(r"(?<=[.?!。？！])\s+(?:\*\*)?(?:Input|Output)(?:\*\*)?:\s")
 
 # The heading of a list, repeated inside of it: "10. Come up with a series of tasks:".
 _HEADING = re.compile(
-    r"come up with a series of (?:\w+ )?tasks\b|(?:here (?:are|is)|below (?:are|is)|the following are)\b.*:$",
+    r"come up with a series of (?:\w+ )?tasks\W*$"
+    r"|(?:here (?:are|is)|below (?:are|is)|the following are)\b"
+    r".*\b(?:tasks|instructions|examples|list)\b.*:$",
     re.IGNORECASE,
 )
 _LABEL = re.compile(r"^(?:task|instruction)\s*:\s*", re.IGNORECASE)
 _BOLD = re.compile(r"(?<![\w*])\*\*(?=[^\s*])(.{1,300}?)(?<=[^\s*])\*\*(?![\w*])")
+_ITALIC = re.compile(r"(?P<mark>[*_])(?=\S)([^*_]+)(?<=\S)(?P=mark)")
+_SENTENCE = re.compile(r"\s*+\S+(?:\s++\S+){3,}?[.?!。？！]\s*+")
 _BOLD_END = re.compile(r"(?<=\S)\*\*(?=\s|$)")
 _SMALL_TALK = re.compile(
     r"\W*(?:(?:sure|certainly|of course|absolutely|okay|ok|got it|understood|great|thanks|thank you|hello|hi)"
-    r"\s*[,.!:;–—-]|here (?:is|are)\b|what would you like|how (?:can|may) i (?:help|assist)|let me know\b)",
+    r"\s*[,.!:;–—-]|here (?:is|are)\b|what would you like|how (?:can|may) i (?:help|assist)|let me know\b"
+    r"|i(?:['’]ll| will|['’]ve| have)\b)",
     re.IGNORECASE,
 )
+
+
+_BEGINS = re.compile(rf"{_NUMBERED.pattern}|^[-*•–]\s|^\s*\[", re.IGNORECASE)
+"""How what a list is set in a code fence for begins."""
 
 
 @dataclass
@@ -72,15 +93,16 @@ def instructions(request_id: str, completion: Completion, asked: AskedList) -> P
     belongs to the item before it, unless it is an example of it; a blank line ends the item. A second list
     is left out, as are the demonstrations where they are repeated. Of a reply that was cut, the last item is.
     """
-    items = _items(said(completion.text), asked)
+    text = said(completion.text).replace("<br>", "\n")
+    items, is_open = _items(unfenced(text, _BEGINS), asked)
     if not items or (len(items) == 1 and is_refusal(items[0].text)):
         reason = Reason.REFUSAL if items else Reason.NO_LIST
         return ParsedList((), (whole_reply(request_id, completion.text, reason),))
-    echoes = _echoes(items, said(completion.text), asked)
+    echoes = _echoes(items, text, asked)
     candidates: list[Candidate] = []
     rejections: list[Rejection] = []
     for n, item in enumerate(items, start=1):
-        if n == len(items) and completion.truncated:
+        if n == len(items) and completion.truncated and is_open:
             rejections.append(rejection(request_id, n, Reason.TRUNCATED, item.text))
         elif n <= echoes or _is_echo(item.text, asked):
             rejections.append(rejection(request_id, n, Reason.ECHO, item.text))
@@ -89,22 +111,25 @@ def instructions(request_id: str, completion: Completion, asked: AskedList) -> P
     return ParsedList(tuple(candidates), tuple(rejections))
 
 
-def _items(text: str, asked: AskedList) -> list[_Item]:
+def _items(text: str, asked: AskedList) -> tuple[list[_Item], bool]:
+    """The items, and whether the last one may go on where the text ends."""
     lines = text.splitlines()
-    numbered = _numbered_items(lines, asked)
+    numbered, is_open = _numbered_items(lines, asked)
     if not numbered:
-        single = _single_item(text, asked)
-        bulleted = _bulleted_items(lines, asked)
-        return bulleted or [part for item in single for part in _split(item, None)]
+        others = _listed_as_json(text) or _bulleted_items(lines, asked) or _sentences(lines)
+        single = [part for item in _single_item(text, asked) for part in _split(item, None)]
+        return others or single, True
     items: list[_Item] = []
     for item, following in zip(numbered, [*numbered[1:], None], strict=True):
         items.extend(_split(item, None if following is None else following.number))
-    return items
+    return items, is_open
 
 
-def _numbered_items(lines: list[str], asked: AskedList) -> list[_Item]:
+def _numbered_items(lines: list[str], asked: AskedList) -> tuple[list[_Item], bool]:
     items: list[_Item] = []
     is_open = False
+    is_ended = False
+    """Whether something that is no part of the last item stands behind it."""
     for place, line in enumerate(lines):
         match = _NUMBERED.match(line)
         if match is not None:
@@ -117,30 +142,30 @@ def _numbered_items(lines: list[str], asked: AskedList) -> list[_Item]:
             # the item before it counts again.
             if expected <= number <= expected + _MOST_SKIPPED:
                 items.append(_Item(number, [match[2]]))
-                is_open = True
+                is_open, is_ended = True, False
             else:
-                is_open = False
-        elif not line.strip() or _NOT_THE_TASK.match(line):
+                is_open, is_ended = False, True
+        elif not line.strip():
             is_open = False
+        elif _NOT_THE_TASK.match(line) or is_goodbye(line) or is_fence(line):
+            is_open, is_ended = False, True
         elif items and line.strip() == str(items[-1].number + 1):
             is_open = False  # the next number, of which no more came
         elif is_open:
             items[-1].lines.append(line)
-    return items
+        else:
+            is_ended = True
+    return items, not is_ended
 
 
 def _lead(lines: list[str], number: int, asked: AskedList) -> _Item | None:
     """The first item where its number stands in the prompt: what comes before the next number."""
-    goes_on = asked.continues is True or (
-        asked.continues is None and lines[:1] and lines[0][:1] == " "
-    )
+    goes_on = asked.continues or (lines[:1] and lines[0][:1] == " ")
     is_next = number == asked.first_number + 1
     is_near = asked.first_number < number <= asked.first_number + _MOST_SKIPPED
-    if (
-        not is_next
-        and not (goes_on and number == 1)
-        and not (is_near and asked.continues is not False)
-    ):
+    if asked.continues is False and not is_next:
+        return None
+    if not is_next and not (goes_on and number == 1) and not is_near:
         return None
     kept: list[str] = []
     for line in lines:
@@ -162,6 +187,33 @@ def _bulleted_items(lines: list[str], asked: AskedList) -> list[_Item]:
     if asked.continues is not False and before and not _SMALL_TALK.match(before):
         return []  # "Plan my week:" and its days: the parts of one task, or the answer to it
     return [_Item(n, [text]) for n, (_, text) in enumerate(found, start=1)]
+
+
+def _listed_as_json(text: str) -> list[_Item]:
+    """The items of a reply that is a JSON list of texts, or of objects with an instruction."""
+    if text.lstrip()[:1] != "[":
+        return []
+    try:
+        listed = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    texts = [
+        entry.get("instruction", entry.get("task")) if isinstance(entry, dict) else entry
+        for entry in listed
+    ]
+    if not all(isinstance(entry, str) and entry.strip() for entry in texts):
+        return []
+    return [_Item(n, [str(entry)]) for n, entry in enumerate(texts, start=1)]
+
+
+def _sentences(lines: list[str]) -> list[_Item]:
+    """The items of a list without any numbers: three lines or more, each a sentence."""
+    said_lines = [line for line in lines if line.strip() and not is_goodbye(line)]
+    if said_lines and _SMALL_TALK.match(said_lines[0]):
+        del said_lines[0]
+    if len(said_lines) < 3 or not all(_SENTENCE.fullmatch(line) for line in said_lines):
+        return []
+    return [_Item(n, [line]) for n, line in enumerate(said_lines, start=1)]
 
 
 def _single_item(text: str, asked: AskedList) -> list[_Item]:
@@ -201,6 +253,9 @@ def _tidy(text: str) -> str:
     text = _BOLD.sub(r"\1", text)
     if text.count("**") == 1:
         text = _BOLD_END.sub("", text)  # the other one stood before the number
+    italic = _ITALIC.fullmatch(text)
+    if italic is not None:
+        text = italic[2]
     unlabelled = _LABEL.sub("", text)
     text = unlabelled or text
     inner = text[1:-1]

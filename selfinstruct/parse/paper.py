@@ -28,8 +28,8 @@ from selfinstruct.records import Answer, Candidate, Completion, Instance, Reason
 _NEXT_NUMBER = re.compile(r"\n\d+\s?\. ")
 _YES = frozenset({"Yes", "yes", "YES"})
 _EXAMPLE = re.compile(r"Example\s?\d*\.?")
-_OUTPUT = re.compile(r"Output\s*\d*\s*:")
-_INPUT = re.compile(r"Input\s*\d*\s*:")
+_OUTPUT = re.compile(r"Output\s*+\d*+\s*+:")
+_INPUT = re.compile(r"Input\s*+\d*+\s*+:")
 _CLASS_LABEL = "Class label:"
 _BLOCK_END = "###"
 

@@ -4,6 +4,7 @@ r"""What every reply is read through first: thoughts are taken out; refusals, ec
 "<think>Let me see. 9. Name a"                                →  ""
 """
 
+import html
 import re
 
 from selfinstruct.parse.found import rejection
@@ -11,9 +12,23 @@ from selfinstruct.records import Reason, Rejection
 
 # Not where the tag is quoted: then a task is about it.
 _THOUGHTS = re.compile(
-    r"(?<![`\"'“])<(think|thinking)>(?![`\"'”]).*?(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE
+    r"(?<![`\"'“])(?:<(think|thinking)>(?![`\"'”]).*?(?:</\1>|\Z)|\[THINK\].*?(?:\[/THINK\]|\Z))",
+    re.DOTALL | re.IGNORECASE,
 )
-_END_OF_THOUGHTS = re.compile(r"</think(?:ing)?>[ \t]*(?=[\r\n]|\Z)", re.IGNORECASE)
+_END_OF_THOUGHTS = re.compile(
+    r"(?<![`\"'“])(?:</think(?:ing)?>|\[/THINK\])(?![`\"'”])", re.IGNORECASE
+)
+# What some servers leave in: the token that ends a turn, and whatever comes behind it.
+_END_OF_TURN = re.compile(
+    r"<\|(?:eot_id|im_end|im_start|end|endoftext|end_of_text|eom_id)\|>.*\Z|</(?:s|answer)>\s*\Z",
+    re.DOTALL,
+)
+_FENCE = re.compile(r"[ \t]*+```[\w+-]*[ \t]*")
+_GOODBYE = re.compile(
+    r"\W*(?:let me know|i hope (?:this|these|that)|hope (?:this|these) helps|feel free to|would you like me"
+    r"|do you want me|(?:these|the above) (?:tasks|examples|instructions)\b|happy to (?:help|provide))",
+    re.IGNORECASE,
+)
 
 _WE_ARE = r"(?:i['’]m|i am|we['’]re|we are)"
 _APOLOGY = rf"(?:(?:{_WE_ARE} (?:very |so |really |truly )?)?sorry|my apologies|i apologi[sz]e)"
@@ -27,17 +42,20 @@ _WHAT = (
 )
 # Not "I'm sorry to hear that your parcel is late", which an answer to a customer may begin with.
 _REFUSAL = re.compile(
-    rf"\W*+(?:{_APOLOGY}[\s,.!;:–—-]*+(?:but\b|however\b|\Z|{_UNABLE}|as an ai\b|for the confusion)"
-    r"|as an? (?:ai|artificial intelligence|large language model|language model)"
-    r"(?:[ -](?:language )?(?:model|assistant|system|chatbot))?"
-    r"\s*(?:,|\.|;|\Z|i\b|designed|developed|created|trained)"
-    rf"|(?:unfortunately,? )?{_UNABLE} {_WHAT}\b)",
+    rf"\W*+(?:{_APOLOGY}[\s,.!;:–—-]*+(?:\Z|for the confusion"
+    rf"|(?:(?:but|however)[\s,]++)?(?:{_UNABLE}|as an? ai\b|that is not something))"
+    r"|(?:i['’]m (?:just |only )?an? ai\b|i am (?:just |only )?an? ai\b|as an? (?:ai|artificial intelligence"
+    r"|large language model|language model))(?:[ -](?:language )?(?:model|assistant|system|chatbot))?"
+    r"\s*(?:,|\.|;|\Z|i\b|and\b|designed|developed|created|trained)"
+    rf"|(?:unfortunately,? |i['’]m afraid )?{_UNABLE} {_WHAT}\b|i must decline\b"
+    r"|i (?:do not|don['’]t) have (?:access to|the ability|personal|real-time))",
     re.IGNORECASE,
 )
 
 _NOTHING = re.compile(
-    r"[\s\W_]*+(?:no[\s_-]*(?:input|output)s?(?:\s+(?:needed|required|necessary|provided|given))?"
-    r"|n\s*/\s*a|not[\s_]applicable|none|null|nil|empty|\[?blank\]?)?[\s\W_]*+",
+    r"[\s\W_]*+(?:no[\s_-]*(?:input|output)s?(?:\s+(?:is )?(?:needed|required|necessary"
+    r"|provided|given))?|n\s*/\s*a|not[\s_]applicable|none(?:\s+(?:needed|required|necessary|provided|given))?"
+    r"|null|nil|empty|\[?blank\]?)?[\s\W_]*+",
     re.IGNORECASE,
 )
 _SIGNS_THAT_MEAN_NOTHING = frozenset(
@@ -46,12 +64,49 @@ _SIGNS_THAT_MEAN_NOTHING = frozenset(
 
 
 def said(text: str) -> str:
-    """The text without what a model thinks aloud; of thoughts without an end, nothing remains."""
+    """The text without what a model thinks aloud, with line feeds as its only line ends.
+
+    Of thoughts without an end, nothing remains.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     # A space, since the words on both sides must stay two.
     text = _THOUGHTS.sub(" ", text)
     # Where the prompt's own template has opened the thoughts, the reply begins inside of them.
     end = _END_OF_THOUGHTS.search(text)
-    return text[end.end() :] if end is not None else text
+    return _END_OF_TURN.sub("", text[end.end() :] if end is not None else text)
+
+
+def unfenced(text: str, begins: "re.Pattern[str]") -> str:
+    """The text without the code fence around what begins so: a whole reply that is set as code."""
+    lines = text.split("\n")
+    opening = next((n for n, line in enumerate(lines) if _FENCE.fullmatch(line)), None)
+    if opening is None:
+        return text
+    inside = next((line for line in lines[opening + 1 :] if line.strip()), "")
+    closing = next(
+        (n for n in range(len(lines) - 1, opening, -1) if lines[n].strip() == "```"), None
+    )
+    if not begins.match(inside):
+        return text
+    dropped = {opening, closing}
+    return "\n".join(line for n, line in enumerate(lines) if n not in dropped)
+
+
+def is_fence(line: str) -> bool:
+    """Whether a line opens or closes a block of code, and does nothing else."""
+    return _FENCE.fullmatch(line) is not None
+
+
+def is_goodbye(line: str) -> bool:
+    """Whether a line is said to the person, behind the work: "Let me know if you need more!"."""
+    return _GOODBYE.match(line) is not None
+
+
+def without_goodbye(text: str) -> str:
+    """The text without a last paragraph that says goodbye."""
+    before, _, last = text.rstrip().rpartition("\n")
+    above = before.rpartition("\n")[2]
+    return before.rstrip() if before and not above.strip() and is_goodbye(last) else text
 
 
 def is_refusal(text: str) -> bool:
@@ -61,7 +116,7 @@ def is_refusal(text: str) -> bool:
 
 def says_nothing(text: str) -> bool:
     """Whether a field stands empty in words: "<noinput>", "N/A", "None", a dash."""
-    stripped = text.strip()
+    stripped = html.unescape(text).strip()  # "&lt;noinput&gt;"
     if stripped in _SIGNS_THAT_MEAN_NOTHING:
         return True
     return any(map(str.isalpha, stripped)) and _NOTHING.fullmatch(stripped) is not None

@@ -18,22 +18,24 @@ _ANSWER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _PREFACE = re.compile(
-    r"\A\W*+(?:sure|certainly|of course|absolutely|okay|here (?:is|are)|here['’]s|below (?:is|are))\b"
-    r"[^\n]{0,200}[:：.!][^\w\n]*+(?:\n|\Z)",
+    r"\A\W*+(?:(?:sure|certainly|of course|absolutely|okay)\b[^\n]{0,200}[:：.!]"
+    r"|(?:here (?:is|are)|here['’]s|below (?:is|are))\b[^\n]{0,200}[:：])[^\w\n]*+(?:\n|\Z)",
     re.IGNORECASE,
 )
 # A line that names a field: "List: [1, 2]", "Side lengths: a = 3".
 _FIELD = re.compile(r"\W{0,3}[A-Za-z][\w'’-]*(?: [\w'’-]+){0,3}[ \t]*+[:：](?!//)")
 _CODE = re.compile(
-    r"\s*+(?:```|(?:async )?def \w+\s*\(|class \w+\s*[:({]|import \w+|from \w[\w.]* import |#include\b|#!/"
-    r"|(?:public|private|static) \w+|function\s*\w*\s*\(|(?:const|let|var) \w+\s*=|int main\b|package \w+"
-    r"|(?:select|create table|insert into|update|delete from)\s.+|<!doctype html|<html|<\?php"
-    r"|for \w+ in .+:\s*$|while .+:\s*$|if .+:\s*$)",
-    re.IGNORECASE | re.MULTILINE,
+    r"\s*+(?:```|(?:async )?def \w+\s*\(|class \w+\s*[:({]|import [\w.]+(?: as \w+)?;?\s*$|import .+ from "
+    r"|from \w[\w.]* import |#include\b|#!/|(?:public|private|static) [\w<>\[\]]+ \w|function\s*\w*\s*\("
+    r"|(?:const|let|var) \w+\s*=|int main\b|package [\w.]+;?\s*$|select\s.+\sfrom\s"
+    r"|(?:SELECT|CREATE TABLE|INSERT INTO|UPDATE|DELETE FROM)\s.+|<!(?:doctype|DOCTYPE) html|<html|<\?php"
+    r"|for \w+ in .+:\s*$|while .+:\s*$)",
+    re.MULTILINE,
 )
 _WANTS_CODE = re.compile(
-    r"\b(?:code|coding|program|function|script|algorithm|class|method|quer(?:y|ies)|sql|html|css|regex|python"
-    r"|java(?:script)?|c\+\+|implement)\b",
+    r"\b(?:code|coding|sql|html|css|regex|python|java(?:script)?|c\+\+|implement|function|algorithm)\b"
+    r"|\b(?:write|create|make|build|develop|design|generate|complete|fix|debug)\b.{0,60}"
+    r"\b(?:program|script|class|method|quer(?:y|ies))\b",
     re.IGNORECASE,
 )
 # It is given code, not asked for it.
@@ -51,6 +53,15 @@ _NEEDS_MATERIAL = re.compile(
     r"|question|option|statement|expression|equation|program|function|series|sequence|set)s?\b",
     re.IGNORECASE,
 )
+# Things that begin with a field by their nature.
+_HAS_FIELDS = re.compile(
+    r"\b(?:e-?mail|letter|message|memo|recipe|dish|meal|poem|song|story|essay|article|report|plan|schedule|agenda"
+    r"|invitation|dialogue|conversation|script|interview|table|list)\b",
+    re.IGNORECASE,
+)
+_HEAD_OF_A_TEXT = re.compile(
+    r"\W{0,3}(?:subject|title|dear|ingredients|to|from|date)\b", re.IGNORECASE
+)
 _ENDED = re.compile(r"[.!?…。！？:;)\]}>\"”’'`*|%\d]\s*\Z")
 _SHORT_LAST_LINE = 6
 """Words of a last line that may well be an item of a list and have no full stop."""
@@ -61,22 +72,28 @@ def unmarked(lead: str, *, instruction: str, is_whole: bool) -> Pair:
 
     `instruction` is the task, "" where it is not known; `is_whole`: that the model ended the reply itself.
     """
-    lead = lead.strip()
+    lead = without_preface(lead)
     answer = _ANSWER.search(lead)
+    if answer is not None and is_code(lead):
+        # Code, and what it prints: which of the two is the answer?
+        return Pair("", lead, Reason.AMBIGUOUS_FORMAT)
     if answer is not None:
         before = lead[: answer.start()].strip()
-        lead = lead[answer.end() :].strip()
-        if before and not is_code(before):
-            return _checked(before, lead, is_whole=is_whole)
+        if names_a_field(before) or before.endswith("?"):
+            return _checked(before, lead[answer.end() :].strip(), is_whole=is_whole)
+        if not before:
+            lead = lead[answer.end() :].strip()
     if is_code(lead):
         if instruction and not asks_for_code(instruction):
             return Pair("", lead, Reason.AMBIGUOUS_FORMAT)
-        return Pair("", lead, None if _is_balanced(lead) else Reason.TRUNCATED)
-    lead = without_preface(lead)
+        return Pair("", lead, None if is_whole or _is_balanced(lead) else Reason.TRUNCATED)
     if not lead:
         return Pair("", "", Reason.EMPTY_OUTPUT)
     needs_more = _NEEDS_MATERIAL.search(instruction) or _WANTS_CODE.search(instruction)
-    if names_a_field(lead) or re.search(r"\b(?:input|output)\b", lead, re.IGNORECASE) or needs_more:
+    is_field = names_a_field(lead) and not (
+        _HAS_FIELDS.search(instruction) and _HEAD_OF_A_TEXT.match(lead)
+    )
+    if is_field or re.search(r"\b(?:input|output)\b", lead, re.IGNORECASE) or needs_more:
         return Pair("", lead, Reason.AMBIGUOUS_FORMAT)
     return _checked("", lead, is_whole=is_whole)
 

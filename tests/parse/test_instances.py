@@ -266,7 +266,7 @@ def test_text_without_markers_that_breaks_off_is_no_output() -> None:
     assert read_unended(poem.rsplit(" ", 2)[0], "Write a poem.")[1] == []
     assert read_unended(poem, "Write a poem.")[1] == [Reason.TRUNCATED]
     text = "def f(x):\n    return g(x"
-    assert read(text, instruction="Write a function.") == ([], [Reason.TRUNCATED])
+    assert read_unended(text, "Write a function.") == ([], [Reason.TRUNCATED])
 
 
 # ── what speaks against an instance ──────────────────────────────────────────────────────────────────────
