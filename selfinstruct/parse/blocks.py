@@ -30,11 +30,10 @@ _MARKER = re.compile(
 )
 # What stands between two blocks ends a field, whatever follows it.
 _SEPARATOR = re.compile(r"^[ \t]*+###[ \t]*+$", re.MULTILINE)
-# Above the next block: "---", "### Task 5", "**5.**", "### Task 5: Cooking".
+# A line above the next block: "---", "### Task 5", "**5.**", "### Task 5: Cooking".
 _ABOVE_A_BLOCK = re.compile(
-    r"(?:\s*+^[ \t]*+(?:-{3,}|={3,}|\*{3,}|#{2,}"
-    r"|(?:#{1,6}[ \t]*+|\*\*[ \t]*+)(?:task[ \t]*+)?\d{1,4}\b[^\n]{0,80})[ \t]*+$)+\s*+\Z",
-    re.MULTILINE | re.IGNORECASE,
+    r"-{3,}|={3,}|\*{3,}|#{2,}|(?:#{1,6}|\*\*)[ \t]*+(?:task[ \t]*+)?\d{1,4}\b.{0,80}",
+    re.IGNORECASE,
 )
 _BEGINS = re.compile(r"\s*+###\s*+\Z|\W*+(?:\d{1,4}[.)]\W*+)?instruction\b", re.IGNORECASE)
 
@@ -117,4 +116,7 @@ def _field(text: str) -> tuple[str, str | None]:
     end = _SEPARATOR.search(text)
     if end is not None:
         return text[: end.start()].strip(), text[end.end() :].strip()
-    return _ABOVE_A_BLOCK.sub("", text).strip(), None
+    lines = text.strip().split("\n")
+    while lines and (not lines[-1].strip() or _ABOVE_A_BLOCK.fullmatch(lines[-1].strip())):
+        del lines[-1]
+    return "\n".join(lines).strip(), None

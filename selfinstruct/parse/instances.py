@@ -257,13 +257,16 @@ def _headings(text: str) -> list[tuple[int, int]]:
     found = []
     for heading in _outside_code(text, _HEADING):
         rest = heading["rest"].strip("*_ ")
-        following = text[heading.end() :].lstrip("\n")
+        following = _MARKER.match(text[heading.end() :].lstrip("\n"))
+        has_colon = ":" in heading[0] or "：" in heading[0]
         if not rest or _MARKER.match(heading["rest"]):
-            is_heading = heading["bare"] is None or bool(rest or _MARKER.match(following))
+            is_heading = heading["bare"] is None or bool(rest or following)
             found += [(heading.start(), heading.start("rest"))] if is_heading else []
-        elif _MARKER.match(following):
+        elif heading["bare"] is not None:
+            continue  # "Example: [1, 2]" above an output: a field
+        elif following is not None and (not has_colon or _kind(following) != "output"):
             found.append((heading.start(), heading.end()))  # a title
-        elif heading["bare"] is None and (":" in heading[0] or "：" in heading[0]):
+        elif has_colon:
             found.append((heading.start(), heading.start("rest")))
         # "Example 2 shows the same in green" is prose.
     return found

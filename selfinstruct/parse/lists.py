@@ -65,7 +65,8 @@ _BOLD_END = re.compile(r"(?<=\S)\*\*(?=\s|$)")
 _SMALL_TALK = re.compile(
     r"\W*(?:(?:sure|certainly|of course|absolutely|okay|ok|got it|understood|great|thanks|thank you|hello|hi)"
     r"\s*[,.!:;–—-]|here (?:is|are)\b|what would you like|how (?:can|may) i (?:help|assist)|let me know\b"
-    r"|i(?:['’]ll| will|['’]ve| have)\b)",
+    r"|i(?:['’]ll| will) (?:continue|go on|add|write|give|create|generate|provide|list|make)\b"
+    r"|i(?:['’]ve| have) (?:written|created|made|come up|added|listed|prepared|put)\b)",
     re.IGNORECASE,
 )
 

@@ -107,6 +107,12 @@ def test_two_pairs_are_two(text: str) -> None:
     assert pairs(text) == ([("a", "b"), ("c", "d")], [])
 
 
+def test_what_stands_behind_an_example_is_its_input_or_its_title() -> None:
+    assert pairs("Example: [1, 2]\nOutput: 3") == ([("[1, 2]", "3")], [])
+    assert pairs("Example 1: [1, 2]\nOutput: 3") == ([("[1, 2]", "3")], [])
+    assert pairs("Example 1: two numbers\nInput: [1, 2]\nOutput: 3") == ([("[1, 2]", "3")], [])
+
+
 def test_code_is_left_whole() -> None:
     task = "Write a function that doubles a number."
     code = "```python\ndef d(x):\n    return 2 * x\n\nprint(d(4))\n# Output: 8\n```"
