@@ -4,9 +4,9 @@ The declaration serves the YAML file (`settings` reads it), the flags (`cli.opti
 the stored copy in the run directory and the fingerprint. Precedence: defaults < YAML file < flags.
 
 Settings are of two kinds. *Data* settings decide what the dataset is, given the replies; they are part of the
-run's fingerprint and cannot change once the run exists. *Operational* settings decide how the run is carried
-out (how fast, how far, from which address): they may change at every start, and the last ones given are
-remembered.
+run's fingerprint and cannot change once the run has a reply. *Operational* settings decide how the run is
+carried out (how fast, how far, from which address): they may change at every start, and the last ones given
+are remembered.
 
     >>> RunConfig(model="m", threshold=0.8).given()
     {'model': 'm', 'threshold': 0.8}
@@ -86,9 +86,12 @@ class By:
     setting: str
     values: Mapping[str, Any]
     """By the other's value; the first is that of the other's own default."""
+    at_most: str = ""
+    """A setting whose value this default does not exceed."""
 
     def __str__(self) -> str:
-        (_, usual), *others = self.values.items()
+        values = {name: "none" if value is None else value for name, value in self.values.items()}
+        (_, usual), *others = values.items()
         return "; ".join([f"{usual}", *(f"{name}: {value}" for name, value in others)])
 
 
@@ -171,7 +174,7 @@ class RunConfig:
         check=_between(1, 100),
     )
     generated_demonstrations: int = setting(
-        By("recipe", {"self-instruct": 2, "alpaca": 0}),
+        By("recipe", {"self-instruct": 2, "alpaca": 0}, at_most="demonstrations"),
         "How many of them are generated ones, once there are enough; the others are seed tasks.",
         panel=_DATA,
         check=_between(0, 100),
@@ -337,9 +340,10 @@ class RunConfig:
 
     def _default(self, spec: "dataclasses.Field[Any]") -> Any:
         default: Any = spec.default
-        return (
-            default.values[getattr(self, default.setting)] if isinstance(default, By) else default
-        )
+        if not isinstance(default, By):
+            return default
+        value = default.values[getattr(self, default.setting)]
+        return min(value, getattr(self, default.at_most)) if default.at_most else value
 
     def lag(self, number: int) -> int:
         """How many commits request `number` (from 1) does not wait for.

@@ -5,6 +5,7 @@
     ├── InputError                       2    a file that was given cannot be used: path, line, problem
     ├── RunDirectoryError                2    the directory is no run, or not this run
     │   ├── ConfigChangedError           2    the run was made with other settings
+    │   ├── OtherVersionError            2    … by another version, which decides otherwise
     │   └── RunLockedError               2    another process is writing it
     ├── JournalError                     1    the journal cannot be read or written
     │   └── JournalCorruptError          1    a bad line stands before a good one
@@ -82,6 +83,31 @@ class ConfigChangedError(RunDirectoryError):
             f"this run was made with other settings ({listed}). "
             "Leave them out to continue it, or choose another directory for a new run.",
         )
+
+
+class OtherVersionError(RunDirectoryError):
+    """The run was made by a version that decides otherwise; `versions` maps what differs to (there, here)."""
+
+    def __init__(
+        self,
+        path: Path,
+        versions: Mapping[str, tuple[int | None, int | None]],
+        *,
+        has_replies: bool,
+    ) -> None:
+        self.versions = dict(versions)
+        listed = "; ".join(
+            f"{name} {there if there is not None else 'none'}, here {here if here is not None else 'none'}"
+            for name, (there, here) in self.versions.items()
+        )
+        is_later = any((there or 0) > (here or 0) for there, here in self.versions.values())
+        remedy = (
+            "it can be read and exported, and continued only with that version"
+            if has_replies
+            else "it has no reply yet, so start it anew in another directory"
+        )
+        which = "a later" if is_later else "an earlier"
+        super().__init__(path, f"made by {which} version of selfinstruct ({listed}); {remedy}")
 
 
 class RunLockedError(RunDirectoryError):

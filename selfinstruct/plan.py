@@ -5,6 +5,7 @@ Generation request k is planned from the pool as it stood after commit k - lag(k
 and instance requests depend on nothing but their task.
 """
 
+import re
 from collections.abc import Mapping
 from random import Random
 
@@ -80,20 +81,61 @@ def generation_request(
     )
 
 
-def _shown(config: RunConfig, recipe: Recipe, task: Task) -> dict[str, str]:
+class _Shown(dict[str, str]):
+    """A demonstration in a template. As a text it is its line, as the templates of older runs have it."""
+
+    def __init__(self, task: Task, given: str, output: str) -> None:
+        # Whatever its lines, a task is one line of a list.
+        self._line = " ".join(task.instruction.split())
+        # A colon at its end would call for something to follow.
+        super().__init__(instruction=self._line.rstrip(":"), input=given, output=output)
+
+    def __str__(self) -> str:
+        return self._line
+
+
+def _shown(config: RunConfig, recipe: Recipe, task: Task) -> _Shown:
     """What a template may show of a demonstration."""
-    # Whatever its lines, a task is one line of a list; a colon at its end would call for something to follow.
-    instruction = " ".join(task.instruction.split()).rstrip(":")
     instances = task.instances or ()
     if not recipe.has_task_stages:
         first = instances[0] if instances else None
-        return {
-            "instruction": instruction,
-            "input": first.input if first else "",
-            "output": first.output if first else "",
-        }
+        return (
+            _Shown(task, _fenced(first.input), _fenced(first.output))
+            if first
+            else _Shown(task, "", "")
+        )
     given = next((i.input for i in instances if i.input), "") if config.show_input else ""
-    return {"instruction": instruction, "input": " ".join(given.split()), "output": ""}
+    return _Shown(task, _beneath(given), "")
+
+
+def _fenced(text: str) -> str:
+    """A text inside of a block: a line of it that begins as a separator does would end the block there."""
+    return re.sub("^###", " ###", text, flags=re.MULTILINE)
+
+
+_INDENT = " " * 10
+"""What lines up further lines with the first one, behind "   Input: "."""
+_NUMBERED = re.compile(r"\n\W*(?:task\s*|instruction\s*)?\d{1,4}\s*[.):、．）：]", re.IGNORECASE)
+_MOST_LINES = 8
+_MOST_CHARACTERS = 600
+
+
+def _beneath(text: str) -> str:
+    """An input as it stands beneath a task: its lines lined up, without blank ones, and not too many."""
+    if _NUMBERED.search(text):
+        text = " ".join(text.split())  # a list inside of the list would look like tasks of it
+    lines = [line.rstrip() for line in text.strip().splitlines() if line.strip()]
+    kept: list[str] = []
+    for line in lines[:_MOST_LINES]:
+        if len("\n".join([*kept, line])) > _MOST_CHARACTERS:
+            break
+        kept.append(line)
+    if lines and not kept:  # a single long line is cut at the end of a word
+        start = lines[0][:_MOST_CHARACTERS]
+        kept = [start.rpartition(" ")[0] or start]
+    if len("\n".join(kept)) < len("\n".join(lines)):
+        kept[-1] += " …"
+    return f"\n{_INDENT}".join(kept)
 
 
 def task_request(

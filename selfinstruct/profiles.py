@@ -1,9 +1,10 @@
-"""A profile: how replies are read and judged. Parsers, rules, tokenizer and question, chosen together.
+"""A profile: how replies are read and judged. Parsers, rules and what is asked twice, chosen together.
 
     paper      decides as the published code, so that results can be compared with it
     default    gets more usable data out of the same replies
 
-Which prompts are sent, and with what sampling, is the recipe's matter and the same in both.
+The tokenizer is a setting of its own, whose default the profile chooses. Which prompts are sent, and with
+what sampling, is the recipe's matter and the same in both; only `classify_again.txt` is `default`'s alone.
 """
 
 from collections.abc import Mapping

@@ -29,6 +29,12 @@ class Template:
     compiled: Any = field(repr=False, compare=False)
 
 
+def frozen_template(path: Path, *, folder: str) -> Template:
+    """Read a template that a run was made with, and that was checked then. Raises InputError."""
+    template, _ = _read(path, folder=folder, encoding="utf-8")
+    return template
+
+
 def load_template(path: Path, *, folder: str, required: str, sample: Mapping[str, Any]) -> Template:
     """Read and check one template, of those that stand in the folder of that name.
 
@@ -36,13 +42,30 @@ def load_template(path: Path, *, folder: str, required: str, sample: Mapping[str
     prompt would be the same. Raises InputError for a file that cannot be read, bad syntax, an unknown
     value, a missing one, and a template that fails when it is rendered.
     """
+    # Editors on Windows put a mark before UTF-8, which must not get into a prompt.
+    template, used = _read(path, folder=folder, encoding="utf-8-sig")
+    known = ", ".join(sorted(sample))
+    if unknown := sorted(used - sample.keys()):
+        raise InputError(path, f"uses an unknown value: {', '.join(unknown)} (known: {known})")
+    if required not in used:
+        raise InputError(path, f"does not use {required!r}, so every prompt would be the same")
+    try:
+        # What fails here would fail in the night, after replies were paid for.
+        template.compiled.render(sample)
+    except Exception as error:  # noqa: BLE001 - a template can raise anything
+        raise InputError(path, f"cannot be rendered: {error}") from None
+    return template
+
+
+def _read(path: Path, *, folder: str, encoding: str) -> tuple[Template, set[str]]:
+    """A template, and the names of the values that it uses."""
     from jinja2 import StrictUndefined, TemplateSyntaxError, meta
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     # The text becomes a prompt and not a page, so nothing is escaped.
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding=encoding)
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
@@ -55,20 +78,9 @@ def load_template(path: Path, *, folder: str, required: str, sample: Mapping[str
         raise InputError(
             path, f"is not a valid template: {error.message}", line=error.lineno
         ) from None
-    known = ", ".join(sorted(sample))
-    if unknown := sorted(used - sample.keys()):
-        raise InputError(path, f"uses an unknown value: {', '.join(unknown)} (known: {known})")
-    if required not in used:
-        raise InputError(path, f"does not use {required!r}, so every prompt would be the same")
-    try:
-        # What fails here would fail in the night, after replies were paid for.
-        compiled.render(sample)
-    except Exception as error:  # noqa: BLE001 - a template can raise anything
-        raise InputError(path, f"cannot be rendered: {error}") from None
     sha256 = hashlib.sha256(text.encode()).hexdigest()
-    return Template(
-        name=f"{folder}/{path.name}@{sha256[:12]}", text=text, sha256=sha256, compiled=compiled
-    )
+    name = f"{folder}/{path.name}@{sha256[:12]}"
+    return Template(name=name, text=text, sha256=sha256, compiled=compiled), used
 
 
 def render(

@@ -4,14 +4,15 @@ Knows how the parts of a method belong together; does no work itself. A further 
 and a folder of templates; for base models there is a second folder, `<recipe>-completions`.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import InputError
-from selfinstruct.prompts import Template, load_template
+from selfinstruct.prompts import Template, frozen_template, load_template
 from selfinstruct.records import Sampling, Stage
 from selfinstruct.resources import resource
 
@@ -41,15 +42,28 @@ ALPACA = Recipe(
 RECIPES = {recipe.name: recipe for recipe in (SELF_INSTRUCT, ALPACA)}
 
 _A_TASK = {"instruction": "Name three rivers of Europe."}
+_DEMONSTRATIONS = [
+    {"instruction": "Name a river.", "input": "", "output": "The Elbe"},
+    {"instruction": "Sum up.", "input": "A text.", "output": "A sum."},
+]
 _A_LIST = {
-    "demonstrations": [
-        {"instruction": "Name a river.", "input": "", "output": "The Elbe"},
-        {"instruction": "Sum up.", "input": "A text.", "output": "A sum."},
-    ],
+    "demonstrations": _DEMONSTRATIONS,
     "first_number": 3,
     "last_number": 10,
 }
 _A_TASK_AND_LIMIT = _A_TASK | {"max_instances": 5}
+
+TEMPLATE_NAMES = frozenset(
+    {
+        "generate.txt",
+        "generate_classification.txt",
+        "classify.txt",
+        "classify_again.txt",
+        "instances_input_first.txt",
+        "instances_output_first.txt",
+    }
+)
+"""All files that some run uses."""
 
 
 def folder(config: RunConfig) -> str:
@@ -83,17 +97,56 @@ def template_names(config: RunConfig) -> tuple[str, ...]:
 
 def load_templates(config: RunConfig, path: Path) -> dict[str, Template]:
     """Read and check the templates that a run uses, from the folder at `path`. Raises InputError."""
+    own = resource("prompts") / folder(config)
+    if not path.is_dir():
+        problem = "is not a folder" if path.exists() else "does not exist"
+        raise InputError(path, f"{problem}; name a folder of templates, such as a copy of {own}")
     missing = [name for name in _templates(config) if not (path / name).is_file()]
     if missing:
-        raise InputError(
-            path,
-            f"has no {' and no '.join(missing)}; a folder of templates for this run holds "
-            f"{', '.join(_templates(config))} (start from a copy of {resource('prompts') / folder(config)})",
-        )
-    return {
+        raise InputError(path, f"lacks {', '.join(missing)} (start from a copy of {own})")
+    templates = {
         name: load_template(path / name, folder=folder(config), required=required, sample=sample)
         for name, (required, sample) in _templates(config).items()
     }
+    name = list_template(config)
+    problem = _misfit(config, templates[name].compiled.render(_A_LIST))
+    if problem:
+        raise InputError(path / name, f"{problem} (start from a copy of {own})")
+    return templates
+
+
+def frozen_templates(config: RunConfig, path: Path, names: Iterable[str]) -> dict[str, Template]:
+    """Read the templates of those names that a run was made with, whatever a run needs today."""
+    return {name: frozen_template(path / name, folder=folder(config)) for name in names}
+
+
+def _misfit(config: RunConfig, prompt: str) -> str:
+    """Why a list template, filled with `_A_LIST`, is one of another recipe or API; "" where it is not."""
+    first = _A_LIST["first_number"]
+    has_blocks = re.search(r"(?m)^\s*###", prompt) and "Instruction:" in prompt
+    is_continued = config.api == "completions"
+    if config.recipe == "alpaca":
+        if not has_blocks:
+            return 'shows no blocks of "###" and "Instruction:", as the recipe alpaca needs them'
+        if is_continued and not re.search(rf"\n\s*{first}\. *Instruction:\Z", prompt):
+            return f'must end in "{{{{ first_number }}}}. Instruction:" and nothing after it, {_GOES_ON}'
+        return ""
+    shown = (
+        rf"(?im)^\W*(?:task\s+)?{n}\s*[.):].*{re.escape(demonstration['instruction'])}"
+        for n, demonstration in enumerate(_DEMONSTRATIONS, start=1)
+    )
+    is_fenced = has_blocks and re.search(r"(?m)^\s*###\s*$", prompt)  # and not a heading
+    if is_fenced or not all(re.search(line, prompt) for line in shown):
+        return "does not show the demonstrations as numbered lines, as the recipe self-instruct needs them"
+    number = re.search(rf"(?i)\n\W*(?:task\s+)?{first}\s*[.):](\s*)\Z", prompt)
+    if is_continued and (number is None or number[1]):
+        return f'must end in "{{{{ first_number }}}}." and nothing after it, {_GOES_ON}'
+    if number is not None and not is_continued:
+        return "ends in the number of the next task, which is for base models (--api completions)"
+    return ""
+
+
+_GOES_ON = "since a base model (--api completions) goes on from there"
 
 
 def sampling(config: RunConfig, stage: Stage) -> Sampling:
@@ -126,7 +179,8 @@ def sampling(config: RunConfig, stage: Stage) -> Sampling:
 def _stops(config: RunConfig, stage: Stage) -> tuple[str, ...]:
     """Where a base model, which does not know when it is done, is to stop (Self-Instruct, Table 4).
 
-    Each stop begins with a line: the published "16." would also end a text at "in 1916.".
+    A number or a label ends a text only where it begins a line: the published "16." would also end one at
+    "in 1916.". Of an answer nothing is wanted but its first words, so there any "Task:" will do.
     """
     if config.api == "chat":
         return ()

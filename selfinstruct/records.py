@@ -100,7 +100,7 @@ class Prompt:
     """A rendered template: messages for a chat model, or a text for a base model to continue."""
 
     template: str
-    """`<recipe>/<file>@<first 12 hex digits of its SHA-256>`."""
+    """`<folder of the recipe>/<file>@<first 12 hex digits of its SHA-256>`."""
     messages: tuple[Message, ...] = ()
     text: str | None = None
     """What is to be continued; None where there are messages."""

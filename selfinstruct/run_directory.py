@@ -33,6 +33,7 @@ from selfinstruct.errors import (
     ConfigError,
     InputError,
     JournalError,
+    OtherVersionError,
     RunDirectoryError,
 )
 from selfinstruct.events import Outcome, RunStarted
@@ -42,7 +43,15 @@ from selfinstruct.journal import Entry, Journal, read_journal
 from selfinstruct.lock import LOCK_FILE, locked
 from selfinstruct.parse import PARSERS_VERSION
 from selfinstruct.prompts import Template
-from selfinstruct.recipes import RECIPES, Recipe, folder, load_templates, template_names
+from selfinstruct.recipes import (
+    RECIPES,
+    TEMPLATE_NAMES,
+    Recipe,
+    folder,
+    frozen_templates,
+    load_templates,
+    template_names,
+)
 from selfinstruct.records import SeedTask
 from selfinstruct.resources import resource
 from selfinstruct.seeds import read_seed_tasks, render_seed_tasks
@@ -56,6 +65,9 @@ VERSIONS = {
     "tokenizer": TOKENIZER_VERSION,
 }
 """What the decisions of a run rest on besides its settings."""
+
+_BEFORE_THE_SETTING = {"profile": "default", "api": "chat", "tokenizer": "rouge"}
+"""What releases did that did not have the setting yet: runs of theirs are read so, whatever is usual now."""
 
 _GENERATED_ID = re.compile(r"task_\d+")
 
@@ -183,7 +195,10 @@ def read_history(directory: Path | str) -> tuple[Run, Iterator[Entry]]:
     """
     directory = Path(directory)
     if not is_run(directory):
-        problem = "is not a run directory" if directory.is_dir() else "does not exist"
+        if directory.is_dir():
+            problem = "is not a run directory"
+        else:
+            problem = "is a file and no run directory" if directory.exists() else "does not exist"
         raise RunDirectoryError(directory, problem + " (a run directory holds config.yaml)")
     frozen = _thaw(directory, to_continue=False)
     return _before_the_first_event(directory, frozen), read_journal(directory / _JOURNAL)
@@ -235,7 +250,8 @@ def _fresh(given: Mapping[str, Any], *, before: _Frozen | None = None) -> _Froze
     if config.generated_demonstrations > config.demonstrations:
         raise ConfigError(
             "generated_demonstrations",
-            f"must not exceed demonstrations ({config.demonstrations}), of which they are a part",
+            f"must not exceed demonstrations, of which they are a part: {config.generated_demonstrations} "
+            f"(--generated-demonstrations) is more than {config.demonstrations} (--demonstrations)",
         )
     path = config.seed_tasks or resource(_SEEDS)
     if before is not None and not {"seed_tasks", "classification_seeds_only"} & given.keys():
@@ -306,6 +322,8 @@ def _freeze(directory: Path, frozen: _Frozen) -> _Frozen:
         # Last: its existence means that the frozen files are complete.
         text = header + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
         write_whole(directory / _CONFIG, text.encode())
+        for name in TEMPLATE_NAMES - frozen.templates.keys():  # of the settings that these replace
+            (directory / _PROMPTS / name).unlink(missing_ok=True)
         sync_directory(directory.parent)
     except OSError as error:
         raise RunDirectoryError(directory, f"cannot be written ({error.strerror})") from None
@@ -323,33 +341,33 @@ def _thaw(directory: Path, *, to_continue: bool) -> _Frozen:
     try:
         document = read_yaml(path, is_ours=True)
         stored = dict(document["settings"])
-        versions = dict(document["versions"])
+        versions = {name: int(version) for name, version in document["versions"].items()}
         expected = str(document["fingerprint"])
         hashes = dict(document["hashes"])
+        # Names of files only, wherever they come from: no path may lead out of the folder.
+        names = [Path(str(name)).name for name in hashes if name != _SEEDS]
     except OSError as error:
         raise RunDirectoryError(
             directory, f"config.yaml cannot be read ({error.strerror})"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError):
         raise RunDirectoryError(
             directory, "config.yaml is damaged; restore it from a copy"
         ) from None
     if to_continue and versions != VERSIONS:
-        raise ConfigChangedError(
-            directory,
-            {
-                f"version of the {name}": (versions.get(name), VERSIONS.get(name))
-                for name in sorted(versions.keys() | VERSIONS.keys())
-                if versions.get(name) != VERSIONS.get(name)
-            },
-        )
-    config = RunConfig(**load_settings(str(path), stored))
+        differing = {
+            name: (versions.get(name), VERSIONS.get(name))
+            for name in [*VERSIONS, *sorted(versions.keys() - VERSIONS.keys())]
+            if versions.get(name) != VERSIONS.get(name)
+        }
+        raise OtherVersionError(directory, differing, has_replies=_has_outcomes(directory))
+    config = RunConfig(**load_settings(str(path), _BEFORE_THE_SETTING | stored))
     recipe = RECIPES[config.recipe]
     frozen = _Frozen(
         config=config,
         recipe=recipe,
         seed_tasks=read_seed_tasks(directory / _SEEDS),
-        templates=load_templates(config, directory / _PROMPTS),
+        templates=frozen_templates(config, directory / _PROMPTS, names),
         versions=versions,
     )
     for name, sha256 in frozen.hashes.items():

@@ -55,6 +55,7 @@ _KINDS = {
     "float": "a number",
     "string": "text",
     "path": "a path",
+    "bool": "true or false",
 }
 """What pydantic's types of error are about, in words."""
 
@@ -84,13 +85,20 @@ def _validated(source: str, settings: Mapping[str, Any]) -> RunConfig:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         wanted = next((w for kind, w in _KINDS.items() if first["type"].startswith(kind)), None)
-        problem = f"must be {wanted}, not {first['input']!r}" if wanted else first["msg"].lower()
+        problem = (
+            f"must be {wanted}, not {_shown(first['input'])}" if wanted else first["msg"].lower()
+        )
         raise ConfigError(name, problem, source=source) from None
     except ConfigError as error:
         raise ConfigError(error.setting, error.problem, source=source) from None
     except (TypeError, ValueError, RecursionError):
         raise ConfigError("settings", "hold something that is no setting", source=source) from None
     return config
+
+
+def _shown(value: object) -> str:
+    """A value as YAML has it, where that differs from Python."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def test_the_readme_names_every_command_and_every_module() -> None:
         assert f"`selfinstruct {command.callback.__name__}" in README
     tree = README.split("selfinstruct/\n├──")[1].split("```")[0]
     for path in (ROOT / "selfinstruct").glob("*.py"):
-        assert path.name in tree or path.name.startswith("__") or path.name == "resources.py"
+        assert path.name in tree or path.name.startswith("__")
 
 
 @pytest.mark.parametrize(

@@ -163,11 +163,15 @@ def test_instances_are_told_in_the_order_of_the_reply(history: History) -> None:
         ("  task_000001\n", "task_000001"),
         ("generate/1", "generate/000001"),
         ("generate/2#1", "generate/000002#1"),
+        ("instances/task_5", "instances/task_000005"),
+        ("Classify/Task_5", "classify/task_000005"),
+        ("TASK_5", "task_000005"),
+        ("GENERATE/2 # 1", "generate/000002#1"),
+        ("instances/task_1 #1", "instances/task_000001#1"),
+        ("Seed_Task_3", "seed_task_3"),
     ],
 )
-def test_an_id_may_lack_its_zeros_and_have_space_around_it(
-    history: History, query: str, name: str
-) -> None:
+def test_an_id_may_be_typed_otherwise(history: History, query: str, name: str) -> None:
     assert explain(history, query).found == (history.by_id(name),)
 
 
@@ -192,6 +196,59 @@ def test_many_are_counted_and_the_first_ones_told(history: History) -> None:
     assert explanation.how == "part"
     assert len(explanation.found) == 3
     assert explanation.total > 10
+
+
+def test_all_are_told_without_a_limit(history: History) -> None:
+    explanation = explain(history, "the", limit=None)
+    assert len(explanation.found) == explanation.total > 10
+
+
+def test_other_places_of_a_text_are_told_too(tmp_path: Path, config: RunConfig) -> None:
+    """An item that has it hides neither the items that hold it nor the replies that say it elsewhere."""
+
+    def write(request: Request) -> str:
+        if request.stage != "generate":
+            return scripted_text(request)
+        text = "9. Name five rivers\n10. Name five rivers that flow north and say where they end."
+        return f"{text}\n\nOr shall I name five rivers?"
+
+    run(tmp_path / "run", replace(config, num_instructions=1), backend=ScriptedBackend(write))
+    history = history_of(tmp_path / "run")
+    whole = explain(history, "name five rivers")
+    assert (whole.how, whole.partial) == ("exact", whole.total)
+    every = tuple(sorted(name for name in history.outcomes if name.startswith("generate/")))
+    assert whole.in_replies == every
+    part = explain(history, "five rivers")
+    assert (part.how, part.partial, part.in_replies) == ("part", 0, every)
+    outside = explain(history, "Or shall I", limit=None)
+    assert [fate.request_id for fate in outside.found if isinstance(fate, Passage)] == list(every)
+
+
+def test_what_was_copied_from_the_output_is_found(tmp_path: Path, config: RunConfig) -> None:
+    text = "Describe the \x1b[31mwell-known\u202e harbour-side café of Reykjavík."
+    said = "So be\tit, \x07 then."
+
+    def write(request: Request) -> str:
+        if request.stage != "generate":
+            return scripted_text(request)
+        return f"9. {text}\n10. Name five rivers that flow north.\n\n{said}"
+
+    run(tmp_path / "run", replace(config, num_instructions=1), backend=ScriptedBackend(write))
+
+    def shown(text: str) -> str:
+        return "".join(c if c == "\n" or c.isprintable() else repr(c)[1:-1] for c in text)
+
+    history = History(*read_history(tmp_path / "run"), shown=shown)
+    copy = shown(text)
+    cut, broken = copy[:40] + "…", copy[:25] + "\n    " + copy[25:]
+    for query in (text, copy, broken):
+        assert explain(history, query).how == "exact", query
+    assert explain(history, cut).how == "part"
+    assert explain(history, "fiverivers").how == explain(history, "riv ers").how == "none"
+    for query in (said, shown(said), "so be it"):
+        fate = explain(history, query).found[0]
+        assert isinstance(fate, Passage)
+        assert (fate.line, fate.excerpt) in ((4, said), (4, shown(said)))
 
 
 def test_what_is_outside_of_every_item_is_found_in_its_reply(history: History) -> None:
@@ -365,13 +422,34 @@ def test_a_text_of_nowhere_is_judged_as_a_candidate_would_be(history: History, t
 
 
 @pytest.mark.parametrize(
-    "query", ["task_000999", "generate/999", "generate/000001#99", "instances/x"]
+    "query",
+    [
+        "task_000999",
+        "Task_999",
+        "generate/999",
+        "generate/000001 # 99",
+        "instances/x",
+        "seed_task_999",
+        "SEED_TASK_999",
+    ],
 )
 def test_an_id_of_nowhere_is_no_text(history: History, query: str) -> None:
     explanation = explain(history, query)
     assert explanation.total == 0
     assert explanation.outlook is None
     assert "The run has task_000001 to task_0000" in explanation.note
+    assert "the seed tasks seed_task_0 to seed_task_9" in explanation.note
+
+
+def test_the_id_of_a_seed_task_may_look_like_anything(tmp_path: Path, config: RunConfig) -> None:
+    seeds = [replace(make_seed_task(n), id=f"Mine-{n}") for n in range(10)]
+    (tmp_path / "own.jsonl").write_bytes(render_seed_tasks(seeds))
+    changed = replace(config, seed_tasks=tmp_path / "own.jsonl", num_instructions=1)
+    run(tmp_path / "run", changed, backend=ScriptedBackend())
+    history = history_of(tmp_path / "run")
+    assert explain(history, "mine-3").found == (history.by_id("Mine-3"),)
+    assert explain(history, "mine-33").outlook is None
+    assert explain(history, "mine").outlook is not None
 
 
 @pytest.mark.parametrize("query", ["", " \n\t\u2003"])
@@ -394,5 +472,5 @@ def test_a_run_without_any_reply_can_be_asked(tmp_path: Path, config: RunConfig)
         pass
     history = history_of(tmp_path / "run")
     assert explain(history, "seed_task_3").total == 1
-    assert explain(history, "task_000001").note == "The run has decided no reply yet."
+    assert explain(history, "task_000001").note.endswith("and has decided no reply yet.")
     assert explain(history, "Name four trees of the north.").outlook is not None

@@ -22,6 +22,7 @@ from selfinstruct.errors import (
     EndpointError,
     InputError,
     JournalError,
+    OtherVersionError,
     RequestRejectedError,
     RunDirectoryError,
     RunLockedError,
@@ -297,6 +298,24 @@ def test_settings_may_be_replaced_while_nothing_was_paid_for(
         run(tmp_path / "run", {"model": "gpt-9"})
 
 
+def test_replaced_settings_leave_no_template_of_theirs_behind(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    with open_run(tmp_path / "run", config):
+        pass
+    prompts = tmp_path / "run/prompts"
+    assert (prompts / "classify_again.txt").exists()
+    (prompts / "notes.txt").write_text("mine")
+    with open_run(tmp_path / "run", {"profile": "paper"}):
+        pass
+    assert not (prompts / "classify_again.txt").exists()
+    with open_run(tmp_path / "run", {"recipe": "alpaca"}):
+        pass
+    assert {path.name for path in prompts.iterdir()} == {"generate.txt", "notes.txt"}
+    with open_run(tmp_path / "run", {"recipe": "self-instruct", "profile": "default"}) as opened:
+        assert "classify_again.txt" in opened.templates
+
+
 def test_a_notebook_can_run_it_too(tmp_path: Path, config: RunConfig, reference: Path) -> None:
     async def cell() -> int:
         return run(tmp_path / "run", config, backend=ScriptedBackend()).accepted
@@ -355,7 +374,9 @@ def test_a_run_decided_by_other_rules_is_refused(reference: Path) -> None:
     stored = yaml.safe_load(text)
     own = fingerprint(stored["settings"], hashes=stored["hashes"], versions=stored["versions"])
     path.write_text(text.replace(stored["fingerprint"], own))
-    with pytest.raises(ConfigChangedError, match="version of the rules is 99"):
+    with pytest.raises(
+        OtherVersionError, match=rf"a later version .*\(rules 99, here {RULES_VERSION}\)"
+    ):
         run(reference)
     assert read_run(reference).state.accepted >= 12  # what was decided can still be read
 

@@ -59,7 +59,8 @@ def test_a_template_that_cannot_be_filled_is_refused_on_loading(
 
 def test_a_missing_template_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"has no generate.txt and no classify.txt and .* holds generate.txt, cla"
+        InputError,
+        match=r": lacks generate.txt, classify.txt, .* \(start from a copy of .*self-instruct\)$",
     ):
         load_templates(RunConfig(model="m"), tmp_path)
 
@@ -118,3 +119,77 @@ def test_the_name_of_a_template_changes_with_its_text(tmp_path: Path) -> None:
     names = {load(tmp_path, text).name for text in texts}
     assert len(names) == 2
     assert all(name.startswith("mine/classify.txt@") for name in names)
+
+
+def test_a_folder_that_is_none_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=r"nothere: does not exist; name a folder of templates"):
+        load_templates(RunConfig(model="m"), tmp_path / "nothere")
+    with pytest.raises(InputError, match=r"file: is not a folder; name a folder of templates"):
+        load_templates(RunConfig(model="m"), tmp_path / "file")
+
+
+def test_a_mark_before_utf_8_gets_into_no_prompt(tmp_path: Path) -> None:
+    assert load(tmp_path, "\ufeffTask: {{ instruction }}").text == "Task: {{ instruction }}"
+
+
+@pytest.mark.parametrize("name", ["generate.txt", "generate_classification.txt"])
+def test_a_single_task_is_told_in_the_singular(name: str) -> None:
+    config = RunConfig(model="m", classification_seeds_only="_" in name)
+    template = own(config)[name]
+    one = LIST | {"demonstrations": [{"instruction": "Name a river.", "input": "", "output": ""}]}
+    assert "list below has 1 task. " in template.compiled.render(one)
+    assert "list below has 2 tasks. " in template.compiled.render(LIST)
+
+
+ITEMS = "{% for d in demonstrations -%}\n{{ loop.index }}. {{ d.instruction }}\n{% endfor -%}\n"
+CHAT, BASE = RunConfig(model="m"), RunConfig(model="m", api="completions")
+ALPACA = RunConfig(model="m", recipe="alpaca")
+ALPACA_BASE = RunConfig(model="m", recipe="alpaca", api="completions")
+
+
+@pytest.mark.parametrize(
+    ("config", "text", "problem"),
+    [
+        (ALPACA, ITEMS, 'shows no blocks of "###" and "Instruction:"'),
+        (
+            ALPACA_BASE,
+            "###\n" + ITEMS + "Instruction: go on",
+            r"must end in .*Instruction:\" and not",
+        ),
+        (
+            CHAT,
+            "{% for d in demonstrations %}- {{ d.instruction }}\n{% endfor %}",
+            "numbered lines",
+        ),
+        (CHAT, "###\nInstruction:\n" + ITEMS, "numbered lines"),
+        (CHAT, ITEMS + "{{ first_number }}.", "ends in the number of the next task"),
+        (CHAT, ITEMS + "{{ first_number }}. ", "ends in the number of the next task"),
+        (BASE, ITEMS, r'must end in "{{ first_number }}\." and nothing after it'),
+        (BASE, ITEMS + "{{ first_number }}. ", "must end in"),
+        (BASE, ITEMS + '{{ first_number }}.{{ "\\n" }}', "must end in"),
+        (CHAT, ITEMS, ""),
+        (CHAT, "### List\nInstruction: go on\n" + ITEMS, ""),
+        (CHAT, ITEMS.replace("{{ loop", "**Task {{ loop").replace("}}. ", "}}:** "), ""),
+        (BASE, ITEMS + "{{ first_number }}.\n", ""),
+    ],
+)
+def test_templates_of_another_recipe_or_api_are_refused(
+    tmp_path: Path, config: RunConfig, text: str, problem: str
+) -> None:
+    for name, template in own(config).items():
+        (tmp_path / name).write_text(template.text)
+    (tmp_path / "generate.txt").write_text(text)
+    if problem:
+        with pytest.raises(InputError, match=problem):
+            load_templates(config, tmp_path)
+    else:
+        load_templates(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "other"), [(ALPACA, CHAT), (ALPACA, BASE), (BASE, CHAT), (CHAT, BASE)]
+)
+def test_the_folders_are_told_from_each_other(config: RunConfig, other: RunConfig) -> None:
+    with pytest.raises(InputError, match=r"generate\.txt: .*\(start from a copy of"):
+        load_templates(config, resource("prompts") / folder(other))

@@ -241,8 +241,19 @@ def test_more_generated_demonstrations_than_demonstrations_are_refused(
     tmp_path: Path, config: RunConfig
 ) -> None:
     changed = replace(config, demonstrations=3, generated_demonstrations=4)
-    with pytest.raises(ConfigError, match="generated_demonstrations: must not exceed"):
+    with pytest.raises(
+        ConfigError,
+        match=r"must not exceed .*: 4 \(--generated-demonstrations\) is more than 3 \(--demonstrations\)",
+    ):
         run(tmp_path / "run", changed, backend=ScriptedBackend())
+
+
+def test_few_demonstrations_alone_are_no_contradiction(tmp_path: Path, config: RunConfig) -> None:
+    backend = Asked()
+    run(tmp_path / "run", config.changed(demonstrations=1, num_instructions=3), backend=backend)
+    assert {len(r.prompt.demonstration_ids) for r in backend.of("generate")} == {1}
+    assert "list below has 1 task. " in backend.of("generate")[0].prompt.messages[0].content
+    assert RunConfig(model="m", demonstrations=1).changed(demonstrations=8) == RunConfig(model="m")
 
 
 def test_only_classification_seeds_are_shown_when_asked_for(
@@ -298,8 +309,91 @@ def test_a_demonstration_shows_its_first_input_where_it_has_one(
             task = pool.by_id(task_id)
             expected.append(f"{n}. {task.instruction}")
             given = next((i.input for i in task.instances or () if i.input), "")
-            expected += [f"   Input: {' '.join(given.split())}"] if given else []
+            first, *others = given.split("\n")
+            expected += (
+                [f"   Input: {first}", *(" " * 10 + line for line in others)] if given else []
+            )
         assert lines == expected
+
+
+def shown_input(tmp_path: Path, config: RunConfig, given: str) -> str:
+    """What stands behind "Input:" beneath the first demonstration."""
+    seed = replace(make_seed_task(1), instances=(Instance(input=given, output="o"),))
+    (tmp_path / "one.jsonl").write_bytes(render_seed_tasks([seed]))
+    changed = config.changed(
+        seed_tasks=tmp_path / "one.jsonl", demonstrations=1, show_input=True, num_instructions=1
+    )
+    backend = Asked()
+    run(tmp_path / "run", changed, backend=backend)
+    content = backend.of("generate")[0].prompt.messages[0].content
+    return content.rpartition("\n   Input: ")[2]
+
+
+def test_code_keeps_its_lines_beneath_a_demonstration(tmp_path: Path, config: RunConfig) -> None:
+    shown = shown_input(tmp_path, config, "\ndef f(x):\n    # half\n\n    return x / 2\n")
+    assert shown.split("\n") == [
+        "def f(x):",
+        "              # half",
+        "              return x / 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("a\n" * 9, "\n          ".join(["a"] * 8) + " …"),
+        ("a\n" * 8, "\n          ".join(["a"] * 8)),
+        ("b " * 100 + "\n" + "c " * 250, ("b " * 100).strip() + " …"),
+        ("word " * 200, ("word " * 120).strip() + " …"),
+        ("x" * 700, "x" * 600 + " …"),
+        # On lines of its own a list would look like tasks of the list.
+        ("To buy:\n1. milk\n2. eggs", "To buy: 1. milk 2. eggs"),
+    ],
+)
+def test_a_long_input_is_cut_where_a_line_ends(
+    tmp_path: Path, config: RunConfig, given: str, shown: str
+) -> None:
+    assert shown_input(tmp_path, config, given) == shown
+
+
+def test_an_input_that_is_repeated_is_no_candidate(tmp_path: Path, config: RunConfig) -> None:
+    """In the words of the prompt, or in others: what stands beneath "Input:" is no task."""
+    lines = "   Input: def f(x):\n              return x / 2"
+
+    def write(request: Request) -> str:
+        if request.stage != "generate":
+            return scripted_text(request)
+        echo = request.prompt.messages[0].content.rpartition("\n\n")[2]
+        return f"{echo}\n2. Name five rivers that flow north.\n{lines}\n3. Say what a kettle is made of."
+
+    seed = replace(make_seed_task(1), instances=(Instance(input="a b\n  c\nd", output="o"),))
+    (tmp_path / "one.jsonl").write_bytes(render_seed_tasks([seed]))
+    changed = config.changed(
+        seed_tasks=tmp_path / "one.jsonl", demonstrations=1, show_input=True, num_instructions=2
+    )
+    run(tmp_path / "run", changed, backend=ScriptedBackend(write))
+    state = read_run(tmp_path / "run").state
+    assert [task.instruction for task in state.pool.generated] == [
+        "Name five rivers that flow north.",
+        "Say what a kettle is made of.",
+    ]
+    assert state.counts.rejected == {Reason.ECHO: 1}
+
+
+def test_a_separator_inside_of_a_seed_task_does_not_end_its_block(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    given = Instance(input="### Heading\ntext", output="one\n###\ntwo ### three")
+    seeds = [replace(make_seed_task(n), instances=(given,)) for n in range(3)]
+    (tmp_path / "fences.jsonl").write_bytes(render_seed_tasks(seeds))
+    backend = Asked(alpaca_text)
+    changed = config.changed(
+        recipe="alpaca", seed_tasks=tmp_path / "fences.jsonl", num_instructions=1
+    )
+    run(tmp_path / "run", changed, backend=backend)
+    content = backend.requests[0].prompt.messages[0].content
+    assert content.count("\n###") == 4  # one before each task, the next one's included
+    assert "1. Input:\n ### Heading\ntext\n1. Output:\none\n ###\ntwo ### three\n###\n2." in content
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -28,23 +28,31 @@ def demo(
     from selfinstruct.cli.funnel import record_lines
     from selfinstruct.cli.run import carry_out
     from selfinstruct.cli.terminal import say
+    from selfinstruct.errors import OtherVersionError, RunDirectoryError
     from selfinstruct.export import alpaca_rows, select
     from selfinstruct.run_directory import read_run
     from selfinstruct.simulate.server import SimulatedEndpoint
 
-    with SimulatedEndpoint(latency_ms=(5, 40)) as endpoint:
-        carry_out(
+    try:
+        with SimulatedEndpoint(latency_ms=(5, 40)) as endpoint:
+            carry_out(
+                output,
+                {
+                    "model": "simulated",
+                    "base_url": endpoint.base_url,
+                    "num_instructions": num_instructions,
+                    "api_key_env": "NO_KEY",  # so that no real key is read
+                },
+                again="selfinstruct demo"
+                if output.name == "demo-run"
+                else f"selfinstruct demo -o {output}",
+            )
+    except OtherVersionError:
+        raise RunDirectoryError(
             output,
-            {
-                "model": "simulated",
-                "base_url": endpoint.base_url,
-                "num_instructions": num_instructions,
-                "api_key_env": "NO_KEY",  # so that no real key is read
-            },
-            again="selfinstruct demo"
-            if output.name == "demo-run"
-            else f"selfinstruct demo -o {output}",
-        )
+            "holds the demo of another version of selfinstruct, which this one cannot continue; "
+            "remove the directory, or choose another one with -o",
+        ) from None
     dataset = output / "exports" / "alpaca_data.json"
     export_run(output, dataset)
     rows = list(alpaca_rows(select(read_run(output).state.pool)))

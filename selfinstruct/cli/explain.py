@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     )
     from selfinstruct.records import Instance
 
+_USUAL_LIMIT = 10
+_FIRST_IDS = 3
+"""Replies named of those that a text stands in."""
 _LABEL = 13
 """Columns of a label."""
 _LINE = 80
@@ -39,9 +42,20 @@ def explain(
     query: Annotated[
         str,
         typer.Argument(
-            help="A task, candidate or request id, or a text.", metavar="QUERY", show_default=False
+            help="A task, candidate or request id, or a text.",
+            metavar="TEXT|ID",
+            show_default=False,
         ),
     ],
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="How many to tell of what was found.",
+            show_default="10; with --json all",
+        ),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Show what became of a candidate and why: of an id, or of any text that the model wrote.
@@ -54,11 +68,12 @@ def explain(
     from selfinstruct.explain.history import History
     from selfinstruct.run_directory import read_history
 
-    history = History(*read_history(directory))
+    history = History(*read_history(directory), shown=visible)
     try:
-        explanation = look_up(history, query)
+        usual = None if json_output else _USUAL_LIMIT
+        explanation = look_up(history, query, limit=usual if limit is None else limit)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="QUERY") from None
+        raise typer.BadParameter(str(error), param_hint="TEXT|ID") from None
     threshold = history.run.config.threshold
     if json_output:
         import json
@@ -84,7 +99,9 @@ class _Page:
     def lines(self, explanation: "Explanation") -> list[str]:
         told: list[str] = []
         if explanation.how == "none":
-            told.append(f"{self._quoted(explanation.query)} is nowhere in this run.")
+            is_id = explanation.outlook is None
+            nowhere = ": there is no such id in this run." if is_id else " is nowhere in this run."
+            told.append(self._quoted(explanation.query) + nowhere)
         elif explanation.how == "reply":
             where = "1 reply" if explanation.total == 1 else f"{explanation.total:,} replies"
             told.append(f"Found in {where}, and not as the text of a task or an instance:")
@@ -95,12 +112,33 @@ class _Page:
         for fate in explanation.found:
             told += [*([""] if told else []), *self._fate(fate, brief=brief)]
         if len(explanation.found) < explanation.total:
-            told += ["", f"and {explanation.total - len(explanation.found):,} more."]
+            more = explanation.total - len(explanation.found)
+            told += ["", f"and {more:,} more; --limit {explanation.total} tells all."]
+        told += self._elsewhere(explanation)
         if explanation.outlook is not None:
             told += ["", *self._outlook(explanation.outlook)]
         if explanation.note:
             told += ["", *self._wrapped(explanation.note, indent=0)]
         return told
+
+    def _elsewhere(self, explanation: "Explanation") -> list[str]:
+        """Where else a text stands that was found as that of an item, or inside of one."""
+        if explanation.how not in ("exact", "part"):
+            return []
+        told = [""]
+        if explanation.partial:
+            told += self._wrapped(
+                f"It is also a part of the text of {_count(explanation.partial, 'more item')}; "
+                "a longer or shorter text finds them.",
+                indent=0,
+            )
+        names = explanation.in_replies
+        first = ", ".join(names[:_FIRST_IDS]) + (", …" if len(names) > _FIRST_IDS else "")
+        where = (
+            f"1 raw reply: {first}" if len(names) == 1 else f"{len(names):,} raw replies: {first}"
+        )
+        said = f"It stands in {where}." if names else "It stands in no raw reply as it is."
+        return told + self._wrapped(said, indent=0)
 
     def _fate(self, fate: "Fate", *, brief: bool) -> Iterator[str]:
         match fate.kind:
@@ -146,7 +184,7 @@ class _Page:
         )
 
     def _task(self, fate: "TaskFate", *, brief: bool) -> Iterator[str]:
-        yield f"{fate.id}: accepted from {fate.candidate.id}"
+        yield visible(f"{fate.id}: accepted from {fate.candidate.id}", keep="")
         yield from self._field("instruction", fate.instruction)
         yield from self._origin(fate.candidate)
         if brief:
@@ -156,7 +194,7 @@ class _Page:
             return
         label = "prompt"
         for task_id, instruction in fate.demonstrations:
-            yield self._one_line(label, f"{task_id}  {instruction}")
+            yield self._one_line(label, f"{task_id}  {_unbroken(instruction)}")
             label = ""
         yield from self._kind(fate)
         if fate.instances is None:
@@ -198,7 +236,7 @@ class _Page:
         else:
             yield from self._field("text", fate.text or "(none)")
             yield from self._field("why", fate.meaning)
-        yield self._one_line("task", f"{fate.task_id}  {fate.instruction}")
+        yield self._one_line("task", f"{fate.task_id}  {_unbroken(fate.instruction)}")
         yield from self._field(
             "from", f"line {fate.received:,} of the journal, decided in line {fate.decided:,}"
         )
@@ -233,7 +271,8 @@ class _Page:
         elif not fate.items and fate.answer is None:
             yield from self._field("why", "No item that was found in the reply has this text.")
         command = f"selfinstruct explain {shlex.quote(str(self._directory))} {fate.request_id}"
-        yield from self._field("all of it", command)
+        # In one line, however long, so that it can be copied.
+        yield f"  {'all of it':<{_LABEL}}{visible(command, keep='')}"
 
     def _items(self, fate: "RequestFate | Passage") -> Iterator[str]:
         if fate.answer is not None:
@@ -241,7 +280,7 @@ class _Page:
         label = "items"
         for item in fate.items:
             number = item.id.rpartition("#")[2]
-            yield self._one_line(label, f"#{number} {_verdict(item)}: {item.text}")
+            yield self._one_line(label, f"#{number} {_verdict(item)}: {_unbroken(item.text)}")
             label = ""
 
     def _outlook(self, outlook: "Outlook") -> Iterator[str]:
@@ -278,7 +317,7 @@ class _Page:
 
     def _one_line(self, label: str, text: str) -> str:
         room = max(20, self._width - 2 - _LABEL)
-        line = visible(" ".join(text.split()))
+        line = visible(text, keep="")
         shown = line if _cells(line) <= room else line[: room * len(line) // _cells(line) - 1] + "…"
         return f"  {label:<{_LABEL}}{shown}"
 
@@ -287,7 +326,11 @@ class _Page:
         lines = [
             part
             for line in visible(text).strip("\n").split("\n")
-            for part in textwrap.wrap(line, room * len(line) // max(1, _cells(line)) or 1) or [""]
+            # Not at hyphens: what is copied from here is to be found again.
+            for part in textwrap.wrap(
+                line, room * len(line) // max(1, _cells(line)) or 1, break_on_hyphens=False
+            )
+            or [""]
         ]
         return [(" " * indent + line).rstrip() for line in lines]
 
@@ -319,7 +362,11 @@ def _cells(line: str) -> int:
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in line)
 
 
+def _unbroken(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _short(text: str) -> str:
     """The beginning of a text, in one line."""
-    line = " ".join(text.split())
+    line = _unbroken(text)
     return line if len(line) <= _LINE else line[: _LINE - 1] + "…"

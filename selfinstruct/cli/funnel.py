@@ -20,6 +20,8 @@ def funnel_lines(summary: RunSummary) -> list[str]:
     share = summary.accepted / summary.candidates if summary.candidates else 0
     lines.append(_line("accepted", summary.accepted, f"{share:.0%} of the candidates"))
     lines.append(_line("with instances", summary.with_instances, f"{summary.rows:,} rows"))
+    if summary.unclear_kinds:
+        lines.append(_line("  kind unclear", summary.unclear_kinds, "written input-first"))
     if summary.open:
         lines.append(_line("  still open", summary.open, "kind or instances not asked for yet"))
     if summary.instances_rejected:

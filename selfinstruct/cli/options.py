@@ -40,13 +40,35 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         for spec in dataclasses.fields(RunConfig)
     ]
 
+    # With two names for each switch the table of `--help` would have no room for either at 80 columns.
+    negatives = [
+        inspect.Parameter(
+            f"no_{spec.name}",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False,
+            annotation=Annotated[
+                bool, typer.Option(f"--no-{spec.name.replace('_', '-')}", hidden=True)
+            ],
+        )
+        for spec in dataclasses.fields(RunConfig)
+        if hints[spec.name] is bool
+    ]
+
     def wrapper(**values: Any) -> Any:
         settings = {f.name: values.pop(f.name) for f in flags}
+        refused = {n.name.removeprefix("no_") for n in negatives if values.pop(n.name)}
+        for name in refused:
+            if settings[name]:
+                flag = name.replace("_", "-")
+                raise typer.BadParameter(
+                    f"--{flag} and --no-{flag} contradict each other; give one"
+                )
+            settings[name] = False
         return command(**values, **{n: v for n, v in settings.items() if v is not None})
 
     wrapper.__name__ = command.__name__
     wrapper.__doc__ = command.__doc__
-    parameters = [*own, *flags]
+    parameters = [*own, *flags, *negatives]
     # typer reads the signature for order and defaults, and the annotations for types.
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -58,8 +80,6 @@ def _option(spec: "dataclasses.Field[Any]") -> Any:
     default = spec.metadata["shown_default"] or spec.default
     # The flag's own default is None, so that what was given can be told from what was not.
     shown = f" [dim]\\[default: {default}][/dim]" if default is not False and default != "" else ""
-    if spec.type in (bool, "bool"):
-        flag = f"{flag}/--no-{flag.removeprefix('--')}"
     return typer.Option(
         *([flag, spec.metadata["short"]] if spec.metadata["short"] else [flag]),
         help=spec.metadata["help"] + shown,

@@ -17,7 +17,8 @@ _SHOWN = 20
 def verify(directory: DirectoryArgument, json_output: JsonOption = False) -> None:
     """Plan every prompt and make every decision of a run once more, and compare.
 
-    Nothing is asked and nothing is written. Exit code 0 when all holds, 1 when something differs.
+    Nothing is asked and nothing is written. Exit code 0 when all holds, 1 when something differs or the
+    journal holds no reply.
 
     Example: selfinstruct verify my-run
     """
@@ -29,12 +30,17 @@ def verify(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
         import json
         from dataclasses import asdict
 
-        fields = {"directory": str(directory), "holds": verification.holds}
+        is_empty = verification.is_empty
+        fields = {
+            "directory": str(directory),
+            "holds": verification.holds and not is_empty,
+            "nothing_to_verify": is_empty,
+        }
         typer.echo(json.dumps(fields | asdict(verification)))
     else:
         width = min(100, shutil.get_terminal_size().columns)
         typer.echo("\n".join(lines(str(directory), verification, width=width)))
-    if not verification.holds:
+    if verification.is_empty or not verification.holds:
         raise typer.Exit(1)
 
 
@@ -43,6 +49,9 @@ def lines(directory: str, verification: "Verification", *, width: int = 100) -> 
     from selfinstruct.cli.terminal import visible
 
     v = verification
+    if v.is_empty:
+        why = "there is nothing to verify: its journal.jsonl is missing or holds no reply"
+        return [f"{visible(directory)}: {why}"]
     count = len(v.problems)
     if v.holds:
         verdict = (
@@ -54,11 +63,13 @@ def lines(directory: str, verification: "Verification", *, width: int = 100) -> 
     told.append(_line("lines of the journal", v.entries))
     told.append(_line("prompts planned again", v.prompts))
     detail = f"{v.accepted:,} accepted, {v.rejected:,} rejected, in {v.replies:,} replies"
+    detail += "" if v.has_task_stages else "; with their instances"
     told.append(_line("candidates decided again", v.accepted + v.rejected, detail))
     told.append(_line("witnesses scored again", v.witnesses, "by the rouge-score package"))
-    told.append(_line("kinds read again", v.answers))
-    detail = f"{v.kept:,} kept, {v.left_out:,} rejected, of {v.tasks:,} tasks"
-    told.append(_line("instances read again", v.kept + v.left_out, detail))
+    if v.has_task_stages:
+        told.append(_line("kinds read again", v.answers))
+        detail = f"{v.kept:,} kept, {v.left_out:,} rejected, of {v.tasks:,} tasks"
+        told.append(_line("instances read again", v.kept + v.left_out, detail))
     if v.not_decided:
         told += ["", *_wrapped(v.not_decided, width, "  ")]
     for problem in v.problems[:_SHOWN]:

@@ -10,13 +10,12 @@ from itertools import islice
 
 from selfinstruct.explain.fates import Explanation, Fate
 from selfinstruct.explain.history import History
-from selfinstruct.parse.reply import folded
 from selfinstruct.run_directory import VERSIONS, Run
 from selfinstruct.state import generation_id
 
 
-def explain(history: History, query: str, *, limit: int = 10) -> Explanation:
-    """What became of what has this id or this text; at most `limit` are told in full.
+def explain(history: History, query: str, *, limit: int | None = 10) -> Explanation:
+    """What became of what has this id or this text; at most `limit` are told in full, or all.
 
     Raises ValueError for a query of nothing but white space.
     """
@@ -24,46 +23,55 @@ def explain(history: History, query: str, *, limit: int = 10) -> Explanation:
     if not text:
         raise ValueError("there is nothing to look for")
     note = _note(history.run)
-    for name in (text, _whole_id(text)):
+    for name in (text, _whole_id(text), history.seed_id(text)):
         fate = history.by_id(name)
         if fate is not None:
             return Explanation(query=query, how="id", total=1, found=(fate,), note=note)
-    how, ids = history.with_text(folded(text))
-    if how == "none":
-        if _ID.fullmatch(text):
-            return Explanation(query=query, how=how, total=0, found=(), note=_extent(history))
+    matches = history.texts.find(text)
+    if matches.how == "none":
+        if _ID.fullmatch(_whole_id(text)) or history.is_like_a_seed_id(text):
+            return Explanation(query=query, how="none", total=0, found=(), note=_extent(history))
         outlook = history.outlook(text)
-        return Explanation(query=query, how=how, total=0, found=(), outlook=outlook, note=note)
-    if how == "reply":
-        found: Iterator[Fate | None] = (history.passage(name, text) for name in ids)
+        return Explanation(query=query, how="none", total=0, found=(), outlook=outlook, note=note)
+    if matches.how == "reply":
+        found: Iterator[Fate | None] = (history.passage(name, text) for name in matches.ids)
     else:
-        found = map(history.by_id, ids)
+        found = map(history.by_id, matches.ids)
     return Explanation(
         query=query,
-        how=how,
-        total=len(ids),
+        how=matches.how,
+        total=len(matches.ids),
         found=tuple(fate for fate in islice(found, limit) if fate is not None),
+        partial=matches.partial,
+        in_replies=matches.in_replies,
         note=note,
     )
 
 
-_ID = re.compile(r"task_\d+|generate/\d+(?:#\d+)?|(?:classify|instances)/\S+", re.ASCII)
-_SHORT_ID = re.compile(r"(task_|generate/)(\d{1,9})(#\d+)?", re.ASCII)
+_ID = re.compile(r"(?:seed_)?task_\d+|generate/\d+(?:#\d+)?|(?:classify|instances)/\S+", re.ASCII)
+_SHORT_ID = re.compile(
+    r"((?:classify/|instances/)?task_|generate/)(\d{1,9})((?:/again)?(?:#\d+)?)", re.ASCII
+)
 
 
 def _whole_id(text: str) -> str:
-    """An id with its zeros, for those who leave them out: "generate/7#2"."""
-    match = _SHORT_ID.fullmatch(text)
-    return f"{match[1]}{int(match[2]):06d}{match[3] or ''}" if match else text
+    """An id with its zeros and in its case, for those who type it otherwise: "Generate/7 # 2"."""
+    name = re.sub(r"\s*#\s*", "#", text).lower()
+    match = _SHORT_ID.fullmatch(name)
+    return f"{match[1]}{int(match[2]):06d}{match[3]}" if match else name
 
 
 def _extent(history: History) -> str:
     """What ids there are, for somebody who asks for another one."""
     state = history.run.state
+    seeds = f"{state.pool[0].id} to {state.pool[state.pool.seed_count - 1].id}"
     if not state.commits:
-        return "The run has decided no reply yet."
+        return f"The run has the seed tasks {seeds}, and has decided no reply yet."
     tasks = f"task_000001 to task_{state.accepted:06d}" if state.accepted else "no task"
-    return f"The run has {tasks}, and has decided {generation_id(1)} to {generation_id(state.commits)}."
+    return (
+        f"The run has {tasks} and the seed tasks {seeds}, and has decided {generation_id(1)} to "
+        f"{generation_id(state.commits)}."
+    )
 
 
 def _note(run: Run) -> str:

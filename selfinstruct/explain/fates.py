@@ -211,6 +211,10 @@ class Explanation:
     """How many were found."""
     found: tuple[Fate, ...]
     """The first of them."""
+    partial: int = 0
+    """Where whole texts were found: in how many more it is a part."""
+    in_replies: tuple[str, ...] = ()
+    """Ids of the requests in whose replies the text stands, as they came; for an id, none."""
     outlook: Outlook | None = None
     """Where nothing was found and the query is a text."""
     note: str = ""

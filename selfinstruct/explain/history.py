@@ -27,7 +27,6 @@ from selfinstruct.explain.fates import (
     AnswerGiven,
     CandidateFate,
     Fate,
-    How,
     InstanceFate,
     Near,
     Outlook,
@@ -36,6 +35,7 @@ from selfinstruct.explain.fates import (
     SeedFate,
     TaskFate,
 )
+from selfinstruct.explain.texts import Texts, place
 from selfinstruct.filters import is_in_wrong_script
 from selfinstruct.journal import Entry
 from selfinstruct.parse.found import pair_text
@@ -52,11 +52,15 @@ _AROUND = 200
 class History:
     """A run and everything in its journal, for looking things up.
 
-    `run` and `entries` are what `read_history` gives; the run is moved to its end. Raises JournalError.
+    `run` and `entries` are what `read_history` gives; the run is moved to its end. `shown` is how a text is
+    shown to a person, who may copy it from there. Raises JournalError.
     """
 
-    def __init__(self, run: Run, entries: Iterable[Entry]) -> None:
+    def __init__(
+        self, run: Run, entries: Iterable[Entry], *, shown: Callable[[str], str] = str
+    ) -> None:
         self.run = run
+        self._shown = shown
         self.outcomes: dict[str, tuple[int, Outcome]] = {}
         """Line and outcome, by request id."""
         self.decisions: dict[str, tuple[int, Decision]] = {}
@@ -91,6 +95,19 @@ class History:
             return self.task(self.run.state.pool.by_id(name))
         except KeyError:
             return None
+
+    def seed_id(self, name: str) -> str:
+        """The id of a seed task whose case may differ; else the same."""
+        wanted = name.casefold()
+        seeds = islice(self.run.state.pool, self.run.state.pool.seed_count)
+        return next((task.id for task in seeds if task.id.casefold() == wanted), name)
+
+    def is_like_a_seed_id(self, name: str) -> bool:
+        """Whether a name differs from the id of a seed task in its number alone."""
+        seeds = islice(self.run.state.pool, self.run.state.pool.seed_count)
+        return bool(re.search(r"\d", name)) and _unnumbered(name) in {
+            _unnumbered(task.id) for task in seeds
+        }
 
     def task(self, task: Task) -> TaskFate | SeedFate:
         """A task of the pool."""
@@ -288,52 +305,31 @@ class History:
     # ── by text ──────────────────────────────────────────────────────────────────────────────────────────
 
     @cached_property
-    def _texts(self) -> list[tuple[tuple[str, ...], str]]:
-        """For each task, candidate and instance: its texts, to be compared, and its id; in order."""
-        texts: list[tuple[tuple[str, ...], str]] = []
+    def texts(self) -> Texts:
+        """All that can be looked for by its text."""
+        items: list[tuple[tuple[str, ...], str]] = []
         for name, (_, decision) in self.decisions.items():
             if isinstance(decision, Committed):
                 for accepted in decision.accepted:
                     parts = (accepted.instruction, *_parts(accepted.instance))
-                    texts.append((tuple(map(folded, parts)), accepted.task_id))
-                texts += [((folded(r.text),), r.candidate_id) for r in decision.rejected]
+                    items.append((parts, accepted.task_id))
+                items += [((r.text,), r.candidate_id) for r in decision.rejected]
             elif isinstance(decision, InstancesWritten):
                 for item in self._instances(name, decision):
-                    parts = (item.text, *_parts(item.instance))
-                    texts.append((tuple(map(folded, parts)), item.id))
+                    items.append(((item.text, *_parts(item.instance)), item.id))
         # Last: who asks is mostly after what the model wrote.
         seeds = islice(self.run.state.pool, self.run.state.pool.seed_count)
-        texts += [((folded(task.instruction),), task.id) for task in seeds]
-        return texts
-
-    @cached_property
-    def _replies(self) -> list[tuple[str, str]]:
-        return [
-            (folded(outcome.completion.text), name)
-            for name, (_, outcome) in self.outcomes.items()
+        items += [((task.instruction,), task.id) for task in seeds]
+        replies = [
+            (outcome.completion.text, name)
+            for name, (_, outcome) in sorted(self.outcomes.items())
             if isinstance(outcome, CompletionReceived)
         ]
-
-    def with_text(self, query: str) -> tuple[How, list[str]]:
-        """How a folded text is found, and the ids of all that have it."""
-        tests: list[tuple[How, Callable[[str], bool]]] = [
-            ("exact", lambda text: text == query),
-            ("part", lambda text: query in text),
-        ]
-        for how, fits in tests:
-            ids = [name for texts, name in self._texts if any(map(fits, texts))]
-            if ids:
-                return how, ids
-        in_replies = [name for text, name in self._replies if query in text]
-        return ("reply", in_replies) if in_replies else ("none", [])
+        return Texts(items, replies, self._shown)
 
     def passage(self, name: str, query: str) -> Passage:
         """The place of a text in the reply to a request, which has it."""
-        text = self._reply(name)
-        words = r"\s+".join(map(re.escape, query.split()))
-        place = re.search(words, text, re.IGNORECASE)
-        # Some letters fold to several; then the beginning of the reply must do.
-        start, end = place.span() if place is not None else (0, 0)
+        text, start, end = place(self._reply(name), query, self._shown)
         line = text.count("\n", 0, start) + 1
         # The lines that it stands in, unless these are long.
         first, last = text.rfind("\n", 0, start) + 1, (text + "\n").index("\n", end)
@@ -378,6 +374,10 @@ def _is_of(item: CandidateFate | InstanceFate, passage: str) -> bool:
         for text in map(folded, parts)
         if text
     )
+
+
+def _unnumbered(name: str) -> str:
+    return re.sub(r"\d+", "0", name.casefold())
 
 
 def _ordinal(candidate_id: str) -> int:

@@ -72,6 +72,8 @@ class Verification:
     left_out: int
     witnesses: int
     """Witnesses whose score was computed again, by rouge-score."""
+    has_task_stages: bool
+    """Whether the recipe asks for kinds and instances; otherwise these stand in the candidates."""
     not_decided: str
     """Why decisions could not be made again; "" where all were."""
     problems: tuple[Problem, ...]
@@ -80,6 +82,11 @@ class Verification:
     def holds(self) -> bool:
         """Whether all that was checked is so."""
         return not self.problems
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing to check: no reply."""
+        return not self.prompts and not self.problems
 
 
 def verify(run: Run, entries: Iterable[Entry]) -> Verification:
@@ -148,6 +155,7 @@ class _Check:
             kept=self.kept,
             left_out=self.left_out,
             witnesses=self.witnesses,
+            has_task_stages=self.run.recipe.has_task_stages,
             not_decided=_not_decided(self.run.versions),
             problems=tuple(self.problems),
         )

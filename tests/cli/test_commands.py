@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-from support import ROOT, ScriptedBackend
+from support import ROOT, ScriptedBackend, scripted_text
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
-from selfinstruct.run_directory import open_run
+from selfinstruct.records import Request
+from selfinstruct.run_directory import open_run, read_run
 from selfinstruct.simulate.server import SimulatedEndpoint
 
 NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
@@ -52,6 +53,26 @@ def test_help_of_run_has_a_flag_for_every_setting() -> None:
     text = command("run", "--help").stdout
     for name in RunConfig.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in text
+
+
+def test_help_of_run_can_be_read_at_80_columns() -> None:
+    text = command("run", "--help", environ={"COLUMNS": "80"}).stdout
+    for name in RunConfig.__dataclass_fields__:
+        assert f"--{name.replace('_', '-')} " in text
+    assert "alpaca: none" in " ".join(text.replace("│", " ").split())
+
+
+def test_a_switch_of_a_file_can_be_taken_back(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("show_input: true\nclassification_seeds_only: true\n")
+    flags = ["-m", "m", "--base-url", "http://127.0.0.1:9/v1", "--max-attempts", 1]
+    done = command("run", "run.yaml", "-o", "out", *flags, "--no-show-input", cwd=tmp_path)
+    assert done.returncode == 4
+    stored = (tmp_path / "out/config.yaml").read_text()
+    assert "show_input: false" in stored
+    assert "classification_seeds_only: true" in stored
+    both = command("run", "-o", "new", *flags, "--show-input", "--no-show-input", cwd=tmp_path)
+    assert both.returncode == 2
+    assert "contradict each other" in both.stderr
 
 
 def test_the_version_is_shown() -> None:
@@ -172,6 +193,19 @@ def test_status_shows_the_funnel(finished: Path) -> None:
     assert "not novel" in done.stdout
     summary = json.loads(command("status", finished, "--json").stdout)
     assert summary["rejected"]["not_novel"] > 0
+    assert "kind unclear" not in done.stdout
+
+
+def test_status_tells_of_how_many_tasks_the_kind_is_unclear(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    def write(request: Request) -> str:
+        return "Go on." if request.stage == "classify" else scripted_text(request)
+
+    run(tmp_path / "run", config, backend=ScriptedBackend(write))
+    told = command("status", tmp_path / "run").stdout
+    number = read_run(tmp_path / "run").state.accepted
+    assert f"kind unclear {number} written input-first" in " ".join(told.split())
 
 
 def test_export_writes_the_formats_and_trims_tasks(finished: Path, tmp_path: Path) -> None:

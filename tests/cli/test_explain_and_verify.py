@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from support import ScriptedBackend, make_completion, scripted_text
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
+from selfinstruct.errors import StalledError
 from selfinstruct.records import Completion, Request
 
 EVIL = "Tell me \x1b[2J\x9b31m what \u202e happens."
@@ -106,8 +108,63 @@ def test_what_the_model_wrote_never_drives_the_terminal(finished: Path, query: s
     done = command("explain", finished, query, columns=80)
     assert (done.returncode, done.stderr) == (0, "")
     assert not any(char in done.stdout for char in "\x1b\x9b\u202e\x07")
-    assert max(map(len, done.stdout.splitlines())) <= 80
+    told = done.stdout.splitlines()
+    # A command is not broken: it is there to be copied.
+    assert max(len(line) for line in told if "  selfinstruct explain " not in line) <= 80
+    commands = [line for line in told if "  selfinstruct explain " in line]
+    assert all(line.split()[-1].startswith("generate/") for line in commands)
+    assert bool(commands) == (query == "goodbye")
     assert done.stdout.isprintable() or set(done.stdout) - {"\n"}
+
+
+def test_explain_tells_as_many_as_are_wanted(finished: Path) -> None:
+    some = command("explain", finished, "the", "--limit", 2).stdout
+    assert some.count("  from  ") == 2
+    assert "--limit" in some
+    assert "raw replies: " in some
+    told = json.loads(command("explain", finished, "the", "--json").stdout)
+    assert len(told["found"]) == told["total"] > 10
+    told = json.loads(command("explain", finished, "the", "--json", "--limit", 3).stdout)
+    assert len(told["found"]) == 3
+
+
+def test_an_unknown_id_is_called_one(finished: Path) -> None:
+    done = command("explain", finished, "seed_task_999")
+    assert done.returncode == 1
+    assert "“seed_task_999”: there is no such id in this run." in done.stdout
+    assert "candidate now" not in done.stdout
+
+
+def test_a_file_is_no_run_directory(finished: Path) -> None:
+    done = command("explain", finished / "journal.jsonl", "x")
+    assert done.returncode == 2
+    assert "journal.jsonl: is a file and no run directory" in done.stderr
+
+
+def test_without_a_reply_there_is_nothing_to_verify(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", finished, copy])
+    (copy / "journal.jsonl").unlink()
+    done = command("verify", copy)
+    assert done.returncode == 1
+    assert "there is nothing to verify: its journal.jsonl is missing" in done.stdout
+    done = command("verify", copy, "--json")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert (told["holds"], told["nothing_to_verify"]) == (False, True)
+
+
+def test_verify_tells_no_stage_that_a_recipe_has_not(tmp_path: Path, config: RunConfig) -> None:
+    def write(_: Request) -> str:
+        return "4. Instruction: Name three rivers.\n4. Input:\n<noinput>\n4. Output:\nElbe"
+
+    changed = config.changed(recipe="alpaca", num_instructions=1, stall_after=1)
+    with suppress(StalledError):
+        run(tmp_path / "run", changed, backend=ScriptedBackend(write))
+    done = command("verify", tmp_path / "run")
+    assert done.returncode == 0
+    assert "with their instances" in done.stdout
+    assert "read again" not in done.stdout
 
 
 def test_explain_is_json_for_programs(finished: Path) -> None:

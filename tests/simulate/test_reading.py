@@ -35,10 +35,17 @@ def test_inputs_are_no_part_of_the_demonstrations(lead: str, end: str) -> None:
 
 def test_an_input_may_have_several_lines() -> None:
     """The item above them is what counts, unless a blank line divides them from it."""
-    for more in ("\n   It dreams.\n   It wakes up.", "\nIt dreams.\nIt wakes up."):
-        asked = recognise(beneath() + more)
-        assert isinstance(asked, Continuation)
-        assert asked.demonstrations == tuple(TASKS)
+    lined_up = "\n          def sleep():\n              return 7 * 8"
+    for more in ("\n   It dreams.\n   It wakes up.", "\nIt dreams.\nIt wakes up.", lined_up):
+        for prompt in (
+            beneath() + more,
+            beneath().replace("sleeps.", "sleeps." + more),
+            beneath() + more + "\n4.",
+        ):
+            asked = recognise(prompt)
+            assert isinstance(asked, Continuation)
+            assert asked.demonstrations == tuple(TASKS)
+            assert (asked.first, asked.last, asked.input_lead) == (4, 11, "\n   Input: ")
     assert recognise(beneath() + "\n\nIt dreams.") is None
 
 
