@@ -13,6 +13,19 @@ from selfinstruct.seeds import render_seed_tasks
 from selfinstruct.simulate.server import SimulatedEndpoint
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Some tests try a part of all cases in the daily run, and all of them with --thorough."""
+    parser.addoption(
+        "--thorough", action="store_true", help="try every case of the tests that sample"
+    )
+
+
+@pytest.fixture
+def thorough(request: pytest.FixtureRequest) -> bool:
+    """Whether every case is to be tried."""
+    return bool(request.config.getoption("--thorough"))
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may see the keys or proxies of the person who runs it."""

@@ -88,8 +88,9 @@ def journaled(directory: Path) -> set[str]:
 
 
 def test_a_run_killed_at_random_moments_gives_the_same_bytes_and_asks_nothing_again(
-    tmp_path: Path, slow_endpoint: Endpoint
+    tmp_path: Path, slow_endpoint: Endpoint, thorough: bool
 ) -> None:
+    kills = KILLS if thorough else KILLS // 2
     reference = tmp_path / "reference"
     with start(reference, slow_endpoint) as process:
         _, said = process.communicate(timeout=60)
@@ -98,7 +99,7 @@ def test_a_run_killed_at_random_moments_gives_the_same_bytes_and_asks_nothing_ag
 
     directory = tmp_path / "killed"
     rng = Random(20)
-    for _ in range(KILLS):
+    for _ in range(kills):
         before, seen = journaled(directory), len(slow_endpoint.received())
         with start(directory, slow_endpoint) as process:
             # Starting up changes nothing; moments are drawn from the first request on.
@@ -117,7 +118,7 @@ def test_a_run_killed_at_random_moments_gives_the_same_bytes_and_asks_nothing_ag
     assert export(directory) == export(reference)
     asked_in_all = Counter(slow_endpoint.received()[first:])
     assert set(asked_in_all) == journaled(directory)
-    assert asked_in_all.total() - len(asked_in_all) <= KILLS * CONCURRENCY
+    assert asked_in_all.total() - len(asked_in_all) <= kills * CONCURRENCY
 
 
 def wait_for_first_request(process: "subprocess.Popen[str]", endpoint: Endpoint) -> None:
