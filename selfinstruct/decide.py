@@ -19,7 +19,6 @@ from selfinstruct.events import (
     InstancesWritten,
     Outcome,
 )
-from selfinstruct.filters import is_in_wrong_script, objection
 from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.parse.found import AskedInstances, AskedList
 from selfinstruct.profiles import PROFILES
@@ -92,9 +91,7 @@ def _rejection(
 ) -> Rejection | None:
     profile = PROFILES[config.profile]
     text = candidate.instruction
-    reason = objection(text, profile.rules[config.recipe])
-    if reason is None and profile.minds_script and is_in_wrong_script(text, state.scripts):
-        reason = Reason.WRONG_SCRIPT
+    reason = profile.objection(text, recipe=config.recipe, scripts=state.scripts)
     if reason is not None:
         return Rejection(candidate_id=candidate.id, stage="filter", reason=reason, text=text)
     if profile.needs_tokens and not state.index.tokens(text):

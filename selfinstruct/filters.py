@@ -82,6 +82,8 @@ def _has_no_words(text: str) -> bool:
 
 
 def _has_control_characters(text: str) -> bool:
+    if text.isascii() and text.isprintable():
+        return False  # as most are
     return any(
         unicodedata.category(char) in {"Cc", "Cf", "Co", "Cn"} or char == "\ufffd"
         for char in text
@@ -151,6 +153,8 @@ def scripts_of(texts: Sequence[str]) -> frozenset[str]:
 
 def is_in_wrong_script(text: str, scripts: frozenset[str]) -> bool:
     """Whether most letters of a text belong to none of the scripts. Without scripts, none is wrong."""
+    if not scripts or (text.isascii() and "LATIN" in scripts):
+        return False
     counts = _scripts(text)
     foreign = sum(count for script, count in counts.items() if script not in scripts)
-    return bool(scripts) and foreign * 2 > counts.total()
+    return foreign * 2 > counts.total()

@@ -10,9 +10,10 @@ what sampling, is the recipe's matter and the same in both; only `classify_again
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from selfinstruct.filters import RULES, Rule
+from selfinstruct.filters import RULES, Rule, is_in_wrong_script, objection
 from selfinstruct.parse import answers, blocks, instances, lists, paper
 from selfinstruct.parse.found import AnswerParser, InstanceParser, ListParser
+from selfinstruct.records import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,16 @@ class Profile:
     """Whether a text without any token is rejected, since novelty cannot tell what it is like."""
     minds_script: bool
     """Whether a text in a script that the seed tasks do not use is rejected."""
+
+    def objection(self, text: str, *, recipe: str, scripts: frozenset[str]) -> Reason | None:
+        """Why an instruction cannot become a task, or None. Novelty comes after this.
+
+        `scripts` are those of the seed tasks, see `filters.scripts_of`.
+        """
+        reason = objection(text, self.rules[recipe])
+        if reason is None and self.minds_script and is_in_wrong_script(text, scripts):
+            return Reason.WRONG_SCRIPT
+        return reason
 
 
 def _rules(profile: str) -> dict[str, tuple[Rule, ...]]:

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct.config import RunConfig
-from selfinstruct.filters import is_in_wrong_script, objection
 from selfinstruct.parse.found import AskedInstances, AskedList
 from selfinstruct.profiles import PROFILES
-from selfinstruct.records import Completion, Reason, Rejection, Stage
+from selfinstruct.records import Completion, Rejection, Stage
 
 _SHOWN = re.compile(r"^\s*(\d{1,3})\. (?:Instruction: )?(.*\S)", re.MULTILINE)
 
@@ -113,13 +112,7 @@ def read_again(
     candidates: list[dict[str, str]] = []
     rejections = list(listed.rejections)
     for candidate in listed.candidates:
-        reason = objection(candidate.instruction, reader.rules[recipe])
-        if (
-            reason is None
-            and reader.minds_script
-            and is_in_wrong_script(candidate.instruction, scripts)
-        ):
-            reason = Reason.WRONG_SCRIPT
+        reason = reader.objection(candidate.instruction, recipe=recipe, scripts=scripts)
         if reason is not None:
             rejections.append(
                 Rejection(

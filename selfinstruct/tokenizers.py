@@ -63,6 +63,8 @@ def length_in_words(text: str) -> int:
 
     Hangul has spaces, but its words hold what takes several in English; it is counted by syllables, too.
     """
+    if text.isascii():
+        return len(text.split())
     words = 0
     for run in text.split():
         signs = 0 if run.isascii() else len(_SPACELESS_CHARACTER.findall(run))
