@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from selfinstruct.parse.found import AskedList, ParsedList, rejection
 from selfinstruct.parse.instances import objection
 from selfinstruct.parse.reply import (
-    folded,
+    bare,
     is_refusal,
     said,
     says_nothing,
@@ -53,14 +53,14 @@ def blocks(request_id: str, completion: Completion, asked: AskedList) -> ParsedL
     found, rest = _blocks(without_goodbye(unfenced(said(completion.text), _BEGINS)), asked)
     if not found:
         return ParsedList((), (whole_reply(request_id, completion.text, Reason.NO_LIST),))
-    shown = {folded(demonstration) for demonstration in asked.demonstrations or ()}
+    shown = {bare(demonstration) for demonstration in asked.demonstrations or ()}
     candidates: list[Candidate] = []
     rejections = []
     for n, block in enumerate(found, start=1):
         candidate, reason = _candidate(f"{request_id}#{n}", block)
         if n == len(found) and completion.truncated and rest is None:
             reason = Reason.TRUNCATED
-        elif folded(candidate.instruction) in shown:
+        elif bare(candidate.instruction) in shown:
             reason = Reason.ECHO
         if reason is None:
             candidates.append(candidate)

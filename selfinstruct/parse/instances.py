@@ -177,9 +177,7 @@ def _pairs(text: str, asked: AskedInstances, *, is_whole: bool) -> list[Pair]:
     blocks = _blocks(text)
     if any(_has_output(block) for block in blocks):
         return [pair for block in blocks for pair in _block_pairs(block, asked.instruction)]
-    if asked.output_first:
-        return []
-    if not text or is_refusal(text):
+    if asked.output_first or not text or is_refusal(text):
         return []
     return [_without_output(block, asked.instruction, is_whole=is_whole) for block in blocks]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from selfinstruct.parse.found import AskedList, ParsedList, rejection
 from selfinstruct.parse.reply import (
-    folded,
+    bare,
     is_fence,
     is_goodbye,
     is_refusal,
@@ -72,7 +72,7 @@ _SMALL_TALK = re.compile(
 
 
 _BEGINS = re.compile(rf"{_NUMBERED.pattern}|^[-*•–]\s|^\s*\[", re.IGNORECASE)
-"""How what a list is set in a code fence for begins."""
+"""How the first line of a list may begin, where a code fence stands around the list."""
 
 
 @dataclass
@@ -118,8 +118,7 @@ def _items(text: str, asked: AskedList) -> tuple[list[_Item], bool]:
     numbered, is_open = _numbered_items(lines, asked)
     if not numbered:
         others = _listed_as_json(text) or _bulleted_items(lines, asked) or _sentences(lines)
-        single = [part for item in _single_item(text, asked) for part in _split(item, None)]
-        return others or single, True
+        return others or [p for i in _single_item(text, asked) for p in _split(i, None)], True
     items: list[_Item] = []
     for item, following in zip(numbered, [*numbered[1:], None], strict=True):
         items.extend(_split(item, None if following is None else following.number))
@@ -268,11 +267,7 @@ def _tidy(text: str) -> str:
 def _is_echo(text: str, asked: AskedList) -> bool:
     if _HEADING.match(text):
         return True
-    return _bare(text) in {_bare(demonstration) for demonstration in asked.demonstrations or ()}
-
-
-def _bare(text: str) -> str:
-    return folded(text).rstrip(":")  # with which no prompt shows it
+    return bare(text) in {bare(demonstration) for demonstration in asked.demonstrations or ()}
 
 
 def _echoes(items: list[_Item], text: str, asked: AskedList) -> int:
@@ -280,11 +275,9 @@ def _echoes(items: list[_Item], text: str, asked: AskedList) -> int:
     demonstrations = asked.first_number - 1
     if asked.demonstrations:
         # A prompt may have numbered rules before its list; they come back with it.
-        last = folded(asked.demonstrations[-1])
+        last = bare(asked.demonstrations[-1])
         ends = [
-            n
-            for n, i in enumerate(items, 1)
-            if i.number == demonstrations and folded(i.text) == last
+            n for n, i in enumerate(items, 1) if i.number == demonstrations and bare(i.text) == last
         ]
         if ends and items[-1].number > demonstrations:
             return ends[-1]

@@ -1,7 +1,9 @@
 r"""What every reply is read through first: thoughts are taken out; refusals, echoes, empty words recognised.
 
-"<think>Let me see. 1. A poem</think>\n\n9. Name a river."   →  "\n\n9. Name a river."
-"<think>Let me see. 9. Name a"                                →  ""
+Knows nothing of lists, answers or instances; their readers begin with `said`.
+
+    "<think>Let me see. 1. A poem</think>\n\n9. Name a river."   →  " \n\n9. Name a river."
+    "<think>Let me see. 9. Name a"                                →  " "
 """
 
 import html
@@ -130,6 +132,11 @@ def is_none(text: str) -> bool:
 def folded(text: str) -> str:
     """For comparing: without case, without white space at the ends, one space between words."""
     return " ".join(text.casefold().split())
+
+
+def bare(instruction: str) -> str:
+    """An instruction for comparing with demonstrations, which prompts show without a colon at the end."""
+    return folded(instruction).rstrip(":")
 
 
 def whole_reply(request_id: str, text: str, otherwise: Reason) -> Rejection:

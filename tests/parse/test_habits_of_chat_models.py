@@ -214,3 +214,15 @@ def test_a_refusal_in_other_words_is_one(text: str) -> None:
 )
 def test_an_apology_that_was_asked_for_is_none(text: str) -> None:
     assert pairs(f"Output: {text}") == ([("", text)], [])
+
+
+def test_a_demonstration_is_recognised_without_the_colon_that_its_prompt_left_out() -> None:
+    shown = ("Answer the question:", "Sort the list:")
+    completion = make_completion(f"1. Answer the question\n2. Sort the list\n3. {A}")
+    asked = AskedList(first_number=3, demonstrations=shown, continues=False)
+    found = lists.instructions("generate/1", completion, asked)
+    assert [c.instruction for c in found.candidates] == [A]
+
+    block = "3. Instruction: Sort the list\n3. Input:\nb, a\n3. Output:\na, b"
+    echoed = blocks.blocks("generate/1", make_completion(block), asked)
+    assert [r.reason for r in echoed.rejections] == [Reason.ECHO]
