@@ -27,19 +27,36 @@ def simulate(
         Path | None,
         typer.Option(metavar="FILE", help="Write a line for every request.", show_default=False),
     ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Fail as this plan in YAML says.", show_default=False),
+    ] = None,
 ) -> None:
     """Serve an OpenAI-compatible endpoint on loopback whose replies are made up, for rehearsals.
 
     Example: selfinstruct simulate --port 8000 --latency-ms 50, and beside it
     selfinstruct run -o rehearsal -m simulated --base-url http://127.0.0.1:8000/v1
+
+    On a bad day: selfinstruct simulate --faults plan.yaml, with such a plan:
+    per_attempt: [{fault: status, share: 0.1, status: 429}]
     """
-    from selfinstruct.errors import ConfigError
+    from selfinstruct.errors import ConfigError, InputError
+    from selfinstruct.simulate.fault_plan_file import read_fault_plan
+    from selfinstruct.simulate.plan_values import FaultPlanError
     from selfinstruct.simulate.server import serve
 
     bounds = _latency(latency_ms)
+    plan = None
+    if faults is not None:
+        try:
+            plan = read_fault_plan(faults)
+        except FaultPlanError as error:
+            raise InputError(faults, error.problem, line=error.line) from None
     try:
         # The address is the data of this command: the first line of stdout.
-        serve(port=port, model=model, latency_ms=bounds, log=log, on_ready=typer.echo)
+        serve(port=port, model=model, latency_ms=bounds, log=log, faults=plan, on_ready=typer.echo)
     except OSError as error:
+        if log is not None and error.filename is not None:
+            raise InputError(log, f"cannot be written ({error.strerror})") from None
         problem = f"{port} cannot be used ({error.strerror}); choose another with --port"
         raise ConfigError("port", problem) from None

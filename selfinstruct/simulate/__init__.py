@@ -14,13 +14,26 @@ that shared code with what it rehearses would agree with its mistakes.
     protocol    what a request comes down to, and what every reply has (`tokens`)
                 `chat_completions` and `text_completions` are the JSON on both sides, `members`
                 checks it
+    fault_plan  what goes wrong on purpose: `fault_plan_file` reads a plan (`plan_values` checks single
+                values), `fates` draws what befalls an attempt, `faulty_replies` and `content_faults`
+                falsify `replies`, `transport` breaks connections
     author      what is written back: `reading` recognises the prompt, `continuation`, `blocks`,
                 `verdicts` and `instances` answer it, with sentences made by `frames` and `grammar`
                 out of the word lists in `texts`, and with mistakes in the shares of `faults` and
                 the habits in `mannerisms`; `base` goes on where a chat model would stop
 """
 
+from selfinstruct.simulate.fault_plan import FaultPlan
+from selfinstruct.simulate.fault_plan_file import read_fault_plan
 from selfinstruct.simulate.faults import FaultShares
+from selfinstruct.simulate.plan_values import FaultPlanError
 from selfinstruct.simulate.server import SimulatedEndpoint, serve
 
-__all__ = ["FaultShares", "SimulatedEndpoint", "serve"]
+__all__ = [
+    "FaultPlan",
+    "FaultPlanError",
+    "FaultShares",
+    "SimulatedEndpoint",
+    "read_fault_plan",
+    "serve",
+]

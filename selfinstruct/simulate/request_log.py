@@ -3,59 +3,86 @@
 Two lines per completed request, the second only if the client was still there to be answered::
 
     {"event": "received", "number": 7, "at": 0.125, "client_request_id": "g-7",
-     "body_sha256": "…", "prompt_sha256": "…"}
+     "body_sha256": "…", "prompt_sha256": "…", "attempt": 1}
     {"event": "answered", …the same…, "status": 200, "finish_reasons": ["stop"],
      "prompt_tokens": 812, "completion_tokens": 140}
+
+With a fault plan the second line names the fault, if there was one, and is another if no whole reply
+was handed over::
+
+    {"event": "answered", …the same…, "status": 429, …, "fault": "status"}
+    {"event": "broken", …the same…, "fault": "reset"}
 
 Whoever rehearses a crash compares this log with what the client believes. It holds digests only:
 no header but the client's own request id, and no text of prompts or replies.
 """
 
 import json
+import os
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 
 class RequestLog:
     """A request log at `path` (appended to, flushed after each line), or nowhere for None.
 
-    Raises OSError when the file cannot be opened for writing.
+    A new file can be read by its owner only. Raises OSError when it cannot be opened for writing.
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._lines = None if path is None else path.open("a", encoding="utf-8")
+        self._lines = None if path is None else _appending(path)
         self._began = time.monotonic()
         self._arrivals = 0
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether anything is written."""
+        return self._lines is not None
+
     def received(
-        self, *, client_request_id: str | None, body_sha256: str, prompt_sha256: str | None
+        self,
+        *,
+        client_request_id: str | None,
+        body_sha256: str,
+        prompt_sha256: str | None,
+        attempt: int | None,
     ) -> dict[str, Any]:
-        """Notes an arrival and returns its entry, which `answered` wants back."""
+        """Notes an arrival and returns its entry, which `answered` or `broken` wants back.
+
+        `attempt` says how often the same request has arrived by now.
+        """
         self._arrivals += 1
         entry = {
             "number": self._arrivals,
             "client_request_id": client_request_id,
             "body_sha256": body_sha256,
             "prompt_sha256": prompt_sha256,
+            "attempt": attempt,
         }
         self._write("received", entry)
         return entry
 
-    def answered(self, entry: dict[str, Any], *, status: int, reply: dict[str, Any]) -> None:
-        """Notes that `reply` (a completion or an error body) was handed over for `entry`."""
-        usage = reply.get("usage", {})
-        self._write(
-            "answered",
-            {
-                **entry,
-                "status": status,
-                "finish_reasons": [choice["finish_reason"] for choice in reply.get("choices", [])],
-                "prompt_tokens": usage.get("prompt_tokens", 0),
-                "completion_tokens": usage.get("completion_tokens", 0),
-            },
-        )
+    def answered(
+        self, entry: dict[str, Any], *, status: int, reply: dict[str, Any], fault: str | None
+    ) -> None:
+        """Notes that `reply` (a completion, an error body, or {}) was handed over for `entry`."""
+        usage = reply.get("usage") or {}
+        choices = reply.get("choices") or []
+        told: dict[str, Any] = {
+            "status": status,
+            "finish_reasons": [choice["finish_reason"] for choice in choices],
+            "prompt_tokens": usage.get("prompt_tokens", 0),
+            "completion_tokens": usage.get("completion_tokens", 0),
+        }
+        if fault is not None:
+            told["fault"] = fault
+        self._write("answered", entry | told)
+
+    def broken(self, entry: dict[str, Any], *, fault: str | None) -> None:
+        """Notes that `fault` kept the reply for `entry` from being handed over as a whole."""
+        self._write("broken", {**entry, "fault": fault})
 
     def _write(self, event: str, entry: dict[str, Any]) -> None:
         if self._lines is None:
@@ -75,3 +102,8 @@ class RequestLog:
     ) -> None:
         if self._lines is not None:
             self._lines.close()
+
+
+def _appending(path: Path) -> TextIO:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    return os.fdopen(os.open(path, flags, 0o600), "a", encoding="utf-8")

@@ -1,7 +1,7 @@
 """The routes: which path answers what, how late, and what is noted of it.
 
-Knows HTTP. Knows neither how the server listens nor what the author writes. With the model
-"simulated"::
+Knows HTTP. Knows neither how the server listens nor what the author writes, and leaves what goes
+wrong to the fault plan. With the model "simulated"::
 
     POST /v1/chat/completions    one object, never a stream
     POST /v1/completions         likewise, for a text that is to be continued
@@ -12,9 +12,7 @@ Knows HTTP. Knows neither how the server listens nor what the author writes. Wit
 Every reply carries an `x-request-id`.
 """
 
-import asyncio
 import hashlib
-import json
 import random
 import time
 import uuid
@@ -30,6 +28,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from selfinstruct.simulate import chat_completions, text_completions
+from selfinstruct.simulate.content_faults import befallen
+from selfinstruct.simulate.fates import UNTOUCHED, Fates
+from selfinstruct.simulate.fault_plan import FaultPlan, Status
+from selfinstruct.simulate.faulty_replies import instead_of
 from selfinstruct.simulate.members import RequestError, unknown_model
 from selfinstruct.simulate.protocol import (
     CompletionRequest,
@@ -38,7 +40,9 @@ from selfinstruct.simulate.protocol import (
     error_body,
     model_card,
 )
+from selfinstruct.simulate.replies import Reply, as_json
 from selfinstruct.simulate.request_log import RequestLog
+from selfinstruct.simulate.transport import FaultyTransport, left_within
 
 
 def application(
@@ -48,33 +52,46 @@ def application(
     log: RequestLog,
     write: Write,
     go_on: Write,
+    faults: FaultPlan | None,
+    transport: FaultyTransport,
 ) -> ASGIApp:
     """The ASGI application that serves `model`.
 
     `write(prompt, seed)` is what a chat is answered with, `go_on(prompt, seed)` what continues a
-    text. Each completion is held back for a time drawn evenly between the two `latency_ms`.
+    text. Each completion is held back for a time drawn evenly between the two `latency_ms`. What
+    `faults` has for it then befalls it on the `transport`.
     """
+    # Counting attempts takes memory for each request, and is for those who will be told.
+    is_counted = faults is not None or log.is_kept
+    fates = Fates(faults or FaultPlan()) if is_counted else None
 
     def completions(api: _Api) -> ASGIApp:
-        return _Completions(api, model=model, latency_ms=latency_ms, log=log)
+        return _Completions(
+            api, model=model, latency_ms=latency_ms, log=log, fates=fates, transport=transport
+        )
 
     chat = completions(_Api(chat_completions.read, chat_completions.answer, write))
     text = completions(_Api(text_completions.read, text_completions.answer, go_on))
 
+    def about_models(reply: Reply) -> Response:
+        if faults is not None and not faults.models:
+            reply = instead_of(reply, Status(share=1, status=500))
+        return reply.response
+
     async def models(_request: Request) -> Response:
-        return _json(200, {"object": "list", "data": [model_card(model)]})
+        return about_models(as_json(200, {"object": "list", "data": [model_card(model)]}))
 
     async def one_model(request: Request) -> Response:
         name = request.path_params["name"]
         if name != model:
-            return _json(404, error_body(unknown_model(name, model)))
-        return _json(200, model_card(model))
+            return about_models(as_json(404, error_body(unknown_model(name, model))))
+        return about_models(as_json(200, model_card(model)))
 
     async def elsewhere(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         told = f"{error.detail}: {request.method} {request.url.path}"
         refused = RequestError(error.status_code, told)
-        return _json(error.status_code, error_body(refused), headers=error.headers)
+        return as_json(error.status_code, error_body(refused), error.headers).response
 
     starlette = Starlette(
         routes=[
@@ -111,11 +128,15 @@ class _Completions:
         model: str,
         latency_ms: tuple[float, float],
         log: RequestLog,
+        fates: Fates | None,
+        transport: FaultyTransport,
     ) -> None:
         self._api = api
         self._model = model
         self._latency_ms = latency_ms
         self._log = log
+        self._fates = fates
+        self._transport = transport
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -123,22 +144,39 @@ class _Completions:
             body = await request.body()
         except ClientDisconnect:
             return
+        body_sha256 = hashlib.sha256(body).hexdigest()
+        fate = UNTOUCHED if self._fates is None else self._fates.of(scope["path"], body_sha256)
+        content_fault = fate.content_fault
         asked: CompletionRequest | None = None
         try:
             asked = self._api.read(body, self._model)
         except RequestError as refused:
-            status, reply = refused.status, error_body(refused)
+            reply = as_json(refused.status, error_body(refused))
+            content_fault = None
         else:
-            status, reply = 200, self._api.answer(asked, self._api.write, int(time.time()))
+            said = self._api.answer(asked, self._api.write, int(time.time()))
+            if content_fault is not None:
+                said = befallen(said, content_fault, asked)
+            reply = as_json(200, said)
         entry = self._log.received(
             client_request_id=request.headers.get("x-client-request-id"),
-            body_sha256=hashlib.sha256(body).hexdigest(),
+            body_sha256=body_sha256,
             prompt_sha256=None if asked is None else digest(*asked.texts),
+            attempt=fate.attempt,
         )
         if await self._client_left(receive):
             return
-        await _json(status, reply)(scope, receive, send)
-        self._log.answered(entry, status=status, reply=reply)
+        is_whole = True
+        if fate.fault is None:
+            await reply.response(scope, receive, send)
+        else:
+            reply = instead_of(reply, fate.fault)
+            is_whole = await self._transport.hand_over(reply, fate.fault, scope, receive, send)
+        name = fate.name or content_fault
+        if is_whole:
+            self._log.answered(entry, status=reply.status, reply=reply.said, fault=name)
+        else:
+            self._log.broken(entry, fault=name)
 
     async def _client_left(self, receive: Receive) -> bool:
         """Waits out the latency; True, at once, if the client hangs up meanwhile."""
@@ -146,21 +184,9 @@ class _Completions:
         if high <= 0:
             # Nothing has been awaited since the body came, so no hanging up can have been noticed.
             return False
-        try:
-            # Draws from the process's own chance: latency is a matter of the arrival, not of the
-            # request, and must not repeat when a request does.
-            async with asyncio.timeout(random.uniform(low, high) / 1000):
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-        except TimeoutError:
-            return False
-        return True
-
-
-def _json(status: int, value: dict[str, Any], headers: Any = None) -> Response:
-    # ASCII only: a reply may quote lone surrogates out of a prompt, which UTF-8 cannot carry.
-    body = json.dumps(value, separators=(",", ":")).encode("ascii")
-    return Response(body, status, headers, media_type="application/json")
+        # Draws from the process's own chance: latency is a matter of the arrival, not of the
+        # request, and must not repeat when a request does.
+        return await left_within(receive, random.uniform(low, high) / 1000)
 
 
 def _with_request_id(inner: ASGIApp) -> ASGIApp:

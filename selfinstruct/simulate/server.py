@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from selfinstruct.simulate.fault_plan import FaultPlan
 from selfinstruct.simulate.faults import FaultShares
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class SimulatedEndpoint:
 
     `port` 0 takes any free port; `latency_ms` are the shortest and the longest delay of a reply, in
     milliseconds; `log` is the path of the request log (see `request_log`); `shares` say how often the
-    author goes wrong (None: as often as `FaultShares()` says).
+    author goes wrong (None: as often as `FaultShares()` says); `faults` is what goes wrong between
+    the author and the client (None: nothing).
 
     Entering raises OSError when the port is taken or the log cannot be written, and ValueError is
     raised at once for a latency that is negative or upside down.
@@ -55,6 +57,7 @@ class SimulatedEndpoint:
         latency_ms: tuple[float, float] = (0.0, 0.0),
         log: Path | None = None,
         shares: FaultShares | None = None,
+        faults: FaultPlan | None = None,
     ) -> None:
         _check_latency(latency_ms)
         self._port = port
@@ -62,6 +65,7 @@ class SimulatedEndpoint:
         self._latency_ms = latency_ms
         self._log = log
         self._shares = shares
+        self._faults = faults
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -73,6 +77,7 @@ class SimulatedEndpoint:
                     latency_ms=self._latency_ms,
                     log=self._log,
                     shares=self._shares,
+                    faults=self._faults,
                 )
             )
             self.base_url = _base_url(listening)
@@ -101,6 +106,7 @@ def serve(
     latency_ms: tuple[float, float] = (0.0, 0.0),
     log: Path | None = None,
     shares: FaultShares | None = None,
+    faults: FaultPlan | None = None,
     on_ready: Callable[[str], None],
 ) -> None:
     """Serves in the foreground until SIGINT or SIGTERM; to be called from the main thread.
@@ -112,7 +118,9 @@ def serve(
     _check_latency(latency_ms)
     with (
         _bound_socket(port) as listening,
-        _server(model=model, latency_ms=latency_ms, log=log, shares=shares) as server,
+        _server(
+            model=model, latency_ms=latency_ms, log=log, shares=shares, faults=faults
+        ) as server,
         _ending_on_signals(server),
     ):
         on_ready(_base_url(listening))
@@ -148,7 +156,12 @@ def _base_url(listening: socket.socket) -> str:
 
 @contextlib.contextmanager
 def _server(
-    *, model: str, latency_ms: tuple[float, float], log: Path | None, shares: FaultShares | None
+    *,
+    model: str,
+    latency_ms: tuple[float, float],
+    log: Path | None,
+    shares: FaultShares | None,
+    faults: FaultPlan | None,
 ) -> Iterator[uvicorn.Server]:
     """A server that is ready to run, with its request log open."""
     import uvicorn
@@ -156,6 +169,9 @@ def _server(
     from selfinstruct.simulate.author import Author
     from selfinstruct.simulate.request_log import RequestLog
     from selfinstruct.simulate.routes import application
+    from selfinstruct.simulate.transport import FaultyTransport, Protocol
+
+    transport = FaultyTransport()
 
     class Server(uvicorn.Server):
         """Runs without touching signals, which uvicorn would raise again after its shutdown.
@@ -170,6 +186,11 @@ def _server(
         def run(self, sockets: list[socket.socket] | None = None) -> None:
             asyncio.run(self.serve(sockets))
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Ahead of everything else, which waits for replies that are under way.
+            transport.end()
+            await super().shutdown(sockets)
+
     author = Author() if shares is None else Author(shares=shares)
     with RequestLog(log) as request_log:
         config = uvicorn.Config(
@@ -179,8 +200,10 @@ def _server(
                 log=request_log,
                 write=author.write,
                 go_on=author.go_on,
+                faults=faults,
+                transport=transport,
             ),
-            http="h11",
+            http="h11" if faults is None else Protocol,
             ws="none",
             lifespan="off",
             log_config=None,  # the program that starts the endpoint decides how logging looks

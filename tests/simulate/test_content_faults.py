@@ -1,0 +1,132 @@
+"""Replies whose content is amiss: in every detail, and over a socket."""
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+from selfinstruct.simulate import FaultPlan, SimulatedEndpoint, chat_completions, text_completions
+from selfinstruct.simulate.content_faults import REFUSAL, befallen
+from selfinstruct.simulate.fault_plan import RequestFault
+from selfinstruct.simulate.plan_values import REQUEST_FAULTS
+from selfinstruct.simulate.tokens import count
+
+TEXT = "One two three four five six seven eight nine."
+
+
+def written(_prompt: str, _seed: str) -> str:
+    """An author who always writes the same ten tokens."""
+    return TEXT
+
+
+def chat(fault: str, write: Callable[[str, str], str] = written, **asked: Any) -> dict[str, Any]:
+    """The faulty reply to a chat."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hello there."}], **asked}
+    request = chat_completions.read(json.dumps(body).encode(), "m")
+    return befallen(chat_completions.answer(request, write, 1), fault, request)
+
+
+def text(fault: str, **asked: Any) -> dict[str, Any]:
+    """The faulty reply to a text."""
+    body = {"model": "m", "prompt": "Hello there.", "max_tokens": 100, **asked}
+    request = text_completions.read(json.dumps(body).encode(), "m")
+    return befallen(text_completions.answer(request, written, 1), fault, request)
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_the_text_breaks_off_at_a_third(reason: str) -> None:
+    reply = chat(reason)
+    assert reply["choices"][0]["message"]["content"] == "One two three"
+    assert reply["choices"][0]["finish_reason"] == reason
+    assert reply["usage"] == {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}
+    reply = text(reason, echo=True)
+    assert reply["choices"][0]["text"] == "Hello there.One two three"
+    assert reply["choices"][0]["finish_reason"] == reason
+    assert reply["usage"]["completion_tokens"] == 3
+
+
+def test_one_token_is_always_left() -> None:
+    assert chat("length", lambda *_: "Yes")["choices"][0]["message"]["content"] == "Yes"
+
+
+def test_every_choice_is_cut_and_counted() -> None:
+    reply = chat("length", n=3)
+    assert [choice["index"] for choice in reply["choices"]] == [0, 1, 2]
+    assert {choice["finish_reason"] for choice in reply["choices"]} == {"length"}
+    assert reply["usage"] == {"prompt_tokens": 3, "completion_tokens": 9, "total_tokens": 12}
+
+
+def test_a_refusal_has_no_content() -> None:
+    reply = chat("refusal")
+    assert reply["choices"][0]["message"] == {
+        "role": "assistant",
+        "content": None,
+        "refusal": REFUSAL,
+    }
+    assert reply["usage"]["completion_tokens"] == count(REFUSAL)
+    assert text("refusal")["choices"][0]["text"] == ""
+
+
+@pytest.mark.parametrize(("fault", "content"), [("empty", ""), ("null_content", None)])
+def test_there_is_no_text(fault: str, content: str | None) -> None:
+    for reply in (chat(fault), text(fault)):
+        (choice,) = reply["choices"]
+        assert choice.get("message", {"content": choice.get("text")})["content"] == content
+        assert choice["finish_reason"] == "stop"
+        assert reply["usage"] == {"prompt_tokens": 3, "completion_tokens": 0, "total_tokens": 3}
+
+
+def test_usage_is_missing() -> None:
+    assert "usage" not in chat("no_usage")
+    assert chat("no_usage")["choices"][0]["message"]["content"] == TEXT
+
+
+def test_another_model_answers() -> None:
+    assert chat("other_model")["model"] == text("other_model")["model"] == "m-other"
+
+
+def test_the_same_request_has_the_same_fault_at_every_attempt(endpoint: SimulatedEndpoint) -> None:
+    """On both routes, and who is spared gets what there is without a plan."""
+    share = 0.12
+    plan = FaultPlan(
+        per_request=tuple(RequestFault(share=share, fault=name) for name in REQUEST_FAULTS)
+    )
+    seen = set()
+    with SimulatedEndpoint(faults=plan) as faulty, httpx2.Client() as client:
+
+        def ask(base_url: str, path: str, number: int) -> Any:
+            question = {"messages": [{"role": "user", "content": f"Say {number}."}]}
+            body = {"model": "simulated", "prompt": f"Say {number}.", **question}
+            reply = client.post(f"{base_url}/{path}", json=body)
+            return reply.status_code, {**reply.json(), "created": 0}
+
+        for path, number in itertools.product(("chat/completions", "completions"), range(25)):
+            status, got = ask(faulty.base_url, path, number)
+            assert (status, got) == ask(faulty.base_url, path, number)
+            true_status, true = ask(endpoint.base_url, path, number)
+            assert true_status == 200
+            if status == 500:
+                name = "never"
+            elif got == true:
+                name = "spared"
+            elif "usage" not in got:
+                name = "no_usage"
+            elif got["model"] != true["model"]:
+                name = "other_model"
+            else:
+                (choice,) = got["choices"]
+                message = choice.get("message", {"content": choice.get("text")})
+                if message.get("refusal"):
+                    name = "refusal"
+                elif not message["content"]:
+                    name = "empty" if message["content"] == "" else "null_content"
+                else:
+                    name = choice["finish_reason"]
+            seen.add((path, name))
+    kinds = {*REQUEST_FAULTS, "spared"}
+    assert {name for path, name in seen if path == "chat/completions"} == kinds
+    # An empty text is all that a refusal leaves there.
+    assert {name for path, name in seen if path == "completions"} == kinds - {"refusal"}

@@ -1,0 +1,521 @@
+"""Faults as a client sees them, over real sockets, and what the log says of them."""
+
+import hashlib
+import itertools
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from selfinstruct.simulate import FaultPlan, SimulatedEndpoint
+from selfinstruct.simulate.fates import attempt_fault
+from selfinstruct.simulate.fault_plan import (
+    ATTEMPT_FAULTS,
+    AttemptFault,
+    BrokenJson,
+    Drip,
+    Drop,
+    ErrorObject,
+    Hang,
+    NoChoices,
+    Outage,
+    Page,
+    RequestFault,
+    Reset,
+    RetryAfter,
+    Status,
+)
+
+PATH = "/v1/chat/completions"
+SHARE = 0.05
+LIMITED = Status(
+    share=SHARE,
+    status=429,
+    code="rate_limit_exceeded",
+    message="Slow down.",
+    retry_after=RetryAfter(seconds=0.2),
+)
+LIMITED_MS = Status(share=SHARE, status=429, retry_after=RetryAfter(milliseconds=200))
+OVERLOADED = Status(share=SHARE, status=529, retry_after=RetryAfter(date=1.5))
+CLOSING = Status(share=SHARE, status=500, then_close=True)
+CONFLICT = Status(share=SHARE, status=409)
+HANG = Hang(share=SHARE)
+SHORT_HANG = Hang(share=SHARE, seconds=0.1)
+DRIP = Drip(share=SHARE, seconds=0.25)
+RESET = Reset(share=SHARE)
+DROP = Drop(share=SHARE)
+BROKEN = BrokenJson(share=SHARE)
+PAGE = Page(share=SHARE)
+PLAIN = Page(share=SHARE, format="plain")
+ERROR = ErrorObject(share=SHARE, code="overloaded", message="Try again.")
+MISSING = NoChoices(share=SHARE)
+NULL = NoChoices(share=SHARE, choices="null")
+EMPTY = NoChoices(share=SHARE, choices="empty")
+FAULTS: tuple[AttemptFault, ...] = (
+    LIMITED,
+    LIMITED_MS,
+    OVERLOADED,
+    CLOSING,
+    CONFLICT,
+    HANG,
+    SHORT_HANG,
+    DRIP,
+    RESET,
+    DROP,
+    BROKEN,
+    PAGE,
+    PLAIN,
+    ERROR,
+    MISSING,
+    NULL,
+    EMPTY,
+)
+PLAN = FaultPlan(seed=1, per_attempt=FAULTS)
+_SALTS = itertools.count()
+
+
+def chat(prompt: str) -> bytes:
+    """A request that asks for this."""
+    messages = [{"role": "user", "content": prompt}]
+    return json.dumps({"model": "simulated", "messages": messages}).encode()
+
+
+def body_that_meets(*faults: AttemptFault | None, plan: FaultPlan = PLAN) -> bytes:
+    """A request, not sent before, whose first attempts meet these faults."""
+    salt = next(_SALTS)
+    for number in itertools.count():
+        body = chat(f"Say {salt} and {number}.")
+        request = f"{PATH}/{hashlib.sha256(body).hexdigest()}"
+        if all(attempt_fault(plan, request, n) == fault for n, fault in enumerate(faults, 1)):
+            return body
+    raise AssertionError
+
+
+def read(log: Path) -> list[dict[str, Any]]:
+    """The entries of a request log."""
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The log of the faulty endpoint."""
+    return tmp_path_factory.mktemp("faulty") / "requests.jsonl"
+
+
+@pytest.fixture(scope="module")
+def faulty(log: Path) -> Iterator[SimulatedEndpoint]:
+    """An endpoint at which everything goes wrong now and then."""
+    with SimulatedEndpoint(faults=PLAN, log=log) as served:
+        yield served
+
+
+class Line:
+    """A connection to an endpoint, byte by byte."""
+
+    def __init__(self, endpoint: SimulatedEndpoint) -> None:
+        self.opened = socket.create_connection(
+            ("127.0.0.1", urlsplit(endpoint.base_url).port or 0), timeout=3
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.opened.close()
+
+    def send(self, body: bytes) -> None:
+        head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.opened.sendall(head.encode() + body)
+
+    def read(self) -> tuple[str, bytes]:
+        """The head and the body of a whole reply."""
+        read = b""
+        while b"\r\n\r\n" not in read:
+            read += self.opened.recv(65536)
+        head, _, body = read.partition(b"\r\n\r\n")
+        while len(body) < length_in(head.decode()):
+            body += self.opened.recv(65536)
+        return head.decode(), body
+
+
+def length_in(head: str) -> int:
+    """The content length that a head names."""
+    return int(head.lower().split("content-length: ")[1].split("\r\n")[0])
+
+
+def post(endpoint: SimulatedEndpoint, body: bytes) -> httpx2.Response:
+    """The reply to a request on a connection of its own."""
+    return httpx2.post(endpoint.base_url + "/chat/completions", content=body, trust_env=False)
+
+
+def truth(endpoint: SimulatedEndpoint, body: bytes) -> dict[str, Any]:
+    """What the endpoint without faults replies."""
+    return {**post(endpoint, body).json(), "created": 0}
+
+
+def logged(log: Path, body: bytes) -> dict[str, Any]:
+    """What became of a request, as soon as the log says so."""
+    digest = hashlib.sha256(body).hexdigest()
+    for _ in range(300):
+        entries = [entry for entry in read(log) if entry["body_sha256"] == digest]
+        if len(entries) == 2:
+            received, then = entries
+            assert received["event"] == "received"
+            assert received["attempt"] == then["attempt"] == 1
+            assert "fault" not in received
+            return then
+        time.sleep(0.01)
+    raise AssertionError(entries)
+
+
+def test_a_spared_attempt_is_answered_as_ever(
+    faulty: SimulatedEndpoint, endpoint: SimulatedEndpoint, log: Path
+) -> None:
+    body = body_that_meets(None)
+    reply = post(faulty, body)
+    assert reply.status_code == 200
+    assert {**reply.json(), "created": 0} == truth(endpoint, body)
+    assert "fault" not in logged(log, body)
+
+
+def test_an_error_status_has_an_error_body_and_says_when_to_come_back(
+    faulty: SimulatedEndpoint, log: Path
+) -> None:
+    body = body_that_meets(LIMITED)
+    reply = post(faulty, body)
+    assert reply.status_code == 429
+    assert reply.headers["retry-after"] == "0.2"
+    assert "retry-after-ms" not in reply.headers
+    assert reply.headers["x-request-id"]
+    assert reply.json() == {
+        "error": {
+            "message": "Slow down.",
+            "type": "rate_limit_error",
+            "param": None,
+            "code": "rate_limit_exceeded",
+        }
+    }
+    entry = logged(log, body)
+    assert (entry["event"], entry["status"], entry["fault"]) == ("answered", 429, "status")
+    assert (entry["finish_reasons"], entry["completion_tokens"]) == ([], 0)
+
+
+def test_the_time_to_come_back_may_be_in_milliseconds_or_a_date(faulty: SimulatedEndpoint) -> None:
+    reply = post(faulty, body_that_meets(LIMITED_MS))
+    assert reply.headers["retry-after-ms"] == "200"
+    assert "retry-after" not in reply.headers
+    asked_at = datetime.now(UTC)
+    reply = post(faulty, body_that_meets(OVERLOADED))
+    assert reply.status_code == 529
+    wait = (parsedate_to_datetime(reply.headers["retry-after"]) - asked_at).total_seconds()
+    assert 1.5 <= wait < 4
+
+
+def test_every_status_has_its_kind_of_error(faulty: SimulatedEndpoint) -> None:
+    for fault, kind in ((OVERLOADED, "server_error"), (CONFLICT, "invalid_request_error")):
+        reply = post(faulty, body_that_meets(fault))
+        assert reply.status_code == fault.status
+        assert reply.json()["error"]["type"] == kind
+        assert reply.json()["error"]["message"]
+
+
+def test_a_connection_may_close_after_an_error_without_a_word(faulty: SimulatedEndpoint) -> None:
+    with Line(faulty) as line:
+        line.send(body_that_meets(CLOSING))
+        head, body = line.read()
+        assert head.startswith("HTTP/1.1 500 ")
+        assert json.loads(body)["error"]["type"] == "server_error"
+        assert "connection:" not in head.lower()
+        assert line.opened.recv(1) == b""
+
+
+def test_other_errors_leave_the_connection_open(faulty: SimulatedEndpoint) -> None:
+    with Line(faulty) as line:
+        for fault, status in ((CONFLICT, 409), (LIMITED, 429), (None, 200)):
+            line.send(body_that_meets(fault))
+            assert line.read()[0].startswith(f"HTTP/1.1 {status} ")
+
+
+def test_nothing_comes_until_the_client_leaves(faulty: SimulatedEndpoint, log: Path) -> None:
+    body = body_that_meets(HANG)
+    with Line(faulty) as line:
+        line.send(body)
+        line.opened.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            line.opened.recv(1)
+    entry = logged(log, body)
+    assert (entry["event"], entry["fault"]) == ("broken", "hang")
+    assert "status" not in entry
+
+
+def test_nothing_comes_for_a_while_and_then_the_end(faulty: SimulatedEndpoint, log: Path) -> None:
+    body = body_that_meets(SHORT_HANG)
+    began = time.monotonic()
+    with Line(faulty) as line:
+        line.send(body)
+        assert line.opened.recv(1) == b""
+    assert 0.1 <= time.monotonic() - began < 2
+    assert logged(log, body)["event"] == "broken"
+
+
+def test_a_reply_drips_and_is_whole_in_the_end(
+    faulty: SimulatedEndpoint, endpoint: SimulatedEndpoint, log: Path
+) -> None:
+    body = body_that_meets(DRIP)
+    began = time.monotonic()
+    with Line(faulty) as line:
+        line.send(body)
+        pieces = [line.opened.recv(65536)]
+        while not pieces[-1].endswith(b"}"):
+            pieces.append(line.opened.recv(65536))
+    assert 0.25 <= time.monotonic() - began < 2
+    assert len(pieces) >= 3
+    head, _, said = b"".join(pieces).partition(b"\r\n\r\n")
+    assert length_in(head.decode()) == len(said)
+    assert {**json.loads(said), "created": 0} == truth(endpoint, body)
+    entry = logged(log, body)
+    assert (entry["event"], entry["fault"], entry["finish_reasons"]) == (
+        "answered",
+        "drip",
+        ["stop"],
+    )
+
+
+def test_a_client_that_leaves_a_drip_is_not_answered(faulty: SimulatedEndpoint, log: Path) -> None:
+    body = body_that_meets(DRIP)
+    with Line(faulty) as line:
+        line.send(body)
+        line.opened.recv(1)
+    entry = logged(log, body)
+    assert (entry["event"], entry["fault"]) == ("broken", "drip")
+
+
+def test_half_a_reply_comes_before_the_connection_is_reset(
+    faulty: SimulatedEndpoint, log: Path
+) -> None:
+    body = body_that_meets(RESET)
+    pieces: list[bytes] = []
+    with Line(faulty) as line:
+        line.send(body)
+        with pytest.raises(ConnectionResetError):
+            pieces.extend(iter(lambda: line.opened.recv(65536), b""))
+    head, _, said = b"".join(pieces).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert len(said) == length_in(head.decode()) // 2
+    entry = logged(log, body)
+    assert (entry["event"], entry["fault"]) == ("broken", "reset")
+
+
+def test_a_connection_may_close_without_a_byte(faulty: SimulatedEndpoint, log: Path) -> None:
+    body = body_that_meets(DROP)
+    with Line(faulty) as line:
+        line.send(body)
+        assert line.opened.recv(1) == b""
+    assert logged(log, body)["event"] == "broken"
+    with pytest.raises(httpx2.RemoteProtocolError):
+        post(faulty, body_that_meets(DROP))
+
+
+def test_json_may_stop_in_the_middle(faulty: SimulatedEndpoint, log: Path) -> None:
+    body = body_that_meets(BROKEN)
+    reply = post(faulty, body)
+    assert reply.status_code == 200
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.text.startswith('{"id":"chatcmpl-')
+    assert int(reply.headers["content-length"]) == len(reply.content)
+    with pytest.raises(json.JSONDecodeError):
+        reply.json()
+    entry = logged(log, body)
+    assert (entry["event"], entry["fault"], entry["finish_reasons"]) == (
+        "answered",
+        "broken_json",
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "media_type", "said"),
+    [
+        (PAGE, "text/html; charset=utf-8", "<h1>Please log in</h1>"),
+        (PLAIN, "text/plain; charset=utf-8", "upstream connect error"),
+    ],
+)
+def test_a_page_may_stand_in_for_the_reply(
+    faulty: SimulatedEndpoint, fault: Page, media_type: str, said: str
+) -> None:
+    reply = post(faulty, body_that_meets(fault))
+    assert reply.status_code == 200
+    assert reply.headers["content-type"] == media_type
+    assert said in reply.text
+
+
+def test_an_error_may_come_with_status_200(faulty: SimulatedEndpoint) -> None:
+    reply = post(faulty, body_that_meets(ERROR))
+    assert reply.status_code == 200
+    assert reply.json()["error"]["code"] == "overloaded"
+    assert reply.json()["error"]["message"] == "Try again."
+
+
+@pytest.mark.parametrize("fault", [MISSING, NULL, EMPTY])
+def test_a_reply_may_have_no_choices(
+    faulty: SimulatedEndpoint, endpoint: SimulatedEndpoint, log: Path, fault: NoChoices
+) -> None:
+    body = body_that_meets(fault)
+    reply = post(faulty, body).json()
+    expected = truth(endpoint, body)
+    del expected["choices"]
+    if fault is not MISSING:
+        expected["choices"] = None if fault is NULL else []
+    assert {**reply, "created": 0} == expected
+    entry = logged(log, body)
+    assert (entry["fault"], entry["finish_reasons"]) == ("no_choices", [])
+    assert entry["prompt_tokens"] == expected["usage"]["prompt_tokens"]
+
+
+def test_every_fault_is_in_the_plan_of_these_tests() -> None:
+    assert {fault.name for fault in FAULTS} == set(ATTEMPT_FAULTS)
+
+
+def test_the_next_attempt_has_a_fate_of_its_own(faulty: SimulatedEndpoint, log: Path) -> None:
+    body = body_that_meets(CONFLICT, BROKEN, None)
+    replies = [post(faulty, body) for _ in range(3)]
+    assert [reply.status_code for reply in replies] == [409, 200, 200]
+    digest = hashlib.sha256(body).hexdigest()
+    entries = [entry for entry in read(log) if entry["body_sha256"] == digest]
+    assert [entry["attempt"] for entry in entries] == [1, 1, 2, 2, 3, 3]
+
+
+def test_requests_that_are_refused_can_fail_but_have_no_content(tmp_path: Path) -> None:
+    """A 400 is as much a reply as any other."""
+    log = tmp_path / "requests.jsonl"
+    plan = FaultPlan(
+        per_attempt=(Drip(share=0.5, seconds=0), NoChoices(share=0.5)),
+        per_request=(RequestFault(share=1, fault="length"),),
+    )
+    with SimulatedEndpoint(faults=plan, log=log) as served:
+        for number in range(6):
+            reply = post(served, b"%d" % number)
+            assert reply.status_code == 400
+            assert reply.json()["error"]["message"].startswith("The body of the request must be")
+        assert post(served, chat("Hello.")).json()
+    assert {entry.get("fault") for entry in read(log)} == {None, "drip", "no_choices"}
+
+
+def test_content_outages_models_and_the_log_of_them(tmp_path: Path) -> None:
+    log = tmp_path / "requests.jsonl"
+    plan = FaultPlan(
+        models=False,
+        per_request=(RequestFault(share=1, fault="length"),),
+        outages=(Outage(after=1, attempts=2), Outage(after=3, attempts=1, refuse="drop")),
+    )
+    with SimulatedEndpoint(faults=plan, log=log) as served:
+        first = post(served, chat("Hello."))
+        assert first.json()["choices"][0]["finish_reason"] == "length"
+        for path in ("/models", "/models/simulated", "/models/another"):
+            reply = httpx2.get(served.base_url + path, trust_env=False)
+            assert reply.status_code == 500
+            assert reply.json()["error"]["type"] == "server_error"
+        assert [post(served, chat(f"Hello {n}.")).status_code for n in range(2)] == [503, 503]
+        with pytest.raises(httpx2.RemoteProtocolError):
+            post(served, chat("Hello."))
+        last = post(served, chat("Hello."))
+        assert {**last.json(), "created": 0} == {**first.json(), "created": 0}
+    second_lines = [entry for entry in read(log) if entry["event"] != "received"]
+    assert [entry["fault"] for entry in second_lines] == ["length", *["outage"] * 3, "length"]
+    assert [entry["attempt"] for entry in second_lines] == [1, 1, 1, 2, 3]
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_two_endpoints_with_one_plan_do_the_same_in_any_order(endpoint: SimulatedEndpoint) -> None:
+    plan = FaultPlan(
+        per_attempt=(
+            Status(share=0.3, status=500),
+            Page(share=0.1),
+            BrokenJson(share=0.1),
+            Drop(share=0.1),
+        ),
+        at_most=2,
+    )
+    requests = [chat(f"Say {number % 25}.") for number in range(100)]
+
+    def outcomes(arrivals: list[bytes]) -> dict[bytes, list[object]]:
+        found: dict[bytes, list[object]] = {}
+        with SimulatedEndpoint(faults=plan) as served, httpx2.Client(trust_env=False) as client:
+            for body in arrivals:
+                try:
+                    reply = client.post(served.base_url + "/chat/completions", content=body)
+                    outcome: object = (reply.status_code, len(reply.content))
+                except httpx2.TransportError as error:
+                    outcome = type(error)
+                found.setdefault(body, []).append(outcome)
+        return found
+
+    there = outcomes(requests)
+    assert outcomes(sorted(requests, reverse=True)) == there
+    assert {first for first, *_ in there.values()} >= {httpx2.RemoteProtocolError}
+    for body, met in there.items():
+        true = (200, len(post(endpoint, body).content))
+        assert sum(outcome != true for outcome in met) <= plan.at_most
+
+
+def test_faults_under_way_hold_up_no_shutdown(caplog: pytest.LogCaptureFixture) -> None:
+    plan = FaultPlan(per_attempt=(Hang(share=0.5), Drip(share=0.5, seconds=600)))
+    bodies = [body_that_meets(fault, plan=plan) for fault in plan.per_attempt]
+    with SimulatedEndpoint(faults=plan) as served:
+        lines = [Line(served), Line(served)]
+        for line, body in zip(lines, bodies, strict=True):
+            line.send(body)
+        lines[1].opened.recv(1)
+        began = time.monotonic()
+    assert time.monotonic() - began < 1.5
+    assert not caplog.records
+    for line in lines:
+        line.opened.close()
+
+
+def test_no_fault_prints_anything(tmp_path: Path) -> None:
+    """In the foreground, with every fault that does something to a connection."""
+    log = tmp_path / "requests.jsonl"
+    (tmp_path / "plan.yaml").write_text(
+        "per_attempt: [{fault: hang, share: 0.125}, {fault: hang, share: 0.125, seconds: 0.01},\n"
+        "  {fault: drip, share: 0.125, seconds: 0.05}, {fault: reset, share: 0.125},\n"
+        "  {fault: drop, share: 0.125}, {fault: broken_json, share: 0.125},\n"
+        "  {fault: status, share: 0.125, status: 500, then_close: true},\n"
+        "  {fault: page, share: 0.125}]\n",
+        encoding="utf-8",
+    )
+    flags = ["--port", "0", "--faults", "plan.yaml", "--log", "requests.jsonl"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "selfinstruct", "simulate", *flags],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as serving:
+        assert serving.stdout is not None
+        base_url = serving.stdout.readline().strip()
+        with httpx2.Client(trust_env=False, timeout=0.1) as client:
+            for number in itertools.count():
+                try:
+                    client.post(base_url + "/chat/completions", content=chat(f"Say {number}."))
+                except httpx2.ReadTimeout:
+                    if number > 30:
+                        break
+                except httpx2.TransportError:
+                    pass
+        serving.send_signal(signal.SIGTERM)
+        out, errors = serving.communicate(timeout=5)
+    assert (out, errors, serving.returncode) == ("", "", 0)
+    names = {entry["fault"] for entry in read(log) if entry["event"] != "received"}
+    assert names == {"hang", "drip", "reset", "drop", "broken_json", "status", "page"}
