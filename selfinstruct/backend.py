@@ -21,8 +21,9 @@ class Backend(Protocol):
     async def complete(self, request: Request) -> Completion:
         """Complete one request, with whatever retries that takes.
 
-        Raises RequestRejectedError where this request alone is refused; TransientError where attempts are
-        used up and EndpointError where nothing can be had: both end the run, which can be continued.
+        Raises RequestRejectedError where this request is refused; TransientError where attempts are used up,
+        so that others may have their turn before it is asked again (`patience`); EndpointError where nothing
+        can be had: that ends the run, which can be continued.
         """
         ...
 

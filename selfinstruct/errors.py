@@ -6,11 +6,13 @@
     ├── RunDirectoryError                2    the directory is no run, or not this run
     │   ├── ConfigChangedError           2    the run was made with other settings
     │   ├── OtherVersionError            2    … by another version, which decides otherwise
-    │   └── RunLockedError               2    another process is writing it
+    │   ├── RunLockedError               2    another process is writing it
+    │   └── RunWriteError                1    the machine fails: a full disk, say
     ├── JournalError                     1    the journal cannot be read or written
-    │   └── JournalCorruptError          1    a bad line stands before a good one
+    │   ├── JournalCorruptError          1    a bad line stands before a good one
+    │   └── NewerJournalError            2    a later version wrote to it
     ├── BackendError                          a request has no completion
-    │   ├── TransientError               4    worth another attempt; ends the run once attempts are used up
+    │   ├── TransientError               4    worth another attempt, now or later (selfinstruct.patience)
     │   ├── RequestRejectedError         4    the endpoint refuses this one request
     │   └── EndpointError                4    the endpoint refuses everything: key, credit, model
     ├── StalledError                     3    nothing was accepted for so many requests
@@ -119,6 +121,12 @@ class RunLockedError(RunDirectoryError):
         super().__init__(path, f"{who} is writing this run; wait for it or stop it first")
 
 
+class RunWriteError(RunDirectoryError):
+    """The machine fails, as with a full disk: nothing is wrong with the directory that was named."""
+
+    exit_code = 1
+
+
 class JournalError(SelfInstructError):
     """The journal cannot be read or written."""
 
@@ -140,6 +148,12 @@ class JournalCorruptError(JournalError):
         )
 
 
+class NewerJournalError(JournalError):
+    """A line is nothing that this version knows; most likely a later one wrote it. Nothing was changed."""
+
+    exit_code = 2
+
+
 class BackendError(SelfInstructError):
     """A request has no completion, after `attempts` attempts."""
 
@@ -159,7 +173,8 @@ class BackendError(SelfInstructError):
 class TransientError(BackendError):
     """Another attempt may succeed.
 
-    `retry_after_s` is what the endpoint asked for, in seconds; `rate_limited` says that it was a 429.
+    `seen` names the row of `llm.outcomes` that says how often; `retry_after_s` is what the endpoint asked
+    for, in seconds; `is_last` says that it asked for no further attempt at present.
     """
 
     def __init__(
@@ -167,18 +182,20 @@ class TransientError(BackendError):
         problem: str,
         *,
         attempts: int = 1,
+        seen: str = "",
         retry_after_s: float | None = None,
-        rate_limited: bool = False,
+        is_last: bool = False,
     ) -> None:
+        self.seen = seen
         self.retry_after_s = retry_after_s
-        self.rate_limited = rate_limited
+        self.is_last = is_last
         super().__init__(problem, attempts=attempts)
 
 
 class RequestRejectedError(BackendError):
-    """The endpoint refuses this request, and would refuse it again."""
+    """The endpoint refuses this request, and would refuse it again. `status` is that of its reply."""
 
-    def __init__(self, problem: str, *, status: int, attempts: int = 1) -> None:
+    def __init__(self, problem: str, *, status: int | None, attempts: int = 1) -> None:
         self.status = status
         super().__init__(problem, attempts=attempts)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from selfinstruct.records import STRICT, Answer, Completion, Instance, Rejection, Stage
+from selfinstruct.records import STRICT, Answer, Completion, Instance, Rejection, Request, Stage
 
 RunEnd = Literal["complete", "interrupted", "failed"]
 
@@ -24,7 +24,7 @@ class RunStarted:
     kind: Literal["run_started"] = "run_started"
     versions: Mapping[str, str]
     """Version of the package, of Python and of openai."""
-    settings: Mapping[str, str | int | float | None]
+    settings: Mapping[str, str | int | float | tuple[str, ...] | None]
     """The operational settings in force: a later start without any takes these over."""
 
 
@@ -43,9 +43,21 @@ class CompletionReceived:
     completion: Completion
 
 
+def received(request: Request, completion: Completion) -> CompletionReceived:
+    """The event of a reply to a request."""
+    return CompletionReceived(
+        request_id=request.id,
+        stage=request.stage,
+        template=request.prompt.template,
+        prompt_sha256=request.prompt.sha256,
+        demonstration_ids=request.prompt.demonstration_ids,
+        completion=completion,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFailed:
-    """The endpoint refused this request for good: it counts as an empty reply."""
+    """A request that is not sent again, refused or given up: nothing comes of it."""
 
     __pydantic_config__ = STRICT
 
@@ -54,7 +66,8 @@ class RequestFailed:
     stage: Stage
     prompt_sha256: str
     problem: str
-    status: int
+    status: int | None
+    """HTTP status of the refusal; None where there was none, or the request was given up."""
     attempts: int
 
 

@@ -13,6 +13,8 @@ import asyncio
 import platform
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 
 from selfinstruct import __version__
@@ -29,17 +31,19 @@ from selfinstruct.errors import (
 from selfinstruct.events import (
     Classified,
     Committed,
-    CompletionReceived,
     Event,
     Outcome,
     RequestFailed,
     RunEnd,
     RunFinished,
     RunStarted,
+    received,
 )
 from selfinstruct.journal import Journal
+from selfinstruct.patience import OnPause, Patience
 from selfinstruct.plan import generation_request, is_plannable, is_worth_asking, task_request
 from selfinstruct.records import Completion, Request, Stage
+from selfinstruct.refusals import Refusals
 from selfinstruct.run_directory import Run
 from selfinstruct.state import RunState, apply, generation_id
 from selfinstruct.summary import RunSummary, summarize
@@ -51,10 +55,8 @@ _GENERATION_SHARE = 0.25
 # A power cut may cost the replies of so long a time, no more; a disk is asked to sync so often, no more.
 _SYNC_WITHIN_S = 0.02
 
-# One prompt may be refused for what it says; so many in a row, and nothing between them, cannot be.
-_REFUSALS_IN_A_ROW = 10
-# Where nothing else could be asked meanwhile, as in a small window, so many must do.
-_REFUSALS_TOO_MANY_AT_REST = 3
+_TASK_STAGES: tuple[Stage, ...] = ("instances", "classify")
+"""In the order in which they are served: a task that is nearly done goes first."""
 
 Watch = Callable[[RunState, int], None]
 """Called after each round with the state and the number of requests in flight."""
@@ -72,17 +74,22 @@ async def grow(
     backend: Backend,
     stop: asyncio.Event | None = None,
     watch: Watch | None = None,
+    on_pause: OnPause | None = None,
 ) -> RunSummary:
     """Grow the run until its target is reached; every reply is journaled before it is used.
 
-    `stop` ends planning; what is in flight lands. It is set when the run fails, too. Raises BackendError
-    when the endpoint gives up, StalledError when nothing is accepted any more, JournalError when the disk
-    gives up; what was received is safe in each case, and the next call continues from there.
+    `stop` ends planning; what is in flight lands. It is set when the run fails, too. `on_pause` is told of
+    the pauses in which the run waits for an endpoint that answers nobody (see `patience`).
+
+    Raises BackendError when the endpoint gives up, StalledError when nothing is accepted any more,
+    JournalError when the disk gives up; what was received is safe in each case, and the next call continues
+    from there.
     """
     if run.journal is None:
         raise ValueError("the run was only read; open it with open_run")
     if not is_complete(run):
-        await _Growth(run, run.journal, backend, stop or asyncio.Event(), watch).run()
+        growth = _Growth(run, run.journal, backend, stop or asyncio.Event(), watch, on_pause)
+        await growth.run()
     return summarize(run.state)
 
 
@@ -96,6 +103,7 @@ class _Growth:
         backend: Backend,
         stop: asyncio.Event,
         watch: Watch | None,
+        on_pause: OnPause | None,
     ) -> None:
         self._run = run
         self._state = run.state
@@ -109,15 +117,23 @@ class _Growth:
         self._landed: asyncio.Queue[tuple[Request, Completion | Exception]] = asyncio.Queue()
         self._written: list[Outcome] = []
         """Outcomes in the journal that are not known to be on the disk yet, and so not used."""
-        self._refused: dict[Stage, list[tuple[Request, RequestRejectedError]]] = {}
-        """Refused since the last success of their stage, and not journaled."""
+        counts = run.state.counts
+        answered = {stage: n - counts.failed[stage] for stage, n in counts.requests.items()}
+        self._refusals = Refusals([stage for stage, number in answered.items() if number])
+        self._patience = Patience(
+            slots=run.config.max_concurrency,
+            give_up_after_s=run.config.give_up_after_s,
+            answered=answered,
+            on_pause=on_pause,
+        )
         self._sync_due = 0.0
         self._now = asyncio.get_running_loop().time
         self._failure: Exception | None = None
         self._next_number = 1
         self._commits_before = run.state.commits
         """Commits of earlier processes: a run that stalled may try again for as long as it may stall."""
-        self._open_tasks: deque[str] = deque()
+        self._open_tasks: dict[Stage, deque[str]] = {stage: deque() for stage in _TASK_STAGES}
+        """Ids of tasks by what is to be asked about them next."""
 
     async def run(self) -> None:
         self._record(
@@ -132,7 +148,11 @@ class _Growth:
         )
         self._decide()
         # Whatever an earlier process left unasked about its tasks, or asked and did not live to hear.
-        self._open_tasks = deque(t.id for t in self._state.pool.generated if not t.is_final)
+        for open_tasks in self._open_tasks.values():
+            open_tasks.clear()
+        for task in self._state.pool.generated:
+            if not task.is_final:
+                self._open(task.id)
         try:
             async with asyncio.TaskGroup() as group:
                 await self._rounds(group)
@@ -158,7 +178,11 @@ class _Growth:
                 self._decide()
             elif self._in_flight:
                 await self._land()
-            elif self._refused and not self._stop.is_set():
+            elif self._stop.is_set():
+                return
+            elif (wait_s := self._patience.wait_s(now=self._now())) is not None:
+                await self._pause(wait_s)
+            elif self._refusals:
                 self._believe_refusals()
             else:
                 return
@@ -177,11 +201,30 @@ class _Growth:
             group.create_task(self._complete(request))
 
     def _next_request(self) -> Request | None:
+        if self._state.accepted >= self._run.config.num_instructions:
+            self._patience.forget("generate")  # whatever failed is not needed any more
+        stages: tuple[Stage, ...] = (*_TASK_STAGES, "generate")
         if self._generating < _GENERATION_SHARE * self._run.config.max_concurrency:
-            request = self._next_generation_request()
+            stages = ("generate", *_TASK_STAGES)
+        for stage in stages:
+            fresh = partial(self._fresh_request, stage)
+            request = self._patience.choose(stage, fresh, now=self._now())
             if request is not None:
                 return request
-        return self._next_task_request() or self._next_generation_request()
+        return None
+
+    def _fresh_request(self, stage: Stage) -> Request | None:
+        if stage == "generate":
+            return self._next_generation_request()
+        if not self._open_tasks[stage]:
+            return None
+        task = self._state.pool.by_id(self._open_tasks[stage].popleft())
+        return task_request(self._state, self._run.config, self._run.templates, task)
+
+    def _open(self, task_id: str) -> None:
+        """Something is to be asked about a task."""
+        asked_before = self._state.pool.by_id(task_id).is_classification is not None
+        self._open_tasks["instances" if asked_before else "classify"].append(task_id)
 
     def _next_generation_request(self) -> Request | None:
         run, state = self._run, self._state
@@ -198,12 +241,6 @@ class _Growth:
         self._next_number += 1
         return generation_request(state, run.config, run.recipe, run.templates, number)
 
-    def _next_task_request(self) -> Request | None:
-        if not self._open_tasks:
-            return None
-        task = self._state.pool.by_id(self._open_tasks.popleft())
-        return task_request(self._state, self._run.config, self._run.templates, task)
-
     # ── complete ─────────────────────────────────────────────────────────────────────────────────────────
 
     async def _complete(self, request: Request) -> None:
@@ -217,26 +254,60 @@ class _Growth:
 
     async def _land(self) -> None:
         """Wait for a result, but no longer than the next sync may; journal it and all that came with it."""
-        wait_s = max(0.0, self._sync_due - self._now()) if self._written else None
+        now = self._now()
+        waits: list[float | None] = []
+        if not self._stop.is_set() and len(self._in_flight) < self._run.config.max_concurrency:
+            waits.append(self._patience.wait_s(now=now))
+        if self._written:
+            waits.append(max(0.0, self._sync_due - now))
         try:
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(min((w for w in waits if w is not None), default=None)):
                 landed = [await self._landed.get()]
         except TimeoutError:
             return
         while not self._landed.empty():
             landed.append(self._landed.get_nowait())
         for request, result in landed:
-            if isinstance(result, Completion):
-                self._write(_received(request, result))
-                self._write_refusals(request.stage)
-            elif isinstance(result, RequestRejectedError):
-                self._refuse(request, result)
-            elif not (self._stop.is_set() and isinstance(result, TransientError)):
-                # After stopping, a transient error is a backend that was told to give up.
-                self._fail(result)
+            self._take(request, result)
         for request, _ in landed:
             self._in_flight.remove(request.id)
             self._generating -= request.stage == "generate"
+
+    def _take(self, request: Request, result: Completion | Exception) -> None:
+        """Journal a result, or remember what is the matter with the request."""
+        if isinstance(result, Completion):
+            self._write(received(request, result))
+            for other, error in self._patience.answered(request):
+                self._write(_failed(other, error))
+            for other, refusal in self._refusals.answered(request.stage):
+                self._write(_failed(other, refusal))
+        elif isinstance(result, RequestRejectedError):
+            self._patience.gone(request)
+            try:
+                self._refusals.refused(request, result)
+            except EndpointError as error:
+                self._fail(error)
+        elif isinstance(result, TransientError):
+            # After stopping it is a backend that was told to give up.
+            if not self._stop.is_set():
+                self._patience.failed(request, result, now=self._now())
+                self._lose_patience()
+        else:
+            self._fail(result)
+
+    def _lose_patience(self) -> None:
+        """Give up what failed for long enough, or the run."""
+        given_up, ended = self._patience.overdue(now=self._now())
+        for request, error in given_up:
+            self._write(_failed(request, error))
+        if ended is not None:
+            self._fail(ended)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless the run is being stopped."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
 
     def _is_time_to_sync(self) -> bool:
         # While every slot is busy nothing is lost by waiting for more to share a sync.
@@ -251,29 +322,13 @@ class _Growth:
             apply(self._state, outcome)
         self._written.clear()
 
-    # ── refusals: of one request, or of everything? ──────────────────────────────────────────────────────
-
-    def _refuse(self, request: Request, error: RequestRejectedError) -> None:
-        """Hold a refusal back until it is clear what it means: once journaled it is never asked again."""
-        refused = self._refused.setdefault(request.stage, [])
-        refused.append((request, error))
-        if len(refused) >= _REFUSALS_IN_A_ROW:
-            self._fail(_wrong_set_up(request.stage, refused))
-
-    def _write_refusals(self, stage: Stage) -> None:
-        """Something of this stage succeeded: what was refused before was refused for its own sake."""
-        for request, error in self._refused.pop(stage, ()):
-            self._write(_failed(request, error))
-
     def _believe_refusals(self) -> None:
-        """Nothing else is left to do: one or two may be refused for what they say, if others never were."""
-        for stage, refused in list(self._refused.items()):
-            counts = self._state.counts
-            ever_succeeded = counts.requests[stage] > counts.failed[stage]
-            if ever_succeeded and len(refused) < _REFUSALS_TOO_MANY_AT_REST:
-                self._write_refusals(stage)
-            else:
-                self._fail(_wrong_set_up(stage, refused))
+        """Nothing else can be done: a few may be refused for what they say, if others never were."""
+        try:
+            for request, error in self._refusals.believed():
+                self._write(_failed(request, error))
+        except EndpointError as error:
+            self._fail(error)
 
     def _write(self, outcome: Outcome) -> None:
         self._journal.append(outcome, durable=False)
@@ -294,11 +349,11 @@ class _Growth:
             self._record(*decisions, durable=False)
             for decision in decisions:
                 if isinstance(decision, Committed):
-                    self._open_tasks.extend(
-                        a.task_id for a in decision.accepted if a.instance is None
-                    )
+                    for accepted in decision.accepted:
+                        if accepted.instance is None:
+                            self._open(accepted.task_id)
                 elif isinstance(decision, Classified):
-                    self._open_tasks.append(decision.task_id)
+                    self._open(decision.task_id)
         self._notice_a_stall()
 
     def _notice_a_stall(self) -> None:
@@ -318,36 +373,13 @@ class _Growth:
             apply(self._state, event)
 
 
-def _received(request: Request, completion: Completion) -> CompletionReceived:
-    return CompletionReceived(
-        request_id=request.id,
-        stage=request.stage,
-        template=request.prompt.template,
-        prompt_sha256=request.prompt.sha256,
-        demonstration_ids=request.prompt.demonstration_ids,
-        completion=completion,
-    )
-
-
-def _failed(request: Request, error: RequestRejectedError) -> RequestFailed:
+def _failed(request: Request, error: RequestRejectedError | TransientError) -> RequestFailed:
     return RequestFailed(
         request_id=request.id,
         stage=request.stage,
         prompt_sha256=request.prompt.sha256,
         problem=scrub(error.problem),
-        status=error.status,
-        attempts=error.attempts,
-    )
-
-
-def _wrong_set_up(
-    stage: Stage, refused: list[tuple[Request, RequestRejectedError]]
-) -> EndpointError:
-    count = "the only request" if len(refused) == 1 else f"{len(refused)} requests in a row"
-    _, error = refused[-1]
-    return EndpointError(
-        f"of the stage {stage}, {count} were refused and none was answered, "
-        f"so the set-up must be wrong: {error.problem}",
+        status=error.status if isinstance(error, RequestRejectedError) else None,
         attempts=error.attempts,
     )
 

@@ -38,7 +38,7 @@ class Counts:
     requests: Counter[Stage] = field(default_factory=Counter)
     """Requests with an outcome, by stage."""
     failed: Counter[Stage] = field(default_factory=Counter)
-    """Requests the endpoint refused for good, by stage."""
+    """Requests that the endpoint refused, or that were given up, by stage."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     rejected: Counter[Reason] = field(default_factory=Counter)

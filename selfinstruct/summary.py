@@ -18,7 +18,7 @@ class RunSummary:
     requests: Mapping[Stage, int]
     """Requests with an outcome, by stage."""
     failed: Mapping[Stage, int]
-    """Of these, refused by the endpoint for good."""
+    """Of these, refused by the endpoint or given up."""
     commits: int
     """Generation requests decided. The outcomes of further ones may be waiting."""
     candidates: int

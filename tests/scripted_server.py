@@ -2,14 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 HANG = b"<hang>"
 RESET = b"<reset>"
 CUT = b"<cut>"
+DRIP = b"<drip>"
 
 
 def reply(
@@ -79,6 +81,11 @@ class Script:
                     whole = answer.removeprefix(CUT)
                     writer.write(whole[: len(whole) - 20])
                     break
+                if answer.startswith(DRIP):
+                    for byte in answer.removeprefix(DRIP):
+                        writer.write(bytes([byte]))
+                        await writer.drain()
+                        await asyncio.sleep(0.01)
                 writer.write(answer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -107,3 +114,25 @@ async def scripted(*replies: bytes) -> AsyncIterator[Script]:
         for task in list(connections):
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
+
+
+Server = Callable[[str, dict[str, Any]], bytes]
+"""What answers a path and a body."""
+
+
+class ByRequest(Sequence[bytes]):
+    """The replies of a script, made up for each request."""
+
+    def __init__(self, script: Script, server: Server) -> None:
+        self._script = script
+        self._server = server
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    @overload
+    def __getitem__(self, place: int) -> bytes: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, place: int | slice) -> bytes | Sequence[bytes]:
+        return self._server(self._script.paths[-1], self._script.asked[-1])

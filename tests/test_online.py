@@ -21,7 +21,8 @@ from selfinstruct.errors import (
     TransientError,
 )
 from selfinstruct.llm import retry
-from selfinstruct.llm.online import OnlineBackend, read_completion
+from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.llm.reply import read_completion
 from selfinstruct.llm.retry import LONGEST_RETRY_AFTER_S, LONGEST_WAIT_S, stated_wait_s
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Usage
 
@@ -113,6 +114,23 @@ def test_a_text_to_continue_goes_to_the_other_door() -> None:
             "stop": ["\n\n", "\n16"],
         }
     ]
+
+
+@pytest.mark.parametrize("left", ["\n16", "\n16.", "\n\nOr else:\n16"])
+def test_a_stop_that_the_server_leaves_in_the_text_is_no_part_of_it(left: str) -> None:
+    request = replace(
+        REQUEST,
+        prompt=Prompt(template="t@0", text="9."),
+        sampling=replace(REQUEST.sampling, stop=("\n\n", "\n16")),
+    )
+    choice = {
+        "index": 0,
+        "text": f" Name a river.\n10. Name a lake.{left}",
+        "finish_reason": "stop",
+    }
+    completion, _ = ask(reply(body=chat(choices=[choice])), request=request)
+    assert isinstance(completion, Completion)
+    assert completion.text == " Name a river.\n10. Name a lake."
 
 
 GOOD = reply(body=chat())

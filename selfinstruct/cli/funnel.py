@@ -13,7 +13,7 @@ def funnel_lines(summary: RunSummary) -> list[str]:
     """The funnel, a line a step: requests → candidates → rejected by reason → accepted → with instances."""
     lines = [_line("requests", sum(summary.requests.values()), _stages(summary.requests))]
     if refused := sum(summary.failed.values()):
-        lines.append(_line("  refused", refused, _stages(summary.failed)))
+        lines.append(_line("  without a reply", refused, _stages(summary.failed)))
     replies = "1 reply" if summary.commits == 1 else f"{summary.commits:,} replies"
     lines.append(_line("candidates", summary.candidates, f"in {replies}"))
     lines += _reasons(summary.rejected)

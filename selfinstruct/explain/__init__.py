@@ -10,7 +10,8 @@ from itertools import islice
 
 from selfinstruct.explain.fates import Explanation, Fate
 from selfinstruct.explain.history import History
-from selfinstruct.run_directory import VERSIONS, Run
+from selfinstruct.frozen import VERSIONS
+from selfinstruct.run_directory import Run
 from selfinstruct.state import generation_id
 
 

@@ -287,10 +287,11 @@ class History:
     def _problem(self, name: str) -> str:
         _, outcome = self.outcomes[name]
         if isinstance(outcome, RequestFailed):
-            return (
-                f"The endpoint refused it for good (status {outcome.status}: {outcome.problem}); "
-                "it counts as an empty reply."
-            )
+            if outcome.status is None:
+                what = "It was given up, since it failed while others were answered ("
+            else:
+                what = f"The endpoint refused it for good (status {outcome.status}: "
+            return f"{what}{outcome.problem}); nothing comes of it."
         if name in self.decisions:
             return ""
         if outcome.stage != "generate":

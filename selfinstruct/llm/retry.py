@@ -1,12 +1,4 @@
-"""What a failed attempt means, and when to try again.
-
-    what the client saw                                          becomes                  then
-    ────────────────────────────────────────────────────────────────────────────────────────────────────────
-    no connection, dropped connection, timeout                   TransientError           another attempt
-    408, 409, 425, 429, 5xx                                      TransientError           another attempt
-    200 with a body that is no completion                        TransientError           another attempt
-    401, 402, 403, 404; any status whose code says "no credit"   EndpointError            the run stops
-    400, 413, 422 and other 4xx                                  RequestRejectedError     of this request
+"""Whether and when there is another attempt: `outcomes.TABLE`, as tenacity takes it.
 
 Waits grow exponentially with full jitter; a Retry-After of the endpoint wins, with some jitter on top, so
 that those who were told the same do not come back together. Both are capped. A rate limit is no failure: it
@@ -16,64 +8,27 @@ does not use up attempts, but is not waited for without end either.
 import asyncio
 import email.utils
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
-from selfinstruct.errors import (
-    BackendError,
-    EndpointError,
-    RequestRejectedError,
-    TransientError,
-)
+from selfinstruct.errors import TransientError
+from selfinstruct.llm.outcomes import TABLE, Row, Seen, Then
 
 LONGEST_WAIT_S = 60.0
 """No backoff grows beyond this."""
 LONGEST_RETRY_AFTER_S = 300.0
 """No stated Retry-After is followed beyond this."""
 LONGEST_RATE_LIMITED_S = 3600.0
-"""A request that still meets a rate limit so long after its first attempt is given up, and the run stops."""
+"""A request that still meets a rate limit so long after its first attempt is not sent again for now."""
 
 OnWait = Callable[[str, float], None]
 """Told of every wait before another attempt: the problem, and the seconds."""
 
-_TRANSIENT = frozenset({408, 409, 425, 429})
-_ENDPOINT = frozenset({401, 403, 404})
-_NO_CREDIT = frozenset(
-    {
-        "insufficient_quota",
-        "billing_hard_limit_reached",
-        "insufficient_credits",
-        "billing_not_active",
-    }
-)
-
-_REMEDY = {
-    401: "the key was refused; check the environment variable that holds it",
-    403: "the key may not use this model or endpoint",
-    404: "the endpoint does not know this address or model; check --model and --base-url (an address "
-    "usually ends in /v1)",
-}
-
-
-def from_status(
-    status: int, *, message: str, code: str | None, headers: Mapping[str, str], now: datetime
-) -> BackendError:
-    """What a reply with an error status means."""
-    shown = f"{status}: {message}" if message else str(status)
-    if status == 402 or code in _NO_CREDIT:
-        return EndpointError(f"the account has no credit left ({shown})")
-    if status in _TRANSIENT or status >= 500:
-        return TransientError(
-            f"the endpoint answered {shown}",
-            retry_after_s=stated_wait_s(headers, now=now),
-            rate_limited=status == 429,
-        )
-    if status in _ENDPOINT:
-        return EndpointError(f"{_REMEDY[status]} ({shown})")
-    return RequestRejectedError(f"the endpoint refuses the request ({shown})", status=status)
+_ANY = Row("a failure that no row names", Then.AGAIN)
 
 
 def stated_wait_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
@@ -98,11 +53,54 @@ def stated_wait_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
 _backoff = wait_random_exponential(multiplier=1, max=LONGEST_WAIT_S)
 
 
-def _wait_s(attempt: RetryCallState) -> float:
+class _Round:
+    """The attempts of one request, from being asked to complete it until an answer or giving up."""
+
+    def __init__(self, max_attempts: int, is_out: Callable[[], bool]) -> None:
+        self._max_attempts = max_attempts
+        self._is_out = is_out
+        self._met: Counter[str] = Counter()
+        self._counted = 0
+
+    def _meet(self, attempt: RetryCallState) -> TransientError:
+        """Count what an attempt met, once."""
+        error = _error(attempt)
+        if attempt.attempt_number > self._counted:
+            self._counted = attempt.attempt_number
+            self._met[error.seen] += 1
+        return error
+
+    def is_over(self, attempt: RetryCallState) -> bool:
+        error = self._meet(attempt)
+        row = _row(error)
+        if error.is_last or (row.most is not None and self._met[error.seen] >= row.most):
+            return True
+        if not row.counts:
+            return (attempt.seconds_since_start or 0.0) >= LONGEST_RATE_LIMITED_S
+        counted = sum(n for seen, n in self._met.items() if _row_of(seen).counts)
+        return counted >= self._max_attempts or self._is_out()
+
+    def wait_s(self, attempt: RetryCallState) -> float:
+        error = self._meet(attempt)
+        if error.retry_after_s is not None:
+            return error.retry_after_s + random.uniform(0, max(1.0, error.retry_after_s / 4))
+        if _row(error).at_once and self._met[error.seen] == 1:
+            return 0.0
+        return _backoff(attempt)
+
+
+def _error(attempt: RetryCallState) -> TransientError:
     error = attempt.outcome.exception() if attempt.outcome is not None else None
-    if isinstance(error, TransientError) and error.retry_after_s is not None:
-        return error.retry_after_s + random.uniform(0, max(1.0, error.retry_after_s / 4))
-    return _backoff(attempt)
+    assert isinstance(error, TransientError)  # nothing else is tried again
+    return error
+
+
+def _row(error: TransientError) -> Row:
+    return _row_of(error.seen)
+
+
+def _row_of(seen: str) -> Row:
+    return TABLE[Seen(seen)] if seen else _ANY
 
 
 def policy(
@@ -110,29 +108,22 @@ def policy(
     max_attempts: int,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     on_wait: OnWait | None = None,
+    is_out: Callable[[], bool] = lambda: False,
 ) -> AsyncRetrying:
-    """Retry TransientError up to `max_attempts` attempts, then raise the last one.
+    """Retry TransientError as often as the table allows, then raise the last one.
 
-    Attempts that met a rate limit are not counted; for those, `LONGEST_RATE_LIMITED_S` in all is the bound.
+    `is_out` says that the endpoint answers nobody at present: then there is no further attempt for now.
     """
-    failures = 0
-
-    def is_enough(attempt: RetryCallState) -> bool:
-        nonlocal failures
-        error = attempt.outcome.exception() if attempt.outcome is not None else None
-        if isinstance(error, TransientError) and error.rate_limited:
-            return (attempt.seconds_since_start or 0.0) >= LONGEST_RATE_LIMITED_S
-        failures += 1
-        return failures >= max_attempts
+    attempts = _Round(max_attempts, is_out)
 
     def tell(attempt: RetryCallState) -> None:
-        if on_wait is not None and attempt.outcome is not None and attempt.next_action is not None:
-            on_wait(str(attempt.outcome.exception()), attempt.next_action.sleep)
+        if on_wait is not None and attempt.next_action is not None:
+            on_wait(str(_error(attempt)), attempt.next_action.sleep)
 
     return AsyncRetrying(
         retry=retry_if_exception_type(TransientError),
-        stop=is_enough,
-        wait=_wait_s,
+        stop=attempts.is_over,
+        wait=attempts.wait_s,
         sleep=sleep,
         before_sleep=tell,
         reraise=True,

@@ -1,0 +1,85 @@
+"""Requests that the endpoint refuses (400 and the like): is it this prompt, or the set-up?
+
+A refusal is final once it is journaled, so it is held back until it is clear what it means: a prompt that is
+too long, or that a filter dislikes, is an outcome of that request; a parameter that the endpoint does not
+know would be refused with every request, and no run may be spent on that. It is a wrong set-up where
+
+    five of a stage in a row were refused with one message, or ten with any
+    nothing else can be asked, as in a small window, and three were refused
+    nothing else can be asked, and nothing of the stage was ever answered
+
+and an outcome as soon as another request of the stage is answered, or else where nothing else can be asked.
+"""
+
+import re
+from collections.abc import Collection
+from typing import NamedTuple
+
+from selfinstruct.errors import EndpointError, RequestRejectedError
+from selfinstruct.records import Request, Stage
+
+WITH_ONE_MESSAGE = 5
+WITH_ANY_MESSAGE = 10
+AT_REST = 3
+
+
+class Refused(NamedTuple):
+    """A request and why it was refused."""
+
+    request: Request
+    error: RequestRejectedError
+
+
+class Refusals:
+    """Refusals since the last answer of each stage, none of them journaled."""
+
+    def __init__(self, answered: Collection[Stage] = ()) -> None:
+        """`answered` are the stages of which some request was answered before."""
+        self._answered = set(answered)
+        self._held: dict[Stage, list[Refused]] = {}
+
+    def refused(self, request: Request, error: RequestRejectedError) -> None:
+        """Hold a refusal back. Raises EndpointError where it is clear that the set-up is wrong."""
+        held = self._held.setdefault(request.stage, [])
+        held.append(Refused(request, error))
+        last = held[-WITH_ONE_MESSAGE:]
+        has_one_message = len(last) == WITH_ONE_MESSAGE and len({_gist(r.error) for r in last}) == 1
+        if has_one_message or len(held) >= WITH_ANY_MESSAGE:
+            raise _wrong_set_up(request.stage, held)
+
+    def __bool__(self) -> bool:
+        """Whether any is held back."""
+        return bool(self._held)
+
+    def answered(self, stage: Stage) -> list[Refused]:
+        """Something of this stage was answered: what was refused before was so for its own sake."""
+        self._answered.add(stage)
+        return self._held.pop(stage, [])
+
+    def believed(self) -> list[Refused]:
+        """Refusals that are outcomes because nothing else can be asked.
+
+        Raises EndpointError for a wrong set-up.
+        """
+        believed: list[Refused] = []
+        for stage, held in self._held.items():
+            if stage not in self._answered or len(held) >= AT_REST:
+                raise _wrong_set_up(stage, held)
+            believed += held
+        self._held.clear()
+        return believed
+
+
+def _gist(error: RequestRejectedError) -> str:
+    """A message without the numbers in it: lengths, ids and times differ where the reason is one."""
+    return re.sub(r"[0-9]+", "0", error.problem)
+
+
+def _wrong_set_up(stage: Stage, held: list[Refused]) -> EndpointError:
+    count = "the only request was" if len(held) == 1 else f"{len(held)} requests in a row were"
+    error = held[-1].error
+    return EndpointError(
+        f"of the stage {stage}, {count} refused and none was answered, "
+        f"so the set-up must be wrong: {error.problem}",
+        attempts=error.attempts,
+    )

@@ -1,0 +1,194 @@
+"""Whole runs over a socket against an endpoint that fails by a plan: the dataset is the one of a good day."""
+
+import asyncio
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from selfinstruct.config import RunConfig
+from selfinstruct.events import RequestFailed
+from selfinstruct.export import render_jsonl, select
+from selfinstruct.generate import grow
+from selfinstruct.journal import read_journal
+from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.run_directory import open_run, read_run
+from selfinstruct.simulate import FaultPlan, SimulatedEndpoint
+from selfinstruct.simulate.fault_plan import (
+    AttemptFault,
+    BrokenJson,
+    Drip,
+    Drop,
+    ErrorObject,
+    Hang,
+    NoChoices,
+    Outage,
+    Page,
+    RequestFault,
+    Reset,
+    RetryAfter,
+    Status,
+)
+
+AT_MOST = 4
+CONFIG = RunConfig(model="simulated", num_instructions=15, max_concurrency=8)
+FASTER = 100
+"""All waits between attempts are so many times shorter than the endpoint and the policy would have them."""
+
+FAULTS: tuple[AttemptFault, ...] = (
+    Status(share=1, status=429, retry_after=RetryAfter(seconds=1)),
+    Status(share=1, status=429, retry_after=RetryAfter(milliseconds=200)),
+    Status(share=1, status=503, retry_after=RetryAfter(date=2)),
+    Status(share=1, status=500),
+    Status(share=1, status=500, then_close=True),
+    Status(share=1, status=529),
+    Status(share=1, status=408),
+    Hang(share=1),
+    Drip(share=1, seconds=0.1),
+    Drip(share=1, seconds=30),
+    Reset(share=1),
+    Drop(share=1),
+    BrokenJson(share=1),
+    Page(share=1),
+    Page(share=1, format="plain"),
+    ErrorObject(share=1, code="server_error"),
+    NoChoices(share=1, choices="missing"),
+    NoChoices(share=1, choices="empty"),
+)
+
+
+def run_against(plan: FaultPlan, folder: Path, config: RunConfig = CONFIG) -> Path:
+    """A run against an endpoint with a plan; waits are shortened."""
+    log = folder / "requests.jsonl"
+    with SimulatedEndpoint(faults=plan, log=log) as endpoint:
+        config = replace(
+            config, base_url=endpoint.base_url, request_timeout_s=0.6, connect_timeout_s=2
+        )
+
+        async def grown() -> None:
+            with open_run(folder / "run", config) as opened:
+                backend = OnlineBackend(
+                    opened.config,
+                    environ={},
+                    sleep=lambda seconds: asyncio.sleep(seconds / FASTER),
+                )
+                async with backend:
+                    await grow(opened, backend=backend)
+
+        asyncio.run(grown())
+    return folder / "run"
+
+
+def exported(directory: Path) -> bytes:
+    return render_jsonl(select(read_run(directory).state.pool))
+
+
+def lines(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def good_day(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The dataset when nothing goes wrong."""
+    return exported(run_against(FaultPlan(), tmp_path_factory.mktemp("good")))
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> FaultPlan:
+    """Any faults per attempt in any shares, half of the attempts at most, and an outage in between."""
+    faults = draw(st.lists(st.sampled_from(FAULTS), min_size=1, max_size=6))
+    total = draw(st.floats(0.05, 0.5))
+    outages = draw(
+        st.lists(
+            st.builds(
+                Outage,
+                after=st.integers(0, 80),
+                attempts=st.integers(1, 12),
+                refuse=st.sampled_from([None, "drop"]),
+            ),
+            max_size=1,
+        )
+    )
+    return FaultPlan(
+        seed=draw(st.integers(0, 10**6)),
+        at_most=AT_MOST,
+        per_attempt=tuple(replace(fault, share=total / len(faults)) for fault in faults),
+        outages=tuple(outages),
+    )
+
+
+@given(plans())
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_no_plan_of_transport_faults_changes_the_dataset(
+    tmp_path_factory: pytest.TempPathFactory, good_day: bytes, plan: FaultPlan
+) -> None:
+    folder = tmp_path_factory.mktemp("bad")
+    directory = run_against(plan, folder)
+    assert exported(directory) == good_day
+    failed = [
+        e for e in read_journal(directory / "journal.jsonl") if isinstance(e.event, RequestFailed)
+    ]
+    assert failed == []
+    # A request meets so many faults at most, beside those of an outage.
+    sent = Counter(
+        str(line["client_request_id"]) for line in lines(folder) if line["event"] == "received"
+    )
+    in_outage = Counter(
+        str(line["client_request_id"]) for line in lines(folder) if line.get("fault") == "outage"
+    )
+    for request_id, times in sent.items():
+        assert times <= AT_MOST + 1 + in_outage[request_id]
+
+
+def test_a_request_that_never_succeeds_costs_what_the_table_allows(tmp_path: Path) -> None:
+    """A hundredth of the requests is answered with 500 whenever it comes."""
+    plan = FaultPlan(seed=3, per_request=(RequestFault(share=0.02, fault="never"),))
+    config = replace(CONFIG, num_instructions=60, give_up_after_s=1.5)
+    directory = run_against(plan, tmp_path, config)
+    failed = {
+        e.event.request_id: e.event
+        for e in read_journal(directory / "journal.jsonl")
+        if isinstance(e.event, RequestFailed)
+    }
+    assert failed
+    poisoned = Counter(
+        str(line["client_request_id"]) for line in lines(tmp_path) if line.get("fault") == "never"
+    )
+    assert set(failed) <= set(poisoned)
+    assert max(poisoned.values()) <= 3 * config.max_attempts
+    assert read_run(directory).state.accepted >= 60
+
+
+CONTENT_FAULTS = (
+    "length",
+    "content_filter",
+    "refusal",
+    "empty",
+    "null_content",
+    "no_usage",
+    "other_model",
+)
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_what_is_wrong_with_a_reply_itself_is_decided_and_never_asked_again(
+    tmp_path: Path, api: str
+) -> None:
+    plan = FaultPlan(
+        per_request=tuple(RequestFault(share=0.06, fault=fault) for fault in CONTENT_FAULTS)
+    )
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder, slots in zip(folders, (1, 8), strict=True):
+        folder.mkdir()
+        run_against(plan, folder, replace(CONFIG, api=api, max_concurrency=slots))
+        sent = Counter(
+            line["client_request_id"] for line in lines(folder) if line["event"] == "received"
+        )
+        assert set(sent.values()) == {1}
+        met = {line.get("fault") for line in lines(folder) if line["event"] == "answered"}
+        assert len(met & set(CONTENT_FAULTS)) >= 4
+    assert exported(folders[0] / "run") == exported(folders[1] / "run")

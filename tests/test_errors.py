@@ -1,0 +1,65 @@
+"""The table of errors is the code: who inherits from whom, and which exit code each has."""
+
+import errno
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from support import ScriptedBackend
+
+from selfinstruct import errors
+from selfinstruct.api import run
+from selfinstruct.config import RunConfig
+from selfinstruct.errors import NewerJournalError, RunDirectoryError, RunWriteError
+from selfinstruct.journal import read_journal
+from selfinstruct.run_directory import open_run
+
+ROWS = re.findall(
+    r"(?m)^    ((?:│   |    )*)(?:├── |└── )(\w+) +(\d?) ", inspect.getdoc(errors) or ""
+)
+"""(indentation, name, exit code) of each line of the tree, the base of all left out."""
+
+
+def test_the_tree_names_every_error() -> None:
+    defined = {
+        name for name, kind in inspect.getmembers(errors, inspect.isclass)
+        if kind.__module__ == errors.__name__
+    }  # fmt: skip
+    assert {name for _, name, _ in ROWS} == defined - {"SelfInstructError"}
+
+
+def test_the_tree_tells_the_base_and_the_exit_code_of_every_error() -> None:
+    above = ["SelfInstructError"]
+    for indentation, name, code in ROWS:
+        depth = len(indentation) // 4 + 1
+        kind = getattr(errors, name)
+        assert kind.__base__.__name__ == above[depth - 1], name
+        assert code in ("", str(kind.exit_code)), name
+        above[depth:] = [name]
+
+
+def test_no_error_has_a_code_of_its_own(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who catches a kind of error knows how the command line would end."""
+    run(tmp_path / "run", config, backend=ScriptedBackend())
+    path = tmp_path / "run/journal.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"committed"', b'"judged"'))
+    with pytest.raises(NewerJournalError) as newer:
+        list(read_journal(path))
+    assert "exit_code" not in vars(newer.value)
+
+    def fails(number: int) -> RunDirectoryError:
+        def mkdir(*_: object, **__: object) -> None:
+            raise OSError(number, "no")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "mkdir", mkdir)
+            with pytest.raises(RunDirectoryError) as caught, open_run(tmp_path / "new", config):
+                pass
+        assert "exit_code" not in vars(caught.value)
+        return caught.value
+
+    assert isinstance(fails(errno.ENOSPC), RunWriteError)
+    assert not isinstance(fails(errno.EACCES), RunWriteError)
