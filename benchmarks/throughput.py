@@ -93,7 +93,8 @@ def ours(url: str, folder: Path, instructions: int) -> dict[str, float]:
     """Run the pipeline and leave its requests for the bare loop."""
     from selfinstruct.config import RunConfig
     from selfinstruct.generate import grow
-    from selfinstruct.llm.online import OnlineBackend, parameters
+    from selfinstruct.llm.online import OnlineBackend
+    from selfinstruct.llm.parameters import parameters
     from selfinstruct.records import Completion, Request
     from selfinstruct.run_directory import open_run
 

@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from selfinstruct.errors import ConfigError
+from selfinstruct.extras import body_problem, headers_problem
 from selfinstruct.records import STRICT
 
 T = TypeVar("T")
@@ -42,7 +43,8 @@ def _at_least(low: float) -> Check:
 
 
 def _one_of(*choices: str) -> Check:
-    return lambda v: None if v in choices else f"must be {' or '.join(choices)}, not {v!r}"
+    listed = ", ".join(choices[:-1]) + f" or {choices[-1]}"
+    return lambda v: None if v in choices else f"must be {listed}, not {v!r}"
 
 
 def web_address_problem(value: str) -> str | None:
@@ -61,6 +63,14 @@ def web_address_problem(value: str) -> str | None:
             "must not contain a user name, a password or a query; "
             "put the key into an environment variable"
         )
+    return None
+
+
+def _model_problem(value: str) -> str | None:
+    if value and not value.strip():
+        return "is blank; name the model to ask, for example --model gpt-4.1-mini"
+    if not value.isprintable():
+        return "holds characters that cannot be seen; write the name as the endpoint has it"
     return None
 
 
@@ -129,7 +139,13 @@ class RunConfig:
 
     __pydantic_config__ = STRICT
 
-    model: str = setting("", "Model to ask, as the endpoint names it.", panel=_DATA, short="-m")
+    model: str = setting(
+        "",
+        "Model to ask, as the endpoint names it.",
+        panel=_DATA,
+        short="-m",
+        check=_model_problem,
+    )
     recipe: str = setting(
         "self-instruct",
         "How tasks are made: self-instruct (Wang et al., 2022: instructions, kinds and instances in three "
@@ -256,6 +272,14 @@ class RunConfig:
         1024, "Token limit of a task's instances.", panel=_SAMPLING, check=_at_least(1)
     )
 
+    extra_body: Mapping[str, Any] | None = setting(
+        None,
+        'Members to add to every request, as a JSON object, such as {"top_k": 20}; one that is null is left '
+        "out of what is sent.",
+        panel=_SAMPLING,
+        check=body_problem,
+    )
+
     num_instructions: int = setting(
         100,
         "Accepted instructions to reach, seed tasks not counted.",
@@ -278,6 +302,23 @@ class RunConfig:
         panel=_JOB,
         operational=True,
         check=_variable_name,
+    )
+    extra_header: tuple[str, ...] = setting(
+        (),
+        "A header to send with every request; can be given several times. $NAME in it stands for an "
+        "environment variable, so that no secret is stored: 'api-key: $AZURE_API_KEY', in single quotes.",
+        panel=_JOB,
+        operational=True,
+        check=headers_problem,
+    )
+    # The same limit under either name, so what is made does not depend on it.
+    token_limit: str = setting(
+        "auto",
+        "What a chat endpoint calls the token limit: max_tokens, max_completion_tokens, or auto for the "
+        "first until the endpoint asks for the second.",
+        panel=_JOB,
+        operational=True,
+        check=_one_of("auto", "max_tokens", "max_completion_tokens"),
     )
     max_concurrency: int = setting(
         32, "Requests in flight at a time.", panel=_JOB, operational=True, check=_between(1, 4096)
@@ -305,10 +346,17 @@ class RunConfig:
     )
     max_attempts: int = setting(
         6,
-        "How often a request is sent before the run stops (it can be continued).",
+        "How often in a row a request is sent before others have their turn.",
         panel=_JOB,
         operational=True,
         check=_between(1, 100),
+    )
+    give_up_after_s: float = setting(
+        7200.0,
+        "Seconds to wait for an endpoint that answers nobody any more, before the run stops.",
+        panel=_JOB,
+        operational=True,
+        check=_between(0, 30 * 86400),
     )
 
     def __post_init__(self) -> None:
@@ -325,6 +373,10 @@ class RunConfig:
             problem = check(value) if check is not None and value is not None else None
             if problem is not None:
                 raise ConfigError(spec.name, problem)
+        # As they are read back from YAML and JSON, and nobody else's to change.
+        object.__setattr__(self, "extra_header", tuple(self.extra_header))
+        body = json.loads(json.dumps(self.extra_body)) if self.extra_body else None
+        object.__setattr__(self, "extra_body", body)
 
     def given(self) -> dict[str, Any]:
         """The settings that differ from their defaults."""

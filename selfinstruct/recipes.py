@@ -12,6 +12,7 @@ from typing import Any
 
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import InputError
+from selfinstruct.files import because
 from selfinstruct.prompts import Template, frozen_template, load_template
 from selfinstruct.records import Sampling, Stage
 from selfinstruct.resources import resource
@@ -98,12 +99,19 @@ def template_names(config: RunConfig) -> tuple[str, ...]:
 def load_templates(config: RunConfig, path: Path) -> dict[str, Template]:
     """Read and check the templates that a run uses, from the folder at `path`. Raises InputError."""
     own = resource("prompts") / folder(config)
-    if not path.is_dir():
-        problem = "is not a folder" if path.exists() else "does not exist"
-        raise InputError(path, f"{problem}; name a folder of templates, such as a copy of {own}")
-    missing = [name for name in _templates(config) if not (path / name).is_file()]
+    try:
+        present = {file.name for file in path.iterdir()}
+    except (FileNotFoundError, NotADirectoryError) as error:
+        problem = "does not exist" if isinstance(error, FileNotFoundError) else "is not a folder"
+        remedy = f"name a folder of templates, such as a copy of {own}"
+        raise InputError(path, f"{problem}; {remedy}") from None
+    except OSError as error:
+        raise InputError(path, f"cannot be read {because(error)}") from None
+    except ValueError:  # a NUL character
+        raise InputError(path, "is no name of a folder; choose another") from None
+    missing = [name for name in _templates(config) if name not in present]
     if missing:
-        raise InputError(path, f"lacks {', '.join(missing)} (start from a copy of {own})")
+        raise InputError(path, f"lacks {', '.join(missing)}; start from a copy of {own}")
     templates = {
         name: load_template(path / name, folder=folder(config), required=required, sample=sample)
         for name, (required, sample) in _templates(config).items()
@@ -111,7 +119,7 @@ def load_templates(config: RunConfig, path: Path) -> dict[str, Template]:
     name = list_template(config)
     problem = _misfit(config, templates[name].compiled.render(_A_LIST))
     if problem:
-        raise InputError(path / name, f"{problem} (start from a copy of {own})")
+        raise InputError(path / name, f"{problem}; start from a copy of {own}")
     return templates
 
 
@@ -159,6 +167,7 @@ def sampling(config: RunConfig, stage: Stage) -> Sampling:
             presence_penalty=config.generate_presence_penalty,
             max_tokens=config.generate_max_tokens,
             stop=_stops(config, stage),
+            extra=config.extra_body or {},
         )
     if stage == "classify":
         return Sampling(
@@ -166,6 +175,7 @@ def sampling(config: RunConfig, stage: Stage) -> Sampling:
             temperature=config.classify_temperature,
             max_tokens=config.classify_max_tokens,
             stop=_stops(config, stage),
+            extra=config.extra_body or {},
         )
     return Sampling(
         model=config.model,
@@ -173,6 +183,7 @@ def sampling(config: RunConfig, stage: Stage) -> Sampling:
         presence_penalty=config.instances_presence_penalty,
         max_tokens=config.instances_max_tokens,
         stop=_stops(config, stage),
+        extra=config.extra_body or {},
     )
 
 

@@ -8,9 +8,10 @@ All text is `str` without lone surrogates (the backends see to that), ids are st
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 STRICT = {"extra": "forbid", "strict": True}
 
@@ -127,6 +128,8 @@ class Sampling:
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     """Texts before which the reply ends."""
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Further members of what is sent; one that is None leaves the parameter of that name out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import typer
 
 from selfinstruct import __version__
 from selfinstruct.cli.demo import demo
+from selfinstruct.cli.doctor import doctor
 from selfinstruct.cli.explain import explain
 from selfinstruct.cli.export import export
 from selfinstruct.cli.options import CONTEXT
@@ -51,6 +52,7 @@ def _options(
 
 
 app.command()(run)
+app.command()(doctor)
 app.command()(demo)
 app.command()(simulate)
 app.command()(status)

@@ -2,24 +2,89 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
 from selfinstruct.config import RunConfig
 
-CONTEXT = {
-    "help_option_names": ["-h", "--help"],
-    # --num_instructions is what users of the published code type.
-    "token_normalize_func": lambda token: token.replace("_", "-"),
+_UNITS_LEFT_OUT = {
+    spec.name.removesuffix("_s").replace("_", "-"): spec.name.replace("_", "-")
+    for spec in dataclasses.fields(RunConfig)
+    if spec.name.endswith("_s")
 }
+
+
+def _normal(token: str) -> str:
+    """A flag's name as it is declared: hyphens or underscores (as in the published code), unit or none."""
+    name = token.replace("_", "-")
+    return _UNITS_LEFT_OUT.get(name, name)
+
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "token_normalize_func": _normal}
 
 DirectoryArgument = Annotated[
     Path, typer.Argument(help="A run directory.", metavar="DIR", show_default=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
+
+
+class _Null:
+    """Stands for a null that was typed, which is not the same as nothing typed."""
+
+
+_NULL = _Null()
+_NULLS = ("null", "none")
+"""How a person types it; the first is YAML's word."""
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        members = json.loads(text)
+    except (ValueError, RecursionError):
+        members = None
+    if not isinstance(members, dict):
+        raise ValueError  # noqa: TRY004 - which is what a reader of flags raises
+    return members
+
+
+_READ: Mapping[Any, tuple[Callable[[str], Any], str, str]] = {
+    float: (float, "N", "a number"),
+    int: (int, "N", "a whole number"),
+    str: (str, "URL", "an address"),
+    Path: (Path, "PATH", "a path"),
+    Mapping[str, Any]: (_object, "JSON", """a JSON object, such as '{"top_k": 20}'"""),
+}
+"""Settings that may be null: how a flag's text is read, what it is called in help and in an error."""
+
+
+def _or_null(kind: Any) -> tuple[Callable[[str], Any], str]:
+    """How the flag of a setting that may be null is read, and what stands for its value in the help."""
+    read, metavar, words = _READ[kind]
+
+    def read_or_null(text: str) -> Any:
+        # A file may well be named `none`; one that is named `null` is still ./null.
+        if text == _NULLS[0] or (kind is not Path and text.strip().lower() in _NULLS):
+            return _NULL
+        try:
+            return read(text)
+        except ValueError:
+            raise typer.BadParameter(f"must be {words}, or null") from None
+
+    return read_or_null, f"{metavar}|null"
+
+
+def _values(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that were given; a null that was typed is one."""
+    given = {name: value for name, value in settings.items() if value not in (None, [])}
+    values = {name: None if value is _NULL else value for name, value in given.items()}
+    headers = values.get("extra_header")
+    if headers is not None and [header.lower() for header in headers] in ([n] for n in _NULLS):
+        values["extra_header"] = []  # takes back those that the run remembers
+    return values
 
 
 def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,7 +100,7 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
             spec.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
-            annotation=Annotated[hints[spec.name] | None, _option(spec)],
+            annotation=Annotated[_type(hints[spec.name]), _option(spec, hints[spec.name])],
         )
         for spec in dataclasses.fields(RunConfig)
     ]
@@ -64,7 +129,7 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
                     f"--{flag} and --no-{flag} contradict each other; give one"
                 )
             settings[name] = False
-        return command(**values, **{n: v for n, v in settings.items() if v is not None})
+        return command(**values, **_values(settings))
 
     wrapper.__name__ = command.__name__
     wrapper.__doc__ = command.__doc__
@@ -75,14 +140,28 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _option(spec: "dataclasses.Field[Any]") -> Any:
+def _type(hint: Any) -> Any:
+    """The type of a flag, as typer takes it."""
+    return list[str] | None if hint == tuple[str, ...] else hint | None
+
+
+def _option(spec: "dataclasses.Field[Any]", hint: Any) -> Any:
+    parser, metavar = None, None
+    if type(None) in get_args(hint):
+        (kind,) = set(get_args(hint)) - {type(None)}
+        parser, metavar = _or_null(kind)
+    elif hint == tuple[str, ...]:
+        metavar = "'NAME: VALUE'"
     flag = "--" + spec.name.replace("_", "-")
     default = spec.metadata["shown_default"] or spec.default
     # The flag's own default is None, so that what was given can be told from what was not.
-    shown = f" [dim]\\[default: {default}][/dim]" if default is not False and default != "" else ""
+    has_default = default is not False and default not in ("", (), None)
+    shown = f" [dim]\\[default: {default}][/dim]" if has_default else ""
     return typer.Option(
         *([flag, spec.metadata["short"]] if spec.metadata["short"] else [flag]),
         help=spec.metadata["help"] + shown,
+        parser=parser,
+        metavar=metavar,
         rich_help_panel=spec.metadata["panel"],
         show_default=False,
     )

@@ -9,6 +9,9 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+_LONGEST = 100_000_000
+"""Bytes of a line."""
+
 
 class StageName(StrEnum):
     """What the replies answer."""
@@ -122,20 +125,29 @@ def parse(
 def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
     """Numbered lines that hold something; read as they come, so that a pipe can be watched."""
     from selfinstruct.errors import InputError
+    from selfinstruct.files import because
+
+    named = "stdin" if str(file) == "-" else file
 
     def numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-        for number, line in enumerate(stream, start=1):
+        lines = iter(lambda: stream.readline(_LONGEST + 1), b"")
+        for number, line in enumerate(lines, start=1):
+            if len(line) > _LONGEST:
+                problem = f"is longer than {_LONGEST:,} bytes, so it is no reply; name another file"
+                raise InputError(named, problem, line=number)
             if line.strip():
                 yield number, line
 
-    if str(file) == "-":
-        yield from numbered(sys.stdin.buffer)
-        return
     try:
-        with file.open("rb") as stream:
-            yield from numbered(stream)
+        if str(file) != "-":
+            with file.open("rb") as stream:
+                yield from numbered(stream)
+        elif sys.stdin is None:
+            raise InputError("stdin", "is closed; name a file")
+        else:
+            yield from numbered(sys.stdin.buffer)
     except OSError as error:
-        raise InputError(file, f"cannot be read ({error.strerror})") from None
+        raise InputError(named, f"cannot be read {because(error)}") from None
 
 
 def _json(value: object) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shlex
 import signal
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from selfinstruct.cli.options import JsonOption, with_settings
 from selfinstruct.cli.terminal import is_ignored, say, visible
 
 if TYPE_CHECKING:
+    from selfinstruct.patience import Pause
     from selfinstruct.run_directory import Run
     from selfinstruct.summary import RunSummary
 
@@ -39,6 +41,12 @@ def run(
             "--output", "-o", metavar="DIR", help="The run directory.", show_default=False
         ),
     ] = None,
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview", help="Send one request of each stage, show what comes of it, and stop."
+        ),
+    ] = False,
     json_output: JsonOption = False,
     **settings: Any,
 ) -> None:
@@ -52,22 +60,47 @@ def run(
 
         selfinstruct run -o my-run -m qwen3 --base-url http://localhost:8000/v1
 
+    A sampling parameter that is null is left out of what is sent: --generate-top-p null.
+
     Ctrl-C stops once the requests in flight have finished; a second one stops at once.
     """
+    directory, settings = run_named(source, output, settings)
+    if preview:
+        from selfinstruct.cli.preview import show_preview
+
+        show_preview(directory, settings, json_output=json_output)
+    elif directory is None:
+        raise typer.BadParameter("say where the run goes: -o DIR")
+    else:
+        carry_out(directory, settings, json_output=json_output)
+
+
+def run_named(
+    source: Path | None, output: Path | None, settings: Mapping[str, Any]
+) -> tuple[Path | None, dict[str, Any]]:
+    """The directory that the arguments name, if any, and the settings that were given, a file's included."""
+    from selfinstruct.errors import InputError
+    from selfinstruct.files import because
+    from selfinstruct.run_directory import may_be_run
     from selfinstruct.settings import read_settings
 
-    directory = output
-    if source is not None and source.exists() and not source.is_dir():
-        settings = read_settings(source) | settings
-    elif source is not None and not source.exists():
-        raise typer.BadParameter(f"{source} does not exist; a new run is started with -o DIR")
-    elif source is not None and output is not None:
+    if source is None:
+        return output, dict(settings)
+    try:
+        is_directory = stat.S_ISDIR(source.stat().st_mode)
+    except FileNotFoundError:
+        problem = f"{source} does not exist; a new run is started with -o DIR"
+        raise typer.BadParameter(problem) from None
+    except OSError as error:
+        raise InputError(source, f"cannot be read {because(error)}") from None
+    if not is_directory:
+        return output, {**read_settings(source), **settings}
+    if output is not None:
         raise typer.BadParameter(f"{source} is a directory; with -o, name a file of settings here")
-    elif source is not None:
-        directory = source
-    if directory is None:
-        raise typer.BadParameter("say where the run goes: -o DIR")
-    carry_out(directory, settings, json_output=json_output)
+    if not may_be_run(source):
+        problem = f"{source} is not a run directory; a new run is started with -o DIR"
+        raise typer.BadParameter(problem)
+    return source, dict(settings)
 
 
 def carry_out(
@@ -94,10 +127,7 @@ def carry_out(
     with open_run(directory, settings) as opened:
         target = opened.config.num_instructions
         if opened.journal is not None and opened.journal.set_aside:
-            say(
-                f"the last {opened.journal.set_aside:,} bytes of {opened.journal.path} were no whole line; "
-                f"they are set aside in {opened.journal.path.name}.torn"
-            )
+            say(_set_aside(opened.journal.path, opened.journal.set_aside))
         if is_complete(opened):
             summary = summarize(opened.state)
             say(
@@ -129,6 +159,14 @@ def carry_out(
     raise typer.Exit(failure.exit_code if failure is not None else 130)
 
 
+def _set_aside(journal: Path, size: int) -> str:
+    if size == 1:
+        what, are = f"the last byte of {journal} was", "it is"
+    else:
+        what, are = f"the last {size:,} bytes of {journal} were", "they are"
+    return f"{what} no whole line; {are} set aside in {journal.name}.torn"
+
+
 async def _carry_out(opened: "Run") -> "RunSummary":
     from selfinstruct.cli.progress import progress
     from selfinstruct.generate import grow
@@ -140,7 +178,19 @@ async def _carry_out(opened: "Run") -> "RunSummary":
             opened.config, environ=os.environ, stop=stop, on_wait=_now_and_then()
         ) as backend:
             with progress(opened.config.num_instructions, opened.recipe) as watch:
-                return await grow(opened, backend=backend, stop=stop, watch=watch)
+                return await grow(
+                    opened, backend=backend, stop=stop, watch=watch, on_pause=_say_pause
+                )
+
+
+def _say_pause(pause: "Pause") -> None:
+    from selfinstruct.patience import span
+
+    left = f"for {span(pause.left_s)} at most (--give-up-after)"
+    say(
+        f"{pause.stage}: nobody is answered at present; next try in {span(pause.seconds)}, {left}: "
+        f"{visible(pause.problem)}"
+    )
 
 
 def _now_and_then() -> Callable[[str, float], None]:

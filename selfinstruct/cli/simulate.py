@@ -41,6 +41,8 @@ def simulate(
     per_attempt: [{fault: status, share: 0.1, status: 429}]
     """
     from selfinstruct.errors import ConfigError, InputError
+    from selfinstruct.export import run_that_consists_of
+    from selfinstruct.files import because
     from selfinstruct.simulate.fault_plan_file import read_fault_plan
     from selfinstruct.simulate.plan_values import FaultPlanError
     from selfinstruct.simulate.server import serve
@@ -53,10 +55,14 @@ def simulate(
         except FaultPlanError as error:
             raise InputError(faults, error.problem, line=error.line) from None
     try:
+        run = run_that_consists_of(log) if log is not None else None
+        if log is not None and run is not None:
+            problem = f"is a part of the run in {run} and is not written to; choose another name"
+            raise InputError(log, problem)
         # The address is the data of this command: the first line of stdout.
         serve(port=port, model=model, latency_ms=bounds, log=log, faults=plan, on_ready=typer.echo)
     except OSError as error:
         if log is not None and error.filename is not None:
-            raise InputError(log, f"cannot be written ({error.strerror})") from None
+            raise InputError(log, f"cannot be written {because(error)}") from None
         problem = f"{port} cannot be used ({error.strerror}); choose another with --port"
         raise ConfigError("port", problem) from None

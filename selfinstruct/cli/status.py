@@ -45,7 +45,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
 
     target = run.config.num_instructions
     typer.echo(
-        f"{directory}: {condition}, {summary.accepted:,} of {target:,} instructions, "
+        f"{visible(str(directory), keep='')}: {condition}, {summary.accepted:,} of {target:,} instructions, "
         f"model {visible(run.config.model)}"
     )
     if run.state.finished is not None and run.state.finished.detail and pid is None:

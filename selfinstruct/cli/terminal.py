@@ -39,7 +39,11 @@ def speak_any_alphabet() -> None:
 
 
 def say(*lines: str) -> None:
-    """Talk: goes to stderr, since stdout is for data. A terminal that is gone must not end a run."""
+    """Talk: goes to stderr, since stdout is for data. A terminal that is gone must not end a run.
+
+    What could drive the terminal is written out, a line end within a line too: names of files may hold it.
+    """
     with suppress(OSError, ValueError):
         if sys.stderr is not None:  # it is where the caller closed it
-            print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201
+            shown = [visible(line, keep="") for line in lines]
+            print(*shown, sep="\n", file=sys.stderr, flush=True)  # noqa: T201

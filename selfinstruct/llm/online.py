@@ -1,27 +1,52 @@
 """The online backend: completions over HTTP, chat or text, against any OpenAI-compatible endpoint.
 
-The official client sends and reads; retrying is ours alone (`llm.retry`), so that every attempt is counted.
-Replies are read from their raw JSON: endpoints send texts, error pages and half-filled objects with status
-200, and the client's typed objects pass those on without a word.
+The official client sends; retrying is ours alone (`outcomes` and `retry`), so that every attempt is counted.
+What comes back is read by `reply`.
 """
 
 import asyncio
-import json
+import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from selfinstruct.backend import scrub
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import BackendError, TransientError
-from selfinstruct.llm.endpoint import NO_KEY, address, api_key
-from selfinstruct.llm.retry import OnWait, from_status, policy
-from selfinstruct.records import Completion, Request, Usage
+from selfinstruct.llm.endpoint import NO_KEY, address, api_key, authorizes, headers
+from selfinstruct.llm.outcomes import TABLE, Seen, error_of, from_status
+from selfinstruct.llm.parameters import (
+    NEWER_LIMIT,
+    OLDER_LIMIT,
+    advice,
+    door,
+    parameters,
+    wants_newer_limit,
+)
+from selfinstruct.llm.reply import read_completion, shown, words
+from selfinstruct.llm.retry import OnWait, policy, stated_wait_s
+from selfinstruct.records import Completion, Request
 
-_SHOWN = 300
-"""Characters of an endpoint's own words that an error carries."""
+if TYPE_CHECKING:
+    import httpx2
+    import openai
+
+_OUT_AFTER_ROUNDS = 2
+"""So many times `max_attempts` failures in a row, and no answer to anybody: the endpoint is out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What came back of one exchange."""
+
+    status: int
+    content: bytes
+    error: object = None
+    """The error object of a refusal …"""
+    refusal: BackendError | None = None
+    """… and what it means."""
 
 
 class OnlineBackend:
@@ -39,7 +64,7 @@ class OnlineBackend:
         """Prepare a client.
 
         `stop` ends waiting between attempts; `sleep` is how to wait; `on_wait` is told of every wait.
-        Raises ConfigError where a key is needed and none is set.
+        Raises ConfigError where a key or another variable is needed and not set.
         """
         import httpx2
         import openai
@@ -48,6 +73,11 @@ class OnlineBackend:
         self._sleep = sleep
         self._on_wait = on_wait
         self._max_attempts = config.max_attempts
+        self._failed_in_a_row = 0
+        """Attempts of whatever request, since the last answer to any."""
+        self._may_rename_limit = config.token_limit not in (OLDER_LIMIT, NEWER_LIMIT)
+        self._limit = OLDER_LIMIT if self._may_rename_limit else config.token_limit
+        """What the endpoint calls the token limit of a chat, as far as is known."""
         limits = httpx2.Limits(
             max_connections=config.max_concurrency,
             max_keepalive_connections=config.max_concurrency,
@@ -55,14 +85,26 @@ class OnlineBackend:
             keepalive_expiry=60.0,
         )
         timeout = httpx2.Timeout(config.request_timeout_s, connect=config.connect_timeout_s)
-        self._timeout_s = config.request_timeout_s
+        self._request_timeout_s = config.request_timeout_s
+        self._total_timeout_s = config.connect_timeout_s + config.request_timeout_s
         self._client: openai.AsyncOpenAI = openai.AsyncOpenAI(
             api_key=api_key(config, environ=environ),
             base_url=address(config, environ=environ),
             max_retries=0,
             timeout=timeout,
-            http_client=openai.DefaultAsyncHttpx2Client(limits=limits, timeout=timeout),
+            # Redirected, what is posted would be asked for, and who is asked would be somebody else.
+            http_client=openai.DefaultAsyncHttpx2Client(
+                limits=limits, timeout=timeout, follow_redirects=False
+            ),
         )
+        added = headers(config, environ=environ)
+        self._headers: dict[str, str | openai.Omit] = {h.name: h.value for h in added}
+        self._secrets = [secret for header in added for secret in header.secrets]
+        if self._client.api_key != NO_KEY:
+            self._secrets.append(self._client.api_key)
+        elif authorizes(added):
+            self._headers = {"Authorization": openai.Omit(), **self._headers}
+        self._secrets.sort(key=len, reverse=True)  # one may be a part of another
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,7 +122,10 @@ class OnlineBackend:
         attempts = 0
         try:
             attempts_allowed = policy(
-                max_attempts=self._max_attempts, sleep=self._pause, on_wait=self._on_wait
+                max_attempts=self._max_attempts,
+                sleep=self._pause,
+                on_wait=self._on_wait,
+                is_out=self._is_out,
             )
             async for attempt in attempts_allowed:
                 with attempt:
@@ -90,6 +135,9 @@ class OnlineBackend:
             error.attempts = attempts
             raise
         raise AssertionError("the policy reraises")
+
+    def _is_out(self) -> bool:
+        return self._failed_in_a_row >= _OUT_AFTER_ROUNDS * self._max_attempts
 
     async def _pause(self, seconds: float) -> None:
         """Wait before another attempt, unless the run is being stopped."""
@@ -105,137 +153,163 @@ class OnlineBackend:
 
     async def _attempt(self, request: Request, attempts: int) -> Completion:
         try:
-            return await self._send(request, attempts)
+            completion = await self._send(request, attempts)
         except BackendError as error:
-            if self._client.api_key != NO_KEY:
-                error.redact(self._client.api_key)
+            if not isinstance(error, TransientError):
+                self._failed_in_a_row = 0  # it answers, if not as one would wish
+            elif TABLE[Seen(error.seen)].counts:
+                self._failed_in_a_row += 1
+            self._redact(error)
             raise
+        self._failed_in_a_row = 0
+        return completion
+
+    def _redact(self, error: BackendError) -> None:
+        for secret in self._secrets:
+            error.redact(secret)
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """What is sent for a request."""
+        return parameters(request, limit=self._limit)
 
     async def _send(self, request: Request, attempts: int) -> Completion:
-        import httpx2
         import openai
 
         started = time.monotonic()
+        body = self.body(request)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                # The client's own door for endpoints that it has no types for: `chat.completions.create`
-                # would rewrite the body by its type hints, a fifth of the whole cost of a request.
-                reply = await self._client.post(
-                    "/completions" if request.prompt.text is not None else "/chat/completions",
-                    cast_to=httpx2.Response,
-                    body=parameters(request),
-                    options={"headers": {"X-Client-Request-Id": request.id}},
-                )
-        except TimeoutError:
-            raise TransientError(f"no whole reply within {self._timeout_s:g} s") from None
+            reply = await self._exchange(door(request), body, request.id)
         except openai.APIStatusError as error:
-            raise from_status(
-                error.status_code,
-                message=_shown(_message(error.body) or error.message),
-                code=error.code,
-                headers=error.response.headers,
-                now=datetime.now(UTC),
-            ) from None
-        except openai.APITimeoutError:
-            raise TransientError("the endpoint did not answer in time") from None
-        except openai.APIConnectionError as error:
-            raise TransientError(
-                f"no connection to {self._client.base_url} ({_cause(error)}); "
-                "does the server run, and is --base-url right?"
-            ) from None
+            if self._may_rename_limit and wants_newer_limit(error.status_code, error.body, body):
+                # Not an attempt that failed: from now on the limit has its newer name.
+                self._limit = NEWER_LIMIT
+                if self.body(request) != body:  # else it comes from --extra-body
+                    return await self._send(request, attempts)
+            raise _told(error, advice(error.status_code, error.body, request, body)) from None
         return read_completion(
             reply.content,
             attempts=attempts,
             latency_s=time.monotonic() - started,
+            stop=request.sampling.stop,
         )
 
+    async def probe(self, path: str, body: Mapping[str, Any] | None = None) -> Probe:
+        """One exchange, whatever its status and without another attempt; a GET where there is no body.
 
-def parameters(request: Request) -> dict[str, Any]:
-    """A request as the API takes it, that for chats or that for texts; what is None is not sent."""
-    sampling = request.sampling
-    optional = {
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "presence_penalty": sampling.presence_penalty,
-        "max_tokens": sampling.max_tokens,
-        "stop": list(sampling.stop) or None,
-    }
-    asked: dict[str, Any]
-    if request.prompt.text is not None:
-        asked = {"prompt": request.prompt.text}
-    else:
-        asked = {
-            "messages": [{"role": m.role, "content": m.content} for m in request.prompt.messages]
-        }
-    return {
-        "model": sampling.model,
-        **asked,
-        **{name: value for name, value in optional.items() if value is not None},
-    }
+        Raises BackendError where there is no reply.
+        """
+        import openai
+
+        try:
+            reply = await self._exchange(path, body, "doctor")
+        except openai.APIStatusError as error:
+            refusal = _told(error)
+            self._redact(refusal)
+            return Probe(error.status_code, error.response.content, error.body, refusal)
+        except BackendError as error:
+            self._redact(error)
+            raise
+        return Probe(reply.status_code, reply.content)
+
+    async def _exchange(
+        self, path: str, body: Mapping[str, Any] | None, name: str
+    ) -> "httpx2.Response":
+        """Send a body once. Raises APIStatusError for a reply that says no, BackendError for no reply."""
+        import httpx2
+        import openai
+
+        try:
+            async with asyncio.timeout(self._total_timeout_s):
+                # The client's own door for endpoints that it has no types for: `chat.completions.create`
+                # would rewrite the body by its type hints, a fifth of the whole cost of a request.
+                options: openai.RequestOptions = {
+                    "headers": {**self._headers, "X-Client-Request-Id": name}
+                }
+                if body is None:
+                    return await self._client.get(path, cast_to=httpx2.Response, options=options)
+                return await self._client.post(
+                    path, cast_to=httpx2.Response, body=body, options=options
+                )
+        except TimeoutError:
+            raise error_of(
+                Seen.TOO_SLOW, f"no whole reply within {self._request_timeout_s:g} s"
+            ) from None
+        except openai.APIConnectionError as error:  # time-outs are a kind of it
+            raise self._untold(error) from None
+
+    def _untold(self, error: "openai.APIConnectionError") -> BackendError:
+        """What it means that there is no reply."""
+        seen, why = _cause(error)
+        where = self._client.base_url
+        problem = {
+            Seen.NO_CONNECTION: f"no connection to {where} ({why}); does the server run, and is --base-url "
+            "right?",
+            Seen.CONNECT_TIMEOUT: f"no connection to {where} in time; does the server run, and is "
+            "--base-url right?",
+            Seen.SILENT: f"no reply within {self._request_timeout_s:g} s",
+            Seen.DROPPED: f"{where} dropped the connection ({why})",
+            Seen.CUT: f"{where} dropped the connection in the middle of a reply ({why})",
+        }.get(seen, why)
+        return error_of(seen, problem)
 
 
-def read_completion(body: bytes, *, attempts: int, latency_s: float) -> Completion:
-    """Read the body of a reply with status 200.
-
-    Raises TransientError where it is no completion: broken JSON, a page, an error object, no choices.
-    A reply without text (a refusal, a filtered one) is a completion with empty or the refusal's text.
-    """
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):  # brackets can be nested deeper than the parser goes
-        raise TransientError(
-            f"the endpoint answered 200 with no JSON: {_shown(body[:_SHOWN].decode(errors='replace'))}"
-        ) from None
-    choices = data.get("choices") if isinstance(data, dict) else None
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise TransientError(f"the endpoint answered 200 without choices: {_shown(_message(data))}")
-    message = choices[0].get("message")
-    # A chat has messages, a completion has its text in the choice itself.
-    message = message if isinstance(message, dict) else {"content": choices[0].get("text")}
-    text = _text(message.get("content")) or _text(message.get("refusal"))
-    finish_reason = choices[0].get("finish_reason")
-    return Completion(
-        text=scrub(text),
-        finish_reason=scrub(finish_reason) if isinstance(finish_reason, str) else None,
-        model=scrub(str(data.get("model") or "")),
-        usage=_usage(data.get("usage")),
-        latency_s=round(latency_s, 6),
-        attempts=attempts,
+def _told(error: "openai.APIStatusError", advice: str = "") -> BackendError:
+    """What a reply with an error status means, and what can be done about it."""
+    headers = error.response.headers
+    code = error.code if isinstance(error.code, str) else error.type
+    should_retry = headers.get("x-should-retry")
+    status = error.status_code
+    message = shown(words(error.body) or error.message)
+    problem = f"{status}: {message}" if message else str(status)
+    if status < 400:
+        problem = f"{status}: it redirects to {shown(headers.get('location', '')) or 'nowhere'}"
+    seen = from_status(status, code=code, should_retry=should_retry)
+    if seen in (Seen.BUSY, Seen.RATE_LIMITED):
+        problem = f"the endpoint answered {problem}"
+    elif seen is Seen.REJECTED:
+        problem = f"the endpoint refuses the request ({problem})" + (
+            f"; {advice}" if advice else ""
+        )
+    return error_of(
+        seen,
+        problem,
+        status=status,
+        retry_after_s=stated_wait_s(headers, now=datetime.now(UTC)),
+        is_last=should_retry == "false",
     )
 
 
-def _text(content: object) -> str:
-    """Content as text: a string, or the texts of a list of parts."""
-    if isinstance(content, list):
-        return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
-
-
-def _usage(usage: object) -> Usage | None:
-    if not isinstance(usage, dict):
-        return None
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not isinstance(prompt, int) or not isinstance(completion, int):
-        return None
-    return Usage(prompt_tokens=prompt, completion_tokens=completion)
-
-
-def _message(body: object) -> str:
-    """The endpoint's own words in an error body."""
-    error = body.get("error", body) if isinstance(body, dict) else body
-    if isinstance(error, dict):
-        error = error.get("message") or error
-    return str(error) if error is not None else ""
-
-
-def _cause(error: Exception) -> str:
-    """Why there is no connection. A header that cannot be sent is not repeated: it may hold the key."""
+def _cause(error: Exception) -> tuple[Seen, str]:
+    """Why there is no reply, and in which words; a header that cannot be sent is not repeated."""
     import httpx2
 
-    cause = error.__cause__
-    return str(cause) if isinstance(cause, httpx2.NetworkError) else type(cause or error).__name__
+    causes = list(_causes(error))
+    cause = causes[0] if causes else error
+    said = shown(str(cause)) or type(cause).__name__
+    if any(isinstance(inner, ssl.SSLCertVerificationError) for inner in causes):
+        return Seen.NO_TRUST, said
+    if isinstance(cause, httpx2.ConnectTimeout | httpx2.PoolTimeout):
+        return Seen.CONNECT_TIMEOUT, said
+    if isinstance(cause, httpx2.TimeoutException):
+        return Seen.SILENT, said
+    if isinstance(cause, httpx2.RemoteProtocolError):
+        # The one has no other name than its words.
+        return (Seen.CUT if "message body" in said else Seen.DROPPED), said
+    if isinstance(cause, httpx2.ReadError | httpx2.WriteError | httpx2.CloseError):
+        return Seen.DROPPED, said
+    if isinstance(cause, httpx2.NetworkError | httpx2.ProxyError):
+        return Seen.NO_CONNECTION, said
+    if isinstance(cause, httpx2.DecodingError):
+        return Seen.NOT_JSON, "a reply that cannot be decompressed"
+    if isinstance(cause, httpx2.TooManyRedirects):
+        return Seen.UNKNOWN, said
+    if isinstance(cause, httpx2.LocalProtocolError | httpx2.UnsupportedProtocol | ValueError):
+        return Seen.UNSENDABLE, type(cause).__name__
+    return Seen.NO_CONNECTION, type(cause).__name__
 
 
-def _shown(text: str) -> str:
-    line = " ".join(scrub(text).split())
-    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    inner = error.__cause__ or error.__context__
+    while inner is not None:
+        yield inner
+        inner = inner.__cause__ or inner.__context__

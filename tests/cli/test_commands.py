@@ -17,7 +17,7 @@ from selfinstruct.run_directory import open_run, read_run
 from selfinstruct.simulate.server import SimulatedEndpoint
 
 NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
-COMMANDS = ["run", "demo", "simulate", "status", "export", "parse", "explain", "verify"]
+COMMANDS = ["run", "doctor", "demo", "simulate", "status", "export", "parse", "explain", "verify"]
 
 
 def command(
@@ -64,7 +64,7 @@ def test_help_of_run_can_be_read_at_80_columns() -> None:
 
 def test_a_switch_of_a_file_can_be_taken_back(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("show_input: true\nclassification_seeds_only: true\n")
-    flags = ["-m", "m", "--base-url", "http://127.0.0.1:9/v1", "--max-attempts", 1]
+    flags = [*NEW[2:], "--max-attempts", 1, "--give-up-after", 0]
     done = command("run", "run.yaml", "-o", "out", *flags, "--no-show-input", cwd=tmp_path)
     assert done.returncode == 4
     stored = (tmp_path / "out/config.yaml").read_text()
@@ -163,7 +163,7 @@ def test_bad_input_is_one_sentence_and_exit_2(
 def test_an_endpoint_that_is_not_there_is_exit_4_and_the_run_can_go_on(
     tmp_path: Path, endpoint: SimulatedEndpoint
 ) -> None:
-    flags = ["-m", "simulated", "-n", 3, "--max-attempts", 1]
+    flags = ["-m", "simulated", "-n", 3, "--max-attempts", 1, "--give-up-after", 0]
     done = command("run", "-o", "out", *flags, "--base-url", "http://127.0.0.1:9/v1", cwd=tmp_path)
     assert done.returncode == 4
     assert "no connection to http://127.0.0.1:9/v1" in done.stderr

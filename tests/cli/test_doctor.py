@@ -1,0 +1,349 @@
+"""`selfinstruct doctor`: what it finds out about endpoints that do as they like, and about a wrong set-up."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripted_server import CUT, HANG, RESET, ByRequest, Script, Server, chat, reply, scripted
+from support import ROOT, ScriptedBackend
+
+from selfinstruct.api import run
+from selfinstruct.config import RunConfig
+from selfinstruct.llm.doctor import Doctor, Finding
+from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.recipes import sampling
+from selfinstruct.simulate.server import SimulatedEndpoint
+
+
+def refusal(param: str) -> bytes:
+    message = f"Unsupported parameter: '{param}' is not supported with this model."
+    return reply(400, {"error": {"message": message, "param": param}})
+
+
+def counting(path: str, body: dict[str, Any], *, ignores: Sequence[str] = ()) -> bytes:
+    """A server that honours everything, but for what it ignores."""
+    if path.endswith("/models"):
+        return reply(body={"object": "list", "data": [{"id": "m"}, {"id": "m-large"}]})
+    asked = {name: value for name, value in body.items() if name not in ignores}
+    text, finish = "1 2 3 4 5 6 7 8 9", "stop"
+    for stop in asked.get("stop", ()):
+        text = text.partition(stop)[0]
+    limit = asked.get("max_tokens") or asked.get("max_completion_tokens") or 99
+    if len(text.split()) > limit:
+        text, finish = " ".join(text.split()[:limit]), "length"
+    choice: dict[str, Any] = {"finish_reason": finish}
+    is_chat = "messages" in body
+    choice |= {"message": {"content": text}} if is_chat else {"text": text}
+    if asked.get("logprobs"):
+        choice["logprobs"] = {"content": []}
+    used = {"prompt_tokens": 7, "completion_tokens": len(text.split())}
+    return reply(body=chat(model="m", choices=[choice] * asked.get("n", 1), usage=used))
+
+
+def examine(
+    server: Server, *, request_timeout_s: float = 5, **settings: Any
+) -> tuple[dict[str, Finding], Script, Doctor]:
+    """All findings by name, what the server saw, and the doctor."""
+
+    async def examined() -> tuple[dict[str, Finding], Script, Doctor]:
+        async with scripted(b"") as script:
+            script.replies = ByRequest(script, server)
+            config = RunConfig(
+                model="m", base_url=script.url, request_timeout_s=request_timeout_s, **settings
+            )
+            async with OnlineBackend(config, environ={"MY_KEY": "topsecret"}) as backend:
+                doctor = Doctor(
+                    backend,
+                    model="m",
+                    api=config.api,
+                    samplings={
+                        stage: sampling(config, stage)
+                        for stage in ("generate", "classify", "instances")
+                    },
+                    limit=config.token_limit,
+                )
+                return {f.name: f async for f in doctor.findings()}, script, doctor
+
+    return asyncio.run(examined())
+
+
+def marks(findings: dict[str, Finding]) -> dict[str, str]:
+    return {name: finding.mark for name, finding in findings.items()}
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_of_a_server_that_honours_everything_all_is_well(api: str) -> None:
+    findings, script, doctor = examine(counting, api=api)
+    assert set(marks(findings).values()) == {"ok"}
+    assert findings["stop"].said == "honoured: the text ends before “4”"
+    assert "temperature 0.7, top_p 0.5, presence_penalty 2.0" in findings["generate sends"].said
+    bodies = [body for body in script.asked if body]
+    assert doctor.requests == len(bodies) <= 11
+    for body in bodies:
+        assert max(body.get("max_tokens", 0), body.get("max_completion_tokens", 0)) in (3, 16)
+    assert doctor.prompt_tokens == 7 * len(bodies)
+    assert ("max_completion_tokens" in findings) == (api == "chat")
+
+
+def test_a_server_that_ignores_what_it_does_not_know_is_found_out() -> None:
+    ignored = ("n", "stop", "logprobs", "max_completion_tokens")
+    findings, _, _ = examine(lambda path, body: counting(path, body, ignores=ignored))
+    assert "bad" not in marks(findings).values()
+    for name in ignored:
+        assert findings[name].mark == "open"
+        assert findings[name].said.startswith("ignored")
+
+
+def test_a_model_that_refuses_parameters_gets_all_of_them_named_at_once() -> None:
+    def server(path: str, body: dict[str, Any]) -> bytes:
+        for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed"):
+            if name in body:
+                return refusal(name)
+        return counting(path, body)
+
+    findings, _, _ = examine(server)
+    assert findings["generate sends"].remedy == (
+        "leave out: --generate-temperature null --generate-top-p null "
+        "--generate-presence-penalty null"
+    )
+    assert findings["classify sends"].remedy == "leave out: --classify-temperature null"
+    assert findings["generate sends"].mark == "bad"
+    assert findings["penalties"].said.startswith("refused (")
+    assert findings["penalties"].mark == "open"
+    assert findings["n"].mark == "ok"
+
+
+def test_a_model_that_wants_the_newer_name_of_the_limit_gets_it() -> None:
+    def server(path: str, body: dict[str, Any]) -> bytes:
+        if "max_tokens" in body:
+            message = "'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+            return reply(400, {"error": {"message": message, "param": "max_tokens"}})
+        return counting(path, body)
+
+    findings, script, _ = examine(server)
+    assert set(marks(findings).values()) == {"ok"}
+    assert findings["max_completion_tokens"].said == "sent in place of max_tokens"
+    assert sum("max_tokens" in body for body in script.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (reply(500, {"error": "no cache"}), "GET /models answered 500; the completion decides"),
+        (reply(404, {"detail": "Not Found"}), "GET /models answered 404; the completion decides"),
+        (reply(200, b"<html>", content_type="text/html"), "GET /models gave no list"),
+        (reply(200, {"data": [{"name": "m"}]}), "GET /models gave no list"),
+        (reply(200, b"[" * 100_000), "GET /models gave no list"),
+        (reply(200, {"data": [{"id": "mm"}]}), "m is not in the list of models"),
+        (RESET, "no list of models"),
+        (CUT + reply(200, {"data": []}), "no list of models"),
+    ],
+)
+def test_without_a_list_of_models_the_completion_decides(answer: bytes, said: str) -> None:
+    def server(path: str, body: dict[str, Any]) -> bytes:
+        return answer if path.endswith("/models") else counting(path, body)
+
+    findings, _, _ = examine(server)
+    assert findings["model"].mark == "open"
+    assert said in findings["model"].said
+    assert findings["completion"].mark == "ok"
+    assert "bad" not in marks(findings).values()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (reply(401, {"error": {"message": "Bearer topsecret is no key"}}), "the key was refused"),
+        (reply(404, {"error": {"message": "no such model"}}), "check --model and --base-url"),
+        (reply(402, {"error": {"message": "pay"}}), "no credit left"),
+        (reply(200, b"<html>Log in</html>", content_type="text/html"), "with no JSON"),
+        (reply(503, {"error": {"message": "loading"}}), "answered 503: loading"),
+        (reply(400, {"error": {"message": "this model does not chat"}}), "does not chat"),
+        (HANG, "within 0.4 s"),
+    ],
+)
+def test_without_a_completion_a_run_could_not_go_on(answer: bytes, said: str) -> None:
+    def server(path: str, body: dict[str, Any]) -> bytes:
+        return counting(path, body) if path.endswith("/models") else answer
+
+    findings, script, _ = examine(
+        server, request_timeout_s=0.4, extra_header=("Authorization: Bearer $MY_KEY",)
+    )
+    assert list(findings) == ["endpoint", "model", "completion"]
+    assert findings["completion"].mark == "bad"
+    assert said in findings["completion"].said
+    assert "topsecret" not in findings["completion"].said
+    assert script.headers[0]["authorization"] == "bearer topsecret"
+
+
+def test_a_server_that_falls_silent_is_not_asked_on() -> None:
+    def server(path: str, body: dict[str, Any]) -> bytes:
+        return HANG if "n" in body else counting(path, body)
+
+    findings, script, _ = examine(server, request_timeout_s=0.4)
+    assert list(findings)[-1] == "n"
+    assert findings["n"].said.startswith("cannot tell")
+    assert "n" in script.asked[-1]
+
+
+def test_a_model_that_thinks_first_is_told_to_need_room() -> None:
+    def server(path: str, body: dict[str, Any]) -> bytes:
+        if path.endswith("/models"):
+            return counting(path, body)
+        choice = {"message": {"content": ""}, "finish_reason": "length"}
+        return reply(body=chat(choices=[choice], usage=...))
+
+    findings, _, doctor = examine(server)
+    assert findings["completion"].mark == "open"
+    assert "--classify-max-tokens" in findings["completion"].remedy
+    assert findings["usage"].mark == "open"
+    assert findings["name in replies"].said == "the replies call it named-by-server"
+    assert doctor.completion_tokens == 0
+
+
+def test_the_members_that_a_run_adds_are_sent_and_its_limit_is_not() -> None:
+    extra = {"chat_template_kwargs": {"enable_thinking": False}, "max_tokens": 9000}
+    _, script, _ = examine(counting, extra_body=extra)
+    for body in filter(None, script.asked):
+        assert body["chat_template_kwargs"] == {"enable_thinking": False}
+        assert max(body.get("max_tokens", 0), body.get("max_completion_tokens", 0)) <= 16
+
+
+def test_an_added_member_that_is_refused_is_named() -> None:
+    def server(path: str, body: dict[str, Any]) -> bytes:
+        return refusal("top_k") if "top_k" in body else counting(path, body)
+
+    findings, _, _ = examine(server, extra_body={"top_k": 1})
+    assert findings["completion"].mark == "bad"
+    assert findings["completion"].remedy == "take 'top_k' out of --extra-body"
+
+
+@pytest.mark.parametrize("body", [{"choices": 7}, {"choices": [7]}, [], "x", {"choices": [{}]}])
+def test_no_reply_makes_the_doctor_fail(body: object) -> None:
+    findings, _, _ = examine(lambda *_: reply(body=body))
+    assert findings["completion"].mark in ("bad", "open")
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def command(*arguments: object, cwd: Path, **environ: str) -> tuple[int, str, str]:
+    """Run the real command line, as a person would: exit code, stdout, stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "selfinstruct", "doctor", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", **environ},
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_simulated_endpoint_is_in_good_health(
+    tmp_path: Path, endpoint: SimulatedEndpoint
+) -> None:
+    flags = ["-m", "simulated", "--base-url", endpoint.base_url]
+    code, said, talk = command(*flags, "-o", "new", cwd=tmp_path)
+    assert (code, talk) == (0, "")
+    assert "✗" not in said
+    assert "✓ output                new is new and can be written" in said
+    assert "A run can go on. This took 11 requests" in said
+    assert all(len(line) <= 80 for line in said.splitlines())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_example_in_the_documents_is_true(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
+    page = (ROOT / "docs/before-you-spend.md").read_text(encoding="utf-8")
+    example = page.partition("-o my-run\n")[2].partition("```")[0]
+    flags = ["-m", "simulated", "--base-url", endpoint.base_url, "-o", "my-run"]
+    _, said, _ = command(*flags, cwd=tmp_path)
+    assert said.replace(endpoint.base_url, "http://127.0.0.1:8000/v1") == example
+
+
+def test_findings_can_be_read_by_a_program(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
+    flags = ["-m", "simulated", "--base-url", endpoint.base_url, "--recipe", "alpaca", "--json"]
+    code, said, _ = command(*flags, cwd=tmp_path, OPENAI_API_KEY="sk-very-secret")
+    report = json.loads(said)
+    assert (code, report["ready"]) == (0, True)
+    names = [finding["name"] for finding in report["findings"]]
+    assert names[:3] == ["seed tasks", "templates", "address"]
+    assert "classify sends" not in names
+    assert report["requests"] == 9
+    assert report["prompt_tokens"] > report["completion_tokens"] > 0
+    assert "sk-very-secret" not in said
+
+
+def test_a_run_that_exists_is_examined_with_its_own_settings(
+    tmp_path: Path, config: RunConfig, endpoint: SimulatedEndpoint
+) -> None:
+    config = config.changed(model="simulated", base_url=endpoint.base_url, num_instructions=1)
+    run(tmp_path / "run", config, backend=ScriptedBackend())
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    code, said, _ = command("run", cwd=tmp_path)
+    assert code == 0
+    assert "✓ output                run holds a run with " in said
+    after = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-m", "m"], "✗ key                   $OPENAI_API_KEY is not set"),
+        ([], "✗ set-up                model: is missing"),
+        (["-m", "m", "--seed-tasks", "none.jsonl"], "none.jsonl: cannot be read"),
+        (["-m", "m", "--prompts", "nowhere"], "nowhere: does not exist"),
+        (["-m", "m", "--base-url", "localhost"], "✗ set-up                base_url: must be an"),
+        (
+            [
+                "-m",
+                "m",
+                "--base-url",
+                "http://127.0.0.1:9",
+                "--extra-header",
+                "api-key: $NOT_SET_X",
+            ],
+            "✗ headers               api-key needs $NOT_SET_X, which is not set",
+        ),
+        (["-m", "m", "--base-url", "http://127.0.0.1:9", "-o", "."], "is not a run directory"),
+    ],
+)
+def test_a_wrong_set_up_is_found_before_anything_is_asked(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    (tmp_path / "a file of somebody's").touch()
+    code, told, _ = command(*arguments, cwd=tmp_path)
+    assert code == 2
+    assert said in told
+    assert "Nothing was asked." in told
+    assert "✓ endpoint" not in told
+
+
+def test_several_wrong_things_are_told_at_once(tmp_path: Path) -> None:
+    code, told, _ = command("-m", "m", "--seed-tasks", "none.jsonl", cwd=tmp_path)
+    assert code == 2
+    assert "✗ set-up" in told
+    assert "✗ key" in told
+
+
+def test_an_endpoint_that_is_not_there_is_exit_4(tmp_path: Path) -> None:
+    code, told, _ = command("-m", "m", "--base-url", "http://127.0.0.1:9/v1", cwd=tmp_path)
+    assert code == 4
+    assert "✗ endpoint              no connection to http://127.0.0.1:9/v1" in told
+    assert "A run could not go on. This took 0 requests, 0 tokens." in told
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    flags = ["-m", "m", "--base-url", "http://127.0.0.1:9/v1", "-o", "closed/new"]
+    code, told, _ = command(*flags, cwd=tmp_path)
+    assert code == 2
+    assert "✗ output" in told

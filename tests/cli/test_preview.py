@@ -1,0 +1,346 @@
+"""`selfinstruct run --preview`: shows what a run would send and make of the replies, and writes nothing."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripted_server import chat, reply, scripted
+from support import ROOT, ScriptedBackend, make_completion, scripted_text
+
+from selfinstruct.api import run
+from selfinstruct.config import RunConfig
+from selfinstruct.errors import ConfigChangedError, RequestRejectedError
+from selfinstruct.preview import Answered, Asked, Step, estimate, preview
+from selfinstruct.records import Completion, Request, Usage
+from selfinstruct.run_directory import foresee_run, read_run
+from selfinstruct.simulate.server import SimulatedEndpoint
+
+
+def steps_of(
+    config: RunConfig, backend: ScriptedBackend, directory: Path | None = None
+) -> list[Step]:
+    async def looked() -> list[Step]:
+        run = foresee_run(directory, config.given())
+        return [step async for step in preview(run, backend=backend)]
+
+    return asyncio.run(looked())
+
+
+def answers(text: str, *others: str) -> ScriptedBackend:
+    """A backend that gives these replies, one after another."""
+    left = [text, *others]
+    return ScriptedBackend(lambda _: left.pop(0))
+
+
+def test_the_requests_are_those_that_a_run_would_send(tmp_path: Path, config: RunConfig) -> None:
+    sent: dict[str, Request] = {}
+
+    def write(request: Request) -> str:
+        sent[request.id] = request
+        return scripted_text(request)
+
+    run(tmp_path / "run", config, backend=ScriptedBackend(write))
+    asked = [
+        step.request for step in steps_of(config, ScriptedBackend()) if isinstance(step, Asked)
+    ]
+    assert [request.stage for request in asked] == ["generate", "classify", "instances"]
+    for request in asked:
+        assert sent[request.id] == request
+
+
+def test_the_verdicts_are_those_that_a_run_comes_to(tmp_path: Path, config: RunConfig) -> None:
+    run(tmp_path / "run", config, backend=ScriptedBackend())
+    state = read_run(tmp_path / "run").state
+    _, generated, _, kind, _, written = steps_of(config, ScriptedBackend())
+    assert isinstance(generated, Answered)
+    assert isinstance(kind, Answered)
+    assert isinstance(written, Answered)
+    accepted = [item.text for item in generated.items if item.verdict == "accepted"]
+    in_run = [
+        task.instruction
+        for task in state.pool.generated
+        if task.provenance is not None and task.provenance.request_id == "generate/000001"
+    ]
+    assert accepted == in_run
+    task = state.pool.by_id("task_000001")
+    assert kind.is_classification == task.is_classification
+    assert tuple(item.instance for item in written.items if item.instance) == task.instances
+
+
+def test_every_item_is_told_in_the_order_of_the_reply(config: RunConfig) -> None:
+    text = (
+        "9. Name three rivers of Europe that flow north.\n10. Draw a house.\n"
+        "11. Name three rivers of Europe that all flow north.\n12. "
+    )
+    _, generated, *_ = steps_of(config, answers(text, "No", "Output: The Nile"))
+    assert isinstance(generated, Answered)
+    assert [(item.number, item.verdict, item.reason) for item in generated.items] == [
+        (1, "accepted", None),
+        (2, "rejected", "too_short"),
+        (3, "rejected", "not_novel"),
+        (4, "rejected", "empty"),
+    ]
+    near = generated.items[2].nearest
+    assert near is not None
+    assert near[0] == "task_000001"
+    assert near[2] == "Name three rivers of Europe that flow north."
+    assert generated.items[1].meaning == "It has three words or fewer."
+
+
+def test_instances_are_asked_for_in_the_way_that_the_answer_says(config: RunConfig) -> None:
+    first = "9. Is the review of the book kind or unkind?"
+    steps = steps_of(config, answers(first, "Yes", "Class label: kind\nInput: I liked it."))
+    assert isinstance(steps[-2], Asked)
+    assert "instances_output_first.txt" in steps[-2].request.prompt.template
+    last = steps[-1]
+    assert isinstance(last, Answered)
+    assert [item.text for item in last.items] == ["I liked it.\nkind"]
+
+
+def test_an_unclear_answer_is_asked_for_once_more_as_a_run_would(config: RunConfig) -> None:
+    first = "9. Name three rivers of Europe that flow north."
+    steps = steps_of(config, answers(first, "Well.", "No", "Output: Nile"))
+    asked = [step.request.id for step in steps if isinstance(step, Asked)]
+    assert asked[1:3] == ["classify/task_000001", "classify/task_000001/again"]
+
+
+def test_without_an_accepted_instruction_a_seed_task_is_asked_about(config: RunConfig) -> None:
+    steps = steps_of(config, answers("I am sorry, I cannot do that.", "No", "Output: x y"))
+    asked = [step for step in steps if isinstance(step, Asked)]
+    assert asked[1].task is not None
+    assert asked[1].task.origin == "seed"
+    assert asked[1].task.instruction in asked[1].request.prompt.messages[0].content
+    assert isinstance(steps[1], Answered)
+    assert [(item.number, item.reason) for item in steps[1].items] == [(0, "refusal")]
+
+
+def test_alpaca_has_one_request(config: RunConfig) -> None:
+    block = "4. Instruction: Name three rivers of Europe.\n4. Input:\n<noinput>\n4. Output:\nRhine"
+    steps = steps_of(config.changed(recipe="alpaca"), answers(block))
+    assert len(steps) == 2
+    assert isinstance(steps[1], Answered)
+    (item,) = steps[1].items
+    assert item.instance is not None
+    assert (item.verdict, item.instance.output) == ("accepted", "Rhine")
+
+
+def test_an_existing_run_is_looked_at_from_where_it_stands(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    run(tmp_path / "run", config, backend=ScriptedBackend())
+    commits = read_run(tmp_path / "run").state.commits
+    asked, *_ = steps_of(RunConfig(), ScriptedBackend(), tmp_path / "run")
+    assert asked.request.id == f"generate/{commits + 1:06d}"
+
+
+def test_a_run_with_replies_can_be_previewed_with_its_own_settings_only(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    run(tmp_path / "run", config, backend=ScriptedBackend())
+    with pytest.raises(ConfigChangedError):
+        foresee_run(tmp_path / "run", {"threshold": 0.5})
+    assert foresee_run(tmp_path / "run", {"max_attempts": 2}).config.max_attempts == 2
+
+
+def test_foreseeing_a_run_makes_nothing(tmp_path: Path, config: RunConfig) -> None:
+    foresee_run(tmp_path / "new", config.given())
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_a_run_would_take_follows_from_the_replies() -> None:
+    def answered(name: str, tokens: int, accepted: int = 0) -> Answered:
+        stage: Any = name.partition("/")[0]
+        from selfinstruct.preview import Item
+
+        return Answered(
+            request=Request(id=name, stage=stage, prompt=..., sampling=...),  # type: ignore[arg-type]
+            completion=make_completion(usage=Usage(prompt_tokens=tokens, completion_tokens=1)),
+            items=(Item(number=1, verdict="accepted", text="x"),) * accepted,
+        )
+
+    steps = [
+        answered("generate/000001", 100, accepted=3),
+        answered("classify/task_000001", 10),
+        answered("classify/task_000001/again", 10),
+        answered("instances/task_000001", 20, accepted=2),
+    ]
+    total = estimate(steps, missing=10)
+    assert total is not None
+    assert (total.requests, total.prompt_tokens, total.completion_tokens) == (24, 700, 24)
+    assert estimate(steps, missing=0) is None
+    assert estimate([answered("generate/000001", 100)], missing=10) is None
+    assert estimate([], missing=10) is None
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def arguments(*given: object) -> list[str]:
+    return [sys.executable, "-m", "selfinstruct", "run", "--preview", *map(str, given)]
+
+
+ENVIRON = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
+
+
+def command(*given: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        arguments(*given), capture_output=True, text=True, cwd=cwd, env=ENVIRON, timeout=60
+    )
+
+
+def against(*replies: bytes, flags: tuple[object, ...], cwd: Path) -> tuple[int, str, str]:
+    """The command against a scripted server."""
+
+    async def run_it() -> tuple[int, str, str]:
+        async with scripted(*replies) as script:
+            process = await asyncio.create_subprocess_exec(
+                *arguments("-m", "m", "--base-url", script.url, *flags),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=cwd,
+                env=ENVIRON,
+            )
+            out, err = await process.communicate()
+            return process.returncode or 0, out.decode(), err.decode()
+
+    return asyncio.run(run_it())
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_a_preview_is_shown_at_80_columns_and_writes_nothing(
+    tmp_path: Path, endpoint: SimulatedEndpoint, api: str
+) -> None:
+    flags = ["-m", "simulated", "--base-url", endpoint.base_url, "--api", api, "-n", 1000]
+    done = command(*flags, "-o", "new", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for shown in (
+        "━━ 1. generate: new instructions ━",
+        "━━ 2. classify: is it a classification task? ━",
+        "━━ 3. instances: inputs and outputs ━",
+        f"  to          {endpoint.base_url}/{'chat/' if api == 'chat' else ''}completions",
+        "temperature 0.7, top_p 0.5, presence_penalty 2.0",
+        "│ 1. ",
+        "┌─ reply ─",
+        "finish      stop",
+        "accepted,",
+        "Nothing was written. Leave --preview out to start the run.",
+    ):
+        assert shown in done.stdout
+    assert "1,000 instructions would take some 2," in " ".join(done.stdout.split())
+    assert max(map(len, done.stdout.splitlines())) == 80
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_example_in_the_documents_is_true(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
+    page = (ROOT / "docs/before-you-spend.md").read_text(encoding="utf-8")
+    example = page.partition("-n 1000\n")[2].partition("```")[0]
+    flags = ["-m", "simulated", "--base-url", endpoint.base_url, "-n", 1000]
+    shown = command(*flags, cwd=tmp_path).stdout
+    shown = shown.replace(endpoint.base_url, "http://127.0.0.1:8000/v1")
+    for part in example.split("…\n"):
+        assert part in shown
+
+
+def test_a_preview_needs_no_directory_and_can_be_read_by_a_program(
+    tmp_path: Path, endpoint: SimulatedEndpoint
+) -> None:
+    done = command("-m", "simulated", "--base-url", endpoint.base_url, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    stages = shown["stages"]
+    assert [stage["stage"] for stage in stages][:2] == ["generate", "classify"]
+    assert stages[0]["body"]["messages"][0]["content"].startswith("You are adding to")
+    assert stages[0]["reply"]["usage"]["prompt_tokens"] > 100
+    verdicts = {item["verdict"] for item in stages[0]["items"]}
+    assert "accepted" in verdicts
+    assert stages[-1]["about"]["id"] == "task_000001"
+    assert shown["problem"] is None
+    assert shown["estimate"]["requests"] > 200
+
+
+def test_a_run_that_exists_stays_as_it_is(
+    tmp_path: Path, config: RunConfig, endpoint: SimulatedEndpoint
+) -> None:
+    config = config.changed(model="simulated", base_url=endpoint.base_url, num_instructions=1)
+    run(tmp_path / "run", config, backend=ScriptedBackend())
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    done = command("run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "━━ 1. generate" in done.stdout
+    after = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert after == before
+
+
+LIST = reply(body=chat("9. Name three rivers of Europe that flow north."))
+
+
+def test_what_was_got_is_shown_before_the_endpoint_gave_up(tmp_path: Path) -> None:
+    refusal = reply(400, {"error": {"message": "'temperature' is not supported"}})
+    code, out, err = against(LIST, refusal, flags=(), cwd=tmp_path)
+    assert code == 4
+    assert "Name three rivers of Europe that flow north." in out
+    assert "━━ 2. classify" in out
+    assert "leave it out with --classify-temperature null" in " ".join(err.split())
+    assert "Nothing was written." in err
+    code, out, _ = against(LIST, refusal, flags=("--json",), cwd=tmp_path)
+    shown = json.loads(out)
+    assert code == 4
+    assert shown["stages"][0]["items"][0]["verdict"] == "accepted"
+    assert shown["stages"][1]["reply"] is None
+    assert "'temperature' is not supported" in shown["problem"]
+
+
+def test_the_name_of_the_limit_that_was_sent_is_shown(tmp_path: Path) -> None:
+    message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+    refusal = reply(400, {"error": {"message": message, "param": "max_tokens"}})
+    _, out, _ = against(refusal, LIST, flags=("--recipe", "alpaca"), cwd=tmp_path)
+    assert "the endpoint wanted max_completion_tokens" in out
+
+
+def test_an_endpoint_that_is_not_there_is_exit_4(tmp_path: Path) -> None:
+    flags = ["-m", "m", "--base-url", "http://127.0.0.1:9/v1", "--max-attempts", 1]
+    done = command(*flags, cwd=tmp_path)
+    assert done.returncode == 4
+    assert "no connection to http://127.0.0.1:9/v1" in done.stderr
+    assert "┌─ prompt" in done.stdout
+
+
+def test_a_reply_never_drives_the_terminal(tmp_path: Path) -> None:
+    evil = "9. Name \x1b[2J a \u202eriver \x07 of Europe.\r\n10. 漢字" + "漢" * 60
+    _, out, _ = against(reply(body=chat(evil)), flags=("--recipe", "alpaca"), cwd=tmp_path)
+    assert not any(char in out for char in "\x1b\u202e\x07\r")
+    assert "\\x1b[2J" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "model: is missing"),
+        (["-m", "m"], "$OPENAI_API_KEY is not set"),
+        (["-m", "m", "--base-url", "http://127.0.0.1:9", "-o", "."], "is not a run directory"),
+        (["none.yaml"], "does not exist"),
+    ],
+)
+def test_bad_input_is_exit_2_as_for_a_run(tmp_path: Path, flags: list[str], said: str) -> None:
+    (tmp_path / "a file of somebody's").touch()
+    done = command(*flags, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+
+
+def test_a_refusal_reaches_who_asks_from_python(config: RunConfig) -> None:
+    class Refusing:
+        async def complete(self, request: Request) -> Completion:
+            raise RequestRejectedError(f"{request.id} is refused", status=400)
+
+    async def looked() -> None:
+        async for _ in preview(foresee_run(None, config.given()), backend=Refusing()):
+            pass
+
+    with pytest.raises(RequestRejectedError, match="generate/000001 is refused"):
+        asyncio.run(looked())
