@@ -9,6 +9,7 @@ instances in text order. The same replies give the same bytes.
 
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import Any
 
 import jsonlines
 
-from selfinstruct.errors import ExportError
-from selfinstruct.files import write_whole
+from selfinstruct.errors import ExportError, InputError
+from selfinstruct.files import because, write_whole
 from selfinstruct.pool import Pool
 from selfinstruct.records import Task
 
@@ -105,7 +106,8 @@ FORMATS: Mapping[str, Callable[[Iterable[Task]], bytes]] = {
 def write_export(path: Path, data: bytes) -> None:
     """Write a rendered dataset to a file, or to stdout for "-".
 
-    Raises ExportError; then the file, if there was one, is as it was.
+    Raises ExportError, and InputError for a file that a run consists of; then the file, if there was one,
+    is as it was.
     """
     if str(path) == "-":
         if sys.stdout is None:
@@ -114,9 +116,36 @@ def write_export(path: Path, data: bytes) -> None:
         sys.stdout.buffer.flush()
         return
     try:
+        run = run_that_consists_of(path)
+        if run is not None:
+            raise InputError(
+                path,
+                f"is a part of the run in {run} and is not replaced; choose another name, such as "
+                f"{run / 'exports' / 'alpaca_data.json'}",
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, data)
     except OSError as error:
-        raise ExportError(path, f"cannot be written ({error.strerror})") from None
+        raise ExportError(path, f"cannot be written {because(error)}") from None
     except ValueError:
-        raise ExportError(path, "is no name of a file") from None
+        raise ExportError(path, "is no name of a file; choose another") from None
+
+
+_OF_A_RUN = frozenset(
+    {"config.yaml", "journal.jsonl", "journal.jsonl.torn", "seed_tasks.jsonl", "run.lock"}
+)
+"""Files of a run directory; those in its folder `prompts` are, too."""
+_SIGNS_OF_A_RUN = ("config.yaml", "journal.jsonl", "run.lock")
+
+
+def run_that_consists_of(path: Path) -> Path | None:
+    """The run directory that would be spoiled if this file were written; links are followed."""
+    real = Path(os.path.realpath(path))
+    folder = real.parent
+    if folder.name == "prompts":
+        folder = folder.parent
+    elif real.name not in _OF_A_RUN:
+        return None
+    # Two of them: a person's own config.yaml, say, makes no run of the folder that it is in.
+    is_run = sum((folder / name).exists() for name in _SIGNS_OF_A_RUN) > 1
+    return folder if is_run else None

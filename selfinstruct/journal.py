@@ -12,25 +12,28 @@ file must be read again.
 
 On opening, a last line that is incomplete or unreadable is taken for a write that was cut: it is set aside in
 `<name>.torn` and cut off (`set_aside` counts its bytes). A bad line before a good one is damage, and an error
-with line and byte; then nothing is touched. Anybody can read the file with jq:
+with line and byte; then nothing is touched. A line that a later version of selfinstruct wrote is an error of
+its own: cutting it off would throw replies away. Anybody can read the file with jq:
 
     jq -c 'select(.kind == "committed") | .rejected[] | {reason, text}' journal.jsonl
 """
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Self
 
-from selfinstruct.errors import JournalCorruptError, JournalError
+from selfinstruct.errors import JournalCorruptError, JournalError, NewerJournalError
 from selfinstruct.events import Event
-from selfinstruct.files import sync_directory
+from selfinstruct.files import because, sync_directory
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -65,6 +68,10 @@ class _UnreadableError(ValueError):
     """Bytes that are no line: what a crash in the middle of a write leaves."""
 
 
+class _UnknownError(ValueError):
+    """A whole line that is no event as we know them: most likely of a later version."""
+
+
 def _decode(line: bytes, *, seq: int) -> Entry:
     """Raises _UnreadableError, or another ValueError for a line that can be read and cannot stand here."""
     from pydantic import ValidationError
@@ -77,7 +84,7 @@ def _decode(line: bytes, *, seq: int) -> Entry:
     except ValidationError as error:
         if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
             raise _UnreadableError("is not JSON") from None
-        raise ValueError("is no event that this version of selfinstruct knows") from None
+        raise _UnknownError from None
     if int(prefix[1]) != seq:
         raise ValueError(f"has number {int(prefix[1])} where {seq} was expected")
     return Entry(seq=seq, at=prefix[2].decode("ascii"), event=event)
@@ -109,6 +116,8 @@ def _scan(path: Path, scan: _Scan) -> Iterator[Entry]:
                     return  # the end: of a write that was cut, or of one that is going on just now
                 try:
                     entry = _decode(line, seq=scan.entries + 1)
+                except _UnknownError:
+                    raise _of_a_later_version(path, scan.entries + 1) from None
                 except _UnreadableError as error:
                     torn = str(error)
                     continue
@@ -119,8 +128,52 @@ def _scan(path: Path, scan: _Scan) -> Iterator[Entry]:
                 yield entry
     except FileNotFoundError:
         return  # of a run that has not begun: nothing has happened yet
+    except IsADirectoryError:
+        raise JournalError(path, "is a directory; restore the file from a copy") from None
     except OSError as error:
-        raise JournalError(path, f"cannot be read ({error.strerror})") from error
+        raise JournalError(path, f"cannot be read {because(error)}") from error
+
+
+def _of_a_later_version(path: Path, line: int) -> NewerJournalError:
+    """What to say of a line that has something in it that is not known here."""
+    writer = later_writer(path)
+    if writer:
+        problem = (
+            f"was written by selfinstruct {writer}, which is newer than the one that reads it; nothing was "
+            "changed. Type the same command with that version, or with a later one."
+        )
+    else:
+        problem = (
+            "is no event that this version of selfinstruct knows: a later one wrote it, or it was edited; "
+            "nothing was changed. Type the same command with the version that made the run, or restore the "
+            "file from a copy."
+        )
+    return NewerJournalError(path, f"line {line} {problem}")
+
+
+def later_writer(path: Path) -> str:
+    """The version of selfinstruct that wrote to a journal last, where it is later than this one; else ""."""
+    writer = ""
+    with suppress(OSError), path.open("rb") as file:
+        for line in file:
+            if b'"run_started"' in line[:_HEAD]:
+                with suppress(ValueError, KeyError, TypeError, RecursionError):
+                    writer = str(json.loads(line)["versions"]["selfinstruct"])
+    try:
+        is_later = _parts(writer) > _parts(version("selfinstruct"))
+    except PackageNotFoundError:  # used from its folder, without an installation
+        return ""
+    return writer[:_HEAD] if is_later else ""
+
+
+_HEAD = 100
+"""Bytes of a line that hold its kind."""
+
+
+def _parts(name: str) -> tuple[int, ...]:
+    """The numbers that a version begins with: "1.10.2rc1" → (1, 10, 2)."""
+    numbers = re.match(r"\d{1,9}(?:\.\d{1,9}){0,5}", name, re.ASCII)
+    return tuple(map(int, numbers[0].split("."))) if numbers else ()
 
 
 def read_journal(path: Path) -> Iterator[Entry]:
@@ -158,7 +211,7 @@ class Journal:
             if is_new:
                 sync_directory(self.path.parent)
         except OSError as error:
-            raise JournalError(self.path, f"cannot be opened ({error.strerror})") from error
+            raise JournalError(self.path, f"cannot be opened {because(error)}") from error
 
     def _set_torn_tail_aside(self, fd: int, size: int) -> None:
         self.set_aside = size - self._scan.end
@@ -199,7 +252,7 @@ class Journal:
             yield self._fd
         except OSError as error:
             self.close()
-            raise JournalError(self.path, f"cannot be written ({error.strerror})") from error
+            raise JournalError(self.path, f"cannot be written {because(error)}") from error
 
     def close(self) -> None:
         """Close the file. Closing twice does no harm."""

@@ -7,10 +7,10 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from selfinstruct.errors import RunDirectoryError, RunLockedError
+from selfinstruct.errors import RunLockedError
 
 LOCK_FILE = "run.lock"
 
@@ -21,12 +21,8 @@ _PAUSE_S = 0.05
 
 @contextmanager
 def locked(directory: Path, *, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
-    """Hold the run's lock. Raises RunLockedError with the holder's process id."""
-    path = directory / LOCK_FILE
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise RunDirectoryError(directory, f"cannot be written ({error.strerror})") from None
+    """Hold the run's lock. Raises RunLockedError with the holder's process id, and OSError."""
+    fd = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         for left in reversed(range(_TRIES)):
             try:
@@ -36,14 +32,20 @@ def locked(directory: Path, *, sleep: Callable[[float], None] = time.sleep) -> I
                 if not left:
                     raise RunLockedError(directory, _pid(fd)) from None
                 sleep(_PAUSE_S)
-            except OSError as error:
-                raise RunDirectoryError(directory, f"cannot be locked ({error.strerror})") from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        yield
-        os.ftruncate(fd, 0)
+        _write(fd, f"{os.getpid()}\n")
+        try:
+            yield
+        finally:
+            _write(fd, "")
     finally:
         os.close(fd)
+
+
+def _write(fd: int, text: str) -> None:
+    """Say who holds the lock. It holds without a word: a full disk is for others to complain about."""
+    with suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, text.encode(), 0)
 
 
 def holder(directory: Path) -> int | None:

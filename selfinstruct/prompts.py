@@ -15,7 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import InputError
+from selfinstruct.files import because
 from selfinstruct.records import Message, Prompt
+
+_LARGEST = 1_000_000
+"""Characters of a template, and of a prompt made of it with small values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +50,20 @@ def load_template(path: Path, *, folder: str, required: str, sample: Mapping[str
     template, used = _read(path, folder=folder, encoding="utf-8-sig")
     known = ", ".join(sorted(sample))
     if unknown := sorted(used - sample.keys()):
-        raise InputError(path, f"uses an unknown value: {', '.join(unknown)} (known: {known})")
+        problem = f"uses an unknown value: {', '.join(unknown)} (known: {known})"
+        raise InputError(path, f"{problem}; write one of these")
     if required not in used:
-        raise InputError(path, f"does not use {required!r}, so every prompt would be the same")
+        problem = f"does not use {required!r}, so every prompt would be the same"
+        raise InputError(path, f"{problem}; put {{{{ {required} }}}} where it belongs")
     try:
         # What fails here would fail in the night, after replies were paid for.
-        template.compiled.render(sample)
+        length = 0
+        for part in template.compiled.generate(sample):
+            length += len(part)
+            if length > _LARGEST:
+                raise OverflowError(f"a prompt of more than {_LARGEST:,} characters")  # noqa: TRY301
     except Exception as error:  # noqa: BLE001 - a template can raise anything
-        raise InputError(path, f"cannot be rendered: {error}") from None
+        raise InputError(path, f"cannot be rendered: {error}; mend the template") from None
     return template
 
 
@@ -62,22 +72,42 @@ def _read(path: Path, *, folder: str, encoding: str) -> tuple[Template, set[str]
     from jinja2 import StrictUndefined, TemplateSyntaxError, meta
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    class Environment(ImmutableSandboxedEnvironment):
+        """Refuses sums that would take all memory or all time: `"x" * 10 ** 10`."""
+
+        intercepted_binops = frozenset({"*", "**"})
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            text, times = (left, right) if hasattr(left, "__len__") else (right, left)
+            is_text = hasattr(text, "__len__") and isinstance(times, int)
+            if operator == "**" or (is_text and len(text) * times > _LARGEST):
+                raise OverflowError(f"{operator} with such values makes too much")
+            return super().call_binop(context, operator, left, right)
+
     # The text becomes a prompt and not a page, so nothing is escaped.
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    environment = Environment(undefined=StrictUndefined, autoescape=False)
     try:
-        text = path.read_text(encoding=encoding)
+        with path.open(encoding=encoding) as file:
+            text = file.read(_LARGEST + 1)
     except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})") from None
+        raise InputError(path, f"cannot be read {because(error)}") from None
     except UnicodeDecodeError:
-        raise InputError(path, "is not UTF-8 text") from None
+        raise InputError(path, "is not UTF-8 text; save it as such") from None
+    if len(text) > _LARGEST:
+        problem = f"is longer than {_LARGEST:,} characters, so it must be something else"
+        raise InputError(path, f"{problem}; name a template")
     try:
         tree = environment.parse(text)
         used = meta.find_undeclared_variables(tree)
         compiled = environment.from_string(tree)
     except TemplateSyntaxError as error:
-        raise InputError(
-            path, f"is not a valid template: {error.message}", line=error.lineno
-        ) from None
+        told = f"{error.message or 'it cannot be understood'}".rstrip(".")
+        problem = (
+            f"is not a valid template: {told}; a value stands in {{{{ }}}}, a command in {{% %}}"
+        )
+        raise InputError(path, problem, line=error.lineno) from None
+    except RecursionError:
+        raise InputError(path, "is nested too deeply; mend the template") from None
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     name = f"{folder}/{path.name}@{sha256[:12]}"
     return Template(name=name, text=text, sha256=sha256, compiled=compiled), used

@@ -19,7 +19,12 @@ from typing import Any
 import jsonlines
 
 from selfinstruct.errors import InputError
+from selfinstruct.files import because, read_at_most
 from selfinstruct.records import Instance, SeedTask
+
+_LARGEST = 100_000_000
+"""Bytes; the published 175 tasks are a thousandth of it, and all of Alpaca a quarter."""
+_FORM = "a line holds one whole task as a JSON object, or the file is one JSON list"
 
 
 def read_seed_tasks(path: Path | str) -> tuple[SeedTask, ...]:
@@ -30,21 +35,26 @@ def read_seed_tasks(path: Path | str) -> tuple[SeedTask, ...]:
     """
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_at_most(path, _LARGEST).decode("utf-8-sig")
     except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})") from None
+        raise InputError(path, f"cannot be read {because(error)}") from None
     except UnicodeDecodeError as error:
-        raise InputError(path, f"is not UTF-8 text (byte {error.start})") from None
+        problem = f"is not UTF-8 text (byte {error.start}); save it as such"
+        raise InputError(path, problem) from None
+    except ValueError as error:
+        raise InputError(path, f"{error}; name a file of seed tasks") from None
     tasks: list[SeedTask] = []
     lines_by_id: dict[str, int | None] = {}
     for line, entry in _entries(path, text):
         task = _seed_task(path, line, entry, place=len(tasks))
         if task.id in lines_by_id:
-            raise InputError(path, f"the id {task.id!r} appears twice; ids must differ", line=line)
+            first = f" (first in line {lines_by_id[task.id]})" if line is not None else ""
+            problem = f"the id {task.id!r} appears twice{first}; ids must differ"
+            raise InputError(path, problem, line=line)
         lines_by_id[task.id] = line
         tasks.append(task)
     if not tasks:
-        raise InputError(path, "holds no seed tasks")
+        raise InputError(path, f"holds no seed tasks; {_FORM}")
     return tuple(tasks)
 
 
@@ -76,7 +86,8 @@ def _entries(path: Path, text: str) -> Iterator[tuple[int | None, Mapping[str, A
         try:
             listed = json.loads(text)
         except json.JSONDecodeError as error:
-            raise InputError(path, f"is not JSON: {error.msg.lower()}", line=error.lineno) from None
+            problem = f"is not JSON: {error.msg.lower()}; mend the list there"
+            raise InputError(path, problem, line=error.lineno) from None
         except (ValueError, RecursionError) as error:
             raise InputError(path, f"is not usable JSON ({error})") from None
         for number, entry in enumerate(listed, start=1):
@@ -94,10 +105,25 @@ def _entries(path: Path, text: str) -> Iterator[tuple[int | None, Mapping[str, A
             problem = (
                 cause.msg.lower() if isinstance(cause, json.JSONDecodeError) else "another type"
             )
-            raise InputError(path, f"is not a JSON object ({problem})", line=number) from None
+            problem = f"is not a JSON object ({problem}); {_FORM}"
+            raise InputError(path, problem, line=number) from None
         except RecursionError:
             raise InputError(path, "is nested too deeply", line=number) from None
         yield number, entry
+
+
+_KINDS = {int: "a number", float: "a number", list: "a list", dict: "an object"}
+"""What JSON holds besides text, in words."""
+
+
+def _in_words(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else _KINDS[type(value)]
+
+
+def _remedy(value: object) -> str:
+    if value is None:
+        return "; a task has an instruction, and an output in it or in each of its instances"
+    return "; put it in quotes" if isinstance(value, int | float) else ""
 
 
 def _seed_task(path: Path, line: int | None, entry: Mapping[str, Any], *, place: int) -> SeedTask:
@@ -110,8 +136,8 @@ def _seed_task(path: Path, line: int | None, entry: Mapping[str, Any], *, place:
         if value is None:
             value = default
         if not isinstance(value, str):
-            found = "missing" if value is None else f"{type(value).__name__}, not text"
-            raise refuse(f"{name!r} is {found}")
+            found = "missing" if value is None else f"{_in_words(value)}, not text"
+            raise refuse(f"{name!r} is {found}{_remedy(value)}")
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
@@ -126,7 +152,9 @@ def _seed_task(path: Path, line: int | None, entry: Mapping[str, Any], *, place:
     if "instances" in entry:
         listed = entry["instances"]
         if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
-            raise refuse("'instances' is not a list of objects with input and output")
+            raise refuse(
+                "'instances' is not a list of objects with input and output; write [] for none"
+            )
         holders = listed
     else:
         holders = [entry]

@@ -21,10 +21,12 @@ WORDS = {
     "draw",
     "events",
     "tokenizers",
+    "extras",
 }
 STAGES = {"seeds", "pool", "prompts", "parse", "filters", "novelty"}
+LOOP = {"patience", "refusals"}
 FOLD = {"state", "recipes", "profiles", "plan", "decide", "summary"}
-RUN = {"journal", "lock", "run_directory"}
+RUN = {"journal", "lock", "frozen", "run_directory"}
 
 MAY_IMPORT = {
     "errors": set(),
@@ -32,8 +34,9 @@ MAY_IMPORT = {
     "draw": set(),
     "files": set(),
     "resources": set(),
-    "config": {"errors", "records"},
-    "settings": {"config", "errors"},
+    "extras": {"errors"},
+    "config": {"errors", "records", "extras"},
+    "settings": {"config", "errors", "files"},
     "events": {"records"},
     "tokenizers": set(),
     "backend": {"records"},
@@ -48,23 +51,37 @@ MAY_IMPORT = {
     "summary": WORDS | {"state"},
     "journal": WORDS,
     "lock": {"errors"},
-    "run_directory": WORDS | STAGES | {"recipes", "state", "journal", "lock"},
+    "frozen": WORDS | STAGES | {"recipes", "journal"},
+    "run_directory": WORDS | {"prompts", "recipes", "state", "journal", "lock", "frozen"},
     "export": WORDS | {"pool"},
+    **{unit: {"errors", "records"} for unit in LOOP},
     # The loop takes a backend as an argument and never picks one.
-    "generate": WORDS | STAGES | FOLD | RUN | {"__init__"},
+    "generate": WORDS | STAGES | FOLD | RUN | LOOP | {"__init__"},
     # Backends know the seam and nothing of the pipeline.
-    "llm": {"config", "records", "errors", "backend", "llm"},
+    "llm": {"config", "records", "errors", "backend", "extras", "llm"},
     # The simulated endpoint knows nothing of ours, so that it can never confirm our own mistakes.
     "simulate": {"simulate"},
     "verify": WORDS | FOLD | RUN | {"verify"},
     "explain": WORDS | STAGES | FOLD | RUN | {"explain"},
     "api": WORDS | FOLD | RUN | {"export", "generate", "llm"},
+    "preview": WORDS | {"parse", "pool"} | FOLD | RUN | {"explain"},
     "recorded": WORDS | {"filters", "parse", "profiles"},
     "cli": WORDS
-    | {"filters", "recorded", "seeds"}
+    | {"filters", "patience", "recorded", "seeds"}
     | FOLD
     | RUN
-    | {"export", "generate", "llm", "api", "simulate", "verify", "explain", "cli", "__init__"},
+    | {
+        "export",
+        "generate",
+        "preview",
+        "llm",
+        "api",
+        "simulate",
+        "verify",
+        "explain",
+        "cli",
+        "__init__",
+    },
     "__init__": None,
     "__main__": None,
 }

@@ -41,7 +41,7 @@ def test_settings_are_read_from_yaml_with_hyphens_and_underscores_alike(tmp_path
         ("threshold: null", r"run.yaml: threshold: must be a number, not null"),
         ("model:", r"run.yaml: model: must be text, not null"),
         ("seed: true", r"run.yaml: seed: must be a whole number, not true"),
-        ("model: 2024-01-01", r"run.yaml: settings: hold something that is no setting"),
+        ("model: 2024-01-01", r"model: must be text, not the date 2024-01-01; put it in q"),
         ("- model", r"run.yaml: settings: expected a mapping"),
         ("base_url: http://[::1/v1", r"run.yaml: base_url: must be an address such as"),
         ("base_url: http://localhost:99999/v1", r"run.yaml: base_url: must be an address such as"),
@@ -54,6 +54,14 @@ def test_settings_are_read_from_yaml_with_hyphens_and_underscores_alike(tmp_path
         ("generate_max_tokens: 0", r"generate_max_tokens: must be at least 1, not 0"),
         ("base_url: localhost:8000", r"run.yaml: base_url: must be an address such as"),
         ("base_url: http://me:pw@localhost/v1", r"must not contain a user name, a password"),
+        ("extra_body: [1]", r"extra_body: must be a mapping of names to values, not \[1\]"),
+        ("extra_body: {model: x}", r"must not hold 'model': it is named by --model"),
+        ("extra_body: {n: 2}", r"must not hold an 'n' other than 1"),
+        ("extra_body: {stream: true}", r"must not hold 'stream'"),
+        ("extra_body: {x: .nan}", r"extra_body: holds something that JSON cannot hold"),
+        ("extra_header: {api-key: sk-1}", r"extra_header: must be a list of texts$"),
+        ("extra_header: 'api-key: sk-1'", r"write 'api-key: \$API_KEY', in single quotes$"),
+        ("token_limit: tokens", r"must be auto, max_tokens or max_completion_tokens, not 'tokens'"),
     ],
 )
 def test_a_bad_setting_is_named_with_its_file_and_a_remedy(
@@ -96,13 +104,44 @@ def test_strange_yaml_is_an_error_of_the_input(tmp_path: Path, text: str) -> Non
         read_settings(path)
 
 
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        (" \t", r"^model: is blank; name the model to ask, for example --model gpt-4\.1-mini$"),
+        ("\u3000", "^model: is blank"),
+        (
+            "gpt\n4",
+            r"^model: holds characters that cannot be seen; write the name as the endpoint ",
+        ),
+        ("gpt\x1b[2J", "^model: holds characters that cannot be seen"),
+        ("gpt\u202e4", "^model: holds characters that cannot be seen"),
+    ],
+)
+def test_a_model_has_a_name_that_can_be_read(model: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem) as caught:
+        RunConfig(model=model)
+    assert model not in str(caught.value).partition("model: ")[2] or not model.strip()
+    assert RunConfig(model="an org/Qwen3 (größer):q4").model == "an org/Qwen3 (größer):q4"
+    assert RunConfig(model="").model == ""
+
+
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_settings(tmp_path / "none.yaml")
 
 
 def test_stored_settings_are_read_back() -> None:
-    config = RunConfig(model="m", seed_tasks=Path("a/b.jsonl"), classify_temperature=None)
+    config = RunConfig(
+        model="m",
+        seed_tasks=Path("a/b.jsonl"),
+        classify_temperature=None,
+        extra_body={
+            "chat_template_kwargs": {"enable_thinking": False},
+            "stop": None,
+            "x": [1, 2.5],
+        },
+        extra_header=("X-Title: a run", "api-key: $MY_KEY"),
+    )
     assert RunConfig(**load_settings("stored", plain(config))) == config
 
 
@@ -119,6 +158,9 @@ CHANGES: dict[str, Any] = {
     "show_input": True,
     "base_url": "http://localhost/v1",
     "api_key_env": "OTHER_KEY",
+    "extra_body": {"top_k": 20},
+    "extra_header": ("X-Title: a run",),
+    "token_limit": "max_completion_tokens",
 }
 
 
@@ -137,6 +179,15 @@ def test_the_fingerprint_changes_exactly_with_the_settings_that_matter(name: str
         for config in (before, after)
     ]
     assert (prints[0] == prints[1]) == (name in OPERATIONAL | BY_CONTENT)
+
+
+def test_an_added_member_that_is_the_same_in_another_order_is_the_same_run() -> None:
+    prints = {
+        fingerprint(plain(RunConfig(model="m", extra_body=body)), hashes={}, versions={})
+        for body in ({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1})
+    }
+    assert len(prints) == 1
+    assert plain(RunConfig(model="m", extra_body={})) == plain(RunConfig(model="m"))
 
 
 def test_the_fingerprint_changes_with_contents_and_versions() -> None:
@@ -180,11 +231,14 @@ def test_what_is_operational_is_a_short_list() -> None:
         "api_key_env",
         "base_url",
         "connect_timeout_s",
+        "extra_header",
+        "give_up_after_s",
         "max_attempts",
         "max_concurrency",
         "num_instructions",
         "request_timeout_s",
         "stall_after",
+        "token_limit",
     } == OPERATIONAL
 
 

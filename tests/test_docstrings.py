@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-EXAMPLES = ["config", "draw", "filters", "novelty", "cli.terminal"]
+EXAMPLES = ["config", "draw", "extras", "filters", "novelty", "cli.terminal"]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

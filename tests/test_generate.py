@@ -27,7 +27,6 @@ from selfinstruct.errors import (
     RunDirectoryError,
     RunLockedError,
     StalledError,
-    TransientError,
 )
 from selfinstruct.events import (
     Classified,
@@ -304,6 +303,29 @@ def test_settings_may_be_replaced_while_nothing_was_paid_for(
         run(tmp_path / "run", {"model": "gpt-9"})
 
 
+def test_the_sampling_of_a_stage_may_change_while_that_stage_has_no_reply(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    """The endpoint refuses a parameter that only the last stage sends."""
+    with pytest.raises(EndpointError):
+        run(tmp_path / "run", config, backend=RefusingStage("instances"))
+    replies = [e for e in events(tmp_path / "run") if isinstance(e, CompletionReceived)]
+    assert {e.stage for e in replies} == {"generate", "classify"}
+    for changed in ({"classify_temperature": None}, {"generate_top_p": 0.9}, {"threshold": 0.6}):
+        with pytest.raises(ConfigChangedError):
+            run(tmp_path / "run", changed, backend=ScriptedBackend())
+
+    run(tmp_path / "run", {"instances_presence_penalty": None}, backend=ScriptedBackend())
+
+    opened = read_run(tmp_path / "run")
+    assert is_complete(opened)
+    assert opened.config.instances_presence_penalty is None
+    kept = [e for e in events(tmp_path / "run") if isinstance(e, CompletionReceived)]
+    assert kept[: len(replies)] == replies
+    with pytest.raises(ConfigChangedError):
+        run(tmp_path / "run", {"instances_presence_penalty": 1.5}, backend=ScriptedBackend())
+
+
 def test_replaced_settings_leave_no_template_of_theirs_behind(
     tmp_path: Path, config: RunConfig
 ) -> None:
@@ -575,7 +597,6 @@ def test_replacing_settings_keeps_those_that_are_not_given_and_the_frozen_seeds(
     ("error", "told"),
     [
         (EndpointError("401"), "401"),
-        (TransientError("no connection", attempts=6), "no connection"),
         (KeyError("a backend's own mistake"), "KeyError"),
     ],
 )

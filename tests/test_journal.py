@@ -23,7 +23,7 @@ from selfinstruct.events import (
     RunFinished,
     RunStarted,
 )
-from selfinstruct.journal import Journal, read_journal
+from selfinstruct.journal import Journal, later_writer, read_journal
 from selfinstruct.records import Instance, Neighbour, Reason, Rejection
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -161,19 +161,10 @@ def test_a_torn_last_line_is_set_aside_and_cut_on_open(tmp_path: Path) -> None:
         (lambda lines: [lines[0], b"nonsense\n", *lines[2:]], "does not begin as a journal line"),
         (lambda lines: [lines[0], b"\0" * 40 + b"\n", *lines[2:]], "does not begin as a journal"),
         (lambda lines: [lines[0], *lines[2:]], "has number 3 where 2 was expected"),
-        (
-            lambda lines: [lines[0], lines[1].replace(b"run_finished", b"run_ended")],
-            "is no event that this version",
-        ),
         (lambda lines: [*lines, *lines], "has number 1 where 4 was expected"),
-        (
-            lambda lines: [lines[0], lines[1].replace(b"run_finished", b"run_ended"), lines[2]],
-            "is no event that this version",
-        ),
-        (
-            lambda lines: [lines[0], lines[1].replace(b'"detail"', b'"details"'), lines[2]],
-            "is no event that this version",
-        ),
+        (lambda lines: [lines[0], b"\n", *lines[1:]], "does not begin as a journal line"),
+        (lambda lines: [lines[0], b"x" * 2_000_000 + b"\n", lines[1]], "does not begin as a"),
+        (lambda lines: [lines[0], lines[1].replace(b"complete", b"\xff"), lines[2]], "not JSON"),
     ],
 )
 def test_a_bad_line_that_is_not_a_torn_last_one_is_an_error_and_nothing_is_touched(
@@ -190,6 +181,64 @@ def test_a_bad_line_that_is_not_a_torn_last_one_is_an_error_and_nothing_is_touch
     assert not (tmp_path / "journal.jsonl.torn").exists()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b'"kind":"run_finished"', b'"kind":"run_paused"'),  # a kind
+        (b'"detail":""', b'"detail":"","until":9'),  # a member
+        (b'"reason":"complete"', b'"reason":"paused"'),  # a word
+        (b'"detail":""', b'"detail":["none"]'),  # a type
+        (b'"reason":"complete",', b""),
+    ],
+)
+@pytest.mark.parametrize("place", [1, 2])
+def test_what_only_a_later_version_can_have_written_is_not_taken_for_damage(
+    tmp_path: Path, change: tuple[bytes, bytes], place: int
+) -> None:
+    """Who cut the journal there, as damage would have it, would throw away what was paid for."""
+    path = tmp_path / "journal.jsonl"
+    write(path, RunStarted(versions={"selfinstruct": "999.1"}, settings={}), *[one_event()] * 2)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[place] = lines[place].replace(*change)
+    written = b"".join(lines)
+    path.write_bytes(written)
+    said = (
+        rf"line {place + 1} was written by selfinstruct 999\.1, which is newer .*; nothing was changed\. "
+        "Type the same command with that version"
+    )
+    for use in (events_of, write):
+        with pytest.raises(JournalError, match=said) as caught:
+            use(path)
+        assert not isinstance(caught.value, JournalCorruptError)
+    assert path.read_bytes() == written
+
+    path.write_bytes(written.replace(b"999.1", b"0.0.1"))
+    with pytest.raises(JournalError, match="a later one wrote it, or it was edited; nothing was"):
+        events_of(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "writer"),
+    [
+        (b'{"seq":1,"at":"","kind":"run_started","versions":{"selfinstruct":"999"}}\n', "999"),
+        (b'{"seq":1,"kind":"run_started","versions":{"selfinstruct":"999.0.0rc1"}}', "999.0.0rc1"),
+        (b'{"kind":"run_started","versions":{"selfinstruct":"0.0.1"}}\n', ""),
+        (b'{"kind":"run_started","versions":{"selfinstruct":"new"}}\n', ""),
+        (b'{"kind":"run_started","versions":["selfinstruct"]}\n', ""),
+        (b'{"kind":"run_started","versions":' + b"[" * 100_000, ""),
+        (b'["run_started"]\n', ""),
+        (b'{"kind":"run_started"\xff', ""),
+        (b"", ""),
+    ],
+)
+def test_the_version_that_wrote_last_is_told_from_any_line_that_names_it(
+    tmp_path: Path, line: bytes, writer: str
+) -> None:
+    (tmp_path / "journal.jsonl").write_bytes(b"\n?\n" + line)
+    assert later_writer(tmp_path / "journal.jsonl") == writer
+    assert later_writer(tmp_path / "none.jsonl") == ""
+
+
 def test_several_events_are_appended_in_one_write(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     with Journal(path, now=lambda: datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)) as journal:
@@ -203,9 +252,22 @@ def test_several_events_are_appended_in_one_write(tmp_path: Path) -> None:
     assert second.startswith(b'{"seq":2,')
 
 
-def test_the_journal_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
-    write(tmp_path / "journal.jsonl", one_event())
-    assert (tmp_path / "journal.jsonl").stat().st_mode & 0o777 == 0o600
+def test_the_journal_is_made_for_its_owner_only_and_keeps_the_rights_it_is_given(
+    tmp_path: Path,
+) -> None:
+    """Under any umask; whoever wants to share it may, and what was set aside stays private."""
+    path, torn = tmp_path / "journal.jsonl", tmp_path / "journal.jsonl.torn"
+    before = os.umask(0)
+    try:
+        write(path, one_event())
+        assert path.stat().st_mode & 0o777 == 0o600
+        path.chmod(0o644)
+        path.write_bytes(path.read_bytes() + b"torn")
+        write(path, one_event())
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert torn.stat().st_mode & 0o777 == 0o600
 
 
 def test_appending_before_replaying_is_refused(tmp_path: Path) -> None:

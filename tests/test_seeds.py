@@ -68,8 +68,12 @@ def test_alpaca_rows_are_read_from_a_list_and_from_lines(tmp_path: Path, listed:
         ),
         (
             json.dumps(PUBLISHED | {"instruction": 7}),
-            r"seeds.jsonl:1: 'instruction' is int, not text",
+            r"seeds.jsonl:1: 'instruction' is a number, not text; put it in quotes$",
         ),
+        (json.dumps(PUBLISHED | {"name": 0.5}), r"'name' is a number, not text; put it in quotes$"),
+        (json.dumps(PUBLISHED | {"id": True}), r"'id' is true, not text; put it in quotes$"),
+        (json.dumps(ALPACA | {"input": ["a"]}), r"seeds.jsonl:1: 'input' is a list, not text$"),
+        (json.dumps([ALPACA | {"output": {}}]), r"entry 1: 'output' is an object, not text$"),
         (json.dumps(PUBLISHED | {"instruction": " "}), r"seeds.jsonl:1: 'instruction' is empty"),
         (json.dumps({"output": "3"}), r"seeds.jsonl:1: 'instruction' is missing"),
         (json.dumps({"instruction": "Add."}), r"seeds.jsonl:1: 'output' is missing"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support import ScriptedBackend, scripted_text
 
-from selfinstruct import run_directory
+from selfinstruct import frozen, run_directory
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import JournalCorruptError, RequestRejectedError
@@ -499,7 +499,7 @@ def test_a_run_of_other_versions_is_checked_as_far_as_it_can_be(
     answers: bool,
     witnesses: bool,
 ) -> None:
-    monkeypatch.setitem(run_directory.VERSIONS, other, 99)
+    monkeypatch.setitem(frozen.VERSIONS, other, 99)
     verification = checked(finished)
     assert verification.holds
     assert f"of the {other} (here it is 99)" in verification.not_decided

@@ -29,10 +29,11 @@ from selfinstruct.events import (
     RunFinished,
     RunStarted,
 )
+from selfinstruct.frozen import VERSIONS
 from selfinstruct.journal import Entry
 from selfinstruct.plan import generation_request, is_plannable, task_request
 from selfinstruct.records import Reason, Rejection, Request
-from selfinstruct.run_directory import VERSIONS, Run
+from selfinstruct.run_directory import Run
 from selfinstruct.state import apply, classification_id, generation_id, initial, instances_id
 from selfinstruct.tokenizers import TOKENIZERS
 from selfinstruct.verify import differences
