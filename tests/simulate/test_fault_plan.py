@@ -256,7 +256,27 @@ def test_a_log_that_cannot_be_written_is_not_blamed_on_the_port(tmp_path: Path) 
     log = tmp_path / "nowhere" / "requests.jsonl"
     outcome = CliRunner().invoke(app, ["simulate", "--port", "0", "--log", str(log)])
     assert isinstance(outcome.exception, InputError)
-    assert str(outcome.exception) == f"{log}: cannot be written (No such file or directory)"
+    problem = "cannot be written (No such file or directory); check the name"
+    assert str(outcome.exception) == f"{log}: {problem}"
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "config.yaml", "prompts/classify.txt", "link"])
+def test_a_log_does_not_grow_in_a_file_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def serve(**_: object) -> None:
+        raise AssertionError("it would have been written to")
+
+    monkeypatch.setattr("selfinstruct.simulate.server.serve", serve)
+    (tmp_path / "link").symlink_to("journal.jsonl")
+    (tmp_path / "journal.jsonl").touch()
+    (tmp_path / "config.yaml").touch()
+    outcome = CliRunner().invoke(app, ["simulate", "--port", "0", "--log", str(tmp_path / name)])
+    assert isinstance(outcome.exception, InputError)
+    assert str(outcome.exception) == (
+        f"{tmp_path / name}: is a part of the run in {tmp_path} and is not written to; "
+        "choose another name"
+    )
 
 
 def test_the_command_exits_with_2_and_one_line(tmp_path: Path) -> None:

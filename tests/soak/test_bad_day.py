@@ -1,0 +1,126 @@
+"""Ten thousand instructions on a good day and on a bad one, from the command line: the same dataset."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from selfinstruct.events import CompletionReceived, RequestFailed
+from selfinstruct.journal import read_journal
+
+TARGET = int(os.environ.get("SELFINSTRUCT_SOAK_TARGET", "10000"))
+"""Instructions to reach."""
+PLAN = Path(__file__).with_name("bad-day.yaml")
+AT_MOST = 4
+"""Faults of the plan that a request meets at most; the attempts that it may take are one more."""
+
+
+@dataclass(frozen=True)
+class Day:
+    """A finished run, and what the endpoint wrote down."""
+
+    directory: Path
+    log: Path
+    seconds: float
+
+    def export(self) -> bytes:
+        out = self.directory / "exports" / "out.json"
+        subprocess.run([*COMMAND, "export", str(self.directory), "-o", str(out)], check=True)
+        return out.read_bytes()
+
+    def lines(self) -> Iterator[dict[str, object]]:
+        with self.log.open(encoding="utf-8") as lines:
+            for line in lines:
+                yield json.loads(line)
+
+
+COMMAND = [sys.executable, "-m", "selfinstruct"]
+
+
+@contextmanager
+def endpoint(log: Path, *flags: str) -> Iterator[str]:
+    """A simulated endpoint in a process of its own; yields its address."""
+    arguments = ["simulate", "--port", "0", "--log", str(log), *flags]
+    with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+def day(folder: Path, *flags: str) -> Day:
+    """Run to the end against an endpoint with these flags."""
+    folder.mkdir()
+    log = folder / "requests.jsonl"
+    with endpoint(log, *flags) as url:
+        began = time.monotonic()
+        done = subprocess.run(
+            [*COMMAND, "run", "-o", str(folder / "run"), "-m", "simulated", "--base-url", url,
+             "-n", str(TARGET), "--max-concurrency", "128", "--request-timeout", "3"],
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return Day(folder / "run", log, time.monotonic() - began)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Day:
+    return day(tmp_path_factory.mktemp("soak") / "good")
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Day:
+    return day(tmp_path_factory.mktemp("soak") / "bad", "--faults", str(PLAN))
+
+
+def test_the_dataset_of_a_bad_day_is_that_of_a_good_one(good: Day, bad: Day) -> None:
+    outcomes = Counter(
+        type(entry.event).__name__ for entry in read_journal(bad.directory / "journal.jsonl")
+    )
+    assert outcomes[RequestFailed.__name__] == 0
+    assert good.export() == bad.export()
+    print(
+        f"\n{TARGET:,} instructions: {good.seconds:.0f} s on a good day, {bad.seconds:.0f} s on a bad one; "
+        f"{outcomes[CompletionReceived.__name__]:,} completions"
+    )
+
+
+def test_a_fifth_of_the_attempts_failed_and_no_request_was_sent_too_often(bad: Day) -> None:
+    attempts, in_outages = Counter[str](), Counter[str]()
+    faults = Counter[str]()
+    answered: set[str] = set()
+    for line in bad.lines():
+        request_id = str(line["client_request_id"])
+        if line["event"] == "received":
+            # Nothing that was answered is ever asked again.
+            assert request_id not in answered
+            attempts[request_id] += 1
+            continue
+        fault = line.get("fault")
+        if fault is None or (fault == "drip" and line["event"] == "answered"):
+            answered.add(request_id)
+            continue
+        faults[str(fault)] += 1
+        in_outages[request_id] += fault == "outage"
+    share = sum(faults.values()) / attempts.total()
+    print(f"\n{attempts.total():,} attempts, {share:.1%} failed: {dict(faults.most_common())}")
+    assert share >= 0.2
+    assert faults.keys() >= {
+        "status",
+        "hang",
+        "drip",
+        "reset",
+        "drop",
+        "broken_json",
+        "page",
+        "outage",
+    }
+    for request_id, times in attempts.items():
+        assert times <= AT_MOST + 1 + in_outages[request_id]
