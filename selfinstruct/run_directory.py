@@ -113,7 +113,7 @@ def _agreed(directory: Path, given: Mapping[str, Any]) -> tuple[Frozen, bool]:
     """What an existing run is with these settings, and whether that is something new, to be frozen.
 
     Raises ConfigChangedError where it cannot be: replies were paid for under other settings. The sampling of
-    a stage may change as long as that stage has no reply: it may be refused when others are well on their way.
+    a stage may change as long as that stage has no reply: it may be refused while others do well.
     """
     frozen = thaw(directory, has_replies=_has_outcomes)
     differing = changes(frozen, given)
