@@ -202,8 +202,7 @@ def thaw(directory: Path, *, has_replies: Callable[[Path], bool] | None = None) 
         # Names of files only, wherever they come from: no path may lead out of the folder.
         names = [Path(str(name)).name for name in hashes if name != SEEDS]
     except OSError as error:
-        problem = f"config.yaml cannot be read {because(error)}"
-        raise RunDirectoryError(directory, problem) from None
+        raise refused_by_the_system(directory, "read", error, what=CONFIG) from None
     except (
         yaml.YAMLError,
         KeyError,
@@ -294,7 +293,12 @@ def _content(frozen: Frozen, name: str, path: Path | None = None) -> object:
     return {file: template.sha256 for file, template in templates.items()}
 
 
-def refused_by_the_system(directory: Path, done: str, error: OSError) -> RunDirectoryError:
-    """The operating system does not let us: wrong usage, except where it is the machine's own trouble."""
+def refused_by_the_system(
+    directory: Path, done: str, error: OSError, *, what: str = ""
+) -> RunDirectoryError:
+    """The operating system does not let us: wrong usage, except where it is the machine's own trouble.
+
+    `what` names the file in the directory, where it is about one.
+    """
     kind = RunWriteError if is_of_the_machine(error) else RunDirectoryError
-    return kind(directory, f"cannot be {done} {because(error)}")
+    return kind(directory, f"{what} cannot be {done} {because(error)}".lstrip())

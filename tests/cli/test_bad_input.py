@@ -23,10 +23,10 @@ from typing import Any
 import pytest
 from support import ScriptedBackend, make_seed_task
 
-from selfinstruct import cli, generate
+from selfinstruct import cli, frozen, generate
 from selfinstruct.api import export_run, run
 from selfinstruct.config import RunConfig
-from selfinstruct.errors import ConfigError, InputError, SelfInstructError
+from selfinstruct.errors import ConfigError, InputError, RunWriteError, SelfInstructError
 from selfinstruct.events import Committed, Outcome
 from selfinstruct.export import _OF_A_RUN, render_alpaca, select, write_export
 from selfinstruct.journal import read_journal
@@ -777,6 +777,19 @@ def test_a_run_that_is_being_written_can_be_read_and_exported_but_not_run(
 
 
 # ── exports ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_settings_that_the_disk_does_not_give_are_the_machines_trouble(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> object:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(frozen, "read_yaml", failing)
+    with pytest.raises(
+        RunWriteError, match=r"config.yaml cannot be read \(Input/output error\); the disk"
+    ):
+        read_run(finished)
 
 
 @pytest.mark.parametrize(
