@@ -8,7 +8,7 @@ Online, batch and simulated backends look the same to the pipeline; so does a fu
 """
 
 import re
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from selfinstruct.records import Completion, Request
 
@@ -24,6 +24,19 @@ class Backend(Protocol):
         Raises RequestRejectedError where this request is refused; TransientError where attempts are used up,
         so that others may have their turn before it is asked again (`patience`); EndpointError where nothing
         can be had: that ends the run, which can be continued.
+        """
+        ...
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """A backend that can tell whether it is up, apart from any request of the run."""
+
+    async def answers(self) -> bool:
+        """Whether the endpoint answers at all, seen by the smallest exchange there is.
+
+        Raises EndpointError where nothing can be had. Without it a request that fails where there is nothing
+        else to ask looks like an outage (`patience`).
         """
         ...
 

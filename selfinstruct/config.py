@@ -55,7 +55,7 @@ def web_address_problem(value: str) -> str | None:
         is_address = is_address and (parts.port is None or parts.port > 0) and value.isascii()
     except ValueError:
         is_address = False
-    if not is_address or any(char.isspace() for char in value):
+    if not is_address or not value.isprintable() or " " in value:
         return "must be an address such as http://localhost:8000/v1"
     if "@" in parts.netloc or parts.query or parts.fragment:
         # The address is stored and shown; a secret in it would be too.

@@ -174,7 +174,8 @@ class TransientError(BackendError):
     """Another attempt may succeed.
 
     `seen` names the row of `llm.outcomes` that says how often; `retry_after_s` is what the endpoint asked
-    for, in seconds; `is_last` says that it asked for no further attempt at present.
+    for, in seconds; `is_last` says that it asked for no further attempt at present; `may_be_own` whether it
+    may be about this request, and is not merely about the endpoint.
     """
 
     def __init__(
@@ -185,7 +186,9 @@ class TransientError(BackendError):
         seen: str = "",
         retry_after_s: float | None = None,
         is_last: bool = False,
+        may_be_own: bool = True,
     ) -> None:
+        self.may_be_own = may_be_own
         self.seen = seen
         self.retry_after_s = retry_after_s
         self.is_last = is_last

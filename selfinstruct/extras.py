@@ -7,13 +7,13 @@ value is put in when the header is sent, and not before:
     >>> header_problem("X-Title")
     "must have the form 'Name: value', with a name of letters, digits and hyphens"
     >>> filled_in("api-key: $MY_KEY", {"MY_KEY": "0123456789"})
-    Header(name='api-key', value='0123456789', secrets=('0123456789',))
+    Header(name='api-key')
 """
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from selfinstruct.errors import ConfigError
 
@@ -48,8 +48,8 @@ class Header:
     """A header as it is sent. `secrets` are the values that must not be shown."""
 
     name: str
-    value: str
-    secrets: tuple[str, ...]
+    value: str = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
 
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -59,6 +59,9 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _SECRET_VALUE = re.compile(r"(?:bearer|basic|token)\s|sk-", re.IGNORECASE)
+_SCHEME = re.compile(r"(?:bearer|basic|token|key|api-?key)\s+", re.IGNORECASE)
+"""A word that says what follows it."""
+_COOKIE_NAME = re.compile(r"(?:(?<=[;\s])|^)[\w.-]+=")
 _OURS = frozenset(
     "connection content-encoding content-length content-type host transfer-encoding "
     "x-client-request-id".split()
@@ -80,14 +83,23 @@ def header_problem(line: str) -> str | None:
         return f"{name} is set by selfinstruct itself"
     if "${" in _VARIABLE.sub("", value):
         return f"{name} has a '${{' that begins no name of an environment variable, as in ${{NAME}}"
-    if looks_secret(name, value) and _VARIABLE.search(value) is None:
+    if looks_secret(name, value) and _is_literal(name, value):
         variable = "MY_KEY" if name.lower() == "authorization" else _variable(name)
         example = f"{name}: {'Bearer ' if name.lower() == 'authorization' else ''}${variable}"
         return (
-            f"{name} looks like a secret, which would be stored and shown; put it into an environment "
+            f"{name} looks like a secret, which would be stored and shown; put all of it into an environment "
             f"variable and write '{example}', in single quotes"
         )
     return None
+
+
+def _is_literal(name: str, value: str) -> bool:
+    """Whether anything but variables, what stands between them and a leading scheme is in a value."""
+    rest = _SCHEME.sub("", value, count=1) if _SCHEME.match(value) else value
+    if name.lower() == "cookie":
+        rest = _COOKIE_NAME.sub("", rest)
+    rest, variables = _VARIABLE.subn("", rest)
+    return not variables or any(char.isalnum() for char in rest)
 
 
 def headers_problem(lines: Sequence[str]) -> str | None:

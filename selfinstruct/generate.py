@@ -18,7 +18,7 @@ from functools import partial
 from importlib.metadata import version
 
 from selfinstruct import __version__
-from selfinstruct.backend import Backend, scrub
+from selfinstruct.backend import Backend, Checkable, scrub
 from selfinstruct.config import OPERATIONAL, plain
 from selfinstruct.decide import next_decisions
 from selfinstruct.errors import (
@@ -40,7 +40,7 @@ from selfinstruct.events import (
     received,
 )
 from selfinstruct.journal import Journal
-from selfinstruct.patience import OnPause, Patience
+from selfinstruct.patience import GivenUp, OnPause, Patience
 from selfinstruct.plan import generation_request, is_plannable, is_worth_asking, task_request
 from selfinstruct.records import Completion, Request, Stage
 from selfinstruct.refusals import Refusals
@@ -124,6 +124,7 @@ class _Growth:
             slots=run.config.max_concurrency,
             give_up_after_s=run.config.give_up_after_s,
             answered=answered,
+            can_check=isinstance(backend, Checkable),
             on_pause=on_pause,
         )
         self._sync_due = 0.0
@@ -180,6 +181,8 @@ class _Growth:
                 await self._land()
             elif self._stop.is_set():
                 return
+            elif self._patience.wants_check:
+                await self._check()
             elif (wait_s := self._patience.wait_s(now=self._now())) is not None:
                 await self._pause(wait_s)
             elif self._refusals:
@@ -198,11 +201,14 @@ class _Growth:
                 return
             self._in_flight.add(request.id)
             self._generating += request.stage == "generate"
+            self._refusals.sent(request)
             group.create_task(self._complete(request))
 
     def _next_request(self) -> Request | None:
         if self._state.accepted >= self._run.config.num_instructions:
-            self._patience.forget("generate")  # whatever failed is not needed any more
+            # Whatever failed, or was refused, is not needed any more.
+            self._patience.forget("generate")
+            self._refusals.forget("generate")
         stages: tuple[Stage, ...] = (*_TASK_STAGES, "generate")
         if self._generating < _GENERATION_SHARE * self._run.config.max_concurrency:
             stages = ("generate", *_TASK_STAGES)
@@ -248,6 +254,13 @@ class _Growth:
             result: Completion | Exception = await self._backend.complete(request)
             if not isinstance(result, Completion):
                 result = TypeError(f"a backend must return a Completion, not {result!r:.100}")
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            result = TransientError(
+                "the backend broke the request off"
+            )  # whoever it cancelled, not us
         except Exception as error:  # noqa: BLE001 - raised again once the replies in flight have landed
             result = error
         self._landed.put_nowait((request, result))
@@ -277,17 +290,14 @@ class _Growth:
         """Journal a result, or remember what is the matter with the request."""
         if isinstance(result, Completion):
             self._write(received(request, result))
-            for other, error in self._patience.answered(request):
-                self._write(_failed(other, error))
-            for other, refusal in self._refusals.answered(request.stage):
+            self._give_up(self._patience.answered(request, now=self._now()))
+            for other, refusal in self._refusals.answered(request):
                 self._write(_failed(other, refusal))
         elif isinstance(result, RequestRejectedError):
             self._patience.gone(request)
-            try:
-                self._refusals.refused(request, result)
-            except EndpointError as error:
-                self._fail(error)
+            self._refuse(request, result)
         elif isinstance(result, TransientError):
+            self._refusals.gone(request)
             # After stopping it is a backend that was told to give up.
             if not self._stop.is_set():
                 self._patience.failed(request, result, now=self._now())
@@ -295,13 +305,41 @@ class _Growth:
         else:
             self._fail(result)
 
-    def _lose_patience(self) -> None:
-        """Give up what failed for long enough, or the run."""
-        given_up, ended = self._patience.overdue(now=self._now())
-        for request, error in given_up:
+    def _refuse(self, request: Request, error: RequestRejectedError) -> None:
+        if request.stage == "generate" and self._state.accepted >= self._run.config.num_instructions:
+            self._refusals.gone(request)  # it is not needed any more
+            return
+        try:
+            self._refusals.refused(request, error)
+        except EndpointError as wrong_set_up:
+            self._fail(wrong_set_up)
+
+    def _give_up(self, requests: GivenUp) -> None:
+        for request, error in requests:
             self._write(_failed(request, error))
+
+    def _lose_patience(self) -> None:
+        ended = self._patience.overdue(now=self._now())
         if ended is not None:
             self._fail(ended)
+
+    async def _check(self) -> None:
+        """Nothing else can be asked: see whether the endpoint is up, and what that says of what failed."""
+        assert isinstance(self._backend, Checkable)
+        number = self._patience.check_begins()
+        checking = asyncio.ensure_future(self._backend.answers())
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait((checking, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not checking.done():
+                return
+            self._give_up(self._patience.checked(number, is_up=checking.result(), now=self._now()))
+        except EndpointError as error:
+            self._fail(error)
+        finally:
+            checking.cancel()
+            stopping.cancel()
+        self._lose_patience()
 
     async def _pause(self, seconds: float) -> None:
         """Wait, unless the run is being stopped."""

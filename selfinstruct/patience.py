@@ -1,20 +1,20 @@
 """Requests that keep failing: is it the request, or is it the endpoint?
 
-Knows who was answered and who was not, stage by stage, and never asks anybody itself; `generate` tells it
-what happened and asks it what may be sent. Time is an argument.
+Knows who was answered and who was not, and never asks anybody itself; `generate` tells it what happened and
+asks it what may be sent. Time is an argument. Three rules:
 
-A request whose attempts are used up is set aside, and others have their turn. What these meet tells the rest:
+1. **A strike** is a round of attempts that failed while the endpoint was up: the first thing that was sent
+   after it, of whatever stage, was answered, and nothing else failed in between. What cannot be the request's
+   own fault (no connection, a rate limit) is no strike, nor is what ended early because nobody was answered.
+2. **A request is given up** with two strikes where 20 others of its stage were answered since it was first
+   sent, and with four where there are no so many others, as at the end of a run. Never during an outage: a
+   strike needs an answer.
+3. **A stage of which nobody is answered** is out. One of its requests at a time is sent, rather a fresh one,
+   after pauses that grow from 1 s to 5 min. An answer ends that, and those that failed are sent again.
+   Without one for `give_up_after_s` the run stops.
 
-    the next one is answered        it failed on its own. If 20 others that were sent after it have been
-                                    answered, it is given up; if not, it is sent again once they have.
-    the next ones fail as well      an outage: none of it counts. One request at a time is sent, after pauses
-                                    that grow from 1 s to 5 min; an answer ends the outage, and those that
-                                    were set aside are sent again as if nothing had been. Without an answer
-                                    for `give_up_after_s` the run stops.
-    there is no next one            it is sent again after pauses. If 20 sent later were answered, it is given
-                                    up when it fails a second time; if only some were, after a quarter of an
-                                    hour. If none was it may be an outage; but where it is the only one, and
-                                    20 others were answered before, it is given up in place of the run.
+Where nothing else is left to ask, nobody would tell an outage from a request that the endpoint cannot stand.
+Then `wants_check` asks for a check: any tiny exchange that shows whether the endpoint is up.
 
 Stages are told apart because a parameter that makes the endpoint fail may be one that only a stage sends.
 """
@@ -26,12 +26,13 @@ from selfinstruct.errors import EndpointError, TransientError
 from selfinstruct.records import Request, Stage
 
 OTHERS_ANSWERED = 20
-"""A request is given up only if so many others, of its stage and sent after it, were answered."""
+"""So many others of its stage must have been answered while a request failed."""
+STRIKES = 2
+STRIKES_ALONE = 4
+"""Where there are no so many others."""
 FIRST_PAUSE_S = 1.0
 FIRST_ALONE_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 300.0
-ALONE_S = 900.0
-"""A request that failed on its own is given up after so long where there are no others to ask."""
 
 _AGAIN_SHARE = 0.5
 """Of the slots, at most so many for requests that failed before: they may fail again, all of them."""
@@ -53,6 +54,20 @@ class Pause:
 OnPause = Callable[[Pause], None]
 """Told of every pause in an outage."""
 
+GivenUp = list[tuple[Request, TransientError]]
+"""Requests that are given up, each with what it met last."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A request in flight."""
+
+    number: int
+    """Its number among all that was sent."""
+    answered_before: int
+    """Answers to its stage when it was sent."""
+    sent_at: float
+
 
 @dataclass(slots=True)
 class _Aside:
@@ -60,13 +75,16 @@ class _Aside:
 
     request: Request
     error: TransientError
-    first_sent: int
-    """Its number among those sent, when it was first sent or since the last outage."""
-    last_sent: int
-    is_own: bool = False
-    """Whether it failed while others were answered."""
+    answered_before: int
+    """Answers to its stage when it was first sent."""
+    sent: int = 0
+    """Number of its last round among all that was sent."""
+    failed: int = 0
+    """How much had been sent when that round was over."""
+    is_judged: bool = False
+    """Whether it is known what that round says about the request."""
+    strikes: int = 0
     rounds: int = 0
-    """How often its attempts were used up."""
     again_at: float = 0.0
     """Not before this is it sent again only because there is nothing else to ask."""
 
@@ -77,45 +95,20 @@ class _Line:
 
     answered: int = 0
     """Answers to its requests, in earlier processes too."""
-    sent: int = 0
-    """Requests sent so far, those that were sent again each time."""
-    flying: dict[str, int] = field(default_factory=dict)
-    """In flight: request id → its number among those sent."""
-    unanswered: list[int] = field(default_factory=list)
-    """Numbers of those that came to nothing, as far back as anybody set aside."""
+    answered_at: float = 0.0
+    flying: dict[str, _Flight] = field(default_factory=dict)
     aside: dict[str, _Aside] = field(default_factory=dict)
     """By request id, those that failed longest ago first."""
-    silent: list[str] = field(default_factory=list)
-    """Ids of those that failed, each time, since the last answer that tells anything about them."""
+    silent: set[str] = field(default_factory=set)
+    """Ids of those that failed since the last answer that tells anything about the stage."""
     silent_since: float = 0.0
     probe: str = ""
     """Id of the last request that was sent to see whether anybody is answered."""
     pause_s: float = FIRST_PAUSE_S
     next_at: float = 0.0
     """When the next one may be sent."""
-
-    def send(self, request: Request) -> None:
-        self.sent += 1
-        self.flying[request.id] = self.sent
-
-    def land(self, request: Request, *, is_answered: bool) -> int:
-        """A request is no longer in flight. Returns its number."""
-        number = self.flying.pop(request.id)
-        if not self.aside:
-            self.unanswered.clear()
-        self.answered += is_answered
-        if not is_answered:
-            self.unanswered.append(number)
-        return number
-
-    def answered_since(self, number: int) -> int:
-        """How many of those sent after number `number` were answered."""
-        others = (*self.flying.values(), *self.unanswered)
-        return self.sent - number - sum(1 for other in others if other > number)
-
-    def others(self, aside: _Aside) -> int:
-        """How many others that were sent later were answered."""
-        return self.answered_since(aside.first_sent)
+    is_down: bool = False
+    """Whether a check has shown that the endpoint is not up, and nothing the contrary since."""
 
 
 class Patience:
@@ -127,22 +120,31 @@ class Patience:
         slots: int,
         give_up_after_s: float,
         answered: Mapping[Stage, int] | None = None,
+        can_check: bool = False,
         on_pause: OnPause | None = None,
     ) -> None:
         """Begin with nobody in flight.
 
         `slots` is how many requests may be in flight at a time, `answered` how many were answered in earlier
-        processes; `on_pause` is told of every pause.
+        processes, `can_check` whether there is a way to see if the endpoint is up; `on_pause` is told of
+        every pause.
         """
         self._again_at_most = max(1, int(slots * _AGAIN_SHARE))
         self._give_up_after_s = give_up_after_s
+        self._can_check = can_check
         self._on_pause = on_pause
+        self._sent = 0
+        """Of all stages, those that were sent again each time, and checks."""
         self._lines: dict[Stage, _Line] = {
             stage: _Line(answered=number) for stage, number in (answered or {}).items()
         }
+        self.wants_check = False
+        """Whether nothing can be sent before a check."""
 
     def _line(self, stage: Stage) -> _Line:
         return self._lines.setdefault(stage, _Line())
+
+    # ── what may be sent ─────────────────────────────────────────────────────────────────────────────────
 
     def choose(
         self, stage: Stage, fresh: Callable[[], Request | None], *, now: float
@@ -152,18 +154,18 @@ class Patience:
         `fresh` gives the next request that was never sent, None where there is none.
         """
         line = self._line(stage)
+        request: Request | None = None
         if not line.silent:
             request = self._again(line) or fresh()
-            if request is None and not line.flying:
+            if request is None and line.aside and not line.flying:
                 request = self._alone(line, now=now)
-        elif line.probe in line.flying or now < line.next_at:
-            return None
-        else:
+        elif line.probe not in line.flying and now >= line.next_at:
             # Rather another one than those that failed: that tells more.
-            request = fresh() or self._longest_ago(line)
+            request = fresh() or self._alone(line, now=now)
             line.probe = request.id if request is not None else ""
         if request is not None:
-            line.send(request)
+            self._sent += 1
+            line.flying[request.id] = _Flight(self._sent, line.answered, now)
         return request
 
     def _again(self, line: _Line) -> Request | None:
@@ -176,90 +178,28 @@ class Patience:
         for aside in line.aside.values():
             if aside.request.id in line.flying:
                 continue
-            if not aside.is_own or line.others(aside) >= OTHERS_ANSWERED:
+            if not aside.strikes or _others(line, aside) >= OTHERS_ANSWERED:
                 return aside.request
         return None
 
     def _alone(self, line: _Line, *, now: float) -> Request | None:
-        """One that failed on its own, where there is nothing else to ask."""
-        return next((a.request for a in line.aside.values() if now >= a.again_at), None)
-
-    def _longest_ago(self, line: _Line) -> Request | None:
-        """The one that failed longest ago."""
-        return next(
-            (a.request for a in line.aside.values() if a.request.id not in line.flying), None
-        )
-
-    def answered(self, request: Request) -> list[tuple[Request, TransientError]]:
-        """A request was answered. Returns those that are given up, now that it is clear what failed."""
-        line = self._line(request.stage)
-        number = line.land(request, is_answered=True)
-        line.aside.pop(request.id, None)
-        failed = [line.aside[i] for i in dict.fromkeys(line.silent) if i in line.aside]
-        if failed and number < min(aside.last_sent for aside in failed):
-            return []  # a late reply: it was sent when all may still have been well
-        is_outage = len(set(line.silent)) > 1
-        line.silent.clear()
-        given_up: list[tuple[Request, TransientError]] = []
-        for aside in failed:
-            if is_outage:
-                aside.is_own, aside.rounds, aside.again_at = False, 0, 0.0
-                aside.first_sent = line.sent
-                continue
-            aside.is_own = True
-            # One that is in flight again may yet be answered.
-            if aside.request.id not in line.flying and line.others(aside) >= OTHERS_ANSWERED:
-                given_up.append(_give_up(line, aside))
-        return given_up
-
-    def failed(self, request: Request, error: TransientError, *, now: float) -> None:
-        """The attempts of a request are used up."""
-        line = self._line(request.stage)
-        number = line.land(request, is_answered=False)
-        aside = line.aside.pop(request.id, None) or _Aside(
-            request=request, error=error, first_sent=number, last_sent=number
-        )
-        line.aside[request.id] = aside  # at the end: others have their turn first
-        aside.error, aside.last_sent = error, number
-        aside.again_at = now + min(
-            FIRST_ALONE_PAUSE_S * 2**aside.rounds, LONGEST_PAUSE_S, self._give_up_after_s
-        )
-        aside.rounds += 1
-        others_were_answered = line.answered_since(number) > 0
-        aside.is_own = aside.is_own or others_were_answered
-        if not line.silent:
-            line.silent_since = now
-            line.probe = ""
-            line.pause_s = FIRST_PAUSE_S
-            # If it failed while others were answered, the next one may well be answered too.
-            line.next_at = now if others_were_answered else now + line.pause_s
-        elif request.id == line.probe:
-            line.pause_s = min(2 * line.pause_s, LONGEST_PAUSE_S)
-            end = line.silent_since + self._give_up_after_s
-            line.next_at = min(now + line.pause_s, max(now, end))
-        line.silent.append(request.id)
-        if self._on_pause is not None and not line.flying and line.next_at > now:
-            self._on_pause(
-                Pause(
-                    stage=request.stage,
-                    problem=error.problem,
-                    seconds=line.next_at - now,
-                    left_s=max(0.0, line.silent_since + self._give_up_after_s - now),
-                )
-            )
-
-    def gone(self, request: Request) -> None:
-        """A request came to nothing in a way that says nothing about the endpoint."""
-        line = self._line(request.stage)
-        line.land(request, is_answered=False)
-        line.aside.pop(request.id, None)
-        line.silent = [request_id for request_id in line.silent if request_id != request.id]
-
-    def forget(self, stage: Stage) -> None:
-        """Nothing of this stage is needed any more."""
-        line = self._line(stage)
-        line.aside.clear()
-        line.silent.clear()
+        """One that failed before, where its stage has nothing else to ask, once that tells something."""
+        waiting = [a for a in line.aside.values() if a.request.id not in line.flying]
+        aside = next((a for a in waiting if line.silent or now >= a.again_at), None)
+        if aside is None or not self._can_check:
+            return aside.request if aside is not None else None
+        # One of them at a time, of whatever stage, or nobody could tell what each has to do with it.
+        lines = self._lines.values()
+        is_clear = all(a.is_judged for other in lines for a in other.aside.values())
+        is_first = not any(other.flying.keys() & other.aside.keys() for other in lines)
+        if is_clear and is_first and not line.is_down:
+            return aside.request
+        if any(other.flying for other in lines):
+            line.next_at = now + line.pause_s  # what is in flight may tell
+            aside.again_at = max(aside.again_at, line.next_at)
+        else:
+            self.wants_check = True
+        return None
 
     def wait_s(self, *, now: float) -> float | None:
         """Seconds until a request may be sent that may not be sent now; None where none is held back."""
@@ -271,42 +211,148 @@ class Patience:
                 times += [aside.again_at for aside in line.aside.values()]
         return max(0.0, min(times) - now) if times else None
 
-    def overdue(
-        self, *, now: float
-    ) -> tuple[list[tuple[Request, TransientError]], EndpointError | None]:
-        """Those that are given up because there are no others to ask, and what is to end the run.
+    # ── what happened ────────────────────────────────────────────────────────────────────────────────────
 
-        That is a stage of which nobody was answered for so long that the run is to stop.
-        """
-        given_up: list[tuple[Request, TransientError]] = []
-        ended: EndpointError | None = None
+    def answered(self, request: Request, *, now: float) -> GivenUp:
+        """A request was answered. Returns those that are given up, now that it is clear what failed."""
+        line = self._line(request.stage)
+        flight = line.flying.pop(request.id)
+        line.aside.pop(request.id, None)
+        line.silent.discard(request.id)
+        line.answered += 1
+        line.answered_at = now
+        line.is_down = False
+        self.wants_check = False
+        # A late reply says nothing: it was sent when all may still have been well.
+        if any(flight.number > line.aside[i].sent for i in line.silent):
+            line.silent.clear()
+        return self._judge(flight.number)
+
+    def failed(self, request: Request, error: TransientError, *, now: float) -> None:
+        """The attempts of a request are used up."""
+        line = self._line(request.stage)
+        flight = line.flying.pop(request.id)
+        aside = line.aside.pop(request.id, None) or _Aside(request, error, flight.answered_before)
+        line.aside[request.id] = aside  # at the end: others have their turn first
+        aside.error, aside.sent, aside.failed, aside.is_judged = (
+            error,
+            flight.number,
+            self._sent,
+            False,
+        )
+        aside.again_at = now + min(
+            FIRST_ALONE_PAUSE_S * 2**aside.rounds, LONGEST_PAUSE_S, self._give_up_after_s
+        )
+        aside.rounds += 1
+        if not line.silent:
+            line.silent_since = max(flight.sent_at, line.answered_at)
+            line.probe = ""
+            line.pause_s = FIRST_PAUSE_S
+            # If others were answered meanwhile, the next one may well be answered too.
+            line.next_at = now if line.answered > flight.answered_before else now + line.pause_s
+        elif request.id == line.probe:
+            self._pause_longer(line, now=now)
+        line.silent.add(request.id)
+        self._tell(request.stage, line, now=now)
+
+    def gone(self, request: Request) -> None:
+        """A request came to nothing in a way that says nothing about the endpoint."""
+        line = self._line(request.stage)
+        line.flying.pop(request.id)
+        line.aside.pop(request.id, None)
+        line.silent.discard(request.id)
+
+    def forget(self, stage: Stage) -> None:
+        """Nothing of this stage is needed any more."""
+        line = self._line(stage)
+        line.aside.clear()
+        line.silent.clear()
+
+    def check_begins(self) -> int:
+        """A check is sent; returns its number, for `checked`."""
+        self.wants_check = False
+        self._sent += 1
+        return self._sent
+
+    def checked(self, number: int, *, is_up: bool, now: float) -> GivenUp:
+        """What the check with that number showed. Returns those that are given up."""
+        for line in self._lines.values():
+            line.is_down = not is_up
+            if is_up and line.answered:
+                line.pause_s = FIRST_PAUSE_S  # it is not the endpoint that must be waited for
+        if is_up:
+            return self._judge(number)
         for stage, line in self._lines.items():
-            if not line.silent or line.flying:
-                continue
-            failed = [line.aside[i] for i in dict.fromkeys(line.silent) if i in line.aside]
+            for aside in line.aside.values():
+                aside.is_judged = True  # whatever it met, it was the endpoint
+                aside.again_at = max(aside.again_at, now + line.pause_s)
+            if line.silent:
+                self._pause_longer(line, now=now)
+                self._tell(stage, line, now=now)
+        return []
+
+    def overdue(self, *, now: float) -> EndpointError | None:
+        """What is to end the run: a stage of which nobody was answered for too long."""
+        for stage, line in self._lines.items():
             silent_s = now - line.silent_since
-            if all(aside.is_own for aside in failed):
-                is_clear = all(a.rounds > 1 and line.others(a) >= OTHERS_ANSWERED for a in failed)
-                if is_clear or silent_s >= min(ALONE_S, self._give_up_after_s):
-                    given_up += [_give_up(line, aside) for aside in failed]
-                    line.silent.clear()
-            elif silent_s >= self._give_up_after_s:
-                if len(failed) == 1 and line.answered >= OTHERS_ANSWERED:
-                    given_up.append(_give_up(line, failed[0]))
-                    line.silent.clear()
-                    continue
-                error = failed[-1].error
-                ended = EndpointError(
+            if line.silent and not line.flying and silent_s >= self._give_up_after_s:
+                error = _last(line).error
+                return EndpointError(
                     f"{error.problem} (no request of the stage {stage} was answered for "
                     f"{span(silent_s)}, and --give-up-after allows no more)",
                     attempts=error.attempts,
                 )
-        return given_up, ended
+        return None
+
+    # ── what it means ────────────────────────────────────────────────────────────────────────────────────
+
+    def _judge(self, number: int) -> GivenUp:
+        """Something was answered, number `number`: those that failed before it was sent are judged."""
+        told = [
+            (line, aside)
+            for line in self._lines.values()
+            for aside in line.aside.values()
+            if not aside.is_judged and aside.failed < number and aside.request.id not in line.flying
+        ]
+        for _, aside in told:
+            aside.is_judged = True
+        if len(told) != 1:
+            return []  # several failed with nothing answered between them: an outage
+        line, aside = told[0]
+        aside.strikes += aside.error.may_be_own
+        has_others = _others(line, aside) >= OTHERS_ANSWERED
+        if line.answered and aside.strikes >= (STRIKES if has_others else STRIKES_ALONE):
+            del line.aside[aside.request.id]
+            line.silent.discard(aside.request.id)
+            return [(aside.request, aside.error)]
+        return []
+
+    def _pause_longer(self, line: _Line, *, now: float) -> None:
+        line.pause_s = min(2 * line.pause_s, LONGEST_PAUSE_S)
+        end = line.silent_since + self._give_up_after_s
+        line.next_at = min(now + line.pause_s, max(now, end))
+
+    def _tell(self, stage: Stage, line: _Line, *, now: float) -> None:
+        if self._on_pause is None or line.flying or line.next_at <= now:
+            return
+        self._on_pause(
+            Pause(
+                stage=stage,
+                problem=_last(line).error.problem,
+                seconds=line.next_at - now,
+                left_s=max(0.0, line.silent_since + self._give_up_after_s - now),
+            )
+        )
 
 
-def _give_up(line: _Line, aside: _Aside) -> tuple[Request, TransientError]:
-    del line.aside[aside.request.id]
-    return aside.request, aside.error
+def _others(line: _Line, aside: _Aside) -> int:
+    """Answers to others of its stage since it was first sent."""
+    return line.answered - aside.answered_before
+
+
+def _last(line: _Line) -> _Aside:
+    """Of those that are silent, the one that failed last."""
+    return next(a for a in reversed(line.aside.values()) if a.request.id in line.silent)
 
 
 def span(seconds: float) -> str:

@@ -8,7 +8,8 @@ know would be refused with every request, and no run may be spent on that. It is
     nothing else can be asked, as in a small window, and three were refused
     nothing else can be asked, and nothing of the stage was ever answered
 
-and an outcome as soon as another request of the stage is answered, or else where nothing else can be asked.
+and an outcome as soon as a request of the stage is answered that was sent after the refusal had arrived, or
+else where nothing else can be asked.
 """
 
 import re
@@ -37,9 +38,34 @@ class Refusals:
         """`answered` are the stages of which some request was answered before."""
         self._answered = set(answered)
         self._held: dict[Stage, list[Refused]] = {}
+        self._sent = 0
+        self._flying: dict[str, int] = {}
+        """In flight: request id → its number among those sent."""
+        self._arrived: dict[str, int] = {}
+        """Held back: request id → how many had been sent when it was refused."""
+
+    def __bool__(self) -> bool:
+        """Whether any is held back."""
+        return bool(self._held)
+
+    def sent(self, request: Request) -> None:
+        """A request is sent."""
+        self._sent += 1
+        self._flying[request.id] = self._sent
+
+    def gone(self, request: Request) -> None:
+        """A request came to nothing without being refused."""
+        self._flying.pop(request.id)
+
+    def forget(self, stage: Stage) -> None:
+        """Nothing of this stage is needed any more."""
+        for refused in self._held.pop(stage, ()):
+            del self._arrived[refused.request.id]
 
     def refused(self, request: Request, error: RequestRejectedError) -> None:
         """Hold a refusal back. Raises EndpointError where it is clear that the set-up is wrong."""
+        self._flying.pop(request.id)
+        self._arrived[request.id] = self._sent
         held = self._held.setdefault(request.stage, [])
         held.append(Refused(request, error))
         last = held[-WITH_ONE_MESSAGE:]
@@ -47,14 +73,20 @@ class Refusals:
         if has_one_message or len(held) >= WITH_ANY_MESSAGE:
             raise _wrong_set_up(request.stage, held)
 
-    def __bool__(self) -> bool:
-        """Whether any is held back."""
-        return bool(self._held)
+    def answered(self, request: Request) -> list[Refused]:
+        """A request was answered: what of its stage was refused before it was sent was so for its own sake.
 
-    def answered(self, stage: Stage) -> list[Refused]:
-        """Something of this stage was answered: what was refused before was so for its own sake."""
-        self._answered.add(stage)
-        return self._held.pop(stage, [])
+        Returns these. A late answer says nothing: it was sent when the set-up may still have been right.
+        """
+        number = self._flying.pop(request.id)
+        self._answered.add(request.stage)
+        held = self._held.pop(request.stage, [])
+        released = [r for r in held if self._arrived[r.request.id] < number]
+        for refused in released:
+            del self._arrived[refused.request.id]
+        if len(released) < len(held):
+            self._held[request.stage] = held[len(released) :]
+        return released
 
     def believed(self) -> list[Refused]:
         """Refusals that are outcomes because nothing else can be asked.
@@ -67,6 +99,7 @@ class Refusals:
                 raise _wrong_set_up(stage, held)
             believed += held
         self._held.clear()
+        self._arrived.clear()
         return believed
 
 

@@ -22,6 +22,7 @@ from selfinstruct.errors import (
 )
 from selfinstruct.llm import retry
 from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.llm.outcomes import Seen, error_of
 from selfinstruct.llm.reply import read_completion
 from selfinstruct.llm.retry import LONGEST_RETRY_AFTER_S, LONGEST_WAIT_S, stated_wait_s
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Usage
@@ -133,6 +134,20 @@ def test_a_stop_that_the_server_leaves_in_the_text_is_no_part_of_it(left: str) -
     assert completion.text == " Name a river.\n10. Name a lake."
 
 
+@pytest.mark.parametrize("finish", ["length", "stop", None])
+def test_a_text_that_ends_at_a_stop_is_not_cut_by_its_limit(finish: str | None) -> None:
+    request = replace(
+        REQUEST,
+        prompt=Prompt(template="t@0", text="9."),
+        sampling=replace(REQUEST.sampling, stop=("\n\n", "\n16")),
+    )
+    for text, expected in ((" A.\n\nB", ("stop", " A.")), (" A.\nB", (finish, " A.\nB"))):
+        choice = {"index": 0, "text": text, "finish_reason": finish}
+        completion, _ = ask(reply(body=chat(choices=[choice])), request=request)
+        assert isinstance(completion, Completion)
+        assert (completion.finish_reason, completion.text) == expected
+
+
 GOOD = reply(body=chat())
 
 
@@ -213,6 +228,43 @@ def test_a_fault_that_will_not_pass_is_not_tried_again(
     assert len(script.asked) == 1
 
 
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 429, 500])
+@pytest.mark.parametrize("odd", [["a"], {"a": ["b"]}, 7, None, True, [[["a"]]]])
+def test_an_error_of_an_odd_shape_is_an_error_all_the_same(status: int, odd: object) -> None:
+    for error in ({"message": "x", "type": odd}, {"message": odd, "code": odd, "param": odd}, odd):
+        for body in ({"error": error}, error, [error]):
+            result, _ = ask(reply(status, body, headers={"x-should-retry": "false"}))
+            assert isinstance(result, BackendError)
+    named = {"message": "x", "code": odd, "type": "insufficient_quota"}
+    result, _ = ask(reply(status, {"error": named}))
+    assert "no credit left" in str(result)
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize("depth", [50, 200, 300, 400, 490, 700, 990])
+def test_no_depth_of_an_error_ends_in_a_traceback(status: int, depth: int) -> None:
+    nested = b"[" * depth + b"]" * depth
+    headers = {"x-should-retry": "false"}
+    for name in (b"message", b"code", b"type", b"param"):
+        body = b'{"error": {"%s": %s}}' % (name, nested)
+        error, _ = ask(reply(status, body, headers=headers), config=replace(CONFIG, max_attempts=1))
+        assert isinstance(error, BackendError)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_what_cannot_be_read_in_a_way_nobody_thought_of_is_tried_again(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("selfinstruct.llm.reply.words", fail)
+    error, script = ask(reply(status, {"error": {"message": "x"}}))
+    assert isinstance(error, TransientError)
+    assert str(error) == "a reply that cannot be read (ZeroDivisionError)"
+    assert (error.seen, len(script.asked)) == (Seen.NOT_JSON, 4)
+
+
 def test_an_endpoint_that_is_not_there_is_named() -> None:
     async def asked() -> None:
         config = replace(CONFIG, base_url="http://127.0.0.1:9/v1", max_attempts=1)
@@ -282,10 +334,41 @@ def test_a_rate_limit_uses_up_no_attempts() -> None:
 
 
 def test_rate_limits_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "LONGEST_RATE_LIMITED_S", 0.0)
-    error, script = ask(reply(429, {"error": {"message": "slow down"}}))
+    monkeypatch.setattr(retry, "SHORTEST_RATE_LIMITED_S", 0.0)
+    limited = reply(429, {"error": {"message": "slow down"}})
+    error, script = ask(limited, config=replace(CONFIG, give_up_after_s=0))
     assert isinstance(error, TransientError)
     assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("give_up_after_s", "waits"), [(0, 60), (60, 60), (600, 600), (7200, 3600)]
+)
+def test_a_rate_limit_is_waited_for_no_longer_than_a_run_is_to_wait(
+    give_up_after_s: float, waits: float
+) -> None:
+    assert retry.rate_limited_s(give_up_after_s) == waits
+
+
+def test_a_stated_wait_does_not_go_beyond_the_end_of_waiting_for_a_rate_limit() -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await asyncio.sleep(seconds)
+
+    async def asked() -> int:
+        attempts = 0
+        allowed = retry.policy(max_attempts=2, sleep=sleep, rate_limited_s=0.2)
+        with pytest.raises(TransientError):
+            async for attempt in allowed:
+                with attempt:
+                    attempts += 1
+                    raise error_of(Seen.RATE_LIMITED, "slow down", retry_after_s=300)
+        return attempts
+
+    assert asyncio.run(asked()) in (2, 3)
+    assert sum(slept) <= 0.3
 
 
 def test_a_stated_wait_may_be_a_date() -> None:

@@ -5,7 +5,7 @@ Whole runs in an event loop in which no time passes. The backend's attempts lie 
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -22,7 +22,7 @@ from selfinstruct.events import Committed, CompletionReceived, RequestFailed, Ru
 from selfinstruct.export import render_jsonl, select
 from selfinstruct.generate import grow, is_complete
 from selfinstruct.journal import read_journal
-from selfinstruct.patience import ALONE_S, LONGEST_PAUSE_S, OTHERS_ANSWERED, Patience, Pause
+from selfinstruct.patience import LONGEST_PAUSE_S, OTHERS_ANSWERED, Patience, Pause
 from selfinstruct.records import Completion, Request
 from selfinstruct.run_directory import open_run, read_run
 from selfinstruct.seeds import render_seed_tasks
@@ -34,20 +34,22 @@ ATTEMPTS_AT_S = (0.0, 0.5, 1.5, 3.5, 7.5, 15.5)
 def grow_at_once(
     directory: Path,
     config: RunConfig | None,
-    complete: Callable[[Request], Awaitable[Completion]],
+    endpoint: "Endpoint",
     *,
+    can_check: bool = True,
     on_pause: Callable[[Pause], None] | None = None,
 ) -> float:
     """Grow a run on a clock that is put forward; returns the seconds that have passed on it."""
 
-    class Backend:
+    class WithoutACheck:
         async def complete(self, request: Request) -> Completion:
-            return await complete(request)
+            return await endpoint.complete(request)
 
     async def grown() -> float:
         began = asyncio.get_running_loop().time()
+        backend = endpoint if can_check else WithoutACheck()
         with open_run(directory, config) as opened:
-            await grow(opened, backend=Backend(), on_pause=on_pause)
+            await grow(opened, backend=backend, on_pause=on_pause)
         return asyncio.get_running_loop().time() - began
 
     with asyncio.Runner(loop_factory=VirtualClock) as runner:
@@ -65,6 +67,7 @@ class Endpoint:
         self._random = Random(1)
         self.asked: Counter[str] = Counter()
         """How often each request was to be completed, six attempts or fewer each time."""
+        self.checks = 0
 
     async def complete(self, request: Request) -> Completion:
         loop = asyncio.get_running_loop()
@@ -76,6 +79,12 @@ class Endpoint:
                 await asyncio.sleep(self._random.uniform(*self._latency_s))
                 return make_completion(scripted_text(request))
         raise TransientError("the endpoint answered 503: busy", attempts=len(ATTEMPTS_AT_S))
+
+    async def answers(self) -> bool:
+        """A check, whose request is like no other."""
+        await asyncio.sleep(0.1)
+        self.checks += 1
+        return not self._is_bad(request(0), asyncio.get_running_loop().time())
 
 
 def exported(directory: Path) -> bytes:
@@ -106,7 +115,7 @@ def test_a_request_that_fails_while_others_are_answered_is_given_up(
 ) -> None:
     config = replace(config, num_instructions=130, max_concurrency=concurrency)
     endpoint = Endpoint(of(poison))
-    grow_at_once(tmp_path / "run", config, endpoint.complete)
+    grow_at_once(tmp_path / "run", config, endpoint)
 
     assert is_complete(read_run(tmp_path / "run"))
     assert failed(tmp_path / "run") == [poison]
@@ -128,7 +137,7 @@ def test_several_such_requests_do_not_pass_for_an_outage_for_ever(
     poison = [f"classify/task_{n:06d}" for n in (20, 21, 22, 23)]
     config = replace(config, num_instructions=80, max_concurrency=concurrency)
     endpoint = Endpoint(of(*poison))
-    grow_at_once(tmp_path / "run", config, endpoint.complete)
+    grow_at_once(tmp_path / "run", config, endpoint)
     assert sorted(failed(tmp_path / "run")) == poison
     assert max(endpoint.asked[request_id] for request_id in poison) <= 6
 
@@ -136,41 +145,88 @@ def test_several_such_requests_do_not_pass_for_an_outage_for_ever(
 @pytest.mark.parametrize("concurrency", [1, 32])
 @pytest.mark.parametrize(
     "poison",
-    ["generate/000001", "generate/000003", "classify/task_000002", "instances/task_000012"],
+    [
+        ["generate/000001"],
+        ["generate/000002", "generate/000003"],
+        ["classify/task_000002"],
+        ["instances/task_000011", "instances/task_000012"],
+    ],
 )
-def test_where_there_are_no_twenty_others_it_is_given_up_after_a_while(
-    tmp_path: Path, config: RunConfig, poison: str, concurrency: int
+def test_where_there_are_no_twenty_others_checks_tell_a_request_from_an_outage(
+    tmp_path: Path, config: RunConfig, poison: list[str], concurrency: int
 ) -> None:
     config = replace(config, max_concurrency=concurrency, num_instructions=12)
-    endpoint = Endpoint(of(poison))
-    took_s = grow_at_once(tmp_path / "run", config, endpoint.complete)
-    assert failed(tmp_path / "run") in ([poison], [])  # a list that is not needed any more
-    assert took_s < ALONE_S + 2 * LONGEST_PAUSE_S
-    assert endpoint.asked[poison] < 16
+    endpoint = Endpoint(of(*poison))
+    took_s = grow_at_once(tmp_path / "run", config, endpoint)
+    assert set(failed(tmp_path / "run")) <= set(poison)  # a list may not be needed any more
+    assert is_complete(read_run(tmp_path / "run"))
+    assert took_s < 900
+    assert max(endpoint.asked[request_id] for request_id in poison) < 12
+    assert endpoint.checks < 30
 
 
 @pytest.mark.parametrize("concurrency", [1, 32])
-def test_the_very_last_request_is_given_up_in_place_of_the_run(
+def test_a_run_ends_whose_last_requests_always_fail(
     tmp_path: Path, config: RunConfig, concurrency: int
 ) -> None:
-    """All others were sent before it, so that nobody tells whether the endpoint is out."""
+    """All others were sent before, so that nobody else tells whether the endpoint is out."""
     config = replace(config, num_instructions=60, max_concurrency=concurrency)
     undisturbed = Endpoint(lambda *_: False)
-    grow_at_once(tmp_path / "known", config, undisturbed.complete)
-    last = list(undisturbed.asked)[-1]
-    endpoint = Endpoint(of(last))
-    took_s = grow_at_once(tmp_path / "run", config, endpoint.complete)
-    assert failed(tmp_path / "run") == [last]
-    assert took_s < config.give_up_after_s + 2 * LONGEST_PAUSE_S
+    grow_at_once(tmp_path / "known", config, undisturbed)
+    last = [name for name in undisturbed.asked if name.startswith("instances")][-4:]
+    took_s = grow_at_once(tmp_path / "run", config, Endpoint(of(*last)))
+    assert sorted(failed(tmp_path / "run")) == sorted(last)
+    assert took_s < 1800
+
+
+def test_without_a_way_to_check_the_last_request_may_be_an_outage(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    config = replace(config, num_instructions=60, give_up_after_s=600.0)
+    undisturbed = Endpoint(lambda *_: False)
+    grow_at_once(tmp_path / "known", config, undisturbed)
+    endpoint = Endpoint(of(list(undisturbed.asked)[-1]))
+    with pytest.raises(EndpointError, match="was answered for 10 min"):
+        grow_at_once(tmp_path / "run", config, endpoint, can_check=False)
+    assert failed(tmp_path / "run") == []
+
+
+def test_a_server_that_is_not_there_when_a_run_is_resumed_costs_no_request(
+    tmp_path: Path, config: RunConfig, reference: Path
+) -> None:
+    """One request is left, and twenty others were answered in an earlier process."""
+
+    class Stopping(Endpoint):
+        async def complete(self, request: Request) -> Completion:
+            if request.id == "instances/task_000048":
+                raise EndpointError("the process is to end here")
+            return await super().complete(request)
+
+    class NotThere(Endpoint):
+        async def complete(self, request: Request) -> Completion:
+            await asyncio.sleep(1)
+            self.asked[request.id] += 1
+            raise TransientError("no connection", may_be_own=False)
+
+    config = replace(config, num_instructions=60)
+    with pytest.raises(EndpointError):
+        grow_at_once(tmp_path / "run", config, Stopping(lambda *_: False))
+    for seconds in (0.0, 60.0, 7200.0):
+        settings = RunConfig(model="scripted", num_instructions=60, give_up_after_s=seconds)
+        with pytest.raises(EndpointError, match="no connection"):
+            grow_at_once(tmp_path / "run", settings, NotThere(lambda *_: True))
+    grow_at_once(tmp_path / "run", None, Endpoint(lambda *_: False))
+    assert failed(tmp_path / "run") == []
+    assert exported(tmp_path / "run") == exported(reference)
 
 
 def test_what_is_given_up_is_not_asked_again_and_counts_as_without_a_reply(
     tmp_path: Path, config: RunConfig
 ) -> None:
     config = replace(config, num_instructions=60)
-    grow_at_once(tmp_path / "run", config, Endpoint(of("generate/000007")).complete)
+    grow_at_once(tmp_path / "run", config, Endpoint(of("generate/000007")))
     again = Endpoint(lambda *_: False)
-    grow_at_once(tmp_path / "run", RunConfig(model="scripted", num_instructions=80), again.complete)
+    grow_at_once(tmp_path / "run", RunConfig(model="scripted", num_instructions=80), again)
     assert "generate/000007" not in again.asked
     assert read_run(tmp_path / "run").state.counts.failed == {"generate": 1}
 
@@ -188,14 +244,14 @@ def test_an_outage_is_waited_out_with_pauses_that_grow_and_changes_nothing(
     took_s = grow_at_once(
         tmp_path / "run",
         config,
-        endpoint.complete,
+        endpoint,
         on_pause=lambda pause: pauses.append(pause.seconds),
     )
     assert exported(tmp_path / "run") == exported(reference)
     assert failed(tmp_path / "run") == []
     assert took_s < 3604 + LONGEST_PAUSE_S + 120
     assert max(pauses) <= LONGEST_PAUSE_S + 0.001
-    assert len(pauses) < 60
+    assert len(pauses) < 70
     # Who was in flight when it began was asked again, and there was a probe for each pause.
     # In an hour there are twenty for each stage.
     assert sum(endpoint.asked.values()) - len(endpoint.asked) <= 32 + 3 * 20
@@ -213,13 +269,13 @@ def test_an_outage_that_is_too_long_ends_the_run_which_can_go_on(
     with pytest.raises(
         EndpointError, match=r"503: busy .* was answered for 10 min, and --give-up-after"
     ):
-        grow_at_once(tmp_path / "run", config, endpoint.complete)
+        grow_at_once(tmp_path / "run", config, endpoint)
     assert failed(tmp_path / "run") == []
     last = events(tmp_path / "run")[-1]
     assert isinstance(last, RunFinished)
     assert last.reason == "failed"
 
-    grow_at_once(tmp_path / "run", None, Endpoint(lambda *_: False).complete)
+    grow_at_once(tmp_path / "run", None, Endpoint(lambda *_: False))
     assert exported(tmp_path / "run") == exported(reference)
 
 
@@ -228,7 +284,7 @@ def test_an_endpoint_that_never_answered_is_waited_for_too(
 ) -> None:
     """A local server takes minutes to load its model."""
     config = replace(config, num_instructions=60)
-    took_s = grow_at_once(tmp_path / "run", config, Endpoint(lambda _, now: now < 400).complete)
+    took_s = grow_at_once(tmp_path / "run", config, Endpoint(lambda _, now: now < 400))
     assert 400 < took_s < 400 + LONGEST_PAUSE_S + 120
     assert failed(tmp_path / "run") == []
 
@@ -236,7 +292,7 @@ def test_an_endpoint_that_never_answered_is_waited_for_too(
 def test_no_patience_at_all_ends_the_run_at_once(tmp_path: Path, config: RunConfig) -> None:
     config = replace(config, give_up_after_s=0.0)
     with pytest.raises(EndpointError, match="503: busy"):
-        grow_at_once(tmp_path / "run", config, Endpoint(lambda *_: True).complete)
+        grow_at_once(tmp_path / "run", config, Endpoint(lambda *_: True))
     assert not any(isinstance(e, CompletionReceived) for e in events(tmp_path / "run"))
 
 
@@ -248,12 +304,12 @@ def test_a_stage_that_nobody_answers_is_an_outage_of_that_stage(
     config = replace(config, num_instructions=60)
     endpoint = Endpoint(lambda request, _: request.stage == stage)
     with pytest.raises(EndpointError, match=f"of the stage {stage} was answered"):
-        grow_at_once(tmp_path / "run", config, endpoint.complete)
+        grow_at_once(tmp_path / "run", config, endpoint)
     assert failed(tmp_path / "run") == []
     assert read_run(tmp_path / "run").state.accepted >= 60  # the other stages went on
     assert sum(n for name, n in endpoint.asked.items() if name.startswith(stage)) < 80
 
-    grow_at_once(tmp_path / "run", None, Endpoint(lambda *_: False).complete)
+    grow_at_once(tmp_path / "run", None, Endpoint(lambda *_: False))
     assert exported(tmp_path / "run") == exported(reference)
 
 
@@ -275,7 +331,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     seeds = folder / "seeds.jsonl"
     seeds.write_bytes(render_seed_tasks([make_seed_task(number) for number in range(10)]))
     config = RunConfig(model="scripted", num_instructions=60, seed_tasks=seeds)
-    grow_at_once(folder / "run", config, Endpoint(lambda *_: False).complete)
+    grow_at_once(folder / "run", config, Endpoint(lambda *_: False))
     return folder / "run"
 
 
@@ -299,7 +355,7 @@ def test_no_outage_changes_the_dataset_or_loses_a_request(
         lambda _, now: any(start <= now < end for start, end in outages),
         latency_s=(0.1, 0.2 + 5 * slow),
     )
-    grow_at_once(directory, config, endpoint.complete)
+    grow_at_once(directory, config, endpoint)
     assert failed(directory) == []
     assert exported(directory) == exported(reference)
 
@@ -318,44 +374,74 @@ def request(number: int) -> Request:
     )
 
 
-def test_a_late_reply_says_nothing_about_those_that_were_sent_after_it() -> None:
-    """An endpoint that breaks down may well finish what it has begun."""
-    patience = Patience(slots=64, give_up_after_s=7200)
-    fresh = iter(map(request, range(1, 100)))
-    early = [patience.choose("generate", lambda: next(fresh), now=0) for _ in range(40)]
-    late = patience.choose("generate", lambda: next(fresh), now=1)
-    assert late is not None
-    patience.failed(late, TransientError("503"), now=20)
-    for other in early:
-        assert other is not None
-        assert patience.answered(other) == []
-    # Still nobody is known to be answered, so only a probe is sent, and after a pause.
-    assert patience.choose("generate", lambda: next(fresh), now=20) is None
-    assert patience.wait_s(now=20) == 1
-    probe = patience.choose("generate", lambda: next(fresh), now=21)
-    assert probe is not None
-    assert patience.choose("generate", lambda: next(fresh), now=21) is None
-    assert (
-        patience.answered(probe) == []
-    )  # it failed on its own, but nobody sent later was answered but one
+class Line:
+    """Requests of one stage, sent by hand."""
 
+    def __init__(self, *, can_check: bool = False) -> None:
+        self.patience = Patience(slots=64, give_up_after_s=7200, can_check=can_check)
+        self._fresh = iter(map(request, range(1, 1000)))
 
-def test_a_request_is_given_up_with_the_twentieth_other_that_was_sent_later() -> None:
-    patience = Patience(slots=64, give_up_after_s=7200)
-    fresh = iter(map(request, range(1, 100)))
+    def try_to_send(self, now: float = 0) -> Request | None:
+        return self.patience.choose("generate", lambda: next(self._fresh), now=now)
 
-    def send(now: float) -> Request:
-        sent = patience.choose("generate", lambda: next(fresh), now=now)
+    def send(self, now: float = 0) -> Request:
+        sent = self.try_to_send(now)
         assert sent is not None
         return sent
 
-    poison = send(0)
-    others = [send(0) for _ in range(OTHERS_ANSWERED)]
-    for other in others[:-1]:
-        patience.answered(other)
-    error = TransientError("503")
-    patience.failed(poison, error, now=20)
-    assert patience.answered(others[-1]) == [(poison, error)]
+
+ERROR = TransientError("503")
+
+
+def test_a_late_reply_says_nothing_about_those_that_failed_before() -> None:
+    """An endpoint that breaks down may well finish what it has begun."""
+    line = Line()
+    early = [line.send() for _ in range(40)]
+    late = line.send(1)
+    line.patience.failed(late, ERROR, now=20)
+    for other in early:
+        assert line.patience.answered(other, now=20) == []
+    # Still nobody is known to be answered, so only a probe is sent.
+    assert line.send(21)
+    assert line.try_to_send(21) is None
+
+
+def test_a_second_strike_after_twenty_others_is_the_end_of_a_request() -> None:
+    line = Line()
+    poison = line.send()
+    line.patience.failed(poison, ERROR, now=20)
+    for n in range(OTHERS_ANSWERED):  # the first of these is a strike
+        assert line.patience.answered(line.send(21 + n), now=21 + n) == []
+    assert line.send(60) == poison  # its turn again
+    line.patience.failed(poison, ERROR, now=80)
+    assert line.patience.answered(line.send(81), now=82) == [(poison, ERROR)]
+
+
+def test_what_cannot_be_the_fault_of_a_request_is_no_strike() -> None:
+    line = Line()
+    for n in range(20):
+        unlucky = line.send(100 * n)
+        line.patience.failed(
+            unlucky, TransientError("no connection", may_be_own=False), now=100 * n
+        )
+        for m in range(1, 40):
+            answered = line.send(100 * n + m)
+            if answered != unlucky:
+                assert line.patience.answered(answered, now=100 * n + m) == []
+            else:
+                line.patience.failed(
+                    answered, TransientError("no", may_be_own=False), now=100 * n + m
+                )
+
+
+def test_several_that_failed_with_nothing_answered_in_between_had_an_outage() -> None:
+    line = Line()
+    unlucky = [line.send() for _ in range(5)]
+    for one in unlucky:
+        line.patience.failed(one, ERROR, now=20)
+    line.patience.answered(line.send(21), now=22)
+    # They have their turn again, at once and without a strike.
+    assert [line.send(23) for _ in unlucky] == unlucky
 
 
 def test_refusals_say_nothing_about_an_outage(tmp_path: Path, config: RunConfig) -> None:
@@ -368,6 +454,6 @@ def test_refusals_say_nothing_about_an_outage(tmp_path: Path, config: RunConfig)
             return await super().complete(request)
 
     endpoint = Odd(of("classify/task_000002"))
-    grow_at_once(tmp_path / "run", replace(config, num_instructions=60), endpoint.complete)
+    grow_at_once(tmp_path / "run", replace(config, num_instructions=60), endpoint)
     (event,) = [e for e in events(tmp_path / "run") if isinstance(e, RequestFailed)]
     assert event.request_id == "classify/task_000002"

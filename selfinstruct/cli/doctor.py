@@ -172,7 +172,7 @@ def _way(config: "RunConfig") -> "Iterator[Finding]":
     """The address, and what proves who asks. No value of a variable is ever shown."""
     from selfinstruct.errors import ConfigError
     from selfinstruct.llm.doctor import Finding
-    from selfinstruct.llm.endpoint import NO_KEY, address, api_key, headers
+    from selfinstruct.llm.endpoint import NO_KEY, address, api_key, client, headers
 
     try:
         yield Finding("address", "ok", address(config, environ=os.environ))
@@ -193,6 +193,10 @@ def _way(config: "RunConfig") -> "Iterator[Finding]":
         yield Finding("key", "ok", f"${config.api_key_env} is set")
     if config.extra_header:
         yield Finding("headers", "ok", ", ".join(config.extra_header))
+    try:
+        client(config, environ=os.environ)
+    except ConfigError as error:
+        yield Finding("client", "bad", str(error))
 
 
 async def _examine(run: "Run", page: _Page) -> "Doctor":

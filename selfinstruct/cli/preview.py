@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from selfinstruct.run_directory import Run
 
 _ATTEMPTS = 3
-"""A person is waiting, so there are fewer attempts than in the night."""
+"""A person is waiting, so there are fewer attempts than in the night …"""
+_LONGEST_WAIT_S = 120.0
+"""… and a rate limit is waited for no longer than this."""
 _WIDEST = 100
 _LABEL = 12
 """Columns of a label."""
@@ -45,7 +47,10 @@ def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_ou
     if directory is None or not is_run(directory):
         settings = for_a_new_run(settings, environ=os.environ)
     run = foresee_run(directory, settings)
-    run.config = run.config.changed(max_attempts=min(run.config.max_attempts, _ATTEMPTS))
+    run.config = run.config.changed(
+        max_attempts=min(run.config.max_attempts, _ATTEMPTS),
+        give_up_after_s=min(run.config.give_up_after_s, _LONGEST_WAIT_S),
+    )
     missing = run.config.num_instructions - run.state.accepted
     looks: list[_Look] = []
     failure: BackendError | None = None

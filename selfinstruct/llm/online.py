@@ -7,15 +7,15 @@ What comes back is read by `reply`.
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from selfinstruct.config import RunConfig
-from selfinstruct.errors import BackendError, TransientError
-from selfinstruct.llm.endpoint import NO_KEY, address, api_key, authorizes, headers
+from selfinstruct.errors import BackendError, RequestRejectedError, TransientError
+from selfinstruct.llm.endpoint import NO_KEY, authorizes, client, headers
 from selfinstruct.llm.outcomes import TABLE, Seen, error_of, from_status
 from selfinstruct.llm.parameters import (
     NEWER_LIMIT,
@@ -25,21 +25,24 @@ from selfinstruct.llm.parameters import (
     parameters,
     wants_newer_limit,
 )
-from selfinstruct.llm.reply import read_completion, shown, words
-from selfinstruct.llm.retry import OnWait, policy, stated_wait_s
-from selfinstruct.records import Completion, Request
+from selfinstruct.llm.redaction import redacted
+from selfinstruct.llm.reply import quoted, read_completion, reading, shown, unreadable
+from selfinstruct.llm.retry import OnWait, policy, rate_limited_s, stated_wait_s
+from selfinstruct.records import Completion, Message, Prompt, Request, Sampling
 
 if TYPE_CHECKING:
     import httpx2
     import openai
 
+_SHORTEST_KEY = 8
+"""A shorter one is a dummy for a local server, and taking it out of a sentence would garble that."""
 _OUT_AFTER_ROUNDS = 2
 """So many times `max_attempts` failures in a row, and no answer to anybody: the endpoint is out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What came back of one exchange."""
+    """What came back of one exchange, without secrets."""
 
     status: int
     content: bytes
@@ -64,44 +67,30 @@ class OnlineBackend:
         """Prepare a client.
 
         `stop` ends waiting between attempts; `sleep` is how to wait; `on_wait` is told of every wait.
-        Raises ConfigError where a key or another variable is needed and not set.
+        Raises ConfigError where a key or another variable is needed and not set, or says what cannot be.
         """
-        import httpx2
         import openai
 
         self._stop = stop or asyncio.Event()
         self._sleep = sleep
         self._on_wait = on_wait
+        self._config = config
         self._max_attempts = config.max_attempts
         self._failed_in_a_row = 0
         """Attempts of whatever request, since the last answer to any."""
         self._may_rename_limit = config.token_limit not in (OLDER_LIMIT, NEWER_LIMIT)
         self._limit = OLDER_LIMIT if self._may_rename_limit else config.token_limit
         """What the endpoint calls the token limit of a chat, as far as is known."""
-        limits = httpx2.Limits(
-            max_connections=config.max_concurrency,
-            max_keepalive_connections=config.max_concurrency,
-            # The client's own 5 s would close connections while replies take longer than that.
-            keepalive_expiry=60.0,
-        )
-        timeout = httpx2.Timeout(config.request_timeout_s, connect=config.connect_timeout_s)
+        self._rate_limited_s = rate_limited_s(config.give_up_after_s)
         self._request_timeout_s = config.request_timeout_s
         self._total_timeout_s = config.connect_timeout_s + config.request_timeout_s
-        self._client: openai.AsyncOpenAI = openai.AsyncOpenAI(
-            api_key=api_key(config, environ=environ),
-            base_url=address(config, environ=environ),
-            max_retries=0,
-            timeout=timeout,
-            # Redirected, what is posted would be asked for, and who is asked would be somebody else.
-            http_client=openai.DefaultAsyncHttpx2Client(
-                limits=limits, timeout=timeout, follow_redirects=False
-            ),
-        )
+        self._client = client(config, environ=environ)
         added = headers(config, environ=environ)
         self._headers: dict[str, str | openai.Omit] = {h.name: h.value for h in added}
         self._secrets = [secret for header in added for secret in header.secrets]
         if self._client.api_key != NO_KEY:
-            self._secrets.append(self._client.api_key)
+            if len(self._client.api_key) >= _SHORTEST_KEY:
+                self._secrets.append(self._client.api_key)
         elif authorizes(added):
             self._headers = {"Authorization": openai.Omit(), **self._headers}
         self._secrets.sort(key=len, reverse=True)  # one may be a part of another
@@ -126,6 +115,7 @@ class OnlineBackend:
                 sleep=self._pause,
                 on_wait=self._on_wait,
                 is_out=self._is_out,
+                rate_limited_s=self._rate_limited_s,
             )
             async for attempt in attempts_allowed:
                 with attempt:
@@ -135,6 +125,16 @@ class OnlineBackend:
             error.attempts = attempts
             raise
         raise AssertionError("the policy reraises")
+
+    async def answers(self) -> bool:
+        """Whether the endpoint answers at all, seen by a request of a few tokens; see `Checkable`."""
+        try:
+            await self._attempt(_smallest(self._config), 1)
+        except RequestRejectedError:
+            return True  # it has read it
+        except TransientError:
+            return False
+        return True
 
     def _is_out(self) -> bool:
         return self._failed_in_a_row >= _OUT_AFTER_ROUNDS * self._max_attempts
@@ -180,17 +180,24 @@ class OnlineBackend:
         try:
             reply = await self._exchange(door(request), body, request.id)
         except openai.APIStatusError as error:
-            if self._may_rename_limit and wants_newer_limit(error.status_code, error.body, body):
+            with reading():
+                is_renamed = self._may_rename_limit and wants_newer_limit(
+                    error.status_code, error.body, body
+                )
+                what_to_do = advice(error.status_code, error.body, request, body)
+                told = _told(error, what_to_do, secrets=self._secrets)
+            if is_renamed:
                 # Not an attempt that failed: from now on the limit has its newer name.
                 self._limit = NEWER_LIMIT
                 if self.body(request) != body:  # else it comes from --extra-body
                     return await self._send(request, attempts)
-            raise _told(error, advice(error.status_code, error.body, request, body)) from None
+            raise told from None
         return read_completion(
             reply.content,
             attempts=attempts,
             latency_s=time.monotonic() - started,
             stop=request.sampling.stop,
+            secrets=self._secrets,
         )
 
     async def probe(self, path: str, body: Mapping[str, Any] | None = None) -> Probe:
@@ -203,13 +210,17 @@ class OnlineBackend:
         try:
             reply = await self._exchange(path, body, "doctor")
         except openai.APIStatusError as error:
-            refusal = _told(error)
-            self._redact(refusal)
-            return Probe(error.status_code, error.response.content, error.body, refusal)
+            with reading():
+                refusal = _told(error, secrets=self._secrets)
+                self._redact(refusal)
+                said = redacted(error.body, self._secrets)
+                content = redacted(error.response.content, self._secrets)
+            return Probe(error.status_code, content, said, refusal)
         except BackendError as error:
             self._redact(error)
             raise
-        return Probe(reply.status_code, reply.content)
+        with reading():
+            return Probe(reply.status_code, redacted(reply.content, self._secrets))
 
     async def _exchange(
         self, path: str, body: Mapping[str, Any] | None, name: str
@@ -236,10 +247,14 @@ class OnlineBackend:
             ) from None
         except openai.APIConnectionError as error:  # time-outs are a kind of it
             raise self._untold(error) from None
+        except openai.APIStatusError:
+            raise
+        except Exception as error:  # noqa: BLE001 - of the client, over what came back
+            raise unreadable(error) from None
 
     def _untold(self, error: "openai.APIConnectionError") -> BackendError:
         """What it means that there is no reply."""
-        seen, why = _cause(error)
+        seen, why = _cause(error, self._secrets)
         where = self._client.base_url
         problem = {
             Seen.NO_CONNECTION: f"no connection to {where} ({why}); does the server run, and is --base-url "
@@ -253,17 +268,35 @@ class OnlineBackend:
         return error_of(seen, problem)
 
 
-def _told(error: "openai.APIStatusError", advice: str = "") -> BackendError:
+def _smallest(config: RunConfig) -> Request:
+    """A request that costs next to nothing."""
+    text = "Count on from 1 to 9: 1, 2, 3,"
+    is_chat = config.api == "chat"
+    return Request(
+        id="check",
+        stage="generate",
+        prompt=Prompt(
+            template="none",
+            messages=(Message(role="user", content=text),) if is_chat else (),
+            text=None if is_chat else text,
+        ),
+        sampling=Sampling(model=config.model, max_tokens=16, extra=config.extra_body or {}),
+    )
+
+
+def _told(
+    error: "openai.APIStatusError", advice: str = "", *, secrets: Sequence[str] = ()
+) -> BackendError:
     """What a reply with an error status means, and what can be done about it."""
     headers = error.response.headers
-    code = error.code if isinstance(error.code, str) else error.type
     should_retry = headers.get("x-should-retry")
     status = error.status_code
-    message = shown(words(error.body) or error.message)
+    message = quoted(error.body, secrets) or quoted(error.message, secrets)
     problem = f"{status}: {message}" if message else str(status)
     if status < 400:
-        problem = f"{status}: it redirects to {shown(headers.get('location', '')) or 'nowhere'}"
-    seen = from_status(status, code=code, should_retry=should_retry)
+        where = quoted(headers.get("location", ""), secrets) or "nowhere"
+        problem = f"{status}: it redirects to {where}"
+    seen = from_status(status, code=_code(error.body), should_retry=should_retry)
     if seen in (Seen.BUSY, Seen.RATE_LIMITED):
         problem = f"the endpoint answered {problem}"
     elif seen is Seen.REJECTED:
@@ -279,13 +312,20 @@ def _told(error: "openai.APIStatusError", advice: str = "") -> BackendError:
     )
 
 
-def _cause(error: Exception) -> tuple[Seen, str]:
+def _code(body: object) -> str | None:
+    """The name of an error, where it has one."""
+    members = body if isinstance(body, dict) else {}
+    named = (members.get("code"), members.get("type"))
+    return next((name for name in named if isinstance(name, str)), None)
+
+
+def _cause(error: Exception, secrets: Sequence[str] = ()) -> tuple[Seen, str]:
     """Why there is no reply, and in which words; a header that cannot be sent is not repeated."""
     import httpx2
 
     causes = list(_causes(error))
     cause = causes[0] if causes else error
-    said = shown(str(cause)) or type(cause).__name__
+    said = shown(redacted(str(cause), secrets)) or type(cause).__name__
     if any(isinstance(inner, ssl.SSLCertVerificationError) for inner in causes):
         return Seen.NO_TRUST, said
     if isinstance(cause, httpx2.ConnectTimeout | httpx2.PoolTimeout):

@@ -79,18 +79,24 @@ class Row:
     """Whether the first wait is none: it is the connection that was bad, and a new one may be good."""
     counts: bool = True
     """Whether it uses up attempts."""
+    may_be_own: bool = True
+    """Whether it may be about this request, so that it counts for giving it up."""
     remedy: str = ""
     """What a person can do, where something must be done."""
 
 
 MOST_TIMED_OUT = 3
-"""The endpoint may have written, and may bill, what came too late."""
+"""In a row. The endpoint may have written, and may bill, what came too late."""
 MOST_RATE_LIMITED = 120
-"""Not counted as attempts, but not without end either; there is a limit in time too (`retry`)."""
+"""In a row. Not counted as attempts, but not without end either; there is a limit in time too (`retry`)."""
 
 TABLE: Mapping[Seen, Row] = {
-    Seen.NO_CONNECTION: Row("no connection (refused, unknown host, network down)", Then.AGAIN),
-    Seen.CONNECT_TIMEOUT: Row("no connection within connect_timeout_s", Then.AGAIN),
+    Seen.NO_CONNECTION: Row(
+        "no connection (refused, unknown host, network down)", Then.AGAIN, may_be_own=False
+    ),
+    Seen.CONNECT_TIMEOUT: Row(
+        "no connection within connect_timeout_s", Then.AGAIN, may_be_own=False
+    ),
     Seen.DROPPED: Row(
         "connection dropped before a reply, as with one kept alive too long",
         Then.AGAIN,
@@ -116,7 +122,9 @@ TABLE: Mapping[Seen, Row] = {
         remedy="the request cannot be sent; check the key and --extra-header",
     ),
     Seen.BUSY: Row("408, 409, 425, 5xx", Then.AGAIN),
-    Seen.RATE_LIMITED: Row("429", Then.AGAIN, most=MOST_RATE_LIMITED, counts=False),
+    Seen.RATE_LIMITED: Row(
+        "429", Then.AGAIN, most=MOST_RATE_LIMITED, counts=False, may_be_own=False
+    ),
     Seen.BAD_KEY: Row(
         "401",
         Then.STOP,
@@ -199,7 +207,13 @@ def error_of(
     """
     row = TABLE[seen]
     if row.then is Then.AGAIN:
-        return TransientError(problem, seen=seen, retry_after_s=retry_after_s, is_last=is_last)
+        return TransientError(
+            problem,
+            seen=seen,
+            retry_after_s=retry_after_s,
+            is_last=is_last,
+            may_be_own=row.may_be_own and not is_last,
+        )
     if row.then is Then.REFUSED:
         return RequestRejectedError(problem, status=status)
     if row.then is Then.STOP:

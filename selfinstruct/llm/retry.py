@@ -24,6 +24,8 @@ LONGEST_RETRY_AFTER_S = 300.0
 """No stated Retry-After is followed beyond this."""
 LONGEST_RATE_LIMITED_S = 3600.0
 """A request that still meets a rate limit so long after its first attempt is not sent again for now."""
+SHORTEST_RATE_LIMITED_S = 60.0
+"""Before that it is, however soon the run is to be given up: rate limits are mostly those of a minute."""
 
 OnWait = Callable[[str, float], None]
 """Told of every wait before another attempt: the problem, and the seconds."""
@@ -50,14 +52,22 @@ def stated_wait_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
     return None
 
 
+def rate_limited_s(give_up_after_s: float) -> float:
+    """How long a request may meet nothing but a rate limit in a run that is given up after so long."""
+    return max(SHORTEST_RATE_LIMITED_S, min(LONGEST_RATE_LIMITED_S, give_up_after_s))
+
+
 _backoff = wait_random_exponential(multiplier=1, max=LONGEST_WAIT_S)
 
 
 class _Round:
     """The attempts of one request, from being asked to complete it until an answer or giving up."""
 
-    def __init__(self, max_attempts: int, is_out: Callable[[], bool]) -> None:
+    def __init__(
+        self, max_attempts: int, is_out: Callable[[], bool], rate_limited_s: float
+    ) -> None:
         self._max_attempts = max_attempts
+        self._rate_limited_s = rate_limited_s
         self._is_out = is_out
         self._met: Counter[str] = Counter()
         self._counted = 0
@@ -76,11 +86,25 @@ class _Round:
         if error.is_last or (row.most is not None and self._met[error.seen] >= row.most):
             return True
         if not row.counts:
-            return (attempt.seconds_since_start or 0.0) >= LONGEST_RATE_LIMITED_S
+            return self._rate_limit_left_s(attempt) <= 0
         counted = sum(n for seen, n in self._met.items() if _row_of(seen).counts)
-        return counted >= self._max_attempts or self._is_out()
+        if counted >= self._max_attempts:
+            return True
+        if self._is_out():
+            error.may_be_own = False  # it did not have its attempts
+            return True
+        return False
+
+    def _rate_limit_left_s(self, attempt: RetryCallState) -> float:
+        return max(0.0, self._rate_limited_s - (attempt.seconds_since_start or 0.0))
 
     def wait_s(self, attempt: RetryCallState) -> float:
+        wait_s = self._wait_s(attempt)
+        if not _row(_error(attempt)).counts:
+            return min(wait_s, self._rate_limit_left_s(attempt))
+        return wait_s
+
+    def _wait_s(self, attempt: RetryCallState) -> float:
         error = self._meet(attempt)
         if error.retry_after_s is not None:
             return error.retry_after_s + random.uniform(0, max(1.0, error.retry_after_s / 4))
@@ -109,12 +133,14 @@ def policy(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     on_wait: OnWait | None = None,
     is_out: Callable[[], bool] = lambda: False,
+    rate_limited_s: float = LONGEST_RATE_LIMITED_S,
 ) -> AsyncRetrying:
     """Retry TransientError as often as the table allows, then raise the last one.
 
     `is_out` says that the endpoint answers nobody at present: then there is no further attempt for now.
+    `rate_limited_s` is how long a rate limit is waited for.
     """
-    attempts = _Round(max_attempts, is_out)
+    attempts = _Round(max_attempts, is_out, rate_limited_s)
 
     def tell(attempt: RetryCallState) -> None:
         if on_wait is not None and attempt.next_action is not None:

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,7 @@ def shell(
         ((*NEW, "-n", "1e6"), "'--num-instructions' / '-n'.*integer"),
         ((*NEW, "-n"), "'-n' requires an argument"),
         ((*NEW, "--recipe", "self"), "recipe: must be self-instruct or alpaca, not 'self'"),
+        ((*NEW, "--base-url", "http://a\x7fb/v1"), "base_url: must be an address such as http://"),
         ((*NEW, "--base-url", "ftp://x"), "base_url: must be an address such as http://localhost"),
         (
             (*NEW, "--generated-demonstrations", "9"),
@@ -233,6 +235,52 @@ def test_a_key_or_address_that_cannot_be_is_told_before_anything_is_made(
     assert re.search(said, told.sentence), told.sentence
     assert "sk-a" not in told.err
     assert everything(here) == before
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"ALL_PROXY": "socks5://me:hunter2@h"}, r"\$ALL_PROXY: names a SOCKS proxy.*socksio"),
+        ({"all_proxy": "socks5h://h"}, r"\$all_proxy: names a SOCKS proxy.*pip install socksio"),
+        ({"HTTP_PROXY": "foo://me:hunter2@h"}, r"\$HTTP_PROXY: must be the address of a proxy"),
+        ({"https_proxy": "http://me:hunter2@[::1"}, r"\$https_proxy: must be the address of a"),
+        ({"HTTP_PROXY": "http://me:hunter2@a\x7fb"}, r"\$HTTP_PROXY: must be the address of a"),
+        (
+            {"SSL_CERT_FILE": "/nonexistent"},
+            r"\$SSL_CERT_FILE: the trusted certificates cannot be read \(No such file or directory\); "
+            "name another one, or unset it",
+        ),
+        ({"SSL_CERT_FILE": "/dev/null"}, r"\$SSL_CERT_FILE: .*\(no certificates in it\); name"),
+        ({"OPENAI_BASE_URL": "http://a\x7fb/v1"}, r"\$OPENAI_BASE_URL: must be an address such"),
+    ],
+)
+@pytest.mark.parametrize("is_preview", [False, True])
+def test_a_proxy_or_certificate_that_cannot_be_is_told_before_anything_is_made(
+    here: Path,
+    typed: Typed,
+    monkeypatch: pytest.MonkeyPatch,
+    environ: dict[str, str],
+    said: str,
+    is_preview: bool,
+) -> None:
+    if any(value.startswith("socks") for value in environ.values()) and find_spec("socksio"):
+        pytest.skip("socksio is installed")
+    before = everything(here)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    told = typed(*NEW[:5], *(["--preview"] if is_preview else []))
+    assert (told.code, told.out) == (2, "")
+    assert re.search(said, told.sentence), told.sentence
+    assert "hunter2" not in told.err
+    assert everything(here) == before
+    doctor = typed("doctor", "-m", "m")
+    assert doctor.code == 2
+    assert "Nothing was asked." in doctor.out
+    assert "hunter2" not in doctor.out + doctor.err
 
 
 # ── files that cannot be read ────────────────────────────────────────────────────────────────────────────

@@ -230,6 +230,46 @@ def test_no_reply_makes_the_doctor_fail(body: object) -> None:
     assert findings["completion"].mark in ("bad", "open")
 
 
+KEY = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("models", "answer"),
+    [
+        (None, reply(200, f"Login failed for key {KEY}".encode(), content_type="text/html")),
+        (None, reply(200, {"error": {"message": f"Incorrect API key provided: {KEY}"}})),
+        (None, reply(400, {"error": {"message": "x" * 80 + KEY, "param": KEY}})),
+        (None, reply(body=chat(f"1 2 3 {KEY}", model=KEY))),
+        (reply(200, {"data": [{"id": KEY}]}), None),
+        (reply(200, {"data": [{"id": KEY}]}), reply(401, {"error": {"message": KEY}})),
+    ],
+)
+def test_a_key_that_the_endpoint_repeats_is_not_shown(
+    tmp_path: Path, models: bytes | None, answer: bytes | None, flags: list[str]
+) -> None:
+    def server(path: str, body: dict[str, Any]) -> bytes:
+        return (models if path.endswith("/models") else answer) or counting(path, body)
+
+    async def examined() -> str:
+        async with scripted(b"") as script:
+            script.replies = ByRequest(script, server)
+            process = await asyncio.create_subprocess_exec(
+                *[sys.executable, "-m", "selfinstruct", "doctor", "-m", "m"],
+                *["--base-url", script.url, *flags],
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                cwd=tmp_path,
+                env={**os.environ, "OPENAI_API_KEY": KEY},
+            )
+            said, _ = await process.communicate()
+            return said.decode()
+
+    said = asyncio.run(examined())
+    assert "it answers" in said
+    assert not any(KEY[n : n + 8] in said for n in range(len(KEY) - 8))
+
+
 # ── the command ──────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -15,6 +15,7 @@ from support import ROOT, ScriptedBackend, make_completion, scripted_text
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import ConfigChangedError, RequestRejectedError
+from selfinstruct.llm.retry import rate_limited_s
 from selfinstruct.preview import Answered, Asked, Step, estimate, preview
 from selfinstruct.records import Completion, Request, Usage
 from selfinstruct.run_directory import foresee_run, read_run
@@ -300,6 +301,23 @@ def test_the_name_of_the_limit_that_was_sent_is_shown(tmp_path: Path) -> None:
     refusal = reply(400, {"error": {"message": message, "param": "max_tokens"}})
     _, out, _ = against(refusal, LIST, flags=("--recipe", "alpaca"), cwd=tmp_path)
     assert "the endpoint wanted max_completion_tokens" in out
+
+
+def test_a_rate_limit_holds_a_preview_for_two_minutes_at_most(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from selfinstruct.cli import preview as command_line
+
+    seen: list[float] = []
+
+    async def look(run: Any, *_: object) -> None:
+        seen.append(rate_limited_s(run.config.give_up_after_s))
+
+    monkeypatch.setattr(command_line, "_look", look)
+    for given, waited in ((7200.0, 120.0), (90.0, 90.0)):
+        settings = config.changed(base_url="http://127.0.0.1:9/v1", give_up_after_s=given).given()
+        command_line.show_preview(None, settings, json_output=True)
+        assert seen.pop() == waited
 
 
 def test_an_endpoint_that_is_not_there_is_exit_4(tmp_path: Path) -> None:
