@@ -306,7 +306,10 @@ class _Growth:
             self._fail(result)
 
     def _refuse(self, request: Request, error: RequestRejectedError) -> None:
-        if request.stage == "generate" and self._state.accepted >= self._run.config.num_instructions:
+        if (
+            request.stage == "generate"
+            and self._state.accepted >= self._run.config.num_instructions
+        ):
             self._refusals.gone(request)  # it is not needed any more
             return
         try:

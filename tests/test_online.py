@@ -359,12 +359,14 @@ def test_a_stated_wait_does_not_go_beyond_the_end_of_waiting_for_a_rate_limit() 
 
     async def asked() -> int:
         attempts = 0
-        allowed = retry.policy(max_attempts=2, sleep=sleep, rate_limited_s=0.2)
+
+        async def limited() -> None:
+            nonlocal attempts
+            attempts += 1
+            raise error_of(Seen.RATE_LIMITED, "slow down", retry_after_s=300)
+
         with pytest.raises(TransientError):
-            async for attempt in allowed:
-                with attempt:
-                    attempts += 1
-                    raise error_of(Seen.RATE_LIMITED, "slow down", retry_after_s=300)
+            await retry.policy(max_attempts=2, sleep=sleep, rate_limited_s=0.2)(limited)
         return attempts
 
     assert asyncio.run(asked()) in (2, 3)

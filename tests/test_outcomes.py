@@ -25,7 +25,8 @@ from selfinstruct.llm.outcomes import TABLE, Seen, Then, error_of, from_status
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Usage
 
 ATTEMPTS = 6
-CONFIG = RunConfig(model="m", max_attempts=ATTEMPTS, request_timeout_s=0.15, connect_timeout_s=0.15)
+CONFIG = RunConfig(model="m", max_attempts=ATTEMPTS, request_timeout_s=10, connect_timeout_s=10)
+IMPATIENT = replace(CONFIG, request_timeout_s=0.15, connect_timeout_s=0.15)
 REQUEST = Request(
     id="generate/000001",
     stage="generate",
@@ -61,8 +62,8 @@ def error_with_200(**members: Any) -> bytes:
 CASES: Mapping[Seen, Sequence[Case]] = {
     Seen.DROPPED: [Case("reset before a reply", RESET)],
     Seen.CUT: [Case("cut in mid-body", CUT + choice())],
-    Seen.SILENT: [Case("hang", HANG)],
-    Seen.TOO_SLOW: [Case("drip", DRIP + choice())],
+    Seen.SILENT: [Case("hang", HANG, IMPATIENT)],
+    Seen.TOO_SLOW: [Case("drip", DRIP + choice(), IMPATIENT)],
     Seen.UNSENDABLE: [],  # below: nothing reaches a server
     Seen.NO_CONNECTION: [],
     Seen.CONNECT_TIMEOUT: [],
@@ -197,7 +198,8 @@ def test_a_row_of_the_table(seen: Seen, case: Case) -> None:
 )
 def test_what_passes_is_answered_at_the_last_attempt(seen: Seen, case: Case) -> None:
     failures = attempts_allowed(seen) - 1
-    completion, script = ask(*[case.does] * failures, choice(), config=case.config)
+    config = case.config if case.config is CONFIG else replace(case.config, request_timeout_s=0.4)
+    completion, script = ask(*[case.does] * failures, choice(), config=config)
     assert isinstance(completion, Completion)
     assert completion.attempts == len(script.asked) == failures + 1
 
@@ -207,7 +209,7 @@ def test_no_connection_is_told_with_the_address() -> None:
     assert isinstance(error, TransientError)
     assert (error.seen, error.attempts) == (Seen.NO_CONNECTION, ATTEMPTS)
     assert "no connection to http://127.0.0.1:" in str(error)
-    unknown = ask_at("http://nowhere.invalid/v1", CONFIG)
+    unknown = ask_at("http://nowhere.invalid/v1", IMPATIENT)
     assert isinstance(unknown, TransientError)
     assert unknown.seen in (Seen.NO_CONNECTION, Seen.CONNECT_TIMEOUT)
 
@@ -222,7 +224,7 @@ def test_a_connection_that_does_not_come_about_in_time() -> None:
             for one in waiting:
                 one.setblocking(False)
                 one.connect_ex(("127.0.0.1", port))
-            error = ask_at(f"http://127.0.0.1:{port}/v1", replace(CONFIG, max_attempts=2))
+            error = ask_at(f"http://127.0.0.1:{port}/v1", replace(IMPATIENT, max_attempts=2))
         finally:
             for one in waiting:
                 one.close()

@@ -247,8 +247,7 @@ def test_a_key_or_address_that_cannot_be_is_told_before_anything_is_made(
         ({"HTTP_PROXY": "http://me:hunter2@a\x7fb"}, r"\$HTTP_PROXY: must be the address of a"),
         (
             {"SSL_CERT_FILE": "/nonexistent"},
-            r"\$SSL_CERT_FILE: the trusted certificates cannot be read \(No such file or directory\); "
-            "name another one, or unset it",
+            r"\$SSL_CERT_FILE: the trusted certificates cannot be read \(No such file.*\); name another",
         ),
         ({"SSL_CERT_FILE": "/dev/null"}, r"\$SSL_CERT_FILE: .*\(no certificates in it\); name"),
         ({"OPENAI_BASE_URL": "http://a\x7fb/v1"}, r"\$OPENAI_BASE_URL: must be an address such"),
