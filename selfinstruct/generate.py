@@ -22,6 +22,7 @@ from selfinstruct.backend import Backend, Checkable, scrub
 from selfinstruct.config import OPERATIONAL, plain
 from selfinstruct.decide import next_decisions
 from selfinstruct.errors import (
+    BackendError,
     EndpointError,
     RequestRejectedError,
     SelfInstructError,
@@ -204,8 +205,13 @@ class _Growth:
             self._refusals.sent(request)
             group.create_task(self._complete(request))
 
+    @property
+    def _has_enough(self) -> bool:
+        """Whether no more instructions are needed."""
+        return self._state.accepted >= self._run.config.num_instructions
+
     def _next_request(self) -> Request | None:
-        if self._state.accepted >= self._run.config.num_instructions:
+        if self._has_enough:
             # Whatever failed, or was refused, is not needed any more.
             self._patience.forget("generate")
             self._refusals.forget("generate")
@@ -234,7 +240,7 @@ class _Growth:
 
     def _next_generation_request(self) -> Request | None:
         run, state = self._run, self._state
-        if state.accepted >= run.config.num_instructions:
+        if self._has_enough:
             return None
         number = max(self._next_number, state.commits + 1)
         while generation_id(number) in state.waiting:
@@ -293,6 +299,9 @@ class _Growth:
             self._give_up(self._patience.answered(request, now=self._now()))
             for other, refusal in self._refusals.answered(request):
                 self._write(_failed(other, refusal))
+        elif isinstance(result, BackendError) and request.stage == "generate" and self._has_enough:
+            self._patience.gone(request)  # it is not needed any more
+            self._refusals.gone(request)
         elif isinstance(result, RequestRejectedError):
             self._patience.gone(request)
             self._refuse(request, result)
@@ -306,12 +315,6 @@ class _Growth:
             self._fail(result)
 
     def _refuse(self, request: Request, error: RequestRejectedError) -> None:
-        if (
-            request.stage == "generate"
-            and self._state.accepted >= self._run.config.num_instructions
-        ):
-            self._refusals.gone(request)  # it is not needed any more
-            return
         try:
             self._refusals.refused(request, error)
         except EndpointError as wrong_set_up:
@@ -401,7 +404,7 @@ class _Growth:
         limit = self._run.config.stall_after
         sizes = self._state.pool_sizes
         if (
-            self._state.accepted < self._run.config.num_instructions
+            not self._has_enough
             and self._state.commits - self._commits_before >= limit
             and sizes[-1 - limit] == sizes[-1]
         ):

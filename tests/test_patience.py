@@ -220,6 +220,27 @@ def test_a_server_that_is_not_there_when_a_run_is_resumed_costs_no_request(
     assert exported(tmp_path / "run") == exported(reference)
 
 
+@pytest.mark.parametrize("error", [TransientError("503"), RequestRejectedError("no", status=400)])
+def test_a_list_that_is_not_needed_any_more_may_fail_as_it_likes(
+    tmp_path: Path, config: RunConfig, error: Exception
+) -> None:
+    """Three replies were enough; the others were out already."""
+
+    class Late(Endpoint):
+        async def complete(self, request: Request) -> Completion:
+            if request.stage == "generate" and int(request.id[-6:]) > 3:
+                await asyncio.sleep(600)
+                raise error
+            if request.stage != "generate":
+                await asyncio.sleep(1000)
+            return await super().complete(request)
+
+    config = replace(config, num_instructions=3, give_up_after_s=0.0)
+    grow_at_once(tmp_path / "run", config, Late(lambda *_: False))
+    assert is_complete(read_run(tmp_path / "run"))
+    assert failed(tmp_path / "run") == []
+
+
 def test_what_is_given_up_is_not_asked_again_and_counts_as_without_a_reply(
     tmp_path: Path, config: RunConfig
 ) -> None:
