@@ -34,6 +34,10 @@ FIRST_PAUSE_S = 1.0
 FIRST_ALONE_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 300.0
 
+HANGS_AFTER_S = 60.0
+"""What has been in flight for so long is not waited for."""
+
+_LEAST_TOLD_S = 0.5
 _AGAIN_SHARE = 0.5
 """Of the slots, at most so many for requests that failed before: they may fail again, all of them."""
 
@@ -194,11 +198,14 @@ class Patience:
         is_first = not any(other.flying.keys() & other.aside.keys() for other in lines)
         if is_clear and is_first and not line.is_down:
             return aside.request
-        if any(other.flying for other in lines):
-            line.next_at = now + line.pause_s  # what is in flight may tell
-            aside.again_at = max(aside.again_at, line.next_at)
-        else:
+        flights = [flight for other in lines for flight in other.flying.values()]
+        if not flights:
             self.wants_check = True
+            return None
+        if all(now - flight.sent_at >= HANGS_AFTER_S for flight in flights):
+            return aside.request
+        line.next_at = now + line.pause_s  # it may tell
+        aside.again_at = max(aside.again_at, line.next_at)
         return None
 
     def wait_s(self, *, now: float) -> float | None:
@@ -226,6 +233,8 @@ class Patience:
         # A late reply says nothing: it was sent when all may still have been well.
         if any(flight.number > line.aside[i].sent for i in line.silent):
             line.silent.clear()
+            for other in self._lines.values():  # that was an outage for them, too
+                other.next_at = min(other.next_at, now)
         return self._judge(flight.number)
 
     def failed(self, request: Request, error: TransientError, *, now: float) -> None:
@@ -234,12 +243,8 @@ class Patience:
         flight = line.flying.pop(request.id)
         aside = line.aside.pop(request.id, None) or _Aside(request, error, flight.answered_before)
         line.aside[request.id] = aside  # at the end: others have their turn first
-        aside.error, aside.sent, aside.failed, aside.is_judged = (
-            error,
-            flight.number,
-            self._sent,
-            False,
-        )
+        aside.error, aside.is_judged = error, False
+        aside.sent, aside.failed = flight.number, self._sent
         aside.again_at = now + min(
             FIRST_ALONE_PAUSE_S * 2**aside.rounds, LONGEST_PAUSE_S, self._give_up_after_s
         )
@@ -333,7 +338,7 @@ class Patience:
         line.next_at = min(now + line.pause_s, max(now, end))
 
     def _tell(self, stage: Stage, line: _Line, *, now: float) -> None:
-        if self._on_pause is None or line.flying or line.next_at <= now:
+        if self._on_pause is None or line.flying or line.next_at - now < _LEAST_TOLD_S:
             return
         self._on_pause(
             Pause(

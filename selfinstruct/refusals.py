@@ -4,7 +4,7 @@ A refusal is final once it is journaled, so it is held back until it is clear wh
 too long, or that a filter dislikes, is an outcome of that request; a parameter that the endpoint does not
 know would be refused with every request, and no run may be spent on that. It is a wrong set-up where
 
-    five of a stage in a row were refused with one message, or ten with any
+    five of a stage in a row were refused with one message, to the letter, or ten with any
     nothing else can be asked, as in a small window, and three were refused
     nothing else can be asked, and nothing of the stage was ever answered
 
@@ -12,7 +12,6 @@ and an outcome as soon as a request of the stage is answered that was sent after
 else where nothing else can be asked.
 """
 
-import re
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -69,7 +68,9 @@ class Refusals:
         held = self._held.setdefault(request.stage, [])
         held.append(Refused(request, error))
         last = held[-WITH_ONE_MESSAGE:]
-        has_one_message = len(last) == WITH_ONE_MESSAGE and len({_gist(r.error) for r in last}) == 1
+        has_one_message = (
+            len(last) == WITH_ONE_MESSAGE and len({r.error.problem for r in last}) == 1
+        )
         if has_one_message or len(held) >= WITH_ANY_MESSAGE:
             raise _wrong_set_up(request.stage, held)
 
@@ -101,11 +102,6 @@ class Refusals:
         self._held.clear()
         self._arrived.clear()
         return believed
-
-
-def _gist(error: RequestRejectedError) -> str:
-    """A message without the numbers in it: lengths, ids and times differ where the reason is one."""
-    return re.sub(r"[0-9]+", "0", error.problem)
 
 
 def _wrong_set_up(stage: Stage, held: list[Refused]) -> EndpointError:

@@ -279,6 +279,16 @@ def test_an_outage_is_waited_out_with_pauses_that_grow_and_changes_nothing(
     assert max(endpoint.asked.values()) <= 8
 
 
+def test_after_an_outage_all_stages_come_back_at_once(tmp_path: Path, config: RunConfig) -> None:
+    config = replace(config, num_instructions=60)
+    pauses: list[Pause] = []
+    endpoint = Endpoint(lambda _, now: 4 < now < 304)
+    took_s = grow_at_once(tmp_path / "run", config, endpoint, on_pause=pauses.append)
+    assert {pause.stage for pause in pauses} == {"generate", "classify", "instances"}
+    # From the longest pause and the attempts of its probe on, as long as an undisturbed run would take.
+    assert took_s < 304 + max(pause.seconds for pause in pauses) + ATTEMPTS_AT_S[-1] + 30
+
+
 @pytest.mark.parametrize("concurrency", [1, 32])
 def test_an_outage_that_is_too_long_ends_the_run_which_can_go_on(
     tmp_path: Path, config: RunConfig, reference: Path, concurrency: int
@@ -436,6 +446,15 @@ def test_a_second_strike_after_twenty_others_is_the_end_of_a_request() -> None:
     assert line.send(60) == poison  # its turn again
     line.patience.failed(poison, ERROR, now=80)
     assert line.patience.answered(line.send(81), now=82) == [(poison, ERROR)]
+
+
+def test_a_request_that_hangs_does_not_keep_others_from_being_sent_again() -> None:
+    line = Line(can_check=True)
+    hanging, one = line.send(), line.send()
+    assert hanging.id != one.id
+    line.patience.failed(one, ERROR, now=20)
+    assert line.patience.choose("generate", lambda: None, now=25) is None  # it may be answered yet
+    assert line.patience.choose("generate", lambda: None, now=61) == one
 
 
 def test_what_cannot_be_the_fault_of_a_request_is_no_strike() -> None:

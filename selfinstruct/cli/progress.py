@@ -57,7 +57,7 @@ class Pace:
         lists = missing / expected_yield(state, self._recipe)
         requests = state.counts.requests
         classified = requests["classify"] - requests["instances"]
-        return 2 * missing + lists + 2 * state.open_tasks - max(0, classified)
+        return max(0.0, 2 * missing + lists + 2 * state.open_tasks - max(0, classified))
 
     def _time_left(self, state: RunState) -> str:
         done = _requests(state)
