@@ -164,6 +164,11 @@ class BackendError(SelfInstructError):
         self.attempts = attempts
         super().__init__(problem)
 
+    def add(self, remark: str) -> None:
+        """Say something more about the problem."""
+        self.problem = f"{self.problem}; {remark}"
+        self.args = (self.problem,)
+
     def redact(self, secret: str) -> None:
         """Take a secret out of the text, for endpoints that repeat the key they refuse."""
         self.problem = self.problem.replace(secret, "…")

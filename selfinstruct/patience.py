@@ -338,14 +338,16 @@ class Patience:
         line.next_at = min(now + line.pause_s, max(now, end))
 
     def _tell(self, stage: Stage, line: _Line, *, now: float) -> None:
-        if self._on_pause is None or line.flying or line.next_at - now < _LEAST_TOLD_S:
+        left_s = line.silent_since + self._give_up_after_s - now
+        is_short = min(line.next_at - now, left_s) < _LEAST_TOLD_S
+        if self._on_pause is None or line.flying or is_short:
             return
         self._on_pause(
             Pause(
                 stage=stage,
                 problem=_last(line).error.problem,
                 seconds=line.next_at - now,
-                left_s=max(0.0, line.silent_since + self._give_up_after_s - now),
+                left_s=left_s,
             )
         )
 

@@ -386,6 +386,13 @@ def test_an_endpoint_that_answers_nobody_is_not_sent_every_attempt_of_everybody(
     assert 12 <= asyncio.run(asked()) <= 12 + 10
 
 
+def test_where_no_key_was_sent_it_is_the_variable_that_is_told() -> None:
+    error, _ = ask(status(401), environ={"OTHER": "x"})
+    assert str(error).endswith("; no key was sent: $OPENAI_API_KEY is not set")
+    error, _ = ask(status(401))
+    assert "no key was sent" not in str(error)
+
+
 def test_a_redirect_is_told_and_not_followed() -> None:
     error, _ = ask(reply(308, b"", headers={"location": "https://elsewhere.invalid/v1"}))
     assert "(308: it redirects to https://elsewhere.invalid/v1)" in str(error)

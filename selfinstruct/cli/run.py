@@ -155,7 +155,10 @@ def carry_out(
             return summary
     if failure is not None:
         say(f"selfinstruct: {visible(str(failure))}")
-    say("To continue: " + again.format(directory=shlex.quote(str(directory))))
+    hint = (
+        "" if summary.requests or failure is None else " (with other settings, if they were wrong)"
+    )
+    say("To continue: " + again.format(directory=shlex.quote(str(directory))) + hint)
     raise typer.Exit(failure.exit_code if failure is not None else 130)
 
 

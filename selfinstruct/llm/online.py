@@ -186,6 +186,8 @@ class OnlineBackend:
                 )
                 what_to_do = advice(error.status_code, error.body, request, body)
                 told = _told(error, what_to_do, secrets=self._secrets)
+            if error.status_code == 401 and self._client.api_key == NO_KEY:
+                told.add(f"no key was sent: ${self._config.api_key_env} is not set")
             if is_renamed:
                 # Not an attempt that failed: from now on the limit has its newer name.
                 self._limit = NEWER_LIMIT
