@@ -43,6 +43,7 @@ MAY_IMPORT = {
     # The stages are siblings: they import words only.
     **dict.fromkeys(STAGES, WORDS),
     "parse": WORDS | {"parse"},
+    "novelty": WORDS | {"novelty"},
     "profiles": WORDS | {"parse", "filters"},
     "recipes": WORDS | {"prompts"},
     "state": WORDS | {"filters", "novelty", "pool"},

@@ -18,9 +18,10 @@ very operations, and integers are compared.
     True
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from selfinstruct.tokenizers import TOKENIZERS
 
@@ -54,6 +55,26 @@ class Verdict:
     """Where not novel: the place in the pool of a witness over the threshold."""
     rouge_l: float | None = None
     """Its exact score, in (threshold, 1]."""
+
+
+class Similar(NamedTuple):
+    """A text of the pool and how like it another text is."""
+
+    position: int
+    """Its place in the pool."""
+    rouge_l: float
+    """The exact score, in [0, 1]."""
+
+
+class Similarities(NamedTuple):
+    """How like the texts before it a text of the pool is."""
+
+    position: int
+    """Its own place in the pool."""
+    mean: float
+    """The mean of its scores with all texts before it, in [0, 1]; 0.0 where there is none."""
+    nearest: tuple[Similar, ...]
+    """The most similar of them: highest score first, then pool order."""
 
 
 class NoveltyIndex:
@@ -139,20 +160,42 @@ class NoveltyIndex:
                     return Verdict(novel=False, position=position, rouge_l=score)
         return Verdict(novel=True)
 
-    def nearest(self, text: str, *, upto: int | None = None) -> tuple[int, float] | None:
-        """The place of the text most like this one among the first `upto`, and its exact score in [0, 1].
+    def admit(self, texts: Iterable[str]) -> list[Verdict]:
+        """Check texts in order and add the novel ones, so that later ones are compared with earlier ones."""
+        verdicts = []
+        for text in texts:
+            verdict = self.check(text)
+            if verdict.novel:
+                self.add(text)
+            verdicts.append(verdict)
+        return verdicts
+
+    def nearest(self, text: str, *, upto: int | None = None) -> Similar | None:
+        """The text most like this one among the first `upto`.
 
         The first of several equal ones; None where there is nothing to compare. Compares with every text:
         for a person who asks about one.
         """
+        return next(iter(self.top_k(text, 1, upto=upto)), None)
+
+    def top_k(self, text: str, k: int = 10, *, upto: int | None = None) -> list[Similar]:
+        """The `k` texts most like this one among the first `upto`: highest score first, then pool order."""
         from rapidfuzz.distance.LCSseq import similarity
 
         sequence = "".join([self._codes.get(t, "\0") for t in self.tokens(text)])
-        best: tuple[int, float] | None = None
+        found = []
         for position, other in enumerate(self._sequences[:upto]):
             score = 0.0
             if sequence and other:
                 score = f_measure(int(similarity(sequence, other)), len(other), len(sequence))
-            if best is None or score > best[1]:
-                best = position, score
-        return best
+            found.append(Similar(position, score))
+        return sorted(found, key=lambda similar: (-similar.rouge_l, similar.position))[:k]
+
+    def similarities(
+        self, positions: Iterable[int] | None = None, *, k: int = 10, workers: int = 1
+    ) -> Iterator[Similarities]:
+        """How like the texts before it each of these texts of the pool is; None: each of them, in order."""
+        for position in range(len(self)) if positions is None else positions:
+            scores = self.top_k(self._texts[position], position, upto=position)
+            mean = sum(s.rouge_l for s in scores) / len(scores) if scores else 0.0
+            yield Similarities(position, mean, tuple(scores[:k]))
