@@ -1,13 +1,22 @@
 """Novelty against its oracle: the rouge-score package itself, for every tokenizer."""
 
 import itertools
+import math
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from unittest.mock import patch
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer, scoring
 
-from selfinstruct.novelty import NoveltyIndex, f_measure, smallest_rejected
+from selfinstruct.novelty import NoveltyIndex, Similar, Verdict, f_measure
+from selfinstruct.novelty.rouge_l import Need, f_measures
+from selfinstruct.novelty.sequences import as_arrays
 from selfinstruct.tokenizers import TOKENIZERS
 
 # The first non-ASCII text pays for a table of all marks.
@@ -32,6 +41,7 @@ WORDS = st.sampled_from(["a", "b", "c", "d", "the", "The", "x1", "don't", "—",
 WORDS |= st.sampled_from(["é", "e\u0301", "７", "川", "の", "川の", "강", "강의", "ﬁ", "fi"])
 WORDS |= st.sampled_from(["река", "РЕКА", "नदी", "น้ำ"])
 TEXTS = st.lists(WORDS, max_size=14).map(" ".join)
+SHORT_TEXTS = st.lists(WORDS, max_size=5).map(" ".join)
 # At a threshold that scores hit exactly, only the last bit of a double decides.
 THRESHOLDS = st.sampled_from([0.0, 0.3, 0.5, 0.6, 2 / 3, 0.7, 0.8, 0.9, 1.0]) | st.floats(0, 1)
 NAMES = st.sampled_from(sorted(TOKENIZERS))
@@ -47,16 +57,65 @@ def test_f_is_bit_for_bit_that_of_rouge_score() -> None:
             assert f_measure(common, m, n) == scoring.fmeasure(common / n, common / m)
 
 
+def test_f_of_arrays_is_bit_for_bit_that_of_numbers() -> None:
+    m, n = (a.ravel() for a in np.meshgrid(np.arange(1, 120), np.arange(1, 120)))
+    for common in range(13):
+        expected = [f_measure(common, *pair) for pair in zip(m.tolist(), n.tolist(), strict=True)]
+        assert f_measures(np.full(len(m), common), m, n).tolist() == expected
+
+
 @given(st.integers(1, 400), st.integers(1, 400), THRESHOLDS)
 @example(7, 13, 0.7)  # F is 0.7000000000000001 here …
 @example(10, 10, 0.7)  # … and 0.7 here
-def test_the_smallest_rejected_overlap_is_the_first_over_the_threshold(
-    m: int, n: int, threshold: float
-) -> None:
+def test_what_is_over_the_threshold_has_what_it_needs(m: int, n: int, threshold: float) -> None:
     scores = [scoring.fmeasure(common / n, common / m) for common in range(1, min(m, n) + 1)]
-    over = [common for common, f in enumerate(scores, start=1) if f > threshold]
-    expected = over[0] if over else min(m, n) + 1
-    assert smallest_rejected(m, n, threshold) == expected
+    least = next((common for common, f in enumerate(scores, start=1) if f > threshold), math.inf)
+    need = Need(threshold)
+    assert least >= need.half * (m + n)
+    assert least >= need.ratio * m
+    assert least >= need.ratio * n
+
+
+@given(st.lists(st.text("abcdefgh\U0001f600", max_size=40), min_size=2, max_size=2))
+def test_no_two_sequences_share_more_than_their_signatures_allow(pair: list[str]) -> None:
+    arrays = as_arrays(pair)
+    shared = (Counter(pair[0]) & Counter(pair[1])).total()
+    wide = arrays.wide()
+    for one, other, bits in (
+        (*wide, int(np.bitwise_count(wide[0] & wide[1]).sum())),
+        (*arrays.narrow, int(np.bitwise_count(arrays.narrow[0] & arrays.narrow[1]))),
+    ):
+        for signature, text in ((one, pair[0]), (other, pair[1])):
+            assert shared <= bits + len(text) - int(np.bitwise_count(signature).sum())
+
+
+@contextmanager
+def crowded() -> Iterator[None]:
+    """An index in which a few texts already make levels, merges and batches; all signatures are compared."""
+    with (
+        patch.multiple("selfinstruct.novelty.nearby", _TAIL=2, _GROWTH=1, _FEW=0, _AMONG=2),
+        patch("selfinstruct.novelty.level._AT_ONCE", 3),
+        patch("selfinstruct.novelty.index._AT_ONCE", 3),
+        patch.multiple("selfinstruct.novelty.similarities", _TEXTS=3, _FIRST=1, _STRETCH=4),
+    ):
+        yield
+
+
+@contextmanager
+def few_characters() -> Iterator[None]:
+    """An index whose tokens soon outnumber the characters."""
+    with crowded(), patch("selfinstruct.novelty.characters._CHARACTERS", 10):
+        yield
+
+
+CONDITIONS = {"crowded": crowded, "few characters": few_characters}
+
+
+def expected_verdict(name: str, pool: Sequence[str], text: str, threshold: float) -> Verdict:
+    scores = [score(name, pooled, text) for pooled in pool]
+    if max(scores, default=0.0) <= threshold:
+        return Verdict(novel=True)
+    return Verdict(novel=False, position=scores.index(max(scores)), rouge_l=max(scores))
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -66,27 +125,159 @@ def test_the_verdict_is_that_of_brute_force_with_rouge_score(
     name: str, pool: list[str], text: str, threshold: float
 ) -> None:
     verdict = NoveltyIndex(threshold, name, pool).check(text)
+    assert verdict == expected_verdict(name, pool, text, threshold)
 
-    scores = [score(name, pooled, text) for pooled in pool]
-    assert verdict.novel == (max(scores, default=0.0) <= threshold)
-    if not verdict.novel:
-        assert verdict.position is not None
-        assert verdict.rouge_l == scores[verdict.position] > threshold
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+@law
+@given(st.lists(SHORT_TEXTS, max_size=20), st.lists(SHORT_TEXTS, max_size=5), THRESHOLDS, NAMES)
+def test_levels_merges_and_batches_change_no_verdict(
+    condition: str, pool: list[str], texts: list[str], threshold: float, name: str
+) -> None:
+    expected = [expected_verdict(name, pool, text, threshold) for text in texts]
+    with CONDITIONS[condition]():
+        index = NoveltyIndex(threshold, name)
+        for text in pool:
+            index.check(text)  # leaves no trace
+            index.add(text)
+        assert index.check_each(texts) == expected
+        assert [index.check(text) for text in texts] == expected
+        assert NoveltyIndex(threshold, name, pool).check_each(texts) == expected
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+@law
+@given(st.lists(SHORT_TEXTS, max_size=6), st.lists(SHORT_TEXTS, max_size=16), THRESHOLDS, NAMES)
+def test_admit_is_check_and_add_for_each(
+    condition: str, pool: list[str], texts: list[str], threshold: float, name: str
+) -> None:
+    one_by_one, grown = [], list(pool)
+    for text in texts:
+        verdict = expected_verdict(name, grown, text, threshold)
+        one_by_one.append(verdict)
+        if verdict.novel:
+            grown.append(text)
+    with CONDITIONS[condition]():
+        index = NoveltyIndex(threshold, name, pool)
+        assert index.check_in_turn(texts) == one_by_one
+        assert index.texts == tuple(pool)
+        assert index.admit(iter(texts)) == one_by_one
+        assert index.texts == tuple(grown)
+
+
+@law
+@given(st.integers(1, 60), st.integers(1, 60), st.data())
+def test_a_score_at_the_threshold_is_decided_as_rouge_score_does(
+    m: int, n: int, data: st.DataObject
+) -> None:
+    """Texts that share just so many words, at the very threshold that they reach, and one bit beside it."""
+    common = data.draw(st.integers(1, min(m, n)))
+    one = " ".join([f"s{i}" for i in range(common)] + [f"a{i}" for i in range(m - common)])
+    other = " ".join([f"b{i}" for i in range(n - common)] + [f"s{i}" for i in range(common)])
+    reached = score("rouge", one, other)
+    for threshold in (reached, math.nextafter(reached, 0), math.nextafter(reached, 1), 0.7):
+        if threshold <= 1:
+            assert NoveltyIndex(threshold, "rouge", [one]).check(other).novel == (
+                reached <= threshold
+            )
+
+
+def test_a_pool_of_thousands_is_decided_as_by_brute_force() -> None:
+    """With levels and batches as they are, and near-duplicates among short and long texts."""
+    draw = random.Random(5)
+    words = [f"w{i}" for i in range(400)]
+    pool: list[list[str]] = []
+    for _ in range(1800):
+        size = draw.choice([3, 5, 8, 8, 12, 12, 20, 40, 90])
+        text = [words[int(draw.random() ** 3 * 400)] for _ in range(size)]
+        if pool and draw.random() < 0.5:
+            text = list(draw.choice(pool))
+            for _ in range(draw.randrange(1, 2 + len(text) // 3)):
+                text[draw.randrange(len(text))] = draw.choice(words)
+        pool.append(text)
+    texts = [" ".join(text) for text in pool]
+    index = NoveltyIndex(0.7, "rouge")
+    verdicts = index.admit(texts)
+
+    kept: list[str] = []
+    checked = NoveltyIndex(0.7, "rouge")
+    for place, (written, verdict) in enumerate(zip(texts, verdicts, strict=True)):
+        if place % 100 == 0:
+            assert verdict == expected_verdict("rouge", kept, written, 0.7)
+        assert checked.check(written) == verdict
+        if verdict.novel:
+            checked.add(written)
+            kept.append(written)
+    assert index.texts == tuple(kept)
+    assert 1100 < len(kept) < 1700
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @law
-@given(st.lists(TEXTS | st.text(max_size=8), max_size=12), TEXTS, st.none() | st.integers(0, 12))
-def test_the_nearest_text_is_that_of_brute_force_with_rouge_score(
-    name: str, pool: list[str], text: str, upto: int | None
+@given(
+    st.lists(SHORT_TEXTS | st.text(max_size=8), max_size=12),
+    SHORT_TEXTS,
+    st.none() | st.integers(0, 12),
+    st.integers(0, 14),
+    st.sampled_from(sorted(CONDITIONS)),
+)
+def test_the_most_similar_texts_are_those_of_brute_force_with_rouge_score(
+    name: str, pool: list[str], text: str, upto: int | None, k: int, condition: str
 ) -> None:
-    nearest = NoveltyIndex(0.7, name, pool).nearest(text, upto=upto)
-
     scores = [score(name, pooled, text) for pooled in pool[:upto]]
-    if not scores:
-        assert nearest is None
-    else:
-        assert nearest == (scores.index(max(scores)), max(scores))
+    ranking = sorted(enumerate(scores), key=lambda found: (-found[1], found[0]))
+    with CONDITIONS[condition]():
+        index = NoveltyIndex(0.7, name, pool)
+        assert index.top_k(text, k, upto=upto) == ranking[:k]
+        assert index.nearest(text, upto=upto) == (ranking[0] if ranking else None)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+@law
+@given(st.lists(SHORT_TEXTS, max_size=14), st.integers(0, 12), NAMES, st.data())
+def test_similarities_are_those_of_brute_force_and_the_same_in_any_sharding(
+    condition: str, pool: list[str], k: int, name: str, data: st.DataObject
+) -> None:
+    with CONDITIONS[condition]():
+        index = NoveltyIndex(0.7, name, pool)
+        whole = list(index.similarities(k=k))
+        order = data.draw(st.permutations(range(len(pool))))
+        cut = data.draw(st.integers(0, len(pool)))
+        parts = [
+            *index.similarities(order[:cut], k=k, workers=2),
+            *index.similarities(order[cut:], k=k),
+        ]
+    assert sorted(parts) == whole  # to the last bit
+    for place, found in enumerate(whole):
+        scores = [score(name, pooled, pool[place]) for pooled in pool[:place]]
+        ranking = sorted(enumerate(scores), key=lambda found: (-found[1], found[0]))
+        assert found.position == place
+        assert found.nearest == tuple(ranking[:k])
+        assert abs(found.mean - sum(scores) / max(place, 1)) <= 1e-12
+
+
+def test_similarities_of_hundreds_of_texts_are_those_of_top_k() -> None:
+    draw = random.Random(8)
+    texts = [
+        " ".join(f"w{int(draw.random() ** 2 * 60)}" for _ in range(draw.randrange(1, 70)))
+        for _ in range(700)
+    ]
+    index = NoveltyIndex(0.7, "rouge", texts)
+    for position, mean, nearest in index.similarities(range(0, 700, 23), workers=2):
+        every = index.top_k(texts[position], position, upto=position)
+        assert list(nearest) == every[:10]
+        assert abs(mean - math.fsum(s.rouge_l for s in every) / max(position, 1)) <= 1e-12
+
+
+def test_a_text_of_seventy_thousand_tokens_is_compared_in_full() -> None:
+    """Beyond 16 bits, and beyond what a table of lengths could hold."""
+    long = " ".join(f"w{i}" for i in range(70_000))
+    longer = f"{long} {' '.join(f'v{i}' for i in range(60_000))}"
+    index = NoveltyIndex(0.7, "rouge", [long])
+    assert index.check(longer).rouge_l == f_measure(70_000, 70_000, 130_000) > 0.7
+    assert index.check(f"{long} end").rouge_l == f_measure(70_000, 70_000, 70_001)
+    index.add(f"{long} end")
+    assert next(index.similarities([1])).nearest == (Similar(0, f_measure(70_000, 70_000, 70_001)),)
 
 
 @law

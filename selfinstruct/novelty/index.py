@@ -1,0 +1,263 @@
+"""`NoveltyIndex`: a growing pool of texts that new texts are compared with.
+
+    text → tokens → string → what may be near (`nearby`) → longest common subsequence → F > threshold?
+
+Every step but the last only leaves out what cannot be over the threshold, so the last one sees all that is.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from selfinstruct.novelty.characters import Characters, TooManyTokensError
+from selfinstruct.novelty.nearby import Nearby
+from selfinstruct.novelty.rouge_l import f_measure, f_measures
+from selfinstruct.novelty.similarities import (
+    Similar,
+    Similarities,
+    common_of_all,
+    common_of_each,
+    similarities,
+)
+from selfinstruct.tokenizers import TOKENIZERS
+
+_AT_ONCE = 128
+"""Texts that are compared together: more are no faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `check` says of a text."""
+
+    novel: bool
+    position: int | None = None
+    """Where not novel: the place in the pool of the witness, the most similar text; the first of several."""
+    rouge_l: float | None = None
+    """Its exact score, in (threshold, 1]."""
+
+
+class NoveltyIndex:
+    """A growing pool of texts that new texts are compared with.
+
+    A text without any token is like nothing and never a witness; `check` calls it novel, as rouge-score
+    would, so callers who care look at `tokens` first.
+    """
+
+    def __init__(
+        self, threshold: float = 0.7, tokenizer: str = "rouge", texts: Iterable[str] = ()
+    ) -> None:
+        """An index of `texts`. `tokenizer` is "rouge" or "unicode", see `selfinstruct.tokenizers`.
+
+        Raises ValueError for a threshold outside of [0, 1] and for an unknown tokenizer.
+        """
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"threshold must lie between 0 and 1, not {threshold}")
+        if tokenizer not in TOKENIZERS:
+            raise ValueError(f"tokenizer must be {' or '.join(TOKENIZERS)}, not {tokenizer!r}")
+        self.threshold = threshold
+        self.tokenizer = tokenizer
+        self.tokens = TOKENIZERS[tokenizer]
+        self._characters = Characters()
+        self._nearby = Nearby(threshold)
+        self._strings = self._nearby.sequences
+        self._texts: list[str] = []
+        for text in texts:
+            self.add(text)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The pool, in order."""
+        return tuple(self._texts)
+
+    def add(self, text: str) -> int:
+        """Append a text to the pool, whether novel or not. Returns its position."""
+        self._texts.append(text)
+        self._strings.append(self._characters.added(self.tokens(text)))
+        return len(self._texts) - 1
+
+    def check(self, text: str) -> Verdict:
+        """Compare a text with the whole pool."""
+        return self.check_each([text])[0]
+
+    def check_each(self, texts: Sequence[str]) -> list[Verdict]:
+        """Compare each of some texts with the whole pool, and none with another.
+
+        The same as `check` for each. A dozen texts together take less than half of the time.
+        """
+        verdicts = []
+        for start in range(0, len(texts), _AT_ONCE):
+            some = texts[start : start + _AT_ONCE]
+            strings = [self._characters.of(self.tokens(text)) for text in some]
+            nearest = self._nearest_over(some, strings)
+            verdicts += [_verdict(nearest.get(row)) for row in range(len(some))]
+        return verdicts
+
+    def admit(self, texts: Iterable[str]) -> list[Verdict]:
+        """Check texts in order and add the novel ones, so that later ones are compared with earlier ones.
+
+        The same as `check` and `add` for each, in a third of the time.
+        """
+        verdicts: list[Verdict] = []
+        iterator = iter(texts)
+        while some := list(islice(iterator, _AT_ONCE)):
+            # Tokens of texts that turn out not to be novel stay known. That takes a little memory, no more.
+            strings = [self._characters.added(self.tokens(text)) for text in some]
+            found = self._in_turn(some, strings)
+            for text, string, verdict in zip(some, strings, found, strict=True):
+                if verdict.novel:
+                    self._texts.append(text)
+                    self._strings.append(string)
+            verdicts += found
+        return verdicts
+
+    def check_in_turn(self, texts: Sequence[str]) -> list[Verdict]:
+        """What `admit` would say of these texts, with nothing added.
+
+        Where a witness is one of these, its position is the one that it would get.
+        """
+        return self._in_turn(texts, self._characters.of_each(map(self.tokens, texts)))
+
+    def nearest(self, text: str, *, upto: int | None = None) -> Similar | None:
+        """The text most like this one among the first `upto`: of several equal ones the first.
+
+        None where there is nothing to compare. Compares with every text: for a person who asks about one.
+        """
+        return next(iter(self.top_k(text, 1, upto=upto)), None)
+
+    def top_k(self, text: str, k: int = 10, *, upto: int | None = None) -> list[Similar]:
+        """The `k` texts most like this one among the first `upto`: highest score first, then pool order."""
+        import numpy as np
+
+        size = len(self._texts[:upto])
+        string, pool = self._characters.of(self.tokens(text)), self._strings
+        if self._characters.are_shared:
+            (string,), pool = self._in_own_characters([text], size)
+        common = common_of_all([string], pool[:size])[0]
+        lengths = np.array([len(other) for other in pool[:size]], np.int64)
+        scores = _scores(common, lengths, len(string))
+        order = np.lexsort((np.arange(size), -scores))[: max(k, 0)]
+        return [Similar(position, float(scores[position])) for position in order.tolist()]
+
+    def similarities(
+        self, positions: Iterable[int] | None = None, *, k: int = 10, workers: int = 1
+    ) -> Iterator[Similarities]:
+        """How like the texts before it in the pool each of these is, in the order given; None: each in turn.
+
+        For each the mean score with all texts before it, and the `k` most similar of them. Both depend on
+        those texts and on nothing else. `workers` is a number of threads.
+        """
+        places = range(len(self)) if positions is None else list(positions)
+        return similarities(places, self._comparable, k=k, workers=workers)
+
+    def _nearest_over(self, texts: Sequence[str], strings: Sequence[str]) -> dict[int, Similar]:
+        """By row of those texts that are over the threshold: the most similar text of the pool."""
+        rows, positions = self._nearby.pairs(strings)
+        nearest: dict[int, Similar] = {}
+        for row, position, score in self._over(
+            rows, positions, texts, strings, self._texts, self._strings
+        ):
+            best = nearest.get(row)
+            if best is None or (-score, position) < (-best.rouge_l, best.position):
+                nearest[row] = Similar(position, score)
+        return nearest
+
+    def _in_turn(self, texts: Sequence[str], strings: Sequence[str]) -> list[Verdict]:
+        """Verdicts on texts of which those that are novel join the pool, one after the other."""
+        if not texts:
+            return []
+        nearest = self._nearest_over(texts, strings)
+        earlier: dict[int, list[Similar]] = {}
+        rows, others = self._nearby.pairs_among(strings)
+        for row, other, score in self._over(rows, others, texts, strings, texts, strings):
+            earlier.setdefault(row, []).append(Similar(other, score))
+
+        verdicts = []
+        joined: dict[int, int] = {}
+        for row in range(len(texts)):
+            best = nearest.get(row)
+            for other, score in earlier.get(row, ()):
+                # It stands behind the whole pool and those before it, so it must be more similar than they.
+                if other in joined and (best is None or score > best.rouge_l):
+                    best = Similar(joined[other], score)
+            verdicts.append(_verdict(best))
+            if best is None:
+                joined[row] = len(self) + len(joined)
+        return verdicts
+
+    def _over(
+        self,
+        rows: Any,
+        others: Any,
+        texts: Sequence[str],
+        strings: Sequence[str],
+        pool: Sequence[str],
+        pool_strings: Sequence[str],
+    ) -> Iterator[tuple[int, int, float]]:
+        """Of pairs of texts and texts of a pool, those over the threshold, with their exact scores."""
+        import numpy as np
+
+        if not len(rows):
+            return
+        ones = [strings[row] for row in rows.tolist()]
+        twos = [pool_strings[other] for other in others.tolist()]
+        scores = _scores(
+            common_of_each(ones, twos),
+            np.array([len(two) for two in twos]),
+            np.array([len(one) for one in ones]),
+        )
+        over = (scores > self.threshold).nonzero()[0]
+        for row, other, score in zip(
+            rows[over].tolist(), others[over].tolist(), scores[over].tolist(), strict=True
+        ):
+            if self._characters.are_shared:
+                exact = self._exact_score(texts[row], pool[other])
+                if exact > self.threshold:
+                    yield row, other, exact
+            else:
+                yield row, other, score
+
+    def _exact_score(self, text: str, other: str) -> float:
+        """The score of two texts whose strings may be more alike than they are."""
+        (one,), (two,) = _in_own_characters([self.tokens(text)], [self.tokens(other)])
+        return f_measure(int(common_of_each([one], [two])[0]), len(two), len(one))
+
+    def _comparable(self, positions: Sequence[int]) -> tuple[list[str], list[str]]:
+        """Strings of these texts, and of the pool up to the last of them."""
+        if self._characters.are_shared:
+            return self._in_own_characters([self._texts[p] for p in positions], max(positions))
+        return [self._strings[position] for position in positions], self._strings
+
+    def _in_own_characters(self, texts: Sequence[str], size: int) -> tuple[list[str], list[str]]:
+        tokens = [self.tokens(text) for text in texts]
+        return _in_own_characters(tokens, map(self.tokens, self._texts[:size]))
+
+
+def _in_own_characters(
+    texts: Sequence[Sequence[str]], others: Iterable[Sequence[str]]
+) -> tuple[list[str], list[str]]:
+    """Strings in which no two tokens of these texts share a character; other tokens are like none of them.
+
+    Raises TooManyTokensError.
+    """
+    characters = Characters()
+    strings = [characters.added(tokens) for tokens in texts]
+    if characters.are_shared:
+        raise TooManyTokensError
+    return strings, [characters.of(tokens) for tokens in others]
+
+
+def _scores(common: Any, m: Any, n: Any) -> Any:
+    """`f_measures` for texts of which some may have no token."""
+    import numpy as np
+
+    return f_measures(common, np.maximum(m, 1), np.maximum(n, 1))
+
+
+def _verdict(nearest: Similar | None) -> Verdict:
+    if nearest is None:
+        return Verdict(novel=True)
+    return Verdict(novel=False, position=nearest.position, rouge_l=nearest.rouge_l)
