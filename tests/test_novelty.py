@@ -14,9 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer, scoring
 
-from selfinstruct.novelty import NoveltyIndex, Similar, Verdict, f_measure
+from selfinstruct.novelty import NoveltyIndex, Similar, Verdict, f_measure, sequences
 from selfinstruct.novelty.rouge_l import Need, f_measures
-from selfinstruct.novelty.sequences import as_arrays
+from selfinstruct.novelty.sequences import as_arrays, bits_of
 from selfinstruct.tokenizers import TOKENIZERS
 
 # The first non-ASCII text pays for a table of all marks.
@@ -82,11 +82,20 @@ def test_no_two_sequences_share_more_than_their_signatures_allow(pair: list[str]
     shared = (Counter(pair[0]) & Counter(pair[1])).total()
     wide = arrays.wide()
     for one, other, bits in (
-        (*wide, int(np.bitwise_count(wide[0] & wide[1]).sum())),
+        (*wide, int(bits_of(wide[:1] & wide[1:])[0])),
         (*arrays.narrow, int(np.bitwise_count(arrays.narrow[0] & arrays.narrow[1]))),
     ):
         for signature, text in ((one, pair[0]), (other, pair[1])):
             assert shared <= bits + len(text) - int(np.bitwise_count(signature).sum())
+
+
+def test_the_bits_of_signatures_are_counted_up_to_the_last() -> None:
+    draw = random.Random(2)
+    rows = [[draw.getrandbits(64) for _ in range(sequences.WORDS)] for _ in range(50)]
+    rows += [[2**64 - 1] * sequences.WORDS, [0] * sequences.WORDS]
+    assert bits_of(np.array(rows, np.uint64)).tolist() == [
+        sum(word.bit_count() for word in row) for row in rows
+    ]
 
 
 @contextmanager
@@ -94,7 +103,7 @@ def crowded() -> Iterator[None]:
     """An index in which a few texts already make levels, merges and batches; all signatures are compared."""
     with (
         patch.multiple("selfinstruct.novelty.nearby", _TAIL=2, _GROWTH=1, _FEW=0, _AMONG=2),
-        patch("selfinstruct.novelty.level._AT_ONCE", 3),
+        patch.multiple("selfinstruct.novelty.level", _AT_ONCE=3, _BUILT_AT_ONCE=3),
         patch("selfinstruct.novelty.index._AT_ONCE", 3),
         patch.multiple("selfinstruct.novelty.similarities", _TEXTS=3, _FIRST=1, _STRETCH=4),
     ):

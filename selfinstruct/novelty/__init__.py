@@ -11,15 +11,18 @@ and texts of any length. Fast: of a pool of 52,000 instructions a text is compar
     >>> index.check("How many legs has a spider?").novel
     True
 
-    index.py          the pool: levels and a tail; what is near a text
+    index.py          the pool, and what is said of texts
+    found.py          how it is said
+    characters.py     tokens as characters: a text becomes a string
+    nearby.py         what may be near a text: levels and a tail
     level.py          an index of a part of the pool: which texts share enough rare tokens
-    sequences.py      texts as sequences of characters, and their signatures
+    sequences.py      strings as arrays, and their signatures
     rouge_l.py        F, and what must hold where it is over a threshold
     similarities.py   the mean score with all texts before, and the most similar ones
 """
 
-from selfinstruct.novelty.index import NoveltyIndex, Verdict
+from selfinstruct.novelty.found import Similar, Similarities, Verdict
+from selfinstruct.novelty.index import NoveltyIndex
 from selfinstruct.novelty.rouge_l import f_measure
-from selfinstruct.novelty.similarities import Similar, Similarities
 
 __all__ = ["NoveltyIndex", "Similar", "Similarities", "Verdict", "f_measure"]

@@ -6,35 +6,19 @@ Every step but the last only leaves out what cannot be over the threshold, so th
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from selfinstruct.novelty.characters import Characters, TooManyTokensError
-from selfinstruct.novelty.nearby import Nearby
+from selfinstruct.novelty.found import Similar, Similarities, Verdict
 from selfinstruct.novelty.rouge_l import f_measure, f_measures
-from selfinstruct.novelty.similarities import (
-    Similar,
-    Similarities,
-    common_of_all,
-    common_of_each,
-    similarities,
-)
 from selfinstruct.tokenizers import TOKENIZERS
+
+if TYPE_CHECKING:
+    from selfinstruct.novelty.nearby import Nearby
 
 _AT_ONCE = 128
 """Texts that are compared together: more are no faster."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What `check` says of a text."""
-
-    novel: bool
-    position: int | None = None
-    """Where not novel: the place in the pool of the witness, the most similar text; the first of several."""
-    rouge_l: float | None = None
-    """Its exact score, in (threshold, 1]."""
 
 
 class NoveltyIndex:
@@ -59,8 +43,8 @@ class NoveltyIndex:
         self.tokenizer = tokenizer
         self.tokens = TOKENIZERS[tokenizer]
         self._characters = Characters()
-        self._nearby = Nearby(threshold)
-        self._strings = self._nearby.sequences
+        self._strings: list[str] = []
+        self._searched: Nearby | None = None
         self._texts: list[str] = []
         for text in texts:
             self.add(text)
@@ -132,13 +116,16 @@ class NoveltyIndex:
         """The `k` texts most like this one among the first `upto`: highest score first, then pool order."""
         import numpy as np
 
+        from selfinstruct.novelty.similarities import common_of_all
+
         size = len(self._texts[:upto])
         string, pool = self._characters.of(self.tokens(text)), self._strings
         if self._characters.are_shared:
             (string,), pool = self._in_own_characters([text], size)
         common = common_of_all([string], pool[:size])[0]
         lengths = np.array([len(other) for other in pool[:size]], np.int64)
-        scores = _scores(common, lengths, len(string))
+        # Where nothing is common, as with a text without tokens, F is 0 whatever the lengths.
+        scores = f_measures(common, np.maximum(lengths, 1), max(len(string), 1))
         order = np.lexsort((np.arange(size), -scores))[: max(k, 0)]
         return [Similar(position, float(scores[position])) for position in order.tolist()]
 
@@ -150,8 +137,19 @@ class NoveltyIndex:
         For each the mean score with all texts before it, and the `k` most similar of them. Both depend on
         those texts and on nothing else. `workers` is a number of threads.
         """
+        from selfinstruct.novelty.similarities import similarities
+
         places = range(len(self)) if positions is None else list(positions)
         return similarities(places, self._comparable, k=k, workers=workers)
+
+    @property
+    def _nearby(self) -> "Nearby":
+        # Who only reads a run, to export it, say, need not wait for numpy.
+        if self._searched is None:
+            from selfinstruct.novelty.nearby import Nearby
+
+            self._searched = Nearby(self.threshold, self._strings)
+        return self._searched
 
     def _nearest_over(self, texts: Sequence[str], strings: Sequence[str]) -> dict[int, Similar]:
         """By row of those texts that are over the threshold: the most similar text of the pool."""
@@ -198,32 +196,22 @@ class NoveltyIndex:
         pool_strings: Sequence[str],
     ) -> Iterator[tuple[int, int, float]]:
         """Of pairs of texts and texts of a pool, those over the threshold, with their exact scores."""
-        import numpy as np
+        from rapidfuzz.distance.LCSseq import similarity
 
-        if not len(rows):
-            return
-        ones = [strings[row] for row in rows.tolist()]
-        twos = [pool_strings[other] for other in others.tolist()]
-        scores = _scores(
-            common_of_each(ones, twos),
-            np.array([len(two) for two in twos]),
-            np.array([len(one) for one in ones]),
-        )
-        over = (scores > self.threshold).nonzero()[0]
-        for row, other, score in zip(
-            rows[over].tolist(), others[over].tolist(), scores[over].tolist(), strict=True
-        ):
-            if self._characters.are_shared:
-                exact = self._exact_score(texts[row], pool[other])
-                if exact > self.threshold:
-                    yield row, other, exact
-            else:
+        for row, other in zip(rows.tolist(), others.tolist(), strict=True):
+            one, two = strings[row], pool_strings[other]
+            score = f_measure(similarity(one, two), len(two), len(one))
+            if score > self.threshold and self._characters.are_shared:
+                score = self._exact_score(texts[row], pool[other])
+            if score > self.threshold:
                 yield row, other, score
 
     def _exact_score(self, text: str, other: str) -> float:
         """The score of two texts whose strings may be more alike than they are."""
+        from rapidfuzz.distance.LCSseq import similarity
+
         (one,), (two,) = _in_own_characters([self.tokens(text)], [self.tokens(other)])
-        return f_measure(int(common_of_each([one], [two])[0]), len(two), len(one))
+        return f_measure(similarity(one, two), len(two), len(one))
 
     def _comparable(self, positions: Sequence[int]) -> tuple[list[str], list[str]]:
         """Strings of these texts, and of the pool up to the last of them."""
@@ -248,13 +236,6 @@ def _in_own_characters(
     if characters.are_shared:
         raise TooManyTokensError
     return strings, [characters.of(tokens) for tokens in others]
-
-
-def _scores(common: Any, m: Any, n: Any) -> Any:
-    """`f_measures` for texts of which some may have no token."""
-    import numpy as np
-
-    return f_measures(common, np.maximum(m, 1), np.maximum(n, 1))
 
 
 def _verdict(nearest: Similar | None) -> Verdict:

@@ -7,29 +7,35 @@ posted under their token, and only those of a text are looked up. Of a token tha
 occurrence will do: who shares the second shares the first.
 
 For texts of m and n tokens r is at least half * m + half * n (see `Need`). An element with `left` elements
-from it on, itself included, can be the rarest shared one only if left >= r. So a posting serves texts with
-half * n <= left - half * m. Postings of a token are sorted by that: those that serve a text stand together.
-Each carries the narrow signature of its sequence, so that most are dismissed where they are read.
+from it on, itself included, can be the rarest shared one only if left >= r. That leaves an element of a text
+only sequences up to some length: the shorter the later it comes, and the later ones are those that are posted
+most. Postings of a token are sorted by length, so that what is left stands together. A posting carries what
+may dismiss it where it is read: the narrow signature, and how many elements its sequence has left.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from selfinstruct.novelty.rouge_l import Need
-from selfinstruct.novelty.sequences import Sequences
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from selfinstruct.novelty.sequences import Sequences, as_arrays, codes_of
 
 _AT_ONCE = 1 << 15
 """Postings read at a time: their arrays stay in the processor's cache."""
 
-_STEPS = 64
-_MOST = 1 << 31
-"""How far a posting serves is stored in steps of 1/64 token, rounded up, up to this many."""
+_BUILT_AT_ONCE = 1 << 16
+"""Sequences of which a level is made at a time."""
+
+_LONGEST = 1 << 31
+"""Longer sequences are posted as if they had this length."""
+
+_DOWN = np.float32(1 - 1e-6)
+_UP = np.float32(1 + 1e-6)
+"""Postings hold few digits, rounded so that nothing is dismissed for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,43 +43,58 @@ class Texts:
     """Texts to look up, with what all levels need of them."""
 
     sequences: Sequences
-    needed: "NDArray[Any]"
-    """Bits that a narrow signature must share with that of another text, less half * m; doubles."""
-    places: "NDArray[np.int64]"
+    half: NDArray[Any]
+    """Of each: half * n."""
+    needed: NDArray[Any]
+    """Bits that a narrow signature must share with that of another text, less half * m."""
+    places: NDArray[np.int64]
     """Of the elements of all rows, in order, those to look up."""
-    rows: "NDArray[np.int64]"
+    rows: NDArray[np.int64]
     """The row of each."""
-    steps: "NDArray[np.int64]"
-    """What a posting must serve to be read for each: see _STEPS."""
+    shortest: NDArray[np.int64]
+    """The least length that another text can have, of each."""
+    longest: NDArray[np.int64]
+    """And the greatest."""
 
 
 def to_look_up(sequences: Sequences, need: Need) -> Texts:
     """What all levels need of some texts."""
-    import numpy as np
-
-    can_be_rarest = _left(sequences) >= (need.ratio * sequences.lengths)[sequences.owners]
-    places = can_be_rarest.nonzero()[0]
+    left = _left(sequences)
+    least = need.ratio * sequences.lengths
+    places = (left >= least[sequences.owners]).nonzero()[0]
     rows = sequences.owners[places]
     half = need.half * sequences.lengths
-    steps = _MOST - np.minimum(half * _STEPS, _MOST).astype(np.int64)
+    # A threshold of 0 sets no upper bound.
+    longest = (left[places] - half[rows]) / max(need.half, 1 / _LONGEST)
     return Texts(
         sequences=sequences,
+        half=half,
         needed=half - (sequences.known - np.bitwise_count(sequences.narrow)),
         places=places,
         rows=rows,
-        steps=steps[rows],
+        shortest=np.minimum(least, _LONGEST).astype(np.int64)[rows],
+        longest=np.minimum(longest, _LONGEST).astype(np.int64),
     )
 
 
 class Level:
     """The sequences of the pool from position `first` on."""
 
-    def __init__(self, sequences: Sequences, *, first: int, need: Need) -> None:
-        import numpy as np
-
+    def __init__(
+        self, sequences: Sequence[str], narrow: NDArray[np.uint64], *, first: int, need: Need
+    ) -> None:
+        """A level of these sequences, which have these narrow signatures."""
         self.first = first
         self._size = len(sequences)
-        counts = np.bincount(sequences.codes)
+        # A stretch at a time: the arrays of a million sequences would take more memory than the level does.
+        stretches = [
+            slice(start, start + _BUILT_AT_ONCE) for start in range(0, self._size, _BUILT_AT_ONCE)
+        ]
+        counts = np.zeros(0, np.int64)
+        for stretch in stretches:
+            more = np.bincount(codes_of(sequences[stretch]), minlength=len(counts))
+            more[: len(counts)] += counts
+            counts = more
         present = np.flatnonzero(counts)
         # Tokens that came later have rank 0, too: the last entry stands for all of them.
         self._ranks = np.zeros(len(counts) + 1, np.int32)
@@ -82,70 +103,80 @@ class Level:
             1, len(present) + 1
         )
 
-        elements = self._ordered(sequences)
-        is_posted = _left(sequences) >= (need.ratio * sequences.lengths)[sequences.owners]
-        is_posted[1:] &= elements[1:] != elements[:-1]
-        rows = sequences.owners[is_posted]
-        half = need.half * sequences.lengths
-        serves = np.ceil((_left(sequences)[is_posted] - half[rows]) * _STEPS)
-        steps = _MOST - np.minimum(serves, _MOST).astype(np.int64)
-        keys = (elements[is_posted] & 0xFFFFFFFF) << 32 | steps
+        posted = [
+            self._posted(as_arrays(sequences[s], narrow[s]), first=s.start, need=need)
+            for s in stretches
+        ]
+        keys, rows, left = (np.concatenate(parts) for parts in zip(*posted, strict=True))
+        del posted
         order = np.argsort(keys)
         self._keys = keys[order]
-        """Of each posting: its rank and, falling, how far it serves."""
-        self._starts = np.zeros(len(present) + 2, np.int64)
-        """By rank: where its postings start."""
-        self._starts[1:] = np.searchsorted(self._keys, np.arange(1, len(present) + 2) << 32)
-        rows = rows[order]
-        self._rows = rows.astype(np.int32)
-        # One row a posting, so that reading it is one access to memory: signature, and half * m as a double.
+        """Of each posting: its rank and the length of its sequence."""
+        self._rows = rows[order]
+        # One row a posting, so that reading it is one access to memory: the signature; half * m, and what
+        # half * n may be at most.
         self._postings = np.empty((len(rows), 2), np.uint64)
-        self._postings[:, 0] = sequences.narrow[rows]
-        self._postings[:, 1] = half[rows].view(np.uint64)
+        self._postings[:, 0] = narrow[self._rows]
+        half = need.half * np.minimum(self._keys & 0xFFFFFFFF, _LONGEST)
+        numbers = self._postings.view(np.float32)
+        numbers[:, 2] = half * _DOWN
+        numbers[:, 3] = left[order] * _UP - half * _DOWN
+
+    def _posted(
+        self, sequences: Sequences, *, first: int, need: Need
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+        """Keys, rows and elements left of the postings of sequences; the first of these is row `first`."""
+        elements, left = self._ordered(sequences), _left(sequences)
+        is_posted = left >= (need.ratio * sequences.lengths)[sequences.owners]
+        is_posted[1:] &= elements[1:] != elements[:-1]
+        rows = sequences.owners[is_posted]
+        lengths = np.minimum(sequences.lengths, _LONGEST)[rows]
+        keys = (elements[is_posted] & 0xFFFFFFFF) << 32 | lengths
+        return keys, (rows + first).astype(np.int32), left[is_posted].astype(np.float32)
 
     def __len__(self) -> int:
         return self._size
 
-    def near(self, texts: Texts) -> Iterator[tuple["NDArray[np.int64]", "NDArray[np.int64]"]]:
+    def near(self, texts: Texts) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Rows of the texts and positions of what may be near them, in pairs; some come more than once."""
-        import numpy as np
-
-        ranks = self._ordered(texts.sequences)[texts.places] & 0xFFFFFFFF
-        starts = self._starts[ranks]
-        counts = self._keys.searchsorted(ranks << 32 | texts.steps, "right") - starts
-        ends = counts.cumsum()
+        keys = (self._ordered(texts.sequences)[texts.places] & 0xFFFFFFFF) << 32
+        starts = self._keys.searchsorted(keys | texts.shortest)
+        stops = self._keys.searchsorted(keys | texts.longest, "right")
+        some = (stops > starts).nonzero()[0]
+        rows, starts, stops = texts.rows[some], starts[some], stops[some]
+        ends = (stops - starts).cumsum()
         total = int(ends[-1]) if len(ends) else 0
-        if total <= _AT_ONCE:
-            if total:
-                yield self._read(texts, texts.rows, starts, counts, ends)
-            return
         cuts = [0, *ends.searchsorted(np.arange(_AT_ONCE, total, _AT_ONCE)).tolist(), len(ends)]
-        for some in (slice(a, b) for a, b in pairwise(cuts) if a < b):
-            here = counts[some]
-            yield self._read(texts, texts.rows[some], starts[some], here, here.cumsum())
+        for a, b in pairwise(cuts):
+            if a < b:
+                yield self._read(texts, rows[a:b], starts[a:b], stops[a:b])
 
     def _read(
-        self, texts: Texts, rows: Any, starts: Any, counts: Any, ends: Any
-    ) -> tuple["NDArray[np.int64]", "NDArray[np.int64]"]:
-        import numpy as np
+        self, texts: Texts, rows: NDArray[Any], starts: NDArray[Any], stops: NDArray[Any]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Read stretches of postings, each for the text of a row."""
+        counts = stops - starts
+        postings = np.concatenate(
+            [self._postings[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
+        )
+        numbers = postings.view(np.float32)
+        shared = np.bitwise_count(postings[:, 0] & texts.sequences.narrow[rows].repeat(counts))
+        may_be = shared >= numbers[:, 2] + texts.needed[rows].repeat(counts)
+        may_be &= numbers[:, 3] >= texts.half[rows].repeat(counts)
+        found = may_be.nonzero()[0]
+        ends = counts.cumsum()
+        stretch = ends.searchsorted(found, "right")
+        place = found - ends[stretch] + stops[stretch]
+        return rows[stretch], self._rows[place] + self.first
 
-        places = (starts - ends + counts).repeat(counts)
-        places += np.arange(len(places))
-        postings = self._postings.take(places, axis=0)
-        text = rows.repeat(counts)
-        shared = np.bitwise_count(postings[:, 0] & texts.sequences.narrow[text])
-        may_be = (shared - postings[:, 1].view(np.float64) >= texts.needed[text]).nonzero()[0]
-        return text[may_be], self._rows[places[may_be]] + self.first
-
-    def _ordered(self, sequences: Sequences) -> "NDArray[np.int64]":
+    def _ordered(self, sequences: Sequences) -> NDArray[np.int64]:
         """The elements in order, row after row: the row in the upper half, the rank in the lower one."""
         elements = self._ranks.take(sequences.codes, mode="clip") | sequences.owners << 32
         elements.sort()
         return elements
 
 
-def _left(sequences: Sequences) -> "NDArray[np.int64]":
+def _left(sequences: Sequences) -> NDArray[np.int64]:
     """Of each element, in order: how many of its row there are from it on."""
-    import numpy as np
-
-    return sequences.known.cumsum()[sequences.owners] - np.arange(len(sequences.owners))
+    ends: NDArray[np.int64] = sequences.known.cumsum()[sequences.owners]
+    return ends - np.arange(len(ends))

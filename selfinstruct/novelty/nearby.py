@@ -9,17 +9,16 @@ say little of texts of more than forty tokens.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from selfinstruct.novelty.level import Level, Texts, to_look_up
 from selfinstruct.novelty.rouge_l import Need
-from selfinstruct.novelty.sequences import WORDS, as_arrays
+from selfinstruct.novelty.sequences import WORDS, as_arrays, bits_of
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 _TAIL = 1024
 """Sequences that are compared one by one before they become a level."""
@@ -34,23 +33,20 @@ _FEW = 64
 class Nearby:
     """A growing pool of sequences."""
 
-    def __init__(self, threshold: float) -> None:
-        import numpy as np
-
-        self.sequences: list[str] = []
-        """The pool, in order. Who appends to it does so at any time."""
+    def __init__(self, threshold: float, sequences: Sequence[str]) -> None:
+        """The pool is `sequences`, to which more may be appended at any time."""
+        self._sequences = sequences
         self._need = Need(threshold)
         self._levels: list[Level] = []
         # Of the first so many sequences there are arrays; the others were appended since the last search.
         self._settled = 0
-        self._lengths = np.zeros(0, np.int64)
+        self._half = np.zeros(0)
+        self._excess = np.zeros(0, np.int64)
         self._wide = np.zeros((0, WORDS), np.uint64)
         self._narrow = np.zeros(0, np.uint64)
 
-    def pairs(self, sequences: Sequence[str]) -> "Pairs":
+    def pairs(self, sequences: Sequence[str]) -> Pairs:
         """Rows of the sequences and positions of what may be near them; few come more than once."""
-        import numpy as np
-
         self._settle()
         texts = to_look_up(as_arrays(sequences), self._need)
         found = [pairs for level in self._levels for pairs in level.near(texts)]
@@ -62,10 +58,8 @@ class Nearby:
         positions = np.concatenate([pairs[1] for pairs in found])
         return (rows, positions) if len(rows) <= _FEW else self._sharpened(texts, rows, positions)
 
-    def pairs_among(self, sequences: Sequence[str]) -> "Pairs":
+    def pairs_among(self, sequences: Sequence[str]) -> Pairs:
         """Rows of sequences that may be near each other, the later one of each pair first, in order."""
-        import numpy as np
-
         arrays = as_arrays(sequences)
         half = self._need.half * arrays.lengths
         needed = to_look_up(arrays, self._need).needed
@@ -84,19 +78,15 @@ class Nearby:
         """The position of the first sequence that is in no level."""
         return self._levels[-1].first + len(self._levels[-1]) if self._levels else 0
 
-    def _in_tail(self, texts: Texts) -> "Pairs":
-        import numpy as np
-
+    def _in_tail(self, texts: Texts) -> Pairs:
         tail = slice(self._tail, self._settled)
         shared = np.bitwise_count(self._narrow[tail] & texts.sequences.narrow[:, None])
-        may_be = shared - self._need.half * self._lengths[tail] >= texts.needed[:, None]
+        may_be = shared - self._half[tail] >= texts.needed[:, None]
         rows, positions = may_be.nonzero()
         return rows, positions + self._tail
 
-    def _sharpened(self, texts: Texts, rows: Any, positions: Any) -> "Pairs":
+    def _sharpened(self, texts: Texts, rows: Any, positions: Any) -> Pairs:
         """Those pairs that may still be near by their wide signatures, each once."""
-        import numpy as np
-
         pairs = rows << 40 | positions
         pairs.sort()
         is_first = np.ones(len(pairs), bool)
@@ -104,45 +94,40 @@ class Nearby:
         rows, positions = pairs[is_first] >> 40, pairs[is_first] & ((1 << 40) - 1)
 
         sequences = texts.sequences
-        wide, others = sequences.wide(), self._wide[positions]
-        lengths = self._lengths[positions]
-        shared = _bits(others & wide[rows])
-        excess = np.minimum(lengths - _bits(others), (sequences.known - _bits(wide))[rows])
-        may_be = shared + excess >= self._need.half * (lengths + sequences.lengths[rows])
+        wide = sequences.wide()
+        shared = bits_of(self._wide[positions] & wide[rows])
+        excess = np.minimum(self._excess[positions], (sequences.known - bits_of(wide))[rows])
+        needed = self._half[positions] + (self._need.half * sequences.lengths)[rows]
+        may_be = shared + excess >= needed
         return rows[may_be], positions[may_be]
 
     def _settle(self) -> None:
         """Make arrays of what was appended, and a level where the tail is full."""
-        size = len(self.sequences)
+        size = len(self._sequences)
         if self._settled < size:
-            new = as_arrays(self.sequences[self._settled :])
-            if size > len(self._lengths):
-                room = max(2 * len(self._lengths), size, _TAIL)
-                self._lengths = _grown(self._lengths, room)
+            new = as_arrays(self._sequences[self._settled :])
+            if size > len(self._half):
+                room = max(2 * len(self._half), size, _TAIL)
+                self._half = _grown(self._half, room)
+                self._excess = _grown(self._excess, room)
                 self._wide = _grown(self._wide, room)
                 self._narrow = _grown(self._narrow, room)
             place = slice(self._settled, size)
-            self._lengths[place], self._narrow[place] = new.lengths, new.narrow
-            self._wide[place] = new.wide()
+            self._half[place] = self._need.half * new.lengths
+            self._narrow[place], self._wide[place] = new.narrow, new.wide()
+            self._excess[place] = new.lengths - bits_of(self._wide[place])
             self._settled = size
         first = self._tail
         if size - first >= _TAIL:
             while self._levels and len(self._levels[-1]) <= _GROWTH * (size - first):
                 first = self._levels.pop().first
-            arrays = as_arrays(self.sequences[first:])
-            self._levels.append(Level(arrays, first=first, need=self._need))
-
-
-def _bits(signatures: Any) -> "NDArray[np.int64]":
-    """How many bits wide signatures hold."""
-    import numpy as np
-
-    return np.bitwise_count(signatures).sum(axis=1, dtype=np.int64)  # type: ignore[no-any-return]
+            level = Level(
+                self._sequences[first:], self._narrow[first:size], first=first, need=self._need
+            )
+            self._levels.append(level)
 
 
 def _grown(array: Any, room: int) -> Any:
-    import numpy as np
-
     grown = np.zeros((room, *array.shape[1:]), array.dtype)
     grown[: len(array)] = array
     return grown

@@ -15,11 +15,9 @@ enough to dismiss most short texts, and an eighth to read.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
 WORDS = 8
 """64-bit words of a signature."""
@@ -29,68 +27,60 @@ _SHIFT = 64 - (WORDS * 64).bit_length() + 1
 _SPREAD = 0x9E3779B97F4A7C15
 _OCCURRENCE = 0x5851F42D
 
+_LOW_BYTES = np.uint64(0x00FF00FF00FF00FF)
+_ONES = np.uint64(0x0001000100010001)
+
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
     """Some sequences as arrays; row i is sequence i."""
 
-    codes: "NDArray[np.int64]"
+    codes: NDArray[np.int64]
     """The known tokens of all rows, one row after the other."""
-    owners: "NDArray[np.int64]"
+    owners: NDArray[np.int64]
     """The row of each of these tokens."""
-    lengths: "NDArray[np.int64]"
+    lengths: NDArray[np.int64]
     """Tokens of each row, unknown ones included."""
-    known: "NDArray[np.int64]"
+    known: NDArray[np.int64]
     """Of these, the known ones: all that can be shared."""
-    narrow: "NDArray[np.uint64]"
+    narrow: NDArray[np.uint64]
     """Signatures of 64 bits, (rows,)."""
-    bits: "NDArray[np.uint64]"
-    """The bit of each element, out of those of a wide signature; elements of a row in any order."""
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def wide(self) -> "NDArray[np.uint64]":
+    def wide(self) -> NDArray[np.uint64]:
         """Signatures of all bits, (rows, WORDS)."""
-        import numpy as np
-
+        bits = _bits(self.codes, self.owners)
         words = np.zeros(len(self) * WORDS, np.uint64)
-        places = self.owners * WORDS + (self.bits >> np.uint64(6)).view(np.int64)
-        np.bitwise_or.at(words, places, _flags(self.bits))
+        places = self.owners * WORDS + (bits >> np.uint64(6)).view(np.int64)
+        np.bitwise_or.at(words, places, _flags(bits))
         return words.reshape(len(self), WORDS)
 
 
-def codes_of(sequences: Sequence[str]) -> "NDArray[np.int64]":
+def codes_of(sequences: Sequence[str]) -> NDArray[np.int64]:
     """The characters of all sequences, one after the other, as numbers."""
-    import numpy as np
-
     joined = "".join(sequences).encode("utf-32-le", "surrogatepass")
     return np.frombuffer(joined, np.uint32).astype(np.int64)
 
 
-def as_arrays(sequences: Sequence[str]) -> Sequences:
-    """The arrays of some sequences."""
-    import numpy as np
-
+def as_arrays(sequences: Sequence[str], narrow: NDArray[np.uint64] | None = None) -> Sequences:
+    """The arrays of some sequences; `narrow` where it is known already."""
     codes = codes_of(sequences)
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)
     owners = np.arange(len(sequences)).repeat(lengths)
     known = lengths
-    if not codes.all():
+    if any("\0" in sequence for sequence in sequences):
         is_known = codes != 0
         codes, owners = codes[is_known], owners[is_known]
         known = np.bincount(owners, minlength=len(sequences))
-    bits = _bits(codes, owners)
-    narrow = np.zeros(len(sequences), np.uint64)
-    np.bitwise_or.at(narrow, owners, _flags(bits))
-    return Sequences(
-        codes=codes, owners=owners, lengths=lengths, known=known, narrow=narrow, bits=bits
-    )
+    if narrow is None:
+        narrow = np.zeros(len(sequences), np.uint64)
+        np.bitwise_or.at(narrow, owners, _flags(_bits(codes, owners)))
+    return Sequences(codes=codes, owners=owners, lengths=lengths, known=known, narrow=narrow)
 
 
-def _bits(codes: "NDArray[np.int64]", owners: "NDArray[np.int64]") -> "NDArray[np.uint64]":
-    import numpy as np
-
+def _bits(codes: NDArray[np.int64], owners: NDArray[np.int64]) -> NDArray[np.uint64]:
     # Sorting moves tokens within their row only, so each still has the owner that it had.
     elements = owners << 32 | codes
     elements.sort()
@@ -104,7 +94,13 @@ def _bits(codes: "NDArray[np.int64]", owners: "NDArray[np.int64]") -> "NDArray[n
     return (hashed.view(np.uint64) * np.uint64(_SPREAD)) >> np.uint64(_SHIFT)
 
 
-def _flags(bits: "NDArray[np.uint64]") -> "NDArray[np.uint64]":
-    import numpy as np
-
+def _flags(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return np.uint64(1) << (bits & np.uint64(63))
+
+
+def bits_of(signatures: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """How many bits each wide signature holds, (rows,)."""
+    # Eight bytes a row, each up to 64, added within one word: numpy's sums of short rows are much slower.
+    counts = np.bitwise_count(signatures).view(np.uint64)[:, 0]
+    pairs = (counts & _LOW_BYTES) + (counts >> np.uint64(8) & _LOW_BYTES)
+    return (pairs * _ONES >> np.uint64(48)).view(np.int64)

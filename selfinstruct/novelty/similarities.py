@@ -19,39 +19,21 @@ the scores as rouge-score rounds them it differs by less than 1e-12.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz.distance import LCSseq
+from rapidfuzz.process import cdist
 
 from selfinstruct.novelty.characters import TooManyTokensError
+from selfinstruct.novelty.found import Similar, Similarities
 from selfinstruct.novelty.rouge_l import f_measures
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _TEXTS = 512
 """Texts of a block: rapidfuzz compares several at once, which this many make good use of."""
 _FIRST, _STRETCH = 64, 2048
 """The first stretch of the pool and the longest; the first is short, since all of it may be most similar."""
-
-
-class Similar(NamedTuple):
-    """A text of the pool and how like it another text is."""
-
-    position: int
-    """Its place in the pool."""
-    rouge_l: float
-    """The exact score, in [0, 1]."""
-
-
-class Similarities(NamedTuple):
-    """How like the texts before it a text of the pool is."""
-
-    position: int
-    """Its own place in the pool."""
-    mean: float
-    """The mean of its scores with all texts before it, in [0, 1]; 0.0 where there is none."""
-    nearest: tuple[Similar, ...]
-    """The most similar of them: highest score first, then pool order."""
 
 
 Encode = Callable[[Sequence[int]], tuple[Sequence[str], Sequence[str]]]
@@ -82,8 +64,6 @@ def similarities(
 
 
 def _block(positions: Sequence[int], encode: Encode, k: int) -> list[Similarities]:
-    import numpy as np
-
     try:
         texts, pool = encode(positions)
     except TooManyTokensError:
@@ -118,7 +98,7 @@ def _block(positions: Sequence[int], encode: Encode, k: int) -> list[Similaritie
     ]
 
 
-def _mean(sums: "NDArray[np.int64]", lengths: "NDArray[np.int64]", n: int, size: int) -> float:
+def _mean(sums: NDArray[np.int64], lengths: NDArray[np.int64], n: int, size: int) -> float:
     """The mean score of a text of n tokens with `size` texts; `sums` of what they share, by length."""
     some = sums.nonzero()[0]
     return math.fsum((2 * sums[some] / (lengths[some] + n)).tolist()) / max(size, 1)
@@ -127,9 +107,7 @@ def _mean(sums: "NDArray[np.int64]", lengths: "NDArray[np.int64]", n: int, size:
 class _Nearest:
     """The k most similar texts of each text of a block, as stretches of the pool are seen in order."""
 
-    def __init__(self, place: "NDArray[np.int64]", n: "NDArray[np.int64]", k: int) -> None:
-        import numpy as np
-
+    def __init__(self, place: NDArray[np.int64], n: NDArray[np.int64], k: int) -> None:
         self._place, self._n, self._k = place, n, k
         # What is kept, row by row: sorted by score, then by position.
         self._rows = np.zeros(0, np.int64)
@@ -140,13 +118,11 @@ class _Nearest:
 
     def see(
         self,
-        common: "NDArray[Any]",
-        others: "NDArray[np.int64]",
-        lengths: "NDArray[np.int64]",
+        common: NDArray[Any],
+        others: NDArray[np.int64],
+        lengths: NDArray[np.int64],
     ) -> None:
         """Look at what the texts, (rows,), share with others of the pool, (columns,): `common`."""
-        import numpy as np
-
         if not self._k:
             return
         # L > score / 2 * (m + n), in few digits and with a margin for that; exact for those that are left.
@@ -170,8 +146,6 @@ class _Nearest:
 
     def similar(self) -> Iterator[tuple[Similar, ...]]:
         """Of each text, in order; those that share nothing with it come last, in the order of the pool."""
-        import numpy as np
-
         ends = np.searchsorted(self._rows, np.arange(len(self._place)), side="right").tolist()
         start = 0
         for end, size in zip(ends, self._place.tolist(), strict=True):
@@ -191,21 +165,8 @@ class _Nearest:
             start = end
 
 
-def common_of_all(texts: Sequence[str], others: Sequence[str]) -> "NDArray[Any]":
+def common_of_all(texts: Sequence[str], others: Sequence[str]) -> NDArray[Any]:
     """The length of the longest common subsequence of every text with every other one."""
-    import numpy as np
-    from rapidfuzz.distance import LCSseq
-    from rapidfuzz.process import cdist
-
     longest = max(map(len, texts))
     dtype = np.uint16 if longest < 1 << 16 else np.int32
     return cdist(texts, others, scorer=LCSseq.similarity, dtype=dtype)
-
-
-def common_of_each(texts: Sequence[str], others: Sequence[str]) -> "NDArray[np.int64]":
-    """The length of the longest common subsequence of each text with the other one at its place."""
-    import numpy as np
-    from rapidfuzz.distance import LCSseq
-    from rapidfuzz.process import cpdist
-
-    return cpdist(texts, others, scorer=LCSseq.similarity, dtype=np.int64)

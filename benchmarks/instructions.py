@@ -1,0 +1,72 @@
+"""Instructions to measure with: a real list where there is one, else a synthetic one.
+
+The real one is `instructions_en.txt.gz` of the recorded runs (89,206 instructions of people and models, 18
+tokens each on average, 26,000 different words), in the folder that $SELFINSTRUCT_RECORDED_RUNS names or in
+`shared/data` beside the checkout. It is no part of this repository.
+
+The synthetic one has such statistics and any size: openings that many share, words by Zipf's law out of a
+vocabulary that keeps growing, lengths from 3 tokens to hundreds, one in eight nearly an earlier one.
+"""
+
+import gzip
+import itertools
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+_FOLDER = Path(
+    os.environ.get(
+        "SELFINSTRUCT_RECORDED_RUNS", Path(__file__).resolve().parents[2] / "shared/data"
+    )
+)
+
+
+def real() -> list[str] | None:
+    """The real list in a fixed random order; None where it is not here."""
+    path = _FOLDER / "instructions_en.txt.gz"
+    if not path.is_file():
+        return None
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        texts = [line.strip() for line in lines if any(c.isascii() and c.isalnum() for c in line)]
+    random.Random(3).shuffle(texts)
+    return texts
+
+
+def synthetic() -> Iterator[str]:
+    """Instructions without end, always the same ones."""
+    draw = random.Random(11)
+    openings = [[_word(draw) for _ in range(draw.randrange(2, 7))] for _ in range(3000)]
+    earlier: list[list[str]] = []
+    for _ in itertools.count():
+        if len(earlier) > 200 and draw.random() < 0.12:
+            words = _near_duplicate(draw, earlier)
+        else:
+            # Few openings are frequent: the square of an even draw favours the first ones.
+            words = list(openings[int(len(openings) * draw.random() ** 2)])
+            words += [_word(draw) for _ in range(int(draw.lognormvariate(2.1, 0.95)))]
+        if len(earlier) < 50_000:
+            earlier.append(words)
+        else:
+            earlier[draw.randrange(50_000)] = words
+        yield " ".join(words)
+
+
+def _near_duplicate(draw: random.Random, earlier: list[list[str]]) -> list[str]:
+    words = list(draw.choice(earlier))
+    for _ in range(draw.randrange(max(2, len(words) // 2))):
+        place = draw.randrange(len(words))
+        if draw.random() < 0.7:
+            words[place] = _word(draw)
+        elif len(words) > 4 and draw.random() < 0.5:
+            del words[place]
+        else:
+            words.insert(place, _word(draw))
+    return words
+
+
+def _word(draw: random.Random) -> str:
+    """Zipf's law up to rank 4,000, where 94 % of all words are, and a steeper one from there on."""
+    if draw.random() < 0.94:
+        return f"w{int(2 * ((1 + 4000 / 2) ** draw.random() - 1)):x}"
+    return f"w{int(4000 / (1 - draw.random())):x}"
