@@ -19,11 +19,11 @@ from selfinstruct.events import (
     InstancesWritten,
     Outcome,
 )
-from selfinstruct.novelty import NoveltyIndex
+from selfinstruct.novelty import Verdict
 from selfinstruct.parse.found import AskedInstances, AskedList
 from selfinstruct.profiles import PROFILES
 from selfinstruct.records import Answer, Candidate, Neighbour, Reason, Rejection
-from selfinstruct.state import RunState, generation_id
+from selfinstruct.state import RunState, classification_id, generation_id
 
 
 def next_decisions(state: RunState, config: RunConfig) -> Iterator[Decision]:
@@ -56,21 +56,24 @@ def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
         AskedList(
             first_number=config.demonstrations + 1,
             demonstrations=tuple(
-                state.pool.by_id(task_id).instruction for task_id in outcome.demonstration_ids
+                state.instruction(task_id) for task_id in outcome.demonstration_ids
             ),
             continues=config.api == "completions",
         ),
     )
     rejected = list(parsed.rejections)
+    objections = {c.id: _objection(c, state, config) for c in parsed.candidates}
+    passed = [c for c in parsed.candidates if objections[c.id] is None]
+    verdicts = state.index.check_in_turn([c.instruction for c in passed])
+    verdict_of = {c.id: verdict for c, verdict in zip(passed, verdicts, strict=True)}
     accepted: list[Accepted] = []
-    # What this reply adds to the pool is not in the pool before the commit is; it has an index of its own.
-    added = NoveltyIndex(config.threshold, config.tokenizer)
     for candidate in parsed.candidates:
-        rejection = _rejection(candidate, state, config, accepted, added)
-        if rejection is not None:
-            rejected.append(rejection)
+        objection = objections[candidate.id]
+        if objection is None:
+            objection = _not_novel(candidate, verdict_of[candidate.id], state, accepted)
+        if objection is not None:
+            rejected.append(objection)
             continue
-        added.add(candidate.instruction)
         accepted.append(
             Accepted(
                 candidate_id=candidate.id,
@@ -82,13 +85,8 @@ def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
     return Committed(number=number, accepted=tuple(accepted), rejected=tuple(rejected))
 
 
-def _rejection(
-    candidate: Candidate,
-    state: RunState,
-    config: RunConfig,
-    accepted: list[Accepted],
-    added: NoveltyIndex,
-) -> Rejection | None:
+def _objection(candidate: Candidate, state: RunState, config: RunConfig) -> Rejection | None:
+    """What speaks against a candidate, whatever the pool holds."""
     profile = PROFILES[config.profile]
     text = candidate.instruction
     reason = profile.objection(text, recipe=config.recipe, scripts=state.scripts)
@@ -99,15 +97,19 @@ def _rejection(
         return Rejection(
             candidate_id=candidate.id, stage="novelty", reason=Reason.NO_TOKENS, text=text
         )
-    verdict = state.index.check(candidate.instruction)
-    if verdict.position is not None:
-        witness = state.pool[verdict.position].id
-    else:
-        verdict = added.check(candidate.instruction)
-        if verdict.position is None:
-            return None
-        witness = accepted[verdict.position].task_id
+    return None
+
+
+def _not_novel(
+    candidate: Candidate, verdict: Verdict, state: RunState, accepted: list[Accepted]
+) -> Rejection | None:
+    if verdict.novel:
+        return None
+    assert verdict.position is not None
     assert verdict.rouge_l is not None
+    # Positions behind the pool are those of tasks that this very reply has brought.
+    behind = verdict.position - len(state.pool)
+    witness = state.pool[verdict.position].id if behind < 0 else accepted[behind].task_id
     return Rejection(
         candidate_id=candidate.id,
         stage="novelty",
@@ -128,6 +130,9 @@ def classified(state: RunState, config: RunConfig, task_id: str, outcome: Outcom
         instruction = state.pool.by_id(task_id).instruction
         answer = profile.read_answer(outcome.completion, instruction=instruction)
     ask_again = profile.asks_twice and answer == "unclear" and task_id not in state.unclear_once
+    if state.source is not None:
+        # Nobody will be asked: there is a second answer only where one was given then.
+        ask_again = ask_again and classification_id(task_id, again=True) in state.waiting
     return Classified(
         task_id=task_id,
         is_classification=None if ask_again else answer == "yes",
@@ -146,7 +151,8 @@ def instances_written(
         outcome.request_id,
         outcome.completion,
         AskedInstances(
-            output_first=bool(task.is_classification),
+            # As it was asked. In a run that was refiltered the kind may be read otherwise than it was then.
+            output_first=outcome.template.rpartition("/")[2].startswith("instances_output_first"),
             instruction=task.instruction,
             limit=config.max_instances,
         ),

@@ -124,6 +124,44 @@ class InstancesWritten:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefilteredFrom:
+    """The replies that follow are those of another run, decided again: the first line of such a journal."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["refiltered_from"] = "refiltered_from"
+    source: str
+    """Directory of that run, for a reader who looks for it; nothing depends on it."""
+    fingerprint: str
+    """Of that run, as its config.yaml has it."""
+    journal_lines: int
+    """Lines of its journal that were read …"""
+    journal_sha256: str
+    """… and their hash: `head -n <lines> journal.jsonl | sha256sum`."""
+    versions: Mapping[str, int]
+    """Of the rules, parsers and tokenizer that it was decided by."""
+    settings: Mapping[str, str | int | float]
+    """Those settings of it that concern deciding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTask:
+    """A task of the run that this one was refiltered from, and none of this one, at least not in its words.
+
+    Prompts may have shown it, and replies may be about it, so its name and its text must stay known.
+    """
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["source_task"] = "source_task"
+    task_id: str
+    """"source:" and its id there, which may be another task's here."""
+    candidate_id: str
+    """What it was there."""
+    instruction: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished:
     """A process left the run in good order."""
 
@@ -141,4 +179,4 @@ Outcome = CompletionReceived | RequestFailed
 Decision = Committed | Classified | InstancesWritten
 """What follows from an outcome."""
 
-Event = RunStarted | Outcome | Decision | RunFinished
+Event = RunStarted | RefilteredFrom | SourceTask | Outcome | Decision | RunFinished

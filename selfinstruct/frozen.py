@@ -55,7 +55,7 @@ VERSIONS = {
 _BEFORE_THE_SETTING = {"profile": "default", "api": "chat", "tokenizer": "rouge"}
 """What releases did that did not have the setting yet: runs of theirs are read so, whatever is usual now."""
 
-_GENERATED_ID = re.compile(r"task_\d+")
+_GENERATED_ID = re.compile(r"(?:source:)?task_\d+")
 
 
 CONFIG = "config.yaml"

@@ -14,14 +14,14 @@ Only settings given explicitly are compared with the stored ones.
 
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from selfinstruct.config import OPERATIONAL, RunConfig
 from selfinstruct.errors import ConfigChangedError, JournalError, RunDirectoryError
-from selfinstruct.events import Outcome, RunStarted
+from selfinstruct.events import Outcome, RefilteredFrom, RunStarted
 from selfinstruct.frozen import (
     CONFIG,
     JOURNAL,
@@ -115,6 +115,13 @@ def _agreed(directory: Path, given: Mapping[str, Any]) -> tuple[Frozen, bool]:
     Raises ConfigChangedError where it cannot be: replies were paid for under other settings. The sampling of
     a stage may change as long as that stage has no reply: it may be refused while others do well.
     """
+    source = refiltered_from(directory)
+    if source is not None:
+        raise RunDirectoryError(
+            directory,
+            f"was refiltered from {source.source}, so it is not continued: continue that one, then refilter "
+            "it into a new directory",
+        )
     frozen = thaw(directory, has_replies=_has_outcomes)
     differing = changes(frozen, given)
     if not differing:
@@ -153,6 +160,21 @@ def is_run(directory: Path | str) -> bool:
         raise refused_by_the_system(directory, "read", error) from None
     except ValueError:
         raise RunDirectoryError(directory, "is no name of a directory; choose another") from None
+
+
+def refiltered_from(directory: Path) -> RefilteredFrom | None:
+    """Where the replies in a directory come from, if `refilter` made it, or began to. Never raises."""
+    with suppress(JournalError):  # which whoever reads on will say
+        for entry in read_journal(directory / JOURNAL):
+            return entry.event if isinstance(entry.event, RefilteredFrom) else None
+    return None
+
+
+def require_free(directory: Path) -> None:
+    """Raise RunDirectoryError unless there is nothing, or what a broken-off `refilter` has left."""
+    if is_run(directory):
+        raise RunDirectoryError(directory, "is a run already; choose a new directory")
+    _refuse_foreign(directory, may_be_left_over=True)
 
 
 def may_be_run(directory: Path) -> bool:
@@ -228,7 +250,7 @@ def replay(run: Run, entries: Iterable[Entry]) -> Iterator[Entry]:
         yield entry
 
 
-def _refuse_foreign(directory: Path) -> None:
+def _refuse_foreign(directory: Path, *, may_be_left_over: bool = False) -> None:
     try:
         names = {path.name for path in directory.iterdir()}
     except FileNotFoundError:
@@ -248,7 +270,14 @@ def _refuse_foreign(directory: Path) -> None:
             directory,
             f"is not a run directory and not empty (it holds {foreign[0]}); choose a new directory",
         )
-    if _has_outcomes(directory):
+    left_over = refiltered_from(directory)
+    if left_over is not None and not may_be_left_over:
+        raise RunDirectoryError(
+            directory,
+            f"holds what is left of refiltering {left_over.source}, which was broken off; type that command "
+            "again to complete it, or choose a new directory",
+        )
+    if left_over is None and _has_outcomes(directory):
         raise RunDirectoryError(
             directory,
             "holds a journal but no config.yaml, so the run cannot be continued; restore config.yaml "

@@ -21,14 +21,16 @@ from selfinstruct.events import (
     Event,
     InstancesWritten,
     Outcome,
+    RefilteredFrom,
     RequestFailed,
     RunFinished,
     RunStarted,
+    SourceTask,
 )
 from selfinstruct.filters import scripts_of
 from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.pool import Pool
-from selfinstruct.records import Provenance, Reason, SeedTask, Stage, Task, Usage
+from selfinstruct.records import Provenance, Reason, Rejection, SeedTask, Stage, Task, Usage
 
 
 @dataclass(kw_only=True)
@@ -43,6 +45,10 @@ class Counts:
     completion_tokens: int = 0
     rejected: Counter[Reason] = field(default_factory=Counter)
     """Candidates of committed requests, by reason."""
+    decided_at: Counter[int] = field(default_factory=Counter)
+    """Candidates of committed requests, by the size of the pool that they were compared with (`step`) …"""
+    accepted_at: Counter[int] = field(default_factory=Counter)
+    """… and those of them that were accepted."""
     finished_tasks: int = 0
     """Accepted tasks of which nothing more will be asked."""
     instances_rejected: Counter[Reason] = field(default_factory=Counter)
@@ -66,6 +72,12 @@ class RunState:
     unclear_once: set[str] = field(default_factory=set)
     """Ids of tasks whose kind was asked for and not clearly answered, and is asked for once more."""
     counts: Counts = field(default_factory=Counts)
+    last_not_novel: Rejection | None = None
+    """The candidate that was last found to be like something in the pool."""
+    source: RefilteredFrom | None = None
+    """Where the replies come from, if they are another run's. Then nothing is asked here, ever."""
+    source_tasks: dict[str, str] = field(default_factory=dict)
+    """Instructions of that run's tasks that are none of this one's, by the name that they have here."""
     finished: RunFinished | None = None
     """How the last process left the run; None while one is at it, or after a crash."""
 
@@ -83,6 +95,14 @@ class RunState:
     def open_tasks(self) -> int:
         """Accepted tasks of which something is still to be asked."""
         return self.accepted - self.counts.finished_tasks
+
+    def instruction(self, task_id: str) -> str:
+        """The text of a task that a prompt showed: one of the pool, or of the run that this one is made from.
+
+        Raises KeyError.
+        """
+        named = self.source_tasks.get(task_id)
+        return self.pool.by_id(task_id).instruction if named is None else named
 
 
 def initial(config: RunConfig, seed_tasks: Sequence[SeedTask]) -> RunState:
@@ -134,6 +154,10 @@ def apply(state: RunState, event: Event) -> RunState:
             state.pool.replace(replace(task, instances=event.instances))
             state.counts.finished_tasks += 1
             state.counts.instances_rejected.update(r.reason for r in event.rejected)
+        case RefilteredFrom():
+            state.source = event
+        case SourceTask():
+            state.source_tasks[event.task_id] = event.instruction
         case RunFinished():
             state.finished = event
     return state
@@ -157,8 +181,34 @@ def _commit(state: RunState, event: Committed) -> None:
         state.pool.add(_task(accepted, outcome))
         state.index.add(accepted.instruction)
         state.counts.finished_tasks += accepted.instance is not None
+    _count_candidates(state, event)
     state.pool_sizes.append(len(state.pool))
-    state.counts.rejected.update(rejection.reason for rejection in event.rejected)
+    for rejection in event.rejected:
+        state.counts.rejected[rejection.reason] += 1
+        if rejection.reason is Reason.NOT_NOVEL:
+            state.last_not_novel = rejection
+
+
+def _count_candidates(state: RunState, event: Committed) -> None:
+    """Count candidates by the pool that each was compared with: later ones see earlier ones."""
+    size = state.pool_sizes[-1]
+    verdicts = [(accepted.candidate_id, True) for accepted in event.accepted]
+    verdicts += [(rejection.candidate_id, False) for rejection in event.rejected]
+    for _, is_accepted in sorted(verdicts, key=lambda verdict: (len(verdict[0]), verdict[0])):
+        state.counts.decided_at[step(size)] += 1
+        state.counts.accepted_at[step(size)] += is_accepted
+        size += is_accepted
+
+
+def step(size: int) -> int:
+    """The largest of 1, 2, 5, 10, 20, 50, … that is not above a size: pools are told apart by it."""
+    power: int = 10 ** (len(str(size)) - 1)
+    return max(n * power for n in (1, 2, 5) if n * power <= max(size, 1))
+
+
+def next_step(bottom: int) -> int:
+    """The one of 1, 2, 5, 10, 20, 50, … that follows."""
+    return bottom * 5 // 2 if str(bottom).startswith("2") else bottom * 2
 
 
 def _classify(state: RunState, event: Classified) -> None:

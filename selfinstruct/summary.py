@@ -8,7 +8,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from selfinstruct.records import Reason, Stage
-from selfinstruct.state import RunState
+from selfinstruct.state import RunState, next_step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStep:
+    """The candidates that were compared with a pool of so many tasks, seed tasks included."""
+
+    smallest: int
+    largest: int
+    candidates: int
+    accepted: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +39,8 @@ class RunSummary:
     """Instructions accepted, seed tasks not counted."""
     open: int
     """Accepted instructions whose kind or instances are still to be asked for."""
+    never_asked: int
+    """The same in a run that was refiltered, where nothing is asked any more."""
     classification: int
     """Accepted instructions that are classification tasks."""
     unclear_kinds: int
@@ -41,6 +53,8 @@ class RunSummary:
     """Instances in all: rows of an export."""
     prompt_tokens: int
     completion_tokens: int
+    by_pool_size: tuple[PoolStep, ...]
+    """What became of candidates, by the size of the pool that they were compared with."""
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON can hold it."""
@@ -51,6 +65,7 @@ def summarize(state: RunState) -> RunSummary:
     """Count what the state holds."""
     generated = state.pool.generated
     counts = state.counts
+    is_refiltered = state.source is not None
     return RunSummary(
         requests=dict(counts.requests),
         failed=dict(counts.failed),
@@ -58,7 +73,8 @@ def summarize(state: RunState) -> RunSummary:
         candidates=state.accepted + counts.rejected.total(),
         rejected=dict(counts.rejected.most_common()),
         accepted=state.accepted,
-        open=state.open_tasks,
+        open=0 if is_refiltered else state.open_tasks,
+        never_asked=state.open_tasks if is_refiltered else 0,
         classification=sum(1 for task in generated if task.is_classification),
         unclear_kinds=counts.unclear_kinds,
         with_instances=sum(1 for task in generated if task.instances),
@@ -66,4 +82,17 @@ def summarize(state: RunState) -> RunSummary:
         rows=sum(len(task.instances or ()) for task in generated),
         prompt_tokens=counts.prompt_tokens,
         completion_tokens=counts.completion_tokens,
+        by_pool_size=_by_pool_size(state),
+    )
+
+
+def _by_pool_size(state: RunState) -> tuple[PoolStep, ...]:
+    return tuple(
+        PoolStep(
+            smallest=max(bottom, state.pool.seed_count),
+            largest=min(next_step(bottom) - 1, len(state.pool)),
+            candidates=candidates,
+            accepted=state.counts.accepted_at[bottom],
+        )
+        for bottom, candidates in sorted(state.counts.decided_at.items())
     )

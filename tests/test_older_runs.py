@@ -19,7 +19,9 @@ from selfinstruct.explain import explain
 from selfinstruct.explain.fates import CandidateFate, TaskFate
 from selfinstruct.explain.history import History
 from selfinstruct.export import alpaca_rows, select
+from selfinstruct.frozen import VERSIONS
 from selfinstruct.pool import Pool
+from selfinstruct.refilter.directory import refilter_run
 from selfinstruct.run_directory import read_history, read_run
 from selfinstruct.seeds import render_seed_tasks
 from selfinstruct.verify import verify
@@ -222,6 +224,22 @@ def test_an_older_run_without_a_reply_is_to_be_started_anew(old_run: Path) -> No
     path.write_text(path.read_text().splitlines(keepends=True)[0])
     with pytest.raises(OtherVersionError, match=r"\); it has no reply yet, so start it anew in an"):
         run(old_run, backend=ScriptedBackend())
+
+
+def test_an_older_run_is_refiltered_by_what_decides_today(old_run: Path, tmp_path: Path) -> None:
+    source, refiltered = refilter_run(old_run, tmp_path / "new", {})
+    opened = read_run(tmp_path / "new")
+    assert opened.versions == VERSIONS != source.versions
+    origin = opened.state.source
+    assert origin is not None
+    assert origin.versions == {"rules": 1, "parsers": 1, "tokenizer": 1}
+    rows = list(alpaca_rows(select(opened.state.pool)))
+    assert rows == [{"instruction": INSTRUCTION, "input": "", "output": "Nile, Ob, Rhine"}]
+    assert opened.config.tokenizer == "rouge"
+    assert refiltered.comparison.after.unclear_kinds == 1  # today it would be asked once more
+    verification = verify(*read_history(tmp_path / "new"))
+    assert verification.problems == ()
+    assert verification.not_decided == ""
 
 
 def test_the_demo_says_what_to_do_with_one_of_an_older_release(old_run: Path) -> None:

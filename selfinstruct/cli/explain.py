@@ -3,7 +3,6 @@
 import shlex
 import shutil
 import textwrap
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.options import DirectoryArgument, JsonOption
-from selfinstruct.cli.terminal import visible
+from selfinstruct.cli.terminal import cells, one_line, score, visible
 
 if TYPE_CHECKING:
     from selfinstruct.explain.fates import (
@@ -282,6 +281,9 @@ class _Page:
             number = item.id.rpartition("#")[2]
             yield self._one_line(label, f"#{number} {_verdict(item)}: {_unbroken(item.text)}")
             label = ""
+            if item.kind == "candidate" and item.nearest is not None and item.nearest.rouge_l:
+                like = score(item.nearest.rouge_l, self._threshold)
+                yield self._one_line("", f"   nearest {item.nearest.task_id}, ROUGE-L {like}")
 
     def _outlook(self, outlook: "Outlook") -> Iterator[str]:
         from selfinstruct.explain.fates import MEANING
@@ -303,7 +305,7 @@ class _Page:
             return
         same = ", accepted just before from the same reply" if near.in_same_reply else ""
         yield from self._field(
-            label, f"{near.task_id}, ROUGE-L {_score(near.rouge_l, self._threshold)}{same}"
+            label, f"{near.task_id}, ROUGE-L {score(near.rouge_l, self._threshold)}{same}"
         )
         yield from self._field("", near.instruction)
 
@@ -316,10 +318,7 @@ class _Page:
         yield from wrapped[1:]
 
     def _one_line(self, label: str, text: str) -> str:
-        room = max(20, self._width - 2 - _LABEL)
-        line = visible(text, keep="")
-        shown = line if _cells(line) <= room else line[: room * len(line) // _cells(line) - 1] + "…"
-        return f"  {label:<{_LABEL}}{shown}"
+        return f"  {label:<{_LABEL}}{one_line(text, self._width - 2 - _LABEL)}"
 
     def _wrapped(self, text: str, *, indent: int) -> list[str]:
         room = max(20, self._width - indent)
@@ -328,7 +327,7 @@ class _Page:
             for line in visible(text).strip("\n").split("\n")
             # Not at hyphens: what is copied from here is to be found again.
             for part in textwrap.wrap(
-                line, room * len(line) // max(1, _cells(line)) or 1, break_on_hyphens=False
+                line, room * len(line) // max(1, cells(line)) or 1, break_on_hyphens=False
             )
             or [""]
         ]
@@ -346,20 +345,8 @@ def _verdict(fate: "CandidateFate | InstanceFate") -> str:
     return "kept"
 
 
-def _score(score: float, threshold: float) -> str:
-    """Rounded, unless that would put it on the other side of the threshold."""
-    rounded = f"{score:.3f}"
-    is_told = (float(rounded) > threshold) == (score > threshold)
-    return rounded if is_told else repr(score)
-
-
 def _count(number: int, name: str) -> str:
     return f"1 {name}" if number == 1 else f"{number:,} {name}s"
-
-
-def _cells(line: str) -> int:
-    """Columns that a line takes: signs of East Asia take two."""
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in line)
 
 
 def _unbroken(text: str) -> str:

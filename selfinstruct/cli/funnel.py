@@ -2,11 +2,14 @@
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from selfinstruct.cli.terminal import visible
+from selfinstruct.cli.terminal import one_line, score, visible
 from selfinstruct.records import Reason
 from selfinstruct.summary import RunSummary
+
+if TYPE_CHECKING:
+    from selfinstruct.state import RunState
 
 
 def funnel_lines(summary: RunSummary) -> list[str]:
@@ -24,12 +27,68 @@ def funnel_lines(summary: RunSummary) -> list[str]:
         lines.append(_line("  kind unclear", summary.unclear_kinds, "written input-first"))
     if summary.open:
         lines.append(_line("  still open", summary.open, "kind or instances not asked for yet"))
+    if summary.never_asked:
+        detail = "no instances: the model was never asked"
+        lines.append(_line("  never asked", summary.never_asked, detail))
     if summary.instances_rejected:
         lines.append(_line("instances rejected", sum(summary.instances_rejected.values())))
         lines += _reasons(summary.instances_rejected)
     tokens = summary.prompt_tokens + summary.completion_tokens
     detail = f"{summary.prompt_tokens:,} in prompts, {summary.completion_tokens:,} in replies"
     return [*lines, _line("tokens", tokens, detail)]
+
+
+def pool_lines(summary: RunSummary) -> list[str]:
+    """How many candidates were accepted while the pool grew, a line a step; none of a run without any."""
+    if not summary.by_pool_size:
+        return []
+    return [
+        "  accepted by size of the pool",
+        *(
+            _line(
+                f"    {_span(step.smallest, step.largest)}",
+                step.accepted,
+                f"of {step.candidates:,}, {step.accepted / step.candidates:.0%}",
+            )
+            for step in summary.by_pool_size
+        ),
+    ]
+
+
+def _span(smallest: int, largest: int) -> str:
+    return f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
+
+
+def last_not_novel_lines(state: "RunState", threshold: float, *, width: int = 100) -> list[str]:
+    """The candidate that was last found to be like a task, and that task; none where there was none."""
+    rejection = state.last_not_novel
+    if rejection is None or rejection.nearest is None:
+        return []
+    near = rejection.nearest
+    like = f"ROUGE-L {score(near.rouge_l, threshold)} to {near.task_id}"
+    texts = (rejection.text, named(state, near.task_id))
+    return [
+        "  last not novel",
+        f"    {visible(f'{rejection.candidate_id}, {like}', keep='')}",
+        *(f"      {one_line(' '.join(text.split()), width - 6)}" for text in texts),
+    ]
+
+
+def named(state: "RunState", task_id: str) -> str:
+    """The text of a task that a journal names; "" where the journal was changed and there is none."""
+    try:
+        return state.instruction(task_id)
+    except KeyError:
+        return ""
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any], name: str = "{}") -> list[str]:
+    """What was decided by and what is: "threshold 0.7 → 0.5"."""
+    return [
+        f"{name.format(key)} {before.get(key, 'none')} → {after[key]}"
+        for key in after
+        if before.get(key) != after[key]
+    ]
 
 
 def _line(name: str, number: int, detail: str = "") -> str:

@@ -1,8 +1,12 @@
 """`selfinstruct status`: how far a run is."""
 
+import shutil
+
 import typer
 
 from selfinstruct.cli.options import DirectoryArgument, JsonOption
+
+_VERSION_OF = "version of the {}"
 
 
 def status(directory: DirectoryArgument, json_output: JsonOption = False) -> None:
@@ -10,7 +14,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
 
     Example: selfinstruct status my-run
     """
-    from selfinstruct.cli.funnel import funnel_lines
+    from selfinstruct.cli.funnel import changes, funnel_lines, last_not_novel_lines, pool_lines
     from selfinstruct.generate import is_complete
     from selfinstruct.lock import holder
     from selfinstruct.run_directory import read_run
@@ -19,8 +23,11 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
     run = read_run(directory)
     summary = summarize(run.state)
     pid = holder(directory)
+    source, last = run.state.source, run.state.last_not_novel
     if pid is not None:
         condition = f"running (process {pid})"
+    elif source is not None:
+        condition = "refiltered"
     elif not run.state.counts.requests:
         condition = "nothing asked yet"
     elif is_complete(run):
@@ -31,23 +38,36 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
         condition = "interrupted"
     if json_output:
         import json
+        from dataclasses import asdict
 
         fields = {
             "directory": str(directory),
             "condition": "running" if pid is not None else condition,
             "pid": pid,
             "model": run.config.model,
-            "target": run.config.num_instructions,
+            "target": run.config.num_instructions if source is None else None,
+            "refiltered_from": asdict(source) if source is not None else None,
+            "last_not_novel": asdict(last) if last is not None else None,
         }
         typer.echo(json.dumps(fields | summary.as_json()))
         return
     from selfinstruct.cli.terminal import visible
 
-    target = run.config.num_instructions
+    reached = f"{summary.accepted:,} of {run.config.num_instructions:,}"
+    if source is not None:
+        reached = f"{summary.accepted:,}"
+        condition += f" from {visible(source.source, keep='')}"
     typer.echo(
-        f"{visible(str(directory), keep='')}: {condition}, {summary.accepted:,} of {target:,} instructions, "
+        f"{visible(str(directory), keep='')}: {condition}, {reached} instructions, "
         f"model {visible(run.config.model)}"
     )
     if run.state.finished is not None and run.state.finished.detail and pid is None:
         typer.echo(f"  {visible(run.state.finished.detail)}")
-    typer.echo("\n".join(funnel_lines(summary)))
+    if source is not None:
+        now = {name: getattr(run.config, name) for name in source.settings}
+        told = changes(source.settings, now) + changes(source.versions, run.versions, _VERSION_OF)
+        typer.echo(visible(f"  decided again: {', '.join(told) or 'same settings'}", keep=""))
+    width = min(100, shutil.get_terminal_size().columns)
+    lines = [*funnel_lines(summary), *pool_lines(summary)]
+    lines += last_not_novel_lines(run.state, run.config.threshold, width=width)
+    typer.echo("\n".join(lines))

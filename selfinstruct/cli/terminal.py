@@ -26,6 +26,25 @@ def visible(text: str, *, keep: str = "\n") -> str:
     )
 
 
+def cells(line: str) -> int:
+    """Columns that a line takes: signs of East Asia take two."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in line)
+
+
+def one_line(text: str, room: int) -> str:
+    """A text of a model in one line of so many columns, cut where it is longer."""
+    line, room = visible(text, keep=""), max(20, room)
+    taken = cells(line)
+    return line if taken <= room else line[: room * len(line) // taken - 1] + "…"
+
+
+def score(value: float, threshold: float) -> str:
+    """A ROUGE-L, rounded unless that would put it on the other side of the threshold."""
+    rounded = f"{value:.3f}"
+    is_told = (float(rounded) > threshold) == (value > threshold)
+    return rounded if is_told else repr(value)
+
+
 def is_ignored(number: int) -> bool:
     """Whether whoever started us wants a signal to be ignored, as `nohup` does with SIGHUP."""
     return signal.getsignal(number) is signal.SIG_IGN

@@ -55,7 +55,9 @@ def lines(directory: str, verification: "Verification", *, width: int = 100) -> 
     count = len(v.problems)
     if v.holds:
         verdict = (
-            "all that was checked holds" if v.not_decided else "all of it follows from the replies"
+            "all that was checked holds"
+            if v.not_decided or v.not_planned
+            else "all of it follows from the replies"
         )
     else:
         verdict = "1 problem" if count == 1 else f"{count:,} problems"
@@ -70,8 +72,8 @@ def lines(directory: str, verification: "Verification", *, width: int = 100) -> 
         told.append(_line("kinds read again", v.answers))
         detail = f"{v.kept:,} kept, {v.left_out:,} rejected, of {v.tasks:,} tasks"
         told.append(_line("instances read again", v.kept + v.left_out, detail))
-    if v.not_decided:
-        told += ["", *_wrapped(v.not_decided, width, "  ")]
+    for remark in filter(None, (v.not_planned, v.not_decided)):
+        told += ["", *_wrapped(visible(remark, keep=""), width, "  ")]
     for problem in v.problems[:_SHOWN]:
         told += ["", f"  line {problem.seq:,}  {visible(problem.what, keep='')}"]
         told += _wrapped(visible(problem.why, keep=""), width, "      ")

@@ -28,6 +28,10 @@ def explain(history: History, query: str, *, limit: int | None = 10) -> Explanat
         fate = history.by_id(name)
         if fate is not None:
             return Explanation(query=query, how="id", total=1, found=(fate,), note=note)
+    there = history.run.state.source_tasks.get(_whole_id(text))
+    if there is not None:
+        text = " ".join(there.split())
+        note = f"{note} Above is what became here of its text.".lstrip()
     matches = history.texts.find(text)
     if matches.how == "none":
         if _ID.fullmatch(_whole_id(text)) or history.is_like_a_seed_id(text):
@@ -49,9 +53,12 @@ def explain(history: History, query: str, *, limit: int | None = 10) -> Explanat
     )
 
 
-_ID = re.compile(r"(?:seed_)?task_\d+|generate/\d+(?:#\d+)?|(?:classify|instances)/\S+", re.ASCII)
+_ID = re.compile(
+    r"(?:seed_|source:)?task_\d+|generate/\d+(?:#\d+)?|(?:classify|instances)/\S+", re.ASCII
+)
 _SHORT_ID = re.compile(
-    r"((?:classify/|instances/)?task_|generate/)(\d{1,9})((?:/again)?(?:#\d+)?)", re.ASCII
+    r"((?:classify/|instances/)?(?:source:)?task_|generate/)(\d{1,9})((?:/again)?(?:#\d+)?)",
+    re.ASCII,
 )
 
 
@@ -76,6 +83,7 @@ def _extent(history: History) -> str:
 
 
 def _note(run: Run) -> str:
+    """What should be known of the tokens that texts were compared by."""
     if run.versions.get("tokenizer") == VERSIONS["tokenizer"]:
         return ""
     return "The run was made with another version of the tokenizer; nearest tasks are found with this one."

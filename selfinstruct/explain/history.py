@@ -138,8 +138,7 @@ class History:
                 if isinstance(item, InstanceFate) and item.reason is not None
             ),
             demonstrations=tuple(
-                (shown, self.run.state.pool.by_id(shown).instruction)
-                for shown in origin.demonstration_ids
+                (shown, self.run.state.instruction(shown)) for shown in origin.demonstration_ids
             ),
         )
 
@@ -294,6 +293,8 @@ class History:
             return f"{what}{outcome.problem}); nothing comes of it."
         if name in self.decisions:
             return ""
+        if self.run.state.source is not None:
+            return self._unused(outcome)
         if outcome.stage != "generate":
             return "It is not decided yet; the run is to be continued for that."
         if self.run.state.accepted >= self.run.config.num_instructions:
@@ -302,6 +303,14 @@ class History:
         return (
             f"It is not decided yet: replies are decided in number order, and {following} is next."
         )
+
+    def _unused(self, outcome: Outcome) -> str:
+        """Why nothing follows from a reply in a run that was refiltered, where nobody will be asked."""
+        if outcome.stage == "generate":
+            return "It is not decided: it was waiting in the run that this one was refiltered from."
+        if outcome.request_id.split("/")[1] in self.run.state.source_tasks:
+            return "It is not used: the task that it is about is none of this run."
+        return "It is not used: the first answer decides, as it is read now."
 
     # ── by text ──────────────────────────────────────────────────────────────────────────────────────────
 

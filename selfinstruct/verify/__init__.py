@@ -25,9 +25,11 @@ from selfinstruct.events import (
     Decision,
     InstancesWritten,
     Outcome,
+    RefilteredFrom,
     RequestFailed,
     RunFinished,
     RunStarted,
+    SourceTask,
 )
 from selfinstruct.frozen import VERSIONS
 from selfinstruct.journal import Entry
@@ -75,6 +77,10 @@ class Verification:
     """Witnesses whose score was computed again, by rouge-score."""
     has_task_stages: bool
     """Whether the recipe asks for kinds and instances; otherwise these stand in the candidates."""
+    outcomes: int
+    """Requests with an outcome."""
+    not_planned: str
+    """Why prompts could not be planned again; "" where all were."""
     not_decided: str
     """Why decisions could not be made again; "" where all were."""
     problems: tuple[Problem, ...]
@@ -87,7 +93,7 @@ class Verification:
     @property
     def is_empty(self) -> bool:
         """Whether there was nothing to check: no reply."""
-        return not self.prompts and not self.problems
+        return not self.outcomes and not self.problems
 
 
 def verify(run: Run, entries: Iterable[Entry]) -> Verification:
@@ -157,6 +163,8 @@ class _Check:
             left_out=self.left_out,
             witnesses=self.witnesses,
             has_task_stages=self.run.recipe.has_task_stages,
+            outcomes=len(self._asked),
+            not_planned=_not_planned(self.state.source),
             not_decided=_not_decided(self.run.versions),
             problems=tuple(self.problems),
         )
@@ -178,9 +186,15 @@ class _Check:
                 self._classified(event, self._outcome_of(event))
             case InstancesWritten():
                 self._instances(event, self._outcome_of(event))
+            case RefilteredFrom():
+                if self.entries > 1:
+                    raise ValueError("only a first line can say where all replies come from")
+            case SourceTask():
+                if self.state.source is None:
+                    raise ValueError("only a run that was refiltered has tasks of another one")
             case RunFinished():
                 is_done = self.state.accepted >= self._target and not self.state.open_tasks
-                if event.reason == "complete" and not is_done:
+                if event.reason == "complete" and not is_done and self.state.source is None:
                     self.complain("the run", "is called complete, and is not")
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
@@ -192,6 +206,9 @@ class _Check:
             self.complain(name, f"has an outcome already, in line {self._asked[name]}")
             return
         self._asked[name] = self.entries
+        if self.state.source is not None:
+            self._renamed(outcome)
+            return
         request = self._planned(name)
         if isinstance(request, str):
             self.complain(name, request)
@@ -214,6 +231,17 @@ class _Check:
                 )
         if outcome.prompt_sha256 != request.prompt.sha256:
             self.complain(name, "its prompt, planned again, is another than the one that was sent")
+
+    def _renamed(self, outcome: Outcome) -> None:
+        """Is all that another run's reply is about known here? Its prompt was planned there."""
+        names = outcome.demonstration_ids if isinstance(outcome, CompletionReceived) else ()
+        if outcome.stage != "generate":
+            names = (outcome.request_id.split("/")[1],)
+        for name in names:
+            try:
+                self.state.instruction(name)
+            except KeyError:
+                self.complain(outcome.request_id, f"is about {name}, which is not known here")
 
     def _planned(self, name: str) -> Request | str:
         """The request of that id as it is planned from here, or what speaks against it."""
@@ -262,7 +290,7 @@ class _Check:
 
     def _commit(self, event: Committed, outcome: Outcome) -> None:
         name = outcome.request_id
-        if self.state.accepted >= self._target:
+        if self.state.accepted >= self._target and self.state.source is None:
             self.complain(name, f"was decided although all {self._target} were there")
         kept = differences.ordinals(name, [accepted.candidate_id for accepted in event.accepted])
         rejected = differences.ordinals(
@@ -377,6 +405,15 @@ class _Check:
         for item in sorted(journaled.keys() | decided.keys(), key=differences.natural):
             for why in differences.differences(journaled.get(item), decided.get(item)):
                 self.complain(item, why)
+
+
+def _not_planned(source: RefilteredFrom | None) -> str:
+    if source is None:
+        return ""
+    return (
+        f"The run was refiltered: its prompts were planned in {source.source}, and `verify` plans them again "
+        "there; decisions, order and sums were checked."
+    )
 
 
 def _not_decided(versions: Mapping[str, int]) -> str:

@@ -195,15 +195,16 @@ def test_an_empty_query_is_exit_2(finished: Path) -> None:
 
 
 def test_a_score_is_not_rounded_over_the_threshold() -> None:
-    from selfinstruct.cli.explain import _score
+    from selfinstruct.cli.terminal import score
 
-    assert _score(2 / 3, 0.7) == "0.667"
-    assert _score(0.7, 0.7) == "0.700"
-    assert _score(0.7000000000000001, 0.7) == "0.7000000000000001"
+    assert score(2 / 3, 0.7) == "0.667"
+    assert score(0.7, 0.7) == "0.700"
+    assert score(0.7000000000000001, 0.7) == "0.7000000000000001"
 
 
 def test_wide_signs_take_two_columns(tmp_path: Path, config: RunConfig) -> None:
-    from selfinstruct.cli.explain import _cells, _Page
+    from selfinstruct.cli.explain import _Page
+    from selfinstruct.cli.terminal import cells
     from selfinstruct.explain import explain
     from selfinstruct.explain.history import History
     from selfinstruct.run_directory import read_history
@@ -215,7 +216,7 @@ def test_wide_signs_take_two_columns(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config, backend=ScriptedBackend(write))
     explanation = explain(History(*read_history(tmp_path / "run")), "generate/000001")
     lines = _Page(tmp_path, 0.7, 60).lines(explanation)
-    assert max(map(_cells, lines)) <= 60
+    assert max(map(cells, lines)) <= 60
     assert sum("川" in line for line in lines) > 3
 
 
@@ -223,3 +224,17 @@ def test_wide_signs_take_two_columns(tmp_path: Path, config: RunConfig) -> None:
 def test_help_shows_an_example(name: str) -> None:
     done = command(name, "--help")
     assert f"Example: selfinstruct {name} my-run" in " ".join(done.stdout.split())
+
+
+def test_each_candidate_of_a_request_is_told_with_what_it_is_nearest_to(finished: Path) -> None:
+    shown = command("explain", finished, "generate/000001").stdout
+    items = shown[shown.index("  items") : shown.index("  reply")]
+    fields = json.loads(command("explain", finished, "generate/000001", "--json").stdout)
+    for item in fields["found"][0]["items"]:
+        assert (
+            f"nearest {item['nearest']['task_id']}, ROUGE-L {item['nearest']['rouge_l']:.3f}"
+            in items
+        )
+    for query in ("task_000001", fields["found"][0]["items"][0]["id"]):
+        (found,) = json.loads(command("explain", finished, query, "--json").stdout)["found"]
+        assert found.get("candidate", found)["nearest"]["rouge_l"] > 0

@@ -1,0 +1,99 @@
+"""`status`: acceptance as the pool grows, and the last candidate that was like something in it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import ScriptedBackend
+from typer.testing import CliRunner
+
+from selfinstruct.api import run
+from selfinstruct.cli import app
+from selfinstruct.cli.terminal import cells, one_line
+from selfinstruct.config import RunConfig
+from selfinstruct.events import Committed
+from selfinstruct.records import Reason
+from selfinstruct.run_directory import open_run, read_history, read_run
+from selfinstruct.state import next_step, step
+from selfinstruct.summary import summarize
+
+
+def told(*arguments: object) -> str:
+    done = CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "100"})
+    assert done.exit_code == 0
+    return done.stdout
+
+
+@given(st.integers(1, 10**9))
+def test_steps_grow_as_1_2_5_and_each_size_is_in_one(size: int) -> None:
+    bottom = step(size)
+    assert bottom <= size < next_step(bottom)
+    assert str(bottom).rstrip("0") in ("1", "2", "5")
+    assert step(next_step(bottom)) == next_step(bottom)
+
+
+def test_acceptance_is_told_by_the_pool_that_each_candidate_met(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    run(tmp_path / "run", config, backend=ScriptedBackend())
+    state = read_run(tmp_path / "run").state
+    summary = summarize(state)
+    # Ten seed tasks: 10 to 19, and from 20 to the end.
+    assert [(s.smallest, s.largest) for s in summary.by_pool_size] == [
+        (10, 19),
+        (20, len(state.pool)),
+    ]
+    assert sum(s.accepted for s in summary.by_pool_size) == summary.accepted
+    assert sum(s.candidates for s in summary.by_pool_size) == summary.candidates
+    assert summary.by_pool_size[0].accepted == 10  # the tenth one makes it 20
+    shown = " ".join(told("status", tmp_path / "run").split())
+    first = summary.by_pool_size[0]
+    assert f"10 to 19 10 of {first.candidates}, {10 / first.candidates:.0%}" in shown
+    fields = json.loads(told("status", tmp_path / "run", "--json"))
+    assert fields["by_pool_size"][0] == {
+        "smallest": 10, "largest": 19, "candidates": first.candidates, "accepted": 10
+    }  # fmt: skip
+
+
+def test_a_run_without_a_reply_has_no_such_rows(tmp_path: Path, config: RunConfig) -> None:
+    with open_run(tmp_path / "run", config):
+        pass
+    shown = told("status", tmp_path / "run")
+    assert "by size of the pool" not in shown
+    assert "last not novel" not in shown
+    fields = json.loads(told("status", tmp_path / "run", "--json"))
+    assert (fields["by_pool_size"], fields["last_not_novel"]) == ([], None)
+
+
+def test_what_is_not_novel_is_told_with_the_score_and_both_texts(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    run(tmp_path / "run", config, backend=ScriptedBackend())
+    state = read_run(tmp_path / "run").state
+    last = state.last_not_novel
+    commits = [e.event for e in read_history(tmp_path / "run")[1] if isinstance(e.event, Committed)]
+    rejected = [rejection for commit in commits for rejection in commit.rejected]
+    assert last == [r for r in rejected if r.reason is Reason.NOT_NOVEL][-1]
+    assert last is not None
+    assert last.nearest is not None
+    lines = told("status", tmp_path / "run").splitlines()
+    at = lines.index("  last not novel")
+    assert lines[at + 1] == (
+        f"    {last.candidate_id}, ROUGE-L {last.nearest.rouge_l:.3f} to {last.nearest.task_id}"
+    )
+    assert lines[at + 2 : at + 4] == [
+        f"      {last.text}",
+        f"      {state.pool.by_id(last.nearest.task_id).instruction}",
+    ]
+    fields = json.loads(told("status", tmp_path / "run", "--json"))["last_not_novel"]
+    assert fields["nearest"]["task_id"] == last.nearest.task_id
+
+
+@pytest.mark.parametrize("text", ["word " * 99, "港" * 99, "\x1b[2J" * 40, "a\nb" * 80])
+def test_a_long_text_is_one_line_of_the_room_there_is(text: str) -> None:
+    line = one_line(text, 60)
+    assert cells(line) <= 60
+    assert line.endswith("…")
+    assert line.isprintable()
