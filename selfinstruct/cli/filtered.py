@@ -1,0 +1,239 @@
+"""What `selfinstruct filter` does with its files, from the first that is opened to the last that is named."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.cli.bar import Show, bar
+from selfinstruct.cli.terminal import is_ignored
+from selfinstruct.dataset_files import (
+    Record,
+    RecordReader,
+    RecordSpool,
+    RecordWriter,
+    format_of,
+    read_records,
+    write_records,
+)
+from selfinstruct.errors import ConfigError, InputError
+from selfinstruct.export import run_that_consists_of
+from selfinstruct.filtering import Candidate, Deduplication, Likeness, Rejected, text_of
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was asked for."""
+
+    inputs: Sequence[str]
+    output: Path
+    fields: Sequence[str]
+    threshold: float
+    tokenizer: str
+    against: Sequence[str]
+    against_fields: Sequence[str]
+    rejected: Path | None
+    similarities: bool
+    input_format: str | None
+    output_format: str | None
+    quiet: bool
+
+
+@dataclass
+class Tally:
+    """What became of the records."""
+
+    read: int = 0
+    kept: int = 0
+    rejected: int = 0
+    without_tokens: int = 0
+    """Of those kept."""
+    against: int = 0
+    """Records that counted as kept before."""
+    seconds: float = field(default=0.0)
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self) | {"seconds": round(self.seconds, 3)}
+
+    def lines(self, job: Job) -> list[str]:
+        """For a person."""
+        share = f" ({self.rejected / self.read:.1%})" if self.read else ""
+        counts = [
+            f"read {self.read:,}",
+            f"kept {self.kept:,}",
+            f"rejected {self.rejected:,}{share}",
+            f"without tokens {self.without_tokens:,}",
+            f"{self.seconds:.1f} s",
+        ]
+        if job.against:
+            counts.insert(1, f"compared also with {self.against:,}")
+        told = [", ".join(counts)]
+        if self.without_tokens:
+            told.append(
+                f"{self.without_tokens:,} of the kept texts hold no word that the tokenizer "
+                f"{job.tokenizer} knows; they were compared with nothing"
+            )
+        written = {job.output: self.kept, job.rejected: self.rejected}
+        for path, count in written.items():
+            if path is not None and str(path) != "-":
+                told.append(f"wrote {count:,} {'record' if count == 1 else 'records'} to {path}")
+        return told
+
+
+def carry_out(job: Job) -> Tally:
+    """Read, decide, write. Raises ConfigError, InputError, ExportError; then no file has changed."""
+    began = time.monotonic()
+    try:
+        dedup = Deduplication(threshold=job.threshold, tokenizer=job.tokenizer)
+    except ValueError:
+        problem = f"must lie between 0 and 1, not {job.threshold:g}"
+        raise ConfigError("threshold", problem) from None
+    _check_names(job)
+    tally = Tally()
+    with ExitStack() as stack:
+        first = stack.enter_context(read_records(job.inputs[0], format=job.input_format))
+        _check_others(job)
+        chosen = job.output_format or format_of(job.output) or first.format
+        kept = stack.enter_context(write_records(job.output, format=chosen, like=first))
+        rejected = None
+        if job.rejected is not None:
+            chosen = format_of(job.rejected) or chosen
+            rejected = stack.enter_context(write_records(job.rejected, format=chosen, like=first))
+        spool = stack.enter_context(RecordSpool(_folder(job.output))) if job.similarities else None
+        is_comparable = bytearray()
+        with bar(quiet=job.quiet) as show:
+            _know(job, dedup, tally, show)
+            for decision in dedup.decide(_candidates(job, first, tally, show)):
+                if isinstance(decision, Rejected):
+                    tally.rejected += 1
+                    if rejected is not None:
+                        rejected.write(decision.record, _remarks(decision))
+                    continue
+                tally.kept += 1
+                tally.without_tokens += decision.position is None
+                if spool is None:
+                    kept.write(decision.record)
+                else:
+                    spool.add(decision.record)
+                    is_comparable.append(decision.position is not None)
+            if spool is not None:
+                _write_with_likenesses(spool, is_comparable, dedup, kept, show)
+        for writer in (kept, rejected):  # both, before either gets its name
+            if writer is not None:
+                writer.complete()
+    tally.seconds = time.monotonic() - began
+    return tally
+
+
+def _remarks(decision: Rejected[Record]) -> dict[str, Any]:
+    return {
+        "witness": decision.witness,
+        "witness_place": decision.witness_place,
+        "rouge_l": decision.rouge_l,
+    }
+
+
+def _write_with_likenesses(
+    spool: RecordSpool,
+    is_comparable: bytearray,
+    dedup: Deduplication,
+    kept: RecordWriter,
+    show: Show,
+) -> None:
+    """Write the kept records. Only now, so that the scores can be computed by several processes."""
+    likenesses = dedup.likenesses(workers=os.cpu_count() or 1)
+    for number, (record, comparable) in enumerate(zip(spool, is_comparable, strict=True)):
+        found = next(likenesses) if comparable else Likeness({}, 0.0)
+        added = {
+            "most_similar_instructions": found.most_similar,
+            "avg_similarity_score": found.mean,
+        }
+        kept.write(record, added)
+        show(number / len(is_comparable), f"{number:,} of {len(is_comparable):,} similarities")
+
+
+def _know(job: Job, dedup: Deduplication, tally: Tally, show: Show) -> None:
+    for name in job.against:
+        with read_records(name) as records:
+            for record in records:
+                dedup.know(_text(record, job.against_fields), record.place)
+                tally.against += 1
+                show(None, f"{tally.against:,} read of --against")
+
+
+def _candidates(
+    job: Job, first: RecordReader, tally: Tally, show: Show
+) -> Iterator[Candidate[Record]]:
+    sizes = [Path(name).stat().st_size if Path(name).is_file() else None for name in job.inputs]
+    total = sum(size or 0 for size in sizes) if None not in sizes else None
+    before = 0
+    for number, name in enumerate(job.inputs):
+        with first if number == 0 else read_records(name, format=job.input_format) as records:
+            for record in records:
+                tally.read += 1
+                yield Candidate(record, _text(record, job.fields), record.place, record.size)
+                share = (before + records.bytes_read) / total if total else None
+                show(share, f"{tally.read:,} read, {tally.rejected:,} rejected")
+        before += sizes[number] or 0
+
+
+def _text(record: Record, fields: Sequence[str]) -> str:
+    try:
+        return text_of(record.fields, fields)
+    except ValueError as error:
+        raise record.fault(str(error)) from None
+
+
+def _check_names(job: Job) -> None:
+    """Raises InputError for names that cannot go together."""
+    if [*job.inputs, *job.against].count("-") > 1:
+        raise InputError("stdin", "can be read once only; give - once")
+    outputs = [path for path in (job.output, job.rejected) if path is not None]
+    if len(outputs) > len({os.path.realpath(path) for path in outputs}):
+        raise InputError(job.output, "cannot take both what is kept and what is rejected")
+    for path in outputs:
+        run = run_that_consists_of(path)
+        if run is not None:
+            problem = f"is a part of the run in {run} and is not replaced; choose another name"
+            raise InputError(path, problem)
+
+
+def _check_others(job: Job) -> None:
+    """Open every further file once, since an hour may pass until it is its turn.
+
+    What is no regular file, such as a pipe, may be opened only once, and is not.
+    """
+    for name in (*job.inputs[1:], *job.against):
+        if name != "-" and (Path(name).is_file() or not Path(name).exists()):
+            read_records(name, format=job.input_format if name in job.inputs else None).close()
+
+
+def _folder(output: Path) -> Path | None:
+    """Where there is room for as much as will be written: beside it."""
+    if str(output) == "-":
+        return None
+    folder = Path(os.path.realpath(output)).parent
+    return folder if os.access(folder, os.W_OK) and not str(folder).startswith("/dev") else None
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Let a signal raise KeyboardInterrupt in the block, so that temporary files go away."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers if not is_ignored(number)}
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

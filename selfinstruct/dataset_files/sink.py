@@ -1,0 +1,133 @@
+"""Where a file is written: a file that appears whole or not at all, or a stream that somebody reads."""
+
+import gzip
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, cast
+
+from selfinstruct.dataset_files.names import STANDARD, is_gzipped
+from selfinstruct.dataset_files.record import Record
+from selfinstruct.errors import ExportError
+from selfinstruct.files import because, sync_directory
+
+_OPEN_ALREADY = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
+"""As in `selfinstruct.files`: names of what somebody has opened already, which is not ours to replace."""
+
+
+class Sink:
+    """Takes bytes for a path. After `complete`, `finish` gives the file its name; `abandon` takes all back.
+
+    A file is written beside its place, under another name. stdout, pipes and devices are written to at once.
+    Raises ExportError where a file cannot be written; what goes wrong with stdout is an OSError, since it
+    has no name to give.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.folder: Path | None = None
+        """Where the file will lie; None for a stream."""
+        self._temporary: Path | None = None
+        self._made: list[Path] = []
+        self._is_stdout = str(path) == STANDARD
+        with self.faults():
+            try:
+                self._below = self._opened()
+            except BaseException:
+                self._tidy_up()
+                raise
+        self.stream: IO[bytes] = self._below
+        if is_gzipped(path):
+            # Without name and time: the same records give the same bytes.
+            packed = gzip.GzipFile(filename="", fileobj=self._below, mode="wb", mtime=0)
+            self.stream = cast(IO[bytes], packed)
+
+    def _opened(self) -> IO[bytes]:
+        if self._is_stdout:
+            if sys.stdout is None:
+                raise ExportError(self.path, "stdout is closed")
+            return sys.stdout.buffer
+        path = self.path.absolute()
+        is_special = path.exists() and not path.is_file() and not path.is_dir()
+        if is_special or str(path).startswith(_OPEN_ALREADY):
+            return path.open("ab")
+        real = Path(os.path.realpath(path))
+        if real.is_dir():
+            raise ExportError(self.path, "cannot be written (Is a directory); name a file")
+        while not real.parent.exists():
+            missing = next(p for p in reversed(real.parents) if not p.exists())
+            missing.mkdir()
+            self._made.append(missing)
+        mode = real.stat().st_mode & 0o777 if real.exists() else 0o644
+        temporary = real.with_name(f".{real.name}.{os.getpid()}.tmp")
+        number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        self.folder, self._real, self._temporary = real.parent, real, temporary
+        return os.fdopen(number, "wb")
+
+    def complete(self) -> None:
+        """Everything was written, and is to be on the disk."""
+        with self.faults():
+            if self.stream is not self._below:
+                self.stream.close()
+            self._below.flush()
+            if self._temporary is not None:
+                os.fsync(self._below.fileno())
+            if not self._is_stdout:
+                self._below.close()
+
+    def finish(self) -> None:
+        """Give the file its name, which needs no room on the disk."""
+        with self.faults():
+            if self._temporary is not None:
+                self._temporary.replace(self._real)
+                self._temporary = None
+                sync_directory(self._real.parent)
+
+    def abandon(self) -> None:
+        """Something went wrong: what was there before stands, and nothing else is left."""
+        if not self._is_stdout:
+            with suppress(OSError):
+                self._below.close()
+        self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        with suppress(OSError):
+            if self._temporary is not None:
+                self._temporary.unlink()
+            for folder in reversed(self._made):
+                folder.rmdir()
+
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        """Say in a sentence why the file cannot be written."""
+        try:
+            yield
+        except OSError as error:
+            if self._is_stdout:
+                raise
+            raise ExportError(self.path, f"cannot be written {because(error)}") from None
+        except ValueError as error:
+            if "null" not in str(error):
+                raise
+            raise ExportError(self.path, "is no name of a file; choose another") from None
+
+
+class SinkWriter:
+    """What the writers of all formats share."""
+
+    def __init__(self, sink: Sink, layout: Any) -> None:
+        """`layout` is a header or a schema to begin with, if there is one."""
+        self._sink = sink
+        self._layout = layout
+
+    def write(self, record: Record, added: Mapping[str, Any]) -> None:
+        """Write a record and what is added to it, now or later."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Write what is still to be written."""
+
+    def close(self) -> None:
+        """Let go of temporary files."""
