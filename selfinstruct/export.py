@@ -11,9 +11,9 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jsonlines
 
@@ -48,24 +48,23 @@ def select(pool: Pool, *, include_seed_tasks: bool = False, limit: int | None = 
     return [*seeds, *pool.generated[:limit]]
 
 
-def alpaca_rows(tasks: Iterable[Task]) -> Iterator[Row]:
+def alpaca_rows(tasks: Iterable[Task], *, without: Container[str] = ()) -> Iterator[Row]:
     """One row an instance, with exactly the three published fields."""
-    for task in tasks:
-        for instance in task.instances or ():
-            yield {
-                "instruction": task.instruction,
-                "input": instance.input,
-                "output": instance.output,
-            }
+    published = ("instruction", "input", "output")
+    for row in provenance_rows(tasks, without=without):
+        yield {name: row[name] for name in published}
 
 
-def provenance_rows(tasks: Iterable[Task]) -> Iterator[Row]:
-    """One row an instance, with ids and where it comes from."""
+def provenance_rows(tasks: Iterable[Task], *, without: Container[str] = ()) -> Iterator[Row]:
+    """One row an instance, with ids and where it comes from, but for the ids in `without`."""
     for task in tasks:
         origin = task.provenance
         for ordinal, instance in enumerate(task.instances or (), start=1):
+            id_ = f"{task.id}/{ordinal}"
+            if id_ in without:
+                continue
             values = (
-                f"{task.id}/{ordinal}",
+                id_,
                 task.instruction,
                 instance.input,
                 instance.output,
@@ -82,22 +81,30 @@ def provenance_rows(tasks: Iterable[Task]) -> Iterator[Row]:
             yield dict(zip(PROVENANCE_COLUMNS, values, strict=True))
 
 
-def render_alpaca(tasks: Iterable[Task]) -> bytes:
+class Render(Protocol):
+    """Makes a file of tasks, but for the rows whose ids are in `without`."""
+
+    def __call__(self, tasks: Iterable[Task], *, without: Container[str] = ()) -> bytes:
+        """The bytes of the file."""
+
+
+def render_alpaca(tasks: Iterable[Task], *, without: Container[str] = ()) -> bytes:
     """A JSON list."""
-    text = json.dumps(list(alpaca_rows(tasks)), ensure_ascii=False, indent=4)
+    rows = list(alpaca_rows(tasks, without=without))
+    text = json.dumps(rows, ensure_ascii=False, indent=4)
     return (text + "\n").encode("utf-8")
 
 
-def render_jsonl(tasks: Iterable[Task]) -> bytes:
+def render_jsonl(tasks: Iterable[Task], *, without: Container[str] = ()) -> bytes:
     """A JSON object a line."""
     buffer = io.StringIO(newline="\n")
     dumps: Callable[[object], str] = lambda row: json.dumps(row, ensure_ascii=False)  # noqa: E731
     with jsonlines.Writer(buffer, dumps=dumps) as writer:
-        writer.write_all(provenance_rows(tasks))
+        writer.write_all(provenance_rows(tasks, without=without))
     return buffer.getvalue().encode("utf-8")
 
 
-FORMATS: Mapping[str, Callable[[Iterable[Task]], bytes]] = {
+FORMATS: Mapping[str, Render] = {
     "alpaca": render_alpaca,
     "jsonl": render_jsonl,
 }

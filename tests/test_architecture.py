@@ -22,6 +22,7 @@ WORDS = {
     "events",
     "tokenizers",
     "extras",
+    "dataset_files",
 }
 STAGES = {"seeds", "pool", "prompts", "parse", "filters", "novelty"}
 LOOP = {"patience", "refusals"}
@@ -35,6 +36,7 @@ MAY_IMPORT = {
     "files": set(),
     "resources": set(),
     "extras": {"errors"},
+    "dataset_files": {"errors", "files", "dataset_files"},
     "config": {"errors", "records", "extras"},
     "settings": {"config", "errors", "files"},
     "events": {"records"},
@@ -64,7 +66,10 @@ MAY_IMPORT = {
     "simulate": {"simulate"},
     "verify": WORDS | FOLD | RUN | {"verify"},
     "explain": WORDS | STAGES | FOLD | RUN | {"explain"},
+    "refilter": WORDS | {"parse"} | FOLD | RUN | {"refilter", "__init__"},
     "api": WORDS | FOLD | RUN | {"export", "generate", "llm"},
+    "filtering": {"novelty"},
+    "contamination": {"tokenizers", "novelty", "contamination"},
     "preview": WORDS | {"parse", "pool"} | FOLD | RUN | {"explain"},
     "recorded": WORDS | {"filters", "parse", "profiles"},
     "cli": WORDS
@@ -80,6 +85,9 @@ MAY_IMPORT = {
         "simulate",
         "verify",
         "explain",
+        "refilter",
+        "filtering",
+        "contamination",
         "cli",
         "__init__",
     },
@@ -135,7 +143,7 @@ def test_importing_the_package_and_its_command_line_loads_nothing_heavy() -> Non
     code = (
         "import sys, selfinstruct, selfinstruct.cli\n"
         "heavy = {'openai', 'pydantic', 'pandas', 'numpy', 'rouge_score', 'nltk', 'rapidfuzz', 'jinja2',"
-        " 'yaml', 'starlette', 'uvicorn', 'tenacity', 'jsonlines'}\n"
+        " 'yaml', 'starlette', 'uvicorn', 'tenacity', 'jsonlines', 'pyarrow'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

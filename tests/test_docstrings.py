@@ -5,7 +5,18 @@ from importlib import import_module
 
 import pytest
 
-EXAMPLES = ["config", "draw", "extras", "filters", "novelty", "cli.terminal"]
+EXAMPLES = [
+    "config",
+    "contamination",
+    "contamination.texts",
+    "draw",
+    "extras",
+    "filters",
+    "novelty",
+    "cli.terminal",
+    "dataset_files.json_text",
+    "filtering",
+]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -11,12 +11,15 @@ from typing import NoReturn
 import typer
 
 from selfinstruct import __version__
+from selfinstruct.cli.decontaminate import decontaminate
 from selfinstruct.cli.demo import demo
 from selfinstruct.cli.doctor import doctor
 from selfinstruct.cli.explain import explain
 from selfinstruct.cli.export import export
+from selfinstruct.cli.filter import filter  # noqa: A004
 from selfinstruct.cli.options import CONTEXT
 from selfinstruct.cli.parse import parse
+from selfinstruct.cli.refilter import refilter
 from selfinstruct.cli.run import run
 from selfinstruct.cli.simulate import simulate
 from selfinstruct.cli.status import status
@@ -59,7 +62,10 @@ app.command()(status)
 app.command()(explain)
 app.command()(verify)
 app.command()(export)
+app.command()(refilter)
+app.command()(decontaminate)
 app.command()(parse)
+app.command()(filter)
 
 
 def main() -> NoReturn:

@@ -1,12 +1,16 @@
 """`selfinstruct export`: a run's dataset as a file."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from selfinstruct.cli.options import DirectoryArgument
+
+if TYPE_CHECKING:
+    from selfinstruct.records import Task
 
 
 class Format(StrEnum):
@@ -46,6 +50,16 @@ def export(
             min=1, help="Accepted instructions to export, the first ones.", show_default="all"
         ),
     ] = None,
+    decontaminate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--decontaminate",
+            metavar="BENCHMARK",
+            help="Leave out rows that hold what this benchmark asks, as selfinstruct decontaminate tells "
+            "it. May be given again.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write a run's dataset to a file, whole or not at all.
 
@@ -55,15 +69,39 @@ def export(
     from selfinstruct.export import FORMATS, select, write_export
     from selfinstruct.generate import is_complete
     from selfinstruct.run_directory import read_run
+    from selfinstruct.summary import summarize
 
     run = read_run(directory)
     tasks = select(run.state.pool, include_seed_tasks=include_seed_tasks, limit=limit)
-    write_export(output, FORMATS[format.value](tasks))
-    rows = sum(len(task.instances or ()) for task in tasks)
-    say(f"wrote {rows:,} rows to {'stdout' if str(output) == '-' else output}")
-    if not is_complete(run):
+    dropped, told = _contaminated(tasks, decontaminate) if decontaminate else (set[str](), [])
+    write_export(output, FORMATS[format.value](tasks, without=dropped))
+    rows = sum(len(task.instances or ()) for task in tasks) - len(dropped)
+    say(*told, f"wrote {rows:,} rows to {'stdout' if str(output) == '-' else output}")
+    never_asked = summarize(run.state).never_asked
+    if never_asked:
+        say(f"{never_asked:,} instructions have no instances, because the model was never asked")
+    if run.state.source is None and not is_complete(run):
         say(
             f"{directory} is not complete yet: {run.state.accepted:,} of "
             f"{run.config.num_instructions:,} instructions, "
             f"{run.state.counts.finished_tasks:,} of them with their instances asked for"
         )
+
+
+def _contaminated(tasks: "Sequence[Task]", files: list[str]) -> tuple[set[str], list[str]]:
+    """The ids of rows that hold what these benchmarks ask, and what to say about it."""
+    from selfinstruct.cli.bar import bar
+    from selfinstruct.cli.benchmark_files import Benchmarks, Rules
+    from selfinstruct.contamination import texts_of
+    from selfinstruct.export import alpaca_rows, provenance_rows
+
+    with bar() as show:
+        benchmarks = Benchmarks(list(dict.fromkeys(files)), Rules(), show)
+    found = benchmarks.index.check([list(texts_of(row)) for row in alpaca_rows(tasks)])
+    dropped = set()
+    for row, hits in zip(provenance_rows(tasks), found, strict=True):
+        benchmarks.count(hits)
+        if hits:
+            dropped.add(row["id"])
+    left_out = f"left out {len(dropped):,} rows that hold what a benchmark asks"
+    return dropped, [*benchmarks.table(Rules().ngram), "", left_out]

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,6 +33,7 @@ from selfinstruct.export import _OF_A_RUN, render_alpaca, select, write_export
 from selfinstruct.journal import read_journal
 from selfinstruct.lock import LOCK_FILE
 from selfinstruct.prompts import load_template
+from selfinstruct.refilter.directory import refilter_run
 from selfinstruct.resources import resource as shipped
 from selfinstruct.run_directory import _OURS, open_run, read_run
 from selfinstruct.seeds import read_seed_tasks, render_seed_tasks
@@ -46,6 +47,7 @@ LOOK = [
     ("export", "DIR", "-o", "out.json"),
     ("explain", "DIR", "task_000001"),
     ("verify", "DIR"),
+    ("refilter", "DIR", "-o", "made"),
 ]
 """The commands that read a run."""
 EACH = [("run", "DIR"), *LOOK]
@@ -594,13 +596,13 @@ def test_a_directory_that_is_no_run_is_not_looked_at(
     ],
 )
 def test_a_run_is_not_begun_where_none_can_be(
-    here: Path, typed: Typed, name: str, said: str
+    here: Path, finished: Path, typed: Typed, name: str, said: str
 ) -> None:
     before = everything(here)
-    told = typed(*NEW, "-o", name)
-    assert (told.code, told.out) == (2, "")
-    assert re.search(said, told.sentence), told.sentence
-    assert everything(here) == before
+    for told in (typed(*NEW, "-o", name), typed("refilter", finished, "-o", name)):
+        assert (told.code, told.out) == (2, "")
+        assert re.search(said, told.sentence), told.sentence
+        assert everything(here) == before
 
 
 # ── a run that was changed from outside ──────────────────────────────────────────────────────────────────
@@ -1033,6 +1035,31 @@ def test_a_disk_that_fails_at_any_point_of_a_run_costs_nothing_that_was_acknowle
         assert str(failure).startswith(str(tmp_path / "failed-"))
         assert f"({os.strerror(number)}); " in str(failure)
         assert str(failure).endswith("then type the same command again")
+
+
+def test_a_disk_that_fails_while_a_run_is_refiltered_leaves_what_the_same_command_completes(
+    tmp_path: Path, small: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "run"
+    run(source, small, backend=ScriptedBackend())
+    before = everything(source)
+    with Disk(errno.ENOSPC).in_use(monkeypatch) as disk:
+        refilter_run(source, tmp_path / "whole", {})
+    failures = 0
+    for first in range(1, disk.done + 1, 3):
+        new = tmp_path / f"failed-{first}"
+        with (
+            Disk(errno.ENOSPC, first=first, for_good=True).in_use(monkeypatch),
+            suppress(SelfInstructError),
+        ):
+            refilter_run(source, new, {})
+        failures += not (new / "config.yaml").exists()
+        if not (new / "config.yaml").exists():
+            refilter_run(source, new, {})
+        assert read_run(new).state.accepted == read_run(source).state.accepted
+        assert not list(new.rglob("*.tmp"))
+    assert failures > 5
+    assert everything(source) == before
 
 
 def test_a_disk_that_fails_while_settings_are_replaced_leaves_the_old_ones_or_the_new(

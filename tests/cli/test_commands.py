@@ -17,7 +17,20 @@ from selfinstruct.run_directory import open_run, read_run
 from selfinstruct.simulate.server import SimulatedEndpoint
 
 NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
-COMMANDS = ["run", "doctor", "demo", "simulate", "status", "export", "parse", "explain", "verify"]
+COMMANDS = [
+    "run",
+    "doctor",
+    "demo",
+    "simulate",
+    "status",
+    "export",
+    "parse",
+    "explain",
+    "verify",
+    "filter",
+    "refilter",
+    "decontaminate",
+]
 
 
 def command(

@@ -1,0 +1,159 @@
+"""Runs of words of one length, found fast: hashes in a sorted array, and each hit confirmed on the words.
+
+Texts are arrays of numbers, one a word, laid end to end; 0 stands for a word that no benchmark has, and
+between texts. So no run can reach from one text into the next, and where a word is unknown nothing is looked
+up at all. A gram takes sixteen bytes for each item that holds it: a hash, a place in the words, the item.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.int32]
+    Places = NDArray[np.int64]
+    Hashes = NDArray[np.uint64]
+
+_BASE = 0x9E3779B97F4A7C15
+
+
+def hashes_of(words: "Numbers", starts: "Places", length: int) -> "Hashes":
+    """A hash of the `length` words from each start on."""
+    import numpy as np
+
+    hashes = np.zeros(len(starts), np.uint64)
+    for n in range(length):
+        hashes *= np.uint64(_BASE)
+        hashes += words[starts + n].astype(np.uint64)
+    return hashes
+
+
+def known_from(words: "Numbers") -> "Places":
+    """How many known words stand in a row from each place on."""
+    import numpy as np
+
+    unknown = np.append(np.flatnonzero(words == 0), len(words))
+    stretches = np.diff(unknown, prepend=-1)
+    return np.repeat(unknown, stretches)[: len(words)] - np.arange(len(words))
+
+
+def _are_equal(
+    words: "Numbers", starts: "Places", others: "Numbers", other_starts: "Places", length: int
+) -> "NDArray[np.bool_]":
+    import numpy as np
+
+    equal = np.ones(len(starts), np.bool_)
+    for n in range(length):
+        equal &= words[starts + n] == others[other_starts + n]
+    return equal
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where in the words that were looked up a gram begins, and an item that has it; row by row."""
+
+    places: "Places"
+    items: "Numbers"
+
+
+class Grams:
+    """The grams of one length of all items, except those that are common within a benchmark."""
+
+    def __init__(
+        self,
+        words: "Numbers",
+        starts: "Places",
+        items: "Numbers",
+        *,
+        length: int,
+        benchmarks: "Numbers",
+        common: int,
+    ) -> None:
+        """The grams that begin at `starts`, each of the item that stands beside it in `items`.
+
+        Items are numbered so that those of a benchmark are neighbours; `benchmarks` has the number of each
+        one's benchmark. What more than `common` items of a benchmark hold is left out for that benchmark.
+        """
+        import numpy as np
+
+        self.length = length
+        self._words = words
+        hashes = hashes_of(words, starts, length)
+        order = np.lexsort((items, hashes))
+        is_new = _begins_group(words, starts[order], hashes[order], length)
+        if not np.array_equal(is_new[1:], hashes[order][1:] != hashes[order][:-1]):
+            # Two grams have one hash, so that those of the one may stand between those of the other.
+            columns: list[NDArray[Any]] = [words[starts + n] for n in range(length)]
+            order = np.lexsort([items, *columns, hashes])
+            is_new = _begins_group(words, starts[order], hashes[order], length)
+        hashes, starts, items = hashes[order], starts[order], items[order]
+        gram = np.cumsum(is_new)
+
+        is_first = np.ones(len(items), np.bool_)  # of this gram in this item
+        is_first[1:] = is_new[1:] | (items[1:] != items[:-1])
+        hashes, starts = hashes[is_first], starts[is_first]
+        items, gram = items[is_first], gram[is_first]
+
+        owner = benchmarks[items]
+        is_first = np.ones(len(items), np.bool_)  # of this gram in this benchmark
+        is_first[1:] = (gram[1:] != gram[:-1]) | (owner[1:] != owner[:-1])
+        group = np.cumsum(is_first) - 1
+        is_rare = np.bincount(group, minlength=1)[group] <= common
+        self._hashes = hashes[is_rare]
+        self._starts = starts[is_rare].astype(np.int32)
+        self._items = items[is_rare]
+        # Most runs are no gram, and one look into this says so; a search takes many.
+        bits = len(self._hashes).bit_length() + 2
+        self._shift = np.uint64(64 - bits)
+        self._may_be = np.zeros(1 << bits, np.bool_)
+        self._may_be[self._hashes >> self._shift] = True
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def find(self, words: "Numbers", known: "Places") -> Found:
+        """Where these words hold grams, and of which items. `known` is what `known_from` says of them."""
+        import numpy as np
+
+        places = np.flatnonzero(known >= self.length)
+        hashes = hashes_of(words, places, self.length)
+        may_be = self._may_be[hashes >> self._shift]
+        places, hashes = places[may_be], hashes[may_be]
+        first = np.searchsorted(self._hashes, hashes, "left")
+        is_there = first < len(self._hashes)
+        is_there[is_there] = self._hashes[first[is_there]] == hashes[is_there]
+        places, hashes, first = places[is_there], hashes[is_there], first[is_there]
+        many = np.searchsorted(self._hashes, hashes, "right") - first
+        places = np.repeat(places, many)
+        rows = np.arange(len(places)) + np.repeat(first - np.cumsum(many) + many, many)
+        starts = self._starts[rows].astype(np.int64)
+        same = _are_equal(words, places, self._words, starts, self.length)
+        return Found(places[same], self._items[rows[same]])
+
+
+def _begins_group(
+    words: "Numbers", starts: "Places", hashes: "Hashes", length: int
+) -> "NDArray[np.bool_]":
+    """Of sorted grams, whether each is another one than the one before it."""
+    import numpy as np
+
+    is_new = np.ones(len(starts), np.bool_)
+    is_new[1:] = hashes[1:] != hashes[:-1]
+    is_new[1:] |= ~_are_equal(words, starts[1:], words, starts[:-1], length)
+    return is_new
+
+
+def distinct(
+    words: "Numbers", starts: "Places", items: "Numbers", length: int
+) -> "tuple[Places, Numbers]":
+    """Without most of the grams that an item has twice, so that the rest can be sorted in less memory."""
+    import numpy as np
+
+    hashes = hashes_of(words, starts, length)
+    order = np.lexsort((hashes, items))
+    starts, items, hashes = starts[order], items[order], hashes[order]
+    is_new = _begins_group(words, starts, hashes, length)
+    is_new[1:] |= items[1:] != items[:-1]
+    return starts[is_new], items[is_new]

@@ -1,0 +1,268 @@
+"""The items of all benchmarks as one index, which says of records what they share with them."""
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from selfinstruct.contamination.grams import Grams, distinct, known_from
+from selfinstruct.contamination.items import LONG_ENOUGH, Item
+from selfinstruct.contamination.texts import FieldText
+from selfinstruct.novelty import NoveltyIndex, Verdict
+from selfinstruct.tokenizers import unicode
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NGRAM = 13
+THRESHOLD = 0.7
+COMMON = 10
+SHORTEST = 4
+"""A text of fewer words is never looked for: "Paris", "Yes, it is"."""
+
+_CHUNK = 200_000
+"""Words of the benchmarks whose grams are made at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An item without its texts."""
+
+    benchmark: str
+    place: str
+    id: str | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What a text of a record shares with an item."""
+
+    kind: Literal["ngram", "rouge_l"]
+    field: str
+    """Where in the record."""
+    source: Source
+    text: str
+    """Which text of the item: "question + choices"."""
+    words: str | None = None
+    """ngram: the longest run of words that both have."""
+    score: float | None = None
+    """rouge_l: how like the whole texts are."""
+
+
+class _Same(NamedTuple):
+    """Texts that have the same words."""
+
+    text: str
+    """The first of them."""
+    numbers: list[int]
+
+
+class BenchmarkIndex:
+    """What records must not hold; built once from all items, then asked.
+
+    Whether a record has a hit depends on no order, and one more benchmark never makes a record clean.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[Item],
+        *,
+        ngram: int = NGRAM,
+        threshold: float | None = THRESHOLD,
+        common: int = COMMON,
+    ) -> None:
+        """An index of these items; those of a benchmark come one after another.
+
+        A run of `ngram` words is a hit, unless it is in more than `common` items of the benchmark; so is a
+        ROUGE-L over `threshold`, None for no such comparison. Raises ValueError.
+        """
+        if ngram < 1:
+            raise ValueError(f"ngram must be at least 1, not {ngram}")
+        self.ngram = ngram
+        self.common = common
+        self._ids: dict[str, int] = {}
+        """Each word of the benchmarks, from 1 on; 0 is any other."""
+        self._words = array("i", [0])
+        self._texts: list[tuple[int, int, int, str]] = []
+        """Of each text: its item, where its words begin, how many there are, what it is made of."""
+        self.sources: list[Source] = []
+        self.unfindable: Counter[str] = Counter()
+        """By benchmark: its items that have no text of enough words to be looked for."""
+        same: dict[bytes, _Same] = {}
+        for item in items:
+            self._add(item, same)
+        self._texts_of: dict[int, list[int]] = defaultdict(list)
+        for number, (item_number, *_) in enumerate(self._texts):
+            self._texts_of[item_number].append(number)
+        numbers: dict[str, int] = {}
+        self._benchmarks = [numbers.setdefault(s.benchmark, len(numbers)) for s in self.sources]
+        self._grams = list(self._make_grams())
+        self._novelty: NoveltyIndex | None = None
+        self._wholes: list[list[int]] = []
+        """By position in the novelty index: the texts that have these words."""
+        self._short: dict[tuple[str, ...], list[int]] = {}
+        """Texts too short to be evidence unless a record has all of them and nothing else."""
+        if threshold is not None:
+            self._novelty = NoveltyIndex(threshold=threshold, tokenizer="unicode")
+            self._add_wholes(self._novelty, same.values())
+
+    def _add(self, item: Item, same: "dict[bytes, _Same]") -> None:
+        number = len(self.sources)
+        self.sources.append(Source(item.benchmark, item.place, item.id))
+        ids = self._ids
+        is_findable = False
+        for name, text, is_variant in item.texts:
+            words = unicode(text)
+            if len(words) < SHORTEST:
+                continue
+            is_findable = True
+            codes = array("i", [ids.setdefault(word, len(ids) + 1) for word in words])
+            if not is_variant:
+                alike = same.setdefault(codes.tobytes(), _Same(text, []))
+                alike.numbers.append(len(self._texts))
+            self._texts.append((number, len(self._words), len(words), name))
+            self._words += codes
+            self._words.append(0)
+        self.unfindable[item.benchmark] += not is_findable
+
+    def _make_grams(self) -> Iterator[Grams]:
+        """The grams of each length: `ngram`, and whole texts of fewer words that are evidence."""
+        import numpy as np
+
+        words = np.frombuffer(self._words, np.int32)
+        benchmarks = np.array(self._benchmarks, np.int32)
+        begins = np.array([begin for _, begin, _, _ in self._texts], np.int64)
+        owners = np.array([item for item, *_ in self._texts], np.int32)
+        sizes = np.array([size for _, _, size, _ in self._texts], np.int64)
+
+        def made(length: int, starts: "NDArray[np.int64]", items: "NDArray[np.int32]") -> Grams:
+            return Grams(
+                words, starts, items, length=length, benchmarks=benchmarks, common=self.common
+            )
+
+        for length in range(min(LONG_ENOUGH, self.ngram), self.ngram):
+            is_whole = sizes == length
+            if is_whole.any():
+                yield made(length, begins[is_whole], owners[is_whole])
+
+        parts = []
+        first = 0
+        while first < len(begins):
+            after = int(np.searchsorted(begins, begins[first] + _CHUNK))
+            end = begins[after] if after < len(begins) else len(words)
+            known = known_from(words[begins[first] : end])
+            starts = np.flatnonzero(known >= self.ngram) + begins[first]
+            of = owners[np.searchsorted(begins, starts, "right") - 1]
+            parts.append(distinct(words, starts, of, self.ngram))
+            first = after
+        if parts:
+            starts, of = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+            yield made(self.ngram, starts, of)
+
+    def _add_wholes(self, novelty: NoveltyIndex, same: "Iterable[_Same]") -> None:
+        for text, numbers in same:
+            rare = self._rare(numbers)
+            if not rare:
+                continue
+            words = novelty.tokens(text)
+            if len(words) >= LONG_ENOUGH:
+                novelty.add(text)
+                self._wholes.append(rare)
+            elif novelty.threshold < 1.0:
+                self._short[tuple(words)] = rare
+
+    def _rare(self, texts: list[int]) -> list[int]:
+        """Of texts with the same words: one an item, without those of benchmarks where they are common."""
+        by_item = {self._texts[number][0]: number for number in reversed(texts)}
+        counts = Counter(self._benchmarks[item] for item in by_item)
+        return [
+            number
+            for item, number in sorted(by_item.items())
+            if counts[self._benchmarks[item]] <= self.common
+        ]
+
+    def check(self, records: Sequence[Sequence[FieldText]]) -> list[list[Hit]]:
+        """What the texts of each record share with the items.
+
+        Whole texts are compared only where a record shares no run of words with any item, since that is
+        enough. Many records at once are much faster than one after the other.
+        """
+        import numpy as np
+
+        known = self._ids.get
+        codes = array("i", [0])
+        begins: list[int] = []
+        owners: list[tuple[int, int]] = []
+        tokens: list[list[list[str]]] = []
+        for number, texts in enumerate(records):
+            tokens.append([unicode(text) for _, text in texts])
+            for place, words in enumerate(tokens[-1]):
+                begins.append(len(codes))
+                owners.append((number, place))
+                codes.extend([known(word, 0) for word in words])
+                codes.append(0)
+        looked_up = np.frombuffer(codes, np.int32)
+        rows = known_from(looked_up)
+        shared: dict[int, set[tuple[int, int]]] = defaultdict(set)
+        for grams in self._grams:
+            found = grams.find(looked_up, rows)
+            texts_hit = np.searchsorted(begins, found.places, "right") - 1
+            for text, item in zip(texts_hit.tolist(), found.items.tolist(), strict=True):
+                number, place = owners[text]
+                shared[number].add((place, item))
+        clean = [number for number in range(len(records)) if number not in shared]
+        verdicts = self._verdicts([text for number in clean for _, text in records[number]])
+        return [
+            list(self._shared_runs(texts, tokens[number], shared[number]))
+            if number in shared
+            else list(self._like_wholes(texts, tokens[number], verdicts))
+            for number, texts in enumerate(records)
+        ]
+
+    def _verdicts(self, texts: Iterable[str]) -> dict[str, Verdict]:
+        """Of each text once: many records of a chat begin with the same words of the system."""
+        if self._novelty is None:
+            return {}
+        each = list(dict.fromkeys(texts))
+        return dict(zip(each, self._novelty.check_each(each), strict=True))
+
+    def _shared_runs(
+        self,
+        texts: Sequence[FieldText],
+        tokens: Sequence[Sequence[str]],
+        shared: set[tuple[int, int]],
+    ) -> Iterator[Hit]:
+        matchers: dict[int, SequenceMatcher[int]] = {}
+        for place, item in sorted(shared):
+            words = tokens[place]
+            if place not in matchers:
+                codes = [self._ids.get(word, -1) for word in words]
+                matchers[place] = SequenceMatcher(None, (), codes, autojunk=False)
+            matcher = matchers[place]
+            longest, begin, where = 0, 0, ""
+            for number in self._texts_of[item]:
+                _, start, size, name = self._texts[number]
+                matcher.set_seq1(self._words[start : start + size])
+                match = matcher.find_longest_match()
+                if match.size > longest:
+                    longest, begin, where = match.size, match.b, name
+            run = " ".join(words[begin : begin + longest])
+            yield Hit("ngram", texts[place].field, self.sources[item], where, words=run)
+
+    def _like_wholes(
+        self,
+        texts: Sequence[FieldText],
+        tokens: Sequence[Sequence[str]],
+        verdicts: Mapping[str, Verdict],
+    ) -> Iterator[Hit]:
+        for (field, text), words in zip(texts, tokens, strict=True):
+            numbers, score = self._short.get(tuple(words), []), 1.0
+            verdict = verdicts.get(text)
+            if not numbers and verdict is not None and verdict.position is not None:
+                numbers, score = self._wholes[verdict.position], verdict.rouge_l or 0.0
+            for number in numbers:
+                item, _, _, name = self._texts[number]
+                yield Hit("rouge_l", field, self.sources[item], name, score=score)

@@ -1,0 +1,46 @@
+"""The texts of a record, wherever in it they stand."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+_PLACE_IN_LIST = re.compile(r"\.\d+(?=\.|$)")
+
+
+class FieldText(NamedTuple):
+    """A text and where in its record it stands: "output", "messages.1.content"."""
+
+    field: str
+    text: str
+
+
+def texts_of(fields: Mapping[str, object]) -> Iterator[FieldText]:
+    """Every string in a record that is not blank, in the order in which they stand there.
+
+    Numbers, keys and nulls are no texts. Records may be nested deeply, so this does not call itself.
+    """
+    waiting: list[tuple[str, object]] = [*fields.items()]
+    waiting.reverse()
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, str):
+            if value and not value.isspace():
+                yield FieldText(path, value)
+        elif isinstance(value, Mapping):
+            waiting += reversed([(f"{path}.{key}", inner) for key, inner in value.items()])
+        elif isinstance(value, list | tuple):
+            waiting += reversed([(f"{path}.{n}", inner) for n, inner in enumerate(value)])
+
+
+def is_within(path: str, field: str) -> bool:
+    """Whether a text belongs to a field that somebody named: itself, or anything below it.
+
+    Places in lists may be left out: "messages.content" is the content of every message.
+
+    >>> [is_within("messages.1.content", field) for field in ("messages", "messages.content", "messages.0")]
+    [True, True, False]
+    >>> is_within("input_format", "input")
+    False
+    """
+    shapes = (path, _PLACE_IN_LIST.sub("", path))
+    return any(shape == field or shape.startswith(f"{field}.") for shape in shapes)

@@ -1,0 +1,309 @@
+"""`selfinstruct decontaminate` and `export --decontaminate`: files in, files out, and what is said."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from support import ScriptedBackend
+
+from selfinstruct.api import run
+from selfinstruct.cli.benchmark_files import Rules
+from selfinstruct.cli.decontaminate import decontaminate
+from selfinstruct.cli.decontaminated import Job, Tally, carry_out
+from selfinstruct.cli.export import Format, export
+from selfinstruct.config import RunConfig
+from selfinstruct.errors import ExportError, InputError, SelfInstructError
+from selfinstruct.export import provenance_rows, select
+from selfinstruct.run_directory import read_run
+
+ASKED = (
+    "How many buckets of sand does the keeper of the Orlen dunes carry to the chapel each spring?"
+)
+LIKE = "How many buckets of salt does a keeper of Orlen dunes carry up to the chapel each autumn?"
+MMLU = [
+    {"question": ASKED, "subject": "dunes", "choices": ["three", "nine"], "answer": 1},
+    {"question": "Yes?", "subject": "dunes", "choices": ["no"], "answer": 0},
+]
+GULLS = {
+    "task_id": "HumanEval/900",
+    "prompt": "from typing import List\n\n\ndef gulls(flock: List[str], least: int) -> int:\n"
+    '    """ Count the gulls whose name is longer than least and ends in a vowel. """\n',
+    "canonical_solution": "    return sum(len(n) > least and n[-1] in 'aeiou' for n in flock)\n",
+    "test": "def check(candidate):\n    assert candidate([], 3) == 0\n",
+    "entry_point": "gulls",
+}
+RECORDS: list[dict[str, Any]] = [
+    {"instruction": "Name three rivers.", "input": "", "output": "Rhine, Rhône, Po"},
+    {"instruction": f"Answer: {ASKED.upper()}", "input": "", "output": "nine\x1b[2J"},
+    {"instruction": "Say more.", "input": LIKE, "output": "nine"},
+    {"messages": [{"role": "user", "content": GULLS["prompt"]}], "weight": 1.10},
+    {"instruction": "Which city?", "input": "", "output": "Paris"},
+]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory, with records and two benchmarks in it."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "data.jsonl", RECORDS)
+    write(tmp_path / "mmlu.jsonl", MMLU)
+    write(tmp_path / "humaneval.jsonl", [GULLS])
+    return tmp_path
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read(path: Path | str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def job(**changes: Any) -> Job:
+    given: dict[str, Any] = {
+        "inputs": ["data.jsonl"],
+        "output": Path("clean.jsonl"),
+        "against": ["mmlu.jsonl", "humaneval.jsonl"],
+        "rules": Rules(),
+        "fields": [],
+        "rejected": None,
+        "report": None,
+        "input_format": None,
+        "output_format": None,
+        "quiet": True,
+    }
+    return Job(**(given | changes))
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"},
+        timeout=60,
+    )
+
+
+def test_a_person_sees_what_was_hit_and_finds_it_in_the_files(here: Path) -> None:
+    done = command(
+        "decontaminate", "data.jsonl", "-o", "clean.jsonl", "--against", "mmlu.jsonl",
+        "--against", "humaneval.jsonl", "--report", "hits.jsonl", "--rejected", "bad.jsonl",
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "")
+    table = [line.split() for line in done.stderr.splitlines()]
+    assert table[1] == ["mmlu.jsonl", "2", "1", "2", "1", "1"]
+    assert table[2] == ["humaneval.jsonl", "1", "1", "1", "1", "0"]
+    assert "mmlu.jsonl: 1 of its items have no text of 4 words or more" in done.stderr
+    assert "read 5, kept 2, dropped 3 (60.0%)" in done.stderr
+
+    assert read(here / "clean.jsonl") == [RECORDS[0], RECORDS[4]]
+    bad = read(here / "bad.jsonl")
+    found = [hit for row in bad for hit in row.pop("contamination")]
+    assert bad == RECORDS[1:4]
+    report = read(here / "hits.jsonl")
+    assert [hit.pop("record") for hit in report] == [f"data.jsonl:{n}" for n in (2, 3, 4)]
+    assert report == found
+    assert [(hit["field"], hit["kind"], hit["item"]) for hit in found] == [
+        ("instruction", "ngram", "mmlu.jsonl:1"),
+        ("input", "rouge_l", "mmlu.jsonl:1"),
+        ("messages.0.content", "ngram", "humaneval.jsonl:1"),
+    ]
+    assert found[0]["words"] == ASKED.lower().rstrip("?")
+    assert found[1]["rouge_l"] == pytest.approx(7 / 9)
+    assert found[2]["item_id"] == "HumanEval/900"
+    assert found[2]["words"].startswith("def gulls flock")
+
+
+@pytest.mark.usefixtures("here")
+def test_numbers_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    decontaminate(["data.jsonl"], Path("clean.jsonl"), ["mmlu.jsonl"], json_output=True)
+    written = capsys.readouterr()
+    told = json.loads(written.out)
+    assert (told["read"], told["kept"], told["dropped"]) == (5, 3, 2)
+    assert (told["by_ngram"], told["by_rouge_l"]) == (1, 1)
+    [benchmark] = told["benchmarks"]
+    assert (benchmark["items"], benchmark["items_hit"], benchmark["layouts"]) == (2, 1, ["MMLU"])
+    assert written.err == ""
+    with pytest.raises(typer.BadParameter, match="stdout is taken"):
+        decontaminate(["data.jsonl"], Path("-"), ["mmlu.jsonl"], json_output=True)
+
+
+@pytest.mark.usefixtures("here")
+def test_records_go_through_a_pipe() -> None:
+    piped = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "selfinstruct",
+            "decontaminate",
+            "-",
+            "-o",
+            "-",
+            "--against",
+            "mmlu.jsonl",
+        ],
+        input=Path("data.jsonl").read_bytes(),
+        capture_output=True,
+    )
+    rows = [json.loads(line) for line in piped.stdout.splitlines()]
+    assert rows == [RECORDS[0], *RECORDS[3:]]
+
+
+def test_the_same_benchmark_is_the_same_in_every_format(here: Path) -> None:
+    (here / "mmlu.json").write_text(json.dumps(MMLU))
+    with (here / "mmlu.csv").open("w", newline="") as file:
+        rows = csv.DictWriter(file, MMLU[0].keys())
+        rows.writeheader()
+        rows.writerows(MMLU)
+    formats = ["mmlu.json", "mmlu.csv", "mmlu.jsonl"]
+    try:
+        import pyarrow
+        import pyarrow.parquet as parquet
+    except ImportError:
+        pass
+    else:
+        parquet.write_table(pyarrow.Table.from_pylist(MMLU), "mmlu.parquet")
+        formats.append("mmlu.parquet")
+    for name in formats:
+        tally = carry_out(job(against=[name]))
+        assert (tally.kept, tally.benchmarks.tallies[name].layouts) == (3, ["MMLU"]), name
+
+
+@pytest.mark.usefixtures("here")
+def test_fields_of_records_and_of_benchmarks_can_be_chosen() -> None:
+    def dropped(**changes: Any) -> int:
+        return carry_out(job(**changes)).benchmarks.dropped.total()
+
+    assert dropped() == 3
+    assert dropped(fields=["instruction"]) == 1
+    assert dropped(fields=["instruction", "messages.content"]) == 2
+    assert dropped(rules=Rules(threshold=None)) == 2
+    assert (
+        dropped(against=["mmlu.jsonl"], rules=Rules(fields=("subject", "choices", "question"))) == 2
+    )
+    with pytest.raises(
+        InputError, match=r"mmlu\.jsonl: has no text of 4 words or more in subject;"
+    ):
+        dropped(rules=Rules(fields=("subject",)))
+    with pytest.raises(InputError, match="no record has a text in 'instrution'; check --field"):
+        dropped(fields=["instrution", "input"])
+
+
+def test_several_inputs_and_batches_make_one_file_in_order(here: Path) -> None:
+    many = [{"instruction": f"Name river number {n}.", "n": n} for n in range(1203)]
+    write(here / "many.jsonl", [*many, RECORDS[1]])
+    tally: Tally = carry_out(job(inputs=["many.jsonl", "data.jsonl"]))
+    assert (tally.read, tally.kept) == (1209, 1205)
+    assert read("clean.jsonl") == [*many, RECORDS[0], RECORDS[4]]
+
+
+@pytest.mark.usefixtures("here")
+def test_who_lets_a_shell_name_several_benchmarks_is_told_what_became_of_them() -> None:
+    named = job(inputs=["data.jsonl", "humaneval.jsonl"], against=["mmlu.jsonl"])
+    [*_, last] = carry_out(named).lines(named)
+    assert last.startswith("humaneval.jsonl looks like HumanEval and was read as INPUT; each")
+    assert not any("looks like" in line for line in carry_out(job()).lines(job()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"inputs": ["no.json"]}, "no.json: cannot be read"),
+        ({"against": ["no.json"]}, "no.json: cannot be read"),
+        ({"against": ["broken.jsonl"]}, "broken.jsonl:2: is not JSON"),
+        ({"inputs": ["data.jsonl", "broken.jsonl"]}, "broken.jsonl:2: is not JSON"),
+        ({"against": ["none.json"]}, "none.json: holds no item"),
+        ({"against": ["short.jsonl"]}, "short.jsonl: has no text of 4 words or more, so none"),
+        ({"rules": Rules(threshold=float("nan"))}, "threshold: must lie between 0 and 1, not nan"),
+        ({"output": Path("mmlu.jsonl")}, "mmlu.jsonl: is a benchmark and is not replaced"),
+        ({"report": Path("clean.jsonl")}, "clean.jsonl: cannot take two kinds of output"),
+        ({"inputs": ["-"], "against": ["-"]}, "stdin: can be read once only"),
+        ({"report": Path()}, ".: cannot be written (Is a directory); name a file"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence_and_no_file_changes(
+    here: Path, changes: dict[str, Any], said: str
+) -> None:
+    (here / "broken.jsonl").write_text('{"instruction": "a b c d"}\n{"instruction": "\n')
+    (here / "none.json").write_text("[]")
+    (here / "short.jsonl").write_text('{"question": "Why?"}\n')
+    (here / "clean.jsonl").write_text("old")
+    before = {path: path.read_bytes() for path in here.iterdir()}
+    with pytest.raises(SelfInstructError) as caught:
+        carry_out(job(**changes))
+    assert str(caught.value).startswith(said)
+    assert caught.value.exit_code == (1 if isinstance(caught.value, ExportError) else 2)
+    assert {path: path.read_bytes() for path in here.iterdir()} == before
+
+
+def test_ctrl_c_leaves_nothing_behind(here: Path) -> None:
+    os.mkfifo(here / "endless.jsonl")
+    arguments = ["decontaminate", "endless.jsonl", "-o", "clean.jsonl", "--against", "mmlu.jsonl"]
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "selfinstruct", *arguments], stderr=subprocess.PIPE, text=True
+        ) as process,
+        (here / "endless.jsonl").open("wb", buffering=0) as pipe,
+    ):
+        pipe.write(b'{"instruction": "Name a river."}\n')
+        while not list(here.glob(".clean*")):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        # One that comes in the instant before a read begins is noticed when there is something to read.
+        with suppress(BrokenPipeError):
+            pipe.write(b'{"instruction": "Name another."}\n')
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert said == "interrupted; nothing was written\n"
+    assert list(here.glob("*clean*")) == list(here.glob(".clean*")) == []
+
+
+def test_export_leaves_out_rows_that_hold_what_a_benchmark_asks(
+    here: Path, config: RunConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("run", config, backend=ScriptedBackend())
+    directory, out = Path("run"), Path("out.jsonl")
+    export(directory, out, Format.JSONL)
+    rows = read(out)
+    one = rows[3]
+    write(here / "quiz.jsonl", [{"question": one["instruction"]}])
+    write(here / "other.jsonl", [{"question": ASKED}])
+    benchmarks = ["quiz.jsonl", "other.jsonl"]
+    left = [row for row in rows if row["instruction"] != one["instruction"]]
+    assert 0 < len(left) < len(rows)
+    capsys.readouterr()
+
+    export(directory, out, Format.JSONL, decontaminate=benchmarks)
+    assert read(out) == left  # what is left keeps its ids
+    told = capsys.readouterr().err
+    assert f"left out {len(rows) - len(left)} rows that hold what a benchmark asks" in told
+    assert f"wrote {len(left)} rows to out.jsonl" in told
+    export(directory, out, decontaminate=benchmarks)
+    assert [row["output"] for row in json.loads(out.read_text())] == [r["output"] for r in left]
+
+    out.write_text("old")
+    with pytest.raises(InputError, match=r"nothing\.jsonl: cannot be read"):
+        export(directory, out, decontaminate=["nothing.jsonl"])
+    assert out.read_text() == "old"
+
+
+def test_an_export_drops_a_row_and_keeps_the_ids_of_its_neighbours(
+    here: Path, config: RunConfig
+) -> None:
+    run("run", config, backend=ScriptedBackend())
+    export(Path("run"), Path("all.jsonl"), Format.JSONL)
+    rows = read(here / "all.jsonl")
+    tasks = select(read_run(Path("run")).state.pool)
+    for row in rows:
+        [*kept] = provenance_rows(tasks, without={row["id"]})
+        assert kept == [other for other in rows if other is not row]
