@@ -1,7 +1,8 @@
 """What an index says of texts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +34,10 @@ class Similarities(NamedTuple):
     """The mean of its scores with all texts before it, in [0, 1]; 0.0 where there is none."""
     nearest: tuple[Similar, ...]
     """The most similar of them: highest score first, then pool order."""
+
+    def as_fields(self, texts: Sequence[str]) -> dict[str, Any]:
+        """The fields of the published data; `texts` is the pool. Equal texts have one name and one score."""
+        names: dict[str, float] = {}
+        for position, rouge_l in self.nearest:
+            names.setdefault(texts[position], rouge_l)
+        return {"most_similar_instructions": names, "avg_similarity_score": self.mean}

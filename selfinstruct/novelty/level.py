@@ -15,6 +15,7 @@ may dismiss it where it is read: the narrow signature, and how many elements its
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -33,9 +34,24 @@ _BUILT_AT_ONCE = 1 << 16
 _LONGEST = 1 << 31
 """Longer sequences are posted as if they had this length."""
 
-_DOWN = np.float32(1 - 1e-6)
-_UP = np.float32(1 + 1e-6)
-"""Postings hold few digits, rounded so that nothing is dismissed for that."""
+_LITTLE = 1e-6
+"""Where few digits are used, numbers are made smaller or larger by so much: no text is dismissed for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What of texts is looked up, which depends on their lengths only."""
+
+    half: NDArray[Any]
+    """Of each text: half * n."""
+    places: NDArray[np.int64]
+    """Of the elements of all texts, in order, those to look up."""
+    rows: NDArray[np.int64]
+    """The text of each."""
+    shortest: NDArray[np.int64]
+    """The least length that another text can have, of each."""
+    longest: NDArray[np.int64]
+    """And the greatest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,33 +59,39 @@ class Texts:
     """Texts to look up, with what all levels need of them."""
 
     sequences: Sequences
-    half: NDArray[Any]
-    """Of each: half * n."""
-    needed: NDArray[Any]
-    """Bits that a narrow signature must share with that of another text, less half * m."""
-    places: NDArray[np.int64]
-    """Of the elements of all rows, in order, those to look up."""
-    rows: NDArray[np.int64]
-    """The row of each."""
-    shortest: NDArray[np.int64]
-    """The least length that another text can have, of each."""
-    longest: NDArray[np.int64]
-    """And the greatest."""
+    plan: Plan
+    needed: NDArray[np.float32]
+    """Bits that a narrow signature must share with that of another text, less half * m; rounded down."""
 
 
 def to_look_up(sequences: Sequences, need: Need) -> Texts:
     """What all levels need of some texts."""
-    left = _left(sequences)
-    least = need.ratio * sequences.lengths
-    places = (left >= least[sequences.owners]).nonzero()[0]
-    rows = sequences.owners[places]
-    half = need.half * sequences.lengths
-    # A threshold of 0 sets no upper bound.
-    longest = (left[places] - half[rows]) / max(need.half, 1 / _LONGEST)
-    return Texts(
-        sequences=sequences,
+    known, lengths = sequences.known, sequences.lengths
+    if len(sequences) == 1:
+        plan = _plan_for_one(known.item(), lengths.item(), need)
+    else:
+        plan = _plan(sequences.owners, known, lengths, need)
+    bits = np.bitwise_count(sequences.narrow)
+    needed = (plan.half * (1 - _LITTLE) - (known - bits) * (1 + _LITTLE)).astype(np.float32)
+    needed[known == 0] = np.inf  # nothing is like a text without tokens
+    return Texts(sequences=sequences, plan=plan, needed=needed)
+
+
+@lru_cache(maxsize=4096)
+def _plan_for_one(known: int, length: int, need: Need) -> Plan:
+    # A text at a time is what takes longest by far, and lengths come again and again.
+    return _plan(np.zeros(known, np.int64), np.array([known]), np.array([length]), need)
+
+
+def _plan(owners: Any, known: Any, lengths: Any, need: Need) -> Plan:
+    left = _left(owners, known)
+    least = need.ratio * lengths
+    places = (left >= least[owners]).nonzero()[0]
+    rows = owners[places]
+    half = need.half * lengths
+    longest = (left[places] - half[rows]) / need.half
+    return Plan(
         half=half,
-        needed=half - (sequences.known - np.bitwise_count(sequences.narrow)),
         places=places,
         rows=rows,
         shortest=np.minimum(least, _LONGEST).astype(np.int64)[rows],
@@ -119,14 +141,14 @@ class Level:
         self._postings[:, 0] = narrow[self._rows]
         half = need.half * np.minimum(self._keys & 0xFFFFFFFF, _LONGEST)
         numbers = self._postings.view(np.float32)
-        numbers[:, 2] = half * _DOWN
-        numbers[:, 3] = left[order] * _UP - half * _DOWN
+        numbers[:, 2] = half * (1 - _LITTLE)
+        numbers[:, 3] = (left[order] - half) * (1 + _LITTLE)
 
     def _posted(
         self, sequences: Sequences, *, first: int, need: Need
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
         """Keys, rows and elements left of the postings of sequences; the first of these is row `first`."""
-        elements, left = self._ordered(sequences), _left(sequences)
+        elements, left = self._ordered(sequences), _left(sequences.owners, sequences.known)
         is_posted = left >= (need.ratio * sequences.lengths)[sequences.owners]
         is_posted[1:] &= elements[1:] != elements[:-1]
         rows = sequences.owners[is_posted]
@@ -139,14 +161,17 @@ class Level:
 
     def near(self, texts: Texts) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Rows of the texts and positions of what may be near them, in pairs; some come more than once."""
-        keys = (self._ordered(texts.sequences)[texts.places] & 0xFFFFFFFF) << 32
-        starts = self._keys.searchsorted(keys | texts.shortest)
-        stops = self._keys.searchsorted(keys | texts.longest, "right")
+        plan = texts.plan
+        keys = (self._ordered(texts.sequences)[plan.places] & 0xFFFFFFFF) << 32
+        starts = self._keys.searchsorted(keys | plan.shortest)
+        stops = self._keys.searchsorted(keys | plan.longest, "right")
         some = (stops > starts).nonzero()[0]
-        rows, starts, stops = texts.rows[some], starts[some], stops[some]
+        rows, starts, stops = plan.rows[some], starts[some], stops[some]
         ends = (stops - starts).cumsum()
-        total = int(ends[-1]) if len(ends) else 0
-        cuts = [0, *ends.searchsorted(np.arange(_AT_ONCE, total, _AT_ONCE)).tolist(), len(ends)]
+        total = ends[-1].item() if len(ends) else 0
+        cuts = [0, len(ends)]
+        if total > _AT_ONCE:
+            cuts[1:1] = ends.searchsorted(np.arange(_AT_ONCE, total, _AT_ONCE)).tolist()
         for a, b in pairwise(cuts):
             if a < b:
                 yield self._read(texts, rows[a:b], starts[a:b], stops[a:b])
@@ -160,14 +185,17 @@ class Level:
             [self._postings[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
         )
         numbers = postings.view(np.float32)
-        shared = np.bitwise_count(postings[:, 0] & texts.sequences.narrow[rows].repeat(counts))
-        may_be = shared >= numbers[:, 2] + texts.needed[rows].repeat(counts)
-        may_be &= numbers[:, 3] >= texts.half[rows].repeat(counts)
-        found = may_be.nonzero()[0]
+        narrow, needed = texts.sequences.narrow, texts.needed
+        if len(narrow) > 1:  # a single text's need not be written beside each posting
+            narrow, needed = narrow[rows].repeat(counts), needed[rows].repeat(counts)
+        shared = np.bitwise_count(postings[:, 0] & narrow)
+        found = (shared >= numbers[:, 2] + needed).nonzero()[0]
         ends = counts.cumsum()
         stretch = ends.searchsorted(found, "right")
-        place = found - ends[stretch] + stops[stretch]
-        return rows[stretch], self._rows[place] + self.first
+        text = rows[stretch]
+        row = self._rows[found - ends[stretch] + stops[stretch]]
+        can_be_rarest = numbers[found, 3] >= texts.plan.half[text]
+        return text[can_be_rarest], row[can_be_rarest] + self.first
 
     def _ordered(self, sequences: Sequences) -> NDArray[np.int64]:
         """The elements in order, row after row: the row in the upper half, the rank in the lower one."""
@@ -176,7 +204,7 @@ class Level:
         return elements
 
 
-def _left(sequences: Sequences) -> NDArray[np.int64]:
+def _left(owners: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
     """Of each element, in order: how many of its row there are from it on."""
-    ends: NDArray[np.int64] = sequences.known.cumsum()[sequences.owners]
+    ends: NDArray[np.int64] = known.cumsum()[owners]
     return ends - np.arange(len(ends))

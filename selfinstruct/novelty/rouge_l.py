@@ -49,7 +49,8 @@ class Need:
     """What two texts of m and n tokens must share if F > threshold: lower bounds, never too high."""
 
     def __init__(self, threshold: float) -> None:
-        self.half = threshold * (1 - _MARGIN) / 2
-        """Of m and n tokens at least half * m + half * n are shared."""
+        # At least one token is shared, whatever the threshold.
+        self.half = max(threshold * (1 - _MARGIN) / 2, 1e-12)
+        """Of m and n tokens at least half * m + half * n are shared; never 0."""
         self.ratio = self.half / (1 - self.half)
         """Of n tokens at least ratio * n, whatever m: what is shared is also at most m."""
