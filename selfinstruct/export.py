@@ -48,14 +48,26 @@ def select(pool: Pool, *, include_seed_tasks: bool = False, limit: int | None = 
     return [*seeds, *pool.generated[:limit]]
 
 
-def alpaca_rows(tasks: Iterable[Task], *, without: Container[str] = ()) -> Iterator[Row]:
-    """One row an instance, with exactly the three published fields."""
-    published = ("instruction", "input", "output")
-    for row in provenance_rows(tasks, without=without):
-        yield {name: row[name] for name in published}
+Added = Mapping[str, Mapping[str, Any]]
+"""Fields that the rows of some tasks get besides: by task id."""
+_PUBLISHED = ("instruction", "input", "output")
 
 
-def provenance_rows(tasks: Iterable[Task], *, without: Container[str] = ()) -> Iterator[Row]:
+def alpaca_rows(
+    tasks: Iterable[Task], *, without: Container[str] = (), added: Added | None = None
+) -> Iterator[Row]:
+    """One row an instance, with exactly the three published fields and what is added."""
+    for row in provenance_rows(tasks, without=without, added=added):
+        yield {
+            name: value
+            for name, value in row.items()
+            if name in _PUBLISHED or name not in PROVENANCE_COLUMNS
+        }
+
+
+def provenance_rows(
+    tasks: Iterable[Task], *, without: Container[str] = (), added: Added | None = None
+) -> Iterator[Row]:
     """One row an instance, with ids and where it comes from, but for the ids in `without`."""
     for task in tasks:
         origin = task.provenance
@@ -78,29 +90,36 @@ def provenance_rows(tasks: Iterable[Task], *, without: Container[str] = ()) -> I
                 origin.template if origin else None,
                 list(origin.demonstration_ids) if origin else [],
             )
-            yield dict(zip(PROVENANCE_COLUMNS, values, strict=True))
+            more = (added or {}).get(task.id, {})
+            yield dict(zip(PROVENANCE_COLUMNS, values, strict=True)) | dict(more)
 
 
 class Render(Protocol):
-    """Makes a file of tasks, but for the rows whose ids are in `without`."""
+    """Makes a file of tasks, without the rows whose ids are named, and with what is added to the others."""
 
-    def __call__(self, tasks: Iterable[Task], *, without: Container[str] = ()) -> bytes:
+    def __call__(
+        self, tasks: Iterable[Task], *, without: Container[str] = (), added: Added | None = None
+    ) -> bytes:
         """The bytes of the file."""
 
 
-def render_alpaca(tasks: Iterable[Task], *, without: Container[str] = ()) -> bytes:
+def render_alpaca(
+    tasks: Iterable[Task], *, without: Container[str] = (), added: Added | None = None
+) -> bytes:
     """A JSON list."""
-    rows = list(alpaca_rows(tasks, without=without))
+    rows = list(alpaca_rows(tasks, without=without, added=added))
     text = json.dumps(rows, ensure_ascii=False, indent=4)
     return (text + "\n").encode("utf-8")
 
 
-def render_jsonl(tasks: Iterable[Task], *, without: Container[str] = ()) -> bytes:
+def render_jsonl(
+    tasks: Iterable[Task], *, without: Container[str] = (), added: Added | None = None
+) -> bytes:
     """A JSON object a line."""
     buffer = io.StringIO(newline="\n")
     dumps: Callable[[object], str] = lambda row: json.dumps(row, ensure_ascii=False)  # noqa: E731
     with jsonlines.Writer(buffer, dumps=dumps) as writer:
-        writer.write_all(provenance_rows(tasks, without=without))
+        writer.write_all(provenance_rows(tasks, without=without, added=added))
     return buffer.getvalue().encode("utf-8")
 
 

@@ -22,8 +22,8 @@ BATCH = 1_000
 """Candidates that are compared at once, for speed; the decisions are those of one after the other."""
 _BATCH_SIZE = 16_000_000
 """Bytes of them that are in memory at most, but for the last one."""
-NEAREST = 10
-"""How many of the most similar texts are told, as in the published dataset."""
+NOTHING_SIMILAR = {"most_similar_instructions": dict[str, float](), "avg_similarity_score": 0.0}
+"""What a text without tokens is given by `--similarities`."""
 
 T = TypeVar("T")
 
@@ -55,16 +55,6 @@ class Rejected(Generic[T]):
     witness: str
     witness_place: str
     rouge_l: float
-
-
-@dataclass(frozen=True, slots=True)
-class Likeness:
-    """How like the texts before it a kept one is: as it was when it was kept."""
-
-    most_similar: Mapping[str, float]
-    """The most similar texts, highest score first."""
-    mean: float
-    """The mean over all of them; 0.0 where there was none."""
 
 
 class Deduplication:
@@ -108,14 +98,14 @@ class Deduplication:
                 at = verdict.position
                 yield Rejected(candidate.record, self._texts[at], self._places[at], verdict.rouge_l)
 
-    def likenesses(self, *, workers: int = 1) -> Iterator[Likeness]:
-        """How like those before it each kept text with tokens is, in order. After all decisions."""
+    def similarities(self, *, workers: int = 1) -> Iterator[dict[str, Any]]:
+        """How like those before it each kept text with tokens is, in order: fields to add to its record.
+
+        After all decisions. `workers` is a number of threads.
+        """
         kept = range(self._known, len(self._texts))
-        for found in self._index.similarities(kept, k=NEAREST, workers=workers):
-            nearest: dict[str, float] = {}
-            for similar in found.nearest:
-                nearest.setdefault(self._texts[similar.position], similar.rouge_l)
-            yield Likeness(nearest, found.mean)
+        for found in self._index.similarities(kept, workers=workers):
+            yield found.as_fields(self._texts)
 
     def _add(self, text: str, place: str) -> None:
         self._texts.append(text)

@@ -63,19 +63,19 @@ def test_a_record_is_rejected_when_something_kept_before_is_over_the_threshold(
             pool[f"line {number}"] = text
             kept += [number] if text else []
     # And the kept ones are as like those before them as by the book.
-    likenesses = list(dedup.likenesses())
-    assert len(likenesses) == len(kept)
+    similarities = list(dedup.similarities())
+    assert len(similarities) == len(kept)
     words = {place: text for place, text in pool.items() if text}
-    for number, likeness in zip(kept, likenesses, strict=True):
+    for number, fields in zip(kept, similarities, strict=True):
         before = list(words.values())[: list(words).index(f"line {number}")]
         scores = {other: rouge_l(other, texts[number]) for other in before}
         mean = sum(scores[other] for other in before) / len(before) if before else 0.0
-        assert likeness.mean == pytest.approx(mean)
-        nearest = list(likeness.most_similar.values())
+        assert fields["avg_similarity_score"] == pytest.approx(mean, abs=1e-12)
+        nearest = list(fields["most_similar_instructions"].values())
         assert nearest == sorted(nearest, reverse=True)
-        assert likeness.most_similar.items() <= scores.items()
+        assert fields["most_similar_instructions"].items() <= scores.items()
         if len(set(before)) == len(before):
-            assert nearest == sorted(scores.values(), reverse=True)[: filtering.NEAREST]
+            assert nearest == sorted(scores.values(), reverse=True)[:10]
 
 
 def test_the_decisions_are_those_of_a_runs_novelty() -> None:

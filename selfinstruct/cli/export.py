@@ -10,7 +10,9 @@ import typer
 from selfinstruct.cli.options import DirectoryArgument
 
 if TYPE_CHECKING:
+    from selfinstruct.export import Added
     from selfinstruct.records import Task
+    from selfinstruct.state import RunState
 
 
 class Format(StrEnum):
@@ -50,6 +52,14 @@ def export(
             min=1, help="Accepted instructions to export, the first ones.", show_default="all"
         ),
     ] = None,
+    similarities: Annotated[
+        bool,
+        typer.Option(
+            "--similarities",
+            help="Add how like the tasks before it each task is, as the published data has it: "
+            "most_similar_instructions (10, with their ROUGE-L) and avg_similarity_score.",
+        ),
+    ] = False,
     decontaminate: Annotated[
         list[str] | None,
         typer.Option(
@@ -74,7 +84,8 @@ def export(
     run = read_run(directory)
     tasks = select(run.state.pool, include_seed_tasks=include_seed_tasks, limit=limit)
     dropped, told = _contaminated(tasks, decontaminate) if decontaminate else (set[str](), [])
-    write_export(output, FORMATS[format.value](tasks, without=dropped))
+    added = _similarities(run.state, tasks) if similarities else None
+    write_export(output, FORMATS[format.value](tasks, without=dropped, added=added))
     rows = sum(len(task.instances or ()) for task in tasks) - len(dropped)
     say(*told, f"wrote {rows:,} rows to {'stdout' if str(output) == '-' else output}")
     never_asked = summarize(run.state).never_asked
@@ -86,6 +97,26 @@ def export(
             f"{run.config.num_instructions:,} instructions, "
             f"{run.state.counts.finished_tasks:,} of them with their instances asked for"
         )
+
+
+def _similarities(state: "RunState", tasks: "Sequence[Task]") -> "Added":
+    """The fields of each task: compared with the pool as it was when the task was accepted."""
+    import os
+
+    from selfinstruct.cli.bar import bar
+
+    texts = state.index.texts
+    place = {task.id: position for position, task in enumerate(state.pool)}
+    wanted = [task.id for task in tasks if task.instances]
+    found = state.index.similarities(
+        [place[task_id] for task_id in wanted], workers=os.cpu_count() or 1
+    )
+    added = {}
+    with bar() as show:
+        for number, (task_id, similarities) in enumerate(zip(wanted, found, strict=True), start=1):
+            added[task_id] = similarities.as_fields(texts)
+            show(number / len(wanted), f"{number:,} of {len(wanted):,} similarities")
+    return added
 
 
 def _contaminated(tasks: "Sequence[Task]", files: list[str]) -> tuple[set[str], list[str]]:

@@ -22,7 +22,7 @@ from selfinstruct.dataset_files import (
 )
 from selfinstruct.errors import ConfigError, InputError
 from selfinstruct.export import run_that_consists_of
-from selfinstruct.filtering import Candidate, Deduplication, Likeness, Rejected, text_of
+from selfinstruct.filtering import NOTHING_SIMILAR, Candidate, Deduplication, Rejected, text_of
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def carry_out(job: Job) -> Tally:
                     spool.add(decision.record)
                     is_comparable.append(decision.position is not None)
             if spool is not None:
-                _write_with_likenesses(spool, is_comparable, dedup, kept, show)
+                _write_with_similarities(spool, is_comparable, dedup, kept, show)
         for writer in (kept, rejected):  # both, before either gets its name
             if writer is not None:
                 writer.complete()
@@ -138,22 +138,17 @@ def _remarks(decision: Rejected[Record]) -> dict[str, Any]:
     }
 
 
-def _write_with_likenesses(
+def _write_with_similarities(
     spool: RecordSpool,
     is_comparable: bytearray,
     dedup: Deduplication,
     kept: RecordWriter,
     show: Show,
 ) -> None:
-    """Write the kept records. Only now, so that the scores can be computed by several processes."""
-    likenesses = dedup.likenesses(workers=os.cpu_count() or 1)
+    """Write the kept records. Only now, so that all cores can compute the scores together."""
+    similarities = dedup.similarities(workers=os.cpu_count() or 1)
     for number, (record, comparable) in enumerate(zip(spool, is_comparable, strict=True)):
-        found = next(likenesses) if comparable else Likeness({}, 0.0)
-        added = {
-            "most_similar_instructions": found.most_similar,
-            "avg_similarity_score": found.mean,
-        }
-        kept.write(record, added)
+        kept.write(record, next(similarities) if comparable else NOTHING_SIMILAR)
         show(number / len(is_comparable), f"{number:,} of {len(is_comparable):,} similarities")
 
 

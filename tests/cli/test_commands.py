@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from rouge_score import rouge_scorer
 from support import ROOT, ScriptedBackend, scripted_text
 
 from selfinstruct.api import run
@@ -251,6 +252,41 @@ def test_a_pipe_or_a_link_is_written_to_and_not_replaced(finished: Path, tmp_pat
     assert json.loads(target.read_text())
     assert command("export", finished, "-o", os.devnull).returncode == 0
     assert not Path(os.devnull).is_file()
+
+
+def test_export_adds_the_similarities_of_the_published_data(finished: Path, tmp_path: Path) -> None:
+    for name in ("alpaca", "jsonl"):
+        done = command(
+            "export",
+            finished,
+            "-o",
+            tmp_path / name,
+            "-f",
+            name,
+            "--similarities",
+            "--include-seed-tasks",
+        )
+        assert done.returncode == 0, done.stderr
+    plain = json.loads((tmp_path / "alpaca").read_text())
+    rows = [json.loads(line) for line in (tmp_path / "jsonl").read_text().splitlines()]
+    assert len(plain) == len(rows)
+    scorer = rouge_scorer.RougeScorer(["rougeL"])
+    for row, same in zip(rows, plain, strict=True):
+        assert list(same) == [
+            "instruction",
+            "input",
+            "output",
+            "most_similar_instructions",
+            "avg_similarity_score",
+        ]
+        assert same.items() <= row.items()
+    # The pool before the last task: all seed tasks, and every task that was accepted, with or without a row.
+    pool = [t.instruction for t in read_run(finished).state.pool]
+    last = rows[-1]
+    before = pool[: pool.index(last["instruction"])]
+    scores = [scorer.score(text, last["instruction"])["rougeL"].fmeasure for text in before]
+    assert last["avg_similarity_score"] == pytest.approx(sum(scores) / len(scores), abs=1e-12)
+    assert list(last["most_similar_instructions"].values()) == sorted(scores, reverse=True)[:10]
 
 
 def test_an_unfinished_run_is_exported_with_a_word_about_it(
