@@ -340,6 +340,15 @@ def test_the_nearest_task_is_the_one_of_brute_force_with_rouge_score(history: Hi
             pool.append((fate.task_id, fate.text))
 
 
+def test_the_witness_of_a_run_of_this_version_is_the_nearest_task(history: History) -> None:
+    items = [item for name in history.outcomes for item in history.items(name)]
+    told = [item for item in items if item.reason is Reason.NOT_NOVEL]
+    assert told
+    for item in told:
+        assert isinstance(item, CandidateFate)
+        assert item.witness == item.nearest
+
+
 def test_a_task_is_told_with_its_kind_its_instances_and_what_its_prompt_showed(
     tmp_path: Path, config: RunConfig
 ) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from selfinstruct.events import (
     Committed,
     CompletionReceived,
     Outcome,
+    RefilteredFrom,
     RequestFailed,
     SourceTask,
 )
@@ -58,6 +60,12 @@ def exports(state: RunState) -> dict[str, bytes]:
     return {name: render(select(state.pool)) for name, render in FORMATS.items()}
 
 
+@cache
+def origin_of(directory: Path) -> RefilteredFrom:
+    """How a new journal names this run, which nothing writes to any more."""
+    return read_source(directory, {})[2]
+
+
 def problems(source: Source, refiltered: Refiltered, **settings: Any) -> Any:
     """What `verify` has to say of the new journal."""
     before, _ = read_history(source.run.directory)
@@ -89,8 +97,8 @@ def source(finished: Path) -> Source:
 
 
 def again(source: Source, **settings: Any) -> Refiltered:
-    _, _, origin = read_source(source.run.directory, {})
-    return refilter(source, source.run.config.changed(**settings), origin=origin, versions={})
+    config = source.run.config.changed(**settings)
+    return refilter(source, config, origin=origin_of(source.run.directory), versions={})
 
 
 # ── laws ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -124,7 +132,7 @@ def test_with_the_same_settings_it_is_the_same_dataset(
 
 def test_of_any_beginning_of_a_run_what_was_decided_is_decided_alike(finished: Path) -> None:
     """A run that is going on, was broken off, or was cut: undecided replies for new tasks stay so."""
-    _, _, origin = read_source(finished, {})
+    origin = origin_of(finished)
     whole = list(read_history(finished)[1])
     for length in range(2, len(whole), 23):
         before, _ = read_history(finished)
@@ -245,7 +253,37 @@ def test_replies_about_what_is_no_task_any_more_are_kept_and_not_used(source: So
     about = {name.split("/")[1] for name, o in waiting.items() if o.stage != "generate"}
     assert about == refiltered.state.source_tasks.keys()
     assert len(about) == len(comparison.only_before) > 0
-    assert comparison.unused == sum(o.stage != "generate" for o in waiting.values())
+
+
+def test_a_request_that_failed_is_no_reply_that_was_kept(source: Source) -> None:
+    refiltered = again(source, threshold=0.4)
+    waiting = refiltered.state.waiting.values()
+    replied = [o.stage for o in waiting if isinstance(o, CompletionReceived)]
+    assert len(replied) < len(waiting)
+    assert refiltered.comparison.unused == sum(stage != "generate" for stage in replied)
+    assert refiltered.comparison.undecided == replied.count("generate")
+
+
+def test_a_task_there_that_is_read_otherwise_here_is_explained_by_its_reply(
+    tmp_path: Path, seeds_file: Path
+) -> None:
+    """The instruction that the other profile made of the reply stands nowhere, not even in the reply."""
+
+    def write(request: Request) -> str:
+        return scripted_text(request).replace(". Describe the ", ". Describe **the** ")
+
+    config = RunConfig(model="m", num_instructions=6, seed_tasks=seeds_file)
+    run(tmp_path / "run", config, backend=ScriptedBackend(write))
+    refilter_run(tmp_path / "run", tmp_path / "new", {"profile": "paper"})
+    history = History(*read_history(tmp_path / "new"))
+    assert history.source_tasks
+    for name, task in history.source_tasks.items():
+        explanation = explain(history, name)
+        assert (explanation.how, explanation.total) == ("id", 1)
+        (told,) = explanation.found
+        assert told.kind == "request"
+        assert told.id == task.candidate_id.partition("#")[0]
+        assert "as it is read here, no item has its text" in explanation.note
 
 
 def test_alpaca_has_its_instances_in_the_candidates_so_all_are_there(
@@ -533,6 +571,11 @@ def test_verify_notices_what_was_changed_by_hand(source: Source) -> None:
     shown = replace(reply, demonstration_ids=("source:task_999999",))
     assert "is about source:task_999999, which is not known here" in found(replied, shown)
     assert "only a first line can say where all replies come from" in found(1, events[0])
+    remembered = next(n for n, e in enumerate(events) if isinstance(e, SourceTask))
+    there = events[remembered]
+    assert isinstance(there, SourceTask)
+    named = replace(there, task_id="task_000001")
+    assert "is no name of a task of another run" in found(remembered, named)
     assert "only a run that was refiltered has tasks of another one" in found(
         0,
         SourceTask(task_id="source:task_000001", candidate_id="generate/000001#1", instruction=""),

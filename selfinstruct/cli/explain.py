@@ -73,7 +73,7 @@ def explain(
         explanation = look_up(history, query, limit=usual if limit is None else limit)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="TEXT|ID") from None
-    threshold = history.run.config.threshold
+    threshold, is_asked = history.run.config.threshold, history.run.state.source is None
     if json_output:
         import json
         from dataclasses import asdict
@@ -82,7 +82,9 @@ def explain(
         typer.echo(json.dumps(fields | asdict(explanation)))
     else:
         width = min(100, shutil.get_terminal_size().columns)
-        typer.echo("\n".join(_Page(directory, threshold, width).lines(explanation)))
+        typer.echo(
+            "\n".join(_Page(directory, threshold, width, is_asked=is_asked).lines(explanation))
+        )
     if not explanation.total:
         raise typer.Exit(1)
 
@@ -90,8 +92,12 @@ def explain(
 class _Page:
     """An explanation as a person reads it; what could drive the terminal is written out."""
 
-    def __init__(self, directory: Path, threshold: float, width: int) -> None:
+    def __init__(
+        self, directory: Path, threshold: float, width: int, *, is_asked: bool = True
+    ) -> None:
+        """`is_asked`: whether the model is still asked for what is not known of a task."""
         self._directory = directory
+        self._open = "not asked for yet" if is_asked else "never asked for"
         self._threshold = threshold
         self._width = width
 
@@ -188,7 +194,7 @@ class _Page:
         yield from self._origin(fate.candidate)
         if brief:
             is_open = fate.instances is None
-            kept = "not asked for yet" if is_open else _count(len(fate.instances or ()), "instance")
+            kept = self._open if is_open else _count(len(fate.instances or ()), "instance")
             yield from self._field("instances", kept)
             return
         label = "prompt"
@@ -197,7 +203,7 @@ class _Page:
             label = ""
         yield from self._kind(fate)
         if fate.instances is None:
-            yield from self._field("instances", "not asked for yet")
+            yield from self._field("instances", self._open)
             return
         rejected = f", {len(fate.rejected)} rejected" if fate.rejected else ""
         yield from self._field("instances", _count(len(fate.instances), "instance") + rejected)
@@ -210,7 +216,7 @@ class _Page:
     def _kind(self, fate: "TaskFate") -> Iterator[str]:
         if not fate.answers:
             if fate.candidate.task_id and fate.instances is None:
-                yield from self._field("kind", "not asked for yet")
+                yield from self._field("kind", self._open)
             return
         kind = {None: "asked for once more", True: "a classification task"}.get(
             fate.is_classification, "no classification task"

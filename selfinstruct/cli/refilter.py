@@ -230,7 +230,7 @@ class _Page:
 
 _NO_INSTANCES = "no instances, because the model was never asked"
 _UNUSED = "about kinds or instances kept, and of no use here"
-_UNDECIDED = "for new instructions kept, and not decided here, since they were not there"
+_UNDECIDED = "for new instructions kept, and as undecided as before"
 
 
 def _line(name: str, before: int, after: int) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
+from selfinstruct.events import SourceTask
 from selfinstruct.explain.fates import Explanation, Fate
 from selfinstruct.explain.history import History
 from selfinstruct.frozen import VERSIONS
@@ -28,11 +29,14 @@ def explain(history: History, query: str, *, limit: int | None = 10) -> Explanat
         fate = history.by_id(name)
         if fate is not None:
             return Explanation(query=query, how="id", total=1, found=(fate,), note=note)
-    there = history.run.state.source_tasks.get(_whole_id(text))
+    there = history.source_tasks.get(_whole_id(text))
     if there is not None:
-        text = " ".join(there.split())
-        note = f"{note} Above is what became here of its text.".lstrip()
+        text = " ".join(there.instruction.split())
     matches = history.texts.find(text)
+    if there is not None:
+        if matches.how == "none":
+            return _its_reply(history, query, there)
+        note = f"{note} Above is what became here of its text.".lstrip()
     if matches.how == "none":
         if _ID.fullmatch(_whole_id(text)) or history.is_like_a_seed_id(text):
             return Explanation(query=query, how="none", total=0, found=(), note=_extent(history))
@@ -51,6 +55,16 @@ def explain(history: History, query: str, *, limit: int | None = 10) -> Explanat
         in_replies=matches.in_replies,
         note=note,
     )
+
+
+def _its_reply(history: History, query: str, there: SourceTask) -> Explanation:
+    """For a task of the source whose text stands nowhere: its profile made that text of the reply."""
+    fate = history.request(there.candidate_id.rpartition("#")[0])
+    note = (
+        f"Above is the reply that it was taken from, as item {there.candidate_id}; as it is read here, no "
+        f"item has its text: {there.instruction}"
+    )
+    return Explanation(query=query, how="id", total=1, found=(fate,), note=note)
 
 
 _ID = re.compile(

@@ -21,6 +21,7 @@ from selfinstruct.events import (
     InstancesWritten,
     Outcome,
     RequestFailed,
+    SourceTask,
 )
 from selfinstruct.explain.fates import (
     MEANING,
@@ -35,6 +36,7 @@ from selfinstruct.explain.fates import (
     SeedFate,
     TaskFate,
 )
+from selfinstruct.explain.problems import problem
 from selfinstruct.explain.texts import Texts, place
 from selfinstruct.filters import is_in_wrong_script
 from selfinstruct.journal import Entry
@@ -65,6 +67,8 @@ class History:
         """Line and outcome, by request id."""
         self.decisions: dict[str, tuple[int, Decision]] = {}
         """Line and decision, by the id of the request that it follows from."""
+        self.source_tasks: dict[str, SourceTask] = {}
+        """Those of the run that this one was refiltered from and none of this one, by their names here."""
         unclear: set[str] = set()
         for entry in replay(run, entries):
             match entry.event:
@@ -78,6 +82,8 @@ class History:
                     unclear.add(kind.task_id)
                 case InstancesWritten() as written:
                     self.decisions[instances_id(written.task_id)] = entry.seq, written
+                case SourceTask() as there:
+                    self.source_tasks[there.task_id] = there
 
     # ── by id ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -193,8 +199,7 @@ class History:
         if not isinstance(outcome, CompletionReceived):
             return  # of a request that failed there are none
         decided, _ = self.decisions[name]
-        # The pool that a candidate was compared with: that of all earlier replies, and what this one had
-        # brought so far.
+        # A candidate was compared with all of earlier replies, and with what this one had brought so far.
         before = upto = self.run.state.pool_sizes[decision.number - 1]
         verdicts: tuple[Accepted | Rejection, ...] = (*decision.accepted, *decision.rejected)
         for verdict in sorted(verdicts, key=lambda verdict: _ordinal(verdict.candidate_id)):
@@ -285,32 +290,7 @@ class History:
 
     def _problem(self, name: str) -> str:
         _, outcome = self.outcomes[name]
-        if isinstance(outcome, RequestFailed):
-            if outcome.status is None:
-                what = "It was given up, since it failed while others were answered ("
-            else:
-                what = f"The endpoint refused it for good (status {outcome.status}: "
-            return f"{what}{outcome.problem}); nothing comes of it."
-        if name in self.decisions:
-            return ""
-        if self.run.state.source is not None:
-            return self._unused(outcome)
-        if outcome.stage != "generate":
-            return "It is not decided yet; the run is to be continued for that."
-        if self.run.state.accepted >= self.run.config.num_instructions:
-            return "It is not decided: the target was reached before it. It waits for a larger one."
-        following = generation_id(self.run.state.commits + 1)
-        return (
-            f"It is not decided yet: replies are decided in number order, and {following} is next."
-        )
-
-    def _unused(self, outcome: Outcome) -> str:
-        """Why nothing follows from a reply in a run that was refiltered, where nobody will be asked."""
-        if outcome.stage == "generate":
-            return "It is not decided: it was waiting in the run that this one was refiltered from."
-        if outcome.request_id.split("/")[1] in self.run.state.source_tasks:
-            return "It is not used: the task that it is about is none of this run."
-        return "It is not used: the first answer decides, as it is read now."
+        return problem(self.run, outcome, is_decided=name in self.decisions)
 
     # ── by text ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from selfinstruct.events import Accepted, Committed
+from selfinstruct.events import Accepted, Committed, CompletionReceived
 from selfinstruct.parse.reply import folded
 from selfinstruct.records import Neighbour, Reason, Rejection
 from selfinstruct.state import RunState
@@ -45,7 +45,7 @@ class Comparison:
     unused: int
     """Replies about kinds or instances that nothing follows from: of no task here, or not needed."""
     undecided: int
-    """Generation replies that were not decided before, and are not now."""
+    """Generation replies that were not decided before, and are not now. Failed requests have no reply."""
 
 
 def partners(theirs: Sequence[Accepted], ours: Sequence[Accepted]) -> dict[str, Accepted]:
@@ -81,7 +81,8 @@ def compare(
         kept = {task.task_id for task in same.values()}
         only_before += _only(there, here, known=same.keys())
         only_after += _only(here, there, known=kept)
-    waiting = [outcome.stage for outcome in after.waiting.values()]
+    outcomes = after.waiting.values()
+    waiting = [outcome.stage for outcome in outcomes if isinstance(outcome, CompletionReceived)]
     return Comparison(
         before=summarize(before),
         after=summarize(after),

@@ -12,13 +12,11 @@ A decision is compared whole, except for which witness a `not_novel` names: any 
 will do. That it is, is checked with the rouge-score package itself, which has no part in the decision.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from selfinstruct.decide import classified, commit, instances_written
 from selfinstruct.events import (
-    Accepted,
     Classified,
     Committed,
     CompletionReceived,
@@ -33,67 +31,14 @@ from selfinstruct.events import (
 )
 from selfinstruct.frozen import VERSIONS
 from selfinstruct.journal import Entry
-from selfinstruct.plan import generation_request, is_plannable, task_request
-from selfinstruct.records import Reason, Rejection, Request
+from selfinstruct.records import Reason
 from selfinstruct.run_directory import Run
 from selfinstruct.state import apply, classification_id, generation_id, initial, instances_id
-from selfinstruct.tokenizers import TOKENIZERS
-from selfinstruct.verify import differences
+from selfinstruct.verify import differences, requests
+from selfinstruct.verify.found import Problem, Verification
+from selfinstruct.verify.witnesses import Witnesses
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """Something in the journal that does not hold."""
-
-    seq: int
-    """Line of the journal."""
-    what: str
-    """A request, a candidate or a task."""
-    why: str
-    """In plain words; holds text of the model."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verification:
-    """What was checked, and what does not hold."""
-
-    entries: int
-    """Lines of the journal."""
-    prompts: int
-    """Requests whose prompt was planned again and compared."""
-    replies: int
-    """Generation requests whose candidates were decided again."""
-    accepted: int
-    """Candidates in them, as the journal has them."""
-    rejected: int
-    answers: int
-    """Answers about kinds that were read again."""
-    tasks: int
-    """Tasks whose instances were read again."""
-    kept: int
-    """Instances of these, as the journal has them."""
-    left_out: int
-    witnesses: int
-    """Witnesses whose score was computed again, by rouge-score."""
-    has_task_stages: bool
-    """Whether the recipe asks for kinds and instances; otherwise these stand in the candidates."""
-    outcomes: int
-    """Requests with an outcome."""
-    not_planned: str
-    """Why prompts could not be planned again; "" where all were."""
-    not_decided: str
-    """Why decisions could not be made again; "" where all were."""
-    problems: tuple[Problem, ...]
-
-    @property
-    def holds(self) -> bool:
-        """Whether all that was checked is so."""
-        return not self.problems
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there was nothing to check: no reply."""
-        return not self.outcomes and not self.problems
+__all__ = ["Problem", "Verification", "verify"]
 
 
 def verify(run: Run, entries: Iterable[Entry]) -> Verification:
@@ -132,14 +77,13 @@ class _Check:
     tasks: int = 0
     kept: int = 0
     left_out: int = 0
-    witnesses: int = 0
 
     def __post_init__(self) -> None:
         self.state = initial(self.run.config, self.run.seed_tasks)
         self._target = self.run.config.num_instructions
         self._asked: dict[str, int] = {}
         """Line of the outcome, by request id."""
-        self._score: Callable[[str, str], float] | None = None
+        self._witnesses = Witnesses(self.run.config)
         same = {
             name for name, version in VERSIONS.items() if self.run.versions.get(name) == version
         }
@@ -161,7 +105,7 @@ class _Check:
             tasks=self.tasks,
             kept=self.kept,
             left_out=self.left_out,
-            witnesses=self.witnesses,
+            witnesses=self._witnesses.scored,
             has_task_stages=self.run.recipe.has_task_stages,
             outcomes=len(self._asked),
             not_planned=_not_planned(self.state.source),
@@ -192,6 +136,8 @@ class _Check:
             case SourceTask():
                 if self.state.source is None:
                     raise ValueError("only a run that was refiltered has tasks of another one")
+                if not event.task_id.startswith("source:"):  # it would hide a task of this one
+                    self.complain(event.task_id, "is no name of a task of another run")
             case RunFinished():
                 is_done = self.state.accepted >= self._target and not self.state.open_tasks
                 if event.reason == "complete" and not is_done and self.state.source is None:
@@ -207,66 +153,16 @@ class _Check:
             return
         self._asked[name] = self.entries
         if self.state.source is not None:
-            self._renamed(outcome)
-            return
-        request = self._planned(name)
-        if isinstance(request, str):
-            self.complain(name, request)
-            return
-        self.prompts += 1
-        if outcome.stage != request.stage:
-            self.complain(name, f"is journaled under {outcome.stage}, not {request.stage}")
-        if isinstance(outcome, CompletionReceived):
-            prompt = request.prompt
-            if outcome.demonstration_ids != prompt.demonstration_ids:
-                journaled = differences.listed(outcome.demonstration_ids)
-                self.complain(
-                    name,
-                    f"the journal says that its prompt shows {journaled}; "
-                    f"planned again it shows {differences.listed(prompt.demonstration_ids)}",
-                )
-            if outcome.template != prompt.template:
-                self.complain(
-                    name, f"its template is {prompt.template}; the journal says {outcome.template}"
-                )
-        if outcome.prompt_sha256 != request.prompt.sha256:
-            self.complain(name, "its prompt, planned again, is another than the one that was sent")
-
-    def _renamed(self, outcome: Outcome) -> None:
-        """Is all that another run's reply is about known here? Its prompt was planned there."""
-        names = outcome.demonstration_ids if isinstance(outcome, CompletionReceived) else ()
-        if outcome.stage != "generate":
-            names = (outcome.request_id.split("/")[1],)
-        for name in names:
-            try:
-                self.state.instruction(name)
-            except KeyError:
-                self.complain(outcome.request_id, f"is about {name}, which is not known here")
-
-    def _planned(self, name: str) -> Request | str:
-        """The request of that id as it is planned from here, or what speaks against it."""
-        run, state = self.run, self.state
-        stage, _, rest = name.partition("/")
-        if stage == "generate":
-            number = int(rest) if re.fullmatch(r"\d{1,9}", rest, re.ASCII) else 0
-            if number < 1 or generation_id(number) != name:
-                return "is no id of a request"
-            if number <= state.commits:
-                return f"was decided without an outcome: commit {number} stands before it"
-            if not is_plannable(state, run.config, number):
-                return "was asked before all that its prompt depends on was decided"
-            return generation_request(state, run.config, run.recipe, run.templates, number)
-        task_id = rest.partition("/")[0]
-        try:
-            task = state.pool.by_id(task_id)
-        except KeyError:
-            return "asks about a task that was not in the pool then"
-        if task.is_final:
-            return "asks about a task of which all is known"
-        request = task_request(state, run.config, run.templates, task)
-        if request.id != name:
-            return f"is not what is to be asked about {task_id} here, which is {request.id}"
-        return request
+            found = requests.unknown_names(self.state, outcome)
+        else:
+            request = requests.planned(self.run, self.state, name)
+            if isinstance(request, str):
+                found = iter([request])
+            else:
+                self.prompts += 1
+                found = requests.prompt_differences(outcome, request)
+        for why in found:
+            self.complain(name, why)
 
     def _outcome_of(self, event: Decision) -> Outcome:
         """The outcome that a decision follows from. Raises ValueError where there is none."""
@@ -308,7 +204,9 @@ class _Check:
                     accepted.candidate_id, f"became {accepted.task_id}, not task_{place:06d}"
                 )
         for rejection in event.rejected:
-            self._witness(rejection, event.accepted)
+            if rejection.reason is Reason.NOT_NOVEL and self._same_tokens:
+                for why in self._witnesses.objections(rejection, event.accepted, self.state):
+                    self.complain(rejection.candidate_id, why)
         if self._same_decisions:
             self._commit_again(event, outcome)
 
@@ -329,43 +227,6 @@ class _Check:
                 self.complain(item, why)
         if journaled == decided and list(journaled) != list(decided):
             self.complain(outcome.request_id, "its candidates stand in another order")
-
-    def _witness(self, rejection: Rejection, accepted: Sequence[Accepted]) -> None:
-        """Is the witness that a rejection names over the threshold, and was it there?"""
-        if rejection.reason is not Reason.NOT_NOVEL or not self._same_tokens:
-            return
-        if rejection.nearest is None:
-            self.complain(rejection.candidate_id, "is called not novel without a witness")
-            return
-        named = rejection.nearest
-        in_reply = [
-            a.instruction
-            for a in accepted
-            if a.task_id == named.task_id
-            and differences.natural(a.candidate_id) < differences.natural(rejection.candidate_id)
-        ]
-        try:
-            text = in_reply[0] if in_reply else self.state.pool.by_id(named.task_id).instruction
-        except KeyError:
-            self.complain(
-                rejection.candidate_id, f"its witness {named.task_id} was not in the pool then"
-            )
-            return
-        self.witnesses += 1
-        if self._score is None:
-            self._score = _rouge_l(self.run.config.tokenizer)
-        score = self._score(text, rejection.text)
-        if named.rouge_l != score:
-            self.complain(
-                rejection.candidate_id,
-                f"the journal gives it a ROUGE-L of {named.rouge_l} to {named.task_id}; it is {score}",
-            )
-        if score <= self.run.config.threshold:
-            self.complain(
-                rejection.candidate_id,
-                f"its witness {named.task_id} has a ROUGE-L of {score}, which is not over "
-                f"{self.run.config.threshold}",
-            )
 
     # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -428,20 +289,3 @@ def _not_decided(versions: Mapping[str, int]) -> str:
         f"The run was made with {' and '.join(others)}, so what rests on that could not be decided again; "
         "order, sums and prompts were checked."
     )
-
-
-def _rouge_l(tokenizer: str) -> Callable[[str, str], float]:
-    """ROUGE-L F by the rouge-score package: its own tokenizer for "rouge", ours for what it does not know."""
-    from rouge_score.rouge_scorer import RougeScorer
-    from rouge_score.tokenizers import DefaultTokenizer
-
-    tokens = DefaultTokenizer(use_stemmer=False) if tokenizer == "rouge" else _Ours(tokenizer)
-    scorer = RougeScorer(["rougeL"], tokenizer=tokens)
-    return lambda pooled, text: float(scorer.score(pooled, text)["rougeL"].fmeasure)
-
-
-class _Ours:
-    """One of our tokenizers as rouge-score takes it."""
-
-    def __init__(self, name: str) -> None:
-        self.tokenize = TOKENIZERS[name]

@@ -94,6 +94,10 @@ def test_it_says_how_the_two_differ_and_the_other_commands_read_the_result(hosti
     assert "Only after (" in told
     assert "then not_novel, ROUGE-L 0." in told
     assert done.stdout.count("then not_novel") == 1
+    new = json.loads(command("refilter", "run", "-o", "same", *flags, "--json").stdout)
+    explained = command("explain", "loose", new["only_after"][0]["task_id"]).stdout
+    assert "  kind         never asked for\n  instances    never asked for\n" in explained
+    assert "yet" not in explained
     status = command("status", "loose")
     assert status.stdout.startswith(f"loose: refiltered from {hostile / 'run'}, ")
     assert "decided again: threshold 0.7 → 0.95" in status.stdout
