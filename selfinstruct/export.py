@@ -9,7 +9,6 @@ instances in text order. The same replies give the same bytes.
 
 import io
 import json
-import os
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 import jsonlines
 
 from selfinstruct.errors import ExportError, InputError
-from selfinstruct.files import because, write_whole
+from selfinstruct.files import because, run_that_consists_of, write_whole
 from selfinstruct.pool import Pool
 from selfinstruct.records import Task
 
@@ -155,23 +154,3 @@ def write_export(path: Path, data: bytes) -> None:
         raise ExportError(path, f"cannot be written {because(error)}") from None
     except ValueError:
         raise ExportError(path, "is no name of a file; choose another") from None
-
-
-_OF_A_RUN = frozenset(
-    {"config.yaml", "journal.jsonl", "journal.jsonl.torn", "seed_tasks.jsonl", "run.lock"}
-)
-"""Files of a run directory; those in its folder `prompts` are, too."""
-_SIGNS_OF_A_RUN = ("config.yaml", "journal.jsonl", "run.lock")
-
-
-def run_that_consists_of(path: Path) -> Path | None:
-    """The run directory that would be spoiled if this file were written; links are followed."""
-    real = Path(os.path.realpath(path))
-    folder = real.parent
-    if folder.name == "prompts":
-        folder = folder.parent
-    elif real.name not in _OF_A_RUN:
-        return None
-    # Two of them: a person's own config.yaml, say, makes no run of the folder that it is in.
-    is_run = sum((folder / name).exists() for name in _SIGNS_OF_A_RUN) > 1
-    return folder if is_run else None

@@ -70,6 +70,12 @@ def read_at_most(path: Path, size: int) -> bytes:
     return data
 
 
+def is_stream(path: Path) -> bool:
+    """Whether it is simply written to: a pipe, a device, or what somebody has opened already."""
+    is_special = path.exists() and not path.is_file() and not path.is_dir()
+    return is_special or str(path.absolute()).startswith(_OPEN_ALREADY)
+
+
 def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Write a file so that a reader, or a crash, sees all of it or what was there before.
 
@@ -77,8 +83,7 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     then the old file stands and nothing is left over.
     """
     path = path.absolute()
-    is_special = path.exists() and not path.is_file() and not path.is_dir()
-    if is_special or str(path).startswith(_OPEN_ALREADY):
+    if is_stream(path):
         with path.open("ab") as file:
             file.write(data)
         return
@@ -124,3 +129,23 @@ def sync_directory(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+_OF_A_RUN = frozenset(
+    {"config.yaml", "journal.jsonl", "journal.jsonl.torn", "seed_tasks.jsonl", "run.lock"}
+)
+"""Files of a run directory; those in its folder `prompts` are, too."""
+_SIGNS_OF_A_RUN = ("config.yaml", "journal.jsonl", "run.lock")
+
+
+def run_that_consists_of(path: Path) -> Path | None:
+    """The run directory that would be spoiled if this file were written; links are followed."""
+    real = Path(os.path.realpath(path))
+    folder = real.parent
+    if folder.name == "prompts":
+        folder = folder.parent
+    elif real.name not in _OF_A_RUN:
+        return None
+    # Two of them: a person's own config.yaml, say, makes no run of the folder that it is in.
+    is_run = sum((folder / name).exists() for name in _SIGNS_OF_A_RUN) > 1
+    return folder if is_run else None

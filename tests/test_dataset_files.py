@@ -3,8 +3,10 @@ r"""Files of records: nothing of a record is lost on its way, and what is no rec
 import gzip
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from selfinstruct.dataset_files import (
     Record,
     RecordSpool,
     json_reading,
+    json_writing,
     parquet_writing,
     read_records,
     write_records,
@@ -268,6 +271,33 @@ def test_parquet_keeps_its_types_and_takes_columns(place: Place) -> None:
     assert pyarrow.parquet.read_schema(place.folder / "0.parquet").equals(table.schema)
 
 
+def test_parquet_of_other_writers_keeps_its_views(place: Place) -> None:
+    kinds = {
+        "text": pyarrow.string_view(),
+        "bytes": pyarrow.binary_view(),
+        "list": pyarrow.list_(pyarrow.string_view()),
+        "struct": pyarrow.struct({"a": pyarrow.large_list(pyarrow.string_view()), "b": "int8"}),
+    }
+    values: dict[str, list[Any]] = {
+        "text": ["a", "b" * 20, None, "c"],
+        "bytes": [b"a", b"b", b"\xff", None],
+        "list": [["a"], [], None, ["b", None]],
+        "struct": [{"a": ["a"], "b": 1}, {"a": ["b"], "b": 2}, None, {"a": None, "b": None}],
+    }
+    table = pyarrow.table({name: pyarrow.array(values[name], kinds[name]) for name in kinds})
+    path = place.folder / "views.parquet"
+    pyarrow.parquet.write_table(table, path)
+    with read_records(path) as records, RecordSpool() as spool:
+        for record in records:
+            if record.number != 2:
+                spool.add(record)
+        chosen = list(spool)
+    copy = pyarrow.parquet.read_table(place.write("copy.parquet", chosen))
+    assert copy.schema.types == pyarrow.parquet.read_schema(path).types
+    rows = table.to_pylist()
+    assert copy.to_pylist() == [rows[0], *rows[2:]]
+
+
 @pytest.mark.parametrize("group", [1, 16_000_000])
 def test_a_column_gets_a_type_that_fits_all_records(
     place: Place, monkeypatch: pytest.MonkeyPatch, group: int
@@ -289,6 +319,60 @@ def test_a_column_gets_a_type_that_fits_all_records(
         "list<element: string>",
         "string",
     ]
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_records_without_a_field_are_rows_of_parquet_too(
+    place: Place, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr(parquet_writing, "ROWS", rows)
+    objects: list[dict[str, Any]] = [{}, {}, {"a": 1}, {}, {}, {"b": "x"}, {}, {}]
+    records = place.read("bare.jsonl", "\n".join(map(json.dumps, objects)))
+    table = pyarrow.parquet.read_table(place.write("bare.parquet", records))
+    assert table.to_pylist() == [dict.fromkeys("ab") | row for row in objects]
+    with pytest.raises(ExportError, match="no records without any field"):
+        place.write("bare.parquet", records[:2])
+
+
+def parquet_rows(place: Place, name: str, values: list[Any], kind: Any) -> list[Record]:
+    schema = pyarrow.schema([pyarrow.field("a", kind, nullable=False)])
+    pyarrow.parquet.write_table(
+        pyarrow.table([pyarrow.array(values, kind)], schema), place.folder / name
+    )
+    with read_records(place.folder / name) as records:
+        return list(records)
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_column_that_may_not_be_null_may_be_where_other_records_lack_it(
+    place: Place, turn: int
+) -> None:
+    whole = parquet_rows(place, "whole.parquet", [1], pyarrow.int8())
+    others = place.read("others.jsonl", '{"b": 1}\n{}')
+    records = [*whole, *others][::turn]
+    table = pyarrow.parquet.read_table(place.write("both.parquet", records))
+    assert (
+        table.to_pylist() == [{"a": 1, "b": None}, {"a": None, "b": 1}, dict.fromkeys("ab")][::turn]
+    )
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_no_value_is_changed_so_that_it_fits_another_type(
+    place: Place, turn: int, is_nested: bool
+) -> None:
+    pairs = [
+        ((Decimal("1.10"), pyarrow.decimal128(5, 2)), (0.5, pyarrow.float32())),
+        (("text", pyarrow.string()), (b"\xff", pyarrow.binary())),
+        ((2**53 + 1, pyarrow.int64()), (0.5, pyarrow.float64())),
+    ]
+    for pair in pairs:
+        records = []
+        for name, (value, kind) in zip(("1.parquet", "2.parquet"), pair[::turn], strict=True):
+            chosen = pyarrow.list_(pyarrow.struct({"x": kind})) if is_nested else kind
+            records += parquet_rows(place, name, [[{"x": value}] if is_nested else value], chosen)
+        with pytest.raises(ExportError, match="the field 'a' holds what no one column"):
+            place.write("both.parquet", records)
 
 
 @pytest.mark.parametrize("rows", [1, 1000])
@@ -325,7 +409,11 @@ BROKEN: dict[str, tuple[str, str | bytes, str]] = {
     "Latin-1": ("a.jsonl", b'{}\n{"a": "\xe9"}', r"a\.jsonl:2: is not UTF-8 text"),
     "Latin-1 in a list": ("a.json", b'[{},\n{"a":\n"\xe9"}]', r"a\.json:3: is not UTF-8 text"),
     "UTF-16": ("a.csv", "a,b".encode("utf-16"), r"a\.csv:1: is not UTF-8 text"),
-    "a list for lines": ("a.jsonl", "[{}]", r"a\.jsonl:1: is a list, .* --input-format json"),
+    "a list for lines": (
+        "a.jsonl",
+        "[{}]",
+        r"a\.jsonl:1: is a list, .* let its name end in \.json",
+    ),
     "a broken line": ("a.jsonl", '{}\n{"a": }\n', r"a\.jsonl:2: is not JSON: expecting value \(co"),
     "too many cells": ("a.csv", "a,b\n1,2\n1,2,3\n", r"a\.csv:3: has 3 cells where .* names 2"),
     "too few cells": ("a.csv", 'a,b\n"1\n\n",2\n1\n', r"a\.csv:5: has 1 cell where"),
@@ -339,7 +427,7 @@ BROKEN: dict[str, tuple[str, str | bytes, str]] = {
     "no Parquet": ("a.parquet", "PAR1 and so on", r"a\.parquet: is not a whole Parquet file"),
     "no gzip": ("a.json.gz", b"\x1f\x8b\x08\x00 and so on", r"a\.json\.gz: is not a whole gzip"),
     "half of a gzip": ("a.jsonl.gz", gzip.compress(b"{}\n" * 99)[:-9], r"gz: is not a whole gzip"),
-    "no format": ("a.txt", "Hello.", r"a\.txt: is of no format .* --input-format"),
+    "no format": ("a.txt", "Hello.", r"a\.txt: is of no .* end in \.json, \.jsonl, \.csv or"),
 }
 
 
@@ -351,6 +439,48 @@ def test_what_is_no_record_is_told_with_its_place(
     with pytest.raises(InputError, match=said) as error:
         place.read(name, data)
     assert "\n" not in str(error.value)
+
+
+def test_who_can_give_a_format_is_told_how(place: Place) -> None:
+    cases = [
+        ("a.txt", "Hello.", "; give --format json, jsonl, csv or parquet"),
+        ("a.jsonl", "[{}]", "; for one JSON list give --format json"),
+        ("a.json", "{}", ", or give --format jsonl for an object a line"),
+    ]
+    for name, data, said in cases:
+        with pytest.raises(InputError, match=said):
+            place.read(name, data, option="--format")
+
+
+def test_a_file_that_a_run_consists_of_is_not_replaced(tmp_path: Path) -> None:
+    for name in ("config.yaml", "journal.jsonl"):
+        (tmp_path / name).touch()
+    (tmp_path / "link.jsonl").symlink_to("journal.jsonl")
+    for name in ("journal.jsonl", "link.jsonl", "prompts/new.json"):
+        with (
+            pytest.raises(InputError, match="is a part of the run in"),
+            write_records(tmp_path / name),
+        ):
+            pass
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_interruption_while_a_file_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    instants = [(os, "fdopen"), (gzip, "GzipFile"), (json_writing.JsonLinesWriter, "__init__")]
+    for place, name in instants:
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, interrupt)
+            with (
+                pytest.raises(KeyboardInterrupt),
+                write_records(tmp_path / "new" / "a.jsonl.gz"),
+            ):
+                pass
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_no_file_is_told(tmp_path: Path) -> None:

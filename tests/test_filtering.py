@@ -123,7 +123,7 @@ def test_records_are_not_kept_in_memory() -> None:
         return most
 
     peak(10)  # what is loaded once
-    assert peak(20_000) < peak(2_000) + 1_000_000
+    assert peak(6_000) < peak(2_000) + 1_000_000
 
 
 @pytest.mark.parametrize(

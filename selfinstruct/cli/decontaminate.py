@@ -13,7 +13,7 @@ def decontaminate(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Lists of records, one behind the other: .json, .jsonl, .csv, .parquet, the first three "
             "also with .gz; - is stdin.",
             show_default=False,
@@ -134,13 +134,11 @@ def decontaminate(
 
     Example: selfinstruct decontaminate alpaca_data.json -o clean.json --against mmlu.jsonl --against humaneval.parquet --report hits.jsonl
     """  # noqa: E501 - a line end in an example could not be typed
-    # Loaded now, since an interruption while modules are being loaded may be swallowed.
-    import numpy  # noqa: F401
-    import rapidfuzz.distance.LCSseq  # noqa: F401
+    import json
 
     from selfinstruct.cli.benchmark_files import Rules
     from selfinstruct.cli.decontaminated import Job, carry_out
-    from selfinstruct.cli.filtered import stopped_by_signals
+    from selfinstruct.cli.stopping import load_ahead, stopped_by_signals
     from selfinstruct.cli.terminal import say
 
     rules = Rules(
@@ -161,20 +159,20 @@ def decontaminate(
         output_format=output_format.value if output_format else None,
         quiet=quiet,
     )
-    if json_output and "-" in map(str, job.outputs):
+    is_piped = "-" in map(str, job.outputs)
+    if json_output and is_piped:
         raise typer.BadParameter(
             "has no place: stdout is taken by -o -, --rejected - or --report -",
             param_hint="--json",
         )
+    load_ahead([*inputs, *against, *job.outputs])
     try:
-        with stopped_by_signals():
-            tally = carry_out(job)
+        with stopped_by_signals() as hold:
+            tally = carry_out(job, hold)
+            if json_output:
+                typer.echo(json.dumps(tally.as_json()))
+            elif not quiet:
+                say(*tally.lines(job))
     except KeyboardInterrupt:
-        say("interrupted; nothing was written")
+        say("interrupted" if is_piped else "interrupted; nothing was written")
         raise typer.Exit(130) from None
-    if json_output:
-        import json
-
-        typer.echo(json.dumps(tally.as_json()))
-    if not quiet and not json_output:
-        say(*tally.lines(job))

@@ -1,6 +1,5 @@
 """What `selfinstruct decontaminate` does with its files, from the first that is opened to the last."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -9,17 +8,17 @@ from typing import Any
 
 from selfinstruct.cli.bar import Show, bar
 from selfinstruct.cli.benchmark_files import Benchmarks, Rules, as_fields
+from selfinstruct.cli.record_files import check_names, check_others, open_input
+from selfinstruct.cli.stopping import Hold
 from selfinstruct.contamination import OTHER, FieldText, Hit, is_within, layout_of, texts_of
 from selfinstruct.dataset_files import (
     Record,
     RecordReader,
     RecordWriter,
     format_of,
-    read_records,
     write_records,
 )
 from selfinstruct.errors import InputError
-from selfinstruct.export import run_that_consists_of
 
 _AT_ONCE = 500
 _BYTES_AT_ONCE = 4_000_000
@@ -93,12 +92,12 @@ def _written(tally: Tally, job: Job) -> Iterator[str]:
         yield f"wrote what was hit to {job.report}"
 
 
-def carry_out(job: Job) -> Tally:
+def carry_out(job: Job, hold: Hold = lambda: None) -> Tally:
     """Read, decide, write. Raises ConfigError, InputError, ExportError; then no file has changed."""
-    _check_names(job)
+    check_names(job.inputs, job.against, (job.output, job.rejected, job.report))
     with ExitStack() as stack:
-        first = stack.enter_context(read_records(job.inputs[0], format=job.input_format))
-        _check_others(job)
+        first = stack.enter_context(open_input(job.inputs[0], job.input_format))
+        check_others(job.inputs, job.against, job.input_format)
         # The files that are written are opened first: who cannot have them need not wait for the benchmarks.
         chosen = job.output_format or format_of(job.output) or first.format
         kept = stack.enter_context(write_records(job.output, format=chosen, like=first))
@@ -128,6 +127,10 @@ def carry_out(job: Job) -> Tally:
             names = " or ".join(repr(name) for name in sorted(missing))
             problem = f"no record has a text in {names}; check --field, or leave it out to take every text"
             raise InputError(", ".join(job.inputs), problem)
+        for writer in (kept, rejected, report):  # all of them, before one gets its name
+            if writer is not None:
+                writer.complete()
+        hold()
     return tally
 
 
@@ -153,7 +156,7 @@ def _batches(job: Job, first: RecordReader, tally: Tally, show: Show) -> Iterato
     total = sum(size or 0 for size in sizes) if None not in sizes else None
     before, batch, taken = 0, [], 0
     for number, name in enumerate(job.inputs):
-        with first if number == 0 else read_records(name, format=job.input_format) as records:
+        with first if number == 0 else open_input(name, job.input_format) as records:
             for record in records:
                 tally.read += 1
                 if record.number == 1 and (layout := layout_of(record.fields)) is not OTHER:
@@ -169,34 +172,3 @@ def _batches(job: Job, first: RecordReader, tally: Tally, show: Show) -> Iterato
         before += sizes[number] or 0
     if batch:
         yield batch
-
-
-def _check_names(job: Job) -> None:
-    """Raises InputError for names that cannot go together."""
-    if [*job.inputs, *job.against].count("-") > 1:
-        raise InputError("stdin", "can be read once only; give - once")
-    taken: set[str] = set()
-    benchmarks = {os.path.realpath(name) for name in job.against}
-    for path in job.outputs:
-        real = os.path.realpath(path)
-        if real in taken:
-            raise InputError(
-                path, "cannot take two kinds of output; name another file for one of them"
-            )
-        taken.add(real)
-        if real in benchmarks:
-            raise InputError(path, "is a benchmark and is not replaced; choose another name")
-        run = run_that_consists_of(path)
-        if run is not None:
-            problem = f"is a part of the run in {run} and is not replaced; choose another name"
-            raise InputError(path, problem)
-
-
-def _check_others(job: Job) -> None:
-    """Open every further file once, since an hour may pass until it is its turn.
-
-    What is no regular file, such as a pipe, may be opened only once, and is not.
-    """
-    for name in (*job.inputs[1:], *job.against):
-        if name != "-" and (Path(name).is_file() or not Path(name).exists()):
-            read_records(name, format=job.input_format if name in job.inputs else None).close()

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from selfinstruct.state import RunState
 
 
+_AT_ONCE = 500
+"""Tasks that are compared with benchmarks together: fast, and still little memory."""
+
+
 class Format(StrEnum):
     """What a file can look like."""
 
@@ -126,13 +130,16 @@ def _contaminated(tasks: "Sequence[Task]", files: list[str]) -> tuple[set[str], 
     from selfinstruct.contamination import texts_of
     from selfinstruct.export import alpaca_rows, provenance_rows
 
+    dropped = set()
     with bar() as show:
         benchmarks = Benchmarks(list(dict.fromkeys(files)), Rules(), show)
-    found = benchmarks.index.check([list(texts_of(row)) for row in alpaca_rows(tasks)])
-    dropped = set()
-    for row, hits in zip(provenance_rows(tasks), found, strict=True):
-        benchmarks.count(hits)
-        if hits:
-            dropped.add(row["id"])
+        for start in range(0, len(tasks), _AT_ONCE):
+            some = tasks[start : start + _AT_ONCE]
+            found = benchmarks.index.check([list(texts_of(row)) for row in alpaca_rows(some)])
+            for row, hits in zip(provenance_rows(some), found, strict=True):
+                benchmarks.count(hits)
+                if hits:
+                    dropped.add(row["id"])
+            show(start / len(tasks), f"{start:,} of {len(tasks):,} compared with benchmarks")
     left_out = f"left out {len(dropped):,} rows that hold what a benchmark asks"
     return dropped, [*benchmarks.table(Rules().ngram), "", left_out]

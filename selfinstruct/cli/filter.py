@@ -135,7 +135,10 @@ def filter(  # noqa: A001
 
     Example: zcat *.jsonl.gz | selfinstruct filter - -o clean.parquet --field messages.0.content
     """
-    from selfinstruct.cli.filtered import Job, carry_out, stopped_by_signals
+    import json
+
+    from selfinstruct.cli.filtered import Job, carry_out
+    from selfinstruct.cli.stopping import load_ahead, stopped_by_signals
     from selfinstruct.cli.terminal import say
 
     job = Job(
@@ -152,19 +155,19 @@ def filter(  # noqa: A001
         output_format=output_format.value if output_format else None,
         quiet=quiet,
     )
-    if json_output and "-" in (str(output), str(rejected)):
+    is_piped = "-" in (str(output), str(rejected))
+    if json_output and is_piped:
         raise typer.BadParameter(
             "has no place: stdout is taken by -o - or --rejected -", param_hint="--json"
         )
+    load_ahead([*inputs, *job.against, output, rejected or output])
     try:
-        with stopped_by_signals():
-            tally = carry_out(job)
+        with stopped_by_signals() as hold:
+            tally = carry_out(job, hold)
+            if json_output:
+                typer.echo(json.dumps(tally.as_json()))
+            elif not quiet:
+                say(*tally.lines(job))
     except KeyboardInterrupt:
-        say("interrupted; nothing was written")
+        say("interrupted" if is_piped else "interrupted; nothing was written")
         raise typer.Exit(130) from None
-    if json_output:
-        import json
-
-        typer.echo(json.dumps(tally.as_json()))
-    elif not quiet:
-        say(*tally.lines(job))

@@ -1,16 +1,16 @@
 """What `selfinstruct filter` does with its files, from the first that is opened to the last that is named."""
 
 import os
-import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.cli.bar import Show, bar
-from selfinstruct.cli.terminal import is_ignored
+from selfinstruct.cli.record_files import check_names, check_others, open_input
+from selfinstruct.cli.stopping import Hold
 from selfinstruct.dataset_files import (
     Record,
     RecordReader,
@@ -20,8 +20,7 @@ from selfinstruct.dataset_files import (
     read_records,
     write_records,
 )
-from selfinstruct.errors import ConfigError, InputError
-from selfinstruct.export import run_that_consists_of
+from selfinstruct.errors import ConfigError
 from selfinstruct.filtering import NOTHING_SIMILAR, Candidate, Deduplication, Rejected, text_of
 
 
@@ -85,7 +84,7 @@ class Tally:
         return told
 
 
-def carry_out(job: Job) -> Tally:
+def carry_out(job: Job, hold: Hold = lambda: None) -> Tally:
     """Read, decide, write. Raises ConfigError, InputError, ExportError; then no file has changed."""
     began = time.monotonic()
     try:
@@ -93,11 +92,11 @@ def carry_out(job: Job) -> Tally:
     except ValueError:
         problem = f"must lie between 0 and 1, not {job.threshold:g}"
         raise ConfigError("threshold", problem) from None
-    _check_names(job)
+    check_names(job.inputs, job.against, (job.output, job.rejected))
     tally = Tally()
     with ExitStack() as stack:
-        first = stack.enter_context(read_records(job.inputs[0], format=job.input_format))
-        _check_others(job)
+        first = stack.enter_context(open_input(job.inputs[0], job.input_format))
+        check_others(job.inputs, job.against, job.input_format)
         chosen = job.output_format or format_of(job.output) or first.format
         kept = stack.enter_context(write_records(job.output, format=chosen, like=first))
         rejected = None
@@ -126,6 +125,7 @@ def carry_out(job: Job) -> Tally:
         for writer in (kept, rejected):  # both, before either gets its name
             if writer is not None:
                 writer.complete()
+        hold()
     tally.seconds = time.monotonic() - began
     return tally
 
@@ -168,7 +168,7 @@ def _candidates(
     total = sum(size or 0 for size in sizes) if None not in sizes else None
     before = 0
     for number, name in enumerate(job.inputs):
-        with first if number == 0 else read_records(name, format=job.input_format) as records:
+        with first if number == 0 else open_input(name, job.input_format) as records:
             for record in records:
                 tally.read += 1
                 yield Candidate(record, _text(record, job.fields), record.place, record.size)
@@ -184,51 +184,9 @@ def _text(record: Record, fields: Sequence[str]) -> str:
         raise record.fault(str(error)) from None
 
 
-def _check_names(job: Job) -> None:
-    """Raises InputError for names that cannot go together."""
-    if [*job.inputs, *job.against].count("-") > 1:
-        raise InputError("stdin", "can be read once only; give - once")
-    outputs = [path for path in (job.output, job.rejected) if path is not None]
-    if len(outputs) > len({os.path.realpath(path) for path in outputs}):
-        raise InputError(job.output, "cannot take both what is kept and what is rejected")
-    for path in outputs:
-        run = run_that_consists_of(path)
-        if run is not None:
-            problem = f"is a part of the run in {run} and is not replaced; choose another name"
-            raise InputError(path, problem)
-
-
-def _check_others(job: Job) -> None:
-    """Open every further file once, since an hour may pass until it is its turn.
-
-    What is no regular file, such as a pipe, may be opened only once, and is not.
-    """
-    for name in (*job.inputs[1:], *job.against):
-        if name != "-" and (Path(name).is_file() or not Path(name).exists()):
-            read_records(name, format=job.input_format if name in job.inputs else None).close()
-
-
 def _folder(output: Path) -> Path | None:
     """Where there is room for as much as will be written: beside it."""
     if str(output) == "-":
         return None
     folder = Path(os.path.realpath(output)).parent
     return folder if os.access(folder, os.W_OK) and not str(folder).startswith("/dev") else None
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Let a signal raise KeyboardInterrupt in the block, so that temporary files go away."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers if not is_ignored(number)}
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -41,8 +41,7 @@ def simulate(
     per_attempt: [{fault: status, share: 0.1, status: 429}]
     """
     from selfinstruct.errors import ConfigError, InputError
-    from selfinstruct.export import run_that_consists_of
-    from selfinstruct.files import because
+    from selfinstruct.files import because, run_that_consists_of
     from selfinstruct.simulate.fault_plan_file import read_fault_plan
     from selfinstruct.simulate.plan_values import FaultPlanError
     from selfinstruct.simulate.server import serve

@@ -23,6 +23,8 @@ COMMON = 10
 SHORTEST = 4
 """A text of fewer words is never looked for: "Paris", "Yes, it is"."""
 
+_SLACK = 1e-9
+"""More than scores are off by rounding."""
 _CHUNK = 200_000
 """Words of the benchmarks whose grams are made at a time."""
 
@@ -103,6 +105,8 @@ class BenchmarkIndex:
         self._novelty: NoveltyIndex | None = None
         self._wholes: list[list[int]] = []
         """By position in the novelty index: the texts that have these words."""
+        self._longest = 0
+        """Words of the longest of them."""
         self._short: dict[tuple[str, ...], list[int]] = {}
         """Texts too short to be evidence unless a record has all of them and nothing else."""
         if threshold is not None:
@@ -171,6 +175,7 @@ class BenchmarkIndex:
             if len(words) >= LONG_ENOUGH:
                 novelty.add(text)
                 self._wholes.append(rare)
+                self._longest = max(self._longest, len(words))
             elif novelty.threshold < 1.0:
                 self._short[tuple(words)] = rare
 
@@ -213,14 +218,28 @@ class BenchmarkIndex:
             for text, item in zip(texts_hit.tolist(), found.items.tolist(), strict=True):
                 number, place = owners[text]
                 shared[number].add((place, item))
-        clean = [number for number in range(len(records)) if number not in shared]
-        verdicts = self._verdicts([text for number in clean for _, text in records[number]])
+        # At the end of each text stands a 0; so many of its words does some benchmark have.
+        known_words = np.add.reduceat(looked_up != 0, begins).tolist() if begins else []
+        verdicts = self._verdicts(
+            records[number][place].text
+            for (number, place), count in zip(owners, known_words, strict=True)
+            if number not in shared and self._may_be_like(len(tokens[number][place]), count)
+        )
         return [
             list(self._shared_runs(texts, tokens[number], shared[number]))
             if number in shared
             else list(self._like_wholes(texts, tokens[number], verdicts))
             for number, texts in enumerate(records)
         ]
+
+    def _may_be_like(self, words: int, known: int) -> bool:
+        """Whether a text of so many words, some of them known, can be like the whole text of any item."""
+        if self._novelty is None or not self._longest:
+            return False
+        # At best all that is known stands in order in an item that has little else.
+        common = min(known, self._longest)
+        best = 2 * common / max(1, words + max(common, LONG_ENOUGH))
+        return best >= self._novelty.threshold - _SLACK
 
     def _verdicts(self, texts: Iterable[str]) -> dict[str, Verdict]:
         """Of each text once: many records of a chat begin with the same words of the system."""

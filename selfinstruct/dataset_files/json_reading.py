@@ -67,7 +67,7 @@ class JsonLines(SourceReader):
             if not isinstance(value, dict):
                 problem = f"is {kind_of(value)}, not an object; a line holds one whole object"
                 if isinstance(value, list):
-                    problem += " (for one JSON list give --input-format json)"
+                    problem += f"; for one JSON list {self._source.as_format('json')}"
                 raise InputError(self._source.name, problem, line=line)
             yield Record(value, self._source.name, number, line, raw, len(raw))
 
@@ -90,7 +90,7 @@ class JsonList(SourceReader):
             if opening == "{":
                 raise self._fault(
                     "is one object, not a list of them; write out the list that is in it "
-                    "(jq .data FILE), or give --input-format jsonl for an object a line"
+                    f"(jq .data FILE), or {self._source.as_format('jsonl')} for an object a line"
                 )
             raise self._fault("is no list of objects: it must begin with [")
         self._at += 1

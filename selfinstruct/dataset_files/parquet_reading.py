@@ -1,7 +1,7 @@
 """Parquet, read batch by batch with pyarrow. Values are made into Python's only where somebody looks."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from selfinstruct.dataset_files.record import Record
@@ -54,11 +54,43 @@ class Row(Mapping[str, Any]):
     def __reduce__(self) -> tuple[Any, ...]:
         import pyarrow
 
-        own = self.batch.take(pyarrow.array([self.index]))
+        own = rows_of(self.batch, [self.index])
         sink = pyarrow.BufferOutputStream()
         with pyarrow.ipc.new_stream(sink, own.schema) as stream:
             stream.write_batch(own)
         return _restored, (sink.getvalue().to_pybytes(), self._place)
+
+
+def rows_of(batch: "pyarrow.RecordBatch", rows: Sequence[int]) -> "pyarrow.RecordBatch":
+    """Some rows of a batch, with the same types."""
+    import pyarrow
+
+    places = pyarrow.array(rows, pyarrow.int64())
+    columns = []
+    for column in batch.columns:
+        try:
+            columns.append(column.take(places))
+        except (
+            pyarrow.ArrowNotImplementedError
+        ):  # of views, as other writers than pyarrow's have them
+            copied = column.cast(_without_views(pyarrow, column.type)).take(places)
+            columns.append(copied.cast(column.type))
+    return pyarrow.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def _without_views(pyarrow: Any, kind: Any) -> Any:
+    """The type that holds the same values and no views."""
+    types = pyarrow.types
+    if types.is_string_view(kind):
+        return pyarrow.large_string()
+    if types.is_binary_view(kind):
+        return pyarrow.large_binary()
+    if types.is_struct(kind):
+        return pyarrow.struct([f.with_type(_without_views(pyarrow, f.type)) for f in kind])
+    if types.is_list(kind) or types.is_large_list(kind):
+        make = pyarrow.list_ if types.is_list(kind) else pyarrow.large_list
+        return make(kind.value_field.with_type(_without_views(pyarrow, kind.value_type)))
+    return kind
 
 
 def _restored(data: bytes, place: tuple[str, int]) -> Row:
@@ -75,6 +107,7 @@ class ParquetRecords(SourceReader):
         self._given = 0
         pyarrow = pyarrow_for(source.name)
         self._errors = (pyarrow.ArrowException, OSError, ValueError)
+        self._not_made = pyarrow.ArrowNotImplementedError
         self._opened: io.IOBase | Any = source.file
         try:
             self._file = pyarrow.parquet.ParquetFile(self._opened, pre_buffer=False)
@@ -117,4 +150,6 @@ class ParquetRecords(SourceReader):
     def _broken(self, error: Exception) -> InputError:
         said = str(error).strip().splitlines()[0][:100] if str(error).strip() else "no reason given"
         problem = f"is not a whole Parquet file ({said.rstrip('.')}); get or make it anew"
+        if isinstance(error, self._not_made):
+            problem = f"has a column that pyarrow cannot read ({said.rstrip('.')}); drop it"
         return InputError(self._source.name, problem)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from selfinstruct.dataset_files.json_text import dumps, whole
-from selfinstruct.dataset_files.parquet_reading import ROWS, Row, pyarrow_for
+from selfinstruct.dataset_files.parquet_reading import ROWS, Row, pyarrow_for, rows_of
 from selfinstruct.dataset_files.record import Record
 from selfinstruct.dataset_files.sink import Sink, SinkWriter
 from selfinstruct.errors import ExportError
@@ -34,6 +34,8 @@ class ParquetWriter(SinkWriter):
         self._run_size = 0
         self._tables: list[pyarrow.Table] = []
         self._waiting = 0
+        self._bare = 0
+        """Rows without any field that came since the last table: a table of them would not know how many."""
         self._parts: list[IO[bytes]] = []
         self._writer: Any = None
         self._schema: Any = None
@@ -53,6 +55,11 @@ class ParquetWriter(SinkWriter):
         """Write the end."""
         self._end_run()
         self._end_group()
+        if self._bare:
+            if self._schema is None:
+                problem = "can have no records without any field as Parquet; write .jsonl"
+                raise ExportError(self._sink.path, problem)
+            self._append(self._nulls(self._schema))
         pyarrow, stream = self._pyarrow, self._sink.stream
         if self._writer is None:
             empty = (self._layout or pyarrow.schema([])).empty_table()
@@ -88,8 +95,8 @@ class ParquetWriter(SinkWriter):
         batch = _batch(run[0][0])
         columns: dict[str, Any] = {}
         if batch is not None:
-            rows = pyarrow.array([record.raw.index for record, _ in run])
-            columns = dict(zip(batch.schema.names, batch.take(rows).columns, strict=True))
+            taken = rows_of(batch, [record.raw.index for record, _ in run])
+            columns = dict(zip(batch.schema.names, taken.columns, strict=True))
             fields = {field.name: field for field in batch.schema}
             metadata = dict(batch.schema.metadata or {})
         else:
@@ -101,6 +108,9 @@ class ParquetWriter(SinkWriter):
             columns[name] = self._added(values)
             fields.pop(name, None)
             metadata.pop(b"huggingface", None)  # it lists the columns, and loading fails for others
+        if not columns:
+            self._bare += len(run)
+            return
         schema = pyarrow.schema(
             [
                 fields.get(name, pyarrow.field(name, column.type))
@@ -108,10 +118,20 @@ class ParquetWriter(SinkWriter):
             ],
             metadata=metadata or None,
         )
+        if self._bare:
+            self._tables.append(self._nulls(schema))
         self._tables.append(pyarrow.Table.from_arrays(list(columns.values()), schema=schema))
         self._waiting += self._tables[-1].nbytes
         if self._waiting > _GROUP:
             self._end_group()
+
+    def _nulls(self, schema: Any) -> Any:
+        """The rows without any field as a table with these columns."""
+        pyarrow, count = self._pyarrow, self._bare
+        self._bare = 0
+        columns = [pyarrow.nulls(count, field.type) for field in schema]
+        schema = pyarrow.schema([f.with_nullable(nullable=True) for f in schema], schema.metadata)
+        return pyarrow.Table.from_arrays(columns, schema=schema)
 
     def _inferred(self, name: str, run: Sequence[tuple[Record, Mapping[str, Any]]]) -> Any:
         """The column of a field of records that were no Parquet."""
@@ -193,14 +213,24 @@ class ParquetWriter(SinkWriter):
         pyarrow = self._pyarrow
         for field in new:
             if field.name in old.names:
-                pair = [pyarrow.schema([old.field(field.name)]), pyarrow.schema([field])]
+                before = old.field(field.name).type
+                pair = [pyarrow.schema([(field.name, kind)]) for kind in (before, field.type)]
                 try:
-                    pyarrow.unify_schemas(pair, promote_options="permissive")
+                    both = pyarrow.unify_schemas(pair, promote_options="permissive").types[0]
+                    fits = all(_holds(pyarrow, both, kind) for kind in (before, field.type))
                 except pyarrow.ArrowException:
-                    types = f"{old.field(field.name).type} and {field.type}"
-                    raise self._unfit(field.name, f"({types})") from None
+                    fits = False
+                if not fits:
+                    raise self._unfit(field.name, f"({before} and {field.type})")
         both = pyarrow.unify_schemas([old, new], promote_options="permissive")
-        return both.with_metadata(old.metadata)
+        # What only one of them has, rows of the other one lack.
+        fields = [
+            field
+            if field.name in old.names and field.name in new.names
+            else field.with_nullable(nullable=True)
+            for field in both
+        ]
+        return pyarrow.schema(fields, old.metadata)
 
     def _fitted(self, table: Any, schema: Any) -> Any:
         """The table with the columns and types of a schema."""
@@ -230,6 +260,20 @@ class ParquetWriter(SinkWriter):
 def _batch(record: Record) -> Any:
     """The batch that a record is a row of, if it is one."""
     return record.raw.batch if isinstance(record.raw, Row) else None
+
+
+def _holds(pyarrow: Any, kind: Any, other: Any) -> bool:
+    """Whether a type that pyarrow has found for several holds values of one of these just as they are."""
+    types = pyarrow.types
+    if types.is_struct(kind) and types.is_struct(other):
+        inner = {field.name: field.type for field in kind}
+        return all(_holds(pyarrow, inner[field.name], field.type) for field in other)
+    if hasattr(kind, "value_type") and hasattr(other, "value_type"):
+        return _holds(pyarrow, kind.value_type, other.value_type)
+    if types.is_floating(kind):
+        return not types.is_decimal(other)  # 1.1 is no float
+    is_bytes = types.is_binary(kind) or types.is_large_binary(kind)
+    return not (is_bytes and (types.is_string(other) or types.is_large_string(other)))
 
 
 def _has_empty_struct(pyarrow: Any, kind: Any) -> bool:

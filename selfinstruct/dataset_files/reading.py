@@ -64,15 +64,21 @@ class RecordReader:
         self.close()
 
 
-def read_records(path: Path | str, *, format: str | None = None) -> RecordReader:  # noqa: A002
+def read_records(
+    path: Path | str,
+    *,
+    format: str | None = None,  # noqa: A002
+    option: str | None = None,
+) -> RecordReader:
     """Open a file of records; "-" is stdin.
 
     `format` is one of FORMATS; None tells it from the suffix or, where that says nothing, from the first
-    characters. Raises InputError for a file that cannot be read, is empty or is of no format known.
+    characters. Raises InputError for a file that cannot be read, is empty or is of no format known; `option`
+    is what it tells a person to give the format with, where there is such an option.
     """
     if format is not None and format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
-    source = Source(path)
+    source = Source(path, option)
     try:
         if source.is_empty():
             raise InputError(source.name, "is empty; a list without records is []")  # noqa: TRY301
@@ -91,6 +97,6 @@ def _told_format(source: Source, path: Path | str) -> str:
         raise InputError(
             source.name,
             "is of no format that can be told from its name or first character; "
-            f"give --input-format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}",
+            f"{source.as_format(*FORMATS)}",
         )
     return told

@@ -10,20 +10,21 @@ from typing import IO, Any, cast
 
 from selfinstruct.dataset_files.names import STANDARD, is_gzipped
 from selfinstruct.dataset_files.record import Record
-from selfinstruct.errors import ExportError
-from selfinstruct.files import because, sync_directory
-
-_OPEN_ALREADY = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
-"""As in `selfinstruct.files`: names of what somebody has opened already, which is not ours to replace."""
+from selfinstruct.errors import ExportError, InputError
+from selfinstruct.files import because, is_stream, run_that_consists_of, sync_directory
 
 
 class Sink:
-    """Takes bytes for a path. After `complete`, `finish` gives the file its name; `abandon` takes all back.
+    """Takes bytes for a path, between `open` and `complete`.
 
-    A file is written beside its place, under another name. stdout, pipes and devices are written to at once.
-    Raises ExportError where a file cannot be written; what goes wrong with stdout is an OSError, since it
-    has no name to give.
+    Then `finish` gives the file its name; `abandon` takes all back, at any time. A file is written beside
+    its place, under another name. stdout, pipes and devices are written to at once. Raises ExportError where
+    a file cannot be written, InputError for a file that a run consists of; what goes wrong with stdout is an
+    OSError, since it has no name to give.
     """
+
+    stream: IO[bytes]
+    """Where to write."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -32,14 +33,13 @@ class Sink:
         self._temporary: Path | None = None
         self._made: list[Path] = []
         self._is_stdout = str(path) == STANDARD
+        self._below: IO[bytes] | None = None
+
+    def open(self) -> None:
+        """Make the file. Whatever comes in between, even if it was not told to be open, can be abandoned."""
         with self.faults():
-            try:
-                self._below = self._opened()
-            except BaseException:
-                self._tidy_up()
-                raise
-        self.stream: IO[bytes] = self._below
-        if is_gzipped(path):
+            self.stream = self._below = self._opened()
+        if is_gzipped(self.path):
             # Without name and time: the same records give the same bytes.
             packed = gzip.GzipFile(filename="", fileobj=self._below, mode="wb", mtime=0)
             self.stream = cast(IO[bytes], packed)
@@ -50,24 +50,29 @@ class Sink:
                 raise ExportError(self.path, "stdout is closed")
             return sys.stdout.buffer
         path = self.path.absolute()
-        is_special = path.exists() and not path.is_file() and not path.is_dir()
-        if is_special or str(path).startswith(_OPEN_ALREADY):
+        if is_stream(path):
             return path.open("ab")
+        run = run_that_consists_of(path)
+        if run is not None:
+            problem = f"is a part of the run in {run} and is not replaced; choose another name"
+            raise InputError(self.path, problem)
         real = Path(os.path.realpath(path))
         if real.is_dir():
             raise ExportError(self.path, "cannot be written (Is a directory); name a file")
         while not real.parent.exists():
             missing = next(p for p in reversed(real.parents) if not p.exists())
-            missing.mkdir()
             self._made.append(missing)
+            missing.mkdir()
         mode = real.stat().st_mode & 0o777 if real.exists() else 0o644
-        temporary = real.with_name(f".{real.name}.{os.getpid()}.tmp")
-        number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        self.folder, self._real, self._temporary = real.parent, real, temporary
+        self.folder, self._real = real.parent, real
+        # Noted before it is there, since an interruption may come in between.
+        self._temporary = real.with_name(f".{real.name}.{os.getpid()}.tmp")
+        number = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         return os.fdopen(number, "wb")
 
     def complete(self) -> None:
         """Everything was written, and is to be on the disk."""
+        assert self._below is not None
         with self.faults():
             if self.stream is not self._below:
                 self.stream.close()
@@ -87,16 +92,17 @@ class Sink:
 
     def abandon(self) -> None:
         """Something went wrong: what was there before stands, and nothing else is left."""
-        if not self._is_stdout:
+        if self._below is not None and not self._is_stdout:
             with suppress(OSError):
                 self._below.close()
         self._tidy_up()
 
     def _tidy_up(self) -> None:
-        with suppress(OSError):
-            if self._temporary is not None:
+        if self._temporary is not None:
+            with suppress(OSError):
                 self._temporary.unlink()
-            for folder in reversed(self._made):
+        for folder in reversed(self._made):
+            with suppress(OSError):
                 folder.rmdir()
 
     @contextmanager
@@ -109,7 +115,7 @@ class Sink:
                 raise
             raise ExportError(self.path, f"cannot be written {because(error)}") from None
         except ValueError as error:
-            if "null" not in str(error):
+            if "embedded null" not in str(error):
                 raise
             raise ExportError(self.path, "is no name of a file; choose another") from None
 

@@ -60,10 +60,12 @@ class _Lookahead(io.RawIOBase):
 class Source:
     """What a path or "-" gives: bytes, decompressed.
 
-    Raises InputError where there is no such file or it cannot be read.
+    Raises InputError where there is no such file or it cannot be read. `option` is how a person names the
+    format of it, if they can.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, option: str | None = None) -> None:
+        self._option = option
         is_standard = str(path) == STANDARD
         self.name = "stdin" if is_standard else str(path)
         with self.faults():
@@ -108,6 +110,19 @@ class Source:
             shutil.copyfileobj(self.stream, copy)
         copy.seek(0)
         return copy
+
+    def as_format(self, *formats: str) -> str:
+        """What makes it be read as one of these formats, for a person."""
+        dot = "" if self._option else "."
+        *others, last = (f"{dot}{name}" for name in formats)
+        listed = f"{', '.join(others)} or {last}" if others else last
+        if self._option:
+            return f"give {self._option} {listed}"
+        return (
+            f"let its name end in {listed}"
+            if self._is_ours
+            else f"name a file that ends in {listed}"
+        )
 
     def sniffed(self) -> str | None:
         """The format that the beginning shows."""
@@ -158,7 +173,7 @@ class Source:
         except OSError as error:
             raise InputError(self.name, f"cannot be read {because(error)}") from None
         except ValueError as error:
-            if "null" not in str(error):
+            if "embedded null" not in str(error):
                 raise
             raise InputError(self.name, "is no name of a file; choose another") from None
 

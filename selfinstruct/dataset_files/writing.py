@@ -71,6 +71,7 @@ def write_records(
     sink = Sink(path)
     writer: SinkWriter | None = None
     try:
+        sink.open()
         writer = _WRITERS[chosen](sink, layout)
         taking = RecordWriter(sink, writer)
         yield taking

@@ -29,7 +29,8 @@ from selfinstruct.api import export_run, run
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import ConfigError, InputError, RunWriteError, SelfInstructError
 from selfinstruct.events import Committed, Outcome
-from selfinstruct.export import _OF_A_RUN, render_alpaca, select, write_export
+from selfinstruct.export import render_alpaca, select, write_export
+from selfinstruct.files import _OF_A_RUN
 from selfinstruct.journal import read_journal
 from selfinstruct.lock import LOCK_FILE
 from selfinstruct.prompts import load_template

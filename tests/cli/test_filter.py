@@ -189,7 +189,15 @@ BAD: list[tuple[list[str], int, str]] = [
     (["alpaca.json", "-o", "c.parquet.gz"], 2, "c.parquet.gz: is to be Parquet"),
     (["alpaca.json", "-o", "run/journal.jsonl"], 2, "run/journal.jsonl: is a part of the run in"),
     (["-", "-", "-o", "c.json"], 2, "stdin: can be read once only"),
-    (["alpaca.json", "-o", "c.json", "--rejected", "./c.json"], 2, "c.json: cannot take both"),
+    (["alpaca.json", "-o", "c.json", "--rejected", "./c.json"], 2, "c.json: cannot take two kinds"),
+    (["alpaca.json", "-o", "c.json", "--against", "c.json"], 2, "c.json: is read with --against"),
+    (["numbers.csv", "alpaca.json", "-o", "c.json", "--rejected", "alpaca.json"], 2, "only -o rep"),
+    (["alpaca.json", "-o", "c.json", "--against", "Makefile"], 2, "let its name end in .json, .j"),
+    (
+        ["Makefile", "-o", "c.json"],
+        2,
+        "Makefile: is of no format that can be told from its name or",
+    ),
     (["alpaca.json", "-o", "-", "--json"], 2, "Invalid value for --json"),
     (["alpaca.json"], 2, "Missing option '--output'"),
     (["-o", "c.json"], 2, "Missing argument 'INPUT'"),
@@ -209,6 +217,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_left(
     (here / "broken.jsonl").write_text('{"instruction": "a"}\n{"instruction": "b"}\n{"instr\n')
     (here / "evil.jsonl").write_text(json.dumps({"\x1b[2Ja": ""}))
     (here / "c.json").write_text("old")
+    (here / "Makefile").write_text("all:")
     before = sorted(here.rglob("*"))
     ended, out, err = typed(*arguments)
     assert (ended, out) == (code, "")
@@ -243,6 +252,38 @@ def test_ctrl_c_leaves_nothing(here: Path) -> None:
     assert (here / "c.json").read_text() == "old"
 
 
+def job(**changes: Any) -> Job:
+    given: dict[str, Any] = {
+        "inputs": ["alpaca.json"],
+        "output": Path("kept.jsonl"),
+        "fields": ["instruction"],
+        "threshold": 0.7,
+        "tokenizer": "unicode",
+        "against": [],
+        "against_fields": ["instruction"],
+        "rejected": None,
+        "similarities": False,
+        "input_format": None,
+        "output_format": None,
+        "quiet": True,
+    }
+    return Job(**(given | changes))
+
+
+def test_both_files_get_their_names_or_neither(here: Path) -> None:
+    before = sorted(here.iterdir())
+    ready: list[str] = []
+
+    def interrupt() -> None:
+        ready.extend(path.name[:5] for path in here.iterdir() if path not in before)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(job(rejected=Path("rejected.csv")), interrupt)
+    assert sorted(ready) == [".kept", ".reje"]
+    assert sorted(here.iterdir()) == before
+
+
 def test_a_reader_that_goes_away_is_no_trouble(here: Path) -> None:
     row = json.dumps({"instruction": "x", "pad": "y" * 9_000}) + "\n"
     (here / "many.jsonl").write_text(row * 99)
@@ -272,34 +313,20 @@ def test_memory_does_not_grow_with_the_records(here: Path, name: str) -> None:
     def peak(count: int) -> int:
         texts = [f"word{n % 100} {n % 100} alone" for n in range(count)]
         if name == "big.csv":
-            rows = "".join(f"{text},{n:02000}\n" for n, text in enumerate(texts))
+            rows = "".join(f"{text},{n:04000}\n" for n, text in enumerate(texts))
             (here / name).write_text("instruction,output\n" + rows)
         else:
-            listed = [{"instruction": text, "output": f"{n:02000}"} for n, text in enumerate(texts)]
+            listed = [{"instruction": text, "output": f"{n:04000}"} for n, text in enumerate(texts)]
             (here / name).write_text(json.dumps(listed))
         tracemalloc.start()
-        tally = carry_out(
-            Job(
-                inputs=[name],
-                output=Path("kept.jsonl"),
-                fields=["instruction"],
-                threshold=0.7,
-                tokenizer="unicode",
-                against=[],
-                against_fields=["instruction"],
-                rejected=Path("rejected" + name[3:]),
-                similarities=True,
-                input_format=None,
-                output_format=None,
-                quiet=True,
-            )
-        )
+        rejected = Path("rejected" + name[3:])
+        tally = carry_out(job(inputs=[name], rejected=rejected, similarities=True))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert (tally.read, tally.kept) == (count, 100)
         return most
 
-    few, many = peak(2_500), peak(7_500)
+    few, many = peak(1_500), peak(4_000)
     assert (here / name).stat().st_size > 15_000_000
     assert many < few + 1_000_000
 

@@ -1,0 +1,50 @@
+"""What commands that read and write lists of records ask of the names that they are given."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from selfinstruct.dataset_files import RecordReader, read_records
+from selfinstruct.errors import InputError
+
+
+def open_input(name: str, format: str | None) -> RecordReader:  # noqa: A002
+    """An INPUT, of which a person can say the format."""
+    return read_records(name, format=format, option="--input-format")
+
+
+def check_names(
+    inputs: Sequence[str], against: Sequence[str], outputs: Iterable[Path | None]
+) -> None:
+    """Raises InputError for names that cannot go together. The first output may be an input."""
+    if [*inputs, *against].count("-") > 1:
+        raise InputError("stdin", "can be read once only; give - once")
+    read, known = ({_real(name) for name in names} for names in (inputs, against))
+    taken: set[str] = set()
+    for path in outputs:
+        if path is None:
+            continue
+        real = _real(path)
+        if real in taken:
+            problem = "cannot take two kinds of output; name another file for one of them"
+            raise InputError(path, problem)
+        if real in known:
+            raise InputError(path, "is read with --against and not replaced; choose another name")
+        if taken and real in read:
+            raise InputError(path, "is an INPUT, which only -o replaces; choose another name")
+        taken.add(real)
+
+
+def _real(name: Path | str) -> str:
+    """Where a name leads. stdin and stdout are not the same, though both are named -."""
+    return os.path.realpath(name) if str(name) != "-" else f"- of {type(name).__name__}"
+
+
+def check_others(inputs: Sequence[str], against: Sequence[str], format: str | None) -> None:  # noqa: A002
+    """Open every file but the first once, since an hour may pass until it is its turn.
+
+    What is no regular file, such as a pipe, may be opened only once, and is not.
+    """
+    for name in (*inputs[1:], *against):
+        if name != "-" and (Path(name).is_file() or not Path(name).exists()):
+            (open_input(name, format) if name in inputs else read_records(name)).close()
