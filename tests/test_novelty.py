@@ -184,11 +184,16 @@ def test_a_score_at_the_threshold_is_decided_as_rouge_score_does(
     one = " ".join([f"s{i}" for i in range(common)] + [f"a{i}" for i in range(m - common)])
     other = " ".join([f"b{i}" for i in range(n - common)] + [f"s{i}" for i in range(common)])
     reached = score("rouge", one, other)
+    around = [f"x{i} y{i} z{i}" for i in range(4)]
     for threshold in (reached, math.nextafter(reached, 0), math.nextafter(reached, 1), 0.7):
         if threshold <= 1:
-            assert NoveltyIndex(threshold, "rouge", [one]).check(other).novel == (
-                reached <= threshold
-            )
+            expected = Verdict(novel=True)
+            if reached > threshold:
+                expected = Verdict(novel=False, position=2, rouge_l=reached)
+            pool = [*around[:2], one, *around[2:]]
+            assert NoveltyIndex(threshold, "rouge", pool).check(other) == expected
+            with crowded():  # so that it stands in a level
+                assert NoveltyIndex(threshold, "rouge", pool).check(other) == expected
 
 
 def test_a_pool_of_thousands_is_decided_as_by_brute_force() -> None:

@@ -94,7 +94,10 @@ def export(
     say(*told, f"wrote {rows:,} rows to {'stdout' if str(output) == '-' else output}")
     never_asked = summarize(run.state).never_asked
     if never_asked:
-        say(f"{never_asked:,} instructions have no instances, because the model was never asked")
+        say(
+            f"of the run's {run.state.accepted:,} instructions {never_asked:,} have no instances, because "
+            "the model was never asked"
+        )
     if run.state.source is None and not is_complete(run):
         say(
             f"{directory} is not complete yet: {run.state.accepted:,} of "
@@ -141,5 +144,5 @@ def _contaminated(tasks: "Sequence[Task]", files: list[str]) -> tuple[set[str], 
                 if hits:
                     dropped.add(row["id"])
             show(start / len(tasks), f"{start:,} of {len(tasks):,} compared with benchmarks")
-    left_out = f"left out {len(dropped):,} rows that hold what a benchmark asks"
+    left_out = f"left out, since they hold what a benchmark asks: {len(dropped):,} rows"
     return dropped, [*benchmarks.table(Rules().ngram), "", left_out]

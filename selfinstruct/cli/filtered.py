@@ -51,6 +51,8 @@ class Tally:
     rejected: int = 0
     without_tokens: int = 0
     """Of those kept."""
+    with_an_input: int = 0
+    """Of those rejected: the very text of another record, with an input that was not compared."""
     against: int = 0
     """Records that counted as kept before."""
     seconds: float = field(default=0.0)
@@ -76,6 +78,11 @@ class Tally:
             told.append(
                 f"{self.without_tokens:,} of the kept texts hold no word that the tokenizer "
                 f"{job.tokenizer} knows; they were compared with nothing"
+            )
+        if self.with_an_input:
+            told.append(
+                f"{self.with_an_input:,} of the rejected have the very text of another record, and an input "
+                "that was not compared; to compare it, too: --field instruction --field input"
             )
         written = {job.output: self.kept, job.rejected: self.rejected}
         for path, count in written.items():
@@ -110,6 +117,7 @@ def carry_out(job: Job, hold: Hold = lambda: None) -> Tally:
             for decision in dedup.decide(_candidates(job, first, tally, show)):
                 if isinstance(decision, Rejected):
                     tally.rejected += 1
+                    tally.with_an_input += _has_another_input(decision, job)
                     if rejected is not None:
                         rejected.write(decision.record, _remarks(decision))
                     continue
@@ -128,6 +136,13 @@ def carry_out(job: Job, hold: Hold = lambda: None) -> Tally:
         hold()
     tally.seconds = time.monotonic() - began
     return tally
+
+
+def _has_another_input(decision: Rejected[Record], job: Job) -> bool:
+    """Whether a record may be no copy: published data has one instruction with several inputs."""
+    if tuple(job.fields) != ("instruction",) or not decision.record.fields.get("input"):
+        return False
+    return _text(decision.record, job.fields) == decision.witness
 
 
 def _remarks(decision: Rejected[Record]) -> dict[str, Any]:

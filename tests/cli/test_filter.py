@@ -72,6 +72,18 @@ def outputs(path: str) -> list[int]:
         return [int(record.fields["output"]) for record in records]
 
 
+def test_who_compares_instructions_only_is_told_of_inputs(here: Path, typed: Typed) -> None:
+    rows = [{"instruction": "Sum it up.", "input": text, "output": ""} for text in ("", "A", "B")]
+    (here / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _, _, said = typed("data.jsonl", "-o", "out.jsonl")
+    assert "rejected 2" in said
+    assert "2 of the rejected have the very text of another record, and an input" in said
+    _, _, said = typed(
+        "data.jsonl", "-o", "out.jsonl", "--field", "instruction", "--field", "input"
+    )
+    assert "very text" not in said
+
+
 def test_the_first_of_like_records_are_kept_as_they_were(here: Path, typed: Typed) -> None:
     code, out, err = typed("alpaca.json", "-o", "clean.json", "--rejected", "rejected.jsonl")
     assert (code, out) == (0, "")

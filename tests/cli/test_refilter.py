@@ -90,7 +90,7 @@ def test_it_says_how_the_two_differ_and_the_other_commands_read_the_result(hosti
     assert told.startswith(
         "loose: run, decided again: threshold 0.7 → 0.95 before after candidates"
     )
-    assert "instructions have no instances, because the model was never asked" in told
+    assert "have no instances, because the model was never asked" in told
     assert "Only after (" in told
     assert "then not_novel, ROUGE-L 0." in told
     assert done.stdout.count("then not_novel") == 1
@@ -110,7 +110,8 @@ def test_it_says_how_the_two_differ_and_the_other_commands_read_the_result(hosti
     assert "its prompts were planned in" in checked.stdout
     exported = command("export", "loose", "-o", "loose.json")
     assert exported.stderr.splitlines()[1:] == [
-        f"{fields['never_asked']} instructions have no instances, because the model was never asked"
+        f"of the run's {fields['accepted']} instructions {fields['never_asked']} have no instances, "
+        "because the model was never asked"
     ]
     refused = command("run", "loose")
     assert refused.returncode == 2
