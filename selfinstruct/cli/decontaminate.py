@@ -1,34 +1,20 @@
 """`selfinstruct decontaminate`: records that hold what a benchmark asks, taken out of anyone's list."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selfinstruct.cli.filter import FileFormat
+from selfinstruct.cli.list_options import InputFormat, Inputs, Output, OutputFormat, Quiet
 from selfinstruct.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from selfinstruct.cli.stopping import Hold
 
 
 def decontaminate(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT",
-            help="Lists of records, one behind the other: .json, .jsonl, .csv, .parquet, the first three "
-            "also with .gz; - is stdin.",
-            show_default=False,
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="The file for what is kept; its suffix says the format. - is stdout.",
-            show_default=False,
-        ),
-    ],
+    inputs: Inputs,
+    output: Output,
     against: Annotated[
         list[str],
         typer.Option(
@@ -106,25 +92,9 @@ def decontaminate(
             show_default=False,
         ),
     ] = None,
-    input_format: Annotated[
-        FileFormat | None,
-        typer.Option(
-            "--input-format",
-            help="How each INPUT is read.",
-            show_default="by suffix, or first character",
-        ),
-    ] = None,
-    output_format: Annotated[
-        FileFormat | None,
-        typer.Option(
-            "--output-format",
-            help="How files are written.",
-            show_default="by suffix, or as the first INPUT",
-        ),
-    ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")
-    ] = False,
+    input_format: InputFormat = None,
+    output_format: OutputFormat = None,
+    quiet: Quiet = False,
     json_output: JsonOption = False,
 ) -> None:
     """Take records out that hold what a benchmark asks, and say what was hit and where.
@@ -134,12 +104,9 @@ def decontaminate(
 
     Example: selfinstruct decontaminate alpaca_data.json -o clean.json --against mmlu.jsonl --against humaneval.parquet --report hits.jsonl
     """  # noqa: E501 - a line end in an example could not be typed
-    import json
-
     from selfinstruct.cli.benchmark_files import Rules
     from selfinstruct.cli.decontaminated import Job, carry_out
-    from selfinstruct.cli.stopping import load_ahead, stopped_by_signals
-    from selfinstruct.cli.terminal import say
+    from selfinstruct.cli.record_files import work_on_lists
 
     rules = Rules(
         ngram=ngram,
@@ -159,20 +126,15 @@ def decontaminate(
         output_format=output_format.value if output_format else None,
         quiet=quiet,
     )
-    is_piped = "-" in map(str, job.outputs)
-    if json_output and is_piped:
-        raise typer.BadParameter(
-            "has no place: stdout is taken by -o -, --rejected - or --report -",
-            param_hint="--json",
-        )
-    load_ahead([*inputs, *against, *job.outputs])
-    try:
-        with stopped_by_signals() as hold:
-            tally = carry_out(job, hold)
-            if json_output:
-                typer.echo(json.dumps(tally.as_json()))
-            elif not quiet:
-                say(*tally.lines(job))
-    except KeyboardInterrupt:
-        say("interrupted" if is_piped else "interrupted; nothing was written")
-        raise typer.Exit(130) from None
+
+    def work(hold: "Hold") -> tuple[dict[str, Any], list[str]]:
+        tally = carry_out(job, hold)
+        return tally.as_json(), tally.lines(job)
+
+    work_on_lists(
+        work,
+        inputs=[*inputs, *against],
+        outputs=job.outputs,
+        json_output=json_output,
+        quiet=quiet,
+    )

@@ -2,20 +2,15 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from selfinstruct.cli.list_options import InputFormat, Inputs, Output, OutputFormat, Quiet
 from selfinstruct.cli.options import JsonOption
 
-
-class FileFormat(StrEnum):
-    """What a list of records can look like."""
-
-    JSON = "json"
-    JSONL = "jsonl"
-    CSV = "csv"
-    PARQUET = "parquet"
+if TYPE_CHECKING:
+    from selfinstruct.cli.stopping import Hold
 
 
 class Tokenizer(StrEnum):
@@ -26,25 +21,8 @@ class Tokenizer(StrEnum):
 
 
 def filter(  # noqa: A001
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT",
-            help="Lists of records, one behind the other: .json, .jsonl, .csv, .parquet, the first three "
-            "also with .gz; - is stdin.",
-            show_default=False,
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="The file for what is kept; its suffix says the format. - is stdout.",
-            show_default=False,
-        ),
-    ],
+    inputs: Inputs,
+    output: Output,
     field: Annotated[
         list[str] | None,
         typer.Option(
@@ -105,25 +83,9 @@ def filter(  # noqa: A001
             "avg_similarity_score.",
         ),
     ] = False,
-    input_format: Annotated[
-        FileFormat | None,
-        typer.Option(
-            "--input-format",
-            help="How each INPUT is read.",
-            show_default="by suffix, or first character",
-        ),
-    ] = None,
-    output_format: Annotated[
-        FileFormat | None,
-        typer.Option(
-            "--output-format",
-            help="How FILE is written.",
-            show_default="by suffix, or as the first INPUT",
-        ),
-    ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")
-    ] = False,
+    input_format: InputFormat = None,
+    output_format: OutputFormat = None,
+    quiet: Quiet = False,
     json_output: JsonOption = False,
 ) -> None:
     """Take near duplicates out of lists of records, in order; the first of each kind is kept.
@@ -135,11 +97,8 @@ def filter(  # noqa: A001
 
     Example: zcat *.jsonl.gz | selfinstruct filter - -o clean.parquet --field messages.0.content
     """
-    import json
-
     from selfinstruct.cli.filtered import Job, carry_out
-    from selfinstruct.cli.stopping import load_ahead, stopped_by_signals
-    from selfinstruct.cli.terminal import say
+    from selfinstruct.cli.record_files import work_on_lists
 
     job = Job(
         inputs=inputs,
@@ -155,19 +114,15 @@ def filter(  # noqa: A001
         output_format=output_format.value if output_format else None,
         quiet=quiet,
     )
-    is_piped = "-" in (str(output), str(rejected))
-    if json_output and is_piped:
-        raise typer.BadParameter(
-            "has no place: stdout is taken by -o - or --rejected -", param_hint="--json"
-        )
-    load_ahead([*inputs, *job.against, output, rejected or output])
-    try:
-        with stopped_by_signals() as hold:
-            tally = carry_out(job, hold)
-            if json_output:
-                typer.echo(json.dumps(tally.as_json()))
-            elif not quiet:
-                say(*tally.lines(job))
-    except KeyboardInterrupt:
-        say("interrupted" if is_piped else "interrupted; nothing was written")
-        raise typer.Exit(130) from None
+
+    def work(hold: "Hold") -> tuple[dict[str, Any], list[str]]:
+        tally = carry_out(job, hold)
+        return tally.as_json(), tally.lines(job)
+
+    work_on_lists(
+        work,
+        inputs=[*inputs, *job.against],
+        outputs=[output, rejected],
+        json_output=json_output,
+        quiet=quiet,
+    )

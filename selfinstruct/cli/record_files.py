@@ -1,9 +1,15 @@
 """What commands that read and write lists of records ask of the names that they are given."""
 
+import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import typer
+
+from selfinstruct.cli.stopping import Hold, load_ahead, stopped_by_signals
+from selfinstruct.cli.terminal import say
 from selfinstruct.dataset_files import RecordReader, read_records
 from selfinstruct.errors import InputError
 
@@ -33,6 +39,34 @@ def check_names(
         if taken and real in read:
             raise InputError(path, "is an INPUT, which only -o replaces; choose another name")
         taken.add(real)
+
+
+def work_on_lists(
+    work: Callable[[Hold], tuple[dict[str, Any], list[str]]],
+    *,
+    inputs: Iterable[str],
+    outputs: Iterable[Path | None],
+    json_output: bool,
+    quiet: bool,
+) -> None:
+    """Do the work of a command, which gives its summary for a program and for a person, and print that."""
+    written = [path for path in outputs if path is not None]
+    is_piped = "-" in map(str, written)
+    if json_output and is_piped:
+        raise typer.BadParameter(
+            "has no place: an output is -, which takes stdout", param_hint="--json"
+        )
+    load_ahead([*inputs, *written])
+    try:
+        with stopped_by_signals() as hold:
+            summary, lines = work(hold)
+            if json_output:
+                typer.echo(json.dumps(summary))
+            elif not quiet:
+                say(*lines)
+    except KeyboardInterrupt:
+        say("interrupted" if is_piped else "interrupted; nothing was written")
+        raise typer.Exit(130) from None
 
 
 def _real(name: Path | str) -> str:

@@ -134,7 +134,7 @@ def test_numbers_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     [benchmark] = told["benchmarks"]
     assert (benchmark["items"], benchmark["items_hit"], benchmark["layouts"]) == (2, 1, ["MMLU"])
     assert written.err == ""
-    with pytest.raises(typer.BadParameter, match="stdout is taken"):
+    with pytest.raises(typer.BadParameter, match="takes stdout"):
         decontaminate(["data.jsonl"], Path("-"), ["mmlu.jsonl"], json_output=True)
 
 
