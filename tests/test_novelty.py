@@ -358,3 +358,15 @@ def test_a_threshold_outside_0_to_1_and_an_unknown_tokenizer_are_refused() -> No
         NoveltyIndex(1.5)
     with pytest.raises(ValueError, match="rouge or unicode, not 'words'"):
         NoveltyIndex(0.7, "words")
+
+
+def test_one_text_in_the_place_of_several_is_refused() -> None:
+    """It would be taken for a text a letter."""
+    index = NoveltyIndex()
+    for call in (index.admit, index.check_each, index.check_in_turn):
+        with pytest.raises(TypeError, match=r"give \[text\]"):
+            call("one text")
+    with pytest.raises(TypeError, match=r"give \[text\]"):
+        NoveltyIndex(texts="one text")
+    with pytest.raises(TypeError, match=r"NoveltyIndex\(texts=…\)"):
+        NoveltyIndex(["one text"])  # type: ignore[arg-type]

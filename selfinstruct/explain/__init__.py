@@ -39,7 +39,13 @@ def explain(history: History, query: str, *, limit: int | None = 10) -> Explanat
         note = f"{note} Above is what became here of its text.".lstrip()
     if matches.how == "none":
         if _ID.fullmatch(_whole_id(text)) or history.is_like_a_seed_id(text):
-            return Explanation(query=query, how="none", total=0, found=(), note=_extent(history))
+            note = _extent(history)
+            if history.run.state.source is not None and _whole_id(text).startswith("source:"):
+                note = (
+                    "Only tasks of the old run that are none here have such a name; what the others "
+                    f"are here, their text tells. {note}"
+                )
+            return Explanation(query=query, how="none", total=0, found=(), note=note)
         outlook = history.outlook(text)
         return Explanation(query=query, how="none", total=0, found=(), outlook=outlook, note=note)
     if matches.how == "reply":

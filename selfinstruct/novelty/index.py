@@ -33,8 +33,11 @@ class NoveltyIndex:
     ) -> None:
         """An index of `texts`. `tokenizer` is "rouge" or "unicode", see `selfinstruct.tokenizers`.
 
-        Raises ValueError for a threshold outside of [0, 1] and for an unknown tokenizer.
+        Raises TypeError for a threshold that is no number, ValueError for one outside of [0, 1] and for an
+        unknown tokenizer.
         """
+        if not isinstance(threshold, int | float):
+            raise TypeError("threshold must be a number; give texts as NoveltyIndex(texts=…)")
         if not 0 <= threshold <= 1:
             raise ValueError(f"threshold must lie between 0 and 1, not {threshold}")
         if tokenizer not in TOKENIZERS:
@@ -46,7 +49,7 @@ class NoveltyIndex:
         self._strings: list[str] = []
         self._searched: Nearby | None = None
         self._texts: list[str] = []
-        for text in texts:
+        for text in _several(texts):
             self.add(text)
 
     def __len__(self) -> int:
@@ -67,11 +70,12 @@ class NoveltyIndex:
         """Compare a text with the whole pool."""
         return self.check_each([text])[0]
 
-    def check_each(self, texts: Sequence[str]) -> list[Verdict]:
+    def check_each(self, texts: Iterable[str]) -> list[Verdict]:
         """Compare each of some texts with the whole pool, and none with another.
 
         The same as `check` for each. A dozen texts together take less than half of the time.
         """
+        texts = list(_several(texts))
         verdicts = []
         for start in range(0, len(texts), _AT_ONCE):
             some = texts[start : start + _AT_ONCE]
@@ -86,7 +90,7 @@ class NoveltyIndex:
         The same as `check` and `add` for each, in a third of the time.
         """
         verdicts: list[Verdict] = []
-        iterator = iter(texts)
+        iterator = iter(_several(texts))
         while some := list(islice(iterator, _AT_ONCE)):
             # Tokens of texts that turn out not to be novel stay known. That takes a little memory, no more.
             strings = [self._characters.added(self.tokens(text)) for text in some]
@@ -98,11 +102,12 @@ class NoveltyIndex:
             verdicts += found
         return verdicts
 
-    def check_in_turn(self, texts: Sequence[str]) -> list[Verdict]:
+    def check_in_turn(self, texts: Iterable[str]) -> list[Verdict]:
         """What `admit` would say of these texts, with nothing added.
 
         Where a witness is one of these, its position is the one that it would get.
         """
+        texts = list(_several(texts))
         return self._in_turn(texts, self._characters.of_each(map(self.tokens, texts)))
 
     def nearest(self, text: str, *, upto: int | None = None) -> Similar | None:
@@ -236,6 +241,13 @@ def _in_own_characters(
     if characters.are_shared:
         raise TooManyTokensError
     return strings, [characters.of(tokens) for tokens in others]
+
+
+def _several(texts: Iterable[str]) -> Iterable[str]:
+    """The texts; a single string would be taken for as many texts as it has letters."""
+    if isinstance(texts, str):
+        raise TypeError("texts must be several, such as a list; of one text, give [text]")
+    return texts
 
 
 def _verdict(nearest: Similar | None) -> Verdict:
