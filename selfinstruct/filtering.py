@@ -13,7 +13,7 @@ anyone's data; the rule is the one of `selfinstruct.novelty`. Pure: records come
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from selfinstruct.novelty import NoveltyIndex
@@ -45,6 +45,8 @@ class Kept(Generic[T]):
 
     record: T
     position: int | None
+    is_equal: bool = field(default=False, repr=False)
+    """Whether its text is that of a record kept before, whose position it has: see `keep_equal`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +57,26 @@ class Rejected(Generic[T]):
     witness: str
     witness_place: str
     rouge_l: float
+    is_known: bool = field(default=False, repr=False)
+    """Whether the witness is no record of the list, but was known before."""
 
 
 class Deduplication:
     """Decides on one record after the other. Keeps texts and their places, and nothing else of a record."""
 
-    def __init__(self, *, threshold: float = 0.7, tokenizer: str = "unicode") -> None:
-        """Raises ValueError for a threshold outside of [0, 1] and for an unknown tokenizer."""
+    def __init__(
+        self, *, threshold: float = 0.7, tokenizer: str = "unicode", keep_equal: bool = False
+    ) -> None:
+        """With `keep_equal` a record whose text is exactly that of one kept before it is kept, too.
+
+        Texts that are merely known do not count for that. Raises ValueError for a threshold outside of
+        [0, 1] and for an unknown tokenizer.
+        """
         self._index = NoveltyIndex(threshold=threshold, tokenizer=tokenizer)
         self._texts: list[str] = []
         self._places: list[str] = []
         self._known = 0
+        self._positions: dict[str, int] | None = {} if keep_equal else None
 
     def know(self, text: str, place: str) -> None:
         """Count a text as kept before all others. Must come before the first decision."""
@@ -90,20 +101,34 @@ class Deduplication:
                     continue
                 verdict = next(verdicts)
                 if verdict.novel:
+                    if self._positions is not None:
+                        self._positions.setdefault(candidate.text, len(self._texts))
                     yield Kept(candidate.record, len(self._texts))
                     self._add(candidate.text, candidate.place)
+                    continue
+                equal = self._positions.get(candidate.text) if self._positions else None
+                if equal is not None:
+                    yield Kept(candidate.record, equal, is_equal=True)
                     continue
                 assert verdict.position is not None
                 assert verdict.rouge_l is not None
                 at = verdict.position
-                yield Rejected(candidate.record, self._texts[at], self._places[at], verdict.rouge_l)
+                yield Rejected(
+                    candidate.record,
+                    self._texts[at],
+                    self._places[at],
+                    verdict.rouge_l,
+                    is_known=at < self._known,
+                )
 
-    def similarities(self, *, workers: int = 1) -> Iterator[dict[str, Any]]:
-        """How like those before it each kept text with tokens is, in order: fields to add to its record.
+    def similarities(
+        self, positions: Iterable[int] | None = None, *, workers: int = 1
+    ) -> Iterator[dict[str, Any]]:
+        """How like those before it the texts at these positions are: fields to add to their records.
 
-        After all decisions. `workers` is a number of threads.
+        None: each kept text with tokens, in order. After all decisions. `workers` is a number of threads.
         """
-        kept = range(self._known, len(self._texts))
+        kept = range(self._known, len(self._texts)) if positions is None else positions
         for found in self._index.similarities(kept, workers=workers):
             yield found.as_fields(self._texts)
 
@@ -126,27 +151,48 @@ def _batches(candidates: Iterable[Candidate[T]]) -> Iterator[list[Candidate[T]]]
         yield batch
 
 
-def text_of(fields: Mapping[str, Any], names: Sequence[str]) -> str:
+def text_of(fields: Mapping[str, Any], names: Sequence[str], *, option: str = "--field") -> str:
     """What a record is compared by: the texts of these fields, each on lines of its own, empty ones left out.
 
-    A name may lead into what is nested: `messages.0.content`. Raises ValueError, with a sentence, where there
-    is no such field or it holds no text.
+    A name may lead into what is nested: `messages.0.content`. Of several fields, those that are missing or
+    null count as empty, unless all are. Raises ValueError, with a sentence, where there is no such field or
+    it holds no text; `option` is what names another.
 
     >>> text_of({"messages": [{"content": "Hello!"}]}, ["messages.0.content"])
     'Hello!'
     """
-    texts = []
+    texts, faults = [], []
     for name in names:
-        value = _value(fields, name)
-        if not isinstance(value, str):
-            raise ValueError(  # noqa: TRY004 - of what was read, not of the call
-                f"the field {name!r} is {_in_words(value)}, not text{_remedy(name, value)}"
-            )
-        texts.append(value)
+        try:
+            value = _value(fields, name, option)
+        except _NoFieldError as error:
+            faults.append(error)
+            continue
+        if isinstance(value, str):
+            texts.append(value)
+            continue
+        said = f"the field {name!r} is {_in_words(value)}, not text{_remedy(name, value, option)}"
+        faults.append(_NoFieldError(said))
+        if value is not None:
+            raise ValueError(said)
+    if not texts:
+        raise faults[0]
     return "\n".join(text for text in texts if text) if len(texts) > 1 else texts[0]
 
 
-def _value(fields: Mapping[str, Any], name: str) -> Any:
+def has_text(fields: Mapping[str, Any], name: str) -> bool:
+    """Whether a record has a text in this field, be it empty."""
+    try:
+        return isinstance(_value(fields, name, ""), str)
+    except _NoFieldError:
+        return False
+
+
+class _NoFieldError(ValueError):
+    """Nothing is there."""
+
+
+def _value(fields: Mapping[str, Any], name: str, option: str) -> Any:
     if name in fields:
         return fields[name]
     value: Any = fields
@@ -158,11 +204,25 @@ def _value(fields: Mapping[str, Any], name: str) -> Any:
         else:
             there = ", ".join(_short(key) for key in list(fields)[:_SHOWN]) or "none"
             more = ", …" if len(fields) > _SHOWN else ""
-            raise ValueError(f"has no field {name!r}; name one with --field (there: {there}{more})")
+            remedy = _separator(fields) or f"name one with {option} (there: {there}{more})"
+            raise _NoFieldError(f"has no field {name!r}; {remedy}")
     return value
 
 
 _SHOWN = 8
+
+
+def _separator(fields: Mapping[str, Any]) -> str:
+    """A remedy where the only name looks like a header of CSV that another character than , separates."""
+    only = next(iter(fields)) if len(fields) == 1 else ""
+    for character, word in ((";", "semicolons"), ("\t", "tabs")):
+        if character in only:
+            named = _short(only).replace("\t", "\\t")
+            return (
+                f"the only field is {named}, so that {word} seem to separate the columns; "
+                "save the file with commas"
+            )
+    return ""
 
 
 def _short(name: str) -> str:
@@ -180,13 +240,13 @@ def _in_words(value: object) -> str:
     return kinds.get(type(value), f"of type {type(value).__name__}")
 
 
-def _remedy(name: str, value: object) -> str:
+def _remedy(name: str, value: object, option: str) -> str:
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
         return (
-            f"; name a text in it, such as --field {name}.0.{_short(next(iter(value[0]), 'text'))}"
+            f"; name a text in it, such as {option} {name}.0.{_short(next(iter(value[0]), 'text'))}"
         )
     if isinstance(value, list):
-        return f"; name a text in it, such as --field {name}.0"
+        return f"; name a text in it, such as {option} {name}.0"
     if isinstance(value, Mapping):
-        return f"; name a text in it, such as --field {name}.{_short(next(iter(value), 'text'))}"
-    return "; mend the record, or name another field with --field"
+        return f"; name a text in it, such as {option} {name}.{_short(next(iter(value), 'text'))}"
+    return f"; mend the record, or name another field with {option}"

@@ -97,8 +97,21 @@ def brute_force(
     """By record: (kind, field, item) of n-grams; where there is none, (kind, field, "") of whole texts."""
     runs_of = [set().union(*(runs(t.text, ngram) for t in item.texts)) for item in items]
     wholes_of = [{tuple(unicode(t.text)) for t in item.texts} for item in items]
-    held = Counter((i.benchmark, run) for i, of in zip(items, runs_of, strict=True) for run in of)
-    same = Counter((i.benchmark, w) for i, of in zip(items, wholes_of, strict=True) for w in of)
+    words_of = [
+        tuple(" ".join(unicode(t.text)) for t in item.texts if len(unicode(t.text)) >= 4)
+        for item in items
+    ]  # items with the same words count once
+    held, same = (
+        Counter(
+            (name, part)
+            for name, part, _ in {
+                (item.benchmark, part, words)
+                for item, of, words in zip(items, parts, words_of, strict=True)
+                for part in of
+            }
+        )
+        for parts in (runs_of, wholes_of)
+    )
     found = []
     for record in records:
         hits = set()
@@ -249,6 +262,34 @@ def test_what_many_items_of_a_benchmark_have_is_no_hit() -> None:
     assert not hits(text, *items, threshold=None)
     assert hits(text, *items, threshold=None, common=19)
     assert hits(text, *items[:10], threshold=None)
+
+
+def test_an_item_that_stands_in_a_benchmark_many_times_is_still_found() -> None:
+    many = [mmlu(ASKED, "three", "nine")] * 15
+    assert len(hits(f"Say: {ASKED}", *many)) == 15
+    assert len(hits(ASKED.replace("How many", "Many"), *many, ngram=30)) == 15
+    different = [mmlu(ASKED, word) for word in unicode(ASKED)]
+    assert not hits(ASKED, *different, threshold=None)
+
+
+def test_items_of_which_nothing_is_looked_for_are_counted() -> None:
+    def counted(*fields: dict[str, object], **rules: Any) -> tuple[int, int]:
+        items = [item_of(f, benchmark="b", place=f"b:{n}")[0] for n, f in enumerate(fields)]
+        index = BenchmarkIndex(items, **rules)
+        return index.unfindable["b"], index.only_common["b"]
+
+    shared = "keeper of the dunes"
+    items: list[dict[str, object]] = [
+        {"q": f"{ASKED} {ASKED}", "a": f"{ASKED} {word} {ASKED}"} for word in ("one", "two", "six")
+    ]
+    assert counted(*items, common=3) == (0, 0)
+    assert counted({"q": ASKED}, {"q": ASKED}, {"q": "Why?"}, common=1) == (1, 0)
+    twice: list[dict[str, object]] = [{"q": ASKED}, {"q": ASKED + " " + shared}]
+    assert counted(*twice, common=1, threshold=None) == (0, 1)
+    assert counted(*twice, common=1) == (0, 0)  # by ROUGE-L
+    assert counted(*twice, common=1, threshold=1.0) == (0, 1)
+    assert counted({"q": "Who was it then?"}) == (0, 0)
+    assert counted({"q": "Who was it then?"}, threshold=None) == (1, 0)
 
 
 def test_question_and_choices_count_together() -> None:

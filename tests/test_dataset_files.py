@@ -86,7 +86,7 @@ def test_a_json_list_is_the_same_however_it_is_laid_out_and_cut_into_pieces(
     for number, record in enumerate(records, start=1):
         at = text.index(record.raw, at)
         line = 1 + text.count("\n", 0, at)
-        assert (record.number, record.place) == (number, f"{place.folder}/list.json:{line}")
+        assert record.place == f"{place.folder}/list.json:{line} (record {number})"
         at += len(record.raw)
 
 
@@ -388,7 +388,14 @@ def test_what_no_column_can_hold_is_told_with_its_field(
 
 
 BROKEN: dict[str, tuple[str, str | bytes, str]] = {
-    "a list that is none": ("a.json", '{"data": [{}]}', r"a\.json:1: is one object, not a list"),
+    "a list that is none": ("a.json", '{"data": [{}]}', r"a\.json:1: .*\(jq \.data FILE\)"),
+    "a list behind others": (
+        "a.json",
+        '{"n": 1,\n"v": {"a": [{}]}, "the list": [ {}]}',
+        r"""jq '\.\["the list"\]' FILE""",
+    ),
+    "no list in it": ("a.json", '{"k": {"a": [{}]}, "l": [1]}', r"list of them; let its name end"),
+    "other separators": ("a.csv", "a;b\n1,2;3\n", r"csv:2: .*; semicolons seem to separate the"),
     "no JSON at all": ("a.json", "\nhello", r"a\.json:2: is no list of objects"),
     "a trailing comma": ("a.json", "[{},\n]", r"a\.json:2: has a comma before the end"),
     "something behind": ("a.json", "[{}]\n]", r"a\.json:2: goes on behind the end"),
@@ -411,8 +418,13 @@ BROKEN: dict[str, tuple[str, str | bytes, str]] = {
     "UTF-16": ("a.csv", "a,b".encode("utf-16"), r"a\.csv:1: is not UTF-8 text"),
     "a list for lines": (
         "a.jsonl",
-        "[{}]",
-        r"a\.jsonl:1: is a list, .* let its name end in \.json",
+        "{}\n[{}]",
+        r"a\.jsonl:2: is a list, .* let its name end in \.json",
+    ),
+    "a list on lines": (
+        "a.jsonl",
+        "{}\n[\n{}]",
+        r"a\.jsonl:2: .*; for one JSON list let its name end",
     ),
     "a broken line": ("a.jsonl", '{}\n{"a": }\n', r"a\.jsonl:2: is not JSON: expecting value \(co"),
     "too many cells": ("a.csv", "a,b\n1,2\n1,2,3\n", r"a\.csv:3: has 3 cells where .* names 2"),
@@ -444,8 +456,8 @@ def test_what_is_no_record_is_told_with_its_place(
 def test_who_can_give_a_format_is_told_how(place: Place) -> None:
     cases = [
         ("a.txt", "Hello.", "; give --format json, jsonl, csv or parquet"),
-        ("a.jsonl", "[{}]", "; for one JSON list give --format json"),
-        ("a.json", "{}", ", or give --format jsonl for an object a line"),
+        ("a.jsonl", "{}\n[{}]", "; for one JSON list give --format json"),
+        ("a.json", "{}", "list of them; give --format jsonl for an object a line"),
     ]
     for name, data, said in cases:
         with pytest.raises(InputError, match=said):
@@ -503,8 +515,42 @@ def test_the_format_is_told_from_the_first_character(
     with read_records("-") as records:
         (record,) = records
     line = 2 if data.startswith(b"\n") else 1
-    assert record.place == f"stdin:{line}"
+    assert record.place.removesuffix(" (record 1)") == f"stdin:{line}"
     assert not sys.stdin.closed
+
+
+@pytest.mark.parametrize("piece", [1, 3, 1000])
+def test_a_fault_in_a_json_list_is_found_by_record_and_column(
+    place: Place, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    monkeypatch.setattr(json_reading, "_PIECE", piece)
+    end = " " * 99
+    for text, said in [
+        (
+            '[{"a": 1}, {"a": "é"}, {"a": x}]',
+            r"json:1: is not JSON: .* \(record 3, column 30\); mend",
+        ),
+        ('[{"a": 1},\n {"a":\n  x}]', r"json:3: is not JSON: .* \(record 2, column 3\); mend"),
+        ('[{}, {"a": "\0"}]', r"json:1: holds a NUL character \(record 2, column 13\); delete"),
+        (f'[{{}},\n {{"a": 1{"0" * 5000}}}]', r"json:2: holds a .* \(record 2, column 2\); put"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            place.read("a.json", text + end)
+
+
+def test_a_fault_of_a_listed_record_names_its_line_and_number(place: Place) -> None:
+    _, record = place.read("a.json", "[{}, {}]")
+    assert str(record.fault("is odd")).endswith("a.json:1: record 2: is odd")
+
+
+def test_a_nul_is_written_out_in_csv(place: Place) -> None:
+    path = place.write("nul.csv", place.read("nul.jsonl", json.dumps({"a\0": "x\0y"})))
+    with read_records(path) as records:
+        assert fields(list(records)) == [{"a\\u0000": "x\\u0000y"}]
+
+
+def test_a_json_list_is_known_by_what_it_is_where_it_is_named_jsonl(place: Place) -> None:
+    assert len(place.read("list.jsonl", '\n[{"a": 1},\n{"a": 2}]\n')) == 2
 
 
 def test_json_lines_are_known_by_what_they_are_where_they_are_named_json(place: Place) -> None:

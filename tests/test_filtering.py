@@ -135,6 +135,8 @@ def test_records_are_not_kept_in_memory() -> None:
         ({"a.b": "x", "a": {"b": "y"}}, ["a.b"], "x"),
         ({"a": {"0": "x"}}, ["a.0"], "x"),
         ({"a": ""}, ["a"], ""),
+        ({"a": "x", "b": None}, ["a", "b"], "x"),
+        ({"a": "x"}, ["b", "a", "c.0"], "x"),
     ],
 )
 def test_a_text_is_found_where_its_name_leads(
@@ -162,8 +164,48 @@ def test_a_text_is_found_where_its_name_leads(
         ({"a": ["x"]}, "a.1", r"has no field 'a\.1'"),
         ({"a": ["x"]}, "a.-1", r"has no field"),
         ({"a": "x"}, "a.0", r"has no field"),
+        ({"b;c": "x"}, "b", r"the only field is b;c, so that semicolons seem to separate"),
+        ({"b\tc": "x"}, "b", r"the only field is b\\tc, so that tabs seem to separate"),
     ],
 )
 def test_a_text_that_is_not_there_is_told(fields: dict[str, Any], name: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         text_of(fields, [name])
+
+
+def test_of_several_fields_one_must_be_there_and_none_may_be_something_else() -> None:
+    with pytest.raises(ValueError, match=r"the field 'a' is null, not text; .* with --of$"):
+        text_of({"a": None}, ["a", "b"], option="--of")
+    with pytest.raises(ValueError, match=r"has no field 'b'; name one with --of \("):
+        text_of({"a": None}, ["b", "a"], option="--of")
+    with pytest.raises(ValueError, match="the field 'b' is a number"):
+        text_of({"a": "x", "b": 1}, ["a", "b"])
+
+
+@given(
+    st.lists(TEXTS, max_size=30), st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([1, 3, 1000])
+)
+@settings(max_examples=40, deadline=None)
+def test_keeping_equals_changes_no_other_decision(
+    texts: list[str], threshold: float, batch: int
+) -> None:
+    known = "a b c"
+    decided = []
+    for keep_equal in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(filtering, "BATCH", batch)
+            dedup = Deduplication(threshold=threshold, keep_equal=keep_equal)
+            dedup.know(known, "known")
+            decided.append(list(dedup.decide(candidates(texts))))
+    kept: dict[str, int | None] = {}
+    for text, without, taken in zip(texts, *decided, strict=True):
+        if isinstance(taken, Kept) and taken.is_equal:
+            assert isinstance(without, Rejected)
+            assert taken.position == kept[text]
+        else:
+            assert taken == without
+            assert isinstance(taken, Kept) or text not in kept
+        if isinstance(taken, Kept):
+            kept.setdefault(text, taken.position)
+        else:
+            assert taken.is_known == (taken.witness_place == "known")

@@ -8,17 +8,18 @@ from selfinstruct.cli.bar import Show
 from selfinstruct.contamination import (
     COMMON,
     NGRAM,
-    SHORTEST,
     THRESHOLD,
     BenchmarkIndex,
     Hit,
     Item,
     item_of,
 )
-from selfinstruct.dataset_files import read_records
+from selfinstruct.dataset_files import RecordReader, read_records
 from selfinstruct.errors import ConfigError, InputError
 
 KINDS = ("ngram", "rouge_l")
+_ITEM_WORDS = 4
+"""No name of a column has as many."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class BenchmarkTally:
     items: int = 0
     unfindable: int = 0
     """Items without a text long enough to be looked for."""
+    only_common: int = 0
+    """Other items of which all that could be looked for is common."""
     items_hit: set[str] = field(default_factory=set)
     """By place."""
     records: Counter[str] = field(default_factory=Counter)
@@ -66,13 +69,16 @@ class Benchmarks:
         )
         for file, tally in self.tallies.items():
             tally.unfindable = self.index.unfindable[file]
-            if tally.unfindable == tally.items:
-                raise InputError(file, _nothing_in(tally, rules))
+            tally.only_common = self.index.only_common[file]
+            if tally.unfindable + tally.only_common == tally.items:
+                raise InputError(file, _nothing_in(tally, rules, self.index.shortest))
 
     def _items(self, rules: Rules, show: Show) -> Iterator[Item]:
         read = 0
         for file, tally in self.tallies.items():
             with read_records(file) as records:
+                if records.format == "csv":
+                    _check_header(records, rules)
                 for record in records:
                     item, layout = item_of(
                         record.fields, benchmark=file, place=record.place, only=tuple(rules.fields)
@@ -109,11 +115,13 @@ class Benchmarks:
                 f"{name}{' ' * (width - cells(name))}{tally.items:>11,}{len(tally.items_hit):>11,}"
                 f"{by_run + by_likeness:>10,}{by_run:>{len(f'  by {ngram} words')},}{by_likeness:>12,}"
             )
+        short = f"no text of {self.index.shortest} words or more"
+        usual = f"only texts that more than {self.index.common:,} different items have (--common)"
         return rows + [
-            f"{tally.file}: {tally.unfindable:,} of its items have no text of {SHORTEST} words or more, "
-            "and are not looked for"
+            f"{tally.file}: {count:,} of its items have {what}, and are not looked for"
             for tally in self.tallies.values()
-            if tally.unfindable
+            for count, what in ((tally.unfindable, short), (tally.only_common, usual))
+            if count
         ]
 
     def as_json(self) -> list[dict[str, object]]:
@@ -123,7 +131,7 @@ class Benchmarks:
                 "file": tally.file,
                 "layouts": tally.layouts,
                 "items": tally.items,
-                "items_not_looked_for": tally.unfindable,
+                "items_not_looked_for": tally.unfindable + tally.only_common,
                 "items_hit": len(tally.items_hit),
                 "records_dropped": sum(tally.records.values()),
                 **{f"by_{kind}": tally.records[kind] for kind in KINDS},
@@ -132,13 +140,28 @@ class Benchmarks:
         ]
 
 
-def _nothing_in(tally: BenchmarkTally, rules: Rules) -> str:
+def _check_header(records: RecordReader, rules: Rules) -> None:
+    """Raises InputError where the first line is an item, which would be lost as names of columns."""
+    names: tuple[str, ...] = records.layout
+    # The first may be empty: so does pandas write its index.
+    is_item = any(len(name.split()) >= _ITEM_WORDS for name in names) or not all(names[1:])
+    if is_item and not set(rules.fields) & {*names}:
+        problem = (
+            "looks like an item, not a header; put a line of column names before it, such as "
+            "question,A,B,C,D,answer"
+        )
+        raise InputError(records.name, problem, line=1)
+
+
+def _nothing_in(tally: BenchmarkTally, rules: Rules, shortest: int) -> str:
     if not tally.items:
         return "holds no item, so nothing can be held against it; name another file"
+    if tally.only_common:
+        return f"has only texts that more than {rules.common} of its items have; raise --common"
     if rules.fields:
         named = " or ".join(rules.fields)
-        return f"has no text of {SHORTEST} words or more in {named}; check --against-field"
-    return f"has no text of {SHORTEST} words or more, so none of its items can be told; name another file"
+        return f"has no text of {shortest} words or more in {named}; check --against-field"
+    return f"has no text of {shortest} words or more, so none of its items can be told; name another file"
 
 
 def as_fields(hit: Hit) -> dict[str, object]:

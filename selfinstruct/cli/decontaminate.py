@@ -71,7 +71,8 @@ def decontaminate(
             "--common",
             min=1,
             metavar="N",
-            help="Words in a row that more items of a benchmark than this have are how it talks, and no hit.",
+            help="Words in a row that more different items of a benchmark than this have are how it talks, "
+            "and no hit.",
         ),
     ] = 10,
     rejected: Annotated[
@@ -88,7 +89,7 @@ def decontaminate(
         typer.Option(
             "--report",
             metavar="FILE",
-            help="A file of JSON lines, one for each hit: where, what, and in which item.",
+            help="A .jsonl file, a line for each hit: where, what, and in which item.",
             show_default=False,
         ),
     ] = None,

@@ -1,6 +1,6 @@
 """What `selfinstruct decontaminate` does with its files, from the first that is opened to the last."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any
 
 from selfinstruct.cli.bar import Show, bar
 from selfinstruct.cli.benchmark_files import Benchmarks, Rules, as_fields
-from selfinstruct.cli.record_files import check_names, check_others, open_input
+from selfinstruct.cli.record_files import check_names, check_others, open_input, output_format
 from selfinstruct.cli.stopping import Hold
 from selfinstruct.contamination import OTHER, FieldText, Hit, is_within, layout_of, texts_of
 from selfinstruct.dataset_files import (
@@ -54,8 +54,8 @@ class Tally:
     benchmarks: Benchmarks
     read: int = 0
     kept: int = 0
-    like_benchmarks: dict[str, str] = field(default_factory=dict)
-    """Inputs that begin like a benchmark, and which."""
+    layouts: dict[str, str] = field(default_factory=dict)
+    """What each input begins like."""
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -74,10 +74,10 @@ class Tally:
         dropped = self.benchmarks.dropped.total()
         share = f" ({dropped / self.read:.1%})" if self.read else ""
         counts = f"read {self.read:,}, kept {self.kept:,}, dropped {dropped:,}{share}"
-        # Of `--against mmlu/*.csv` a shell makes one --against and many inputs.
         remarks = [
             f"{name} looks like {layout} and was read as INPUT; each benchmark needs its own --against"
-            for name, layout in self.like_benchmarks.items()
+            for name, layout in self.layouts.items()
+            if layout != OTHER.name
         ]
         table = self.benchmarks.table(job.rules.ngram)
         return [*table, "", counts, *_written(self, job), *remarks]
@@ -95,15 +95,21 @@ def _written(tally: Tally, job: Job) -> Iterator[str]:
 def carry_out(job: Job, hold: Hold = lambda: None) -> Tally:
     """Read, decide, write. Raises ConfigError, InputError, ExportError; then no file has changed."""
     check_names(job.inputs, job.against, (job.output, job.rejected, job.report))
+    if job.report is not None and format_of(job.report) not in (None, "jsonl"):
+        raise InputError(
+            job.report, "would hold JSON lines; give --report a name that ends in .jsonl"
+        )
     with ExitStack() as stack:
         first = stack.enter_context(open_input(job.inputs[0], job.input_format))
         check_others(job.inputs, job.against, job.input_format)
+        _check_inputs(job)
         # The files that are written are opened first: who cannot have them need not wait for the benchmarks.
-        chosen = job.output_format or format_of(job.output) or first.format
+        chosen = job.output_format or output_format(job.output) or first.format
         kept = stack.enter_context(write_records(job.output, format=chosen, like=first))
         rejected = report = None
         if job.rejected is not None:
-            chosen = format_of(job.rejected) or chosen
+            known = format_of if job.output_format else output_format
+            chosen = known(job.rejected) or chosen
             rejected = stack.enter_context(write_records(job.rejected, format=chosen, like=first))
         if job.report is not None:
             report = stack.enter_context(write_records(job.report, format="jsonl"))
@@ -134,6 +140,34 @@ def carry_out(job: Job, hold: Hold = lambda: None) -> Tally:
     return tally
 
 
+def _check_inputs(job: Job) -> None:
+    """Look at how each begins before anything is written; what is no regular file can be read only once."""
+    layouts = {}
+    for name in job.inputs if len(job.inputs) > 1 else ():
+        if Path(name).is_file():
+            with open_input(name, job.input_format) as records:
+                for record in records:
+                    layouts[name] = layout_of(record.fields).name
+                    break
+    _check_layouts(layouts)
+
+
+def _check_layouts(layouts: Mapping[str, str]) -> None:
+    """Raises InputError where some inputs, but not all, are benchmarks: their items would be kept.
+
+    Of `--against mmlu.jsonl hellaswag.jsonl` a shell makes one --against and an INPUT.
+    """
+    if OTHER.name not in layouts.values():
+        return
+    for name, layout in layouts.items():
+        if layout != OTHER.name:
+            problem = (
+                f"looks like {layout} and was given as INPUT; give each benchmark its own --against, or "
+                "name this file alone if it is to be cleaned"
+            )
+            raise InputError(name, problem)
+
+
 def _texts(record: Record, fields: Sequence[str], missing: set[str]) -> list[FieldText]:
     """The texts of a record that are looked at; takes those fields that it has out of `missing`."""
     texts = list(texts_of(record.fields))
@@ -159,8 +193,9 @@ def _batches(job: Job, first: RecordReader, tally: Tally, show: Show) -> Iterato
         with first if number == 0 else open_input(name, job.input_format) as records:
             for record in records:
                 tally.read += 1
-                if record.number == 1 and (layout := layout_of(record.fields)) is not OTHER:
-                    tally.like_benchmarks[name] = layout.name
+                if record.number == 1:
+                    tally.layouts[name] = layout_of(record.fields).name
+                    _check_layouts(tally.layouts)
                 batch.append(record)
                 taken += record.size
                 if len(batch) == _AT_ONCE or taken > _BYTES_AT_ONCE:

@@ -36,7 +36,10 @@ def filter(  # noqa: A001
     threshold: Annotated[
         float,
         typer.Option(
-            "--threshold", "-t", help="Rejected is what has a ROUGE-L over it to something kept."
+            "--threshold",
+            "-t",
+            help="Rejected is what has a ROUGE-L over it to something kept. Nothing is over 1, so that 1 "
+            "keeps even exact copies.",
         ),
     ] = 0.7,
     tokenizer: Annotated[
@@ -75,6 +78,14 @@ def filter(  # noqa: A001
             show_default=False,
         ),
     ] = None,
+    keep_equal: Annotated[
+        bool,
+        typer.Option(
+            "--keep-equal",
+            help="Keep a record whose text is exactly that of a kept one, too: one instruction with "
+            "several inputs. Near duplicates are rejected as ever.",
+        ),
+    ] = False,
     similarities: Annotated[
         bool,
         typer.Option(
@@ -100,6 +111,11 @@ def filter(  # noqa: A001
     from selfinstruct.cli.filtered import Job, carry_out
     from selfinstruct.cli.record_files import work_on_lists
 
+    if against_field and not against:
+        raise typer.BadParameter(
+            "names what is compared of --against, which is not given; add --against FILE",
+            param_hint="--against-field",
+        )
     job = Job(
         inputs=inputs,
         output=output,
@@ -109,6 +125,7 @@ def filter(  # noqa: A001
         against=against or [],
         against_fields=against_field or field or ["instruction"],
         rejected=rejected,
+        keep_equal=keep_equal,
         similarities=similarities,
         input_format=input_format.value if input_format else None,
         output_format=output_format.value if output_format else None,

@@ -10,13 +10,27 @@ import typer
 
 from selfinstruct.cli.stopping import Hold, load_ahead, stopped_by_signals
 from selfinstruct.cli.terminal import say
-from selfinstruct.dataset_files import RecordReader, read_records
+from selfinstruct.dataset_files import RecordReader, format_of, read_records
 from selfinstruct.errors import InputError
+from selfinstruct.files import is_stream
 
 
 def open_input(name: str, format: str | None) -> RecordReader:  # noqa: A002
     """An INPUT, of which a person can say the format."""
     return read_records(name, format=format, option="--input-format")
+
+
+def output_format(path: Path) -> str | None:
+    """The format that a name for output says; None where it has no suffix. InputError for an unknown one."""
+    known = format_of(path)
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    if known is None and suffix and not is_stream(path):
+        problem = (
+            f"has the suffix {suffix}, which names no format; end it in .json, .jsonl, .ndjson, .csv "
+            "(also with .gz behind it) or .parquet, or give --output-format"
+        )
+        raise InputError(path, problem)
+    return known
 
 
 def check_names(

@@ -8,8 +8,9 @@ A hit is one of
                the very same words as one of 4 to 7
 
 Words are the tokens of `selfinstruct.tokenizers.unicode`, so that case and punctuation make no difference. A
-run, or a text, that more than 10 items of a benchmark have is how the benchmark talks, and no hit. Which
-texts of an item count is said in `selfinstruct.contamination.items`.
+run, or a text, that more than 10 items of a benchmark have is how the benchmark talks, and no hit; items
+with the same words count once there. Which texts of an item count is said in
+`selfinstruct.contamination.items`.
 
     >>> fields = {"question": "How many spoons does the harbour master of Veldt keep in the drawer?"}
     >>> item, layout = item_of(fields, benchmark="quiz.jsonl", place="quiz.jsonl:1")

@@ -69,12 +69,14 @@ class Grams:
         *,
         length: int,
         benchmarks: "Numbers",
+        kinds: "Numbers",
         common: int,
     ) -> None:
         """The grams that begin at `starts`, each of the item that stands beside it in `items`.
 
         Items are numbered so that those of a benchmark are neighbours; `benchmarks` has the number of each
-        one's benchmark. What more than `common` items of a benchmark hold is left out for that benchmark.
+        one's benchmark, and `kinds` one number for items with the same words. What more than `common` kinds
+        of items of a benchmark hold is left out for that benchmark.
         """
         import numpy as np
 
@@ -100,7 +102,10 @@ class Grams:
         is_first = np.ones(len(items), np.bool_)  # of this gram in this benchmark
         is_first[1:] = (gram[1:] != gram[:-1]) | (owner[1:] != owner[:-1])
         group = np.cumsum(is_first) - 1
-        is_rare = np.bincount(group, minlength=1)[group] <= common
+        sizes = np.bincount(group, minlength=1)
+        many = np.flatnonzero(sizes[group] > common)
+        held = np.unique(group[many] * len(kinds) + kinds[items[many]])  # a group and a kind in one
+        is_rare = np.bincount(held // max(1, len(kinds)), minlength=len(sizes))[group] <= common
         self._hashes = hashes[is_rare]
         self._starts = starts[is_rare].astype(np.int32)
         self._items = items[is_rare]
@@ -109,6 +114,13 @@ class Grams:
         self._shift = np.uint64(64 - bits)
         self._may_be = np.zeros(1 << bits, np.bool_)
         self._may_be[self._hashes >> self._shift] = True
+
+    def items(self) -> list[int]:
+        """The items that a gram may be found of."""
+        import numpy as np
+
+        found: list[int] = np.unique(self._items).tolist()
+        return found
 
     def __len__(self) -> int:
         return len(self._hashes)

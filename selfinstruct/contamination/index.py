@@ -78,13 +78,18 @@ class BenchmarkIndex:
     ) -> None:
         """An index of these items; those of a benchmark come one after another.
 
-        A run of `ngram` words is a hit, unless it is in more than `common` items of the benchmark; so is a
-        ROUGE-L over `threshold`, None for no such comparison. Raises ValueError.
+        A run of `ngram` words is a hit, unless it is in more than `common` items of the benchmark, of which
+        those with the same words count once; so is a ROUGE-L over `threshold`, None for no such comparison.
+        Raises ValueError.
         """
         if ngram < 1:
             raise ValueError(f"ngram must be at least 1, not {ngram}")
         self.ngram = ngram
         self.common = common
+        # Shorter texts are found only where a record has all of them, which is a ROUGE-L of 1.
+        by_runs = max(SHORTEST, min(LONG_ENOUGH, ngram))
+        self.shortest = SHORTEST if threshold is not None and threshold < 1.0 else by_runs
+        """Words of the shortest text that is looked for."""
         self._ids: dict[str, int] = {}
         """Each word of the benchmarks, from 1 on; 0 is any other."""
         self._words = array("i", [0])
@@ -93,9 +98,16 @@ class BenchmarkIndex:
         self.sources: list[Source] = []
         self.unfindable: Counter[str] = Counter()
         """By benchmark: its items that have no text of enough words to be looked for."""
+        self.only_common: Counter[str] = Counter()
+        """By benchmark: its other items of which all that could be looked for is common."""
+        self._kinds: list[int] = []
+        """Of each item a number, the same for items with the same words."""
+        self._kind_of: dict[tuple[bytes, ...], int] = {}
+        long_enough: set[int] = set()
         same: dict[bytes, _Same] = {}
         for item in items:
-            self._add(item, same)
+            self._add(item, same, long_enough)
+        self._kind_of.clear()
         self._texts_of: dict[int, list[int]] = defaultdict(list)
         for number, (item_number, *_) in enumerate(self._texts):
             self._texts_of[item_number].append(number)
@@ -112,25 +124,32 @@ class BenchmarkIndex:
         if threshold is not None:
             self._novelty = NoveltyIndex(threshold=threshold, tokenizer="unicode")
             self._add_wholes(self._novelty, same.values())
+        looked_for = {item for grams in self._grams for item in grams.items()}
+        for numbers_of in (*self._wholes, *self._short.values()):
+            looked_for.update(self._texts[number][0] for number in numbers_of)
+        self.only_common.update(self.sources[i].benchmark for i in long_enough - looked_for)
 
-    def _add(self, item: Item, same: "dict[bytes, _Same]") -> None:
+    def _add(self, item: Item, same: "dict[bytes, _Same]", long_enough: set[int]) -> None:
         number = len(self.sources)
         self.sources.append(Source(item.benchmark, item.place, item.id))
         ids = self._ids
-        is_findable = False
+        texts: list[bytes] = []
         for name, text, is_variant in item.texts:
             words = unicode(text)
             if len(words) < SHORTEST:
                 continue
-            is_findable = True
+            if len(words) >= self.shortest:
+                long_enough.add(number)
             codes = array("i", [ids.setdefault(word, len(ids) + 1) for word in words])
+            texts.append(codes.tobytes())
             if not is_variant:
-                alike = same.setdefault(codes.tobytes(), _Same(text, []))
+                alike = same.setdefault(texts[-1], _Same(text, []))
                 alike.numbers.append(len(self._texts))
             self._texts.append((number, len(self._words), len(words), name))
             self._words += codes
             self._words.append(0)
-        self.unfindable[item.benchmark] += not is_findable
+        self._kinds.append(self._kind_of.setdefault(tuple(texts), len(self._kind_of)))
+        self.unfindable[item.benchmark] += number not in long_enough
 
     def _make_grams(self) -> Iterator[Grams]:
         """The grams of each length: `ngram`, and whole texts of fewer words that are evidence."""
@@ -138,13 +157,20 @@ class BenchmarkIndex:
 
         words = np.frombuffer(self._words, np.int32)
         benchmarks = np.array(self._benchmarks, np.int32)
+        kinds = np.array(self._kinds, np.int32)
         begins = np.array([begin for _, begin, _, _ in self._texts], np.int64)
         owners = np.array([item for item, *_ in self._texts], np.int32)
         sizes = np.array([size for _, _, size, _ in self._texts], np.int64)
 
         def made(length: int, starts: "NDArray[np.int64]", items: "NDArray[np.int32]") -> Grams:
             return Grams(
-                words, starts, items, length=length, benchmarks=benchmarks, common=self.common
+                words,
+                starts,
+                items,
+                length=length,
+                benchmarks=benchmarks,
+                kinds=kinds,
+                common=self.common,
             )
 
         for length in range(min(LONG_ENOUGH, self.ngram), self.ngram):
@@ -167,6 +193,8 @@ class BenchmarkIndex:
             yield made(self.ngram, starts, of)
 
     def _add_wholes(self, novelty: NoveltyIndex, same: "Iterable[_Same]") -> None:
+        if novelty.threshold >= 1.0:  # nothing is over it
+            return
         for text, numbers in same:
             rare = self._rare(numbers)
             if not rare:
@@ -176,13 +204,14 @@ class BenchmarkIndex:
                 novelty.add(text)
                 self._wholes.append(rare)
                 self._longest = max(self._longest, len(words))
-            elif novelty.threshold < 1.0:
+            else:
                 self._short[tuple(words)] = rare
 
     def _rare(self, texts: list[int]) -> list[int]:
         """Of texts with the same words: one an item, without those of benchmarks where they are common."""
         by_item = {self._texts[number][0]: number for number in reversed(texts)}
-        counts = Counter(self._benchmarks[item] for item in by_item)
+        kinds = {(self._benchmarks[item], self._kinds[item]) for item in by_item}
+        counts = Counter(benchmark for benchmark, _ in kinds)
         return [
             number
             for item, number in sorted(by_item.items())

@@ -36,6 +36,8 @@ class CsvRecords(SourceReader):
                 problem = f"has {cells} where the header names {columns}; mend the row"
                 if len(row) > columns:
                     problem += ", perhaps by putting a cell that holds a comma in quotes"
+                if columns == 1:
+                    problem += _separator(self.layout[0])
                 raise InputError(self._source.name, problem, line=line)
             fields = dict(zip(self.layout, row, strict=True))
             yield Record(fields, self._source.name, number, line, None, sum(map(len, row)))
@@ -60,6 +62,14 @@ class CsvRecords(SourceReader):
                 raise InputError(self._source.name, _in_words(error), line=begin) from None
             if row:
                 yield begin, row
+
+
+def _separator(name: str) -> str:
+    """What is behind a header of one column that holds another separator."""
+    for character, word in ((";", "semicolons"), ("\t", "tabs")):
+        if character in name:
+            return f"; {word} seem to separate the columns of the header: save the file with commas"
+    return ""
 
 
 def _in_words(error: csv.Error) -> str:

@@ -61,7 +61,8 @@ def _cells(record: Record) -> dict[str, str]:
 
 
 def _line(cells: Iterable[str]) -> bytes:
-    row = list(cells)
+    # Python's csv module and others cannot read a NUL, so it is written out, like half of a surrogate pair.
+    row = [cell.replace("\0", "\\u0000") for cell in cells]
     buffer = io.StringIO(newline="")
     # With this ending the module puts a cell with either character of it in quotes, as it must be.
     csv.writer(buffer, lineterminator="\r\n").writerow(row)

@@ -12,6 +12,9 @@ from selfinstruct.errors import InputError
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*")
+_KEY = re.compile(r'[ \t\r\n,]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
+_LIST = re.compile(r"\[[ \t\r\n]*\{")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PIECE = 1 << 17
 _MARGIN = 16
 """An error this near to the end of what was read may be due to the rest missing: `-Infini`, `"\\ud83`."""
@@ -46,6 +49,20 @@ def _in_words(error: Exception) -> str:
     return "holds a whole number with thousands of digits; put it in quotes"
 
 
+def _key_of_a_list(text: str, at: int) -> str | None:
+    """How jq names the first list of objects in an object, as far as its text goes."""
+    at += 1
+    try:
+        while key := _KEY.match(text, at):
+            if _LIST.match(text, key.end()):
+                name: str = json.loads(key[1])
+                return f".{name}" if _NAME.fullmatch(name) else f"'.{json.dumps([name])}'"
+            _, at = _DECODER.raw_decode(text, key.end())
+    except (ValueError, RecursionError):
+        pass
+    return None
+
+
 class JsonLines(SourceReader):
     """An object a line; empty lines are passed over."""
 
@@ -63,6 +80,8 @@ class JsonLines(SourceReader):
                 if isinstance(error, json.JSONDecodeError):
                     problem = problem.replace("; mend", f" (column {error.colno}); mend")
                     problem += ": a line holds one whole object"
+                    if raw == "[":
+                        problem += f"; for one JSON list {self._source.as_format('json')}"
                 raise InputError(self._source.name, problem, line=line) from None
             if not isinstance(value, dict):
                 problem = f"is {kind_of(value)}, not an object; a line holds one whole object"
@@ -82,15 +101,19 @@ class JsonList(SourceReader):
         self._at = 0
         self._line = 1
         self._counted = 0
+        self._before = 0
+        """Characters of the line in which the text begins that were let go of."""
         self._is_whole = False
 
     def __iter__(self) -> Iterator[Record]:
         opening = self._next()
         if opening != "[":
             if opening == "{":
+                key = _key_of_a_list(self._text, self._at)
+                inner = f"write out the list that is in it (jq {key} FILE), or " if key else ""
                 raise self._fault(
-                    "is one object, not a list of them; write out the list that is in it "
-                    f"(jq .data FILE), or {self._source.as_format('jsonl')} for an object a line"
+                    f"is one object, not a list of them; {inner}"
+                    f"{self._source.as_format('jsonl')} for an object a line"
                 )
             raise self._fault("is no list of objects: it must begin with [")
         self._at += 1
@@ -104,7 +127,7 @@ class JsonList(SourceReader):
             line = self._line
             begin, value = self._value(number)
             raw = self._text[begin : self._at]
-            yield Record(value, self._source.name, number, line, raw, len(raw))
+            yield Record(value, self._source.name, number, line, raw, len(raw), is_listed=True)
             following = self._next()
             if following == "]":
                 break
@@ -151,10 +174,12 @@ class JsonList(SourceReader):
                     error.pos + _MARGIN >= len(self._text)
                 )
                 if self._is_whole or not may_go_on:
-                    raise self._broken(error) from None
+                    raise self._broken(error, number) from None
                 self._more()
             except (ValueError, RecursionError) as error:
-                raise self._fault(_in_words(error)) from None
+                at = self._in_record(number, self._at)
+                problem = _in_words(error).replace("; ", f" {at}; ", 1)
+                raise self._fault(problem) from None
             else:
                 begin, self._at = self._at, end
                 return begin, value
@@ -166,17 +191,26 @@ class JsonList(SourceReader):
             found = "something else"
         return self._fault(f"entry {number} of the list is {found}, not an object")
 
-    def _broken(self, error: json.JSONDecodeError) -> InputError:
+    def _broken(self, error: json.JSONDecodeError, number: int) -> InputError:
         if self._is_whole and error.pos + _MARGIN >= len(self._text.rstrip()):
             self._at = len(self._text.rstrip())
             self._count_lines()
-            return self._fault("ends within an object; is the file cut off?")
+            return self._fault(f"ends within an object (record {number}); is the file cut off?")
         if "\0" in self._text[error.pos : error.pos + 1]:
             problem = "holds a NUL character; delete it"
         else:
             problem = _in_words(error)
+        place = self._in_record(number, error.pos)
+        said, _, remedy = problem.rpartition("; ")
+        problem = f"{said} {place}; {remedy}"
         line = self._line + self._text.count("\n", self._counted, error.pos)
         return InputError(self._source.name, problem, line=line)
+
+    def _in_record(self, number: int, at: int) -> str:
+        """Which record it is and where in its line this character stands, for a person."""
+        behind = self._text.rfind("\n", 0, at) + 1
+        column = at - behind + 1 + (0 if behind else self._before)
+        return f"(record {number}, column {column:,})"
 
     def _more(self) -> None:
         """Read on: as much again as there is, so that a large object is not begun anew for every piece."""
@@ -184,6 +218,8 @@ class JsonList(SourceReader):
         if waiting > LONGEST:
             raise self._fault(f"holds an object of more than {LONGEST:,} characters")
         self._count_lines()
+        last = self._text.rfind("\n", 0, self._at)
+        self._before = self._at - last - 1 + (self._before if last < 0 else 0)
         self._text, self._at, self._counted = self._text[self._at :], 0, 0
         with self._source.faults():
             # A pipe gives little at a time: for a large object it is waited for more.

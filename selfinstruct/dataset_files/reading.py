@@ -92,6 +92,8 @@ def _told_format(source: Source, path: Path | str) -> str:
     told = format_of(path)
     if told == "json" and begins_with_lines(source.head):
         return "jsonl"  # many files of JSON lines are named .json
+    if told == "jsonl" and source.sniffed() == "json":
+        return "json"  # and some lists are named .jsonl
     told = told or source.sniffed()
     if told is None:
         raise InputError(

@@ -25,7 +25,15 @@ class RecordSpool:
         """Put a record behind the others."""
         # The fields of JSON are parsed again: pickle cannot go as deep as JSON can.
         fields = None if isinstance(record.raw, str) else record.fields
-        kept = (fields, record.source, record.number, record.line, record.raw, record.size)
+        kept = (
+            fields,
+            record.source,
+            record.number,
+            record.line,
+            record.raw,
+            record.size,
+            record.is_listed,
+        )
         pickle.dump(kept, self._file, protocol=pickle.HIGHEST_PROTOCOL)
 
     def __iter__(self) -> Iterator[Record]:
@@ -33,9 +41,9 @@ class RecordSpool:
         end = self._file.tell()
         self._file.seek(0)
         while self._file.tell() < end:
-            fields, source, number, line, raw, size = pickle.load(self._file)  # noqa: S301 - ours
+            fields, source, number, line, raw, size, is_listed = pickle.load(self._file)  # noqa: S301 - ours
             given = json.loads(raw) if fields is None else fields
-            yield Record(given, source, number, line, raw, size)
+            yield Record(given, source, number, line, raw, size, is_listed)
 
     def __enter__(self) -> Self:
         return self

@@ -207,12 +207,66 @@ def test_several_inputs_and_batches_make_one_file_in_order(here: Path) -> None:
     assert read("clean.jsonl") == [*many, RECORDS[0], RECORDS[4]]
 
 
+@pytest.mark.parametrize(
+    "inputs", [["data.jsonl", "humaneval.jsonl"], ["humaneval.jsonl", "data.jsonl"]]
+)
+def test_a_benchmark_among_the_inputs_is_refused_before_anything_is_written(
+    here: Path, inputs: list[str]
+) -> None:
+    done = command("decontaminate", *inputs, "-o", "-", "--against", "mmlu.jsonl", "--quiet")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "humaneval.jsonl: looks like HumanEval and was given as INPUT; give each" in done.stderr
+    os.mkfifo(here / "pipe")
+    with (
+        subprocess.Popen(["sh", "-c", "cat humaneval.jsonl > pipe"]),
+        pytest.raises(InputError, match="pipe: looks like HumanEval"),
+    ):
+        carry_out(job(inputs=["data.jsonl", "pipe"]))
+    assert not (here / "clean.jsonl").exists()
+
+
 @pytest.mark.usefixtures("here")
-def test_who_lets_a_shell_name_several_benchmarks_is_told_what_became_of_them() -> None:
-    named = job(inputs=["data.jsonl", "humaneval.jsonl"], against=["mmlu.jsonl"])
+def test_a_benchmark_alone_can_be_cleaned_and_is_remarked_on() -> None:
+    named = job(inputs=["humaneval.jsonl"], against=["mmlu.jsonl"])
     [*_, last] = carry_out(named).lines(named)
     assert last.startswith("humaneval.jsonl looks like HumanEval and was read as INPUT; each")
     assert not any("looks like" in line for line in carry_out(job()).lines(job()))
+
+
+def test_items_that_are_all_common_are_told(here: Path) -> None:
+    rows = [
+        {"question": ASKED},
+        {"question": f"{ASKED} Say!"},
+        {"question": LIKE},
+        {"question": "?"},
+    ]
+    write(here / "quiz.jsonl", rows)
+    given = job(against=["quiz.jsonl"], rules=Rules(common=1, threshold=None))
+    tally = carry_out(given)
+    said = "quiz.jsonl: 1 of its items have only texts that more than 1 different items have"
+    assert any(line.startswith(said) for line in tally.lines(given))
+    assert tally.benchmarks.as_json()[0]["items_not_looked_for"] == 2
+    pairs = [(ASKED, "a b c d e f g h"), (ASKED, LIKE), (LIKE, "a b c d e f g h")]
+    write(here / "quiz.jsonl", [{"question": one, "more": other} for one, other in pairs])
+    with pytest.raises(InputError, match="has only texts that more than 1 of its items have"):
+        carry_out(job(against=["quiz.jsonl"], rules=Rules(common=1, threshold=None)))
+
+
+def test_a_csv_whose_first_line_is_an_item_is_refused_and_a_header_is_not(here: Path) -> None:
+    row = f"{ASKED},three,nine,B\n"
+    quiz = here / "quiz.csv"
+    quiz.write_text(row * 2)
+    with pytest.raises(
+        InputError, match=r"quiz\.csv:1: looks like an item, not a header; put a line"
+    ):
+        carry_out(job(against=["quiz.csv"]))
+    assert not (here / "clean.jsonl").exists()
+    for header in ("question,A,B,answer", ",Question,Best Answer,Incorrect Answers", "0,1,2,3"):
+        quiz.write_text(f"{header}\n{row}")
+        assert carry_out(job(against=["quiz.csv"])).kept == 3
+    quiz.write_text(f"what the people were asked,A,B,answer\n{row}")
+    named = Rules(fields=["what the people were asked"])
+    assert carry_out(job(against=["quiz.csv"], rules=named)).kept == 3
 
 
 @pytest.mark.parametrize(
@@ -229,6 +283,7 @@ def test_who_lets_a_shell_name_several_benchmarks_is_told_what_became_of_them() 
         ({"report": Path("clean.jsonl")}, "clean.jsonl: cannot take two kinds of output"),
         ({"report": Path("data.jsonl")}, "data.jsonl: is an INPUT, which only -o replaces"),
         ({"inputs": ["-"], "against": ["-"]}, "stdin: can be read once only"),
+        ({"report": Path("hits.csv")}, "hits.csv: would hold JSON lines; give --report a name"),
         ({"report": Path()}, ".: cannot be written (Is a directory); name a file"),
     ],
 )

@@ -78,10 +78,49 @@ def test_who_compares_instructions_only_is_told_of_inputs(here: Path, typed: Typ
     _, _, said = typed("data.jsonl", "-o", "out.jsonl")
     assert "rejected 2" in said
     assert "2 of the rejected have the very text of another record, and an input" in said
-    _, _, said = typed(
-        "data.jsonl", "-o", "out.jsonl", "--field", "instruction", "--field", "input"
-    )
+    assert "--keep-equal" in said
+    for flags in (["--field", "instruction", "--field", "input"], ["--keep-equal"]):
+        assert "very text" not in typed("data.jsonl", "-o", "out.jsonl", *flags)[2]
+    known = ("--against", "out.jsonl", "--keep-equal")
+    _, _, said = typed("data.jsonl", "-o", "none.jsonl", *known)
+    assert "kept 0" in said
+    _, _, said = typed("data.jsonl", "-o", "none.jsonl", *known[:2])
     assert "very text" not in said
+
+
+@pytest.mark.parametrize("similarities", [False, True])
+def test_every_instance_of_an_instruction_can_be_kept(
+    here: Path, typed: Typed, similarities: bool
+) -> None:
+    texts = [
+        "Sum it up.",
+        "…",
+        "Sing a song of the sea.",
+        "Sum it up.",
+        "Sum it up!",
+        "…",
+        "Sum it up.",
+    ]
+    rows = [{"instruction": text, "output": str(n)} for n, text in enumerate(texts)]
+    (here / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    flags = ["--similarities"] if similarities else []
+    _, _, said = typed("data.jsonl", "-o", "out.jsonl", "--keep-equal", *flags)
+    assert said.startswith("read 7, kept 6, of these as equal 2, rejected 1 (14.3%), without tok")
+    assert outputs("out.jsonl") == [0, 1, 2, 3, 5, 6]
+    if similarities:
+        written = [json.loads(line) for line in (here / "out.jsonl").read_text().splitlines()]
+        figures = [row["most_similar_instructions"] for row in written]
+        assert figures == [{}, {}, {"Sum it up.": 0.0}, {}, {}, {}]
+
+
+def test_a_threshold_that_rejects_nothing_is_remarked_on(here: Path, typed: Typed) -> None:
+    (here / "data.jsonl").write_text('{"instruction": "Sing."}\n' * 2)
+    _, _, said = typed("data.jsonl", "-o", "out.jsonl", "-t", 1)
+    assert "kept 2" in said
+    assert "not even exact copies are rejected; to reject only these use -t 0.999" in said
+    _, _, said = typed("data.jsonl", "-o", "out.jsonl", "-t", 0.999)
+    assert "kept 1" in said
+    assert "copies" not in said
 
 
 def test_the_first_of_like_records_are_kept_as_they_were(here: Path, typed: Typed) -> None:
@@ -92,8 +131,10 @@ def test_the_first_of_like_records_are_kept_as_they_were(here: Path, typed: Type
     assert (here / "clean.json").read_text() == expected
     rejected = [json.loads(line) for line in (here / "rejected.jsonl").read_text().splitlines()]
     assert rejected == [
-        rows[2] | {"witness": TEXTS[0], "witness_place": "alpaca.json:2", "rouge_l": 10 / 11},
-        rows[5] | {"witness": TEXTS[1], "witness_place": "alpaca.json:7", "rouge_l": 1.0},
+        rows[2]
+        | {"witness": TEXTS[0], "witness_place": "alpaca.json:2 (record 1)", "rouge_l": 10 / 11},
+        rows[5]
+        | {"witness": TEXTS[1], "witness_place": "alpaca.json:7 (record 2)", "rouge_l": 1.0},
     ]
     counts, uncompared, *wrote = err.splitlines()
     assert counts.startswith("read 6, kept 4, rejected 2 (33.3%), without tokens 1, 0.")
@@ -167,6 +208,16 @@ def test_stdin_to_stdout(typed: Typed, here: Path) -> None:
         assert outputs(f"out-{name}") == KEPT
 
 
+def test_a_field_that_no_record_has_is_remarked_on(here: Path, typed: Typed) -> None:
+    flags = ("--field", "instruction", "--field")
+    _, _, said = typed("alpaca.json", "-o", "out.json", *flags, "imput")
+    assert "no record has a text in the field 'imput'; if it is misspelt" in said
+    rows = [{"instruction": "Sing."}, {"instruction": "Dance now.", "input": ""}]
+    (here / "some.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for name in ("alpaca.json", "some.jsonl"):
+        assert "no record" not in typed(name, "-o", "out.json", *flags, "input")[2]
+
+
 def test_several_fields_are_taken_together(typed: Typed, here: Path) -> None:
     rows = [{"m": [{"t": "Add the numbers."}], "input": word} for word in ("1 2 3 4 5", "6 7 8 9")]
     (here / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -184,7 +235,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (
         ["alpaca.json", "-o", "c.json", "--field", "prompt"],
         2,
-        "alpaca.json:2: has no field 'prompt'",
+        "alpaca.json:2: record 1: has no field 'prompt'; name one with --field (there: i",
     ),
     (
         ["numbers.csv", "-o", "c.json", "--field", "b"],
@@ -210,6 +261,16 @@ BAD: list[tuple[list[str], int, str]] = [
         2,
         "Makefile: is of no format that can be told from its name or",
     ),
+    (
+        ["alpaca.json", "-o", "c.json", "--against", "numbers.csv"],
+        2,
+        "numbers.csv:2: has no field 'instruction'; name one with --against-field (there: a)",
+    ),
+    (["alpaca.json", "-o", "c.json", "--against-field", "a"], 2, "add --against FILE"),
+    (["alpaca.json", "-o", "d/c.json.zst"], 2, "c.json.zst: has the suffix .zst, which names no"),
+    (["alpaca.json", "-o", "c.txt.gz"], 2, "end it in .json, .jsonl, .ndjson, .csv"),
+    (["alpaca.json", "-o", "d/c.json", "--rejected", "r.xlsx"], 2, "r.xlsx: has the suffix .xlsx"),
+    (["semicolons.csv", "-o", "c.json"], 2, "the only field is instruction;input, so that semic"),
     (["alpaca.json", "-o", "-", "--json"], 2, "Invalid value for --json"),
     (["alpaca.json"], 2, "Missing option '--output'"),
     (["-o", "c.json"], 2, "Missing argument 'INPUT'"),
@@ -226,6 +287,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_left(
     for name in ("config.yaml", "journal.jsonl"):
         (here / "run" / name).touch()
     (here / "numbers.csv").write_text("a\n1\n")
+    (here / "semicolons.csv").write_text("instruction;input\nSing;\n")
     (here / "broken.jsonl").write_text('{"instruction": "a"}\n{"instruction": "b"}\n{"instr\n')
     (here / "evil.jsonl").write_text(json.dumps({"\x1b[2Ja": ""}))
     (here / "c.json").write_text("old")
@@ -274,6 +336,7 @@ def job(**changes: Any) -> Job:
         "against": [],
         "against_fields": ["instruction"],
         "rejected": None,
+        "keep_equal": False,
         "similarities": False,
         "input_format": None,
         "output_format": None,
