@@ -31,6 +31,9 @@ _AT_ONCE = 1 << 15
 _BUILT_AT_ONCE = 1 << 16
 """Sequences of which a level is made at a time."""
 
+_REMEMBERED = 256
+"""Tokens of a text of which the plan is kept; longer ones would fill the memory, and are not alike."""
+
 _LONGEST = 1 << 31
 """Longer sequences are posted as if they had this length."""
 
@@ -67,7 +70,7 @@ class Texts:
 def to_look_up(sequences: Sequences, need: Need) -> Texts:
     """What all levels need of some texts."""
     known, lengths = sequences.known, sequences.lengths
-    if len(sequences) == 1:
+    if len(sequences) == 1 and lengths.item() <= _REMEMBERED:
         plan = _plan_for_one(known.item(), lengths.item(), need)
     else:
         plan = _plan(sequences.owners, known, lengths, need)
@@ -79,7 +82,7 @@ def to_look_up(sequences: Sequences, need: Need) -> Texts:
 
 @lru_cache(maxsize=4096)
 def _plan_for_one(known: int, length: int, need: Need) -> Plan:
-    # A text at a time is what takes longest by far, and lengths come again and again.
+    # One text at a time costs the most of each, and the same lengths come again and again.
     return _plan(np.zeros(known, np.int64), np.array([known]), np.array([length]), need)
 
 
