@@ -102,7 +102,9 @@ def test_the_bits_of_signatures_are_counted_up_to_the_last() -> None:
 def crowded() -> Iterator[None]:
     """An index in which a few texts already make levels, merges and batches; all signatures are compared."""
     with (
-        patch.multiple("selfinstruct.novelty.nearby", _TAIL=2, _GROWTH=1, _FEW=0, _AMONG=2),
+        patch.multiple(
+            "selfinstruct.novelty.nearby", _TAIL=2, _GROWTH=1, _FEW=0, _AMONG=2, _SETTLED_AT_ONCE=3
+        ),
         patch.multiple("selfinstruct.novelty.level", _AT_ONCE=3, _BUILT_AT_ONCE=3),
         patch("selfinstruct.novelty.index._AT_ONCE", 3),
         patch.multiple("selfinstruct.novelty.similarities", _TEXTS=3, _FIRST=1, _STRETCH=4),

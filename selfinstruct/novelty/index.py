@@ -87,7 +87,7 @@ class NoveltyIndex:
     def admit(self, texts: Iterable[str]) -> list[Verdict]:
         """Check texts in order and add the novel ones, so that later ones are compared with earlier ones.
 
-        The same as `check` and `add` for each, in a third of the time.
+        The same as `check` and `add` for each, in about a third of the time.
         """
         verdicts: list[Verdict] = []
         iterator = iter(_several(texts))
@@ -158,8 +158,10 @@ class NoveltyIndex:
 
     def _nearest_over(self, texts: Sequence[str], strings: Sequence[str]) -> dict[int, Similar]:
         """By row of those texts that are over the threshold: the most similar text of the pool."""
-        rows, positions = self._nearby.pairs(strings)
         nearest: dict[int, Similar] = {}
+        if self.threshold == 1:  # nothing is over it
+            return nearest
+        rows, positions = self._nearby.pairs(strings)
         for row, position, score in self._over(
             rows, positions, texts, strings, self._texts, self._strings
         ):
@@ -170,8 +172,8 @@ class NoveltyIndex:
 
     def _in_turn(self, texts: Sequence[str], strings: Sequence[str]) -> list[Verdict]:
         """Verdicts on texts of which those that are novel join the pool, one after the other."""
-        if not texts:
-            return []
+        if not texts or self.threshold == 1:
+            return [Verdict(novel=True)] * len(texts)
         nearest = self._nearest_over(texts, strings)
         earlier: dict[int, list[Similar]] = {}
         rows, others = self._nearby.pairs_among(strings)

@@ -26,6 +26,8 @@ _GROWTH = 8
 """A level is larger than this many times the next one."""
 _AMONG = 128
 """Sequences that are compared with those before them at a time."""
+_SETTLED_AT_ONCE = 1 << 16
+"""Sequences of which arrays are made at a time: those of all tokens of a large pool would fill the memory."""
 _FEW = 64
 """So many pairs are as well compared at once as by their signatures before."""
 
@@ -104,19 +106,19 @@ class Nearby:
     def _settle(self) -> None:
         """Make arrays of what was appended, and a level where the tail is full."""
         size = len(self._sequences)
-        if self._settled < size:
-            new = as_arrays(self._sequences[self._settled :])
-            if size > len(self._half):
-                room = max(2 * len(self._half), size, _TAIL)
-                self._half = _grown(self._half, room)
-                self._excess = _grown(self._excess, room)
-                self._wide = _grown(self._wide, room)
-                self._narrow = _grown(self._narrow, room)
-            place = slice(self._settled, size)
+        if size > len(self._half):
+            room = max(2 * len(self._half), size, _TAIL)
+            self._half = _grown(self._half, room)
+            self._excess = _grown(self._excess, room)
+            self._wide = _grown(self._wide, room)
+            self._narrow = _grown(self._narrow, room)
+        while self._settled < size:
+            place = slice(self._settled, min(self._settled + _SETTLED_AT_ONCE, size))
+            new = as_arrays(self._sequences[place])
             self._half[place] = self._need.half * new.lengths
             self._narrow[place], self._wide[place] = new.narrow, new.wide()
             self._excess[place] = new.lengths - bits_of(self._wide[place])
-            self._settled = size
+            self._settled = place.stop
         first = self._tail
         if size - first >= _TAIL:
             while self._levels and len(self._levels[-1]) <= _GROWTH * (size - first):
