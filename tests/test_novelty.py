@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from rapidfuzz.distance import LCSseq
 from rouge_score import rouge_scorer, scoring
 
 from selfinstruct.novelty import NoveltyIndex, Similar, Verdict, f_measure, sequences
@@ -360,6 +361,18 @@ def test_a_threshold_outside_0_to_1_and_an_unknown_tokenizer_are_refused() -> No
         NoveltyIndex(1.5)
     with pytest.raises(ValueError, match="rouge or unicode, not 'words'"):
         NoveltyIndex(0.7, "words")
+
+
+def test_of_thousands_of_equal_texts_each_is_compared_with_the_one_that_joined() -> None:
+    """A reply may repeat one item without end. All pairs of these would fill the memory."""
+    texts = ["name three rivers of Asia"] * 3000
+    index = NoveltyIndex()
+    with patch("rapidfuzz.distance.LCSseq.similarity", wraps=LCSseq.similarity) as compared:
+        verdicts = index.check_in_turn(texts)
+    assert (
+        verdicts == [Verdict(novel=True)] + [Verdict(novel=False, position=0, rouge_l=1.0)] * 2999
+    )
+    assert compared.call_count == 2999
 
 
 def test_one_text_in_the_place_of_several_is_refused() -> None:

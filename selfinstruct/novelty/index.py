@@ -7,7 +7,7 @@ Every step but the last only leaves out what cannot be over the threshold, so th
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from selfinstruct.novelty.characters import Characters, TooManyTokensError
 from selfinstruct.novelty.found import Similar, Similarities, Verdict
@@ -162,9 +162,8 @@ class NoveltyIndex:
         if self.threshold == 1:  # nothing is over it
             return nearest
         rows, positions = self._nearby.pairs(strings)
-        for row, position, score in self._over(
-            rows, positions, texts, strings, self._texts, self._strings
-        ):
+        pairs = zip(rows.tolist(), positions.tolist(), strict=True)
+        for row, position, score in self._over(pairs, texts, strings, self._texts, self._strings):
             best = nearest.get(row)
             if best is None or (-score, position) < (-best.rouge_l, best.position):
                 nearest[row] = Similar(position, score)
@@ -172,21 +171,18 @@ class NoveltyIndex:
 
     def _in_turn(self, texts: Sequence[str], strings: Sequence[str]) -> list[Verdict]:
         """Verdicts on texts of which those that are novel join the pool, one after the other."""
-        if not texts or self.threshold == 1:
-            return [Verdict(novel=True)] * len(texts)
+        if not texts:
+            return []
         nearest = self._nearest_over(texts, strings)
-        earlier: dict[int, list[Similar]] = {}
-        rows, others = self._nearby.pairs_among(strings)
-        for row, other, score in self._over(rows, others, texts, strings, texts, strings):
-            earlier.setdefault(row, []).append(Similar(other, score))
-
         verdicts = []
         joined: dict[int, int] = {}
-        for row in range(len(texts)):
+        for row, others in enumerate(self._nearby.rows_among(strings)):
             best = nearest.get(row)
-            for other, score in earlier.get(row, ()):
+            # Of a thousand equal texts one has joined: only with that are the others compared.
+            pairs = ((row, other) for other in others if other in joined)
+            for _, other, score in self._over(pairs, texts, strings, texts, strings):
                 # It stands behind the whole pool and those before it, so it must be more similar than they.
-                if other in joined and (best is None or score > best.rouge_l):
+                if best is None or score > best.rouge_l:
                     best = Similar(joined[other], score)
             verdicts.append(_verdict(best))
             if best is None:
@@ -195,8 +191,7 @@ class NoveltyIndex:
 
     def _over(
         self,
-        rows: Any,
-        others: Any,
+        pairs: Iterable[tuple[int, int]],
         texts: Sequence[str],
         strings: Sequence[str],
         pool: Sequence[str],
@@ -205,7 +200,7 @@ class NoveltyIndex:
         """Of pairs of texts and texts of a pool, those over the threshold, with their exact scores."""
         from rapidfuzz.distance.LCSseq import similarity
 
-        for row, other in zip(rows.tolist(), others.tolist(), strict=True):
+        for row, other in pairs:
             one, two = strings[row], pool_strings[other]
             score = f_measure(similarity(one, two), len(two), len(one))
             if score > self.threshold and self._characters.are_shared:

@@ -8,7 +8,8 @@ What levels and tail find is compared once more by signatures of 512 bits, where
 say little of texts of more than forty tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -60,20 +61,20 @@ class Nearby:
         positions = np.concatenate([pairs[1] for pairs in found])
         return (rows, positions) if len(rows) <= _FEW else self._sharpened(texts, rows, positions)
 
-    def pairs_among(self, sequences: Sequence[str]) -> Pairs:
-        """Rows of sequences that may be near each other, the later one of each pair first, in order."""
+    def rows_among(self, sequences: Sequence[str]) -> Iterator[list[int]]:
+        """For each of these sequences, in order, the rows of those before it that may be near it."""
         arrays = as_arrays(sequences)
         half = self._need.half * arrays.lengths
         needed = to_look_up(arrays, self._need).needed
-        found = []
         for start in range(0, len(sequences), _AMONG):
             some = slice(start, start + _AMONG)
             # Of those after it none is an earlier one of any of these.
             shared = np.bitwise_count(arrays.narrow[some, None] & arrays.narrow[: some.stop])
             may_be = shared - half[: some.stop] >= needed[some, None]
             rows, others = np.tril(may_be, start - 1).nonzero()
-            found.append((rows + start, others))
-        return np.concatenate([p[0] for p in found]), np.concatenate([p[1] for p in found])
+            ends = rows.searchsorted(np.arange(1, len(may_be) + 1)).tolist()
+            for begin, end in pairwise([0, *ends]):
+                yield others[begin:end].tolist()
 
     @property
     def _tail(self) -> int:
