@@ -1,15 +1,12 @@
 """`selfinstruct decontaminate`: records that hold what a benchmark asks, taken out of anyone's list."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from selfinstruct.cli.list_options import InputFormat, Inputs, Output, OutputFormat, Quiet
 from selfinstruct.cli.options import JsonOption
-
-if TYPE_CHECKING:
-    from selfinstruct.cli.stopping import Hold
 
 
 def decontaminate(
@@ -127,13 +124,9 @@ def decontaminate(
         output_format=output_format.value if output_format else None,
         quiet=quiet,
     )
-
-    def work(hold: "Hold") -> tuple[dict[str, Any], list[str]]:
-        tally = carry_out(job, hold)
-        return tally.as_json(), tally.lines(job)
-
     work_on_lists(
-        work,
+        carry_out,
+        job,
         inputs=[*inputs, *against],
         outputs=job.outputs,
         json_output=json_output,

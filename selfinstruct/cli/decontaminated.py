@@ -8,7 +8,7 @@ from typing import Any
 
 from selfinstruct.cli.bar import Show, bar
 from selfinstruct.cli.benchmark_files import Benchmarks, Rules, as_fields
-from selfinstruct.cli.record_files import check_names, check_others, open_input, output_format
+from selfinstruct.cli.record_files import check_names, check_others, open_input, output_formats
 from selfinstruct.cli.stopping import Hold
 from selfinstruct.contamination import OTHER, FieldText, Hit, is_within, layout_of, texts_of
 from selfinstruct.dataset_files import (
@@ -104,13 +104,13 @@ def carry_out(job: Job, hold: Hold = lambda: None) -> Tally:
         check_others(job.inputs, job.against, job.input_format)
         _check_inputs(job)
         # The files that are written are opened first: who cannot have them need not wait for the benchmarks.
-        chosen = job.output_format or output_format(job.output) or first.format
-        kept = stack.enter_context(write_records(job.output, format=chosen, like=first))
+        formats = output_formats(job.output, job.rejected, job.output_format, first)
+        kept = stack.enter_context(write_records(job.output, format=formats[0], like=first))
         rejected = report = None
         if job.rejected is not None:
-            known = format_of if job.output_format else output_format
-            chosen = known(job.rejected) or chosen
-            rejected = stack.enter_context(write_records(job.rejected, format=chosen, like=first))
+            rejected = stack.enter_context(
+                write_records(job.rejected, format=formats[1], like=first)
+            )
         if job.report is not None:
             report = stack.enter_context(write_records(job.report, format="jsonl"))
         show = stack.enter_context(bar(quiet=job.quiet))

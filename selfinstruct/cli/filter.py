@@ -2,15 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from selfinstruct.cli.list_options import InputFormat, Inputs, Output, OutputFormat, Quiet
 from selfinstruct.cli.options import JsonOption
-
-if TYPE_CHECKING:
-    from selfinstruct.cli.stopping import Hold
 
 
 class Tokenizer(StrEnum):
@@ -131,13 +128,9 @@ def filter(  # noqa: A001
         output_format=output_format.value if output_format else None,
         quiet=quiet,
     )
-
-    def work(hold: "Hold") -> tuple[dict[str, Any], list[str]]:
-        tally = carry_out(job, hold)
-        return tally.as_json(), tally.lines(job)
-
     work_on_lists(
-        work,
+        carry_out,
+        job,
         inputs=[*inputs, *job.against],
         outputs=[output, rejected],
         json_output=json_output,

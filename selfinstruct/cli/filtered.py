@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.cli.bar import Show, bar
-from selfinstruct.cli.record_files import check_names, check_others, open_input, output_format
+from selfinstruct.cli.record_files import check_names, check_others, open_input, output_formats
 from selfinstruct.cli.stopping import Hold
 from selfinstruct.dataset_files import (
     Record,
     RecordReader,
     RecordSpool,
     RecordWriter,
-    format_of,
     read_records,
     write_records,
 )
@@ -134,15 +133,13 @@ def carry_out(job: Job, hold: Hold = lambda: None) -> Tally:
     with ExitStack() as stack:
         first = stack.enter_context(open_input(job.inputs[0], job.input_format))
         check_others(job.inputs, job.against, job.input_format)
-        chosen = job.output_format or output_format(job.output) or first.format
-        others = chosen
-        if job.rejected is not None:
-            known = format_of if job.output_format else output_format
-            others = known(job.rejected) or chosen
-        kept = stack.enter_context(write_records(job.output, format=chosen, like=first))
+        formats = output_formats(job.output, job.rejected, job.output_format, first)
+        kept = stack.enter_context(write_records(job.output, format=formats[0], like=first))
         rejected = None
         if job.rejected is not None:
-            rejected = stack.enter_context(write_records(job.rejected, format=others, like=first))
+            rejected = stack.enter_context(
+                write_records(job.rejected, format=formats[1], like=first)
+            )
         spool = stack.enter_context(RecordSpool(_folder(job.output))) if job.similarities else None
         positions = array("q")
         with bar(quiet=job.quiet) as show:

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import typer
 
@@ -14,13 +14,30 @@ from selfinstruct.dataset_files import RecordReader, format_of, read_records
 from selfinstruct.errors import InputError
 from selfinstruct.files import is_stream
 
+Job_contra = TypeVar("Job_contra", contravariant=True)
+"""What a command was asked for."""
+
 
 def open_input(name: str, format: str | None) -> RecordReader:  # noqa: A002
     """An INPUT, of which a person can say the format."""
     return read_records(name, format=format, option="--input-format")
 
 
-def output_format(path: Path) -> str | None:
+def output_formats(
+    output: Path, rejected: Path | None, given: str | None, first: RecordReader
+) -> tuple[str, str]:
+    """The formats of what is kept and of what is rejected: as given, by suffix, or as the first INPUT.
+
+    Raises InputError for a suffix that names none.
+    """
+    kept = given or _output_format(output) or first.format
+    if rejected is None:
+        return kept, kept
+    known = format_of(rejected) if given else _output_format(rejected)
+    return kept, known or kept
+
+
+def _output_format(path: Path) -> str | None:
     """The format that a name for output says; None where it has no suffix. InputError for an unknown one."""
     known = format_of(path)
     suffix = Path(path.name.removesuffix(".gz")).suffix
@@ -55,15 +72,26 @@ def check_names(
         taken.add(real)
 
 
+class Summary(Protocol[Job_contra]):
+    """What became of the records."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For a program."""
+
+    def lines(self, job: Job_contra) -> list[str]:
+        """For a person."""
+
+
 def work_on_lists(
-    work: Callable[[Hold], tuple[dict[str, Any], list[str]]],
+    carry_out: Callable[[Job_contra, Hold], Summary[Job_contra]],
+    job: Job_contra,
     *,
     inputs: Iterable[str],
     outputs: Iterable[Path | None],
     json_output: bool,
     quiet: bool,
 ) -> None:
-    """Do the work of a command, which gives its summary for a program and for a person, and print that."""
+    """Do the work of a command and print its summary, for a program or for a person."""
     written = [path for path in outputs if path is not None]
     is_piped = "-" in map(str, written)
     if json_output and is_piped:
@@ -73,11 +101,11 @@ def work_on_lists(
     load_ahead([*inputs, *written])
     try:
         with stopped_by_signals() as hold:
-            summary, lines = work(hold)
+            summary = carry_out(job, hold)
             if json_output:
-                typer.echo(json.dumps(summary))
+                typer.echo(json.dumps(summary.as_json()))
             elif not quiet:
-                say(*lines)
+                say(*summary.lines(job))
     except KeyboardInterrupt:
         say("interrupted" if is_piped else "interrupted; nothing was written")
         raise typer.Exit(130) from None
