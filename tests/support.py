@@ -3,11 +3,13 @@
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from selfinstruct.backend import Backend
+from selfinstruct.errors import RequestRejectedError
 from selfinstruct.records import Completion, Instance, Request, SeedTask, Usage
 
 WORDS = (
@@ -97,3 +99,47 @@ def as_backend(backend: Backend) -> Backend:
 
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def alpaca_text(request: Request) -> str:
+    """Blocks as the recipe "alpaca" asks for, some of them copies and some of them faulty."""
+    prompt = request.prompt.messages[-1].content
+    rng = Random(request.prompt.sha256)
+    shown = prompt.rpartition("1. Instruction: ")[2].partition("\n")[0]
+    blocks = []
+    for number in range(4, 9):
+        words = " ".join(rng.sample(_MORE_WORDS, 5))
+        kind = rng.random()
+        instruction = f"Explain {words}."
+        if kind < 0.2:
+            instruction = f"{shown} Please"
+        elif kind < 0.3:
+            instruction = "Draw a picture of it."
+        output = "" if 0.3 < kind < 0.4 else f"So it is {rng.randrange(9)}."
+        given = "<noinput>" if rng.random() < 0.5 else f"On {rng.choice(_MORE_WORDS)}."
+        heading = "" if number == 4 else f"{number}. Instruction: "
+        blocks.append(
+            f"{heading}{instruction}\n{number}. Input:\n{given}\n{number}. Output:\n{output}\n"
+        )
+    return "###\n".join(blocks)
+
+
+_MORE_WORDS = (
+    "acorn badge cedar drum easel flute grain heron inkwell jigsaw kelp lemon maple nest otter pebble quill "
+    "raven spoon thimble urchin vase wagon yarrow zebra almond bonnet comet dune ember fern gravel"
+).split()
+
+
+class FaultyBackend(ScriptedBackend):
+    """Some answers are unclear at first, and some requests are refused for good."""
+
+    async def complete(self, request: Request) -> Completion:
+        completion = await super().complete(request)
+        rng = Random(request.id)
+        if rng.random() < 0.08 and len(self.asked) > 3:
+            raise RequestRejectedError("too rude", status=400)
+        if request.stage == "classify" and rng.random() < 0.5:
+            return replace(completion, text="Sure, go ahead.")
+        if request.stage == "generate" and rng.random() < 0.3:
+            return replace(completion, finish_reason="length")
+        return completion

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import ScriptedBackend, make_completion, scripted_text
-from test_verify import FaultyBackend, alpaca_text
+from support import FaultyBackend, ScriptedBackend, alpaca_text, make_completion, scripted_text
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
