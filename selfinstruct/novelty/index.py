@@ -162,7 +162,7 @@ class NoveltyIndex:
         if self.threshold == 1:  # nothing is over it
             return nearest
         rows, positions = self._nearby.pairs(strings)
-        pairs = zip(rows.tolist(), positions.tolist(), strict=True)
+        pairs = list(zip(rows.tolist(), positions.tolist(), strict=True))
         for row, position, score in self._over(pairs, texts, strings, self._texts, self._strings):
             best = nearest.get(row)
             if best is None or (-score, position) < (-best.rouge_l, best.position):
@@ -179,7 +179,7 @@ class NoveltyIndex:
         for row, others in enumerate(self._nearby.rows_among(strings)):
             best = nearest.get(row)
             # Of a thousand equal texts one has joined: only with that are the others compared.
-            pairs = ((row, other) for other in others if other in joined)
+            pairs = [(row, other) for other in others if other in joined]
             for _, other, score in self._over(pairs, texts, strings, texts, strings):
                 # It stands behind the whole pool and those before it, so it must be more similar than they.
                 if best is None or score > best.rouge_l:
@@ -191,13 +191,15 @@ class NoveltyIndex:
 
     def _over(
         self,
-        pairs: Iterable[tuple[int, int]],
+        pairs: Sequence[tuple[int, int]],
         texts: Sequence[str],
         strings: Sequence[str],
         pool: Sequence[str],
         pool_strings: Sequence[str],
     ) -> Iterator[tuple[int, int, float]]:
         """Of pairs of texts and texts of a pool, those over the threshold, with their exact scores."""
+        if not pairs:  # mostly so, where texts are decided in turn
+            return
         from rapidfuzz.distance.LCSseq import similarity
 
         for row, other in pairs:
