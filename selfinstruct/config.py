@@ -20,31 +20,16 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
+from selfinstruct.declaration import By, at_least, between, one_of, setting
 from selfinstruct.errors import ConfigError
 from selfinstruct.extras import body_problem, headers_problem
 from selfinstruct.records import STRICT
-
-T = TypeVar("T")
-Check = Callable[[Any], str | None]
-
-
-def _between(low: float, high: float) -> Check:
-    return lambda v: None if low <= v <= high else f"must lie between {low:g} and {high:g}, not {v}"
-
-
-def _at_least(low: float) -> Check:
-    return lambda v: None if v >= low else f"must be at least {low:g}, not {v}"
-
-
-def _one_of(*choices: str) -> Check:
-    listed = ", ".join(choices[:-1]) + f" or {choices[-1]}"
-    return lambda v: None if v in choices else f"must be {listed}, not {v!r}"
 
 
 def web_address_problem(value: str) -> str | None:
@@ -89,45 +74,6 @@ def _is_text(value: str) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class By:
-    """A default that depends on another setting."""
-
-    setting: str
-    values: Mapping[str, Any]
-    """By the other's value; the first is that of the other's own default."""
-    at_most: str = ""
-    """A setting whose value this default does not exceed."""
-
-    def __str__(self) -> str:
-        values = {name: "none" if value is None else value for name, value in self.values.items()}
-        (_, usual), *others = values.items()
-        return "; ".join([f"{usual}", *(f"{name}: {value}" for name, value in others)])
-
-
-def setting(
-    default: T | By,
-    text: str,
-    *,
-    panel: str,
-    short: str = "",
-    shown_default: str = "",
-    operational: bool = False,
-    check: Check | None = None,
-) -> T:
-    """Declare one setting: its default, its help text and where it belongs."""
-    metadata = {
-        "help": text,
-        "shown_default": shown_default,
-        "panel": panel,
-        "short": short,
-        "operational": operational,
-        "check": check,
-    }
-    declared: Any = field(default=default, metadata=metadata)
-    return declared  # type: ignore[no-any-return]
-
-
 _DATA = "What is made"
 _SAMPLING = "Sampling"
 _JOB = "How the job is run"
@@ -151,19 +97,19 @@ class RunConfig:
         "How tasks are made: self-instruct (Wang et al., 2022: instructions, kinds and instances in three "
         "stages) or alpaca (Taori et al., 2023: all in one call).",
         panel=_DATA,
-        check=_one_of("self-instruct", "alpaca"),
+        check=one_of("self-instruct", "alpaca"),
     )
     profile: str = setting(
         "default",
         "How replies are read and judged: default, or paper for the decisions of the published code.",
         panel=_DATA,
-        check=_one_of("default", "paper"),
+        check=one_of("default", "paper"),
     )
     api: str = setting(
         "chat",
         "What is asked: chat, or completions for base models, whose prompts are texts to continue.",
         panel=_DATA,
-        check=_one_of("chat", "completions"),
+        check=one_of("chat", "completions"),
     )
     seed_tasks: Path | None = setting(
         None,
@@ -187,13 +133,13 @@ class RunConfig:
         By("recipe", {"self-instruct": 8, "alpaca": 3}),
         "Tasks shown in a prompt for new ones.",
         panel=_DATA,
-        check=_between(1, 100),
+        check=between(1, 100),
     )
     generated_demonstrations: int = setting(
         By("recipe", {"self-instruct": 2, "alpaca": 0}, at_most="demonstrations"),
         "How many of them are generated ones, once there are enough; the others are seed tasks.",
         panel=_DATA,
-        check=_between(0, 100),
+        check=between(0, 100),
     )
     show_input: bool = setting(
         default=False,
@@ -206,28 +152,28 @@ class RunConfig:
         "A candidate whose ROUGE-L to any task of the pool is higher is not novel.",
         panel=_DATA,
         short="-t",
-        check=_between(0, 1),
+        check=between(0, 1),
     )
     tokenizer: str = setting(
         By("profile", {"default": "unicode", "paper": "rouge"}),
         "What ROUGE-L compares: unicode (words of any script), or rouge (a-z and 0-9, as published).",
         panel=_DATA,
-        check=_one_of("unicode", "rouge"),
+        check=one_of("unicode", "rouge"),
     )
     max_instances: int = setting(
         5,  # Self-Instruct's published code keeps at most five
         "Instances kept of a task.",
         panel=_DATA,
-        check=_between(1, 20),
+        check=between(1, 20),
     )
     lag_min: int = setting(
         4,
         "How many replies, at least, a generation request may run ahead of the pool that it draws on. "
         "Changes the dataset; there is rarely a reason to touch it.",
         panel=_DATA,
-        check=_at_least(1),
+        check=at_least(1),
     )
-    lag_max: int = setting(512, "The same, at most.", panel=_DATA, check=_at_least(1))
+    lag_max: int = setting(512, "The same, at most.", panel=_DATA, check=at_least(1))
 
     # Self-Instruct, appendix A.1 and Table 4, except the lengths: 3 tokens of an answer and 300 of an
     # instance were enough for a base model with stop sequences; chat models need room for both. For alpaca,
@@ -236,40 +182,40 @@ class RunConfig:
         By("recipe", {"self-instruct": 0.7, "alpaca": 1.0}),
         "Temperature when writing instructions.",
         panel=_SAMPLING,
-        check=_between(0, 100),
+        check=between(0, 100),
     )
     generate_top_p: float | None = setting(
         By("recipe", {"self-instruct": 0.5, "alpaca": 1.0}),
         "Nucleus size when writing instructions.",
         panel=_SAMPLING,
-        check=_between(0, 1),
+        check=between(0, 1),
     )
     generate_presence_penalty: float | None = setting(
         By("recipe", {"self-instruct": 2.0, "alpaca": None}),
         "Presence penalty when writing instructions.",
         panel=_SAMPLING,
-        check=_between(-100, 100),
+        check=between(-100, 100),
     )
     generate_max_tokens: int | None = setting(
         By("recipe", {"self-instruct": 1024, "alpaca": 3072}),
         "Token limit of a list of instructions.",
         panel=_SAMPLING,
-        check=_at_least(1),
+        check=at_least(1),
     )
     classify_temperature: float | None = setting(
-        0.0, "Temperature when classifying.", panel=_SAMPLING, check=_between(0, 100)
+        0.0, "Temperature when classifying.", panel=_SAMPLING, check=between(0, 100)
     )
     classify_max_tokens: int | None = setting(
-        16, "Token limit of a yes or no.", panel=_SAMPLING, check=_at_least(1)
+        16, "Token limit of a yes or no.", panel=_SAMPLING, check=at_least(1)
     )
     instances_temperature: float | None = setting(
-        0.0, "Temperature when writing instances.", panel=_SAMPLING, check=_between(0, 100)
+        0.0, "Temperature when writing instances.", panel=_SAMPLING, check=between(0, 100)
     )
     instances_presence_penalty: float | None = setting(
-        1.5, "Presence penalty when writing instances.", panel=_SAMPLING, check=_between(-100, 100)
+        1.5, "Presence penalty when writing instances.", panel=_SAMPLING, check=between(-100, 100)
     )
     instances_max_tokens: int | None = setting(
-        1024, "Token limit of a task's instances.", panel=_SAMPLING, check=_at_least(1)
+        1024, "Token limit of a task's instances.", panel=_SAMPLING, check=at_least(1)
     )
 
     extra_body: Mapping[str, Any] | None = setting(
@@ -286,7 +232,7 @@ class RunConfig:
         panel=_JOB,
         short="-n",
         operational=True,
-        check=_at_least(1),
+        check=at_least(1),
     )
     base_url: str | None = setting(
         None,
@@ -318,45 +264,45 @@ class RunConfig:
         "first until the endpoint asks for the second.",
         panel=_JOB,
         operational=True,
-        check=_one_of("auto", "max_tokens", "max_completion_tokens"),
+        check=one_of("auto", "max_tokens", "max_completion_tokens"),
     )
     max_concurrency: int = setting(
-        32, "Requests in flight at a time.", panel=_JOB, operational=True, check=_between(1, 4096)
+        32, "Requests in flight at a time.", panel=_JOB, operational=True, check=between(1, 4096)
     )
     request_timeout_s: float = setting(
         300.0,
         "Seconds to wait for a whole reply.",
         panel=_JOB,
         operational=True,
-        check=_between(0.001, 86400),
+        check=between(0.001, 86400),
     )
     connect_timeout_s: float = setting(
         10.0,
         "Seconds to wait for a connection.",
         panel=_JOB,
         operational=True,
-        check=_between(0.001, 3600),
+        check=between(0.001, 3600),
     )
     stall_after: int = setting(
         100,
         "Stop when this many generation requests in a row yield no new instruction.",
         panel=_JOB,
         operational=True,
-        check=_at_least(1),
+        check=at_least(1),
     )
     max_attempts: int = setting(
         6,
         "How often in a row a request is sent before others have their turn.",
         panel=_JOB,
         operational=True,
-        check=_between(1, 100),
+        check=between(1, 100),
     )
     give_up_after_s: float = setting(
         7200.0,
         "Seconds to wait for an endpoint that answers nobody any more, before the run stops.",
         panel=_JOB,
         operational=True,
-        check=_between(0, 30 * 86400),
+        check=between(0, 30 * 86400),
     )
 
     def __post_init__(self) -> None:
