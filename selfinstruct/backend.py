@@ -41,6 +41,19 @@ class Checkable(Protocol):
         ...
 
 
+class Meter(Protocol):
+    """Watches over what attempts may consume. A backend that makes several attempts asks it before each."""
+
+    def reserve(self, request: Request, *, is_billed: bool) -> None:
+        """Another attempt at a request is about to be sent; the first one was reserved by whoever asks.
+
+        `is_billed` says whether the attempt before it may be billed. Returns once the reservation is on
+        record. Raises LimitReachedError where a limit allows no further attempt at present: then none may be
+        sent, and the error is to be passed on.
+        """
+        ...
+
+
 def scrub(text: str) -> str:
     """The text as UTF-8 can hold it: a lone surrogate, which JSON can smuggle in, becomes U+FFFD."""
     return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)

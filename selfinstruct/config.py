@@ -77,6 +77,7 @@ def _is_text(value: str) -> bool:
 _DATA = "What is made"
 _SAMPLING = "Sampling"
 _JOB = "How the job is run"
+_COST = "What it may cost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +304,88 @@ class RunConfig:
         panel=_JOB,
         operational=True,
         check=between(0, 30 * 86400),
+    )
+
+    price_input: float | None = setting(
+        None,
+        "Dollars per million tokens of prompts.",
+        panel=_COST,
+        shown_default="that of the model, if it is known",
+        operational=True,
+        check=at_least(0),
+    )
+    price_cached_input: float | None = setting(
+        None,
+        "The same for tokens that the endpoint has in a cache.",
+        panel=_COST,
+        shown_default="that of the model, or else price_input",
+        operational=True,
+        check=at_least(0),
+    )
+    price_output: float | None = setting(
+        None,
+        "Dollars per million tokens of replies.",
+        panel=_COST,
+        shown_default="that of the model, if it is known",
+        operational=True,
+        check=at_least(0),
+    )
+    free: bool = setting(
+        default=False,
+        text="The endpoint costs nothing, such as a server of your own.",
+        panel=_COST,
+        operational=True,
+    )
+    max_cost: float | None = setting(
+        None,
+        "Dollars that the run may cost, in all its starts together.",
+        panel=_COST,
+        operational=True,
+        check=at_least(0),
+    )
+    max_tokens_total: int | None = setting(
+        None,
+        "Tokens of prompts and replies that it may take, likewise.",
+        panel=_COST,
+        operational=True,
+        check=at_least(1),
+    )
+    max_requests: int | None = setting(
+        None,
+        "Requests that it may send, likewise, each attempt counted.",
+        panel=_COST,
+        operational=True,
+        check=at_least(1),
+    )
+    max_time_s: float | None = setting(
+        None,
+        "Seconds that it may take, likewise.",
+        panel=_COST,
+        operational=True,
+        check=at_least(0),
+    )
+    confirm_above: float = setting(
+        1.0,
+        "Ask on a terminal before a start that will probably cost more dollars than that.",
+        panel=_COST,
+        operational=True,
+        check=at_least(0),
+    )
+    max_requests_per_minute: int | None = setting(
+        None,
+        "Requests to send in any minute, at most.",
+        panel=_COST,
+        shown_default="what the endpoint states in its replies",
+        operational=True,
+        check=at_least(1),
+    )
+    max_tokens_per_minute: int | None = setting(
+        None,
+        "Tokens of prompts and replies to ask for in any minute, at most.",
+        panel=_COST,
+        shown_default="what the endpoint states in its replies",
+        operational=True,
+        check=at_least(1),
     )
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@
     │   ├── RequestRejectedError         4    the endpoint refuses this one request
     │   └── EndpointError                4    the endpoint refuses everything: key, credit, model
     ├── StalledError                     3    nothing was accepted for so many requests
+    ├── LimitReachedError                3    what a person allowed is used up: money, tokens, requests, time
     └── ExportError                      1    a file cannot be written
 
 A reply that cannot be parsed, a duplicate, a refusal or a truncated answer is none of these: it is a
@@ -223,6 +224,16 @@ class StalledError(SelfInstructError):
             f"none of the last {commits} generation requests yielded a new instruction; look at the "
             "rejections with `selfinstruct status`, or continue with a larger stall_after (--stall-after)"
         )
+
+
+class LimitReachedError(SelfInstructError):
+    """What a person allowed a run is used up. `limit` names the setting."""
+
+    exit_code = 3
+
+    def __init__(self, limit: str, problem: str) -> None:
+        self.limit = limit
+        super().__init__(problem)
 
 
 class ExportError(SelfInstructError):

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from selfinstruct.cost import Price
 from selfinstruct.records import STRICT, Answer, Completion, Instance, Rejection, Request, Stage
 
-RunEnd = Literal["complete", "interrupted", "failed"]
+RunEnd = Literal["complete", "interrupted", "limit", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +25,40 @@ class RunStarted:
     kind: Literal["run_started"] = "run_started"
     versions: Mapping[str, str]
     """Version of the package, of Python and of openai."""
-    settings: Mapping[str, str | int | float | tuple[str, ...] | None]
+    settings: Mapping[str, str | bool | int | float | tuple[str, ...] | None]
     """The operational settings in force: a later start without any takes these over."""
+    price: Price | None = None
+    """What the model costs, as far as is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserved:
+    """An attempt is about to be sent, and this is the most that it can consume.
+
+    What settles it: the reply (`CompletionReceived`), `Released`, or another attempt that `replaces` it. One
+    that nothing settles was perhaps answered and never heard of, and counts as spent.
+    """
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["reserved"] = "reserved"
+    request_id: str
+    prompt_tokens: int
+    """At most."""
+    completion_tokens: int
+    """At most."""
+    replaces: bool = False
+    """Whether the attempt before it was not billed, so that what was reserved for that one is free again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """The last attempt of a request failed in a way that is not billed."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["released"] = "released"
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,4 +212,13 @@ Outcome = CompletionReceived | RequestFailed
 Decision = Committed | Classified | InstancesWritten
 """What follows from an outcome."""
 
-Event = RunStarted | RefilteredFrom | SourceTask | Outcome | Decision | RunFinished
+Event = (
+    RunStarted
+    | RefilteredFrom
+    | SourceTask
+    | Reserved
+    | Released
+    | Outcome
+    | Decision
+    | RunFinished
+)

@@ -151,6 +151,8 @@ class Usage:
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
+    """Of the prompt's tokens, those that the endpoint had in a cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
