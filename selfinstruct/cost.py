@@ -83,3 +83,12 @@ class Price:
 
 FREE = Price(input=Decimal(0), cached_input=Decimal(0), output=Decimal(0))
 """Of an endpoint that bills nothing."""
+
+
+def dollars(amount: Decimal) -> str:
+    """An amount for a person: "$12.34", "$0.0061", "$0"."""
+    if not amount:
+        return "$0"
+    if amount >= Decimal("0.1"):
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if amount >= Decimal("0.01") else f"${float(amount):.2g}"

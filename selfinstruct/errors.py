@@ -156,9 +156,13 @@ class NewerJournalError(JournalError):
 
 
 class BackendError(SelfInstructError):
-    """A request has no completion, after `attempts` attempts."""
+    """A request has no completion, after `attempts` attempts.
+
+    `may_bill` says whether the last attempt may be billed all the same: the endpoint may have written.
+    """
 
     exit_code = 4
+    may_bill = True
 
     def __init__(self, problem: str, *, attempts: int = 1) -> None:
         self.problem = problem
@@ -204,6 +208,8 @@ class TransientError(BackendError):
 class RequestRejectedError(BackendError):
     """The endpoint refuses this request, and would refuse it again. `status` is that of its reply."""
 
+    may_bill = False
+
     def __init__(self, problem: str, *, status: int | None, attempts: int = 1) -> None:
         self.status = status
         super().__init__(problem, attempts=attempts)
@@ -211,6 +217,8 @@ class RequestRejectedError(BackendError):
 
 class EndpointError(BackendError):
     """The endpoint refuses everything: wrong key, no credit, no such model, wrong set-up."""
+
+    may_bill = False
 
 
 class StalledError(SelfInstructError):

@@ -11,10 +11,8 @@ on a reply that is lost. One sync serves all that was written within a few milli
 
 import asyncio
 import platform
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from importlib.metadata import version
 
 from selfinstruct import __version__
@@ -24,6 +22,7 @@ from selfinstruct.decide import next_decisions
 from selfinstruct.errors import (
     BackendError,
     EndpointError,
+    LimitReachedError,
     RequestRejectedError,
     SelfInstructError,
     StalledError,
@@ -41,23 +40,18 @@ from selfinstruct.events import (
     received,
 )
 from selfinstruct.journal import Journal
-from selfinstruct.patience import GivenUp, OnPause, Patience
-from selfinstruct.plan import generation_request, is_plannable, is_worth_asking, task_request
-from selfinstruct.records import Completion, Request, Stage
+from selfinstruct.meter import Meter
+from selfinstruct.patience import GivenUp, OnPause, Patience, span
+from selfinstruct.pricing import price_of
+from selfinstruct.records import Completion, Request
 from selfinstruct.refusals import Refusals
 from selfinstruct.run_directory import Run
-from selfinstruct.state import RunState, apply, generation_id
+from selfinstruct.state import RunState, apply
 from selfinstruct.summary import RunSummary, summarize
-
-# Downstream work must not starve generation, nor the other way round: generation goes first while it holds
-# less than this share of the slots, then the accepted tasks do.
-_GENERATION_SHARE = 0.25
+from selfinstruct.upcoming import Upcoming
 
 # A power cut may cost the replies of so long a time, no more; a disk is asked to sync so often, no more.
 _SYNC_WITHIN_S = 0.02
-
-_TASK_STAGES: tuple[Stage, ...] = ("instances", "classify")
-"""In the order in which they are served: a task that is nearly done goes first."""
 
 Watch = Callable[[RunState, int], None]
 """Called after each round with the state and the number of requests in flight."""
@@ -83,13 +77,15 @@ async def grow(
     the pauses in which the run waits for an endpoint that answers nobody (see `patience`).
 
     Raises BackendError when the endpoint gives up, StalledError when nothing is accepted any more,
-    JournalError when the disk gives up; what was received is safe in each case, and the next call continues
-    from there.
+    LimitReachedError when what the settings allow is used up, JournalError when the disk gives up; what was
+    received is safe in each case, and the next call continues from there.
     """
-    if run.journal is None:
+    if run.journal is None or run.meter is None:
         raise ValueError("the run was only read; open it with open_run")
     if not is_complete(run):
-        growth = _Growth(run, run.journal, backend, stop or asyncio.Event(), watch, on_pause)
+        growth = _Growth(
+            run, run.journal, run.meter, backend, stop or asyncio.Event(), watch, on_pause
+        )
         await growth.run()
     return summarize(run.state)
 
@@ -101,6 +97,7 @@ class _Growth:
         self,
         run: Run,
         journal: Journal,
+        meter: Meter,
         backend: Backend,
         stop: asyncio.Event,
         watch: Watch | None,
@@ -109,6 +106,7 @@ class _Growth:
         self._run = run
         self._state = run.state
         self._journal = journal
+        self._meter = meter
         self._backend = backend
         self._stop = stop
         self._watch = watch
@@ -131,11 +129,15 @@ class _Growth:
         self._sync_due = 0.0
         self._now = asyncio.get_running_loop().time
         self._failure: Exception | None = None
-        self._next_number = 1
         self._commits_before = run.state.commits
         """Commits of earlier processes: a run that stalled may try again for as long as it may stall."""
-        self._open_tasks: dict[Stage, deque[str]] = {stage: deque() for stage in _TASK_STAGES}
-        """Ids of tasks by what is to be asked about them next."""
+        self._upcoming = Upcoming(
+            run,
+            patience=self._patience,
+            refusals=self._refusals,
+            meter=meter,
+            now=self._now,
+        )
 
     async def run(self) -> None:
         self._record(
@@ -146,23 +148,26 @@ class _Growth:
                     "openai": version("openai"),
                 },
                 settings={n: v for n, v in plain(self._run.config).items() if n in OPERATIONAL},
+                price=price_of(self._run.config),
             )
         )
         self._decide()
-        # Whatever an earlier process left unasked about its tasks, or asked and did not live to hear.
-        for open_tasks in self._open_tasks.values():
-            open_tasks.clear()
-        for task in self._state.pool.generated:
-            if not task.is_final:
-                self._open(task.id)
+        self._upcoming.open_all()
+        time_is_up = self._end_in_time()
         try:
             async with asyncio.TaskGroup() as group:
                 await self._rounds(group)
         except BaseExceptionGroup as failures:
             # One thing went wrong, and the group has ended the requests in flight for it.
             raise failures.exceptions[0] from None
+        finally:
+            time_is_up.cancel()
+        if isinstance(self._failure, LimitReachedError) and is_complete(self._run):
+            self._failure = None  # what was in flight was all that was missing
         reason: RunEnd = "complete"
-        if self._failure is not None:
+        if isinstance(self._failure, LimitReachedError):
+            reason = "limit"
+        elif self._failure is not None:
             reason = "failed"
         elif not is_complete(self._run):
             reason = "interrupted"
@@ -188,70 +193,44 @@ class _Growth:
                 await self._pause(wait_s)
             elif self._refusals:
                 self._believe_refusals()
+            elif self._upcoming.is_held:
+                self._fail(self._meter.limit_reached())
             else:
                 return
+
+    def _end_in_time(self) -> asyncio.Handle:
+        """Stop when the run has taken as long as it may, in all its processes together."""
+        loop = asyncio.get_running_loop()
+        limit_s = self._run.config.max_time_s
+        if limit_s is None:
+            return loop.call_soon(lambda: None)
+
+        def time_is_up() -> None:
+            problem = (
+                f"--max-time is reached: {span(limit_s)}; a higher --max-time continues the run"
+            )
+            self._fail(LimitReachedError("max_time_s", problem))
+
+        left_s = limit_s - self._run.worked_s
+        return loop.call_later(max(0.0, left_s), time_is_up)
 
     # ── plan ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _start_requests(self, group: asyncio.TaskGroup) -> None:
-        while len(self._in_flight) < self._run.config.max_concurrency:
-            if self._stop.is_set():
-                return
-            request = self._next_request()
+        started: list[Request] = []
+        while len(self._in_flight) < self._run.config.max_concurrency and not self._stop.is_set():
+            request = self._upcoming.next(generating=self._generating)
             if request is None:
-                return
+                break
             self._in_flight.add(request.id)
             self._generating += request.stage == "generate"
             self._refusals.sent(request)
+            self._meter.begin(request)
+            started.append(request)
+        if started:
+            self._meter.sync()
+        for request in started:
             group.create_task(self._complete(request))
-
-    @property
-    def _has_enough(self) -> bool:
-        """Whether no more instructions are needed."""
-        return self._state.accepted >= self._run.config.num_instructions
-
-    def _next_request(self) -> Request | None:
-        if self._has_enough:
-            # Whatever failed, or was refused, is not needed any more.
-            self._patience.forget("generate")
-            self._refusals.forget("generate")
-        stages: tuple[Stage, ...] = (*_TASK_STAGES, "generate")
-        if self._generating < _GENERATION_SHARE * self._run.config.max_concurrency:
-            stages = ("generate", *_TASK_STAGES)
-        for stage in stages:
-            fresh = partial(self._fresh_request, stage)
-            request = self._patience.choose(stage, fresh, now=self._now())
-            if request is not None:
-                return request
-        return None
-
-    def _fresh_request(self, stage: Stage) -> Request | None:
-        if stage == "generate":
-            return self._next_generation_request()
-        if not self._open_tasks[stage]:
-            return None
-        task = self._state.pool.by_id(self._open_tasks[stage].popleft())
-        return task_request(self._state, self._run.config, self._run.templates, task)
-
-    def _open(self, task_id: str) -> None:
-        """Something is to be asked about a task."""
-        asked_before = self._state.pool.by_id(task_id).is_classification is not None
-        self._open_tasks["instances" if asked_before else "classify"].append(task_id)
-
-    def _next_generation_request(self) -> Request | None:
-        run, state = self._run, self._state
-        if self._has_enough:
-            return None
-        number = max(self._next_number, state.commits + 1)
-        while generation_id(number) in state.waiting:
-            number += 1
-        self._next_number = number
-        if not is_plannable(state, run.config, number):
-            return None
-        if not is_worth_asking(state, run.config, run.recipe, number):
-            return None
-        self._next_number += 1
-        return generation_request(state, run.config, run.recipe, run.templates, number)
 
     # ── complete ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -294,14 +273,23 @@ class _Growth:
 
     def _take(self, request: Request, result: Completion | Exception) -> None:
         """Journal a result, or remember what is the matter with the request."""
+        if isinstance(result, BackendError) and not result.may_bill:
+            self._meter.release(request)
         if isinstance(result, Completion):
             self._write(received(request, result))
             self._give_up(self._patience.answered(request, now=self._now()))
             for other, refusal in self._refusals.answered(request):
                 self._write(_failed(other, refusal))
-        elif isinstance(result, BackendError) and request.stage == "generate" and self._has_enough:
+        elif (
+            isinstance(result, BackendError)
+            and request.stage == "generate"
+            and self._upcoming.has_enough
+        ):
             self._patience.gone(request)  # it is not needed any more
             self._refusals.gone(request)
+        elif isinstance(result, LimitReachedError):
+            self._refusals.gone(request)
+            self._upcoming.put_back(request)
         elif isinstance(result, RequestRejectedError):
             self._patience.gone(request)
             self._refuse(request, result)
@@ -340,7 +328,7 @@ class _Growth:
             if not checking.done():
                 return
             self._give_up(self._patience.checked(number, is_up=checking.result(), now=self._now()))
-        except EndpointError as error:
+        except (EndpointError, LimitReachedError) as error:
             self._fail(error)
         finally:
             checking.cancel()
@@ -395,16 +383,16 @@ class _Growth:
                 if isinstance(decision, Committed):
                     for accepted in decision.accepted:
                         if accepted.instance is None:
-                            self._open(accepted.task_id)
+                            self._upcoming.open(accepted.task_id)
                 elif isinstance(decision, Classified):
-                    self._open(decision.task_id)
+                    self._upcoming.open(decision.task_id)
         self._notice_a_stall()
 
     def _notice_a_stall(self) -> None:
         limit = self._run.config.stall_after
         sizes = self._state.pool_sizes
         if (
-            not self._has_enough
+            not self._upcoming.has_enough
             and self._state.commits - self._commits_before >= limit
             and sizes[-1 - limit] == sizes[-1]
         ):

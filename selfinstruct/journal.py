@@ -193,6 +193,7 @@ class Journal:
         self._now = now
         self._scan = _Scan()
         self._fd: int | None = None
+        self._is_synced = True
         self.set_aside = 0
         """Bytes of a torn last line that were set aside on opening."""
 
@@ -234,15 +235,18 @@ class Journal:
         first = self._scan.entries + 1
         data = b"".join(_encode(seq, at, event) for seq, event in enumerate(events, start=first))
         with self._writing() as fd:
+            self._is_synced = False
             _write_all(fd, data)
-            if durable:
-                os.fsync(fd)
         self._scan.entries += len(events)
+        if durable:
+            self.sync()
 
     def sync(self) -> None:
         """Make everything appended durable. Raises JournalError, as `append` does."""
         with self._writing() as fd:
-            os.fsync(fd)
+            if not self._is_synced:
+                os.fsync(fd)
+                self._is_synced = True
 
     @contextmanager
     def _writing(self) -> Iterator[int]:

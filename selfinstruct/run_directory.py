@@ -16,12 +16,13 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
 from selfinstruct.config import OPERATIONAL, RunConfig
 from selfinstruct.errors import ConfigChangedError, JournalError, RunDirectoryError
-from selfinstruct.events import Outcome, RefilteredFrom, RunStarted
+from selfinstruct.events import Outcome, RefilteredFrom, Released, Reserved, RunStarted
 from selfinstruct.frozen import (
     CONFIG,
     JOURNAL,
@@ -36,8 +37,10 @@ from selfinstruct.frozen import (
 )
 from selfinstruct.journal import Entry, Journal, read_journal
 from selfinstruct.lock import LOCK_FILE, locked
+from selfinstruct.meter import Limits, Meter, limits_of
+from selfinstruct.pricing import price_of
 from selfinstruct.prompts import Template
-from selfinstruct.recipes import Recipe
+from selfinstruct.recipes import Recipe, sampling
 from selfinstruct.records import SeedTask, Stage
 from selfinstruct.settings import load_settings
 from selfinstruct.state import RunState, apply, initial
@@ -57,8 +60,12 @@ class Run:
     versions: Mapping[str, int]
     """Of rules, parsers and tokenizer, as the run was made with them; see `frozen.VERSIONS`."""
     state: RunState
+    worked_s: float = 0.0
+    """How long processes have been at it, seconds from the first to the last line of each."""
     journal: Journal | None = None
     """Open for appending; None where the run is only read."""
+    meter: Meter | None = None
+    """What may be sent and was; None where the run is only read."""
 
 
 @contextmanager
@@ -81,6 +88,7 @@ def open_run(
         # Everything that can be wrong is found before anything is written.
         _refuse_foreign(directory)
         new = fresh(given)
+        _limits(new.config, new.recipe)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -95,9 +103,24 @@ def open_run(
             run = _before_the_first_event(directory, frozen)
             for _ in replay(run, journal.replay()):
                 pass
-            run.journal = journal
             run.config = _with_operational(run.config, given)
+            run.journal = journal
+            run.meter = _meter(run, journal)
             yield run
+
+
+def _meter(run: Run, journal: Journal) -> Meter:
+    def record(event: Reserved | Released) -> None:
+        journal.append(event, durable=False)
+        apply(run.state, event)
+
+    limits = _limits(run.config, run.recipe)
+    return Meter(run.state.spending, limits, record=record, sync=journal.sync)
+
+
+def _limits(config: RunConfig, recipe: Recipe) -> Limits:
+    stages = get_args(Stage) if recipe.has_task_stages else ("generate",)
+    return limits_of(config, price_of(config), [sampling(config, stage) for stage in stages])
 
 
 def _frozen(directory: Path, given: Mapping[str, Any], new: Frozen | None) -> Frozen:
@@ -235,6 +258,7 @@ def read_history(directory: Path | str) -> tuple[Run, Iterator[Entry]]:
 
 def replay(run: Run, entries: Iterable[Entry]) -> Iterator[Entry]:
     """Fold entries into a run; each is yielded once it is folded in. Raises JournalError."""
+    before: datetime | None = None
     for entry in entries:
         try:
             apply(run.state, entry.event)
@@ -245,8 +269,12 @@ def replay(run: Run, entries: Iterable[Entry]) -> Iterator[Entry]:
                 f"line {entry.seq} cannot follow the lines before it ({why}); nothing was changed. "
                 "Restore the file from a copy, or cut it before that line to give up what follows.",
             ) from None
+        at = datetime.fromisoformat(entry.at)
         if isinstance(entry.event, RunStarted):
             run.config = _with_operational(run.config, entry.event.settings)
+        elif before is not None:
+            run.worked_s += max(0.0, (at - before).total_seconds())
+        before = at
         yield entry
 
 

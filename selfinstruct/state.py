@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from selfinstruct.config import RunConfig
+from selfinstruct.cost import Consumption, Price
+from selfinstruct.course import Course
 from selfinstruct.events import (
     Accepted,
     Classified,
@@ -22,7 +24,9 @@ from selfinstruct.events import (
     InstancesWritten,
     Outcome,
     RefilteredFrom,
+    Released,
     RequestFailed,
+    Reserved,
     RunFinished,
     RunStarted,
     SourceTask,
@@ -31,6 +35,7 @@ from selfinstruct.filters import scripts_of
 from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.pool import Pool
 from selfinstruct.records import Provenance, Reason, Rejection, SeedTask, Stage, Task, Usage
+from selfinstruct.spending import Spending
 
 
 @dataclass(kw_only=True)
@@ -72,6 +77,10 @@ class RunState:
     unclear_once: set[str] = field(default_factory=set)
     """Ids of tasks whose kind was asked for and not clearly answered, and is asked for once more."""
     counts: Counts = field(default_factory=Counts)
+    spending: Spending = field(default_factory=Spending)
+    course: Course = field(default_factory=Course)
+    price: Price | None = None
+    """What the model costs, as the last process knew it; what was spent is always reckoned at this price."""
     last_not_novel: Rejection | None = None
     """The candidate that was last found to be like something in the pool."""
     source: RefilteredFrom | None = None
@@ -139,11 +148,22 @@ def apply(state: RunState, event: Event) -> RunState:
     match event:
         case RunStarted():
             state.finished = None
+            state.price = event.price
+            state.spending.give_all_up()
+        case Reserved():
+            most = Consumption(
+                requests=1,
+                prompt_tokens=event.prompt_tokens,
+                completion_tokens=event.completion_tokens,
+            )
+            state.spending.reserve(event.request_id, most, replaces=event.replaces)
+        case Released():
+            state.spending.release(event.request_id)
         case CompletionReceived() | RequestFailed():
             if event.request_id in state.waiting:
                 raise ValueError(f"{event.request_id} has an outcome already")
             state.waiting[event.request_id] = event
-            _count_outcome(state.counts, event)
+            _count_outcome(state, event)
         case Committed():
             _commit(state, event)
         case Classified():
@@ -160,15 +180,20 @@ def apply(state: RunState, event: Event) -> RunState:
             state.source_tasks[event.task_id] = event.instruction
         case RunFinished():
             state.finished = event
+            state.spending.give_all_up()
     return state
 
 
-def _count_outcome(counts: Counts, event: Outcome) -> None:
+def _count_outcome(state: RunState, event: Outcome) -> None:
+    counts = state.counts
     counts.requests[event.stage] += 1
     if isinstance(event, RequestFailed):
         counts.failed[event.stage] += 1
+        state.spending.give_up(event.request_id)
         return
-    usage = event.completion.usage or Usage(prompt_tokens=0, completion_tokens=0)
+    completion = event.completion
+    state.spending.settle(event.request_id, completion.usage, attempts=completion.attempts)
+    usage = completion.usage or Usage(prompt_tokens=0, completion_tokens=0)
     counts.prompt_tokens += usage.prompt_tokens
     counts.completion_tokens += usage.completion_tokens
 
@@ -187,6 +212,11 @@ def _commit(state: RunState, event: Committed) -> None:
         state.counts.rejected[rejection.reason] += 1
         if rejection.reason is Reason.NOT_NOVEL:
             state.last_not_novel = rejection
+    state.course.mark(
+        accepted=state.accepted,
+        candidates=state.accepted + state.counts.rejected.total(),
+        spent=state.spending.spent,
+    )
 
 
 def _count_candidates(state: RunState, event: Committed) -> None:

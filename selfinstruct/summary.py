@@ -5,8 +5,11 @@ requests → candidates → rejected by reason → accepted → with instances �
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any
 
+from selfinstruct.cost import Consumption
+from selfinstruct.outlook import Outlook, outlook
 from selfinstruct.records import Reason, Stage
 from selfinstruct.state import RunState, next_step
 
@@ -55,10 +58,30 @@ class RunSummary:
     completion_tokens: int
     by_pool_size: tuple[PoolStep, ...]
     """What became of candidates, by the size of the pool that they were compared with."""
+    spent: Consumption
+    """Attempts and tokens in all, also of replies that were never heard of."""
+    unheard: Consumption
+    """The part of it that counts at its bound, since nobody said what was consumed."""
+    outlook: Outlook
+    """What it cost, and what the next instructions will."""
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """US dollars in all; None where no price is known."""
+        return self.outlook.cost_usd
 
     def as_json(self) -> dict[str, Any]:
-        """The same as JSON can hold it."""
-        return asdict(self)
+        """The same as JSON can hold it; money as a number, rounded to a millionth of a dollar."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    return round(float(value), 6) if isinstance(value, Decimal) else value
 
 
 def summarize(state: RunState) -> RunSummary:
@@ -83,6 +106,9 @@ def summarize(state: RunState) -> RunSummary:
         prompt_tokens=counts.prompt_tokens,
         completion_tokens=counts.completion_tokens,
         by_pool_size=_by_pool_size(state),
+        spent=state.spending.spent,
+        unheard=state.spending.unheard,
+        outlook=outlook(state),
     )
 
 

@@ -16,6 +16,7 @@ WORDS = {
     "config",
     "declaration",
     "cost",
+    "bounds",
     "pricing",
     "settings",
     "backend",
@@ -28,9 +29,9 @@ WORDS = {
     "dataset_files",
 }
 STAGES = {"seeds", "pool", "prompts", "parse", "filters", "novelty"}
-LOOP = {"patience", "refusals"}
-FOLD = {"state", "recipes", "profiles", "plan", "decide", "summary"}
-RUN = {"journal", "lock", "frozen", "run_directory"}
+LOOP = {"patience", "refusals", "upcoming"}
+FOLD = {"spending", "course", "outlook", "state", "recipes", "profiles", "plan", "decide", "summary"}
+RUN = {"journal", "lock", "frozen", "meter", "run_directory"}
 
 MAY_IMPORT = {
     "errors": set(),
@@ -44,6 +45,7 @@ MAY_IMPORT = {
     "config": {"declaration", "errors", "records", "extras"},
     "settings": {"config", "errors", "files"},
     "cost": {"records"},
+    "bounds": {"records", "cost"},
     "pricing": {"config", "cost", "errors", "resources"},
     "events": {"records", "cost"},
     "tokenizers": set(),
@@ -54,20 +56,26 @@ MAY_IMPORT = {
     "novelty": WORDS | {"novelty"},
     "profiles": WORDS | {"parse", "filters"},
     "recipes": WORDS | {"prompts"},
-    "state": WORDS | {"filters", "novelty", "pool"},
+    "spending": {"cost", "records"},
+    "course": {"cost"},
+    "outlook": {"cost", "course", "state"},
+    "state": WORDS | {"filters", "novelty", "pool", "spending", "course"},
     "plan": WORDS | {"prompts", "recipes", "state"},
     "decide": WORDS | STAGES | {"profiles", "state"},
-    "summary": WORDS | {"state"},
+    "summary": WORDS | {"state", "outlook"},
     "journal": WORDS,
     "lock": {"errors"},
     "frozen": WORDS | STAGES | {"recipes", "journal"},
-    "run_directory": WORDS | {"prompts", "recipes", "state", "journal", "lock", "frozen"},
+    "run_directory": WORDS
+    | {"prompts", "recipes", "state", "journal", "lock", "frozen", "meter"},
     "export": WORDS | {"pool"},
-    **{unit: {"errors", "records"} for unit in LOOP},
+    **dict.fromkeys(LOOP, {"errors", "records"}),
+    "meter": WORDS | {"bounds", "spending"},
+    "upcoming": WORDS | FOLD | RUN | LOOP | {"bounds"},
     # The loop takes a backend as an argument and never picks one.
     "generate": WORDS | STAGES | FOLD | RUN | LOOP | {"__init__"},
     # Backends know the seam and nothing of the pipeline.
-    "llm": {"config", "records", "errors", "backend", "extras", "llm"},
+    "llm": {"config", "records", "errors", "backend", "extras", "cost", "bounds", "llm"},
     # The simulated endpoint knows nothing of ours, so that it can never confirm our own mistakes.
     "simulate": {"simulate"},
     "verify": WORDS | FOLD | RUN | {"verify"},

@@ -248,7 +248,7 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
     "instances before their reply": (before_its_reply, "no outcome that it could follow from"),
     "a commit left out": (without(Committed), "cannot follow"),
     "a reply left out": (without(CompletionReceived), "no outcome that it could follow from"),
-    "a reply twice": (twice(CompletionReceived), "has an outcome already, in line 2"),
+    "a reply twice": (twice(CompletionReceived), "has an outcome already, in line "),
     "a task's number": (
         changed(
             Committed,

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from selfinstruct.cli.costs import cost_lines
 from selfinstruct.cli.terminal import one_line, score, visible
 from selfinstruct.records import Reason
 from selfinstruct.summary import RunSummary
@@ -35,7 +36,7 @@ def funnel_lines(summary: RunSummary) -> list[str]:
         lines += _reasons(summary.instances_rejected)
     tokens = summary.prompt_tokens + summary.completion_tokens
     detail = f"{summary.prompt_tokens:,} in prompts, {summary.completion_tokens:,} in replies"
-    return [*lines, _line("tokens", tokens, detail)]
+    return [*lines, _line("tokens", tokens, detail), *cost_lines(summary)]
 
 
 def pool_lines(summary: RunSummary) -> list[str]:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from selfinstruct.cli.terminal import say
+from selfinstruct.cost import dollars
 from selfinstruct.generate import Watch
+from selfinstruct.outlook import Outlook, outlook
 from selfinstruct.plan import expected_yield
 from selfinstruct.recipes import Recipe
 from selfinstruct.state import RunState
@@ -39,16 +41,15 @@ class Pace:
 
     def parts(self, state: RunState, in_flight: int) -> list[str]:
         """What there is to say, the most important first."""
-        candidates = state.accepted + state.counts.rejected.total()
-        rate = f"{state.accepted / candidates:.0%}" if candidates else "–"
-        tokens = state.counts.prompt_tokens + state.counts.completion_tokens
+        now = outlook(state)
         return [
             f"{state.accepted:,}/{self._target:,} accepted",
             self._time_left(state),
-            f"{rate} of candidates",
+            *_costs(now),
+            f"{now.recent_acceptance:.0%} of candidates" if state.commits else "– of candidates",
             f"{state.counts.finished_tasks:,} finished",
             f"{in_flight} in flight",
-            f"{tokens / 1e6:.2f} M tokens",
+            f"{state.spending.spent.tokens / 1e6:.2f} M tokens",
         ]
 
     def _left(self, state: RunState) -> float:
@@ -68,6 +69,13 @@ class Pace:
             return "time left unknown"
         seconds = round((self._now() - self._began) / gained * self._left(state))
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
+
+
+def _costs(now: Outlook) -> list[str]:
+    if not now.cost_usd:
+        return []
+    each = now.recent_usd_per_accepted
+    return [dollars(now.cost_usd), *([f"{dollars(each)} each"] if each else [])]
 
 
 def _requests(state: RunState) -> int:

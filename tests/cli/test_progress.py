@@ -8,6 +8,7 @@ from support import make_seed_task
 from selfinstruct.cli import progress as progress_module
 from selfinstruct.cli.progress import Pace, fitting, progress
 from selfinstruct.config import RunConfig
+from selfinstruct.cost import Consumption
 from selfinstruct.recipes import SELF_INSTRUCT
 from selfinstruct.records import Reason, Task
 from selfinstruct.state import RunState, initial
@@ -22,7 +23,8 @@ def state_with(accepted: int, *, finished: int = 0, rejected: int = 0, tokens: i
     state.counts.requests.update(generate=accepted, classify=finished, instances=finished)
     state.counts.finished_tasks = finished
     state.counts.rejected[Reason.NOT_NOVEL] = rejected
-    state.counts.prompt_tokens = tokens
+    state.spending.spent = Consumption(prompt_tokens=tokens)
+    state.course.mark(accepted=accepted, candidates=accepted + rejected, spent=state.spending.spent)
     return state
 
 

@@ -24,6 +24,7 @@ from selfinstruct.simulate.fault_plan import (
     Hang,
     NoChoices,
     Outage,
+    RateLimits,
     RequestFault,
     RetryAfter,
     Status,
@@ -49,7 +50,8 @@ def test_a_plan_is_read(tmp_path: Path) -> None:
         "- {fault: status, share: 0.1, status: 429, retry_after: {milliseconds: 200}}\n"
         "- {fault: hang, share: 0.2}\n"
         "per_request:\n- {fault: length, share: 1}\n"
-        "outages:\n- {after: 200, attempts: 60, status: 502}\n",
+        "outages:\n- {after: 200, attempts: 60, status: 502}\n"
+        "rate_limits: {requests_per_minute: 600}\n",
     )
     assert read_fault_plan(path) == FaultPlan(
         seed=7,
@@ -61,6 +63,7 @@ def test_a_plan_is_read(tmp_path: Path) -> None:
         ),
         per_request=(RequestFault(fault="length", share=1),),
         outages=(Outage(after=200, attempts=60, status=502),),
+        rate_limits=RateLimits(requests_per_minute=600),
     )
 
 
@@ -144,6 +147,13 @@ WRONG = {
     "outages: [{after: 1, attempts: 0}]": "attempts must be a whole number, 1 or more, not 0",
     "outages: [{after: 1, attempts: 1, refuse: politely}]": "refuse must be hang or drop",
     "outages: [{after: 1, attempts: 1, refuse: drop, status: 503}]": "status and refuse exclude each other",
+    "per_attempt: [{fault: late, share: 1}]": "seconds is missing; it must be a number of seconds from 0",
+    "rate_limits: 600": "rate_limits must be a mapping with the keys requests_per_minute, tokens_per_minute",
+    "rate_limits: {}": "rate_limits must have requests_per_minute, tokens_per_minute, or both",
+    "rate_limits: {requests_per_minute: 0}": (
+        "requests_per_minute must be a whole number, 1 or more, not 0"
+    ),
+    "rate_limits: {tokens: 5}": "rate_limits has no key 'tokens'; ",
     "seed: [": "is not YAML",
     "seed: \x07": "is not YAML: special characters are not allowed",
     "seed: !!int ''": "is no YAML that can be understood",
@@ -181,6 +191,7 @@ def test_a_plan_made_in_python_is_checked_too() -> None:
         lambda: RequestFault(share=0.1, fault="lenght"),
         lambda: FaultPlan(per_attempt=[Hang(share=0.1)]),  # type: ignore[arg-type]
         lambda: FaultPlan(per_request=(Hang(share=0.1),)),  # type: ignore[arg-type]
+        lambda: FaultPlan(rate_limits=600),  # type: ignore[arg-type]
         lambda: FaultPlan(per_attempt=(Hang(share=0.7), Drip(share=0.7, seconds=1))),
     ]
     for make in made:
@@ -190,7 +201,11 @@ def test_a_plan_made_in_python_is_checked_too() -> None:
 
 NAMES = st.sampled_from(
     [
-        *(spec.name for kind in (FaultPlan, Status, Outage, RetryAfter) for spec in fields(kind)),
+        *(
+            spec.name
+            for kind in (FaultPlan, Status, Outage, RateLimits, RetryAfter)
+            for spec in fields(kind)
+        ),
         *ATTEMPT_FAULTS,
         *REQUEST_FAULTS,
         *("fault", "<<", "!!int", "&a", "*a", "? "),
@@ -235,6 +250,7 @@ def test_the_example_in_the_document_is_a_plan_with_every_fault(tmp_path: Path) 
     assert {fault.name for fault in read.per_attempt} == set(ATTEMPT_FAULTS)
     assert {fault.fault for fault in read.per_request} == set(REQUEST_FAULTS)
     assert read.outages
+    assert read.rate_limits is not None
 
 
 def test_the_document_has_a_row_for_every_fault_with_all_its_keys() -> None:

@@ -125,6 +125,8 @@ def test_the_log_tells_what_came_and_what_was_answered(tmp_path: Path) -> None:
     assert answered["status"] == 200
     assert answered["finish_reasons"] == ["stop"]
     assert isinstance(answered["completion_tokens"], int)
+    for name in ("prompt_tokens", "completion_tokens"):
+        assert answered[f"billed_{name}"] == answered[name]
     written = log.read_text(encoding="utf-8")
     assert not any(secret in written for secret in (KEY, prompt, text))
 
@@ -141,21 +143,50 @@ def test_a_refused_request_is_logged_with_its_status(tmp_path: Path) -> None:
     assert received["prompt_sha256"] is None
     assert answered["status"] == 404
     assert answered["finish_reasons"] == []
+    assert answered["billed_prompt_tokens"] == answered["billed_completion_tokens"] == 0
 
 
-def test_a_client_that_hangs_up_is_not_answered(tmp_path: Path) -> None:
-    """The log then has a "received" without an "answered"."""
-    log = tmp_path / "requests.jsonl"
+def connected(endpoint: SimulatedEndpoint, log: Path) -> socket.socket:
+    """A connection on which a request has arrived."""
     body = b'{"model": "simulated", "messages": [{"role": "user", "content": "Hello."}]}'
+    connection = socket.create_connection(("127.0.0.1", urlsplit(endpoint.base_url).port or 0))
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}"
+    connection.sendall(head.encode() + b"\r\n\r\n" + body)
+    while not log.read_text(encoding="utf-8"):
+        time.sleep(0.005)
+    return connection
+
+
+def test_a_client_that_hangs_up_is_not_answered_and_pays_all_the_same(tmp_path: Path) -> None:
+    log = tmp_path / "requests.jsonl"
+    with (
+        SimulatedEndpoint() as endpoint,
+        openai.OpenAI(base_url=endpoint.base_url, api_key=KEY) as client,
+    ):
+        reply = client.chat.completions.create(
+            model="simulated", messages=[{"role": "user", "content": "Hello."}]
+        )
     with SimulatedEndpoint(log=log, latency_ms=(300, 300)) as endpoint:
-        port = urlsplit(endpoint.base_url).port or 0
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}"
-            connection.sendall(head.encode() + b"\r\n\r\n" + body)
-            while not log.read_text(encoding="utf-8"):
-                time.sleep(0.005)
+        connected(endpoint, log).close()
         time.sleep(0.4)
-    assert [entry["event"] for entry in read(log)] == ["received"]
+    received, hung_up = read(log)
+    assert (received["event"], hung_up["event"]) == ("received", "hung_up")
+    assert received["number"] == hung_up["number"]
+    assert reply.usage is not None
+    assert hung_up["billed_prompt_tokens"] == reply.usage.prompt_tokens
+    assert hung_up["billed_completion_tokens"] == reply.usage.completion_tokens
+    assert "fault" not in hung_up
+
+
+def test_a_server_that_ends_before_it_answers_says_so(tmp_path: Path) -> None:
+    log = tmp_path / "requests.jsonl"
+    with SimulatedEndpoint(log=log, latency_ms=(60_000, 60_000)) as endpoint:
+        connection = connected(endpoint, log)
+    connection.close()
+    received, broken = read(log)
+    assert (received["event"], broken["event"], broken["fault"]) == ("received", "broken", None)
+    assert isinstance(broken["billed_completion_tokens"], int)
+    assert broken["billed_completion_tokens"] > 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

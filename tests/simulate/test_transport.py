@@ -1,5 +1,6 @@
 """Faults as a client sees them, over real sockets, and what the log says of them."""
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -28,9 +29,11 @@ from selfinstruct.simulate.fault_plan import (
     Drop,
     ErrorObject,
     Hang,
+    Late,
     NoChoices,
     Outage,
     Page,
+    RateLimits,
     RequestFault,
     Reset,
     RetryAfter,
@@ -52,6 +55,7 @@ CLOSING = Status(share=SHARE, status=500, then_close=True)
 CONFLICT = Status(share=SHARE, status=409)
 HANG = Hang(share=SHARE)
 SHORT_HANG = Hang(share=SHARE, seconds=0.1)
+LATE = Late(share=SHARE, seconds=0.25)
 DRIP = Drip(share=SHARE, seconds=0.25)
 RESET = Reset(share=SHARE)
 DROP = Drop(share=SHARE)
@@ -70,6 +74,7 @@ FAULTS: tuple[AttemptFault, ...] = (
     CONFLICT,
     HANG,
     SHORT_HANG,
+    LATE,
     DRIP,
     RESET,
     DROP,
@@ -269,6 +274,37 @@ def test_nothing_comes_for_a_while_and_then_the_end(faulty: SimulatedEndpoint, l
     assert logged(log, body)["event"] == "broken"
 
 
+def test_a_late_reply_is_the_true_one_and_has_its_time_in_place_of_the_latency(
+    endpoint: SimulatedEndpoint, tmp_path: Path
+) -> None:
+    log = tmp_path / "requests.jsonl"
+    plan = FaultPlan(per_attempt=(Late(share=1, seconds=0.2),), at_most=1)
+    body = chat("Hello.")
+    took: list[float] = []
+    with SimulatedEndpoint(faults=plan, log=log, latency_ms=(500, 500)) as served:
+        for _ in range(2):
+            began = time.monotonic()
+            reply = post(served, body)
+            took.append(time.monotonic() - began)
+            assert {**reply.json(), "created": 0} == truth(endpoint, body)
+    late, timely = took
+    assert 0.2 <= late < 0.5 <= timely
+    _, first, _, second = read(log)
+    assert (first["event"], first["fault"]) == ("answered", "late")
+    assert first["completion_tokens"] == second["completion_tokens"]
+    assert "fault" not in second
+
+
+def test_a_client_that_does_not_wait_for_a_late_reply_is_not_answered(
+    faulty: SimulatedEndpoint, log: Path
+) -> None:
+    body = body_that_meets(LATE)
+    with Line(faulty) as line:
+        line.send(body)
+    entry = logged(log, body)
+    assert (entry["event"], entry["fault"]) == ("broken", "late")
+
+
 def test_a_reply_drips_and_is_whole_in_the_end(
     faulty: SimulatedEndpoint, endpoint: SimulatedEndpoint, log: Path
 ) -> None:
@@ -383,6 +419,105 @@ def test_a_reply_may_have_no_choices(
     assert entry["prompt_tokens"] == expected["usage"]["prompt_tokens"]
 
 
+BILLED = (None, HANG, LATE, DRIP, RESET, DROP, BROKEN, PAGE, PLAIN, MISSING, NULL, EMPTY)
+UNBILLED = (LIMITED, OVERLOADED, CLOSING, CONFLICT, ERROR)
+
+
+@pytest.mark.parametrize("fault", [*BILLED, *UNBILLED])
+def test_what_has_been_written_is_billed_whatever_becomes_of_it(
+    faulty: SimulatedEndpoint, endpoint: SimulatedEndpoint, log: Path, fault: AttemptFault | None
+) -> None:
+    body = body_that_meets(fault)
+    with Line(faulty) as line:
+        line.send(body)
+        line.opened.settimeout(0.1)
+        with contextlib.suppress(TimeoutError, ConnectionResetError):
+            line.opened.recv(65536)
+    entry = logged(log, body)
+    billed = [entry["billed_prompt_tokens"], entry["billed_completion_tokens"]]
+    usage = truth(endpoint, body)["usage"]
+    true = [usage["prompt_tokens"], usage["completion_tokens"]]
+    assert billed == (true if fault in BILLED else [0, 0])
+
+
+def test_the_content_is_billed_as_far_as_it_was_written_also_without_usage(tmp_path: Path) -> None:
+    bills = {}
+    for fault in ("length", "no_usage", "never", None):
+        log = tmp_path / f"{fault}.jsonl"
+        faults = () if fault is None else (RequestFault(share=1, fault=fault),)
+        with SimulatedEndpoint(faults=FaultPlan(per_request=faults), log=log) as served:
+            reply = post(served, chat("Hello.")).json()
+        entry = read(log)[1]
+        bills[fault] = (entry["billed_prompt_tokens"], entry["billed_completion_tokens"])
+        if fault == "length":
+            usage = reply["usage"]
+            assert bills[fault] == (usage["prompt_tokens"], usage["completion_tokens"])
+    assert bills["no_usage"] == bills[None]
+    assert bills["length"][0] == bills[None][0]
+    assert 0 < bills["length"][1] < bills[None][1]
+    assert bills["never"] == (0, 0)
+
+
+def test_an_outage_bills_nothing_however_it_refuses(tmp_path: Path) -> None:
+    log = tmp_path / "requests.jsonl"
+    plan = FaultPlan(
+        outages=(Outage(after=0, attempts=1), Outage(after=1, attempts=1, refuse="drop"))
+    )
+    with SimulatedEndpoint(faults=plan, log=log) as served:
+        assert post(served, chat("Hello.")).status_code == 503
+        with pytest.raises(httpx2.RemoteProtocolError):
+            post(served, chat("Hello."))
+    entries = [entry for entry in read(log) if entry["event"] != "received"]
+    assert [entry["billed_prompt_tokens"] for entry in entries] == [0, 0]
+
+
+def test_what_comes_too_soon_is_told_when_to_come_and_every_reply_how_much_is_left(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "requests.jsonl"
+    limits = RateLimits(requests_per_minute=2, tokens_per_minute=1000)
+    with SimulatedEndpoint(faults=FaultPlan(rate_limits=limits), log=log) as served:
+        replies = [post(served, chat("Hello.")) for _ in range(3)]
+    assert [reply.status_code for reply in replies] == [200, 200, 429]
+    said = [reply.headers["x-ratelimit-remaining-requests"] for reply in replies]
+    assert said == ["1", "0", "0"]
+    first, *_, last = replies
+    used = first.json()["usage"]["total_tokens"]
+    assert first.headers["x-ratelimit-remaining-tokens"] == str(1000 - used)
+    assert first.headers["x-ratelimit-limit-tokens"] == "1000"
+    assert first.headers["x-ratelimit-reset-requests"] == "30s"
+    assert last.json()["error"]["code"] == "rate_limit_exceeded"
+    assert 29 < float(last.headers["retry-after"]) <= 30
+    entry = read(log)[-1]
+    assert (entry["status"], entry["fault"], entry["billed_prompt_tokens"]) == (
+        429,
+        "rate_limit",
+        0,
+    )
+
+
+def test_requests_that_are_refused_are_limited_too_and_need_no_tokens() -> None:
+    limits = RateLimits(requests_per_minute=1, tokens_per_minute=1)
+    with SimulatedEndpoint(faults=FaultPlan(rate_limits=limits)) as served:
+        assert [post(served, b"{}").status_code for _ in range(2)] == [400, 429]
+
+
+def test_an_attempt_that_is_limited_meets_no_other_fault_and_an_outage_no_limit(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "requests.jsonl"
+    plan = FaultPlan(
+        per_attempt=(Status(share=1, status=500),),
+        outages=(Outage(after=0, attempts=1),),
+        rate_limits=RateLimits(requests_per_minute=1),
+    )
+    with SimulatedEndpoint(faults=plan, log=log) as served:
+        statuses = [post(served, chat("Hello.")).status_code for _ in range(3)]
+    assert statuses == [503, 500, 429]
+    faults = [entry["fault"] for entry in read(log) if entry["event"] != "received"]
+    assert faults == ["outage", "status", "rate_limit"]
+
+
 def test_every_fault_is_in_the_plan_of_these_tests() -> None:
     assert {fault.name for fault in FAULTS} == set(ATTEMPT_FAULTS)
 
@@ -474,13 +609,19 @@ def test_two_endpoints_with_one_plan_do_the_same_in_any_order(endpoint: Simulate
 
 
 def test_faults_under_way_hold_up_no_shutdown(caplog: pytest.LogCaptureFixture) -> None:
-    plan = FaultPlan(per_attempt=(Hang(share=0.5), Drip(share=0.5, seconds=600)))
+    plan = FaultPlan(
+        per_attempt=(
+            Hang(share=0.3),
+            Late(share=0.3, seconds=600),
+            Drip(share=0.3, seconds=600),
+        )
+    )
     bodies = [body_that_meets(fault, plan=plan) for fault in plan.per_attempt]
     with SimulatedEndpoint(faults=plan) as served:
-        lines = [Line(served), Line(served)]
+        lines = [Line(served) for _ in bodies]
         for line, body in zip(lines, bodies, strict=True):
             line.send(body)
-        lines[1].opened.recv(1)
+        lines[-1].opened.recv(1)
         began = time.monotonic()
     assert time.monotonic() - began < 1.5
     assert not caplog.records

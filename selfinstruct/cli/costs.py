@@ -1,0 +1,52 @@
+"""How money and what it buys look on a terminal."""
+
+from collections.abc import Iterable
+
+from selfinstruct.cost import dollars
+from selfinstruct.outlook import RECENT
+from selfinstruct.summary import RunSummary
+
+
+def cost_lines(summary: RunSummary) -> Iterable[str]:
+    """What a run has cost, what an instruction costs now, and what the next ones will."""
+    ahead, unheard = summary.outlook, summary.unheard
+    if ahead.cost_usd is not None:
+        each = ahead.usd_per_accepted
+        per = f"{dollars(each)} an instruction" if each else ""
+        recently = ahead.recent_usd_per_accepted
+        if recently and summary.accepted > RECENT:
+            per += f", {dollars(recently)} of the last {RECENT}"
+        yield _line("cost", dollars(ahead.cost_usd), per)
+    elif summary.spent.tokens:
+        yield _line("cost", "unknown", "give --price-input and --price-output, or --free")
+    if unheard.requests:
+        attempts = f"{unheard.requests:,} attempt" + ("s" if unheard.requests > 1 else "")
+        detail = f"tokens at most, of {attempts} whose consumption nobody told"
+        yield _line("  of it unheard", f"{unheard.tokens:,}", detail)
+    if summary.accepted > RECENT:
+        share = f"{ahead.recent_acceptance:.0%}"
+        yield _line("accepted of late", share, f"of the candidates, over the last {RECENT}")
+    if ahead.next_thousand_tokens is not None:
+        tokens = f"{ahead.next_thousand_tokens / 1e6:.2f} M tokens"
+        is_priced = ahead.next_thousand_usd and ahead.cost_usd
+        yield _line(
+            "next thousand",
+            dollars(ahead.next_thousand_usd) if is_priced and ahead.next_thousand_usd else tokens,
+            _doubling(ahead.doubles_at, is_known=True),
+        )
+
+
+def _doubling(number: int | None, *, is_known: bool) -> str:
+    if number is None:
+        return "the cost of an instruction hardly grows" if is_known else ""
+    return f"a thousand will cost twice the last at some {_rounded(number):,} instructions"
+
+
+def _rounded(number: int) -> int:
+    """Two digits are more than a forecast knows."""
+    power: int = 10 ** max(0, len(str(number)) - 2)
+    return round(number / power) * power
+
+
+def _line(name: str, value: str, detail: str = "") -> str:
+    return f"  {name:<22}{value:>11}  {detail}".rstrip()

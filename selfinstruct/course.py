@@ -1,0 +1,84 @@
+"""How a run has gone: what was accepted and consumed by each commit. A part of the fold over the journal.
+
+>>> course = Course()
+>>> course.mark(accepted=5, candidates=8, spent=Consumption(requests=3, prompt_tokens=900))
+>>> course.mark(accepted=9, candidates=16, spent=Consumption(requests=9, prompt_tokens=2500))
+>>> stretch = course.stretch(5, 9)
+>>> stretch.accepted, stretch.candidates, stretch.consumed.prompt_tokens
+(4, 8, 1600)
+"""
+
+from array import array
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from selfinstruct.cost import Consumption
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """What happened between two points of a run."""
+
+    accepted: int
+    candidates: int
+    consumed: Consumption
+
+    @property
+    def acceptance(self) -> float:
+        """Share of the candidates that were accepted, in [0, 1]; 0 where there were none."""
+        return self.accepted / self.candidates if self.candidates else 0.0
+
+
+class Course:
+    """A mark for each commit; five numbers, so that a run of a million is no burden."""
+
+    def __init__(self) -> None:
+        self._accepted = array("q", [0])
+        self._candidates = array("q", [0])
+        self._spent = [array("q", [0]) for _ in range(4)]
+
+    def mark(self, *, accepted: int, candidates: int, spent: Consumption) -> None:
+        """A commit was made; all numbers are those since the run began."""
+        self._accepted.append(accepted)
+        self._candidates.append(candidates)
+        amounts = (
+            spent.requests,
+            spent.prompt_tokens,
+            spent.cached_tokens,
+            spent.completion_tokens,
+        )
+        for column, amount in zip(self._spent, amounts, strict=True):
+            column.append(amount)
+
+    @property
+    def accepted(self) -> int:
+        """Instructions accepted by the last commit."""
+        return self._accepted[-1]
+
+    def stretch(self, first: int, last: int) -> Stretch:
+        """From the commit that brought the number accepted to `first` to the one that brought `last`."""
+        begin = bisect_left(self._accepted, first)
+        end = min(bisect_left(self._accepted, last), len(self._accepted) - 1)
+        return Stretch(
+            accepted=self._accepted[end] - self._accepted[begin],
+            candidates=self._candidates[end] - self._candidates[begin],
+            consumed=self._at(end) - self._at(begin),
+        )
+
+    def recent(self, accepted: int) -> Stretch:
+        """The stretch up to now in which about so many instructions were accepted, or all of it."""
+        begin = max(0, bisect_left(self._accepted, self.accepted - accepted))
+        return Stretch(
+            accepted=self._accepted[-1] - self._accepted[begin],
+            candidates=self._candidates[-1] - self._candidates[begin],
+            consumed=self._at(-1) - self._at(begin),
+        )
+
+    def _at(self, place: int) -> Consumption:
+        requests, prompt, cached, completion = (column[place] for column in self._spent)
+        return Consumption(
+            requests=requests,
+            prompt_tokens=prompt,
+            cached_tokens=cached,
+            completion_tokens=completion,
+        )

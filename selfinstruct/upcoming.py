@@ -1,0 +1,162 @@
+"""Which request is sent next: of which stage, one that failed before or a fresh one, and whether it may be.
+
+Knows what is still to be asked; never sends anything. What is asked first never changes the dataset.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from selfinstruct.bounds import bound
+from selfinstruct.cost import Consumption
+from selfinstruct.meter import Meter
+from selfinstruct.patience import Patience
+from selfinstruct.plan import generation_request, is_plannable, is_worth_asking, task_request
+from selfinstruct.records import Request, Stage, Task
+from selfinstruct.refusals import Refusals
+from selfinstruct.run_directory import Run
+from selfinstruct.state import generation_id
+
+# Downstream work must not starve generation, nor the other way round: generation goes first while it holds
+# less than this share of the slots, then the accepted tasks do.
+_GENERATION_SHARE = 0.25
+
+_TASK_STAGES: tuple[Stage, ...] = ("instances", "classify")
+"""In the order in which they are served: a task that is nearly done goes first."""
+
+
+class Upcoming:
+    """What is still to be asked, in the order in which it is."""
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        patience: Patience,
+        refusals: Refusals,
+        meter: Meter,
+        now: Callable[[], float],
+    ) -> None:
+        self._run = run
+        self._patience = patience
+        self._refusals = refusals
+        self._meter = meter
+        self._now = now
+        self._next_number = 1
+        self._open_tasks: dict[Stage, deque[str]] = {stage: deque() for stage in _TASK_STAGES}
+        """Ids of tasks by what is to be asked about them next."""
+        self._put_back: dict[Stage, deque[Request]] = {}
+        """Requests that were planned, and could not be sent."""
+        self._longest_task = max(run.seed_tasks, key=lambda task: len(task.instruction)).instruction
+        """The longest instruction that anything was asked about: what a further one can cost goes by it."""
+        self._finishing: tuple[str, Consumption] = ("", Consumption())
+        self.is_held = False
+        """Whether a limit kept back something that would have been sent."""
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether no more instructions are needed."""
+        return self._run.state.accepted >= self._run.config.num_instructions
+
+    def open_all(self) -> None:
+        """Take up whatever an earlier process left unasked about its tasks, or did not live to hear."""
+        for open_tasks in self._open_tasks.values():
+            open_tasks.clear()
+        for task in self._run.state.pool.generated:
+            if not task.is_final:
+                self.open(task.id)
+
+    def open(self, task_id: str) -> None:
+        """Something is to be asked about a task."""
+        task = self._run.state.pool.by_id(task_id)
+        self._longest_task = max(self._longest_task, task.instruction, key=len)
+        asked_before = task.is_classification is not None
+        self._open_tasks["instances" if asked_before else "classify"].append(task_id)
+
+    def put_back(self, request: Request) -> None:
+        """A request was not sent after all, and nothing was learned from that."""
+        self._patience.gone(request)
+        self._put_back.setdefault(request.stage, deque()).append(request)
+
+    def next(self, *, generating: int) -> Request | None:
+        """The request to send now, or None; `generating` is how many generation requests are in flight."""
+        if self.has_enough:
+            # Whatever failed, was refused or was put back, is not needed any more.
+            self._patience.forget("generate")
+            self._refusals.forget("generate")
+            self._put_back.pop("generate", None)
+        stages: tuple[Stage, ...] = (*_TASK_STAGES, "generate")
+        if generating < _GENERATION_SHARE * self._run.config.max_concurrency:
+            stages = ("generate", *_TASK_STAGES)
+        self.is_held = False
+        for stage in stages:
+            fresh = partial(self._fresh, stage)
+            request = self._patience.choose(stage, fresh, now=self._now())
+            if request is None:
+                continue
+            if self._meter.admits(request, kept_back=self._kept_back(stage)):
+                return request
+            self.put_back(request)
+            self.is_held = True
+        return None
+
+    def _fresh(self, stage: Stage) -> Request | None:
+        if waiting := self._put_back.get(stage):
+            return waiting.popleft()
+        if stage == "generate":
+            return self._fresh_generation()
+        if not self._open_tasks[stage]:
+            return None
+        task = self._run.state.pool.by_id(self._open_tasks[stage].popleft())
+        return self._about(task)
+
+    def _about(self, task: Task) -> Request:
+        return task_request(self._run.state, self._run.config, self._run.templates, task)
+
+    def _fresh_generation(self) -> Request | None:
+        run, state = self._run, self._run.state
+        if self.has_enough:
+            return None
+        number = max(self._next_number, state.commits + 1)
+        while generation_id(number) in state.waiting:
+            number += 1
+        self._next_number = number
+        if not is_plannable(state, run.config, number):
+            return None
+        if not is_worth_asking(state, run.config, run.recipe, number):
+            return None
+        self._next_number += 1
+        return generation_request(state, run.config, run.recipe, run.templates, number)
+
+    def _kept_back(self, stage: Stage) -> Consumption:
+        """What must be left for whole records, if a request of this stage is sent now."""
+        if stage != "generate" or not self._meter.is_limited:
+            return Consumption()
+        if not self._run.recipe.has_task_stages:
+            return Consumption()
+        state = self._run.state
+        on_their_way = max(1, self._next_number - 1 - state.commits)  # this one included
+        tasks = state.open_tasks + on_their_way * self._run.recipe.instructions_asked
+        return tasks * self._finishing_one()
+
+    def _finishing_one(self) -> Consumption:
+        """What the questions about a task can consume at most, if it is no longer than those so far."""
+        longest = self._longest_task
+        if self._finishing[0] != longest:
+            task = Task(id="none", instruction=longest, origin="generated")
+            asked = [self._about(task)]
+            asked += [self._about(_of_kind(task, kind)) for kind in (True, False)]
+            classify, *instances = map(bound, asked)
+            # It may be unclear, and asked again.
+            most = 2 * classify + max(instances, key=lambda c: c.tokens)
+            self._finishing = (longest, most)
+        return self._finishing[1]
+
+
+def _of_kind(task: Task, is_classification: bool) -> Task:  # noqa: FBT001
+    return Task(
+        id=task.id,
+        instruction=task.instruction,
+        origin=task.origin,
+        is_classification=is_classification,
+    )
