@@ -16,7 +16,7 @@ that shared code with what it rehearses would agree with its mistakes.
                 checks it
     fault_plan  what goes wrong on purpose: `fault_plan_file` reads a plan (`plan_values` checks single
                 values), `fates` draws what befalls an attempt, `faulty_replies` and `content_faults`
-                falsify `replies`, `transport` breaks connections
+                falsify `replies`, `transport` breaks connections, `rate_limits` counts minutes
     author      what is written back: `reading` recognises the prompt, `continuation`, `blocks`,
                 `verdicts` and `instances` answer it, with sentences made by `frames` and `grammar`
                 out of the word lists in `texts`, and with mistakes in the shares of `faults` and

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from selfinstruct.simulate.draws import Draws
-from selfinstruct.simulate.fault_plan import AttemptFault, FaultPlan, RequestFault, Status
+from selfinstruct.simulate.fault_plan import (
+    AttemptFault,
+    ErrorObject,
+    FaultPlan,
+    RequestFault,
+    Status,
+)
 
 F = TypeVar("F", AttemptFault, RequestFault)
 
@@ -33,6 +39,11 @@ class Fate:
     fault: AttemptFault | None = None
     name: str | None = None
     content_fault: str | None = None
+
+    @property
+    def is_billed(self) -> bool:
+        """Whether a reply is written, and billed, whatever the client hears of it; not where an error is."""
+        return self.name != "outage" and not isinstance(self.fault, Status | ErrorObject)
 
 
 UNTOUCHED: Final = Fate()

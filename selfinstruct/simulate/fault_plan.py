@@ -10,6 +10,7 @@ all it does. `fault_plan_file` reads a plan, `fates` draws who meets what::
         ),
         per_request=(RequestFault(share=0.05, fault="length"),),
         outages=(Outage(after=200, attempts=60, status=503),),
+        rate_limits=RateLimits(requests_per_minute=600),
     )
 
 A fault per attempt befalls one attempt at a request, and the next attempt may be spared; a fault per
@@ -67,6 +68,15 @@ class Hang(Checked):
     name: ClassVar = "hang"
     share: float
     seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late(Checked):
+    """The true reply, whole, after so many seconds, which take the place of the latency."""
+
+    name: ClassVar = "late"
+    share: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,12 +140,14 @@ class NoChoices(Checked):
     choices: Literal["missing", "null", "empty"] = "missing"
 
 
-AttemptFault = Status | Hang | Drip | Reset | Drop | BrokenJson | Page | ErrorObject | NoChoices
+AttemptFault = (
+    Status | Hang | Late | Drip | Reset | Drop | BrokenJson | Page | ErrorObject | NoChoices
+)
 """What can befall an attempt; `share` is that of all attempts at completions."""
 
 ATTEMPT_FAULTS: Final[dict[str, type[AttemptFault]]] = {
     kind.name: kind
-    for kind in (Status, Hang, Drip, Reset, Drop, BrokenJson, Page, ErrorObject, NoChoices)
+    for kind in (Status, Hang, Late, Drip, Reset, Drop, BrokenJson, Page, ErrorObject, NoChoices)
 }
 
 
@@ -175,11 +187,27 @@ class Outage(Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimits(Checked):
+    """What is let through in a minute; None for as much as comes. `rate_limits` says how it is counted."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    """Tokens of prompts and replies together."""
+
+    def __post_init__(self) -> None:
+        Checked.__post_init__(self)
+        if self.requests_per_minute is None and self.tokens_per_minute is None:
+            raise FaultPlanError(
+                "rate_limits must have requests_per_minute, tokens_per_minute, or both"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FaultPlan(Checked):
     """A whole plan; without arguments nothing goes wrong.
 
     Another `seed` makes other attempts and requests faulty. A request meets at most `at_most` faulty
-    attempts, beside outages and beside "never". `models` False makes `GET /v1/models` fail.
+    attempts, beside outages, rate limits and "never". `models` False makes `GET /v1/models` fail.
     """
 
     seed: int = 0
@@ -188,12 +216,15 @@ class FaultPlan(Checked):
     per_attempt: tuple[AttemptFault, ...] = ()
     per_request: tuple[RequestFault, ...] = ()
     outages: tuple[Outage, ...] = ()
+    rate_limits: RateLimits | None = None
 
     def __post_init__(self) -> None:
         Checked.__post_init__(self)
         _check_all("per_attempt", self.per_attempt, AttemptFault)
         _check_all("per_request", self.per_request, RequestFault)
         _check_all("outages", self.outages, Outage)
+        if self.rate_limits is not None and not isinstance(self.rate_limits, RateLimits):
+            raise FaultPlanError(f"rate_limits must be a RateLimits, not {shown(self.rate_limits)}")
         _check_sum("per_attempt", self.per_attempt)
         _check_sum("per_request", self.per_request)
 

@@ -23,6 +23,7 @@ from selfinstruct.simulate.fault_plan import (
     FaultPlan,
     NoChoices,
     Outage,
+    RateLimits,
     RequestFault,
     RetryAfter,
 )
@@ -97,6 +98,10 @@ def _plan(data: object) -> FaultPlan:
     for name, entry in lists.items():
         if name in given:
             given[name] = tuple(_entries(name, given[name], entry))
+    if "rate_limits" in given:
+        given["rate_limits"] = RateLimits(
+            **_members(given["rate_limits"], RateLimits, "rate_limits")
+        )
     return FaultPlan(**given)
 
 

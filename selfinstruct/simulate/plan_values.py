@@ -122,5 +122,7 @@ _RULES: Final[dict[str, tuple[str, Callable[[object], bool]]]] = {
     "seed": ("a whole number of at most 18 digits", _whole(1 - 10**18, 10**18 - 1)),
     "at_most": ("a whole number, 0 or more", _whole(0, _MOST)),
     "models": ("true or false", _a(bool)),
+    "requests_per_minute": ("a whole number, 1 or more", _whole(1, _MOST)),
+    "tokens_per_minute": ("a whole number, 1 or more", _whole(1, _MOST)),
 }
 """For the name of a field, what it must be, and whether a value is that."""

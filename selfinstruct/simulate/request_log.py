@@ -1,17 +1,21 @@
-"""The request log: what arrived and what was handed over, as JSON lines, without any text.
+"""The request log: what arrived, what was handed over and what that costs, as JSON lines without any text.
 
-Two lines per completed request, the second only if the client was still there to be answered::
+Two lines per request::
 
     {"event": "received", "number": 7, "at": 0.125, "client_request_id": "g-7",
      "body_sha256": "…", "prompt_sha256": "…", "attempt": 1}
     {"event": "answered", …the same…, "status": 200, "finish_reasons": ["stop"],
-     "prompt_tokens": 812, "completion_tokens": 140}
+     "prompt_tokens": 812, "completion_tokens": 140,
+     "billed_prompt_tokens": 812, "billed_completion_tokens": 140}
 
-With a fault plan the second line names the fault, if there was one, and is another if no whole reply
-was handed over::
+With a fault plan the second line names the fault, if there was one. It is another if no whole reply was
+handed over, because of a fault, or because the client hung up before it was to be answered::
 
-    {"event": "answered", …the same…, "status": 429, …, "fault": "status"}
-    {"event": "broken", …the same…, "fault": "reset"}
+    {"event": "answered", …the same…, "status": 429, …, "billed_prompt_tokens": 0, …, "fault": "status"}
+    {"event": "broken", …the same…, "billed_prompt_tokens": 812, …, "fault": "reset"}
+    {"event": "hung_up", …the same…, "billed_prompt_tokens": 812, …}
+
+What is billed is what was written, whether or not anybody got it: the sum over a log is the invoice.
 
 Whoever rehearses a crash compares this log with what the client believes. It holds digests only:
 no header but the client's own request id, and no text of prompts or replies.
@@ -20,6 +24,7 @@ no header but the client's own request id, and no text of prompts or replies.
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -49,7 +54,7 @@ class RequestLog:
         prompt_sha256: str | None,
         attempt: int | None,
     ) -> dict[str, Any]:
-        """Notes an arrival and returns its entry, which `answered` or `broken` wants back.
+        """Notes an arrival and returns its entry, which the note of what became of it wants back.
 
         `attempt` says how often the same request has arrived by now.
         """
@@ -65,9 +70,18 @@ class RequestLog:
         return entry
 
     def answered(
-        self, entry: dict[str, Any], *, status: int, reply: dict[str, Any], fault: str | None
+        self,
+        entry: dict[str, Any],
+        *,
+        status: int,
+        reply: dict[str, Any],
+        billed: Mapping[str, int],
+        fault: str | None,
     ) -> None:
-        """Notes that `reply` (a completion, an error body, or {}) was handed over for `entry`."""
+        """Notes that `reply` (a completion, an error body, or {}) was handed over for `entry`.
+
+        `billed` is the usage that is to be paid for, here as below; empty where that is nothing.
+        """
         usage = reply.get("usage") or {}
         choices = reply.get("choices") or []
         told: dict[str, Any] = {
@@ -75,14 +89,21 @@ class RequestLog:
             "finish_reasons": [choice["finish_reason"] for choice in choices],
             "prompt_tokens": usage.get("prompt_tokens", 0),
             "completion_tokens": usage.get("completion_tokens", 0),
+            **_billed(billed),
         }
         if fault is not None:
             told["fault"] = fault
         self._write("answered", entry | told)
 
-    def broken(self, entry: dict[str, Any], *, fault: str | None) -> None:
-        """Notes that `fault` kept the reply for `entry` from being handed over as a whole."""
-        self._write("broken", {**entry, "fault": fault})
+    def broken(
+        self, entry: dict[str, Any], *, billed: Mapping[str, int], fault: str | None
+    ) -> None:
+        """Notes that no whole reply for `entry` was handed over, by `fault` or (None) as the server ended."""
+        self._write("broken", {**entry, **_billed(billed), "fault": fault})
+
+    def hung_up(self, entry: dict[str, Any], *, billed: Mapping[str, int]) -> None:
+        """Notes that the client was gone before `entry` was to be answered."""
+        self._write("hung_up", {**entry, **_billed(billed)})
 
     def _write(self, event: str, entry: dict[str, Any]) -> None:
         if self._lines is None:
@@ -102,6 +123,13 @@ class RequestLog:
     ) -> None:
         if self._lines is not None:
             self._lines.close()
+
+
+def _billed(usage: Mapping[str, int]) -> dict[str, int]:
+    return {
+        "billed_prompt_tokens": usage.get("prompt_tokens", 0),
+        "billed_completion_tokens": usage.get("completion_tokens", 0),
+    }
 
 
 def _appending(path: Path) -> TextIO:

@@ -12,12 +12,13 @@ wrong to the fault plan. With the model "simulated"::
 Every reply carries an `x-request-id`.
 """
 
+import asyncio
 import hashlib
 import random
 import time
 import uuid
-from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.applications import Starlette
@@ -29,8 +30,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from selfinstruct.simulate import chat_completions, text_completions
 from selfinstruct.simulate.content_faults import befallen
-from selfinstruct.simulate.fates import UNTOUCHED, Fates
-from selfinstruct.simulate.fault_plan import FaultPlan, Status
+from selfinstruct.simulate.fates import UNTOUCHED, Fate, Fates
+from selfinstruct.simulate.fault_plan import FaultPlan, Late, Status
 from selfinstruct.simulate.faulty_replies import instead_of
 from selfinstruct.simulate.members import RequestError, unknown_model
 from selfinstruct.simulate.protocol import (
@@ -40,6 +41,8 @@ from selfinstruct.simulate.protocol import (
     error_body,
     model_card,
 )
+from selfinstruct.simulate.rate_limits import NAME as RATE_LIMIT
+from selfinstruct.simulate.rate_limits import Buckets
 from selfinstruct.simulate.replies import Reply, as_json
 from selfinstruct.simulate.request_log import RequestLog
 from selfinstruct.simulate.transport import FaultyTransport, left_within
@@ -64,10 +67,18 @@ def application(
     # Counting attempts takes memory for each request, and is for those who will be told.
     is_counted = faults is not None or log.is_kept
     fates = Fates(faults or FaultPlan()) if is_counted else None
+    limits = None if faults is None else faults.rate_limits
+    buckets = None if limits is None else Buckets(limits, now=time.monotonic)
 
     def completions(api: _Api) -> ASGIApp:
         return _Completions(
-            api, model=model, latency_ms=latency_ms, log=log, fates=fates, transport=transport
+            api,
+            model=model,
+            latency_ms=latency_ms,
+            log=log,
+            fates=fates,
+            buckets=buckets,
+            transport=transport,
         )
 
     chat = completions(_Api(chat_completions.read, chat_completions.answer, write))
@@ -114,6 +125,19 @@ class _Api:
     write: Write
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """What a request is answered with: an error body, for a request that is refused, unless more is said.
+
+    `billed` is its usage as far as it is to be paid for, `content_fault` what is amiss with it.
+    """
+
+    reply: Reply
+    billed: Mapping[str, int] = field(default_factory=dict)
+    prompt_sha256: str | None = None
+    content_fault: str | None = None
+
+
 class _Completions:
     """The endpoint for completions that are asked for in one of the ways.
 
@@ -129,6 +153,7 @@ class _Completions:
         latency_ms: tuple[float, float],
         log: RequestLog,
         fates: Fates | None,
+        buckets: Buckets | None,
         transport: FaultyTransport,
     ) -> None:
         self._api = api
@@ -136,6 +161,7 @@ class _Completions:
         self._latency_ms = latency_ms
         self._log = log
         self._fates = fates
+        self._buckets = buckets
         self._transport = transport
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,37 +172,59 @@ class _Completions:
             return
         body_sha256 = hashlib.sha256(body).hexdigest()
         fate = UNTOUCHED if self._fates is None else self._fates.of(scope["path"], body_sha256)
-        content_fault = fate.content_fault
-        asked: CompletionRequest | None = None
-        try:
-            asked = self._api.read(body, self._model)
-        except RequestError as refused:
-            reply = as_json(refused.status, error_body(refused))
-            content_fault = None
-        else:
-            said = self._api.answer(asked, self._api.write, int(time.time()))
-            if content_fault is not None:
-                said = befallen(said, content_fault, asked)
-            reply = as_json(200, said)
+        written = self._written(body, fate)
         entry = self._log.received(
             client_request_id=request.headers.get("x-client-request-id"),
             body_sha256=body_sha256,
-            prompt_sha256=None if asked is None else digest(*asked.texts),
+            prompt_sha256=written.prompt_sha256,
             attempt=fate.attempt,
         )
-        if await self._client_left(receive):
-            return
-        is_whole = True
-        if fate.fault is None:
-            await reply.response(scope, receive, send)
-        else:
-            reply = instead_of(reply, fate.fault)
-            is_whole = await self._transport.hand_over(reply, fate.fault, scope, receive, send)
-        name = fate.name or content_fault
+        reply, billed, fault = written.reply, written.billed, fate.fault
+        name = fate.name or written.content_fault
+        if fault is not None:
+            reply = instead_of(reply, fault)
+        if self._buckets is not None and fate.name != "outage":
+            too_soon = self._buckets.refused(tokens=billed.get("total_tokens", 0))
+            if too_soon is not None:
+                reply, billed, fault, name = too_soon.reply(self._model), {}, None, RATE_LIMIT
+            reply = replace(reply, headers={**(reply.headers or {}), **self._buckets.headers()})
+        try:
+            # A late reply has its own time.
+            if not isinstance(fault, Late) and await self._client_left(receive):
+                self._log.hung_up(entry, billed=billed)
+                return
+            is_whole = True
+            if fault is None:
+                await reply.response(scope, receive, send)
+            else:
+                is_whole = await self._transport.hand_over(reply, fault, scope, receive, send)
+        except asyncio.CancelledError:  # the server ends
+            self._log.broken(entry, billed=billed, fault=None)
+            raise
         if is_whole:
-            self._log.answered(entry, status=reply.status, reply=reply.said, fault=name)
+            self._log.answered(
+                entry, status=reply.status, reply=reply.said, billed=billed, fault=name
+            )
         else:
-            self._log.broken(entry, fault=name)
+            self._log.broken(entry, billed=billed, fault=name)
+
+    def _written(self, body: bytes, fate: Fate) -> _Written:
+        """The reply to a request with this body, before anything befalls the attempt."""
+        try:
+            asked = self._api.read(body, self._model)
+        except RequestError as refused:
+            return _Written(reply=as_json(refused.status, error_body(refused)))
+        said = self._api.answer(asked, self._api.write, int(time.time()))
+        usage = said["usage"]
+        if fate.content_fault is not None:
+            said = befallen(said, fate.content_fault, asked)
+            usage = said.get("usage", usage)  # it is billed even if nobody is told
+        return _Written(
+            reply=as_json(200, said),
+            billed=usage if fate.is_billed else {},
+            prompt_sha256=digest(*asked.texts),
+            content_fault=fate.content_fault,
+        )
 
     async def _client_left(self, receive: Receive) -> bool:
         """Waits out the latency; True, at once, if the client hangs up meanwhile."""

@@ -5,6 +5,7 @@ variant of its protocol that puts each one where the application finds it. Nothi
 play without a fault plan::
 
     hang      nothing is sent
+    late      the reply is sent as it is, when its time has come
     drip      the reply comes a few bytes at a time
     reset     half of it comes, and the connection is reset
     drop      the connection is closed at once
@@ -21,7 +22,7 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from selfinstruct.simulate.fault_plan import AttemptFault, Drip, Drop, Hang, Reset, Status
+from selfinstruct.simulate.fault_plan import AttemptFault, Drip, Drop, Hang, Late, Reset, Status
 from selfinstruct.simulate.replies import Reply
 
 _CONNECTION: Final = "selfinstruct.connection"
@@ -69,13 +70,18 @@ class FaultyTransport:
         """Does with `reply` what `fault` wants; whether all of it has been sent."""
         connection: asyncio.Transport = scope["state"][_CONNECTION]
         self._held.add(connection)
-        if self._is_over and isinstance(fault, Hang | Drip):
+        if self._is_over and isinstance(fault, Hang | Late | Drip):
             connection.abort()
         try:
             match fault:
                 case Hang():
                     if not await left_within(receive, fault.seconds):
                         connection.close()
+                case Late():
+                    if await left_within(receive, fault.seconds):
+                        return False
+                    await reply.response(scope, receive, send)
+                    return True
                 case Drip():
                     return await _drip(reply, fault.seconds, receive, send)
                 case Reset():
