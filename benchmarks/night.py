@@ -1,0 +1,218 @@
+"""A whole night in one go: 52,000 instructions, killed at ten random moments and continued, then exported.
+
+Against a simulated endpoint (its own process): `selfinstruct estimate`, `run`, `export`. The run is killed
+(SIGKILL) at moments that are drawn evenly, by the number of requests sent, and continued by the same command
+each time. Prints the whole time; for each start, the seconds until it says that it goes on, and until its
+first request arrives at the endpoint; the size of the journal; time, rows and memory of the export; and the
+largest memory of the run's processes, against that of a run of 5,000 instructions without kills. Linux only
+(it reads the peaks from /proc).
+
+    python benchmarks/night.py [--instructions 52000] [--kills 10] [--small 5000] [--seed 0]
+
+A quick look: `--instructions 400 --kills 2 --small 100`.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from rehearsing import COMMAND, Lines, endpoint, journal, peak_mb, run_command, table
+
+_LOOKS_EVERY_S = 0.02
+
+
+@dataclass
+class Life:
+    """One process of a run, from its start to its end."""
+
+    accepted_before: int
+    seconds: float = 0.0
+    said_after_s: float | None = None
+    """Until it said that it continues; None for the first, which has nothing to say."""
+    asked_after_s: float | None = None
+    """Until its first request arrived."""
+    peak: float = 0.0
+
+
+class Arrivals:
+    """Counts the requests that have arrived at an endpoint."""
+
+    def __init__(self, log: Path) -> None:
+        self._lines = Lines(log)
+        self._count = 0
+
+    def count(self) -> int:
+        """So many by now."""
+        self._count += sum(b'"event": "received"' in line for line in self._lines.raw())
+        return self._count
+
+
+def main() -> None:
+    """Run, kill, continue, export, and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--instructions", type=int, default=52_000)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--small", type=int, default=5000, help="what its memory is compared with")
+    parser.add_argument("--slots", type=int, default=32)
+    parser.add_argument("--latency-ms", default="20:60")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
+    arguments = parser.parse_args()
+    chance = random.Random(arguments.seed)
+    # Each instruction takes two requests, and the lists that they are found in come on top.
+    moments = sorted(
+        int(chance.random() * 2 * arguments.instructions) for _ in range(arguments.kills)
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        log = folder / "requests.jsonl"
+        with endpoint(log, "--latency-ms", arguments.latency_ms) as url:
+            estimate(url, arguments)
+            flags = ["--max-concurrency", str(arguments.slots)]
+            arrivals = Arrivals(log)
+            small = grown(folder / "small", url, [*flags, "-n", str(arguments.small)], arrivals, [])
+            flags += ["-n", str(arguments.instructions)]
+            before = arrivals.count()
+            began = time.monotonic()
+            lives = grown(folder / "run", url, flags, arrivals, [before + at for at in moments])
+            seconds = time.monotonic() - began
+            requests = arrivals.count() - before
+        report(folder / "run", lives, small, seconds, requests, arguments)
+        export(folder / "run", folder / "dataset.json")
+
+
+def estimate(url: str, arguments: argparse.Namespace) -> None:
+    """Print what the run is said to cost beforehand, where this version can say it."""
+    known = subprocess.run([*COMMAND, "estimate", "--help"], capture_output=True, check=False)
+    if known.returncode:
+        print("estimate: no such command in this version\n")
+        return
+    began = time.monotonic()
+    flags = ["-m", "simulated", "--base-url", url, "-n", str(arguments.instructions), "--free"]
+    said = subprocess.run(
+        [*COMMAND, "estimate", *flags], capture_output=True, text=True, check=False
+    )
+    print(f"estimate, {time.monotonic() - began:.1f} s:")
+    print((said.stdout or said.stderr).rstrip() + "\n")
+
+
+def grown(
+    directory: Path, url: str, flags: list[str], arrivals: Arrivals, moments: list[int]
+) -> list[Life]:
+    """Run to the end, with a kill whenever so many requests have arrived."""
+    lives = []
+    for moment in [*moments, None]:
+        life = Life(accepted_before=accepted(directory))
+        lives.append(life)
+        with subprocess.Popen(
+            run_command(directory, url, *flags),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            watch(process, life, arrivals, moment)
+        if moment is None and process.returncode:
+            raise RuntimeError(f"the run ended with {process.returncode}")
+    return lives
+
+
+def watch(
+    process: subprocess.Popen[str], life: Life, arrivals: Arrivals, moment: int | None
+) -> None:
+    """Note how a process is doing until it ends, or is killed."""
+    began = time.monotonic()
+    before = arrivals.count()
+    assert process.stderr is not None
+    listener = threading.Thread(target=listen, args=(process.stderr, life, began))
+    listener.start()
+    while process.poll() is None:
+        life.peak = max(life.peak, peak_mb(process.pid))
+        count = arrivals.count()
+        if life.asked_after_s is None and count > before:
+            life.asked_after_s = time.monotonic() - began
+        # A process lives to send something, also if the moment has come before.
+        if moment is not None and count >= moment and life.asked_after_s is not None:
+            process.kill()
+            break
+        time.sleep(_LOOKS_EVERY_S)
+    process.wait()
+    listener.join()
+    life.seconds = time.monotonic() - began
+
+
+def listen(stderr: IO[str], life: Life, began: float) -> None:
+    """Note when a process says that it continues."""
+    for line in stderr:
+        if "continuing" in line and life.said_after_s is None:
+            life.said_after_s = time.monotonic() - began
+
+
+def accepted(directory: Path) -> int:
+    """Instructions in a run."""
+    return sum(len(commit["accepted"]) for commit in journal(directory, "committed"))
+
+
+def report(
+    directory: Path,
+    lives: list[Life],
+    small: list[Life],
+    seconds: float,
+    requests: int,
+    arguments: argparse.Namespace,
+) -> None:
+    """Print what the run took."""
+
+    def told(value: float | None) -> str:
+        return "–" if value is None else f"{value:.2f} s"
+
+    table(
+        ("start", "instructions", "said so after", "first request after", "lived", "peak"),
+        (
+            (
+                str(number),
+                f"{life.accepted_before:,}",
+                told(life.said_after_s),
+                told(life.asked_after_s),
+                told(life.seconds),
+                f"{life.peak:.0f} MB",
+            )
+            for number, life in enumerate(lives, 1)
+        ),
+    )
+    total = accepted(directory)
+    size = (directory / "journal.jsonl").stat().st_size
+    peak, less = max(life.peak for life in lives), max(life.peak for life in small)
+    print(
+        f"\n{total:,} instructions, {requests:,} requests: {seconds:.0f} s in {len(lives)} processes, "
+        f"starts included\n"
+        f"journal: {size / 1e6:.1f} MB, {size / total * 1000 / 1e3:,.0f} KB per 1,000 instructions\n"
+        f"peak memory: {peak:.0f} MB, with {arguments.small:,} instructions {less:.0f} MB: "
+        f"{peak / less:.2f}"
+    )
+
+
+def export(directory: Path, out: Path) -> None:
+    """Print what writing the dataset takes."""
+    began = time.monotonic()
+    peak = 0.0
+    command = [*COMMAND, "export", str(directory), "-o", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while process.poll() is None:
+            peak = max(peak, peak_mb(process.pid))
+            time.sleep(_LOOKS_EVERY_S)
+        seconds = time.monotonic() - began
+        if process.returncode:
+            raise RuntimeError(process.stderr.read())
+    rows = len(json.loads(out.read_text(encoding="utf-8")))
+    print(f"export: {rows:,} rows in {seconds:.2f} s, peak memory {peak:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
