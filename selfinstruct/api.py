@@ -86,7 +86,9 @@ async def _grow(opened: Run, backend: Backend | None, stop: asyncio.Event) -> Ru
         return await grow(opened, backend=backend, stop=stop)
     from selfinstruct.llm.online import OnlineBackend
 
-    async with OnlineBackend(opened.config, environ=os.environ, stop=stop) as online:
+    async with OnlineBackend(
+        opened.config, environ=os.environ, stop=stop, meter=opened.meter
+    ) as online:
         return await grow(opened, backend=online, stop=stop)
 
 

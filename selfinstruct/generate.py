@@ -189,14 +189,18 @@ class _Growth:
                 return
             elif self._patience.wants_check:
                 await self._check()
-            elif (wait_s := self._patience.wait_s(now=self._now())) is not None:
+            elif (wait_s := self._wait_s()) is not None:
                 await self._pause(wait_s)
             elif self._refusals:
                 self._believe_refusals()
-            elif self._upcoming.is_held:
+            elif self._upcoming.held:
                 self._fail(self._meter.limit_reached())
             else:
                 return
+
+    def _wait_s(self) -> float | None:
+        """Seconds until something may be sent again that failed; None where nothing waits for its time."""
+        return self._patience.wait_s(now=self._now(), without=self._upcoming.held)
 
     def _end_in_time(self) -> asyncio.Handle:
         """Stop when the run has taken as long as it may, in all its processes together."""
@@ -255,7 +259,7 @@ class _Growth:
         now = self._now()
         waits: list[float | None] = []
         if not self._stop.is_set() and len(self._in_flight) < self._run.config.max_concurrency:
-            waits.append(self._patience.wait_s(now=now))
+            waits.append(self._wait_s())
         if self._written:
             waits.append(max(0.0, self._sync_due - now))
         try:

@@ -7,15 +7,16 @@ consume. So a run that reaches a limit ends with whole records. Reservations are
 their worst case: what is refused now may be allowed once others have landed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from selfinstruct.bounds import bound, has_limit
 from selfinstruct.config import RunConfig
-from selfinstruct.cost import Consumption, Price, dollars
+from selfinstruct.cost import FREE, Consumption, Price, dollars
 from selfinstruct.errors import ConfigError, LimitReachedError
 from selfinstruct.events import Released, Reserved
+from selfinstruct.pricing import require_price
 from selfinstruct.records import Request, Sampling
 from selfinstruct.spending import Spending
 
@@ -30,12 +31,8 @@ class Limits:
     """US dollars."""
     tokens: int | None = None
     requests: int | None = None
-    price: Price | None = None
-    """Known where there is a limit in dollars."""
-
-    def __post_init__(self) -> None:
-        if self.cost is not None and self.price is None:
-            raise ValueError("a limit in dollars needs a price")
+    price: Price = FREE
+    """What `cost` is reckoned by."""
 
     def __bool__(self) -> bool:
         """Whether there is any limit."""
@@ -47,25 +44,23 @@ class Limits:
             return "max_requests"
         if self.tokens is not None and consumption.tokens > self.tokens:
             return "max_tokens_total"
-        if self.cost is None or self.price is None:
-            return ""
-        return "max_cost" if self.price.cost(consumption) > self.cost else ""
+        if self.cost is not None and self.price.cost(consumption) > self.cost:
+            return "max_cost"
+        return ""
 
 
-def limits_of(config: RunConfig, price: Price | None, samplings: list[Sampling]) -> Limits:
+def limits_of(config: RunConfig, samplings: Iterable[Sampling]) -> Limits:
     """The limits that a run is held to. Raises ConfigError where it cannot be held to them.
 
     `samplings` are those of its stages: a reply without a token limit may consume whatever it likes.
     """
-    limits = Limits(
-        cost=Decimal(repr(config.max_cost)) if config.max_cost is not None else None,
-        tokens=config.max_tokens_total,
-        requests=config.max_requests,
-        price=price,
-    )
+    limits = Limits(tokens=config.max_tokens_total, requests=config.max_requests)
+    if config.max_cost is not None:
+        limits = replace(limits, cost=Decimal(repr(config.max_cost)), price=require_price(config))
+    is_limited = all(has_limit(sampling) for sampling in samplings)
     named = {"max_cost": config.max_cost, "max_tokens_total": config.max_tokens_total}
     for name, limit in named.items():
-        if limit is not None and not all(has_limit(sampling) for sampling in samplings):
+        if limit is not None and not is_limited:
             raise ConfigError(
                 name,
                 "can only be kept where replies have a limit of their own; give every stage one "
@@ -147,7 +142,6 @@ class Meter:
         elif self.reached == "max_tokens_total":
             told = f"{spent.tokens:,} of {limits.tokens:,} tokens are spent"
         else:
-            assert limits.price is not None
             assert limits.cost is not None
             told = f"{dollars(limits.price.cost(spent))} of {dollars(limits.cost)} are spent"
         return LimitReachedError(

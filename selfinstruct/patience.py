@@ -19,7 +19,7 @@ Then `wants_check` asks for a check: any tiny exchange that shows whether the en
 Stages are told apart because a parameter that makes the endpoint fail may be one that only a stage sends.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from selfinstruct.errors import EndpointError, TransientError
@@ -208,10 +208,15 @@ class Patience:
         aside.again_at = max(aside.again_at, line.next_at)
         return None
 
-    def wait_s(self, *, now: float) -> float | None:
-        """Seconds until a request may be sent that may not be sent now; None where none is held back."""
+    def wait_s(self, *, now: float, without: Container[Stage] = ()) -> float | None:
+        """Seconds until a request may be sent that may not be sent now; None where none is held back.
+
+        Stages `without` which to reckon are those of which nothing is sent for another reason.
+        """
         times: list[float] = []
-        for line in self._lines.values():
+        for stage, line in self._lines.items():
+            if stage in without:
+                continue
             if line.silent and line.probe not in line.flying:
                 times.append(line.next_at)
             elif not line.silent and not line.flying:

@@ -38,7 +38,6 @@ from selfinstruct.frozen import (
 from selfinstruct.journal import Entry, Journal, read_journal
 from selfinstruct.lock import LOCK_FILE, locked
 from selfinstruct.meter import Limits, Meter, limits_of
-from selfinstruct.pricing import price_of
 from selfinstruct.prompts import Template
 from selfinstruct.recipes import Recipe, sampling
 from selfinstruct.records import SeedTask, Stage
@@ -120,7 +119,7 @@ def _meter(run: Run, journal: Journal) -> Meter:
 
 def _limits(config: RunConfig, recipe: Recipe) -> Limits:
     stages = get_args(Stage) if recipe.has_task_stages else ("generate",)
-    return limits_of(config, price_of(config), [sampling(config, stage) for stage in stages])
+    return limits_of(config, (sampling(config, stage) for stage in stages))
 
 
 def _frozen(directory: Path, given: Mapping[str, Any], new: Frozen | None) -> Frozen:

@@ -50,8 +50,8 @@ class Upcoming:
         self._longest_task = max(run.seed_tasks, key=lambda task: len(task.instruction)).instruction
         """The longest instruction that anything was asked about: what a further one can cost goes by it."""
         self._finishing: tuple[str, Consumption] = ("", Consumption())
-        self.is_held = False
-        """Whether a limit kept back something that would have been sent."""
+        self.held: set[Stage] = set()
+        """Stages of which a limit held something back that would have been sent."""
 
     @property
     def has_enough(self) -> bool:
@@ -88,7 +88,7 @@ class Upcoming:
         stages: tuple[Stage, ...] = (*_TASK_STAGES, "generate")
         if generating < _GENERATION_SHARE * self._run.config.max_concurrency:
             stages = ("generate", *_TASK_STAGES)
-        self.is_held = False
+        self.held.clear()
         for stage in stages:
             fresh = partial(self._fresh, stage)
             request = self._patience.choose(stage, fresh, now=self._now())
@@ -97,7 +97,7 @@ class Upcoming:
             if self._meter.admits(request, kept_back=self._kept_back(stage)):
                 return request
             self.put_back(request)
-            self.is_held = True
+            self.held.add(stage)
         return None
 
     def _fresh(self, stage: Stage) -> Request | None:

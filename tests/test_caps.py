@@ -1,0 +1,234 @@
+"""A run keeps to what it may cost, also on a bad day and over kills; the endpoint's log is the bill."""
+
+import asyncio
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from support import ScriptedBackend, alpaca_text, make_completion, scripted_text
+from virtual_clock import VirtualClock
+
+from selfinstruct.api import run
+from selfinstruct.bounds import bound
+from selfinstruct.cost import Consumption, Price, consumed
+from selfinstruct.errors import ConfigError, LimitReachedError, TransientError
+from selfinstruct.export import render_alpaca, select
+from selfinstruct.generate import grow
+from selfinstruct.records import Completion, Request, Usage
+from selfinstruct.run_directory import open_run, read_run
+from selfinstruct.simulate import SimulatedEndpoint
+from selfinstruct.simulate.fault_plan_file import read_fault_plan
+
+PRICE = Price(input=Decimal("0.4"), cached_input=Decimal("0.4"), output=Decimal("1.6"))
+PRICED = {"price_input": 0.4, "price_output": 1.6}
+
+
+class Billing(ScriptedBackend):
+    """Writes down what it bills. Some attempts are billed at the most they can be, and nobody is told so."""
+
+    def __init__(self, *, faulty: bool = False, seed: int = 0) -> None:
+        super().__init__()
+        self.billed = Consumption()
+        self._faulty = faulty
+        self._rng = Random(seed)
+
+    async def complete(self, request: Request) -> Completion:
+        self.asked.append(request.id)
+        await asyncio.sleep(self._rng.random() / 500)
+        most = bound(request)
+        usage = Usage(
+            prompt_tokens=most.prompt_tokens // 4,
+            completion_tokens=self._rng.randint(1, max(1, most.completion_tokens)),
+        )
+        fate = self._rng.random() if self._faulty else 1.0
+        self.billed += consumed(usage) if fate >= 0.2 else most
+        if fate < 0.1:
+            raise TransientError("lost")
+        text = scripted_text(request)
+        return make_completion(text, usage=None if fate < 0.2 else usage)
+
+
+def settings(seeds: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "model": "m",
+        "seed_tasks": seeds,
+        "num_instructions": 60,
+        "give_up_after_s": 60.0,
+        **PRICED,
+        **changes,
+    }
+
+
+@pytest.fixture
+def seeds(seeds_file: Path) -> Path:
+    return seeds_file
+
+
+def export(directory: Path) -> bytes:
+    return render_alpaca(select(read_run(directory).state.pool))
+
+
+@pytest.mark.parametrize("concurrency", [1, 7, 64])
+@pytest.mark.parametrize(
+    "limit",
+    [{"max_cost": 0.12}, {"max_tokens_total": 100_000}, {"max_requests": 60}],
+    ids=lambda limit: next(iter(limit)),
+)
+def test_a_capped_run_stays_below_and_ends_with_whole_records(
+    tmp_path: Path, seeds: Path, limit: Mapping[str, float], concurrency: int
+) -> None:
+    given = settings(seeds, max_concurrency=concurrency)
+    backend = Billing(seed=concurrency)
+    with pytest.raises(LimitReachedError) as caught:
+        run(tmp_path / "run", {**given, **limit}, backend=backend)
+    (name,) = limit
+    assert caught.value.limit == name
+    state = read_run(tmp_path / "run").state
+    assert state.finished is not None
+    assert state.finished.reason == "limit"
+    assert 0 < state.accepted < 60
+    assert state.open_tasks == 0  # all that was accepted was finished
+    assert state.spending.spent == backend.billed
+    consumed = {
+        "max_cost": float(PRICE.cost(backend.billed)),
+        "max_tokens_total": backend.billed.tokens,
+        "max_requests": backend.billed.requests,
+    }[name]
+    assert consumed <= limit[name]
+    # A higher limit continues to what no limit would have given; null takes it back.
+    run(tmp_path / "run", {name: None}, backend=Billing(seed=1))
+    run(tmp_path / "whole", given, backend=Billing(seed=2))
+    assert export(tmp_path / "run") == export(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_never_heard_of_counts_at_its_bound(
+    tmp_path: Path, seeds: Path, seed: int
+) -> None:
+    backend = Billing(faulty=True, seed=seed)
+    given = settings(seeds, max_cost=0.15)
+    with (
+        open_run(tmp_path / "run", given) as opened,
+        asyncio.Runner(loop_factory=VirtualClock) as runner,
+        pytest.raises(LimitReachedError),
+    ):
+        runner.run(grow(opened, backend=backend))
+    spending = read_run(tmp_path / "run").state.spending
+    assert spending.unheard.requests > 0
+    assert spending.spent == backend.billed
+    assert PRICE.cost(spending.spent) <= Decimal("0.15")
+
+
+def test_a_recipe_without_further_questions_keeps_nothing_back(tmp_path: Path, seeds: Path) -> None:
+    given = settings(seeds, recipe="alpaca", max_requests=7, max_concurrency=2)
+    with pytest.raises(LimitReachedError):
+        run(tmp_path / "run", given, backend=ScriptedBackend(alpaca_text))
+    assert read_run(tmp_path / "run").state.spending.spent.requests == 7
+
+
+def test_a_limit_too_small_for_the_first_request_spends_nothing(
+    tmp_path: Path, seeds: Path
+) -> None:
+    backend = Billing()
+    with pytest.raises(
+        LimitReachedError, match=r"--max-cost is reached: \$0 of \$0.0001 are spent"
+    ):
+        run(tmp_path / "run", settings(seeds, max_cost=0.0001), backend=backend)
+    assert backend.asked == []
+
+
+def test_a_limit_in_dollars_without_a_price_is_refused_before_anything_is_made(
+    tmp_path: Path, seeds: Path
+) -> None:
+    given = settings(seeds, max_cost=1, price_input=None, price_output=None)
+    with pytest.raises(ConfigError, match="price"):
+        run(tmp_path / "run", given, backend=Billing())
+    assert not (tmp_path / "run").exists()
+
+
+def test_time_is_that_of_all_processes_together(tmp_path: Path, seeds: Path) -> None:
+    async def slow(_: Request) -> None:
+        await asyncio.sleep(0.05)
+
+    given = settings(seeds, max_time_s=0.3, max_concurrency=1)
+    backend = ScriptedBackend(pause=slow)
+    began = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(LimitReachedError, match="--max-time is reached"):
+            run(tmp_path / "run", given, backend=backend)
+    assert len(backend.asked) <= 8  # the second process had no time left
+    assert time.monotonic() - began < 5
+    assert read_run(tmp_path / "run").worked_s >= 0.25
+
+
+def test_a_run_that_was_only_read_has_nothing_to_keep_it_to_its_limits(
+    tmp_path: Path, seeds: Path
+) -> None:
+    run(tmp_path / "run", settings(seeds, num_instructions=3), backend=ScriptedBackend())
+    with pytest.raises(ValueError, match="only read"):
+        asyncio.run(grow(read_run(tmp_path / "run"), backend=ScriptedBackend()))
+
+
+# ── over a real socket ──────────────────────────────────────────────────────────────────────────────────────
+
+BAD_DAY = """
+per_attempt:
+  - {fault: status, share: 0.06, status: 429, retry_after: {milliseconds: 5}}
+  - {fault: status, share: 0.03, status: 503}
+  - {fault: hang, share: 0.02}
+  - {fault: drop, share: 0.03}
+  - {fault: reset, share: 0.03}
+  - {fault: broken_json, share: 0.03}
+  - {fault: no_choices, share: 0.02}
+per_request:
+  - {fault: no_usage, share: 0.1}
+"""
+
+
+def billed(log: Path) -> Consumption:
+    """What the endpoint's own log says that it bills."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return Consumption(
+        requests=sum(line["event"] == "received" for line in lines),
+        prompt_tokens=sum(line.get("billed_prompt_tokens", 0) for line in lines),
+        completion_tokens=sum(line.get("billed_completion_tokens", 0) for line in lines),
+    )
+
+
+def command(directory: Path, url: str, *flags: str) -> list[str]:
+    arguments = [sys.executable, "-m", "selfinstruct", "run", "-o", str(directory)]
+    arguments += ["-m", "simulated", "--base-url", url, "-n", "60", "--request-timeout", "0.5"]
+    return [*arguments, "--price-input", "0.4", "--price-output", "1.6", *flags]
+
+
+def test_the_bill_stays_within_the_limit_on_a_bad_day_with_kills(
+    tmp_path: Path, thorough: bool
+) -> None:
+    plan, log = tmp_path / "plan.yaml", tmp_path / "requests.jsonl"
+    plan.write_text(BAD_DAY)
+    rng, kills_left, cap = random.Random(7), 8 if thorough else 2, Decimal("0.06")
+    with SimulatedEndpoint(latency_ms=(5, 60), faults=read_fault_plan(plan), log=log) as endpoint:
+        arguments = command(tmp_path / "run", endpoint.base_url, "--max-cost", str(cap))
+        while kills_left:
+            with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process:
+                time.sleep(0.8 + rng.random() / 2)
+                assert process.poll() is None, "it ended before it could be killed"
+                process.send_signal(signal.SIGKILL)
+            kills_left -= 1
+            assert PRICE.cost(billed(log)) <= cap
+        ended = subprocess.run(arguments, stderr=subprocess.PIPE, text=True, timeout=60)
+        time.sleep(0.2)  # the endpoint notices who hung up
+    assert ended.returncode == 3, ended.stderr
+    assert "--max-cost is reached" in ended.stderr
+    bill, spending = billed(log), read_run(tmp_path / "run").state.spending
+    assert 0 < PRICE.cost(bill) <= PRICE.cost(spending.spent) <= cap
+    assert bill.requests <= spending.spent.requests
