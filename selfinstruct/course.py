@@ -22,6 +22,7 @@ class Stretch:
     accepted: int
     candidates: int
     consumed: Consumption
+    """By the lists of instructions that were committed."""
 
     @property
     def acceptance(self) -> float:
@@ -30,25 +31,21 @@ class Stretch:
 
 
 class Course:
-    """A mark for each commit; five numbers, so that a run of a million is no burden."""
+    """A mark for each commit: six numbers, so that a run of a million is no burden."""
 
     def __init__(self) -> None:
         self._accepted = array("q", [0])
         self._candidates = array("q", [0])
-        self._spent = [array("q", [0]) for _ in range(4)]
+        self._consumed = [array("q", [0]) for _ in range(4)]
+        self.finishing = Consumption()
+        """What was consumed by questions about tasks."""
 
-    def mark(self, *, accepted: int, candidates: int, spent: Consumption) -> None:
-        """A commit was made; all numbers are those since the run began."""
+    def mark(self, *, accepted: int, candidates: int, consumed: Consumption) -> None:
+        """A commit was made. The counts are those since the run began; it `consumed` so much itself."""
         self._accepted.append(accepted)
         self._candidates.append(candidates)
-        amounts = (
-            spent.requests,
-            spent.prompt_tokens,
-            spent.cached_tokens,
-            spent.completion_tokens,
-        )
-        for column, amount in zip(self._spent, amounts, strict=True):
-            column.append(amount)
+        for column, amount in zip(self._consumed, _amounts(consumed), strict=True):
+            column.append(column[-1] + amount)
 
     @property
     def accepted(self) -> int:
@@ -75,10 +72,19 @@ class Course:
         )
 
     def _at(self, place: int) -> Consumption:
-        requests, prompt, cached, completion = (column[place] for column in self._spent)
+        requests, prompt, cached, completion = (column[place] for column in self._consumed)
         return Consumption(
             requests=requests,
             prompt_tokens=prompt,
             cached_tokens=cached,
             completion_tokens=completion,
         )
+
+
+def _amounts(consumed: Consumption) -> tuple[int, int, int, int]:
+    return (
+        consumed.requests,
+        consumed.prompt_tokens,
+        consumed.cached_tokens,
+        consumed.completion_tokens,
+    )

@@ -1,8 +1,13 @@
 """What an instruction costs now, and what the next ones will: the more there are, the rarer is a new one.
 
-The forecast goes by how the cost of an instruction changed while their number doubled. It takes that to go
-on: c(m) = c(n) · (m / n)^b, where c is the cost of an instruction when there are so many, and b comes from
-c(n) and c(n / 2). Where there is no price, tokens stand for dollars.
+An instruction costs its share of the lists of instructions that are asked for, which grows, and the questions
+about its task, which do not. The forecast goes by how the first part grew while their number doubled, and
+takes that to go on:
+
+    c(m) = g(n) · (m / n)^b + f
+
+where n is the number of instructions by now, g what each takes of the lists, f what finishing one takes. Where
+there is no price, tokens stand for dollars.
 """
 
 import math
@@ -21,6 +26,8 @@ _ENOUGH = 400
 _STEADY = 0.05
 """An exponent below that is noise: then the cost grows too slowly to say when it will have doubled."""
 
+Measure = Callable[[Consumption], float]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
@@ -29,8 +36,9 @@ class Outlook:
     cost_usd: Decimal | None
     """What was spent in all, unheard attempts at their bound."""
     usd_per_accepted: Decimal | None
+    """The same for each instruction accepted."""
     recent_usd_per_accepted: Decimal | None
-    """Over the last 500 accepted."""
+    """What the last 500 accepted cost each, with what finishing a task takes."""
     acceptance: float
     """Accepted ÷ candidates, in [0, 1]."""
     recent_acceptance: float
@@ -44,67 +52,78 @@ class Outlook:
 
 def outlook(state: RunState) -> Outlook:
     """Look at what a run has spent, and ahead."""
-    course, price = state.course, state.price
-    whole, recent = course.stretch(0, course.accepted), course.recent(RECENT)
-    spent = state.spending.spent
-    measure: Callable[[Consumption], float] = lambda c: float(c.tokens)  # noqa: E731
+    course, price, spent = state.course, state.price, state.spending.spent
+    recent = course.recent(RECENT)
+    tokens = _Forecast(state, lambda consumed: float(consumed.tokens))
+    money = None
     if price is not None and price.cost(spent):
-        measure = lambda c: float(price.cost(c))  # noqa: E731
-    growth = _growth(state, measure)
-    tokens = _next_thousand(recent.consumed.tokens, recent, course.accepted, growth)
-    dollars = None
-    if price is not None:
-        cost = float(price.cost(recent.consumed))
-        ahead = _next_thousand(cost, recent, course.accepted, growth)
-        dollars = Decimal(repr(round(ahead, 6))) if ahead is not None else None
+        money = _Forecast(state, lambda consumed: float(price.cost(consumed)))
     return Outlook(
         cost_usd=price.cost(spent) if price is not None else None,
-        usd_per_accepted=_each(price, spent, state.accepted),
-        recent_usd_per_accepted=_each(price, recent.consumed, recent.accepted),
-        acceptance=whole.acceptance,
+        usd_per_accepted=price.cost(spent) / state.accepted if price and state.accepted else None,
+        recent_usd_per_accepted=_each(state, price, recent),
+        acceptance=course.stretch(0, course.accepted).acceptance,
         recent_acceptance=recent.acceptance,
-        next_thousand_usd=dollars,
-        next_thousand_tokens=round(tokens) if tokens is not None else None,
-        doubles_at=_doubles_at(course.accepted, growth),
+        next_thousand_usd=_money(money.next(1000)) if money is not None else None,
+        next_thousand_tokens=_whole(tokens.next(1000)),
+        doubles_at=_whole((money or tokens).doubles_at()),
     )
 
 
-def _each(price: Price | None, consumed: Consumption, accepted: int) -> Decimal | None:
-    if price is None or not accepted:
-        return None
-    return price.cost(consumed) / accepted
+class _Forecast:
+    """What comes next costs, by some measure of what is consumed."""
+
+    def __init__(self, state: RunState, measure: Measure) -> None:
+        course, finished = state.course, state.counts.finished_tasks
+        self._number = course.accepted
+        self._finishing = measure(course.finishing) / finished if finished else 0.0
+        self._listing = 0.0
+        """What the lists take for one instruction, now."""
+        self._growth: float | None = None
+        if self._number >= _ENOUGH:
+            self._look_back(state, measure)
+
+    def _look_back(self, state: RunState, measure: Measure) -> None:
+        n = self._number
+        now, then = (
+            state.course.stretch(first, last) for first, last in ((3 * n // 4, n), (n // 4, n // 2))
+        )
+        if not now.accepted or not then.accepted:
+            return
+        late, early = (measure(s.consumed) / s.accepted for s in (now, then))
+        if not late or not early:
+            return
+        # Each is what it was in the middle of its stretch: at 7/8 and at 3/8 of the way.
+        self._growth = max(0.0, math.log(late / early) / math.log(7 / 3))
+        self._listing = late * (8 / 7) ** self._growth
+
+    def next(self, count: int) -> float | None:
+        """The next instructions, so many; None where it cannot be told."""
+        if self._growth is None:
+            return None
+        n, power = self._number, self._growth + 1
+        listing = self._listing / n**self._growth / power * ((n + count) ** power - n**power)
+        return float(listing + count * self._finishing)
+
+    def doubles_at(self) -> float | None:
+        """How many there are when one costs twice what it does now; None where that is not in sight."""
+        if self._growth is None or self._growth < _STEADY or not self._listing:
+            return None
+        doubled = 2 * self._listing + self._finishing
+        return float(self._number * (doubled / self._listing) ** (1 / self._growth))
 
 
-def _growth(state: RunState, measure: Callable[[Consumption], float]) -> float | None:
-    """The exponent b; None where there is too little to go by."""
-    course = state.course
-    number = course.accepted
-    width = min(RECENT, number // 4)
-    if number < _ENOUGH:
+def _each(state: RunState, price: Price | None, recent: Stretch) -> Decimal | None:
+    if price is None or not recent.accepted:
         return None
-    now, then = course.recent(width), course.stretch(number // 2 - width, number // 2)
-    if not now.accepted or not then.accepted:
-        return None
-    costs = [measure(s.consumed) / s.accepted for s in (now, then)]
-    if not all(costs):
-        return None
-    # Of the middles of both stretches, not of their ends.
-    doublings = math.log2((number - width / 2) / (number / 2 - width / 2))
-    return max(0.0, math.log2(costs[0] / costs[1]) / doublings)
+    each = price.cost(recent.consumed) / recent.accepted
+    finished = state.counts.finished_tasks
+    return each + price.cost(state.course.finishing) / finished if finished else each
 
 
-def _next_thousand(
-    recent_cost: float, recent: Stretch, number: int, growth: float | None
-) -> float | None:
-    if growth is None or not recent.accepted:
-        return None
-    each = recent_cost / recent.accepted
-    begin = number - recent.accepted / 2  # what is recent was so in its middle
-    scale = each / begin**growth / (growth + 1)
-    return float(scale * ((number + 1000) ** (growth + 1) - number ** (growth + 1)))
+def _money(amount: float | None) -> Decimal | None:
+    return Decimal(repr(round(amount, 6))) if amount is not None else None
 
 
-def _doubles_at(number: int, growth: float | None) -> int | None:
-    if growth is None or growth < _STEADY:
-        return None
-    return round(number * 2 ** (1 / growth))
+def _whole(number: float | None) -> int | None:
+    return round(number) if number is not None else None

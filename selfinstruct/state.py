@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from selfinstruct.config import RunConfig
-from selfinstruct.cost import Consumption, Price
+from selfinstruct.cost import Consumption, Price, consumed
 from selfinstruct.course import Course
 from selfinstruct.events import (
     Accepted,
@@ -194,6 +194,8 @@ def _count_outcome(state: RunState, event: Outcome) -> None:
     completion = event.completion
     state.spending.settle(event.request_id, completion.usage, attempts=completion.attempts)
     usage = completion.usage or Usage(prompt_tokens=0, completion_tokens=0)
+    if event.stage != "generate":
+        state.course.finishing += _told(event)
     counts.prompt_tokens += usage.prompt_tokens
     counts.completion_tokens += usage.completion_tokens
 
@@ -215,8 +217,14 @@ def _commit(state: RunState, event: Committed) -> None:
     state.course.mark(
         accepted=state.accepted,
         candidates=state.accepted + state.counts.rejected.total(),
-        spent=state.spending.spent,
+        consumed=_told(outcome),
     )
+
+
+def _told(outcome: Outcome) -> Consumption:
+    """What a request consumed as the endpoint counted it, if it did."""
+    usage = outcome.completion.usage if isinstance(outcome, CompletionReceived) else None
+    return consumed(usage) if usage is not None else Consumption(requests=1)
 
 
 def _count_candidates(state: RunState, event: Committed) -> None:

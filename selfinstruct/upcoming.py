@@ -18,8 +18,13 @@ from selfinstruct.run_directory import Run
 from selfinstruct.state import generation_id
 
 # Downstream work must not starve generation, nor the other way round: generation goes first while it holds
-# less than this share of the slots, then the accepted tasks do.
+# less than this share of the slots and the accepted tasks do not pile up, and after them otherwise.
 _GENERATION_SHARE = 0.25
+
+# So many open tasks for each request that may run ahead of the commits: enough to ask about while a list that
+# takes long keeps the commits waiting, and no more, since what is open when a run is stopped is not in the
+# dataset yet.
+_PILE = 4
 
 _TASK_STAGES: tuple[Stage, ...] = ("instances", "classify")
 """In the order in which they are served: a task that is nearly done goes first."""
@@ -86,7 +91,9 @@ class Upcoming:
             self._refusals.forget("generate")
             self._put_back.pop("generate", None)
         stages: tuple[Stage, ...] = (*_TASK_STAGES, "generate")
-        if generating < _GENERATION_SHARE * self._run.config.max_concurrency:
+        config, state = self._run.config, self._run.state
+        pile = _PILE * max(config.lag(state.commits + 1), config.max_concurrency)
+        if generating < _GENERATION_SHARE * config.max_concurrency and state.open_tasks < pile:
             stages = ("generate", *_TASK_STAGES)
         self.held.clear()
         for stage in stages:

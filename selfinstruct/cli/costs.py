@@ -32,14 +32,17 @@ def cost_lines(summary: RunSummary) -> Iterable[str]:
         yield _line(
             "next thousand",
             dollars(ahead.next_thousand_usd) if is_priced and ahead.next_thousand_usd else tokens,
-            _doubling(ahead.doubles_at, is_known=True),
+            _doubling(ahead.doubles_at),
         )
 
 
-def _doubling(number: int | None, *, is_known: bool) -> str:
-    if number is None:
-        return "the cost of an instruction hardly grows" if is_known else ""
+def _doubling(number: int | None) -> str:
+    if number is None or number > _OUT_OF_SIGHT:
+        return "the cost of an instruction hardly grows"
     return f"a thousand will cost twice the last at some {_rounded(number):,} instructions"
+
+
+_OUT_OF_SIGHT = 10**7
 
 
 def _rounded(number: int) -> int:

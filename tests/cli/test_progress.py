@@ -24,7 +24,9 @@ def state_with(accepted: int, *, finished: int = 0, rejected: int = 0, tokens: i
     state.counts.finished_tasks = finished
     state.counts.rejected[Reason.NOT_NOVEL] = rejected
     state.spending.spent = Consumption(prompt_tokens=tokens)
-    state.course.mark(accepted=accepted, candidates=accepted + rejected, spent=state.spending.spent)
+    state.course.mark(
+        accepted=accepted, candidates=accepted + rejected, consumed=Consumption(requests=1)
+    )
     return state
 
 
