@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "records": set(),
     "draw": set(),
     "files": set(),
+    "disk": set(),
     "resources": set(),
     "extras": {"errors"},
     "dataset_files": {"errors", "files", "dataset_files"},
@@ -69,7 +70,7 @@ MAY_IMPORT = {
     "run_directory": WORDS
     | {"prompts", "recipes", "state", "journal", "lock", "frozen", "meter"},
     "export": WORDS | {"pool"},
-    **dict.fromkeys(LOOP, {"errors", "records"}),
+    **{unit: {"errors", "records"} for unit in LOOP},
     "meter": WORDS | {"bounds", "spending"},
     "upcoming": WORDS | FOLD | RUN | LOOP | {"bounds"},
     # The loop takes a backend as an argument and never picks one.
@@ -85,14 +86,17 @@ MAY_IMPORT = {
     "filtering": {"novelty"},
     "contamination": {"tokenizers", "novelty", "contamination"},
     "preview": WORDS | {"parse", "pool"} | FOLD | RUN | {"explain"},
+    "estimate": WORDS | FOLD | RUN | {"estimate"},
     "recorded": WORDS | {"filters", "parse", "profiles"},
     "cli": WORDS
     | {"filters", "patience", "recorded", "seeds"}
     | FOLD
     | RUN
     | {
+        "disk",
         "export",
         "generate",
+        "estimate",
         "preview",
         "llm",
         "api",

@@ -17,7 +17,9 @@ from selfinstruct.errors import (
     BackendError,
     ConfigError,
     EndpointError,
+    LimitReachedError,
     RequestRejectedError,
+    SelfInstructError,
     TransientError,
 )
 from selfinstruct.llm import retry
@@ -306,6 +308,153 @@ def test_missing_usage_is_unknown_usage(usage: object) -> None:
     assert completion.usage is None
 
 
+@pytest.mark.parametrize(
+    ("said", "cached"),
+    [
+        ({"prompt_tokens_details": {"cached_tokens": 4}}, 4),
+        ({"prompt_cache_hit_tokens": 4}, 4),
+        ({"prompt_tokens_details": {"cached_tokens": None}, "prompt_cache_hit_tokens": 4}, 4),
+        ({"prompt_tokens_details": {"cached_tokens": 8}}, 0),  # of a prompt of 7
+        ({"prompt_tokens_details": {"cached_tokens": -1}}, 0),
+        ({"prompt_tokens_details": {"cached_tokens": "4"}}, 0),
+        ({"prompt_tokens_details": {"cached_tokens": 4.0}}, 0),
+        ({"prompt_tokens_details": [4]}, 0),
+        ({"prompt_tokens_details": None}, 0),
+    ],
+)
+def test_tokens_from_a_cache_are_counted_where_they_make_sense(
+    said: dict[str, Any], cached: int
+) -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 5} | said
+    completion, _ = ask(reply(body=chat(usage=usage)))
+    assert isinstance(completion, Completion)
+    assert completion.usage == Usage(prompt_tokens=7, completion_tokens=5, cached_tokens=cached)
+
+
+# ── every attempt is reserved ────────────────────────────────────────────────────────────────────────────
+
+
+class Reservations:
+    """A meter that remembers, and has enough after so many."""
+
+    def __init__(self, most: int = 100) -> None:
+        self.most = most
+        self.asked: list[tuple[str, bool]] = []
+
+    def reserve(self, request: Request, *, is_billed: bool) -> None:
+        self.asked.append((request.id, is_billed))
+        if len(self.asked) > self.most:
+            raise LimitReachedError("max_requests", "enough")
+
+
+def metered(
+    *replies: bytes, most: int = 100, check: bool = False
+) -> tuple[Any, Reservations, Script]:
+    """Ask once; gives the result, or what was raised, the reservations, and what the server saw."""
+    meter = Reservations(most)
+
+    async def asked() -> tuple[Any, Reservations, Script]:
+        async with scripted(*replies) as script:
+            config = replace(CONFIG, base_url=script.url, request_timeout_s=0.3)
+            backend = OnlineBackend(config, environ={}, sleep=Clock().sleep, meter=meter)
+            async with backend:
+                try:
+                    if check:
+                        return await backend.answers(), meter, script
+                    return await backend.complete(REQUEST), meter, script
+                except SelfInstructError as error:
+                    return error, meter, script
+
+    return asyncio.run(asked())
+
+
+def test_every_attempt_but_the_first_is_reserved_and_says_whether_the_one_before_may_be_billed() -> (
+    None
+):
+    busy = reply(503, {"error": {"message": "x"}})
+    for faults, billed in (
+        ((), []),
+        ((busy,), [False]),
+        ((CUT + GOOD,), [True]),
+        ((RESET, busy, HANG), [True, False, True]),
+        ((reply(429, {}), reply(200, b"")), [False, True]),
+    ):
+        completion, meter, script = metered(*faults, GOOD)
+        assert isinstance(completion, Completion)
+        assert meter.asked == [(REQUEST.id, is_billed) for is_billed in billed]
+        assert completion.attempts == len(script.asked) == 1 + len(billed)
+
+
+def test_no_attempt_is_sent_that_may_not_be_reserved() -> None:
+    error, meter, script = metered(RESET, most=2)
+    assert isinstance(error, LimitReachedError)
+    assert error.limit == "max_requests"
+    assert (len(meter.asked), len(script.asked)) == (3, 3)
+
+
+def test_sending_again_with_the_newer_name_of_the_limit_is_reserved_and_no_failure() -> None:
+    renamed = {
+        "error": {"message": "'max_tokens' is not supported, use 'max_completion_tokens' instead."}
+    }
+    completion, meter, script = metered(reply(400, renamed), GOOD)
+    assert completion.attempts == 1
+    assert (meter.asked, len(script.asked)) == ([(REQUEST.id, False)], 2)
+    error, _, script = metered(reply(400, renamed), GOOD, most=0)
+    assert isinstance(error, LimitReachedError)
+    assert len(script.asked) == 1
+
+
+def test_a_check_is_reserved_before_it_is_sent() -> None:
+    answers, meter, script = metered(GOOD, check=True)
+    assert (answers, meter.asked, len(script.asked)) == (True, [("check", True)], 1)
+    error, meter, script = metered(GOOD, check=True, most=0)
+    assert isinstance(error, LimitReachedError)
+    assert script.asked == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "may_bill"), [(reply(503, {"error": {}}), False), (CUT + GOOD, True)]
+)
+def test_stopping_between_two_attempts_leaves_what_the_one_before_may_have_cost(
+    fault: bytes, may_bill: bool
+) -> None:
+    async def asked() -> None:
+        stop = asyncio.Event()
+
+        async def sleep(_: float) -> None:
+            stop.set()
+            await asyncio.sleep(3600)
+
+        async with scripted(fault) as script:
+            config = replace(CONFIG, base_url=script.url)
+            async with OnlineBackend(config, environ={}, stop=stop, sleep=sleep) as backend:
+                with pytest.raises(TransientError, match="was stopped") as caught:
+                    await backend.complete(REQUEST)
+        assert (caught.value.attempts, caught.value.may_bill) == (1, may_bill)
+
+    asyncio.run(asked())
+
+
+def test_what_waits_at_a_rate_limit_when_the_run_is_stopped_was_not_sent_and_is_not_billed() -> (
+    None
+):
+    async def asked() -> None:
+        stop = asyncio.Event()
+        async with scripted(GOOD) as script:
+            config = replace(CONFIG, base_url=script.url, max_requests_per_minute=1)
+            async with OnlineBackend(config, environ={}, stop=stop) as backend:
+                await backend.complete(REQUEST)
+                waiting = asyncio.ensure_future(backend.complete(REQUEST))
+                await asyncio.sleep(0.05)
+                stop.set()
+                with pytest.raises(TransientError, match="stopped while waiting") as caught:
+                    await waiting
+            assert (caught.value.attempts, caught.value.may_bill) == (0, False)
+            assert len(script.asked) == 1
+
+    asyncio.run(asked())
+
+
 # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -322,8 +471,9 @@ def test_missing_usage_is_unknown_usage(usage: object) -> None:
 def test_a_stated_wait_is_honoured(headers: dict[str, str], waits: float) -> None:
     clock = Clock()
     ask(reply(429, {"error": {}}, headers=headers), GOOD, clock=clock)
-    (slept,) = clock.slept
+    slept = clock.slept[-1]
     assert waits <= slept <= waits + max(1.0, waits / 4)  # not all come back at the same moment
+    assert clock.slept[:-1] == [waits] * (waits > 0)  # before, nobody is sent
 
 
 def test_a_rate_limit_uses_up_no_attempts() -> None:

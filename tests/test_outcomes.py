@@ -183,6 +183,7 @@ def test_a_row_of_the_table(seen: Seen, case: Case) -> None:
     assert isinstance(error, BackendError)
     assert error.exit_code == 4
     assert error.attempts == len(script.asked)
+    assert error.may_bill == row.may_bill
     if row.then is Then.AGAIN:
         assert isinstance(error, TransientError)
         assert error.seen == seen
@@ -209,6 +210,7 @@ def test_no_connection_is_told_with_the_address() -> None:
     error = ask_at(f"http://127.0.0.1:{unused_port()}/v1")
     assert isinstance(error, TransientError)
     assert (error.seen, error.attempts) == (Seen.NO_CONNECTION, ATTEMPTS)
+    assert not error.may_bill
     assert "no connection to http://127.0.0.1:" in str(error)
     unknown = ask_at("http://nowhere.invalid/v1", IMPATIENT)
     assert isinstance(unknown, TransientError)
@@ -231,6 +233,7 @@ def test_a_connection_that_does_not_come_about_in_time() -> None:
                 one.close()
     assert isinstance(error, TransientError)
     assert error.seen == Seen.CONNECT_TIMEOUT
+    assert not error.may_bill
 
 
 def test_a_request_that_cannot_be_sent_ends_the_run_and_does_not_show_the_header(
@@ -424,10 +427,25 @@ def test_every_status_means_something(code: int) -> None:
 
 def test_the_page_about_outcomes_has_every_row() -> None:
     page = (ROOT / "docs/outcomes.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (.+?) \| (.+?) \|", page, re.MULTILINE)
-    told = {meets.replace("`", ""): then for meets, then in rows}
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
+    told = {meets.replace("`", ""): (then, billed) for meets, then, billed in rows}
     for row in TABLE.values():
-        then = told[row.meets]
+        then, billed = told[row.meets]
         assert then.startswith(row.then.value), row.meets
         if row.most is not None:
             assert str(row.most) in then
+        if row.then is Then.READ:
+            assert billed == "yes"
+        else:
+            assert billed == ("may be" if row.may_bill else "no"), row.meets
+
+
+@pytest.mark.parametrize("seen", [seen for seen in Seen if TABLE[seen].then is not Then.READ])
+def test_an_error_says_whether_it_may_be_billed(seen: Seen) -> None:
+    assert error_of(seen, "x").may_bill == TABLE[seen].may_bill
+
+
+def test_no_status_that_says_no_is_billed_and_whatever_may_have_been_written_is() -> None:
+    assert not any(TABLE[from_status(code)].may_bill for code in range(300, 600))
+    written = (Seen.DROPPED, Seen.CUT, Seen.SILENT, Seen.TOO_SLOW, Seen.NOT_JSON, Seen.NO_CHOICES)
+    assert all(TABLE[seen].may_bill for seen in written)

@@ -1,10 +1,11 @@
 """The online backend: completions over HTTP, chat or text, against any OpenAI-compatible endpoint.
 
-The official client sends; retrying is ours alone (`outcomes` and `retry`), so that every attempt is counted.
-What comes back is read by `reply`.
+The official client sends; retrying is ours alone (`outcomes` and `retry`), so that every attempt is counted,
+reserved (`backend.Meter`) and admitted by one gate (`limits`). What comes back is read by `reply`.
 """
 
 import asyncio
+import json
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -13,11 +14,15 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from selfinstruct.backend import Meter
+from selfinstruct.bounds import bound
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import BackendError, RequestRejectedError, TransientError
 from selfinstruct.llm.endpoint import NO_KEY, authorizes, client, headers
-from selfinstruct.llm.outcomes import TABLE, Seen, error_of, from_status
+from selfinstruct.llm.limits import Gate, Passage
+from selfinstruct.llm.outcomes import OVERLOADED, TABLE, Seen, error_of, from_status
 from selfinstruct.llm.parameters import (
+    LIMITS,
     NEWER_LIMIT,
     OLDER_LIMIT,
     advice,
@@ -38,6 +43,7 @@ _SHORTEST_KEY = 8
 """A shorter one is a dummy for a local server, and taking it out of a sentence would garble that."""
 _OUT_AFTER_ROUNDS = 2
 """So many times `max_attempts` failures in a row, and no answer to anybody: the endpoint is out."""
+_TIMED_OUT = frozenset({Seen.SILENT, Seen.TOO_SLOW})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,17 @@ class Probe:
     """… and what it means."""
 
 
+@dataclass(slots=True)
+class _Tally:
+    """The attempts of one request."""
+
+    sent: int = 0
+    may_bill: bool = False
+    """Whether the last one that was reserved may be billed."""
+
+
 class OnlineBackend:
-    """Sends requests as they come. Use as an async context manager."""
+    """Sends requests as they come, as far as rate limits allow. Use as an async context manager."""
 
     def __init__(
         self,
@@ -63,10 +78,12 @@ class OnlineBackend:
         stop: asyncio.Event | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_wait: OnWait | None = None,
+        meter: Meter | None = None,
     ) -> None:
         """Prepare a client.
 
-        `stop` ends waiting between attempts; `sleep` is how to wait; `on_wait` is told of every wait.
+        `stop` ends waiting for an attempt; `sleep` is how to wait before another; `on_wait` is told of every
+        such wait; `meter` is asked before every attempt but the first, which whoever asks has reserved.
         Raises ConfigError where a key or another variable is needed and not set, or says what cannot be.
         """
         import openai
@@ -74,6 +91,17 @@ class OnlineBackend:
         self._stop = stop or asyncio.Event()
         self._sleep = sleep
         self._on_wait = on_wait
+        self._meter = meter
+        self.gate = Gate(
+            slots=config.max_concurrency,
+            requests_per_minute=config.max_requests_per_minute,
+            tokens_per_minute=config.max_tokens_per_minute,
+            stop=self._stop,
+            sleep=sleep,
+        )
+        """Knows the limits, given or learned, and how many may be in flight."""
+        self._longest_reply = 0
+        """Tokens; stands in for the limit where nothing limits replies."""
         self._config = config
         self._max_attempts = config.max_attempts
         self._failed_in_a_row = 0
@@ -104,11 +132,15 @@ class OnlineBackend:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.gate.close()
         await self._client.close()
 
     async def complete(self, request: Request) -> Completion:
-        """Complete one request; see `Backend.complete`."""
-        attempts = 0
+        """Complete one request; see `Backend.complete`.
+
+        Raises LimitReachedError too, where the meter allows no further attempt.
+        """
+        tally = _Tally()
         try:
             attempts_allowed = policy(
                 max_attempts=self._max_attempts,
@@ -119,22 +151,34 @@ class OnlineBackend:
             )
             async for attempt in attempts_allowed:
                 with attempt:
-                    attempts += 1
-                    return await self._attempt(request, attempts)
+                    if tally.sent:
+                        self._reserve(request, tally)
+                    return await self._attempt(request, tally)
         except BackendError as error:
-            error.attempts = attempts
+            error.attempts = tally.sent
+            error.may_bill = tally.may_bill
             raise
         raise AssertionError("the policy reraises")
 
     async def answers(self) -> bool:
-        """Whether the endpoint answers at all, seen by a request of a few tokens; see `Checkable`."""
+        """Whether the endpoint answers at all, seen by a request of a few tokens; see `Checkable`.
+
+        Raises LimitReachedError where the meter does not allow it.
+        """
+        check = _smallest(self._config)
+        self._reserve(check, _Tally(may_bill=True))  # whatever came of an earlier one
         try:
-            await self._attempt(_smallest(self._config), 1)
+            await self._attempt(check, _Tally())
         except RequestRejectedError:
             return True  # it has read it
         except TransientError:
             return False
         return True
+
+    def _reserve(self, request: Request, tally: _Tally) -> None:
+        if self._meter is not None:
+            self._meter.reserve(request, is_billed=tally.may_bill)
+        tally.may_bill = False  # it has yet to be sent
 
     def _is_out(self) -> bool:
         return self._failed_in_a_row >= _OUT_AFTER_ROUNDS * self._max_attempts
@@ -151,13 +195,16 @@ class OnlineBackend:
         if self._stop.is_set():
             raise TransientError("the run was stopped while waiting for another attempt")
 
-    async def _attempt(self, request: Request, attempts: int) -> Completion:
+    async def _attempt(self, request: Request, tally: _Tally) -> Completion:
         try:
-            completion = await self._send(request, attempts)
+            completion = await self._send(request, tally)
+            while completion is None:
+                self._reserve(request, tally)
+                completion = await self._send(request, tally)
         except BackendError as error:
             if not isinstance(error, TransientError):
                 self._failed_in_a_row = 0  # it answers, if not as one would wish
-            elif TABLE[Seen(error.seen)].counts:
+            elif error.seen and TABLE[Seen(error.seen)].counts:
                 self._failed_in_a_row += 1
             self._redact(error)
             raise
@@ -172,35 +219,95 @@ class OnlineBackend:
         """What is sent for a request."""
         return parameters(request, limit=self._limit)
 
-    async def _send(self, request: Request, attempts: int) -> Completion:
+    async def _send(self, request: Request, tally: _Tally) -> Completion | None:
+        """Send a request once, in its turn; None where it is to be sent again as the endpoint wants it."""
         import openai
 
-        started = time.monotonic()
-        body = self.body(request)
-        try:
-            reply = await self._exchange(door(request), body, request.id)
-        except openai.APIStatusError as error:
-            with reading():
-                is_renamed = self._may_rename_limit and wants_newer_limit(
-                    error.status_code, error.body, body
+        async with self.gate.admitted(self._tokens_at_most(request)) as passage:
+            tally.sent += 1
+            tally.may_bill = True
+            started = time.monotonic()
+            body = self.body(request)
+            status = None
+            heard: Mapping[str, str] = {}
+            try:
+                try:
+                    reply = await self._exchange(door(request), body, request.id)
+                except openai.APIStatusError as error:
+                    status, heard = error.status_code, error.response.headers
+                    refusal = self._refusal(error, request, body)
+                    if refusal is None:
+                        tally.sent -= 1  # it was no failure
+                        tally.may_bill = False
+                        self.gate.settle(passage, 0)
+                        return None
+                    raise refusal from None
+                heard = reply.headers
+                completion = read_completion(
+                    reply.content,
+                    attempts=tally.sent,
+                    latency_s=time.monotonic() - started,
+                    stop=request.sampling.stop,
+                    secrets=self._secrets,
                 )
-                what_to_do = advice(error.status_code, error.body, request, body)
-                told = _told(error, what_to_do, secrets=self._secrets)
-            if error.status_code == 401 and self._client.api_key == NO_KEY:
-                told.add(f"no key was sent: ${self._config.api_key_env} is not set")
-            if is_renamed:
-                # Not an attempt that failed: from now on the limit has its newer name.
-                self._limit = NEWER_LIMIT
-                if self.body(request) != body:  # else it comes from --extra-body
-                    return await self._send(request, attempts)
-            raise told from None
-        return read_completion(
-            reply.content,
-            attempts=attempts,
-            latency_s=time.monotonic() - started,
-            stop=request.sampling.stop,
-            secrets=self._secrets,
-        )
+            except BackendError as error:
+                tally.may_bill = error.may_bill
+                self._failed(passage, error, status=status, headers=heard)
+                raise
+            self._answered(passage, completion, headers=heard)
+            return completion
+
+    def _tokens_at_most(self, request: Request) -> int:
+        if self.gate.tokens_per_minute is None:
+            return 0
+        most = bound(request)
+        return most.prompt_tokens + (most.completion_tokens or self._longest_reply)
+
+    def _answered(
+        self, passage: Passage, completion: Completion, *, headers: Mapping[str, str]
+    ) -> None:
+        self.gate.learn(headers)
+        self.gate.answered(passage)
+        usage = completion.usage
+        if usage is not None:
+            self.gate.settle(passage, max(0, usage.prompt_tokens + usage.completion_tokens))
+            self._longest_reply = max(self._longest_reply, usage.completion_tokens)
+
+    def _failed(
+        self,
+        passage: Passage,
+        error: BackendError,
+        *,
+        status: int | None,
+        headers: Mapping[str, str],
+    ) -> None:
+        # First of all, or somebody else would be let in by what follows.
+        if isinstance(error, TransientError):
+            if error.seen == Seen.RATE_LIMITED or status in OVERLOADED:
+                self.gate.slow_down(passage, error.retry_after_s)
+            elif error.seen in _TIMED_OUT:
+                self.gate.timed_out(passage)
+        self.gate.learn(headers)
+        if not error.may_bill:
+            self.gate.settle(passage, 0)
+
+    def _refusal(
+        self, error: "openai.APIStatusError", request: Request, body: Mapping[str, Any]
+    ) -> BackendError | None:
+        """What an error status means; None where all that it says is the newer name of the token limit."""
+        with reading():
+            is_renamed = self._may_rename_limit and wants_newer_limit(
+                error.status_code, error.body, body
+            )
+            what_to_do = advice(error.status_code, error.body, request, body)
+            told = _told(error, what_to_do, secrets=self._secrets)
+        if error.status_code == 401 and self._client.api_key == NO_KEY:
+            told.add(f"no key was sent: ${self._config.api_key_env} is not set")
+        if is_renamed:
+            self._limit = NEWER_LIMIT
+            if self.body(request) != body:  # else it comes from --extra-body
+                return None
+        return told
 
     async def probe(self, path: str, body: Mapping[str, Any] | None = None) -> Probe:
         """One exchange, whatever its status and without another attempt; a GET where there is no body.
@@ -209,8 +316,14 @@ class OnlineBackend:
         """
         import openai
 
+        tokens = 0
+        if body is not None and self.gate.tokens_per_minute is not None:
+            tokens = len(json.dumps(body)) + max(
+                (body.get(name) or 0 for name in LIMITS), default=0
+            )
         try:
-            reply = await self._exchange(path, body, "doctor")
+            async with self.gate.admitted(tokens):
+                reply = await self._exchange(path, body, "doctor")
         except openai.APIStatusError as error:
             with reading():
                 refusal = _told(error, secrets=self._secrets)

@@ -81,6 +81,8 @@ class Row:
     """Whether it uses up attempts."""
     may_be_own: bool = True
     """Whether it may be about this request, so that it counts for giving it up."""
+    may_bill: bool = True
+    """Whether the endpoint may bill it: it may have written a reply, whether that arrived or not."""
     remedy: str = ""
     """What a person can do, where something must be done."""
 
@@ -92,10 +94,13 @@ MOST_RATE_LIMITED = 120
 
 TABLE: Mapping[Seen, Row] = {
     Seen.NO_CONNECTION: Row(
-        "no connection (refused, unknown host, network down)", Then.AGAIN, may_be_own=False
+        "no connection (refused, unknown host, network down)",
+        Then.AGAIN,
+        may_be_own=False,
+        may_bill=False,
     ),
     Seen.CONNECT_TIMEOUT: Row(
-        "no connection within connect_timeout_s", Then.AGAIN, may_be_own=False
+        "no connection within connect_timeout_s", Then.AGAIN, may_be_own=False, may_bill=False
     ),
     Seen.DROPPED: Row(
         "connection dropped before a reply, as with one kept alive too long",
@@ -112,6 +117,7 @@ TABLE: Mapping[Seen, Row] = {
     Seen.NO_TRUST: Row(
         "a certificate that cannot be verified",
         Then.STOP,
+        may_bill=False,
         remedy="the certificate of the endpoint cannot be verified against the trust store of the operating "
         "system, which is what the openai package uses; install ca-certificates, or point $SSL_CERT_FILE to "
         "a file of trusted certificates",
@@ -119,34 +125,44 @@ TABLE: Mapping[Seen, Row] = {
     Seen.UNSENDABLE: Row(
         "a request that cannot be sent (a garbled header)",
         Then.STOP,
+        may_bill=False,
         remedy="the request cannot be sent; check the key and --extra-header",
     ),
-    Seen.BUSY: Row("408, 409, 425, 5xx", Then.AGAIN),
+    Seen.BUSY: Row("408, 409, 425, 5xx", Then.AGAIN, may_bill=False),
     Seen.RATE_LIMITED: Row(
-        "429", Then.AGAIN, most=MOST_RATE_LIMITED, counts=False, may_be_own=False
+        "429",
+        Then.AGAIN,
+        most=MOST_RATE_LIMITED,
+        counts=False,
+        may_be_own=False,
+        may_bill=False,
     ),
     Seen.BAD_KEY: Row(
         "401",
         Then.STOP,
+        may_bill=False,
         remedy="the key was refused; check the environment variable that holds it (--api-key-env)",
     ),
     Seen.FORBIDDEN: Row(
         "403",
         Then.STOP,
+        may_bill=False,
         remedy="the key may not use this model or endpoint; check --model and the account",
     ),
     Seen.UNKNOWN: Row(
         "404, 405, 3xx, or any status with the code model_not_found",
         Then.STOP,
+        may_bill=False,
         remedy="the endpoint does not know this address or model; check --model and --base-url (an address "
         "usually ends in /v1)",
     ),
     Seen.NO_CREDIT: Row(
         "402, or any status with the code of a spent credit",
         Then.STOP,
+        may_bill=False,
         remedy="the account has no credit left; add some, then continue the run",
     ),
-    Seen.REJECTED: Row("400, 413, 422 and other 4xx", Then.REFUSED),
+    Seen.REJECTED: Row("400, 413, 422 and other 4xx", Then.REFUSED, may_bill=False),
     Seen.NOT_JSON: Row("200 with a page, a text, or broken or cut JSON", Then.AGAIN),
     Seen.ERROR_BODY: Row(
         "200 with an error in its body (one that names a status counts as that status)", Then.AGAIN
@@ -161,6 +177,9 @@ TABLE: Mapping[Seen, Row] = {
     Seen.OTHER_MODEL: Row("another name of the model than the one asked for", Then.READ),
     Seen.OTHER_COUNT: Row("more choices than the one asked for; the first is read", Then.READ),
 }
+
+OVERLOADED = frozenset({503, 529})
+"""Of those that are busy, the statuses which say that there is too much to do."""
 
 _BUSY = frozenset({408, 409, 425})
 _NO_CREDIT = frozenset(
@@ -206,16 +225,20 @@ def error_of(
     the endpoint asked for; `is_last` says that it asked for no further attempt now.
     """
     row = TABLE[seen]
+    error: BackendError
     if row.then is Then.AGAIN:
-        return TransientError(
+        error = TransientError(
             problem,
             seen=seen,
             retry_after_s=retry_after_s,
             is_last=is_last,
             may_be_own=row.may_be_own and not is_last,
         )
-    if row.then is Then.REFUSED:
-        return RequestRejectedError(problem, status=status)
-    if row.then is Then.STOP:
-        return EndpointError(f"{row.remedy} ({problem})")
-    raise ValueError(f"{seen} is no error")
+    elif row.then is Then.REFUSED:
+        error = RequestRejectedError(problem, status=status)
+    elif row.then is Then.STOP:
+        error = EndpointError(f"{row.remedy} ({problem})")
+    else:
+        raise ValueError(f"{seen} is no error")
+    error.may_bill = row.may_bill
+    return error

@@ -109,7 +109,20 @@ def _usage(usage: object) -> Usage | None:
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if not isinstance(prompt, int) or not isinstance(completion, int):
         return None
-    return Usage(prompt_tokens=prompt, completion_tokens=completion)
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=_cached(usage, prompt_tokens=prompt),
+    )
+
+
+def _cached(usage: dict[str, Any], *, prompt_tokens: int) -> int:
+    """Tokens of the prompt that came from a cache, in either of two forms; 0 where that makes no sense."""
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    if cached is None:
+        cached = usage.get("prompt_cache_hit_tokens")
+    return cached if isinstance(cached, int) and 0 <= cached <= prompt_tokens else 0
 
 
 def words(body: object) -> str:
