@@ -16,6 +16,7 @@ import difflib
 import functools
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +33,37 @@ _LARGEST = 100_000
 """Characters of a file of settings, which has some forty lines."""
 _SHOWN = 60
 """Characters of a wrong value that are shown."""
+
+DURATIONS = frozenset(
+    spec.name for spec in dataclasses.fields(RunConfig) if spec.name.endswith("_s")
+)
+"""Settings that are lengths of time."""
+
+_NUMBER = r"(\d{1,15}(?:\.\d{1,15})?) ?"
+_DURATION = re.compile(
+    rf"(?:{_NUMBER}d)? ?(?:{_NUMBER}h)? ?(?:{_NUMBER}(?:m|min))? ?(?:{_NUMBER}s)?",
+    re.ASCII | re.IGNORECASE,
+)
+_UNITS_S = (86400, 3600, 60, 1)
+
+
+def seconds(text: str) -> float:
+    """The seconds that a text stands for: "90", "8h", "1h30m", "45s", "1d", "2 h 5 min".
+
+    Raises ValueError, with what is wrong as its text.
+    """
+    text = text.strip()
+    parts = _DURATION.fullmatch(text)
+    if text and parts is not None:
+        amounts = zip(parts.groups(), _UNITS_S, strict=True)
+        return sum((float(amount) * unit_s for amount, unit_s in amounts if amount), 0.0)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"must be {_A_DURATION}, not {_shown(text)}") from None
+
+
+_A_DURATION = "a number of seconds or a duration such as 8h or 1h30m"
 
 
 def load_settings(source: str, data: object) -> dict[str, Any]:
@@ -61,6 +93,12 @@ def load_settings(source: str, data: object) -> dict[str, Any]:
             raise ConfigError(_short(name), f"no such setting; {hint}", source=source)
     if isinstance(settings.get("extra_header"), str):
         settings["extra_header"] = [settings["extra_header"]]  # one may stand without a list
+    for name in DURATIONS & settings.keys():
+        if isinstance(settings[name], str):
+            try:
+                settings[name] = seconds(settings[name])
+            except ValueError as error:
+                raise ConfigError(name, str(error), source=source) from None
     config = _validated(source, settings)
     return {name: getattr(config, name) for name in settings}
 
@@ -104,6 +142,8 @@ _WANTED = {
 
 
 def _wanted(name: str) -> str:
+    if name in DURATIONS:
+        return _A_DURATION
     declared = str(RunConfig.__dataclass_fields__[name].type)
     return next(words for part, words in _WANTED.items() if part in declared)
 
@@ -161,6 +201,8 @@ def _validated(source: str, settings: Mapping[str, Any]) -> RunConfig:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         wanted = next((w for kind, w in _KINDS.items() if first["type"].startswith(kind)), None)
+        if name in DURATIONS:
+            wanted = _A_DURATION
         # Not repeated: what is no list of headers may be one with a secret in it.
         found = "" if name == "extra_header" else f", not {_shown(first['input'])}"
         if wanted and found:

@@ -4,12 +4,14 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
 from selfinstruct.config import RunConfig
+from selfinstruct.settings import DURATIONS, seconds
 
 _UNITS_LEFT_OUT = {
     spec.name.removesuffix("_s").replace("_", "-"): spec.name.replace("_", "-")
@@ -30,6 +32,37 @@ DirectoryArgument = Annotated[
     Path, typer.Argument(help="A run directory.", metavar="DIR", show_default=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    INFO = "info"
+    DEBUG = "debug"
+
+
+LogFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--log-file",
+        metavar="FILE",
+        help="Append what happens to this file, a JSON object a line; no text of the model.",
+        show_default=False,
+    ),
+]
+LogLevelOption = Annotated[
+    LogLevel, typer.Option("--log-level", help="With debug, a line for every request, too.")
+]
+OnFinishOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on-finish",
+        metavar="COMMAND",
+        help="Run this in a shell once the run has ended, however it did; how it ended, and its numbers, are "
+        "JSON on its stdin: 'mail -s done me'.",
+        show_default=False,
+    ),
+]
 
 
 class _Null:
@@ -145,9 +178,25 @@ def _type(hint: Any) -> Any:
     return list[str] | None if hint == tuple[str, ...] else hint | None
 
 
+def _seconds(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _seconds_or_null(text: str) -> Any:
+    return _NULL if text.strip().lower() in _NULLS else _seconds(text)
+
+
 def _option(spec: "dataclasses.Field[Any]", hint: Any) -> Any:
-    parser, metavar = None, None
-    if type(None) in get_args(hint):
+    parser: Callable[[str], Any] | None = None
+    metavar = None
+    may_be_null = type(None) in get_args(hint)
+    if spec.name in DURATIONS:
+        parser = _seconds_or_null if may_be_null else _seconds
+        metavar = "N|8h|null" if may_be_null else "N|8h"
+    elif may_be_null:
         (kind,) = set(get_args(hint)) - {type(None)}
         parser, metavar = _or_null(kind)
     elif hint == tuple[str, ...]:

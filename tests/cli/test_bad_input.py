@@ -407,6 +407,7 @@ FITS: Mapping[str, Callable[[Any], bool]] = {
     "true or false": lambda v: isinstance(v, bool),
     "a whole number": lambda v: isinstance(v, int) and not isinstance(v, bool),
     "a number": lambda v: isinstance(v, int | float) and not isinstance(v, bool),
+    "a number of seconds or a duration such as 8h or 1h30m": lambda v: v in (7, 0.5),
     "a list of texts": lambda v: isinstance(v, list | str),
     "a mapping of names to values": lambda v: isinstance(v, dict),
 }

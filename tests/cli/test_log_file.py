@@ -1,0 +1,353 @@
+"""`--log-file`: what happens in a run as JSON lines, without a key and without what a model wrote."""
+
+import asyncio
+import io
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripted_server import ByRequest, Script, chat, reply, scripted
+from support import WORDS
+
+from selfinstruct import cli
+from selfinstruct.cli import run_log
+from selfinstruct.cli.log_file import LOGGER, JsonLines, LogFile, check_log_file, logging_to
+from selfinstruct.cli.run_log import log
+from selfinstruct.errors import InputError
+from selfinstruct.run_directory import read_run
+from selfinstruct.simulate.server import SimulatedEndpoint
+
+KEY = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Type `selfinstruct …` in this process; gives the exit code."""
+
+    def call(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["selfinstruct", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert isinstance(left.value.code, int)
+        return left.value.code
+
+    return call
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """What was logged; every line is whole, and begins alike."""
+    told = [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
+    for line in told:
+        assert list(line)[:3] == ["at", "level", "event"]
+        assert datetime.fromisoformat(line["at"]).utcoffset() == timedelta(0)
+    return told
+
+
+def events(path: Path) -> list[str]:
+    return [line["event"] for line in lines(path)]
+
+
+def test_a_run_is_logged_from_its_start_to_its_end_without_any_text(
+    tmp_path: Path,
+    endpoint: SimulatedEndpoint,
+    typed: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run_log, "PROGRESS_EVERY_S", 0.01)
+    directory, path = tmp_path / "run", tmp_path / "night.jsonl"
+    flags = ["-m", "simulated", "--base-url", endpoint.base_url, "--max-time", "8h"]
+    umask = os.umask(0)
+    try:
+        assert typed("run", "-o", directory, *flags, "-n", 12, "--log-file", path) == 0
+    finally:
+        os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o600
+    first, *between, last = lines(path)
+    assert (first["event"], first["level"]) == ("run_started", "info")
+    assert first["directory"] == str(directory)
+    assert (first["model"], first["address"]) == ("simulated", endpoint.base_url)
+    assert (first["target"], first["limits"]) == (12, {"max_time_s": 28800.0})
+    assert set(first["versions"]) == {"selfinstruct", "python", "openai"}
+
+    assert {line["event"] for line in between} == {"progress"}
+    assert any(line["in_flight"] for line in between)
+    accepted = [line["accepted"] for line in between]
+    assert accepted == sorted(accepted)
+    assert all(line["candidates"] >= line["accepted"] for line in between)
+    assert between[-1]["prompt_tokens"] > 0
+
+    assert (last["event"], last["level"]) == ("finished", "info")
+    assert (last["reason"], last["exit_code"], last["detail"]) == ("complete", 0, "")
+    state = read_run(directory).state
+    assert last["summary"]["accepted"] == state.accepted
+    for task in state.pool.generated:
+        assert task.instruction not in path.read_text()
+
+    # It goes on in the same file.
+    assert typed("run", directory, "-n", 20, "--log-file", path) == 0
+    assert events(path).count("run_started") == events(path).count("run_continued") == 1
+    assert events(path)[-1] == "finished"
+
+
+def test_at_debug_every_request_has_its_line_still_without_text(
+    tmp_path: Path, endpoint: SimulatedEndpoint, typed: Callable[..., int]
+) -> None:
+    directory, path = tmp_path / "run", tmp_path / "night.jsonl"
+    flags = ["-m", "simulated", "--base-url", endpoint.base_url, "-n", 3, "--log-level", "debug"]
+    assert typed("run", "-o", directory, *flags, "--log-file", path) == 0
+    requests = [line for line in lines(path) if line["event"] == "request_completed"]
+    state = read_run(directory).state
+    assert len(requests) == state.counts.requests.total()
+    assert {line["stage"] for line in requests} == {"generate", "classify", "instances"}
+    assert sum(line["prompt_tokens"] for line in requests) == state.counts.prompt_tokens
+    for line in requests:
+        assert line["level"] == "debug"
+        assert line["id"].startswith(f"{line['stage']}/")
+        assert line["latency_s"] >= 0
+        assert line["attempts"] == 1
+    for task in state.pool.generated:
+        assert task.instruction not in path.read_text()
+
+
+def bad_day(script: Script, number: int) -> bytes:
+    """Reply `number`: it is busy at first, refuses a third of the questions, and repeats the key in words."""
+    said = {"error": {"message": f"no, Bearer {KEY}, not {KEY}"}}
+    stage, _, name = script.headers[-1]["x-client-request-id"].partition("/")
+    if number == 1:
+        return reply(503, said)
+    if stage == "classify":
+        return reply(400, said) if name.endswith("3") else reply(200, chat("No"))
+    if stage == "generate":
+        return reply(200, chat(f"9. Explain {' '.join(WORDS[number % 40 :][:6])}."))
+    return reply(200, chat("Output: It is so."))
+
+
+def test_waits_and_refused_requests_are_logged_and_no_key_ever_is(tmp_path: Path) -> None:
+    path = tmp_path / "night.jsonl"
+
+    async def run_it() -> tuple[int, str]:
+        async with scripted() as script:
+            script.replies = ByRequest(script, lambda *_: bad_day(script, len(script.asked)))
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "selfinstruct", "run", "-o", "run", "-m", "m"),
+                *("--base-url", script.url, "-n", "4", "--max-concurrency", "2"),
+                *("--log-file", path, "--log-level", "debug"),
+                stderr=asyncio.subprocess.PIPE,
+                cwd=tmp_path,
+                env={**os.environ, "OPENAI_API_KEY": KEY},
+            )
+            _, err = await asyncio.wait_for(process.communicate(), timeout=30)
+            assert any(KEY.lower() in headers["authorization"] for headers in script.headers)
+            return process.returncode or 0, err.decode()
+
+    code, said = asyncio.run(run_it())
+    assert code == 0, said
+    text = path.read_text()
+    assert KEY[3:] not in text + said
+    assert KEY[-12:] not in text + said
+    told = lines(path)
+    (wait,) = [line for line in told if line["event"] == "wait"]
+    assert "503" in wait["problem"]
+    assert wait["seconds"] >= 0
+    refused = [line for line in told if line["event"] == "request_failed"]
+    assert refused
+    assert len(refused) == sum(read_run(tmp_path / "run").state.counts.failed.values())
+    for line in refused:
+        assert (line["level"], line["stage"], line["status"]) == ("warning", "classify", 400)
+        assert line["id"].startswith("classify/task_")
+        assert "no, " in line["problem"]
+
+
+def test_an_outage_and_how_it_ended_are_logged(tmp_path: Path, typed: Callable[..., int]) -> None:
+    directory, path = tmp_path / "run", tmp_path / "night.jsonl"
+    flags = ["-m", "m", "--base-url", "http://127.0.0.1:9/v1", "--max-attempts", 1]
+    assert typed("run", "-o", directory, *flags, "--give-up-after", "1.5s", "--log-file", path) == 4
+    told = lines(path)
+    assert [line["event"] for line in told] == ["run_started", "pause", "finished"]
+    assert told[1]["stage"] == "generate"
+    assert "no connection to" in told[1]["problem"]
+    assert 0 < told[1]["seconds"] <= told[1]["left_s"] <= 1.5
+    assert (told[2]["level"], told[2]["reason"], told[2]["exit_code"]) == ("error", "failed", 4)
+    assert "no connection to" in told[2]["detail"]
+
+
+def test_a_limit_is_logged_with_its_name(
+    tmp_path: Path, endpoint: SimulatedEndpoint, typed: Callable[..., int], capsys: Any
+) -> None:
+    directory, path = tmp_path / "run", tmp_path / "night.jsonl"
+    flags = ["-m", "simulated", "--base-url", endpoint.base_url, "-n", 100, "--stall-after", 1]
+    # Nothing is novel.
+    assert typed("run", "-o", directory, *flags, "-t", "0", "--log-file", path) == 3
+    told = lines(path)
+    assert told[-2]["event"] == "limit_reached"
+    assert told[-2]["limit"] == "stall_after"
+    assert (told[-1]["reason"], told[-1]["exit_code"]) == ("limit", 3)
+    assert f"{directory} stopped (limit stall_after): 0 instructions" in capsys.readouterr().err
+
+
+# ── the file ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("run/journal.jsonl", "run/journal.jsonl: is a part of the run in"),
+        ("run/prompts/classify.txt", "is a part of the run in"),
+        ("link.jsonl", "link.jsonl: is a part of the run in"),
+        ("new/config.yaml", "new/config.yaml: is a part of the run in new"),
+        ("none/night.jsonl", "none/night.jsonl: cannot be written (No such file or directory)"),
+        (".", "cannot be written (Is a directory); name a file"),
+        ("seeds.jsonl/x", "cannot be written (Not a directory)"),
+    ],
+)
+def test_a_file_that_cannot_hold_a_log_is_refused_before_a_run_is_made(
+    tmp_path: Path,
+    typed: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    (run / "prompts").mkdir(parents=True)
+    for part in ("config.yaml", "journal.jsonl", "run.lock", "prompts/classify.txt"):
+        (run / part).write_text("")
+    (tmp_path / "link.jsonl").symlink_to("run/journal.jsonl")
+    (tmp_path / "seeds.jsonl").write_text("")
+    flags = ["-m", "m", "--base-url", "http://127.0.0.1:9/v1", "--log-file", name]
+    assert typed("run", "-o", "new", *flags) == 2
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert shown.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+    assert (run / "journal.jsonl").read_text() == ""
+
+
+def test_a_log_may_lie_in_the_run_directory_also_in_one_that_is_yet_to_be_made(
+    tmp_path: Path, endpoint: SimulatedEndpoint, typed: Callable[..., int]
+) -> None:
+    path = tmp_path / "run/night.jsonl"
+    flags = ["-m", "simulated", "--base-url", endpoint.base_url, "-n", 1]
+    for expected in (1, 2):
+        assert typed("run", "-o", tmp_path / "run", *flags, "--log-file", path) == 0
+        assert events(path).count("finished") == expected
+
+
+def test_checking_makes_nothing(tmp_path: Path) -> None:
+    check_log_file(tmp_path / "night.jsonl", tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="is no name of a file"):
+        check_log_file(tmp_path / "a\0b", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--log-level", "debug"], "give --log-file FILE"),
+        (["--log-level", "loud", "--log-file", "x"], "'loud'"),
+        (["--preview", "--log-file", "x"], "are of a run, not of its preview"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    tmp_path: Path,
+    typed: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+    said: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert typed("run", "-o", tmp_path / "new", "-m", "m", *flags) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_log_that_cannot_be_written_is_said_once_and_ends_no_run(
+    tmp_path: Path,
+    endpoint: SimulatedEndpoint,
+    typed: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags = ["-m", "simulated", "--base-url", endpoint.base_url, "-n", 3, "--log-level", "debug"]
+    assert typed("run", "-o", tmp_path / "run", *flags, "--log-file", "/dev/full") == 0
+    said = capsys.readouterr().err
+    assert said.count("the log cannot be written (No space left on device)") == 1
+    assert "the run goes on without it" in said
+
+
+def test_what_was_cut_in_the_middle_of_a_line_spoils_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "night.jsonl"
+    path.write_text('{"at":"of a crash')
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with logging_to(path, level=logging.INFO):
+            log("first")
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 9, limit[1]))
+            log("cut")
+            log("lost")
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+            log("second")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, before)
+    crash, first, cut, second = path.read_text().splitlines()
+    assert crash == '{"at":"of a crash'
+    assert json.loads(first)["event"] == "first"
+    assert len(cut) == 9
+    assert json.loads(second)["event"] == "second"
+    assert capsys.readouterr().err.count("the log cannot be written (File too large)") == 1
+
+
+def test_nothing_that_is_logged_drives_a_terminal_or_cannot_be_written(tmp_path: Path) -> None:
+    hostile = 'red \x1b[31m \x9b \u202e \ud800 "\n'
+    path = tmp_path / "night.jsonl"
+    with logging_to(path, level=logging.INFO):
+        log("wait", problem=hostile, path=tmp_path)
+    text = path.read_text()
+    assert text.isascii()
+    assert text.replace("\n", "").isprintable()
+    assert text.count("\n") == 1
+    assert json.loads(text)["problem"] == hostile
+
+
+def test_python_gets_the_same_events_with_handlers_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines())
+    with monkeypatch.context() as patch:
+        patch.setattr(logging.getLogger(), "handlers", [])  # as outside of tests
+        log("warned", level=logging.WARNING, id="generate/000001")
+    assert capsys.readouterr().err == ""  # nobody listens
+    monkeypatch.setattr(LOGGER, "handlers", [*LOGGER.handlers, handler])
+    log("warned", level=logging.WARNING, id="generate/000001")
+    log("informed")
+    assert json.loads(stream.getvalue())["id"] == "generate/000001"
+
+
+def test_the_logger_is_left_as_it_was(tmp_path: Path) -> None:
+    before = LOGGER.level, list(LOGGER.handlers)
+    with logging_to(tmp_path / "night.jsonl", level=logging.DEBUG):
+        assert any(isinstance(handler, LogFile) for handler in LOGGER.handlers)
+    assert (LOGGER.level, list(LOGGER.handlers)) == before

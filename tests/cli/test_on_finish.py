@@ -1,0 +1,345 @@
+"""How a run ends: the last line, and the command that is told of it."""
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from selfinstruct import cli
+from selfinstruct.cli.finish import Ending, run_on_finish
+from selfinstruct.errors import JournalError, LimitReachedError
+from selfinstruct.run_directory import read_run
+from selfinstruct.simulate.server import SimulatedEndpoint
+from selfinstruct.summary import summarize
+
+TELL = "cat > told.json"
+
+
+def start(*arguments: object, cwd: Path, **options: Any) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "selfinstruct", "run", *map(str, arguments)],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def said_at_last(process: "subprocess.Popen[str]") -> str:
+    """What it says until its end, which must come soon."""
+    try:
+        return process.communicate(timeout=20)[1]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
+    """Type `selfinstruct run …` in this process; gives exit code, stdout and stderr."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["selfinstruct", "run", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert isinstance(left.value.code, int)
+        return left.value.code, *capfd.readouterr()
+
+    yield call
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def told(folder: Path) -> dict[str, Any]:
+    given: dict[str, Any] = json.loads((folder / "told.json").read_text())
+    return given
+
+
+def journal(folder: Path) -> bytes:
+    path = folder / "run/journal.jsonl"
+    return path.read_bytes() if path.exists() else b""
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def flags(endpoint: SimulatedEndpoint, target: int = 12) -> list[object]:
+    return ["-o", "run", "-m", "simulated", "--base-url", endpoint.base_url, "-n", target]
+
+
+def test_a_complete_run_tells_the_command_and_ends_with_one_line(
+    tmp_path: Path, run: Run, endpoint: SimulatedEndpoint
+) -> None:
+    command = f"{TELL}; echo to stdout; echo to stderr >&2; exit 7"
+    code, out, err = run(*flags(endpoint), "--json", "--on-finish", command)
+    assert code == 0  # whatever the command exits with
+    given = told(tmp_path)
+    assert {name: given[name] for name in ("directory", "reason", "exit_code", "detail")} == {
+        "directory": str(tmp_path / "run"),
+        "reason": "complete",
+        "exit_code": 0,
+        "detail": "",
+    }
+    assert given["summary"] == json.loads(out)  # nothing else is on stdout
+    lines = err.splitlines()
+    assert lines[-4:-1] == [
+        "to stdout",
+        "to stderr",
+        "selfinstruct: the command of --on-finish failed (exit 7)",
+    ]
+    summary = summarize(read_run(tmp_path / "run").state)
+    start_of_it = (
+        f"selfinstruct: run complete: {summary.accepted} instructions, {summary.rows} rows, "
+        f"{sum(summary.requests.values())} requests, "
+    )
+    assert lines[-1].startswith(start_of_it)
+    assert "run complete:" in err.removesuffix(lines[-1] + "\n")  # the funnel is above it
+    assert sum(line.startswith("selfinstruct: run ") for line in lines) == 1
+
+    # A complete run has ended, too.
+    (tmp_path / "told.json").unlink()
+    code, _, err = run("run", "--on-finish", TELL)
+    assert (code, told(tmp_path)["reason"]) == (0, "complete")
+    assert err.splitlines()[-1].startswith("selfinstruct: run complete: ")
+
+
+def test_the_run_is_closed_when_the_command_runs(
+    tmp_path: Path, run: Run, endpoint: SimulatedEndpoint
+) -> None:
+    again = f"cat > told.json; {sys.executable} -m selfinstruct run run -n 14 --json > again.json"
+    code, _, err = run(*flags(endpoint), "--on-finish", again)
+    assert code == 0, err
+    assert json.loads((tmp_path / "again.json").read_text())["accepted"] >= 14
+
+
+def test_an_endpoint_that_gives_up_is_told(tmp_path: Path, run: Run) -> None:
+    code, _, err = run(
+        *("-o", "run", "-m", "m", "--base-url", "http://127.0.0.1:9/v1", "--max-attempts", 1),
+        *("--give-up-after", 0, "--on-finish", TELL),
+    )
+    given = told(tmp_path)
+    assert (code, given["exit_code"], given["reason"]) == (4, 4, "failed")
+    assert "no connection to" in given["detail"]
+    assert f"selfinstruct: {given['detail']}" in err.splitlines()
+    assert err.splitlines()[-1].startswith(
+        "selfinstruct: run stopped (the endpoint gave up): 0 instructions"
+    )
+
+
+def test_a_limit_is_told(tmp_path: Path, run: Run, endpoint: SimulatedEndpoint) -> None:
+    limits = ["-t", 0, "--stall-after", 1]
+    code, _, err = run(*flags(endpoint), *limits, "--on-finish", TELL)
+    given = told(tmp_path)
+    assert (code, given["exit_code"], given["reason"]) == (3, 3, "limit")
+    assert "yielded a new instruction" in given["detail"]
+    assert "selfinstruct: run stopped (limit stall_after): " in err.splitlines()[-1]
+    assert err.endswith("To continue: selfinstruct run run\n")
+
+
+def test_a_journal_that_failed_is_told(
+    tmp_path: Path, run: Run, endpoint: SimulatedEndpoint
+) -> None:
+    # As on a full disk: no file may grow beyond that.
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, limit[1]))
+    try:
+        code, _, err = run(*flags(endpoint, 200), "--on-finish", TELL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    given = told(tmp_path)
+    assert (code, given["exit_code"], given["reason"]) == (1, 1, "failed"), err
+    assert "run/journal.jsonl: cannot be written (File too large)" in given["detail"]
+    assert err.splitlines()[-1].startswith("selfinstruct: run stopped (failed): ")
+
+
+def test_an_interrupted_run_tells_the_command_which_the_same_ctrl_c_does_not_reach(
+    tmp_path: Path,
+) -> None:
+    with SimulatedEndpoint(latency_ms=(200, 300)) as endpoint:
+        process = start(
+            *flags(endpoint, 1000),
+            *("--on-finish", f"{TELL}; sleep 0.5; echo > done"),
+            *("--log-file", "night.jsonl", "--log-level", "debug"),
+            cwd=tmp_path,
+            start_new_session=True,
+        )
+        with process:
+            wait_for(lambda: b"received" in journal(tmp_path))
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            wait_for((tmp_path / "told.json").exists)
+            os.killpg(process.pid, signal.SIGINT)  # it was meant for the run
+            err = said_at_last(process)
+    assert process.returncode == 130, err
+    given = told(tmp_path)
+    assert (given["reason"], given["exit_code"], given["detail"]) == ("interrupted", 130, "")
+    assert given["summary"]["requests"]
+    assert (tmp_path / "done").exists()
+    assert err.splitlines()[-1].startswith("selfinstruct: run stopped (interrupted): ")
+    logged = [json.loads(line) for line in (tmp_path / "night.jsonl").read_text().splitlines()]
+    asked = [line for line in logged if line["event"] == "stop_asked"]
+    assert [(line["signal"], line["at_once"]) for line in asked] == [("SIGINT", False)]
+    assert [line["event"] for line in logged[-2:]] == ["finished", "on_finish_ended"]
+    assert logged[-1]["exit_code"] == 0
+
+
+def test_a_run_that_is_stopped_at_once_still_tells_the_command(tmp_path: Path) -> None:
+    simulate = [sys.executable, "-m", "selfinstruct", "simulate", "--port", "0"]
+    with subprocess.Popen(
+        [*simulate, "--latency-ms", "60000"], stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        arguments = ["-o", "run", "-m", "simulated", "--base-url", url, "--on-finish", TELL]
+        with start(*arguments, cwd=tmp_path) as process:
+            assert process.stderr is not None
+            wait_for(lambda: b"run_started" in journal(tmp_path))
+            process.send_signal(signal.SIGTERM)
+            while "once the requests in flight have finished" not in process.stderr.readline():
+                assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            said_at_last(process)
+        server.kill()
+    assert process.returncode == 130
+    assert told(tmp_path)["reason"] == "interrupted"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_never_ends_is_ended_by_a_signal(
+    tmp_path: Path, endpoint: SimulatedEndpoint, number: signal.Signals
+) -> None:
+    command = "echo > begun; exec sleep 600"
+    with start(*flags(endpoint, 3), "--on-finish", command, cwd=tmp_path) as process:
+        wait_for((tmp_path / "begun").exists)
+        time.sleep(1.1 if number == signal.SIGINT else 0)
+        process.send_signal(number)
+        err = said_at_last(process)
+    assert process.returncode == 0
+    assert "the command of --on-finish failed (ended by SIGTERM)" in err
+    assert err.splitlines()[-1].startswith("selfinstruct: run complete: ")
+
+
+def test_a_command_that_does_not_listen_is_ended_by_the_second_signal(
+    tmp_path: Path, endpoint: SimulatedEndpoint
+) -> None:
+    command = "trap '' TERM; echo > begun; for n in $(seq 200); do sleep 0.1; done"
+    with start(*flags(endpoint, 3), "--on-finish", command, cwd=tmp_path) as process:
+        wait_for((tmp_path / "begun").exists)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        assert process.poll() is None
+        while process.poll() is None:  # one that comes too soon after another is lost
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+        err = said_at_last(process)
+    assert "failed (ended by SIGKILL)" in err
+
+
+def test_a_command_that_reads_nothing_or_leaves_somebody_behind_holds_nothing_up(
+    run: Run, endpoint: SimulatedEndpoint
+) -> None:
+    command = "exec <&-; sleep 20 >/dev/null 2>&1 &"
+    began = time.monotonic()
+    code, _, err = run(*flags(endpoint, 3), "--on-finish", command)
+    assert (code, time.monotonic() - began < 15) == (0, True), err
+    assert "--on-finish failed" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-o", "run"], "model: is missing"),
+        (["-o", "run", "-m", "m", "-t", "7"], "threshold: must lie between"),
+        (["none.yaml"], "none.yaml does not exist"),
+        (["-o", "run", "-m", "m", "--on-finish", " "], "--on-finish names no command"),
+    ],
+)
+def test_where_no_run_was_opened_nothing_has_finished(
+    tmp_path: Path, run: Run, arguments: list[str], said: str
+) -> None:
+    given = arguments if "--on-finish" in arguments else [*arguments, "--on-finish", TELL]
+    code, _, err = run(*given)
+    assert code == 2
+    assert said in " ".join(err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+# ── the ending ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def ending(tmp_path: Path, endpoint: SimulatedEndpoint, **changes: Any) -> Ending:
+    from selfinstruct.api import run as run_from_python
+
+    settings = {"model": "simulated", "base_url": endpoint.base_url, "num_instructions": 3}
+    summary = run_from_python(tmp_path / "run", settings)
+    fields: dict[str, Any] = {
+        "directory": tmp_path / "run",
+        "summary": summary,
+        "is_complete": False,
+        "failure": None,
+        "took_s": 7500.0,
+        "is_continued": False,
+        "again": "selfinstruct run my-run",
+    }
+    return Ending(**(fields | changes))
+
+
+def test_the_last_line_says_why_how_much_how_long_and_how_to_continue(
+    tmp_path: Path, endpoint: SimulatedEndpoint
+) -> None:
+    failure = LimitReachedError("max_cost", "$5.00 are spent")
+    line = ending(tmp_path, endpoint, failure=failure).line()
+    assert re.fullmatch(
+        rf"selfinstruct: {tmp_path}/run stopped \(limit max_cost\): \d+ instructions, \d+ rows?, "
+        r"\d+ requests, [\d,]+ tokens, (\$.*, )?2 h 5 min\. To continue: selfinstruct run my-run",
+        line,
+    )
+    assert "2 h 5 min this time. To" in ending(tmp_path, endpoint, is_continued=True).line()
+    complete = ending(tmp_path, endpoint, is_complete=True, took_s=0.1)
+    assert "To continue" not in complete.line()
+    assert " s" not in complete.line().rpartition(",")[2]
+    assert (complete.exit_code, complete.reason) == (0, "complete")
+
+
+def test_an_error_that_is_not_ours_is_told_by_its_name_alone(
+    tmp_path: Path, endpoint: SimulatedEndpoint
+) -> None:
+    crashed = ending(tmp_path, endpoint, failure=KeyError("what a model wrote"))
+    assert (crashed.exit_code, crashed.reason, crashed.detail) == (1, "failed", "KeyError")
+    broken = ending(tmp_path, endpoint, failure=JournalError(Path("j"), "is broken"))
+    assert (broken.exit_code, broken.detail) == (1, "j: is broken")
+
+
+def test_where_there_is_no_shell_it_is_said(
+    tmp_path: Path,
+    endpoint: SimulatedEndpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def none(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(subprocess, "Popen", none)
+    assert run_on_finish("true", ending(tmp_path, endpoint)) is None
+    assert "the command of --on-finish cannot be started" in capsys.readouterr().err
