@@ -6,8 +6,8 @@ takes that to go on:
 
     c(m) = g(n) · (m / n)^b + f
 
-where n is the number of instructions by now, g what each takes of the lists, f what finishing one takes. Where
-there is no price, tokens stand for dollars.
+where n is the number of instructions by now, g what each takes of the lists, f what finishing one takes.
+Where there is no price, tokens stand for dollars.
 """
 
 import math

@@ -39,7 +39,7 @@ from selfinstruct.journal import Entry, Journal, read_journal
 from selfinstruct.lock import LOCK_FILE, locked
 from selfinstruct.meter import Limits, Meter, limits_of
 from selfinstruct.prompts import Template
-from selfinstruct.recipes import Recipe, sampling
+from selfinstruct.recipes import RECIPES, Recipe, sampling
 from selfinstruct.records import SeedTask, Stage
 from selfinstruct.settings import load_settings
 from selfinstruct.state import RunState, apply, initial
@@ -74,7 +74,9 @@ def open_run(
     """Create a run or open an existing one for writing; the lock is held inside the `with`.
 
     `settings` are those given explicitly (of a RunConfig: those that differ from their defaults). They must
-    agree with what is stored, except operational ones, which take effect from now on.
+    agree with what is stored, except operational ones, which take effect from now on. What is opened is for
+    going on with: the texts of instances stay on the disk where they are not needed (`RunState`); `read_run`
+    has them.
 
     Raises RunDirectoryError, RunLockedError, ConfigChangedError, ConfigError, InputError, JournalError.
     """
@@ -99,7 +101,9 @@ def open_run(
             raise refused_by_the_system(directory, "written", error) from None
         frozen = _frozen(directory, given, new)
         with Journal(directory / JOURNAL) as journal:
-            run = _before_the_first_event(directory, frozen)
+            run = _before_the_first_event(
+                directory, frozen, keeps_instances=_shows_instances(frozen.config)
+            )
             for _ in replay(run, journal.replay()):
                 pass
             run.config = _with_operational(run.config, given)
@@ -312,7 +316,15 @@ def _refuse_foreign(directory: Path, *, may_be_left_over: bool = False) -> None:
         )
 
 
-def _before_the_first_event(directory: Path, frozen: Frozen) -> Run:
+def _shows_instances(config: RunConfig) -> bool:
+    """Whether demonstrations show instances of generated tasks."""
+    shows = config.show_input or not RECIPES[config.recipe].has_task_stages
+    return shows and config.generated_demonstrations > 0
+
+
+def _before_the_first_event(
+    directory: Path, frozen: Frozen, *, keeps_instances: bool = True
+) -> Run:
     return Run(
         directory=directory,
         config=frozen.config,
@@ -320,7 +332,7 @@ def _before_the_first_event(directory: Path, frozen: Frozen) -> Run:
         seed_tasks=frozen.seed_tasks,
         templates=frozen.templates,
         versions=frozen.versions,
-        state=initial(frozen.config, frozen.seed_tasks),
+        state=initial(frozen.config, frozen.seed_tasks, keeps_instances=keeps_instances),
     )
 
 

@@ -11,6 +11,7 @@ differ. The state knows what happened; `plan` says what to ask next, `decide` wh
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from sys import intern
 
 from selfinstruct.config import RunConfig
 from selfinstruct.cost import Consumption, Price, consumed
@@ -56,6 +57,10 @@ class Counts:
     """… and those of them that were accepted."""
     finished_tasks: int = 0
     """Accepted tasks of which nothing more will be asked."""
+    with_instances: int = 0
+    """Those of them that have any."""
+    rows: int = 0
+    """Their instances in all."""
     instances_rejected: Counter[Reason] = field(default_factory=Counter)
     unclear_kinds: int = 0
     """Tasks whose kind the model did not say clearly."""
@@ -83,6 +88,9 @@ class RunState:
     """What the model costs, as the last process knew it; what was spent is always reckoned at this price."""
     last_not_novel: Rejection | None = None
     """The candidate that was last found to be like something in the pool."""
+    keeps_instances: bool = True
+    """Whether finished tasks have their instances. A run that goes on needs them for demonstrations alone;
+    where those show none, the texts stay in the journal, and a finished task of the pool has ()."""
     source: RefilteredFrom | None = None
     """Where the replies come from, if they are another run's. Then nothing is asked here, ever."""
     source_tasks: dict[str, str] = field(default_factory=dict)
@@ -114,14 +122,17 @@ class RunState:
         return self.pool.by_id(task_id).instruction if named is None else named
 
 
-def initial(config: RunConfig, seed_tasks: Sequence[SeedTask]) -> RunState:
-    """The state before the first event."""
+def initial(
+    config: RunConfig, seed_tasks: Sequence[SeedTask], *, keeps_instances: bool = True
+) -> RunState:
+    """The state before the first event; `keeps_instances` as in `RunState`."""
     pool = Pool(seed_tasks)
     return RunState(
         pool=pool,
         index=NoveltyIndex(config.threshold, config.tokenizer, (t.instruction for t in pool)),
         pool_sizes=[len(pool)],
         scripts=scripts_of([task.instruction for task in pool]),
+        keeps_instances=keeps_instances,
     )
 
 
@@ -171,8 +182,9 @@ def apply(state: RunState, event: Event) -> RunState:
         case InstancesWritten():
             state.waiting.pop(instances_id(event.task_id))
             task = state.pool.by_id(event.task_id)
-            state.pool.replace(replace(task, instances=event.instances))
-            state.counts.finished_tasks += 1
+            kept = event.instances if state.keeps_instances else ()
+            state.pool.replace(replace(task, instances=kept))
+            _count_instances(state.counts, len(event.instances))
             state.counts.instances_rejected.update(r.reason for r in event.rejected)
         case RefilteredFrom():
             state.source = event
@@ -205,9 +217,12 @@ def _commit(state: RunState, event: Committed) -> None:
         raise ValueError(f"commit {event.number} cannot follow commit {state.commits}")
     outcome = state.waiting.pop(generation_id(event.number))
     for accepted in event.accepted:
-        state.pool.add(_task(accepted, outcome))
+        task = _task(accepted, outcome)
+        if task.instances is not None:
+            _count_instances(state.counts, len(task.instances))
+            task = task if state.keeps_instances else replace(task, instances=())
+        state.pool.add(task)
         state.index.add(accepted.instruction)
-        state.counts.finished_tasks += accepted.instance is not None
     _count_candidates(state, event)
     state.pool_sizes.append(len(state.pool))
     for rejection in event.rejected:
@@ -225,6 +240,13 @@ def _told(outcome: Outcome) -> Consumption:
     """What a request consumed as the endpoint counted it, if it did."""
     usage = outcome.completion.usage if isinstance(outcome, CompletionReceived) else None
     return consumed(usage) if usage is not None else Consumption(requests=1)
+
+
+def _count_instances(counts: Counts, number: int) -> None:
+    """A task is finished, with so many instances."""
+    counts.finished_tasks += 1
+    counts.with_instances += number > 0
+    counts.rows += number
 
 
 def _count_candidates(state: RunState, event: Committed) -> None:
@@ -277,8 +299,9 @@ def _task(accepted: Accepted, outcome: Outcome) -> Task:
         provenance=Provenance(
             request_id=outcome.request_id,
             ordinal=int(accepted.candidate_id.rpartition("#")[2]),
-            model=outcome.completion.model,
-            template=outcome.template,
-            demonstration_ids=outcome.demonstration_ids,
+            # As read from a journal they would be texts of their own for each task.
+            model=intern(outcome.completion.model),
+            template=intern(outcome.template),
+            demonstration_ids=tuple(map(intern, outcome.demonstration_ids)),
         ),
     )

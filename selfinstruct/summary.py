@@ -73,7 +73,7 @@ class RunSummary:
     def as_json(self) -> dict[str, Any]:
         """The same as JSON can hold it; money as a number, rounded to a millionth of a dollar."""
         plain: dict[str, Any] = _plain(asdict(self))
-        return plain
+        return plain | {"cost_usd": plain["outlook"]["cost_usd"]}
 
 
 def _plain(value: Any) -> Any:
@@ -100,9 +100,9 @@ def summarize(state: RunState) -> RunSummary:
         never_asked=state.open_tasks if is_refiltered else 0,
         classification=sum(1 for task in generated if task.is_classification),
         unclear_kinds=counts.unclear_kinds,
-        with_instances=sum(1 for task in generated if task.instances),
+        with_instances=counts.with_instances,
         instances_rejected=dict(counts.instances_rejected.most_common()),
-        rows=sum(len(task.instances or ()) for task in generated),
+        rows=counts.rows,
         prompt_tokens=counts.prompt_tokens,
         completion_tokens=counts.completion_tokens,
         by_pool_size=_by_pool_size(state),

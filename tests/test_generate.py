@@ -192,7 +192,7 @@ def test_a_journal_cut_at_any_byte_gives_the_same_dataset(
         with open_run(whole) as opened:
             asyncio.run(grow(opened, backend=ScriptedBackend(terse_text)))
 
-        assert render_jsonl(select(opened.state.pool)) == expected
+        assert exported(whole) == expected
         assert journal.read_bytes().startswith(acknowledged)
 
 
@@ -209,15 +209,29 @@ def test_the_live_state_is_what_replaying_the_journal_gives(
     with open_run(tmp_path / "live", config) as opened:
         asyncio.run(grow(opened, backend=ScriptedBackend()))
         live = opened.state
-    replayed = initial(config, opened.seed_tasks)
+    replayed = initial(config, opened.seed_tasks, keeps_instances=False)
     for event in events(tmp_path / "live"):
         apply(replayed, event)  # type: ignore[arg-type]
     assert list(replayed.pool) == list(live.pool)
+    assert replayed.spending == live.spending
+    assert replayed.course.finishing == live.course.finishing
     assert replayed.pool_sizes == live.pool_sizes
     assert replayed.waiting == live.waiting
     assert replayed.counts == live.counts
     assert replayed.index.texts == live.index.texts
     assert summarize(replayed) == summarize(live)
+
+
+def test_a_run_that_goes_on_leaves_texts_on_the_disk_that_no_prompt_shows(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    for name, shown in (("hidden", False), ("shown", True)):
+        with open_run(tmp_path / name, config.changed(show_input=shown)) as opened:
+            summary = asyncio.run(grow(opened, backend=ScriptedBackend()))
+            held = sum(len(task.instances or ()) for task in opened.state.pool.generated)
+        assert held == (summary.rows if shown else 0)
+        assert summarize(read_run(tmp_path / name).state) == summary
+        assert exported(tmp_path / name).count(b"\n") == summary.rows > 0
 
 
 def test_candidates_are_accepted_or_rejected_and_every_number_is_a_count_of_events(
