@@ -4,11 +4,15 @@ Plans, reads and judges with the functions that a run does this with, on a copy 
 
     async for step in preview(foresee_run(None, settings), backend=backend):
         …   # Asked(generate/000001), Answered(…), Asked(classify/task_000001), Answered(…), …
+
+A probe does the same with several requests of each stage, for an estimate: it wants what happened, not why.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from itertools import takewhile
+from typing import Any, Literal, TypeVar
 
 from selfinstruct.backend import Backend
 from selfinstruct.decide import classified, commit, instances_written
@@ -16,13 +20,15 @@ from selfinstruct.events import (
     Accepted,
     Classified,
     Committed,
+    CompletionReceived,
     Decision,
+    Event,
     InstancesWritten,
     received,
 )
 from selfinstruct.explain.fates import MEANING
 from selfinstruct.parse.found import pair_text
-from selfinstruct.plan import generation_request, task_request
+from selfinstruct.plan import generation_request, is_plannable, task_request
 from selfinstruct.pool import Pool
 from selfinstruct.records import (
     Answer,
@@ -35,6 +41,8 @@ from selfinstruct.records import (
 )
 from selfinstruct.run_directory import Run
 from selfinstruct.state import apply
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +82,8 @@ class Answered:
     is_classification: bool | None = None
     """What the answer counts as; None where that was not asked, or is asked once more."""
     items: tuple[Item, ...] = ()
+    events: tuple[Event, ...] = ()
+    """The same as a journal would have it."""
 
 
 Step = Asked | Answered
@@ -87,47 +97,123 @@ async def preview(run: Run, *, backend: Backend) -> AsyncIterator[Step]:
     state, config = run.state, run.config
     request = generation_request(state, config, run.recipe, run.templates, state.commits + 1)
     yield Asked(request=request)
-    state.waiting.pop(request.id, None)  # where a run was killed before it could decide
     outcome = received(request, await backend.complete(request))
-    committed = commit(state, config, outcome)
-    apply(state, outcome)
-    apply(state, committed)
-    yield _answered(request, outcome.completion, committed, state.pool)
+    committed = _commit(run, outcome)
+    yield _answered(request, outcome, committed, state.pool)
     if not run.recipe.has_task_stages:
         return
     task = _first(committed, state.pool)
     while not task.is_final:
         request = task_request(state, config, run.templates, task)
         yield Asked(request=request, task=task)
-        state.waiting.pop(request.id, None)
         outcome = received(request, await backend.complete(request))
-        decide = classified if request.stage == "classify" else instances_written
-        decision = decide(state, config, task.id, outcome)
-        apply(state, outcome)
-        apply(state, decision)
-        yield _answered(request, outcome.completion, decision, state.pool)
+        yield _answered(request, outcome, _decide(run, task, outcome), state.pool)
         task = state.pool.by_id(task.id)
+
+
+async def probe(run: Run, *, backend: Backend, count: int, record: Callable[[Event], None]) -> None:
+    """Send the next `count` requests for new instructions, then ask about as many of the tasks they bring.
+
+    Where they bring fewer, seed tasks fill up. Several requests are under way at a time, as in a run;
+    `record` is called with every event as soon as it is known. The run's state is moved on. Raises
+    BackendError.
+    """
+    slots = asyncio.Semaphore(run.config.max_concurrency)
+
+    async def ask(request: Request) -> CompletionReceived:
+        async with slots:
+            outcome = received(request, await backend.complete(request))
+        record(outcome)
+        return outcome
+
+    accepted: list[Task] = []
+    first = run.state.commits + 1
+    numbers = range(first, first + count)
+    while numbers:
+        plannable = takewhile(lambda k: is_plannable(run.state, run.config, k), numbers)
+        now = len(list(plannable)) or 1
+        requests = (
+            generation_request(run.state, run.config, run.recipe, run.templates, number)
+            for number in numbers[:now]
+        )
+        for outcome in await _all(ask(request) for request in requests):
+            committed = _commit(run, outcome)
+            record(committed)
+            accepted += [run.state.pool.by_id(task.task_id) for task in committed.accepted]
+        numbers = numbers[now:]
+    if not run.recipe.has_task_stages:
+        return
+
+    async def ask_about(task: Task) -> None:
+        while not task.is_final:
+            request = task_request(run.state, run.config, run.templates, task)
+            record(_decide(run, task, await ask(request)))
+            task = run.state.pool.by_id(task.id)
+
+    tasks = accepted[:count]
+    fillers = min(count - len(tasks), run.state.pool.seed_count)
+    tasks += [_as_new(run.state.pool, place) for place in range(fillers)]
+    await _all(ask_about(task) for task in tasks)
+
+
+async def _all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of all; the first error ends the others."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _commit(run: Run, outcome: CompletionReceived) -> Committed:
+    """Decide a list of new instructions, and fold both in."""
+    run.state.waiting.pop(outcome.request_id, None)  # where a run was killed before it could decide
+    committed = commit(run.state, run.config, outcome)
+    apply(run.state, outcome)
+    apply(run.state, committed)
+    return committed
+
+
+def _decide(run: Run, task: Task, outcome: CompletionReceived) -> Decision:
+    """Decide what was said about a task, and fold both in."""
+    run.state.waiting.pop(outcome.request_id, None)
+    decide = classified if outcome.stage == "classify" else instances_written
+    decision = decide(run.state, run.config, task.id, outcome)
+    apply(run.state, outcome)
+    apply(run.state, decision)
+    return decision
 
 
 def _first(committed: Committed, pool: Pool) -> Task:
     """The task to go on with: the first one accepted, or the first seed task as if it were new."""
     if committed.accepted:
         return pool.by_id(committed.accepted[0].task_id)
-    task = replace(pool[0], is_classification=None, instances=None)
+    return _as_new(pool, 0)
+
+
+def _as_new(pool: Pool, place: int) -> Task:
+    """A seed task as if it were new."""
+    task = replace(pool[place], is_classification=None, instances=None)
     pool.replace(task)
     return task
 
 
-def _answered(request: Request, completion: Completion, decision: Decision, pool: Pool) -> Answered:
+def _answered(
+    request: Request, outcome: CompletionReceived, decision: Decision, pool: Pool
+) -> Answered:
+    completion, events = outcome.completion, (outcome, decision)
     if isinstance(decision, Classified):
         return Answered(
             request=request,
             completion=completion,
             answer=decision.answer,
             is_classification=decision.is_classification,
+            events=events,
         )
     found = _candidates(decision, pool) if isinstance(decision, Committed) else _instances(decision)
-    return Answered(request=request, completion=completion, items=tuple(found))
+    return Answered(request=request, completion=completion, items=tuple(found), events=events)
 
 
 def _candidates(decision: Committed, pool: Pool) -> Iterator[Item]:
@@ -176,38 +262,3 @@ def _rejected(rejection: Rejection, pool: Pool | None = None) -> Item:
 def _number(candidate_id: str) -> int:
     """The n of `<request id>#<n>`."""
     return int(candidate_id.rpartition("#")[2])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """What a run would take if all its replies were like those that were looked at."""
-
-    requests: int
-    prompt_tokens: int
-    completion_tokens: int
-
-
-def estimate(answered: Sequence[Answered], *, missing: int) -> Estimate | None:
-    """What the missing instructions take, going by one reply of each stage; None where they do not tell."""
-    accepted = sum(
-        item.verdict == "accepted"
-        for step in answered
-        if step.request.stage == "generate"
-        for item in step.items
-    )
-    if missing <= 0 or not accepted:
-        return None
-    total = Estimate(requests=0, prompt_tokens=0, completion_tokens=0)
-    for step in answered:
-        usage = step.completion.usage
-        if usage is None:
-            return None
-        if step.request.id.endswith("/again"):
-            continue  # which is asked of few
-        count = -(-missing // accepted) if step.request.stage == "generate" else missing
-        total = Estimate(
-            requests=total.requests + count,
-            prompt_tokens=total.prompt_tokens + count * usage.prompt_tokens,
-            completion_tokens=total.completion_tokens + count * usage.completion_tokens,
-        )
-    return total

@@ -30,7 +30,17 @@ WORDS = {
 }
 STAGES = {"seeds", "pool", "prompts", "parse", "filters", "novelty"}
 LOOP = {"patience", "refusals", "upcoming"}
-FOLD = {"spending", "course", "outlook", "state", "recipes", "profiles", "plan", "decide", "summary"}
+FOLD = {
+    "spending",
+    "course",
+    "outlook",
+    "state",
+    "recipes",
+    "profiles",
+    "plan",
+    "decide",
+    "summary",
+}
 RUN = {"journal", "lock", "frozen", "meter", "run_directory"}
 
 MAY_IMPORT = {
@@ -67,8 +77,7 @@ MAY_IMPORT = {
     "journal": WORDS,
     "lock": {"errors"},
     "frozen": WORDS | STAGES | {"recipes", "journal"},
-    "run_directory": WORDS
-    | {"prompts", "recipes", "state", "journal", "lock", "frozen", "meter"},
+    "run_directory": WORDS | {"prompts", "recipes", "state", "journal", "lock", "frozen", "meter"},
     "export": WORDS | {"pool"},
     **{unit: {"errors", "records"} for unit in LOOP},
     "meter": WORDS | {"bounds", "spending"},

@@ -14,6 +14,7 @@ from selfinstruct import __version__
 from selfinstruct.cli.decontaminate import decontaminate
 from selfinstruct.cli.demo import demo
 from selfinstruct.cli.doctor import doctor
+from selfinstruct.cli.estimate import estimate
 from selfinstruct.cli.explain import explain
 from selfinstruct.cli.export import export
 from selfinstruct.cli.filter import filter  # noqa: A004
@@ -56,6 +57,7 @@ def _options(
 
 app.command()(run)
 app.command()(doctor)
+app.command()(estimate)
 app.command()(demo)
 app.command()(simulate)
 app.command()(status)

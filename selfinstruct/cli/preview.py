@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from selfinstruct.cli.announcement import about, money_range
 from selfinstruct.cli.terminal import say, visible
 
 if TYPE_CHECKING:
+    from selfinstruct.config import RunConfig
     from selfinstruct.errors import BackendError
-    from selfinstruct.preview import Answered, Asked, Estimate, Item
+    from selfinstruct.estimate import Estimate
+    from selfinstruct.preview import Answered, Asked, Item
     from selfinstruct.records import Request
     from selfinstruct.run_directory import Run
 
@@ -40,17 +43,14 @@ _TITLES = {
 def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_output: bool) -> None:
     """Ask a request of each stage and show what comes of it; exits with 4 where the endpoint gives up."""
     from selfinstruct.errors import BackendError
+    from selfinstruct.estimate import estimate_of
     from selfinstruct.llm.endpoint import for_a_new_run
-    from selfinstruct.preview import estimate
     from selfinstruct.run_directory import foresee_run, is_run
 
     if directory is None or not is_run(directory):
         settings = for_a_new_run(settings, environ=os.environ)
     run = foresee_run(directory, settings)
-    run.config = run.config.changed(
-        max_attempts=min(run.config.max_attempts, _ATTEMPTS),
-        give_up_after_s=min(run.config.give_up_after_s, _LONGEST_WAIT_S),
-    )
+    run.config = impatient(run.config)
     missing = run.config.num_instructions - run.state.accepted
     looks: list[_Look] = []
     failure: BackendError | None = None
@@ -59,7 +59,11 @@ def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_ou
     except BackendError as error:
         failure = error
     answered = [look.answered for look in looks if look.answered is not None]
-    total = estimate(answered, missing=missing) if failure is None else None
+    total = None
+    if failure is None and missing > 0:
+        # The run as it stands: what was looked at is not a part of it.
+        seen = [event for step in answered for event in step.events]
+        total = estimate_of(foresee_run(directory, settings), seen)
     if json_output:
         typer.echo(json.dumps(_as_json(run, looks, total, failure)))
     elif failure is None:
@@ -67,6 +71,14 @@ def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_ou
     if failure is not None:
         say(f"selfinstruct: {failure}", "Nothing was written.")
         raise typer.Exit(failure.exit_code)
+
+
+def impatient(config: "RunConfig") -> "RunConfig":
+    """The settings, for a person who waits for the replies."""
+    return config.changed(
+        max_attempts=min(config.max_attempts, _ATTEMPTS),
+        give_up_after_s=min(config.give_up_after_s, _LONGEST_WAIT_S),
+    )
 
 
 class _Look:
@@ -203,10 +215,13 @@ class _Page:
         spent = f", {sum(u.prompt_tokens + u.completion_tokens for u in usages if u):,} tokens"
         said = f"This took {requests}{spent if any(usages) else ''}."
         if total is not None:
+            left, dollars = total.left.expected, total.left_usd
+            costs = f", {money_range(dollars)}" if dollars is not None and dollars.high else ""
             said += (
                 f" If all replies were like these, {missing:,} instructions would take some "
-                f"{_about(total.requests)} requests, {_about(total.prompt_tokens)} tokens in prompts and "
-                f"{_about(total.completion_tokens)} in replies; one reply is a small sample."
+                f"{about(left.requests)} requests, {about(left.prompt_tokens)} tokens in prompts and "
+                f"{about(left.completion_tokens)} in replies{costs}. One reply is a small sample: "
+                "`selfinstruct estimate --probe 10` takes a larger one."
             )
         yield from self._wrapped(said)
         yield "Nothing was written. Leave --preview out to start the run."
@@ -240,12 +255,6 @@ def _parts(line: str, width: int) -> list[str]:
     cells = sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in line)
     room = max(1, width * len(line) // max(1, cells))
     return textwrap.wrap(line, room, break_on_hyphens=False, replace_whitespace=False) or [""]
-
-
-def _about(number: int) -> str:
-    """A number with two digits that say something: 2143 → 2,100."""
-    unit = 10 ** max(0, len(str(number)) - 2)
-    return f"{round(number / unit) * unit:,}"
 
 
 def _address(run: "Run", request: "Request") -> str:
@@ -306,6 +315,6 @@ def _as_json(
 
     return {
         "stages": [stage(look) for look in looks],
-        "estimate": asdict(total) if total is not None else None,
+        "estimate": total.as_json() if total is not None else None,
         "problem": str(failure) if failure is not None else None,
     }

@@ -28,7 +28,7 @@ from selfinstruct.novelty.sequences import Sequences, as_arrays, codes_of
 _AT_ONCE = 1 << 15
 """Postings read at a time: their arrays stay in the processor's cache."""
 
-_BUILT_AT_ONCE = 1 << 16
+_BUILT_AT_ONCE = 1 << 12
 """Sequences of which a level is made at a time."""
 
 _REMEMBERED = 256

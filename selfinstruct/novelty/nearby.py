@@ -27,7 +27,7 @@ _GROWTH = 8
 """A level is larger than this many times the next one."""
 _AMONG = 128
 """Sequences that are compared with those before them at a time."""
-_SETTLED_AT_ONCE = 1 << 16
+_SETTLED_AT_ONCE = 1 << 12
 """Sequences of which arrays are made at a time: those of all tokens of a large pool would fill the memory."""
 _FEW = 64
 """So many pairs are as well compared at once as by their signatures before."""

@@ -21,6 +21,7 @@ NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
 COMMANDS = [
     "run",
     "doctor",
+    "estimate",
     "demo",
     "simulate",
     "status",

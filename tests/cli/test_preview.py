@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from scripted_server import chat, reply, scripted
-from support import ROOT, ScriptedBackend, make_completion, scripted_text
+from support import ROOT, ScriptedBackend, scripted_text
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import ConfigChangedError, RequestRejectedError
 from selfinstruct.llm.retry import rate_limited_s
-from selfinstruct.preview import Answered, Asked, Step, estimate, preview
-from selfinstruct.records import Completion, Request, Usage
+from selfinstruct.preview import Answered, Asked, Step, preview
+from selfinstruct.records import Completion, Request
 from selfinstruct.run_directory import foresee_run, read_run
 from selfinstruct.simulate.server import SimulatedEndpoint
 
@@ -153,31 +153,6 @@ def test_foreseeing_a_run_makes_nothing(tmp_path: Path, config: RunConfig) -> No
     assert not (tmp_path / "new").exists()
 
 
-def test_what_a_run_would_take_follows_from_the_replies() -> None:
-    def answered(name: str, tokens: int, accepted: int = 0) -> Answered:
-        stage: Any = name.partition("/")[0]
-        from selfinstruct.preview import Item
-
-        return Answered(
-            request=Request(id=name, stage=stage, prompt=..., sampling=...),  # type: ignore[arg-type]
-            completion=make_completion(usage=Usage(prompt_tokens=tokens, completion_tokens=1)),
-            items=(Item(number=1, verdict="accepted", text="x"),) * accepted,
-        )
-
-    steps = [
-        answered("generate/000001", 100, accepted=3),
-        answered("classify/task_000001", 10),
-        answered("classify/task_000001/again", 10),
-        answered("instances/task_000001", 20, accepted=2),
-    ]
-    total = estimate(steps, missing=10)
-    assert total is not None
-    assert (total.requests, total.prompt_tokens, total.completion_tokens) == (24, 700, 24)
-    assert estimate(steps, missing=0) is None
-    assert estimate([answered("generate/000001", 100)], missing=10) is None
-    assert estimate([], missing=10) is None
-
-
 # ── the command ──────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -261,7 +236,7 @@ def test_a_preview_needs_no_directory_and_can_be_read_by_a_program(
     assert "accepted" in verdicts
     assert stages[-1]["about"]["id"] == "task_000001"
     assert shown["problem"] is None
-    assert shown["estimate"]["requests"] > 200
+    assert shown["estimate"]["left"]["requests"]["expected"] > 200
 
 
 def test_a_run_that_exists_stays_as_it_is(
