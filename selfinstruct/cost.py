@@ -85,6 +85,20 @@ FREE = Price(input=Decimal(0), cached_input=Decimal(0), output=Decimal(0))
 """Of an endpoint that bills nothing."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What a run was expected to consume by its target, in all its starts, when one of them began."""
+
+    __pydantic_config__ = STRICT
+
+    target: int
+    """Accepted instructions."""
+    tokens: tuple[int, int, int]
+    """Low end, what was expected, high end."""
+    usd: tuple[Decimal, Decimal, Decimal] | None
+    """The same in US dollars; None where no price was known."""
+
+
 def dollars(amount: Decimal) -> str:
     """An amount for a person: "$12.34", "$0.0061", "$0"."""
     if not amount:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from selfinstruct.cost import Price
+from selfinstruct.cost import Foreseen, Price
 from selfinstruct.records import STRICT, Answer, Completion, Instance, Rejection, Request, Stage
 
 RunEnd = Literal["complete", "interrupted", "limit", "failed"]
@@ -29,6 +29,8 @@ class RunStarted:
     """The operational settings in force: a later start without any takes these over."""
     price: Price | None = None
     """What the model costs, as far as is known."""
+    foreseen: Foreseen | None = None
+    """What the run was expected to consume, where somebody had made an estimate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from importlib.metadata import version
 from selfinstruct import __version__
 from selfinstruct.backend import Backend, Checkable, scrub
 from selfinstruct.config import OPERATIONAL, plain
+from selfinstruct.cost import Foreseen
 from selfinstruct.decide import next_decisions
 from selfinstruct.errors import (
     BackendError,
@@ -70,11 +71,13 @@ async def grow(
     stop: asyncio.Event | None = None,
     watch: Watch | None = None,
     on_pause: OnPause | None = None,
+    foreseen: Foreseen | None = None,
 ) -> RunSummary:
     """Grow the run until its target is reached; every reply is journaled before it is used.
 
     `stop` ends planning; what is in flight lands. It is set when the run fails, too. `on_pause` is told of
-    the pauses in which the run waits for an endpoint that answers nobody (see `patience`).
+    the pauses in which the run waits for an endpoint that answers nobody (see `patience`). `foreseen` is what
+    was expected of it, which the journal keeps so that it can be compared.
 
     Raises BackendError when the endpoint gives up, StalledError when nothing is accepted any more,
     LimitReachedError when what the settings allow is used up, JournalError when the disk gives up; what was
@@ -86,7 +89,7 @@ async def grow(
         growth = _Growth(
             run, run.journal, run.meter, backend, stop or asyncio.Event(), watch, on_pause
         )
-        await growth.run()
+        await growth.run(foreseen)
     return summarize(run.state)
 
 
@@ -139,7 +142,7 @@ class _Growth:
             now=self._now,
         )
 
-    async def run(self) -> None:
+    async def run(self, foreseen: Foreseen | None) -> None:
         self._record(
             RunStarted(
                 versions={
@@ -149,6 +152,7 @@ class _Growth:
                 },
                 settings={n: v for n, v in plain(self._run.config).items() if n in OPERATIONAL},
                 price=price_of(self._run.config),
+                foreseen=foreseen,
             )
         )
         self._decide()

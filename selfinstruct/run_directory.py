@@ -13,7 +13,7 @@ Only settings given explicitly are compared with the stored ones.
 """
 
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,7 +22,7 @@ from typing import Any, get_args
 
 from selfinstruct.config import OPERATIONAL, RunConfig
 from selfinstruct.errors import ConfigChangedError, JournalError, RunDirectoryError
-from selfinstruct.events import Outcome, RefilteredFrom, Released, Reserved, RunStarted
+from selfinstruct.events import Event, Outcome, RefilteredFrom, Released, Reserved, RunStarted
 from selfinstruct.frozen import (
     CONFIG,
     JOURNAL,
@@ -69,14 +69,17 @@ class Run:
 
 @contextmanager
 def open_run(
-    directory: Path | str, settings: RunConfig | Mapping[str, Any] | None = None
+    directory: Path | str,
+    settings: RunConfig | Mapping[str, Any] | None = None,
+    *,
+    heard: Callable[[Run, Event], None] | None = None,
 ) -> Iterator[Run]:
     """Create a run or open an existing one for writing; the lock is held inside the `with`.
 
     `settings` are those given explicitly (of a RunConfig: those that differ from their defaults). They must
     agree with what is stored, except operational ones, which take effect from now on. What is opened is for
     going on with: the texts of instances stay on the disk where they are not needed (`RunState`); `read_run`
-    has them.
+    has them. `heard` is told of every event that is replayed, once it is folded in.
 
     Raises RunDirectoryError, RunLockedError, ConfigChangedError, ConfigError, InputError, JournalError.
     """
@@ -104,8 +107,9 @@ def open_run(
             run = _before_the_first_event(
                 directory, frozen, keeps_instances=_shows_instances(frozen.config)
             )
-            for _ in replay(run, journal.replay()):
-                pass
+            for entry in replay(run, journal.replay()):
+                if heard is not None:
+                    heard(run, entry.event)
             run.config = _with_operational(run.config, given)
             run.journal = journal
             run.meter = _meter(run, journal)

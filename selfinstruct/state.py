@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from sys import intern
 
 from selfinstruct.config import RunConfig
-from selfinstruct.cost import Consumption, Price, consumed
+from selfinstruct.cost import Consumption, Foreseen, Price, consumed
 from selfinstruct.course import Course
 from selfinstruct.events import (
     Accepted,
@@ -86,6 +86,8 @@ class RunState:
     course: Course = field(default_factory=Course)
     price: Price | None = None
     """What the model costs, as the last process knew it; what was spent is always reckoned at this price."""
+    foreseen: dict[int, Foreseen] = field(default_factory=dict)
+    """What was expected by each target when it was first aimed at."""
     last_not_novel: Rejection | None = None
     """The candidate that was last found to be like something in the pool."""
     keeps_instances: bool = True
@@ -160,6 +162,8 @@ def apply(state: RunState, event: Event) -> RunState:
         case RunStarted():
             state.finished = None
             state.price = event.price
+            if event.foreseen is not None:
+                state.foreseen.setdefault(event.foreseen.target, event.foreseen)
             state.spending.give_all_up()
         case Reserved():
             most = Consumption(

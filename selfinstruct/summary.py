@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
-from selfinstruct.cost import Consumption
+from selfinstruct.cost import Consumption, Foreseen
 from selfinstruct.outlook import Outlook, outlook
 from selfinstruct.records import Reason, Stage
 from selfinstruct.state import RunState, next_step
@@ -64,6 +64,8 @@ class RunSummary:
     """The part of it that counts at its bound, since nobody said what was consumed."""
     outlook: Outlook
     """What it cost, and what the next instructions will."""
+    foreseen: Foreseen | None = None
+    """What was expected, of a run that reached a target that somebody had made an estimate for."""
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -109,7 +111,14 @@ def summarize(state: RunState) -> RunSummary:
         spent=state.spending.spent,
         unheard=state.spending.unheard,
         outlook=outlook(state),
+        foreseen=_foreseen(state),
     )
+
+
+def _foreseen(state: RunState) -> Foreseen | None:
+    """The estimate for the largest target that is reached, with nothing left open."""
+    reached = [target for target in state.foreseen if target <= state.accepted]
+    return state.foreseen[max(reached)] if reached and not state.open_tasks else None
 
 
 def _by_pool_size(state: RunState) -> tuple[PoolStep, ...]:

@@ -672,3 +672,43 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 def test_no_body_makes_reading_raise_anything_but_a_transient_error(body: bytes) -> None:
     with suppress(TransientError):
         read_completion(body, attempts=1, latency_s=0)
+
+
+def test_many_in_flight_have_a_connection_each_and_keep_it() -> None:
+    """Connections lie in several pools; a second wave of requests needs no further ones."""
+    wave = 40
+
+    async def twice() -> int:
+        connections = 0
+        all_there, serving = asyncio.Event(), asyncio.Semaphore(0)
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connections
+            connections += 1
+            if connections == wave:
+                all_there.set()
+            try:
+                while head := (await reader.readuntil(b"\r\n\r\n")).lower():
+                    await reader.readexactly(int(head.split(b"content-length: ")[1].split()[0]))
+                    await serving.acquire()
+                    writer.write(reply(body=chat()))
+            except (asyncio.IncompleteReadError, ConnectionError):
+                pass
+            finally:
+                writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        config = RunConfig(model="m", base_url=url, max_concurrency=wave)
+        async with OnlineBackend(config, environ={}) as backend:
+            for _ in range(2):
+                asked = [asyncio.ensure_future(backend.complete(REQUEST)) for _ in range(wave)]
+                await all_there.wait()
+                for _ in range(wave):
+                    serving.release()
+                await asyncio.gather(*asked)
+        server.close()
+        await asyncio.sleep(0)  # the server hears that they are closed
+        return connections
+
+    assert asyncio.run(twice()) == wave

@@ -14,7 +14,8 @@ import typer
 from selfinstruct.cli.terminal import say
 
 if TYPE_CHECKING:
-    from selfinstruct.estimate import Basis, Estimate, Money, Range
+    from selfinstruct.estimate import Basis, Estimate, Money, Observed, Range
+    from selfinstruct.events import Event
     from selfinstruct.run_directory import Run
 
 UNKNOWN = "cost unknown: add --price-input and --price-output, or --free"
@@ -29,6 +30,16 @@ class Announcement:
         """`yes` is the answer that was given beforehand."""
         self._yes = yes
         self._is_made = False
+        self._observed: Observed | None = None
+        """What the run's replies have shown, if it has any."""
+
+    def heard(self, run: "Run", event: "Event") -> None:
+        """Look at what a run is opened with, so that nobody need read its journal again."""
+        from selfinstruct.estimate import Observed
+
+        if self._observed is None:
+            self._observed = Observed(pool_size=run.state.pool.seed_count)
+        self._observed.look_at(event)
 
     def ask(self, run: "Run") -> None:
         """Before anything is made: say it and ask, but only if there is something to ask."""
@@ -37,23 +48,24 @@ class Announcement:
         if self._is_due(run, estimate_of(run)):
             self.make(run)
 
-    def make(self, run: "Run") -> None:
-        """Say it, unless it was said, and ask if need be.
+    def make(self, run: "Run") -> "Estimate":
+        """The estimate; say it, unless it was said, and ask if need be.
 
         Exits with 130 where the answer is no: nothing was asked of the model, nothing is lost.
         """
         from selfinstruct.estimate import basis_of, forecast
 
-        if self._is_made:
-            return
-        self._is_made = True
-        basis = basis_of(run)
+        basis = basis_of(run, observed=self._observed)
+        self._observed = None
         estimate = forecast(basis)
-        say(f"expected: {headline(estimate, base_url=run.config.base_url)}")
-        for line in limit_lines(basis, estimate):
-            say(line)
-        if self._is_due(run, estimate):
-            _ask()
+        if not self._is_made:
+            self._is_made = True
+            say(f"expected: {headline(estimate, base_url=run.config.base_url)}")
+            for line in limit_lines(basis, estimate):
+                say(line)
+            if self._is_due(run, estimate):
+                _ask()
+        return estimate
 
     def _is_due(self, run: "Run", estimate: "Estimate") -> bool:
         dollars, most = estimate.left_usd, Decimal(repr(run.config.confirm_above))
@@ -81,6 +93,13 @@ def headline(estimate: "Estimate", *, base_url: str | None = None) -> str:
         what = what.replace(" ", " more ", 1) if missing else "what is left open"
     parts = [cost(estimate, base_url=base_url), hours_range(estimate.hours)]
     return f"{what}: {', '.join(part for part in parts if part)}"
+
+
+def left_line(run: "Run") -> str:
+    """What a run that was stopped still lacks, by what its own replies have shown."""
+    from selfinstruct.estimate import estimate_of
+
+    return f"left to do: {headline(estimate_of(run), base_url=run.config.base_url)}"
 
 
 def cost(estimate: "Estimate", *, base_url: str | None = None) -> str:

@@ -1,8 +1,9 @@
 """How money and what it buys look on a terminal."""
 
 from collections.abc import Iterable
+from decimal import Decimal
 
-from selfinstruct.cost import dollars
+from selfinstruct.cost import Foreseen, dollars
 from selfinstruct.outlook import RECENT
 from selfinstruct.summary import RunSummary
 
@@ -19,6 +20,8 @@ def cost_lines(summary: RunSummary) -> Iterable[str]:
         yield _line("cost", dollars(ahead.cost_usd), per)
     elif summary.spent.tokens:
         yield _line("cost", "unknown", "give --price-input and --price-output, or --free")
+    if (foreseen := summary.foreseen) is not None:
+        yield _as_expected(summary, foreseen)
     if unheard.requests:
         attempts = f"{unheard.requests:,} attempt" + ("s" if unheard.requests > 1 else "")
         detail = f"tokens at most, of {attempts} whose consumption nobody told"
@@ -34,6 +37,20 @@ def cost_lines(summary: RunSummary) -> Iterable[str]:
             dollars(ahead.next_thousand_usd) if is_priced and ahead.next_thousand_usd else tokens,
             _doubling(ahead.doubles_at),
         )
+
+
+def _as_expected(summary: RunSummary, foreseen: Foreseen) -> str:
+    """What was expected, and how that compares."""
+    if foreseen.usd is not None and foreseen.usd[1]:
+        low, expected, high = foreseen.usd
+        spent = summary.cost_usd
+        shown = [dollars(amount) for amount in (expected, low, high)]
+    else:
+        low, expected, high = map(Decimal, foreseen.tokens)
+        spent = Decimal(summary.spent.tokens)
+        shown = [f"{amount / 10**6:.2f} M" for amount in (expected, low, high)]
+    times = f"; it is {spent / expected:.2f} times that" if spent and expected else ""
+    return _line("  it was expected", shown[0], f"({shown[1]} to {shown[2]}){times}")
 
 
 def _doubling(number: int | None) -> str:

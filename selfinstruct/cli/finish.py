@@ -108,7 +108,8 @@ class Ending:
         # Nothing was answered: it may well be a setting that is wrong, and it still may be changed.
         is_fresh = not summary.requests and self.failure is not None
         remark = " (with other settings, if they were wrong)" if is_fresh else ""
-        return f"{line}. To continue: {self.again}{remark}"
+        flag = f" --{self.limit.removesuffix('_s').replace('_', '-')} MORE" if self.limit else ""
+        return f"{line}. To continue: {self.again}{flag}{remark}"
 
     def _time_said(self) -> str:
         if self.took_s < _WORTH_SAYING_S:

@@ -26,6 +26,7 @@ from selfinstruct.cli.terminal import is_ignored, say, visible
 
 if TYPE_CHECKING:
     from selfinstruct.cli.announcement import Announcement
+    from selfinstruct.cost import Foreseen
     from selfinstruct.patience import Pause
     from selfinstruct.run_directory import Run
     from selfinstruct.state import RunState
@@ -157,11 +158,12 @@ def carry_out(
     `announcement` is made before anything is sent; where it asks, before the directory of a new run is made.
     `again` is the command that continues it, `on_finish` one that is told how it ended.
     """
+    from selfinstruct.cli.announcement import left_line
     from selfinstruct.cli.finish import Ending, run_on_finish
     from selfinstruct.cli.funnel import funnel_lines
     from selfinstruct.cli.log_file import check_log_file, logging_to
     from selfinstruct.cli.run_log import log, log_ending
-    from selfinstruct.errors import SelfInstructError
+    from selfinstruct.errors import LimitReachedError, SelfInstructError
     from selfinstruct.generate import is_complete
     from selfinstruct.llm.endpoint import for_a_new_run
     from selfinstruct.run_directory import foresee_run, is_run, open_run
@@ -178,7 +180,8 @@ def carry_out(
     began = time.monotonic()
     with ExitStack() as kept:
         kept.enter_context(_signals_given_back())
-        with open_run(directory, settings) as opened:
+        heard = announcement.heard if announcement is not None else None
+        with open_run(directory, settings, heard=heard) as opened:
             if log_file is not None:
                 kept.enter_context(logging_to(log_file, level=getattr(logging, log_level.name)))
             target = opened.config.num_instructions
@@ -196,10 +199,9 @@ def carry_out(
                     say(
                         f"continuing {directory}: {opened.state.accepted:,} of {target:,} instructions"
                     )
-                if announcement is not None:
-                    announcement.make(opened)
+                foreseen = announcement.make(opened).foreseen if announcement is not None else None
                 try:
-                    asyncio.run(_carry_out(opened))
+                    asyncio.run(_carry_out(opened, foreseen))
                 except asyncio.CancelledError:
                     pass  # the second signal
                 except Exception as error:  # noqa: BLE001 - raised again once everybody is told
@@ -208,6 +210,8 @@ def carry_out(
                 if summary.requests:
                     ended = "complete" if is_complete(opened) else "stopped"
                     say(f"{directory} {ended}:", *funnel_lines(summary))
+                if isinstance(failure, LimitReachedError):
+                    say(left_line(opened))
             ending = Ending(
                 directory=directory,
                 summary=summary,
@@ -244,7 +248,7 @@ def _set_aside(journal: Path, size: int) -> str:
     return f"{what} no whole line; {are} set aside in {journal.name}.torn"
 
 
-async def _carry_out(opened: "Run") -> "RunSummary":
+async def _carry_out(opened: "Run", foreseen: "Foreseen | None") -> "RunSummary":
     from selfinstruct.cli.progress import progress
     from selfinstruct.cli.run_log import OverheardJournal, RunLog
     from selfinstruct.disk import DiskWatch
@@ -280,7 +284,12 @@ async def _carry_out(opened: "Run") -> "RunSummary":
                 telling = asyncio.ensure_future(run_log.tell_progress())
                 try:
                     summary = await grow(
-                        opened, backend=backend, stop=stop, watch=watch, on_pause=_say_pause
+                        opened,
+                        backend=backend,
+                        stop=stop,
+                        watch=watch,
+                        on_pause=_say_pause,
+                        foreseen=foreseen,
                     )
                 finally:
                     telling.cancel()

@@ -14,6 +14,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
 
     Example: selfinstruct status my-run
     """
+    from selfinstruct.cli.announcement import left_line
     from selfinstruct.cli.funnel import changes, funnel_lines, last_not_novel_lines, pool_lines
     from selfinstruct.generate import is_complete
     from selfinstruct.lock import holder
@@ -68,6 +69,9 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
         told = changes(source.settings, now) + changes(source.versions, run.versions, _VERSION_OF)
         typer.echo(visible(f"  decided again: {', '.join(told) or 'same settings'}", keep=""))
     width = min(100, shutil.get_terminal_size().columns)
-    lines = [*funnel_lines(summary), *pool_lines(summary)]
+    lines = [*funnel_lines(summary)]
+    if source is None and run.state.counts.requests and not is_complete(run):
+        lines.append(f"  {left_line(run)}")
+    lines += pool_lines(summary)
     lines += last_not_novel_lines(run.state, run.config.threshold, width=width)
     typer.echo("\n".join(lines))

@@ -57,13 +57,17 @@ def estimate_of(run: Run, seen: Iterable[Event] = ()) -> Estimate:
     return forecast(basis_of(run, seen))
 
 
-def basis_of(run: Run, seen: Iterable[Event] = ()) -> Basis:
-    """What the estimate of a run follows from; see `estimate_of`."""
+def basis_of(run: Run, seen: Iterable[Event] = (), *, observed: Observed | None = None) -> Basis:
+    """What the estimate of a run follows from; see `estimate_of`.
+
+    `observed` has looked at the run's events already; otherwise its journal is read.
+    """
     state, config = run.state, run.config
-    observed = Observed(pool_size=state.pool.seed_count)
-    if state.counts.requests:
-        for entry in read_journal(run.directory / JOURNAL):
-            observed.look_at(entry.event)
+    if observed is None:
+        observed = Observed(pool_size=state.pool.seed_count)
+        if state.counts.requests:
+            for entry in read_journal(run.directory / JOURNAL):
+                observed.look_at(entry.event)
     for event in seen:
         observed.look_at(event)
     waiting = Counter(request_id.partition("/")[0] for request_id in state.waiting)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from selfinstruct.cost import Consumption
+from selfinstruct.cost import Consumption, Foreseen
 from selfinstruct.estimate.assumptions import Assumptions
 from selfinstruct.estimate.ranges import Amounts, Money, Range
 from selfinstruct.pricing import Quotation
@@ -62,6 +62,16 @@ class Estimate:
         if money is None or self.quotation is None or self.quotation.batch_discount is None:
             return None
         return money.times(1 - self.quotation.batch_discount)
+
+    @property
+    def foreseen(self) -> Foreseen:
+        """The same in short, for a journal."""
+        total, usd = self.total, self.total_usd
+        return Foreseen(
+            target=self.target,
+            tokens=(total.low.tokens, total.expected.tokens, total.high.tokens),
+            usd=(usd.low, usd.expected, usd.high) if usd is not None else None,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers, each with its low end, what is expected, and its high end."""

@@ -9,7 +9,8 @@ A mean of few replies says little, so its range is the wider the fewer there are
 """
 
 import math
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from selfinstruct.estimate.assumptions import Assumptions, Figure, PerStage
@@ -37,9 +38,9 @@ _CLUSTERED = 1.5
 class _Measured:
     """Replies of one stage."""
 
-    prompt_tokens: list[int] = field(default_factory=list)
-    reply_tokens: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
+    prompt_tokens: "array[int]" = field(default_factory=lambda: array("q"))
+    reply_tokens: "array[int]" = field(default_factory=lambda: array("q"))
+    seconds: "array[float]" = field(default_factory=lambda: array("d"))
     cached_tokens: int = 0
 
 
@@ -189,7 +190,7 @@ class Observed:
         return Figure(range=found, basis=_basis(len(judged)))
 
 
-def _mean(values: list[int] | list[float], replies: int, *, drift: float = _DRIFT) -> Figure:
+def _mean(values: Sequence[float], replies: int, *, drift: float = _DRIFT) -> Figure:
     mean = sum(values) / replies
     if not mean:
         return Figure(range=Range(low=0.0, expected=0.0, high=0.0), basis=_basis(replies))

@@ -68,6 +68,8 @@ def client(config: RunConfig, *, environ: Mapping[str, str]) -> "openai.AsyncOpe
     import httpx2
     import openai
 
+    from selfinstruct.llm.connections import Connections
+
     limits = httpx2.Limits(
         max_connections=config.max_concurrency,
         max_keepalive_connections=config.max_concurrency,
@@ -76,6 +78,10 @@ def client(config: RunConfig, *, environ: Mapping[str, str]) -> "openai.AsyncOpe
     )
     timeout = httpx2.Timeout(config.request_timeout_s, connect=config.connect_timeout_s)
     try:
+        pools = None
+        if "all" not in getproxies():  # what is mounted for all would stand in the way of that one
+            verify = httpx2.create_ssl_context()
+            pools = {"all://": Connections(config.max_concurrency, limits=limits, verify=verify)}
         return openai.AsyncOpenAI(
             api_key=key,
             base_url=url,
@@ -83,7 +89,7 @@ def client(config: RunConfig, *, environ: Mapping[str, str]) -> "openai.AsyncOpe
             timeout=timeout,
             # Redirected, what is posted would be asked for, and who is asked would be somebody else.
             http_client=openai.DefaultAsyncHttpx2Client(
-                limits=limits, timeout=timeout, follow_redirects=False
+                limits=limits, timeout=timeout, follow_redirects=False, mounts=pools
             ),
         )
     except Exception as error:  # noqa: BLE001 - of whatever kind, the set-up is wrong

@@ -155,7 +155,7 @@ def test_a_limit_is_told(tmp_path: Path, run: Run, endpoint: SimulatedEndpoint) 
     assert (code, given["exit_code"], given["reason"]) == (3, 3, "limit")
     assert "yielded a new instruction" in given["detail"]
     assert "selfinstruct: run stopped (limit stall_after): " in err.splitlines()[-1]
-    assert err.endswith("To continue: selfinstruct run run\n")
+    assert err.endswith("To continue: selfinstruct run run --stall-after MORE\n")
 
 
 def test_a_journal_that_failed_is_told(
@@ -312,7 +312,8 @@ def test_the_last_line_says_why_how_much_how_long_and_how_to_continue(
     line = ending(tmp_path, endpoint, failure=failure).line()
     assert re.fullmatch(
         rf"selfinstruct: {tmp_path}/run stopped \(limit max_cost\): \d+ instructions, \d+ rows?, "
-        r"\d+ requests, [\d,]+ tokens, (\$.*, )?2 h 5 min\. To continue: selfinstruct run my-run",
+        r"\d+ requests, [\d,]+ tokens, (\$.*, )?2 h 5 min\. To continue: selfinstruct run my-run "
+        r"--max-cost MORE",
         line,
     )
     assert "2 h 5 min this time. To" in ending(tmp_path, endpoint, is_continued=True).line()
