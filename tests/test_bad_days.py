@@ -122,7 +122,7 @@ def plans(draw: st.DrawFn) -> FaultPlan:
 
 
 @given(plans())
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_plan_of_transport_faults_changes_the_dataset(
     tmp_path_factory: pytest.TempPathFactory, good_day: bytes, plan: FaultPlan
 ) -> None:

@@ -27,7 +27,7 @@ from selfinstruct.records import Completion, Message, Prompt, Request, Sampling,
 ATTEMPTS = 6
 CONFIG = RunConfig(model="m", max_attempts=ATTEMPTS, request_timeout_s=10, connect_timeout_s=10)
 # The whole reply may take both together. A busy machine must still be able to connect and to send in each.
-IMPATIENT = replace(CONFIG, request_timeout_s=0.4, connect_timeout_s=0.4)
+IMPATIENT = replace(CONFIG, request_timeout_s=0.3, connect_timeout_s=0.3)
 REQUEST = Request(
     id="generate/000001",
     stage="generate",

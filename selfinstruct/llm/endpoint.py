@@ -78,9 +78,12 @@ def client(config: RunConfig, *, environ: Mapping[str, str]) -> "openai.AsyncOpe
     )
     timeout = httpx2.Timeout(config.request_timeout_s, connect=config.connect_timeout_s)
     try:
+        proxies = getproxies()
+        # Where nothing is encrypted nothing is verified, and reading the trust store takes its time.
+        is_plain = url.startswith("http://") and not proxies
+        verify = False if is_plain else httpx2.create_ssl_context()
         pools = None
-        if "all" not in getproxies():  # what is mounted for all would stand in the way of that one
-            verify = httpx2.create_ssl_context()
+        if "all" not in proxies:  # what is mounted for all would stand in the way of that one
             pools = {"all://": Connections(config.max_concurrency, limits=limits, verify=verify)}
         return openai.AsyncOpenAI(
             api_key=key,
@@ -89,7 +92,11 @@ def client(config: RunConfig, *, environ: Mapping[str, str]) -> "openai.AsyncOpe
             timeout=timeout,
             # Redirected, what is posted would be asked for, and who is asked would be somebody else.
             http_client=openai.DefaultAsyncHttpx2Client(
-                limits=limits, timeout=timeout, follow_redirects=False, mounts=pools
+                limits=limits,
+                timeout=timeout,
+                follow_redirects=False,
+                verify=verify,
+                mounts=pools,
             ),
         )
     except Exception as error:  # noqa: BLE001 - of whatever kind, the set-up is wrong

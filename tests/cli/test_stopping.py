@@ -90,7 +90,7 @@ def journaled(directory: Path) -> set[str]:
 def test_a_run_killed_at_random_moments_gives_the_same_bytes_and_asks_nothing_again(
     tmp_path: Path, slow_endpoint: Endpoint, thorough: bool
 ) -> None:
-    kills = KILLS if thorough else KILLS // 2
+    kills = KILLS if thorough else KILLS // 4
     reference = tmp_path / "reference"
     with start(reference, slow_endpoint) as process:
         _, said = process.communicate(timeout=60)
