@@ -80,7 +80,7 @@ class _Forecast:
         self._listing = 0.0
         """What the lists take for one instruction, now."""
         self._growth: float | None = None
-        if self._number >= _ENOUGH:
+        if self._number >= _ENOUGH and state.source is None:  # else nothing is asked any more
             self._look_back(state, measure)
 
     def _look_back(self, state: RunState, measure: Measure) -> None:

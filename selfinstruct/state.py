@@ -208,7 +208,8 @@ def _count_outcome(state: RunState, event: Outcome) -> None:
         state.spending.give_up(event.request_id)
         return
     completion = event.completion
-    state.spending.settle(event.request_id, completion.usage, attempts=completion.attempts)
+    if state.source is None:  # else it was another run that paid for it
+        state.spending.settle(event.request_id, completion.usage, attempts=completion.attempts)
     usage = completion.usage or Usage(prompt_tokens=0, completion_tokens=0)
     if event.stage != "generate":
         state.course.finishing += _told(event)

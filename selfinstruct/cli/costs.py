@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from selfinstruct.cost import Foreseen, dollars
-from selfinstruct.outlook import RECENT
+from selfinstruct.outlook import RECENT, Outlook
 from selfinstruct.summary import RunSummary
 
 
@@ -29,14 +29,26 @@ def cost_lines(summary: RunSummary) -> Iterable[str]:
     if summary.accepted > RECENT:
         share = f"{ahead.recent_acceptance:.0%}"
         yield _line("accepted of late", share, f"of the candidates, over the last {RECENT}")
-    if ahead.next_thousand_tokens is not None:
-        tokens = f"{ahead.next_thousand_tokens / 1e6:.2f} M tokens"
-        is_priced = ahead.next_thousand_usd and ahead.cost_usd
-        yield _line(
-            "next thousand",
-            dollars(ahead.next_thousand_usd) if is_priced and ahead.next_thousand_usd else tokens,
-            _doubling(ahead.doubles_at),
-        )
+    if (amount := next_thousand(ahead)) is not None:
+        when = doubling(ahead.doubles_at)
+        twice = f"a thousand will cost twice the last {when}" if when else ""
+        yield _line("next thousand", amount, twice or "the cost of an instruction hardly grows")
+
+
+def next_thousand(ahead: Outlook) -> str | None:
+    """What the next thousand instructions will probably cost: dollars, or tokens where nothing costs."""
+    if ahead.cost_usd and ahead.next_thousand_usd:
+        return dollars(ahead.next_thousand_usd)
+    tokens = ahead.next_thousand_tokens
+    return f"{tokens / 1e6:.2f} M tokens" if tokens is not None else None
+
+
+def doubling(number: int | None) -> str:
+    """When a thousand will cost twice what the last thousand did: "at some 81,000"; "" if hardly ever."""
+    return "" if number is None or number > _OUT_OF_SIGHT else f"at some {_rounded(number):,}"
+
+
+_OUT_OF_SIGHT = 10**7
 
 
 def _as_expected(summary: RunSummary, foreseen: Foreseen) -> str:
@@ -51,15 +63,6 @@ def _as_expected(summary: RunSummary, foreseen: Foreseen) -> str:
         shown = [f"{amount / 10**6:.2f} M" for amount in (expected, low, high)]
     times = f"; it is {spent / expected:.2f} times that" if spent and expected else ""
     return _line("  it was expected", shown[0], f"({shown[1]} to {shown[2]}){times}")
-
-
-def _doubling(number: int | None) -> str:
-    if number is None or number > _OUT_OF_SIGHT:
-        return "the cost of an instruction hardly grows"
-    return f"a thousand will cost twice the last at some {_rounded(number):,} instructions"
-
-
-_OUT_OF_SIGHT = 10**7
 
 
 def _rounded(number: int) -> int:

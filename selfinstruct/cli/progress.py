@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from selfinstruct.cli.costs import doubling, next_thousand
 from selfinstruct.cli.terminal import say
 from selfinstruct.cost import dollars
 from selfinstruct.generate import Watch
-from selfinstruct.outlook import Outlook, outlook
+from selfinstruct.outlook import RECENT, outlook
 from selfinstruct.plan import expected_yield
 from selfinstruct.recipes import Recipe
 from selfinstruct.state import RunState
@@ -40,17 +41,33 @@ class Pace:
         return done / (done + self._left(state)) if done else 0.0
 
     def parts(self, state: RunState, in_flight: int) -> list[str]:
-        """What there is to say, the most important first."""
+        """What there is to say of how far it is, the most important first."""
         now = outlook(state)
         return [
             f"{state.accepted:,}/{self._target:,} accepted",
             self._time_left(state),
-            *_costs(now),
-            f"{now.recent_acceptance:.0%} of candidates" if state.commits else "– of candidates",
+            *([dollars(now.cost_usd)] if now.cost_usd else []),
+            f"{now.acceptance:.0%} of candidates" if state.commits else "– of candidates",
             f"{state.counts.finished_tasks:,} finished",
             f"{in_flight} in flight",
             f"{state.spending.spent.tokens / 1e6:.2f} M tokens",
         ]
+
+    def prospects(self, state: RunState) -> list[str]:
+        """What there is to say of what an instruction costs, and what the next ones will."""
+        now, parts = outlook(state), []
+        if now.cost_usd and now.usd_per_accepted:
+            parts.append(f"{dollars(now.usd_per_accepted)} an instruction")
+        if state.accepted > RECENT:
+            lately = [f"{now.recent_acceptance:.0%}"]
+            if now.cost_usd and now.recent_usd_per_accepted:
+                lately.insert(0, dollars(now.recent_usd_per_accepted))
+            parts.append(f"the last {RECENT}: {', '.join(lately)}")
+        if ahead := next_thousand(now):
+            parts.append(f"the next 1,000: {ahead}")
+        if now.doubles_at is not None and (shown := doubling(now.doubles_at)):
+            parts.append(f"twice that {shown}")
+        return parts
 
     def _left(self, state: RunState) -> float:
         """Requests still to come: two for every instruction, and the lists they are found in."""
@@ -69,13 +86,6 @@ class Pace:
             return "time left unknown"
         seconds = round((self._now() - self._began) / gained * self._left(state))
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
-
-
-def _costs(now: Outlook) -> list[str]:
-    if not now.cost_usd:
-        return []
-    each = now.recent_usd_per_accepted
-    return [dollars(now.cost_usd), *([f"{dollars(each)} each"] if each else [])]
 
 
 def _requests(state: RunState) -> int:
@@ -116,7 +126,10 @@ def progress(
             nonlocal shown_at
             if now() - shown_at >= _SHOWN_EVERY_S or not in_flight:
                 shown_at = now()
-                line = fitting(pace.parts(state, in_flight), console.width - _BAR_WIDTH - 7)
+                width = console.width - _BAR_WIDTH - 7
+                line = fitting(pace.parts(state, in_flight), width)
+                if prospects := pace.prospects(state):
+                    line += f"\n{fitting(prospects, width)}"
                 bar.update(task, completed=pace.share_done(state), line=line)
 
         yield watch
@@ -137,7 +150,8 @@ def _plain(pace: Pace) -> Iterator[Watch]:
         # By the clock and not by rounds: a log must show that the run lives when the endpoint hangs.
         while not ended.wait(_PLAIN_EVERY_S):
             if latest is not None:
-                say(", ".join(pace.parts(*latest)))
+                state, in_flight = latest
+                say(", ".join(pace.parts(state, in_flight) + pace.prospects(state)))
 
     thread = threading.Thread(target=talk, name="progress", daemon=True)
     thread.start()

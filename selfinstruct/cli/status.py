@@ -16,6 +16,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
     """
     from selfinstruct.cli.announcement import left_line
     from selfinstruct.cli.funnel import changes, funnel_lines, last_not_novel_lines, pool_lines
+    from selfinstruct.estimate import estimate_of
     from selfinstruct.generate import is_complete
     from selfinstruct.lock import holder
     from selfinstruct.run_directory import read_run
@@ -37,6 +38,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
         condition = run.state.finished.reason
     else:
         condition = "interrupted"
+    is_open = source is None and run.state.counts.requests and not is_complete(run)
     if json_output:
         import json
         from dataclasses import asdict
@@ -49,6 +51,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
             "target": run.config.num_instructions if source is None else None,
             "refiltered_from": asdict(source) if source is not None else None,
             "last_not_novel": asdict(last) if last is not None else None,
+            "estimate": estimate_of(run).as_json() if is_open else None,
         }
         typer.echo(json.dumps(fields | summary.as_json()))
         return
@@ -70,7 +73,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
         typer.echo(visible(f"  decided again: {', '.join(told) or 'same settings'}", keep=""))
     width = min(100, shutil.get_terminal_size().columns)
     lines = [*funnel_lines(summary)]
-    if source is None and run.state.counts.requests and not is_complete(run):
+    if is_open:
         lines.append(f"  {left_line(run)}")
     lines += pool_lines(summary)
     lines += last_not_novel_lines(run.state, run.config.threshold, width=width)
