@@ -26,7 +26,7 @@ def demo(
     """
     from selfinstruct.api import export_run
     from selfinstruct.cli.funnel import record_lines
-    from selfinstruct.cli.run import carry_out
+    from selfinstruct.cli.running import carry_out
     from selfinstruct.cli.terminal import say
     from selfinstruct.errors import OtherVersionError, RunDirectoryError
     from selfinstruct.export import alpaca_rows, select

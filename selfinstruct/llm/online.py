@@ -6,11 +6,9 @@ reserved (`backend.Meter`) and admitted by one gate (`limits`). What comes back 
 
 import asyncio
 import json
-import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,8 +17,9 @@ from selfinstruct.bounds import bound
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import BackendError, RequestRejectedError, TransientError
 from selfinstruct.llm.endpoint import NO_KEY, authorizes, client, headers
+from selfinstruct.llm.failures import told_by, untold
 from selfinstruct.llm.limits import Gate, Passage
-from selfinstruct.llm.outcomes import OVERLOADED, TABLE, Seen, error_of, from_status
+from selfinstruct.llm.outcomes import OVERLOADED, TABLE, Seen, error_of
 from selfinstruct.llm.parameters import (
     LIMITS,
     NEWER_LIMIT,
@@ -31,8 +30,8 @@ from selfinstruct.llm.parameters import (
     wants_newer_limit,
 )
 from selfinstruct.llm.redaction import redacted
-from selfinstruct.llm.reply import quoted, read_completion, reading, shown, unreadable
-from selfinstruct.llm.retry import OnWait, policy, rate_limited_s, stated_wait_s
+from selfinstruct.llm.reply import read_completion, reading, unreadable
+from selfinstruct.llm.retry import OnWait, policy, rate_limited_s
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling
 
 if TYPE_CHECKING:
@@ -300,7 +299,7 @@ class OnlineBackend:
                 error.status_code, error.body, body
             )
             what_to_do = advice(error.status_code, error.body, request, body)
-            told = _told(error, what_to_do, secrets=self._secrets)
+            told = told_by(error, what_to_do, secrets=self._secrets)
         if error.status_code == 401 and self._client.api_key == NO_KEY:
             told.add(f"no key was sent: ${self._config.api_key_env} is not set")
         if is_renamed:
@@ -326,7 +325,7 @@ class OnlineBackend:
                 reply = await self._exchange(path, body, "doctor")
         except openai.APIStatusError as error:
             with reading():
-                refusal = _told(error, secrets=self._secrets)
+                refusal = told_by(error, secrets=self._secrets)
                 self._redact(refusal)
                 said = redacted(error.body, self._secrets)
                 content = redacted(error.response.content, self._secrets)
@@ -361,26 +360,16 @@ class OnlineBackend:
                 Seen.TOO_SLOW, f"no whole reply within {self._request_timeout_s:g} s"
             ) from None
         except openai.APIConnectionError as error:  # time-outs are a kind of it
-            raise self._untold(error) from None
+            raise untold(
+                error,
+                where=str(self._client.base_url),
+                timeout_s=self._request_timeout_s,
+                secrets=self._secrets,
+            ) from None
         except openai.APIStatusError:
             raise
         except Exception as error:  # noqa: BLE001 - of the client, over what came back
             raise unreadable(error) from None
-
-    def _untold(self, error: "openai.APIConnectionError") -> BackendError:
-        """What it means that there is no reply."""
-        seen, why = _cause(error, self._secrets)
-        where = self._client.base_url
-        problem = {
-            Seen.NO_CONNECTION: f"no connection to {where} ({why}); does the server run, and is --base-url "
-            "right?",
-            Seen.CONNECT_TIMEOUT: f"no connection to {where} in time; does the server run, and is "
-            "--base-url right?",
-            Seen.SILENT: f"no reply within {self._request_timeout_s:g} s",
-            Seen.DROPPED: f"{where} dropped the connection ({why})",
-            Seen.CUT: f"{where} dropped the connection in the middle of a reply ({why})",
-        }.get(seen, why)
-        return error_of(seen, problem)
 
 
 def _smallest(config: RunConfig) -> Request:
@@ -397,74 +386,3 @@ def _smallest(config: RunConfig) -> Request:
         ),
         sampling=Sampling(model=config.model, max_tokens=16, extra=config.extra_body or {}),
     )
-
-
-def _told(
-    error: "openai.APIStatusError", advice: str = "", *, secrets: Sequence[str] = ()
-) -> BackendError:
-    """What a reply with an error status means, and what can be done about it."""
-    headers = error.response.headers
-    should_retry = headers.get("x-should-retry")
-    status = error.status_code
-    message = quoted(error.body, secrets) or quoted(error.message, secrets)
-    problem = f"{status}: {message}" if message else str(status)
-    if status < 400:
-        where = quoted(headers.get("location", ""), secrets) or "nowhere"
-        problem = f"{status}: it redirects to {where}"
-    seen = from_status(status, code=_code(error.body), should_retry=should_retry)
-    if seen in (Seen.BUSY, Seen.RATE_LIMITED):
-        problem = f"the endpoint answered {problem}"
-    elif seen is Seen.REJECTED:
-        problem = f"the endpoint refuses the request ({problem})" + (
-            f"; {advice}" if advice else ""
-        )
-    return error_of(
-        seen,
-        problem,
-        status=status,
-        retry_after_s=stated_wait_s(headers, now=datetime.now(UTC)),
-        is_last=should_retry == "false",
-    )
-
-
-def _code(body: object) -> str | None:
-    """The name of an error, where it has one."""
-    members = body if isinstance(body, dict) else {}
-    named = (members.get("code"), members.get("type"))
-    return next((name for name in named if isinstance(name, str)), None)
-
-
-def _cause(error: Exception, secrets: Sequence[str] = ()) -> tuple[Seen, str]:
-    """Why there is no reply, and in which words; a header that cannot be sent is not repeated."""
-    import httpx2
-
-    causes = list(_causes(error))
-    cause = causes[0] if causes else error
-    said = shown(redacted(str(cause), secrets)) or type(cause).__name__
-    if any(isinstance(inner, ssl.SSLCertVerificationError) for inner in causes):
-        return Seen.NO_TRUST, said
-    if isinstance(cause, httpx2.ConnectTimeout | httpx2.PoolTimeout):
-        return Seen.CONNECT_TIMEOUT, said
-    if isinstance(cause, httpx2.TimeoutException):
-        return Seen.SILENT, said
-    if isinstance(cause, httpx2.RemoteProtocolError):
-        # The one has no other name than its words.
-        return (Seen.CUT if "message body" in said else Seen.DROPPED), said
-    if isinstance(cause, httpx2.ReadError | httpx2.WriteError | httpx2.CloseError):
-        return Seen.DROPPED, said
-    if isinstance(cause, httpx2.NetworkError | httpx2.ProxyError):
-        return Seen.NO_CONNECTION, said
-    if isinstance(cause, httpx2.DecodingError):
-        return Seen.NOT_JSON, "a reply that cannot be decompressed"
-    if isinstance(cause, httpx2.TooManyRedirects):
-        return Seen.UNKNOWN, said
-    if isinstance(cause, httpx2.LocalProtocolError | httpx2.UnsupportedProtocol | ValueError):
-        return Seen.UNSENDABLE, type(cause).__name__
-    return Seen.NO_CONNECTION, type(cause).__name__
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    inner = error.__cause__ or error.__context__
-    while inner is not None:
-        yield inner
-        inner = inner.__cause__ or inner.__context__
