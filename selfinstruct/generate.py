@@ -129,6 +129,8 @@ class _Growth:
             can_check=isinstance(backend, Checkable),
             on_pause=on_pause,
         )
+        self._is_undecided = True
+        """Whether some decision may be due."""
         self._sync_due = 0.0
         self._now = asyncio.get_running_loop().time
         self._failure: Exception | None = None
@@ -155,7 +157,8 @@ class _Growth:
                 foreseen=foreseen,
             )
         )
-        self._decide()
+        while self._is_undecided:
+            self._decide_some()
         self._upcoming.open_all()
         time_is_up = self._end_in_time()
         try:
@@ -186,7 +189,13 @@ class _Growth:
                 self._watch(self._state, len(self._in_flight))
             if self._written and self._is_time_to_sync():
                 self._use_what_was_written()
-                self._decide()
+                self._is_undecided = True
+            elif self._is_undecided:
+                # A slow list that lands at last sets hundreds of others free to be committed. Decided in one
+                # go, they would keep everybody waiting who is in flight.
+                self._decide_some()
+                await asyncio.sleep(0)
+                self._take_landed()
             elif self._in_flight:
                 await self._land()
             elif self._stop.is_set():
@@ -268,11 +277,14 @@ class _Growth:
             waits.append(max(0.0, self._sync_due - now))
         try:
             async with asyncio.timeout(min((w for w in waits if w is not None), default=None)):
-                landed = [await self._landed.get()]
+                self._take_landed(await self._landed.get())
         except TimeoutError:
             return
+
+    def _take_landed(self, *landed: tuple[Request, Completion | Exception]) -> None:
+        """Journal what landed, and all that has landed since."""
         while not self._landed.empty():
-            landed.append(self._landed.get_nowait())
+            landed += (self._landed.get_nowait(),)
         for request, result in landed:
             self._take(request, result)
         for request, _ in landed:
@@ -383,17 +395,20 @@ class _Growth:
 
     # ── decide ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def _decide(self) -> None:
-        """Make all decisions that can be made now."""
-        while decisions := list(next_decisions(self._state, self._run.config)):
-            self._record(*decisions, durable=False)
-            for decision in decisions:
-                if isinstance(decision, Committed):
-                    for accepted in decision.accepted:
-                        if accepted.instance is None:
-                            self._upcoming.open(accepted.task_id)
-                elif isinstance(decision, Classified):
-                    self._upcoming.open(decision.task_id)
+    def _decide_some(self) -> None:
+        """Make the decisions that can be made now and do not depend on each other."""
+        decisions = list(next_decisions(self._state, self._run.config))
+        self._is_undecided = bool(decisions)
+        if not decisions:
+            return
+        self._record(*decisions, durable=False)
+        for decision in decisions:
+            if isinstance(decision, Committed):
+                for accepted in decision.accepted:
+                    if accepted.instance is None:
+                        self._upcoming.open(accepted.task_id)
+            elif isinstance(decision, Classified):
+                self._upcoming.open(decision.task_id)
         self._notice_a_stall()
 
     def _notice_a_stall(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import ScriptedBackend, make_completion, make_seed_task, scripted_text
+from support import ScriptedBackend, examples, make_completion, make_seed_task, scripted_text
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig, fingerprint
@@ -85,7 +85,9 @@ def patience(seed: int) -> ScriptedBackend:
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(30),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(seed=st.integers(0, 2**32), concurrency=st.sampled_from([1, 2, 3, 8, 64]))
 def test_neither_latency_nor_concurrency_changes_the_dataset(
@@ -101,7 +103,9 @@ def test_neither_latency_nor_concurrency_changes_the_dataset(
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(30),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(seed=st.integers(0, 2**32), steps=st.lists(st.integers(1, 11), max_size=4))
 def test_raising_the_target_gives_what_asking_for_the_larger_number_gives(
@@ -672,9 +676,12 @@ def test_stopping_lets_what_is_in_flight_land_and_plans_nothing_more(
 
 
 def test_a_full_disk_at_any_write_loses_nothing_that_was_acknowledged(
-    tmp_path: Path, config: RunConfig, reference: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, thorough: bool
 ) -> None:
     """The write number n fails half-way, for every n of a run; with room again, the run goes on."""
+    config = replace(config, num_instructions=12 if thorough else 5)
+    run(tmp_path / "reference", config, backend=ScriptedBackend())
+    reference = tmp_path / "reference"
     write = os.write
 
     def failing(after: int) -> Iterator[None]:
@@ -743,7 +750,7 @@ def test_generation_keeps_a_quarter_of_the_slots_and_tasks_take_the_others(
     class Counting:
         async def complete(self, request: Request) -> Completion:
             flying[request.stage] += 1
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
             assert sum(flying.values()) <= slots
             if flying["classify"] + flying["instances"] and sum(flying.values()) == slots:
                 shares.append(flying["generate"])
