@@ -36,7 +36,7 @@ class Outlook:
     cost_usd: Decimal | None
     """What was spent in all, unheard attempts at their bound."""
     usd_per_accepted: Decimal | None
-    """The same for each instruction accepted."""
+    """The same for each instruction accepted, with what finishing those will take that are still open."""
     recent_usd_per_accepted: Decimal | None
     """What the last 500 accepted cost each, with what finishing a task takes."""
     acceptance: float
@@ -60,7 +60,7 @@ def outlook(state: RunState) -> Outlook:
         money = _Forecast(state, lambda consumed: float(price.cost(consumed)))
     return Outlook(
         cost_usd=price.cost(spent) if price is not None else None,
-        usd_per_accepted=price.cost(spent) / state.accepted if price and state.accepted else None,
+        usd_per_accepted=_each_of_all(state, price),
         recent_usd_per_accepted=_each(state, price, recent),
         acceptance=course.stretch(0, course.accepted).acceptance,
         recent_acceptance=recent.acceptance,
@@ -119,6 +119,16 @@ def _each(state: RunState, price: Price | None, recent: Stretch) -> Decimal | No
     each = price.cost(recent.consumed) / recent.accepted
     finished = state.counts.finished_tasks
     return each + price.cost(state.course.finishing) / finished if finished else each
+
+
+def _each_of_all(state: RunState, price: Price | None) -> Decimal | None:
+    if price is None or not state.accepted:
+        return None
+    if not state.open_tasks:
+        return price.cost(state.spending.spent) / state.accepted
+    each = _each(state, price, state.course.stretch(0, state.course.accepted))
+    lost = price.cost(state.spending.unheard) / state.accepted
+    return each + lost if each is not None else None
 
 
 def _money(amount: float | None) -> Decimal | None:
