@@ -1,8 +1,8 @@
 """How a run has gone: what was accepted and consumed by each commit. A part of the fold over the journal.
 
 >>> course = Course()
->>> course.mark(accepted=5, candidates=8, spent=Consumption(requests=3, prompt_tokens=900))
->>> course.mark(accepted=9, candidates=16, spent=Consumption(requests=9, prompt_tokens=2500))
+>>> course.mark(accepted=5, candidates=8, consumed=Consumption(requests=1, prompt_tokens=900))
+>>> course.mark(accepted=9, candidates=16, consumed=Consumption(requests=1, prompt_tokens=1600))
 >>> stretch = course.stretch(5, 9)
 >>> stretch.accepted, stretch.candidates, stretch.consumed.prompt_tokens
 (4, 8, 1600)
@@ -42,10 +42,11 @@ class Course:
 
     def mark(self, *, accepted: int, candidates: int, consumed: Consumption) -> None:
         """A commit was made. The counts are those since the run began; it `consumed` so much itself."""
-        self._accepted.append(accepted)
-        self._candidates.append(candidates)
         for column, amount in zip(self._consumed, _amounts(consumed), strict=True):
             column.append(column[-1] + amount)
+        self._candidates.append(candidates)
+        # Last: places are looked up here, also by the thread that tells how far it is.
+        self._accepted.append(accepted)
 
     @property
     def accepted(self) -> int:

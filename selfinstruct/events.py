@@ -7,7 +7,7 @@ reply, so that no later version of the code decides an old run anew.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from selfinstruct.cost import Foreseen, Price
@@ -86,7 +86,7 @@ def received(request: Request, completion: Completion) -> CompletionReceived:
         template=request.prompt.template,
         prompt_sha256=request.prompt.sha256,
         demonstration_ids=request.prompt.demonstration_ids,
-        completion=completion,
+        completion=replace(completion, usage=completion.counted),
     )
 
 

@@ -121,7 +121,7 @@ class _Growth:
         """Outcomes in the journal that are not known to be on the disk yet, and so not used."""
         counts = run.state.counts
         answered = {stage: n - counts.failed[stage] for stage, n in counts.requests.items()}
-        self._refusals = Refusals([stage for stage, number in answered.items() if number])
+        self._refusals = Refusals(answered)
         self._patience = Patience(
             slots=run.config.max_concurrency,
             give_up_after_s=run.config.give_up_after_s,
@@ -229,6 +229,8 @@ class _Growth:
             self._fail(LimitReachedError("max_time_s", problem))
 
         left_s = limit_s - self._run.worked_s
+        if left_s <= 0:
+            time_is_up()  # before anything is sent
         return loop.call_later(max(0.0, left_s), time_is_up)
 
     # ── plan ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -307,7 +309,7 @@ class _Growth:
         ):
             self._patience.gone(request)  # it is not needed any more
             self._refusals.gone(request)
-        elif isinstance(result, LimitReachedError):
+        elif isinstance(result, LimitReachedError) and result.limit in self._meter.limited_by:
             self._refusals.gone(request)
             self._upcoming.put_back(request)
         elif isinstance(result, RequestRejectedError):

@@ -7,7 +7,7 @@ consume. So a run that reaches a limit ends with whole records. Reservations are
 their worst case: what is refused now may be allowed once others have landed.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -36,7 +36,17 @@ class Limits:
 
     def __bool__(self) -> bool:
         """Whether there is any limit."""
-        return not (self.cost is None and self.tokens is None and self.requests is None)
+        return bool(self.settings)
+
+    @property
+    def settings(self) -> Collection[str]:
+        """The settings that limit something."""
+        named = {
+            "max_requests": self.requests,
+            "max_tokens_total": self.tokens,
+            "max_cost": self.cost,
+        }
+        return [name for name, limit in named.items() if limit is not None]
 
     def exceeded_by(self, consumption: Consumption) -> str:
         """The setting whose limit so much would exceed; "" where it is within all."""
@@ -87,25 +97,22 @@ class Meter:
         self._sync = sync
         self.reached = ""
         """The setting whose limit refused an attempt last."""
+        self.kept_back: Callable[[Request], Consumption] = lambda _: _NOTHING
+        """What must be left for whole records when a request is sent: whoever plans them knows."""
 
     @property
-    def is_limited(self) -> bool:
-        """Whether there is any limit to hold the run to."""
-        return bool(self._limits)
+    def limited_by(self) -> Collection[str]:
+        """The settings whose limits the run is held to."""
+        return self._limits.settings
 
     def sync(self) -> None:
         """Make reservations durable, where they matter: with a limit not even a power cut may lose one."""
         if self._limits:
             self._sync()
 
-    def admits(self, request: Request, *, kept_back: Consumption = _NOTHING) -> bool:
+    def admits(self, request: Request) -> bool:
         """Whether a further request is within the limits, and leaves what is kept back."""
-        if not self._limits:
-            return True
-        wanted = self._spending.committed + self._most(request) + kept_back
-        reached = self._limits.exceeded_by(wanted)
-        self.reached = reached or self.reached
-        return not reached
+        return not self._refused(request, self._spending.committed)
 
     def begin(self, request: Request) -> None:
         """Put the first attempt of a request that was admitted on record; `sync` before it is sent."""
@@ -118,9 +125,7 @@ class Meter:
         if not is_billed:
             freed = self._spending.standing.get(request.id, _NOTHING)
             committed -= replace(freed, requests=0)
-        reached = self._limits.exceeded_by(committed + self._most(request))
-        if reached:
-            self.reached = reached
+        if self._refused(request, committed):
             if not is_billed:
                 self.release(request)
             raise self.limit_reached()
@@ -150,13 +155,22 @@ class Meter:
             "run",
         )
 
-    def _most(self, request: Request) -> Consumption:
-        most = bound(request)
-        # An endpoint that adds more of its own to prompts than any should has shown by how much.
-        return replace(most, prompt_tokens=most.prompt_tokens + self._spending.excess)
+    def most(self, request: Request) -> Consumption:
+        """What an attempt can consume at most, as far as is known by now."""
+        # An endpoint that adds more of its own to prompts than any should, or minds no limit of replies, has
+        # shown by how much.
+        return bound(request) + self._spending.excess
+
+    def _refused(self, request: Request, committed: Consumption) -> bool:
+        if not self._limits:
+            return False
+        wanted = committed + self.most(request) + self.kept_back(request)
+        reached = self._limits.exceeded_by(wanted)
+        self.reached = reached or self.reached
+        return bool(reached)
 
     def _reservation(self, request: Request, *, replaces: bool = False) -> Reserved:
-        most = self._most(request)
+        most = self.most(request)
         return Reserved(
             request_id=request.id,
             prompt_tokens=most.prompt_tokens,

@@ -143,6 +143,10 @@ class Request:
     sampling: Sampling
 
 
+_MOST_TOKENS = 10**9
+"""No request takes more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Tokens as the endpoint counted them."""
@@ -153,6 +157,16 @@ class Usage:
     completion_tokens: int
     cached_tokens: int = 0
     """Of the prompt's tokens, those that the endpoint had in a cache."""
+
+    @property
+    def is_credible(self) -> bool:
+        """Whether a request can have consumed that: endpoints and backends count what they like."""
+        counts = (self.prompt_tokens, self.completion_tokens, self.cached_tokens)
+        return (
+            all(type(count) is int for count in counts)
+            and 0 <= self.cached_tokens <= self.prompt_tokens <= _MOST_TOKENS
+            and 0 <= self.completion_tokens <= _MOST_TOKENS
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +191,11 @@ class Completion:
     def truncated(self) -> bool:
         """Whether the reply was cut before its end, by its length limit or by a filter."""
         return self.finish_reason in ("length", "content_filter")
+
+    @property
+    def counted(self) -> Usage | None:
+        """The usage, where it is one; what makes no sense is as good as none."""
+        return self.usage if self.usage is not None and self.usage.is_credible else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

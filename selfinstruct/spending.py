@@ -32,8 +32,10 @@ class Spending:
     """The sum of what stands."""
     standing: dict[str, Consumption] = field(default_factory=dict)
     """Reservations that nothing has settled yet, by request id."""
-    excess: int = 0
-    """By how many tokens a prompt was counted, at most, above what was reserved for it."""
+    excess: Consumption = _NOTHING
+    """By how many tokens a prompt, and a reply, were counted above their bound, at most."""
+    _granted: dict[str, Consumption] = field(default_factory=dict)
+    """By request id, what of it was known, and so a part of what stands, when that was reserved."""
 
     @property
     def committed(self) -> Consumption:
@@ -47,6 +49,7 @@ class Spending:
         else:
             self.give_up(request_id)
         self.standing[request_id] = most
+        self._granted[request_id] = self.excess
         self.reserved += most
 
     def settle(self, request_id: str, usage: Usage | None, *, attempts: int = 1) -> None:
@@ -55,6 +58,7 @@ class Spending:
         Of a request without a reservation, as in journals of older versions, `attempts` says how often it
         was sent.
         """
+        granted = self._granted.get(request_id, _NOTHING)
         most = self._end(request_id)
         if most is None:
             heard = consumed(usage) if usage is not None else Consumption(requests=1)
@@ -63,7 +67,9 @@ class Spending:
             self._spend_at_bound(most)
         else:
             self.spent += consumed(usage)
-            self.excess = max(self.excess, usage.prompt_tokens - most.prompt_tokens)
+            self._notice_excess(
+                consumed(usage) - most + granted, has_limit=most.completion_tokens > 0
+            )
 
     def release(self, request_id: str) -> None:
         """The attempt is over and was not billed: it was a request, and nothing else."""
@@ -81,12 +87,22 @@ class Spending:
         for request_id in list(self.standing):
             self.give_up(request_id)
 
+    def _notice_excess(self, beyond: Consumption, *, has_limit: bool) -> None:
+        """A reply was `beyond` its bound by so much, or by less than nothing."""
+        replies = self.excess.completion_tokens
+        self.excess = Consumption(
+            prompt_tokens=max(self.excess.prompt_tokens, beyond.prompt_tokens),
+            # Where nothing limits replies there is no bound.
+            completion_tokens=max(replies, beyond.completion_tokens) if has_limit else replies,
+        )
+
     def _spend_at_bound(self, most: Consumption) -> None:
         self.spent += most
         self.unheard += most
 
     def _end(self, request_id: str) -> Consumption | None:
         most = self.standing.pop(request_id, None)
+        self._granted.pop(request_id, None)
         if most is not None:
             self.reserved -= most
         return most

@@ -209,8 +209,8 @@ def _count_outcome(state: RunState, event: Outcome) -> None:
         return
     completion = event.completion
     if state.source is None:  # else it was another run that paid for it
-        state.spending.settle(event.request_id, completion.usage, attempts=completion.attempts)
-    usage = completion.usage or Usage(prompt_tokens=0, completion_tokens=0)
+        state.spending.settle(event.request_id, completion.counted, attempts=completion.attempts)
+    usage = completion.counted or Usage(prompt_tokens=0, completion_tokens=0)
     if event.stage != "generate":
         state.course.finishing += _told(event)
     counts.prompt_tokens += usage.prompt_tokens
@@ -243,7 +243,7 @@ def _commit(state: RunState, event: Committed) -> None:
 
 def _told(outcome: Outcome) -> Consumption:
     """What a request consumed as the endpoint counted it, if it did."""
-    usage = outcome.completion.usage if isinstance(outcome, CompletionReceived) else None
+    usage = outcome.completion.counted if isinstance(outcome, CompletionReceived) else None
     return consumed(usage) if usage is not None else Consumption(requests=1)
 
 

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from selfinstruct.bounds import bound
 from selfinstruct.cost import Consumption
 from selfinstruct.meter import Meter
 from selfinstruct.patience import Patience
@@ -52,9 +51,17 @@ class Upcoming:
         """Ids of tasks by what is to be asked about them next."""
         self._put_back: dict[Stage, deque[Request]] = {}
         """Requests that were planned, and could not be sent."""
-        self._longest_task = max(run.seed_tasks, key=lambda task: len(task.instruction)).instruction
+        self._longest_task = max((task.instruction for task in run.seed_tasks), key=_size)
         """The longest instruction that anything was asked about: what a further one can cost goes by it."""
-        self._finishing: tuple[str, Consumption] = ("", Consumption())
+        self._longest_list = run.recipe.instructions_asked
+        """The most that a list brings, as far as is known …"""
+        self._looked_at = 0
+        """… from so many commits."""
+        self._last_waiting = 0
+        """Number of the last list that an earlier process received and could not commit."""
+        self._finishing: tuple[tuple[str, Consumption], Consumption] | None = None
+        """What the questions about a task can consume, and what that was reckoned from."""
+        meter.kept_back = self._kept_back
         self.held: set[Stage] = set()
         """Stages of which a limit held something back that would have been sent."""
 
@@ -70,11 +77,13 @@ class Upcoming:
         for task in self._run.state.pool.generated:
             if not task.is_final:
                 self.open(task.id)
+        lists = (o.request_id for o in self._run.state.waiting.values() if o.stage == "generate")
+        self._last_waiting = max((int(name.rpartition("/")[2]) for name in lists), default=0)
 
     def open(self, task_id: str) -> None:
         """Something is to be asked about a task."""
         task = self._run.state.pool.by_id(task_id)
-        self._longest_task = max(self._longest_task, task.instruction, key=len)
+        self._longest_task = max(self._longest_task, task.instruction, key=_size)
         asked_before = task.is_classification is not None
         self._open_tasks["instances" if asked_before else "classify"].append(task_id)
 
@@ -101,7 +110,7 @@ class Upcoming:
             request = self._patience.choose(stage, fresh, now=self._now())
             if request is None:
                 continue
-            if self._meter.admits(request, kept_back=self._kept_back(stage)):
+            if self._meter.admits(request):
                 return request
             self.put_back(request)
             self.held.add(stage)
@@ -135,29 +144,37 @@ class Upcoming:
         self._next_number += 1
         return generation_request(state, run.config, run.recipe, run.templates, number)
 
-    def _kept_back(self, stage: Stage) -> Consumption:
-        """What must be left for whole records, if a request of this stage is sent now."""
-        if stage != "generate" or not self._meter.is_limited:
-            return Consumption()
-        if not self._run.recipe.has_task_stages:
+    def _kept_back(self, request: Request) -> Consumption:
+        """What must be left for whole records, if this is sent now: a list, and no check, brings tasks."""
+        if not request.id.startswith("generate/") or not self._run.recipe.has_task_stages:
             return Consumption()
         state = self._run.state
-        on_their_way = max(1, self._next_number - 1 - state.commits)  # this one included
-        tasks = state.open_tasks + on_their_way * self._run.recipe.instructions_asked
-        return tasks * self._finishing_one()
+        # This one included, and what is in the journal already and only waits for those before it.
+        last = max(self._next_number - 1, self._last_waiting)
+        on_their_way = max(1, last - state.commits)
+        sizes = state.pool_sizes
+        for commit in range(self._looked_at, state.commits):
+            self._longest_list = max(self._longest_list, sizes[commit + 1] - sizes[commit])
+        self._looked_at = state.commits
+        return (state.open_tasks + on_their_way * self._longest_list) * self._finishing_one()
 
     def _finishing_one(self) -> Consumption:
         """What the questions about a task can consume at most, if it is no longer than those so far."""
-        longest = self._longest_task
-        if self._finishing[0] != longest:
-            task = Task(id="none", instruction=longest, origin="generated")
+        known = (self._longest_task, self._run.state.spending.excess)
+        if self._finishing is None or self._finishing[0] != known:
+            task = Task(id="none", instruction=self._longest_task, origin="generated")
             asked = [self._about(task)]
             asked += [self._about(_of_kind(task, kind)) for kind in (True, False)]
-            classify, *instances = map(bound, asked)
+            classify, *instances = map(self._meter.most, asked)
             # It may be unclear, and asked again.
             most = 2 * classify + max(instances, key=lambda c: c.tokens)
-            self._finishing = (longest, most)
+            self._finishing = (known, most)
         return self._finishing[1]
+
+
+def _size(instruction: str) -> int:
+    """In bytes, as bounds go by them."""
+    return len(instruction.encode())
 
 
 def _of_kind(task: Task, is_classification: bool) -> Task:  # noqa: FBT001

@@ -8,25 +8,40 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-from support import ScriptedBackend, alpaca_text, make_completion, scripted_text
+from support import (
+    WORDS,
+    ScriptedBackend,
+    alpaca_text,
+    make_completion,
+    make_seed_task,
+    scripted_text,
+)
 from virtual_clock import VirtualClock
 
 from selfinstruct.api import run
 from selfinstruct.bounds import bound
 from selfinstruct.cost import Consumption, Price, consumed
-from selfinstruct.errors import ConfigError, LimitReachedError, TransientError
+from selfinstruct.errors import ConfigError, EndpointError, LimitReachedError, TransientError
+from selfinstruct.events import Committed, CompletionReceived
 from selfinstruct.export import render_alpaca, select
 from selfinstruct.generate import grow
-from selfinstruct.records import Completion, Request, Usage
-from selfinstruct.run_directory import open_run, read_run
+from selfinstruct.patience import Patience
+from selfinstruct.plan import task_request
+from selfinstruct.records import Completion, Request, SeedTask, Task, Usage
+from selfinstruct.refusals import Refusals
+from selfinstruct.run_directory import Run, open_run, read_run
+from selfinstruct.seeds import render_seed_tasks
 from selfinstruct.simulate import SimulatedEndpoint
 from selfinstruct.simulate.fault_plan_file import read_fault_plan
+from selfinstruct.summary import summarize
+from selfinstruct.upcoming import Upcoming
 
 PRICE = Price(input=Decimal("0.4"), cached_input=Decimal("0.4"), output=Decimal("1.6"))
 PRICED = {"price_input": 0.4, "price_output": 1.6}
@@ -176,6 +191,171 @@ def test_a_run_that_was_only_read_has_nothing_to_keep_it_to_its_limits(
     run(tmp_path / "run", settings(seeds, num_instructions=3), backend=ScriptedBackend())
     with pytest.raises(ValueError, match="only read"):
         asyncio.run(grow(read_run(tmp_path / "run"), backend=ScriptedBackend()))
+
+
+def test_a_run_that_has_no_time_left_sends_nothing(tmp_path: Path, seeds: Path) -> None:
+    backend = ScriptedBackend()
+    with pytest.raises(LimitReachedError, match="--max-time is reached"):
+        run(tmp_path / "run", settings(seeds, max_time_s=0), backend=backend)
+    assert backend.asked == []
+
+
+@pytest.mark.parametrize("limit", [{}, {"max_requests": 50}], ids=["none", "another"])
+def test_a_limit_that_the_backend_has_of_its_own_ends_the_run(
+    tmp_path: Path, seeds: Path, limit: Mapping[str, Any]
+) -> None:
+    class Limited(ScriptedBackend):
+        async def complete(self, request: Request) -> Completion:
+            if len(self.asked) >= 5:
+                raise LimitReachedError("quota", "the quota of the day is used up")
+            return await super().complete(request)
+
+    backend = Limited()
+    with pytest.raises(LimitReachedError, match="the quota of the day"):
+        run(tmp_path / "run", settings(seeds, **limit), backend=backend)
+    assert len(backend.asked) == 5
+
+
+NONSENSE = [
+    Usage(prompt_tokens=-(10**6), completion_tokens=5),
+    Usage(prompt_tokens=7, completion_tokens=-1),
+    Usage(prompt_tokens=10**30, completion_tokens=5),
+    Usage(prompt_tokens=7, completion_tokens=5, cached_tokens=8),
+    Usage(prompt_tokens=True, completion_tokens=5),
+    Usage(prompt_tokens=1.5, completion_tokens=5),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize("usage", NONSENSE, ids=repr)
+def test_usage_that_makes_no_sense_counts_as_none(
+    tmp_path: Path, seeds: Path, usage: Usage
+) -> None:
+    class Miscounting(ScriptedBackend):
+        async def complete(self, request: Request) -> Completion:
+            return replace(await super().complete(request), usage=usage)
+
+    run(tmp_path / "run", settings(seeds, num_instructions=2), backend=Miscounting())
+    state = read_run(tmp_path / "run").state
+    assert state.finished is not None
+    spending = state.spending
+    assert spending.unheard == spending.spent
+    assert spending.spent.requests == state.counts.requests.total()
+    assert summarize(state).prompt_tokens == 0
+
+
+def test_usage_that_makes_no_sense_in_an_older_journal_counts_as_none(
+    tmp_path: Path, seeds: Path
+) -> None:
+    given = settings(seeds)
+    usage = Usage(prompt_tokens=10**30, completion_tokens=-(10**30))
+    with open_run(tmp_path / "run", given) as opened:
+        assert opened.journal is not None
+        opened.journal.append(
+            CompletionReceived(
+                request_id="generate/000001",
+                stage="generate",
+                template="t@0",
+                prompt_sha256="0",
+                demonstration_ids=(),
+                completion=make_completion(usage=usage),
+            ),
+            Committed(number=1, accepted=(), rejected=()),
+        )
+    state = read_run(tmp_path / "run").state
+    assert state.commits == 1
+    assert state.spending.spent == Consumption(requests=1)
+
+
+# ── what is kept back ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def upcoming(opened: Run) -> Upcoming:
+    assert opened.meter is not None
+    return Upcoming(
+        opened,
+        patience=Patience(slots=8, give_up_after_s=60),
+        refusals=Refusals(),
+        meter=opened.meter,
+        now=lambda: 0.0,
+    )
+
+
+def next_list(opened: Run) -> Consumption:
+    """What is kept back when the next list is asked for."""
+    coming = upcoming(opened)
+    coming.open_all()
+    request = coming.next(generating=0)
+    assert request is not None
+    assert request.stage == "generate"
+    assert opened.meter is not None
+    return opened.meter.kept_back(request)
+
+
+def test_what_waits_in_the_journal_since_an_earlier_process_is_on_its_way(
+    tmp_path: Path, seeds: Path
+) -> None:
+    """The first list never came, and three later ones did: once it comes, all four are committed."""
+
+    class Failing(ScriptedBackend):
+        async def complete(self, request: Request) -> Completion:
+            await asyncio.sleep(0.02 if request.id.endswith("1") else 0)
+            if request.id == "generate/000001":
+                raise EndpointError("gone")
+            return await super().complete(request)
+
+    given = settings(seeds, max_concurrency=16, max_requests=500)
+    with pytest.raises(EndpointError):
+        run(tmp_path / "run", given, backend=Failing())
+    with open_run(tmp_path / "run") as opened:
+        assert len(opened.state.waiting) == 3
+        assert next_list(opened).requests == 4 * 8 * 3
+
+
+def test_what_is_kept_back_goes_by_bytes_and_by_what_prompts_were_counted_above_their_bound(
+    tmp_path: Path, seed_tasks: list[SeedTask]
+) -> None:
+    long, wide = "Say " + "a" * 96, "Скажи " + "а" * 60  # the second one has fewer letters
+    tasks = [
+        *seed_tasks,
+        make_seed_task(97, instruction=long),
+        make_seed_task(98, instruction=wide),
+    ]
+    seeds = tmp_path / "seeds.jsonl"
+    seeds.write_bytes(render_seed_tasks(tasks))
+    with open_run(tmp_path / "run", settings(seeds, max_cost=1)) as opened:
+        task = Task(id="x", instruction=wide, origin="generated")
+        kinds = [replace(task, is_classification=kind) for kind in (True, False)]
+        classify, *instances = (
+            bound(task_request(opened.state, opened.config, opened.templates, asked))
+            for asked in (task, *kinds)
+        )
+        most = 2 * classify + max(instances, key=lambda c: c.tokens)
+        assert next_list(opened) == 8 * most
+        opened.state.spending.excess = Consumption(prompt_tokens=100)
+        assert next_list(opened) == 8 * most + Consumption(prompt_tokens=8 * 3 * 100)
+
+
+def test_a_model_that_writes_longer_lists_than_asked_for_has_more_kept_back(
+    tmp_path: Path, seeds: Path
+) -> None:
+    def write(request: Request) -> str:
+        if request.stage == "classify":
+            return "Sure, go ahead."  # so it is asked once more
+        if request.stage != "generate":
+            return scripted_text(request)
+        rng = Random(request.prompt.sha256)
+        return "\n".join(f"{n}. Describe {' '.join(rng.sample(WORDS, 4))}." for n in range(9, 29))
+
+    async def pause(request: Request) -> None:
+        await asyncio.sleep(0.05 if request.stage == "generate" else 0)  # each is looked at in turn
+
+    # Two lists are asked for before anything is known of them: 122 requests with all that they bring.
+    given = settings(seeds, max_requests=150, max_concurrency=1)
+    with pytest.raises(LimitReachedError):
+        run(tmp_path / "run", given, backend=ScriptedBackend(write, pause=pause))
+    state = read_run(tmp_path / "run").state
+    assert state.accepted > 15
+    assert state.open_tasks == 0
 
 
 # ── over a real socket ──────────────────────────────────────────────────────────────────────────────────────

@@ -9,6 +9,7 @@ EXAMPLES = [
     "config",
     "contamination",
     "contamination.texts",
+    "course",
     "draw",
     "extras",
     "filters",

@@ -301,7 +301,20 @@ def test_a_reply_without_plain_text_is_a_completion_all_the_same(
     assert len(script.asked) == 1
 
 
-@pytest.mark.parametrize("usage", [..., None, {}, {"prompt_tokens": "7", "completion_tokens": 5}])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        ...,
+        None,
+        {},
+        {"prompt_tokens": "7", "completion_tokens": 5},
+        {"prompt_tokens": True, "completion_tokens": 5},
+        {"prompt_tokens": -7, "completion_tokens": 5},
+        {"prompt_tokens": 7, "completion_tokens": -5},
+        {"prompt_tokens": 7, "completion_tokens": 10**30},
+        {"prompt_tokens": 10**400, "completion_tokens": 5},
+    ],
+)
 def test_missing_usage_is_unknown_usage(usage: object) -> None:
     completion, _ = ask(reply(body=chat(usage=usage)))
     assert isinstance(completion, Completion)
@@ -318,6 +331,7 @@ def test_missing_usage_is_unknown_usage(usage: object) -> None:
         ({"prompt_tokens_details": {"cached_tokens": -1}}, 0),
         ({"prompt_tokens_details": {"cached_tokens": "4"}}, 0),
         ({"prompt_tokens_details": {"cached_tokens": 4.0}}, 0),
+        ({"prompt_tokens_details": {"cached_tokens": True}}, 0),
         ({"prompt_tokens_details": [4]}, 0),
         ({"prompt_tokens_details": None}, 0),
     ],
@@ -410,6 +424,18 @@ def test_a_check_is_reserved_before_it_is_sent() -> None:
     error, meter, script = metered(GOOD, check=True, most=0)
     assert isinstance(error, LimitReachedError)
     assert script.asked == []
+
+
+def test_a_check_that_came_to_nothing_is_free_again_with_the_next_one() -> None:
+    async def asked() -> list[tuple[str, bool]]:
+        meter = Reservations()
+        async with scripted(reply(503, {"error": {}}), CUT + GOOD, GOOD) as script:
+            config = replace(CONFIG, base_url=script.url)
+            async with OnlineBackend(config, environ={}, meter=meter) as backend:
+                assert [await backend.answers() for _ in range(3)] == [False, False, True]
+        return meter.asked
+
+    assert asyncio.run(asked()) == [("check", True), ("check", False), ("check", True)]
 
 
 @pytest.mark.parametrize(

@@ -70,10 +70,11 @@ CASES: Mapping[Seen, Sequence[Case]] = {
     Seen.CONNECT_TIMEOUT: [],
     Seen.NO_TRUST: [],
     Seen.BUSY: [
-        *[Case(str(code), status(code)) for code in (408, 409, 425, 500, 502, 503, 504, 529)],
+        *[Case(str(code), status(code)) for code in (408, 409, 425, 500, 502, 503, 529)],
         Case("page of a proxy", reply(502, b"<html>Bad gateway</html>", content_type="text/html")),
         Case("told to try again", status(422, x_should_retry="true")),
     ],
+    Seen.GATEWAY_TIMEOUT: [Case(str(code), status(code)) for code in (504, 524)],
     Seen.RATE_LIMITED: [Case("429", status(429, retry_after="0"))],
     Seen.BAD_KEY: [Case("401", status(401))],
     Seen.FORBIDDEN: [Case("403", status(403))],
@@ -249,6 +250,21 @@ def test_a_request_that_cannot_be_sent_ends_the_run_and_does_not_show_the_header
     assert isinstance(error, EndpointError)
     assert "cannot be sent" in str(error)
     assert "sk-secret" not in str(error)
+
+
+def test_a_failure_that_nobody_foresaw_may_have_been_billed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import httpx2
+
+    async def break_off(*_: object, **__: object) -> None:
+        raise ssl.SSLError("bad record mac")  # in the middle of a reply, say
+
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", break_off)
+    error = ask_at("http://127.0.0.1:9/v1")
+    assert isinstance(error, TransientError)
+    assert error.may_bill
+    assert "dropped the connection (SSLError)" in str(error)
 
 
 def test_a_certificate_that_nobody_vouches_for_names_the_trust_store(
@@ -446,6 +462,8 @@ def test_an_error_says_whether_it_may_be_billed(seen: Seen) -> None:
 
 
 def test_no_status_that_says_no_is_billed_and_whatever_may_have_been_written_is() -> None:
-    assert not any(TABLE[from_status(code)].may_bill for code in range(300, 600))
+    # A gateway says no for somebody who may still be writing.
+    billed = {code for code in range(300, 600) if TABLE[from_status(code)].may_bill}
+    assert billed == {504, 524}
     written = (Seen.DROPPED, Seen.CUT, Seen.SILENT, Seen.TOO_SLOW, Seen.NOT_JSON, Seen.NO_CHOICES)
     assert all(TABLE[seen].may_bill for seen in written)

@@ -1,6 +1,7 @@
 """What an instruction costs now, and what the next ones will."""
 
 from decimal import Decimal
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -40,6 +41,23 @@ def grown(number: int, *, growth: float, price: Price | None = PRICE) -> RunStat
         requests=accepted, prompt_tokens=round(tokens) + 500 * accepted
     )
     return state
+
+
+def test_a_run_may_be_looked_at_while_a_commit_is_counted() -> None:
+    """The thread that tells how far it is may come in anywhere."""
+    course = Course()
+
+    class Interrupted:
+        prompt_tokens = cached_tokens = completion_tokens = 1
+
+        @property
+        def requests(self) -> int:
+            assert course.stretch(0, 10**6).accepted == course.recent(500).accepted
+            return 1
+
+    for accepted in (3, 5):
+        course.mark(accepted=accepted, candidates=9, consumed=cast("Any", Interrupted()))
+    assert course.stretch(0, 5).consumed.requests == 2
 
 
 @settings(max_examples=15, deadline=None)

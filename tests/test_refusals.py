@@ -22,7 +22,7 @@ def refuse(refusals: Refusals, number: int, problem: str = "400: unknown paramet
 
 
 def test_five_in_a_row_with_one_message_are_a_wrong_set_up_in_the_servers_words() -> None:
-    refusals = Refusals(["generate"])
+    refusals = Refusals({"generate": 1})
     for number in range(4):
         refuse(refusals, number)
     with pytest.raises(
@@ -32,7 +32,7 @@ def test_five_in_a_row_with_one_message_are_a_wrong_set_up_in_the_servers_words(
 
 
 def test_messages_that_name_other_lengths_are_about_their_prompts_until_ten() -> None:
-    refusals = Refusals(["generate"])
+    refusals = Refusals({"generate": 1})
     for number in range(9):
         refuse(refusals, number, f"400: {1024 + number} tokens are too many")
     with pytest.raises(EndpointError, match="10 requests in a row"):
@@ -40,7 +40,7 @@ def test_messages_that_name_other_lengths_are_about_their_prompts_until_ten() ->
 
 
 def test_only_an_answer_to_what_was_sent_after_a_refusal_makes_it_an_outcome() -> None:
-    refusals = Refusals(["generate"])
+    refusals = Refusals({"generate": 1})
     early, late = request(1), request(3)
     refusals.sent(early)
     refuse(refusals, 2)
@@ -52,7 +52,7 @@ def test_only_an_answer_to_what_was_sent_after_a_refusal_makes_it_an_outcome() -
 
 
 def test_where_nothing_else_can_be_asked_one_or_two_are_believed_if_others_were_answered() -> None:
-    refusals = Refusals(["generate"])
+    refusals = Refusals({"generate": 1})
     refuse(refusals, 1)
     refuse(refusals, 2, "400: too long")
     assert [refused.request.id for refused in refusals.believed()] == [
@@ -64,4 +64,15 @@ def test_where_nothing_else_can_be_asked_one_or_two_are_believed_if_others_were_
     refusals = Refusals()
     refuse(refusals, 1)
     with pytest.raises(EndpointError, match="the only request was refused and none was answered"):
+        refusals.believed()
+
+
+def test_a_few_at_the_end_of_a_long_run_are_believed() -> None:
+    refusals = Refusals({"generate": 200})
+    for number in range(3):
+        refuse(refusals, number)
+    assert len(refusals.believed()) == 3
+    for number in range(4):
+        refuse(refusals, number)
+    with pytest.raises(EndpointError, match="4 requests in a row"):
         refusals.believed()

@@ -131,6 +131,26 @@ def test_a_prompt_that_was_counted_above_its_bound_raises_the_next_bounds() -> N
     assert spending.reserved.prompt_tokens == reserved + 77
 
 
+def test_a_reply_that_was_longer_than_its_limit_raises_the_next_bounds() -> None:
+    spending = Spending()
+    meter = metered(spending, Limits())
+    meter.begin(request(limit=50))
+    spending.settle(request().id, Usage(prompt_tokens=5, completion_tokens=60))
+    meter.begin(request("generate/000002", limit=50))
+    assert spending.reserved.completion_tokens == 60
+
+
+def test_bounds_follow_the_largest_excess_whatever_was_reserved_for_it() -> None:
+    spending = Spending()
+    meter = metered(spending, Limits())
+    raw = bound(request()).prompt_tokens
+    for excess in (77, 100, 90):
+        meter.begin(request())
+        spending.settle(request().id, Usage(prompt_tokens=raw + excess, completion_tokens=5))
+    meter.begin(request())
+    assert spending.reserved.prompt_tokens == raw + 100
+
+
 # ── limits ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 _MOST = bound(request())
@@ -189,8 +209,20 @@ def test_an_attempt_that_was_not_billed_leaves_its_room_to_the_next() -> None:
 
 def test_what_is_kept_back_is_not_spent_on_anything_else() -> None:
     meter = metered(Spending(), Limits(requests=5))
-    assert meter.admits(request(), kept_back=Consumption(requests=4))
-    assert not meter.admits(request(), kept_back=Consumption(requests=5))
+    meter.kept_back = lambda _: Consumption(requests=5)
+    assert not meter.admits(request())
+    meter.kept_back = lambda _: Consumption(requests=4)
+    assert meter.admits(request())
+
+
+@pytest.mark.parametrize("is_billed", [False, True])
+def test_what_is_kept_back_is_not_spent_on_further_attempts_either(is_billed: bool) -> None:
+    meter = metered(Spending(), Limits(requests=6))
+    meter.kept_back = lambda _: Consumption(requests=4)
+    meter.begin(request())
+    meter.reserve(request(), is_billed=is_billed)
+    with pytest.raises(LimitReachedError):
+        meter.reserve(request(), is_billed=is_billed)
 
 
 def test_a_limit_of_tokens_needs_replies_that_have_a_limit() -> None:
@@ -204,7 +236,7 @@ def test_a_limit_of_tokens_needs_replies_that_have_a_limit() -> None:
 def test_without_any_limit_everything_is_admitted_and_still_on_record() -> None:
     spending = Spending()
     meter = metered(spending, Limits())
-    assert not meter.is_limited
+    assert not meter.limited_by
     assert meter.admits(request())
     meter.begin(request())
     assert spending.reserved == _MOST

@@ -78,7 +78,7 @@ def test_all_is_well_with_what_a_run_writes(
 def test_all_is_well_after_refusals_unclear_answers_and_larger_targets(
     tmp_path: Path, config: RunConfig
 ) -> None:
-    for target in (3, 9, 20):
+    for target in (3, 12, 30):
         settings = replace(config, num_instructions=target, max_concurrency=7)
         run(tmp_path / "run", settings, backend=FaultyBackend())
         verification = checked(tmp_path / "run")

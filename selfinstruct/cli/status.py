@@ -23,8 +23,10 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
     from selfinstruct.summary import summarize
 
     run = read_run(directory)
-    summary = summarize(run.state)
     pid = holder(directory)
+    if pid is None:
+        run.state.spending.give_all_up()  # of a process that was killed
+    summary = summarize(run.state)
     source, last = run.state.source, run.state.last_not_novel
     if pid is not None:
         condition = f"running (process {pid})"

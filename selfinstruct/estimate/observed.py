@@ -82,10 +82,10 @@ class Observed:
     def _reply(self, event: CompletionReceived) -> None:
         completion, seen = event.completion, self._stages.setdefault(event.stage, _Measured())
         seen.seconds.append(completion.latency_s)
-        if completion.usage is not None:
-            seen.prompt_tokens.append(completion.usage.prompt_tokens)
-            seen.reply_tokens.append(completion.usage.completion_tokens)
-            seen.cached_tokens += completion.usage.cached_tokens
+        if (usage := completion.counted) is not None:
+            seen.prompt_tokens.append(usage.prompt_tokens)
+            seen.reply_tokens.append(usage.completion_tokens)
+            seen.cached_tokens += usage.cached_tokens
 
     def inform(self, assumptions: Assumptions) -> Assumptions:
         """The assumptions, replaced by what was measured wherever something was."""

@@ -48,7 +48,7 @@ def told_by(
         where = quoted(headers.get("location", ""), secrets) or "nowhere"
         problem = f"{status}: it redirects to {where}"
     seen = from_status(status, code=_code(error.body), should_retry=should_retry)
-    if seen in (Seen.BUSY, Seen.RATE_LIMITED):
+    if seen in (Seen.BUSY, Seen.GATEWAY_TIMEOUT, Seen.RATE_LIMITED):
         problem = f"the endpoint answered {problem}"
     elif seen is Seen.REJECTED:
         problem = f"the endpoint refuses the request ({problem})" + (
@@ -96,7 +96,7 @@ def _cause(error: Exception, secrets: Sequence[str] = ()) -> tuple[Seen, str]:
         return Seen.UNKNOWN, said
     if isinstance(cause, httpx2.LocalProtocolError | httpx2.UnsupportedProtocol | ValueError):
         return Seen.UNSENDABLE, type(cause).__name__
-    return Seen.NO_CONNECTION, type(cause).__name__
+    return Seen.DROPPED, type(cause).__name__  # it may have been sent, and may be billed
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

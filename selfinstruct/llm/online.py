@@ -42,7 +42,7 @@ _SHORTEST_KEY = 8
 """A shorter one is a dummy for a local server, and taking it out of a sentence would garble that."""
 _OUT_AFTER_ROUNDS = 2
 """So many times `max_attempts` failures in a row, and no answer to anybody: the endpoint is out."""
-_TIMED_OUT = frozenset({Seen.SILENT, Seen.TOO_SLOW})
+_TIMED_OUT = frozenset({Seen.SILENT, Seen.TOO_SLOW, Seen.GATEWAY_TIMEOUT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,7 @@ class OnlineBackend:
         self._max_attempts = config.max_attempts
         self._failed_in_a_row = 0
         """Attempts of whatever request, since the last answer to any."""
+        self._checks = _Tally(may_bill=True)
         self._may_rename_limit = config.token_limit not in (OLDER_LIMIT, NEWER_LIMIT)
         self._limit = OLDER_LIMIT if self._may_rename_limit else config.token_limit
         """What the endpoint calls the token limit of a chat, as far as is known."""
@@ -165,9 +166,9 @@ class OnlineBackend:
         Raises LimitReachedError where the meter does not allow it.
         """
         check = _smallest(self._config)
-        self._reserve(check, _Tally(may_bill=True))  # whatever came of an earlier one
+        self._reserve(check, self._checks)  # all have the same id, as attempts at one request
         try:
-            await self._attempt(check, _Tally())
+            await self._attempt(check, self._checks)
         except RequestRejectedError:
             return True  # it has read it
         except TransientError:

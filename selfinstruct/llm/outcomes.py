@@ -36,6 +36,7 @@ class Seen(StrEnum):
     UNSENDABLE = auto()
     # a reply with an error status
     BUSY = auto()
+    GATEWAY_TIMEOUT = auto()
     RATE_LIMITED = auto()
     BAD_KEY = auto()
     FORBIDDEN = auto()
@@ -128,7 +129,10 @@ TABLE: Mapping[Seen, Row] = {
         may_bill=False,
         remedy="the request cannot be sent; check the key and --extra-header",
     ),
-    Seen.BUSY: Row("408, 409, 425, 5xx", Then.AGAIN, may_bill=False),
+    Seen.BUSY: Row("408, 409, 425, other 5xx", Then.AGAIN, may_bill=False),
+    Seen.GATEWAY_TIMEOUT: Row(
+        "504, 524: a gateway waits no longer for who is asked", Then.AGAIN, most=MOST_TIMED_OUT
+    ),
     Seen.RATE_LIMITED: Row(
         "429",
         Then.AGAIN,
@@ -182,6 +186,7 @@ OVERLOADED = frozenset({503, 529})
 """Of those that are busy, the statuses which say that there is too much to do."""
 
 _BUSY = frozenset({408, 409, 425})
+_GATEWAY_TIMEOUT = frozenset({504, 524})
 _NO_CREDIT = frozenset(
     {
         "insufficient_quota",
@@ -200,6 +205,8 @@ def from_status(status: int, *, code: str | None = None, should_retry: str | Non
         return Seen.UNKNOWN
     if status == 429:
         return Seen.RATE_LIMITED
+    if status in _GATEWAY_TIMEOUT:
+        return Seen.GATEWAY_TIMEOUT
     if status in _BUSY or status >= 500:
         return Seen.BUSY
     if status == 401:

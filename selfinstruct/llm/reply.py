@@ -109,11 +109,12 @@ def _usage(usage: object) -> Usage | None:
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if not isinstance(prompt, int) or not isinstance(completion, int):
         return None
-    return Usage(
+    found = Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         cached_tokens=_cached(usage, prompt_tokens=prompt),
     )
+    return found if found.is_credible else None
 
 
 def _cached(usage: dict[str, Any], *, prompt_tokens: int) -> int:
@@ -122,7 +123,9 @@ def _cached(usage: dict[str, Any], *, prompt_tokens: int) -> int:
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     if cached is None:
         cached = usage.get("prompt_cache_hit_tokens")
-    return cached if isinstance(cached, int) and 0 <= cached <= prompt_tokens else 0
+    if not isinstance(cached, int) or isinstance(cached, bool):
+        return 0
+    return cached if 0 <= cached <= prompt_tokens else 0
 
 
 def words(body: object) -> str:

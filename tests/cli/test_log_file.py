@@ -1,6 +1,5 @@
 """`--log-file`: what happens in a run as JSON lines, without a key and without what a model wrote."""
 
-import asyncio
 import io
 import json
 import logging
@@ -14,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_server import ByRequest, Script, chat, reply, scripted
-from support import WORDS
+import support
+from scripted_server import ByRequest, Script, chat, reply, scripted_aside
 
 from selfinstruct import cli
 from selfinstruct.cli import run_log
@@ -135,30 +134,24 @@ def bad_day(script: Script, number: int) -> bytes:
     if stage == "classify":
         return reply(400, said) if name.endswith("3") else reply(200, chat("No"))
     if stage == "generate":
-        return reply(200, chat(f"9. Explain {' '.join(WORDS[number % 40 :][:6])}."))
+        return reply(200, chat(f"9. Explain {' '.join(support.WORDS[number % 40 :][:6])}."))
     return reply(200, chat("Output: It is so."))
 
 
 def test_waits_and_refused_requests_are_logged_and_no_key_ever_is(tmp_path: Path) -> None:
     path = tmp_path / "night.jsonl"
 
-    async def run_it() -> tuple[int, str]:
-        async with scripted() as script:
-            script.replies = ByRequest(script, lambda *_: bad_day(script, len(script.asked)))
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "selfinstruct", "run", "-o", "run", "-m", "m"),
-                *("--base-url", script.url, "-n", "4", "--max-concurrency", "2"),
-                *("--log-file", path, "--log-level", "debug"),
-                stderr=asyncio.subprocess.PIPE,
-                cwd=tmp_path,
-                env={**os.environ, "OPENAI_API_KEY": KEY},
-            )
-            _, err = await asyncio.wait_for(process.communicate(), timeout=30)
-            assert any(KEY.lower() in headers["authorization"] for headers in script.headers)
-            return process.returncode or 0, err.decode()
-
-    code, said = asyncio.run(run_it())
-    assert code == 0, said
+    with scripted_aside() as script:
+        script.replies = ByRequest(script, lambda *_: bad_day(script, len(script.asked)))
+        done = support.typed(
+            *("run", "-o", "run", "-m", "m", "--base-url", script.url, "-n", 4),
+            *("--max-concurrency", 2, "--log-file", path, "--log-level", "debug"),
+            cwd=tmp_path,
+            environ={"OPENAI_API_KEY": KEY},
+        )
+        assert any(KEY.lower() in headers["authorization"] for headers in script.headers)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
     text = path.read_text()
     assert KEY[3:] not in text + said
     assert KEY[-12:] not in text + said

@@ -13,7 +13,7 @@ from selfinstruct.api import run
 from selfinstruct.cli import app
 from selfinstruct.cli.terminal import cells, one_line
 from selfinstruct.config import RunConfig
-from selfinstruct.events import Committed
+from selfinstruct.events import Committed, Reserved
 from selfinstruct.records import Reason
 from selfinstruct.run_directory import open_run, read_history, read_run
 from selfinstruct.state import next_step, step
@@ -55,6 +55,19 @@ def test_acceptance_is_told_by_the_pool_that_each_candidate_met(
     assert fields["by_pool_size"][0] == {
         "smallest": 10, "largest": 19, "candidates": first.candidates, "accepted": 10
     }  # fmt: skip
+
+
+def test_what_a_killed_process_had_in_flight_is_shown_as_spent(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    with open_run(tmp_path / "run", config) as opened:
+        assert opened.journal is not None
+        opened.journal.append(
+            Reserved(request_id="generate/000001", prompt_tokens=900, completion_tokens=100)
+        )
+    fields = json.loads(told("status", tmp_path / "run", "--json"))
+    assert fields["spent"] == fields["unheard"]
+    assert (fields["spent"]["requests"], fields["spent"]["prompt_tokens"]) == (1, 900)
 
 
 def test_a_run_without_a_reply_has_no_such_rows(tmp_path: Path, config: RunConfig) -> None:
