@@ -71,7 +71,7 @@ def quoted(config: RunConfig, *, environ: Mapping[str, str] | None = None) -> Qu
     """The price with its source; None where it is unknown. Each setting replaces its part of the table's.
 
     Where no address is set, the one in `environ` counts, and else OpenAI's. Raises ConfigError where a part
-    of the price is given and the rest is unknown.
+    of the price is given and the rest is unknown, or cached tokens would cost more than others.
     """
     if config.free:
         return Quotation(price=FREE, given=("free",))
@@ -94,10 +94,14 @@ def quoted(config: RunConfig, *, environ: Mapping[str, str] | None = None) -> Qu
     price_input = given.get("price_input", known.input)
     # What is in a cache costs no more than what is not, whatever the table says of another price.
     cached = min(known.cached_input, price_input) if found is not None else price_input
+    cached = given.get("price_cached_input", cached)
+    if cached > price_input:  # then what is reserved for a prompt would be no bound
+        above = f"must not be above price_input, {price_input}; correct one of them"
+        raise ConfigError("price_cached_input", above)
     return Quotation(
         price=Price(
             input=price_input,
-            cached_input=given.get("price_cached_input", cached),
+            cached_input=cached,
             output=given.get("price_output", known.output),
         ),
         batch_discount=found.batch_discount if found is not None else None,

@@ -180,3 +180,11 @@ def test_every_line_of_the_table_is_whole() -> None:
                 base_url = f"https://{vendor['hosts'][0]}/v1"
                 assert quoted(config(model, base_url=base_url)) is not None
     assert len(names) > 40
+
+
+def test_tokens_from_a_cache_cannot_cost_more_than_others() -> None:
+    dearer = config("mine", price_input=1.0, price_cached_input=1.5, price_output=2.0)
+    with pytest.raises(
+        ConfigError, match="price_cached_input: must not be above price_input, 1.0;"
+    ):
+        price_of(dearer)
