@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support import make_seed_task
 
 from selfinstruct.config import RunConfig
@@ -20,7 +21,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.fixture
+def pytest_configure(config: pytest.Config) -> None:
+    """Laws are tried with a third of the examples in the daily run, other ones each day."""
+    settings.register_profile("daily", max_examples=33)
+    settings.register_profile("thorough", max_examples=100)
+    settings.load_profile("thorough" if config.getoption("--thorough") else "daily")
+
+
+@pytest.fixture(scope="session")
 def thorough(request: pytest.FixtureRequest) -> bool:
     """Whether every case is to be tried."""
     return bool(request.config.getoption("--thorough"))

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import Any, overload
 
 HANG = b"<hang>"
@@ -114,6 +116,27 @@ async def scripted(*replies: bytes) -> AsyncIterator[Script]:
         for task in list(connections):
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
+
+
+@contextmanager
+def scripted_aside(*replies: bytes) -> Iterator[Script]:
+    """The same in a thread of its own, for who asks from a place without an event loop."""
+    begun: Future[tuple[Script, Callable[[], object]]] = Future()
+
+    async def serve() -> None:
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        async with scripted(*replies) as script:
+            begun.set_result((script, lambda: loop.call_soon_threadsafe(over.set)))
+            await over.wait()
+
+    thread = Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    script, end = begun.result(timeout=10)
+    try:
+        yield script
+    finally:
+        end()
+        thread.join()
 
 
 Server = Callable[[str, dict[str, Any]], bytes]

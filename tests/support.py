@@ -1,14 +1,24 @@
-"""Values for tests: one keyword, the rest sensible. And a backend that needs no server."""
+"""Values for tests: one keyword, the rest sensible. No server for a backend, no process for a command."""
 
 import hashlib
+import io
+import os
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import chdir, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NoReturn
+from unittest.mock import patch
+
+import pytest
+from hypothesis import settings
 
 from selfinstruct.backend import Backend
+from selfinstruct.cli import main
 from selfinstruct.errors import RequestRejectedError
 from selfinstruct.records import Completion, Instance, Request, SeedTask, Usage
 
@@ -143,3 +153,69 @@ class FaultyBackend(ScriptedBackend):
         if request.stage == "generate" and rng.random() < 0.3:
             return replace(completion, finish_reason="length")
         return completion
+
+
+def examples(number: int) -> int:
+    """So many examples of a law with --thorough, and a part of them in the daily run (see conftest.py)."""
+    assert settings.default is not None
+    return max(1, number * settings.default.max_examples // 100)
+
+
+# ── commands ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a command ended and what it said; named as of a process."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class _Terminal(io.TextIOWrapper):
+    """A stream at whose other end a person sits."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def typed(
+    *arguments: object,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    on_a_terminal: bool = False,
+) -> Told:
+    """Type a command: calls the real `main` in this process, since each that is started takes its time.
+
+    What needs a process of its own (signals, keys on a terminal, streams that are closed) starts one.
+    """
+    kind: type[io.TextIOWrapper] = _Terminal if on_a_terminal else io.TextIOWrapper
+    out, err = io.BytesIO(), io.BytesIO()
+    streams: dict[str, Any] = {
+        "stdin": kind(io.BytesIO(stdin), encoding="utf-8"),
+        "stdout": kind(out, encoding="utf-8", write_through=True),
+        "stderr": kind(err, encoding="utf-8", write_through=True),
+    }
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+
+    def leave(code: int) -> NoReturn:
+        raise SystemExit(code)
+
+    try:
+        with (
+            nullcontext() if cwd is None else chdir(cwd),
+            patch.dict(os.environ, {"COLUMNS": "120", "NO_COLOR": "1", **(environ or {})}),
+            patch.multiple(sys, argv=["selfinstruct", *map(str, arguments)], **streams),
+            patch.object(os, "_exit", leave),
+            pytest.raises(SystemExit) as ended,
+        ):
+            main()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    code = ended.value.code
+    assert isinstance(code, int)
+    return Told(code, out.getvalue().decode(), err.getvalue().decode())

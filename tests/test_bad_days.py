@@ -5,11 +5,13 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from selfinstruct import patience
 from selfinstruct.config import RunConfig
 from selfinstruct.events import RequestFailed
 from selfinstruct.export import render_jsonl, select
@@ -38,6 +40,10 @@ AT_MOST = 4
 CONFIG = RunConfig(model="simulated", num_instructions=15, max_concurrency=8)
 FASTER = 100
 """All waits between attempts are so many times shorter than the endpoint and the policy would have them."""
+PAUSES = {
+    name: getattr(patience, name) / FASTER
+    for name in ("FIRST_PAUSE_S", "FIRST_ALONE_PAUSE_S", "LONGEST_PAUSE_S")
+}
 
 FAULTS: tuple[AttemptFault, ...] = (
     Status(share=1, status=429, retry_after=RetryAfter(seconds=1)),
@@ -64,7 +70,7 @@ FAULTS: tuple[AttemptFault, ...] = (
 def run_against(plan: FaultPlan, folder: Path, config: RunConfig = CONFIG) -> Path:
     """A run against an endpoint with a plan; waits are shortened."""
     log = folder / "requests.jsonl"
-    with SimulatedEndpoint(faults=plan, log=log) as endpoint:
+    with patch.multiple(patience, **PAUSES), SimulatedEndpoint(faults=plan, log=log) as endpoint:
         config = replace(
             config, base_url=endpoint.base_url, request_timeout_s=0.6, connect_timeout_s=2
         )

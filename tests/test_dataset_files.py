@@ -15,6 +15,7 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import examples
 
 from selfinstruct.dataset_files import (
     Record,
@@ -73,7 +74,7 @@ def fields(records: list[Record]) -> list[dict[str, Any]]:
 
 
 @given(st.lists(OBJECTS, max_size=4), st.sampled_from(LAYOUTS), st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_json_list_is_the_same_however_it_is_laid_out_and_cut_into_pieces(
     place: Place, objects: list[dict[str, Any]], layout: dict[str, Any], piece: int
 ) -> None:
@@ -91,7 +92,7 @@ def test_a_json_list_is_the_same_however_it_is_laid_out_and_cut_into_pieces(
 
 
 @given(st.lists(OBJECTS, min_size=1, max_size=3), st.sampled_from(LAYOUTS), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_list_that_is_cut_off_anywhere_is_told_as_such(
     place: Place, objects: list[dict[str, Any]], layout: dict[str, Any], data: st.DataObject
 ) -> None:
@@ -112,7 +113,7 @@ def as_json_has_it(data: bytes) -> list[dict[str, Any]] | None:
 
 
 @given(st.lists(OBJECTS, max_size=3), st.sampled_from(LAYOUTS), st.integers(1, 40), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_list_with_any_wrong_byte_is_read_as_json_reads_it_or_told(
     place: Place, objects: list[dict[str, Any]], layout: dict[str, Any], piece: int, data: Any
 ) -> None:
@@ -132,7 +133,7 @@ def test_a_list_with_any_wrong_byte_is_read_as_json_reads_it_or_told(
 
 
 @given(st.lists(OBJECTS, max_size=4), st.sampled_from(LAYOUTS))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_between_json_and_json_lines_nothing_changes(
     place: Place, objects: list[dict[str, Any]], layout: dict[str, Any]
 ) -> None:
@@ -157,7 +158,7 @@ def test_the_text_of_an_object_is_written_as_it_was_read(place: Place) -> None:
 
 
 @given(OBJECTS, st.dictionaries(TEXTS, VALUES, max_size=3), st.sampled_from(LAYOUTS), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_what_is_added_is_there_and_the_rest_is_as_it_was(
     place: Place,
     there: dict[str, Any],
@@ -187,7 +188,7 @@ def test_a_key_that_stands_twice_gets_its_new_value_twice(place: Place) -> None:
         )
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_csv_keeps_every_string_in_its_column(place: Place, rows: list[dict[str, str]]) -> None:
     text = place.write("a.csv", place.read("a.json", json.dumps(rows)))
     if rows:

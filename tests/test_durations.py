@@ -1,10 +1,9 @@
 """Lengths of time as people write them: plain numbers are seconds, everywhere and for good."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support import typed
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.patience import span
@@ -84,18 +83,15 @@ def test_a_wrong_duration_in_yaml_is_named(tmp_path: Path, text: str, said: str)
 
 
 def test_flags_take_durations_and_refuse_what_is_none(tmp_path: Path) -> None:
-    def typed(*flags: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "selfinstruct", "run", "-o", "new", *flags],
-            cwd=tmp_path, capture_output=True, text=True,
-        )  # fmt: skip
+    def refused(*flags: str) -> str:
+        done = typed("run", "-o", "new", *flags, cwd=tmp_path)
         assert done.returncode == 2
         return " ".join(done.stderr.replace("│", " ").split())
 
     # Read, and so refused only for what it is.
-    assert "connect_timeout_s: must lie between 0.001 and 3600, not 7200.0" in typed(
+    assert "connect_timeout_s: must lie between 0.001 and 3600, not 7200.0" in refused(
         "-m", "m", "--connect-timeout", "2h", "--max-time", "8h", "--give-up-after-s", "90m"
     )
-    assert "must be a number of seconds or a duration such as 8h or 1h30m, not 'soon'" in typed(
+    assert "must be a number of seconds or a duration such as 8h or 1h30m, not 'soon'" in refused(
         "--max-time", "soon"
     )

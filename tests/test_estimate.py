@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import FaultyBackend, ScriptedBackend, alpaca_text, make_completion, scripted_text
+from support import (
+    FaultyBackend,
+    ScriptedBackend,
+    alpaca_text,
+    examples,
+    make_completion,
+    scripted_text,
+)
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
@@ -143,7 +150,7 @@ def test_a_larger_target_never_takes_less(
         assert getattr(less.hours, end) <= getattr(rest.hours, end) * (1 + 1e-9)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.integers(1, 64), st.integers(1, 5_000), st.integers(1, 10**6))
 def test_tighter_limits_never_take_less_time(concurrency: int, requests: int, tokens: int) -> None:
     free = basis_of(foreseen(num_instructions=500))

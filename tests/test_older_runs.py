@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -11,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support import ScriptedBackend, make_seed_task
+from support import ScriptedBackend, make_seed_task, typed
 
 from selfinstruct.api import run
 from selfinstruct.errors import OtherVersionError
@@ -169,15 +167,6 @@ def old_run(tmp_path: Path) -> Path:
     return directory
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
 def test_an_older_run_is_read_as_it_was_made(old_run: Path) -> None:
     opened = read_run(old_run)
     config = opened.config
@@ -204,10 +193,10 @@ def test_an_older_run_is_verified_but_for_its_decisions(old_run: Path) -> None:
 
 
 def test_the_commands_that_read_take_an_older_run(old_run: Path, tmp_path: Path) -> None:
-    done = command("status", old_run)
+    done = typed("status", old_run)
     assert (done.returncode, done.stderr) == (0, "")
     assert "kind unclear" in done.stdout
-    assert command("export", old_run, "-o", tmp_path / "x.json").returncode == 0
+    assert typed("export", old_run, "-o", tmp_path / "x.json").returncode == 0
 
 
 def test_an_older_run_is_not_continued_and_says_why(old_run: Path) -> None:
@@ -243,6 +232,6 @@ def test_an_older_run_is_refiltered_by_what_decides_today(old_run: Path, tmp_pat
 
 
 def test_the_demo_says_what_to_do_with_one_of_an_older_release(old_run: Path) -> None:
-    done = command("demo", "-o", old_run)
+    done = typed("demo", "-o", old_run)
     assert done.returncode == 2
     assert "remove the directory, or choose another one with -o" in done.stderr

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from scripted_server import ByRequest, Script, chat, reply, scripted
-from support import ROOT, ScriptedBackend
+from support import ROOT, ScriptedBackend, typed
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig, fingerprint, plain
@@ -450,20 +447,9 @@ def test_no_words_of_an_endpoint_make_advice_fail(said: object) -> None:
 NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
 
 
-def command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"},
-        timeout=60,
-    )
-
-
 def stored(tmp_path: Path, *flags: str) -> dict[str, Any]:
     """The settings of a run that was started with these flags and found nobody to ask."""
-    done = command("run", *NEW, "--max-attempts", 1, "--give-up-after", 0, *flags, cwd=tmp_path)
+    done = typed("run", *NEW, "--max-attempts", 1, "--give-up-after", 0, *flags, cwd=tmp_path)
     assert done.returncode == 4, done.stderr
     settings = yaml.safe_load((tmp_path / "new/config.yaml").read_text())["settings"]
     assert isinstance(settings, dict)
@@ -509,7 +495,7 @@ def test_a_file_or_a_folder_may_be_named_none(tmp_path: Path) -> None:
 def test_what_cannot_be_is_one_sentence_before_anything_is_made(
     tmp_path: Path, flags: list[str], said: str
 ) -> None:
-    done = command("run", *NEW, *flags, cwd=tmp_path)
+    done = typed("run", *NEW, *flags, cwd=tmp_path)
     assert done.returncode == 2
     assert said in " ".join(done.stderr.replace("│", " ").split())
     assert "hunter2" not in done.stderr

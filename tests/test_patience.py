@@ -13,7 +13,7 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import make_completion, make_seed_task, scripted_text
+from support import examples, make_completion, make_seed_task, scripted_text
 from virtual_clock import VirtualClock
 
 from selfinstruct.config import RunConfig
@@ -368,7 +368,9 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(outages(), st.sampled_from([4, 16, 32]), st.integers(0, 3))
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_no_outage_changes_the_dataset_or_loses_a_request(
     tmp_path_factory: pytest.TempPathFactory,

@@ -184,7 +184,5 @@ def test_every_line_of_the_table_is_whole() -> None:
 
 def test_tokens_from_a_cache_cannot_cost_more_than_others() -> None:
     dearer = config("mine", price_input=1.0, price_cached_input=1.5, price_output=2.0)
-    with pytest.raises(
-        ConfigError, match="price_cached_input: must not be above price_input, 1.0;"
-    ):
+    with pytest.raises(ConfigError, match="price_cached_input: must not be above"):
         price_of(dearer)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from rouge_score import rouge_scorer
-from support import ROOT, ScriptedBackend, scripted_text
+from support import ROOT, ScriptedBackend, make_seed_task, scripted_text, typed
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
 from selfinstruct.records import Request
 from selfinstruct.run_directory import open_run, read_run
+from selfinstruct.seeds import render_seed_tasks
 from selfinstruct.simulate.server import SimulatedEndpoint
 
 NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
@@ -38,7 +39,7 @@ COMMANDS = [
 def command(
     *arguments: object, cwd: Path | None = None, environ: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the real command line, as a person would."""
+    """Run the real command line in a process, as a person would."""
     return subprocess.run(
         [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
         capture_output=True,
@@ -49,29 +50,32 @@ def command(
     )
 
 
-@pytest.fixture
-def finished(tmp_path: Path, config: RunConfig) -> Path:
-    """A finished run."""
-    run(tmp_path / "run", config, backend=ScriptedBackend())
-    return tmp_path / "run"
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, which tests only read."""
+    place = tmp_path_factory.mktemp("finished")
+    (place / "seeds.jsonl").write_bytes(render_seed_tasks([make_seed_task(n) for n in range(10)]))
+    config = RunConfig(model="scripted", num_instructions=12, seed_tasks=place / "seeds.jsonl")
+    run(place / "run", config, backend=ScriptedBackend())
+    return place / "run"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_shows_an_example(name: str) -> None:
-    done = command(name, "--help")
+    done = typed(name, "--help")
     assert done.returncode == 0
     assert f"selfinstruct {name}" in done.stdout.split("Usage:")[1].replace("Usage", "", 1)
     assert "Example" in done.stdout
 
 
 def test_help_of_run_has_a_flag_for_every_setting() -> None:
-    text = command("run", "--help").stdout
+    text = typed("run", "--help").stdout
     for name in RunConfig.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in text
 
 
 def test_help_of_run_can_be_read_at_80_columns() -> None:
-    text = command("run", "--help", environ={"COLUMNS": "80"}).stdout
+    text = typed("run", "--help", environ={"COLUMNS": "80"}).stdout
     for name in RunConfig.__dataclass_fields__:
         assert f"--{name.replace('_', '-')} " in text
     assert "alpaca: none" in " ".join(text.replace("│", " ").split())
@@ -80,12 +84,12 @@ def test_help_of_run_can_be_read_at_80_columns() -> None:
 def test_a_switch_of_a_file_can_be_taken_back(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("show_input: true\nclassification_seeds_only: true\n")
     flags = [*NEW[2:], "--max-attempts", 1, "--give-up-after", 0]
-    done = command("run", "run.yaml", "-o", "out", *flags, "--no-show-input", cwd=tmp_path)
+    done = typed("run", "run.yaml", "-o", "out", *flags, "--no-show-input", cwd=tmp_path)
     assert done.returncode == 4
     stored = (tmp_path / "out/config.yaml").read_text()
     assert "show_input: false" in stored
     assert "classification_seeds_only: true" in stored
-    both = command("run", "-o", "new", *flags, "--show-input", "--no-show-input", cwd=tmp_path)
+    both = typed("run", "-o", "new", *flags, "--show-input", "--no-show-input", cwd=tmp_path)
     assert both.returncode == 2
     assert "contradict each other" in both.stderr
 
@@ -95,7 +99,7 @@ def test_the_version_is_shown() -> None:
 
 
 def test_the_demo_runs_the_whole_pipeline_without_a_key(tmp_path: Path) -> None:
-    done = command("demo", "-n", 12, cwd=tmp_path)
+    done = typed("demo", "-n", 12, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "demo-run/exports/alpaca_data.json").read_text())
     assert len(rows) >= 6
@@ -110,7 +114,7 @@ def test_the_demo_runs_the_whole_pipeline_without_a_key(tmp_path: Path) -> None:
         assert word in done.stderr
     assert done.stderr.count("  instruction  ") == 3
     # And again, which changes nothing.
-    again = command("demo", "-n", 12, cwd=tmp_path)
+    again = typed("demo", "-n", 12, cwd=tmp_path)
     assert again.returncode == 0
     assert "is complete" in again.stderr
 
@@ -121,22 +125,22 @@ def test_a_run_takes_settings_from_a_file_and_flags_win(
     (tmp_path / "run.yaml").write_text(
         f"model: simulated\nbase-url: {endpoint.base_url}\nnum_instructions: 3\nthreshold: 0.6\n"
     )
-    done = command("run", "run.yaml", "-o", "out", "--num_instructions", 5, "--json", cwd=tmp_path)
+    done = typed("run", "run.yaml", "-o", "out", "--num_instructions", 5, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["accepted"] >= 5
     assert summary["candidates"] == summary["accepted"] + sum(summary["rejected"].values())
     # The directory alone suffices from now on, and says that there is nothing to do.
-    again = command("run", "out", cwd=tmp_path)
+    again = typed("run", "out", cwd=tmp_path)
     assert again.returncode == 0
     assert "is complete" in again.stderr
     # A larger target goes on, and is remembered.
-    assert command("run", "out", "-n", 19, cwd=tmp_path).returncode == 0
-    status = json.loads(command("status", "out", "--json", cwd=tmp_path).stdout)
+    assert typed("run", "out", "-n", 19, cwd=tmp_path).returncode == 0
+    status = json.loads(typed("status", "out", "--json", cwd=tmp_path).stdout)
     assert status["target"] == 19
     assert status["accepted"] >= 19
     assert status["condition"] == "complete"
-    changed = command("run", "out", "--threshold", 0.8, cwd=tmp_path)
+    changed = typed("run", "out", "--threshold", 0.8, cwd=tmp_path)
     assert changed.returncode == 2
     assert "threshold is 0.6 there, 0.8 was given" in changed.stderr
 
@@ -167,7 +171,7 @@ def test_a_run_takes_settings_from_a_file_and_flags_win(
 def test_bad_input_is_one_sentence_and_exit_2(
     tmp_path: Path, arguments: list[str], said: str
 ) -> None:
-    done = command(*arguments, cwd=tmp_path)
+    done = typed(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
@@ -179,13 +183,13 @@ def test_an_endpoint_that_is_not_there_is_exit_4_and_the_run_can_go_on(
     tmp_path: Path, endpoint: SimulatedEndpoint
 ) -> None:
     flags = ["-m", "simulated", "-n", 3, "--max-attempts", 1, "--give-up-after", 0]
-    done = command("run", "-o", "out", *flags, "--base-url", "http://127.0.0.1:9/v1", cwd=tmp_path)
+    done = typed("run", "-o", "out", *flags, "--base-url", "http://127.0.0.1:9/v1", cwd=tmp_path)
     assert done.returncode == 4
     assert "no connection to http://127.0.0.1:9/v1" in done.stderr
     assert "To continue: selfinstruct run out" in done.stderr
     assert "Traceback" not in done.stderr
     # The endpoint may move: its address is operational.
-    again = command("run", "out", "--base-url", endpoint.base_url, cwd=tmp_path)
+    again = typed("run", "out", "--base-url", endpoint.base_url, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
 
 
@@ -202,11 +206,11 @@ def test_a_second_process_is_refused_with_the_pid_of_the_first(
 
 
 def test_status_shows_the_funnel(finished: Path) -> None:
-    done = command("status", finished)
+    done = typed("status", finished)
     assert done.returncode == 0
     assert "complete, " in done.stdout
     assert "not novel" in done.stdout
-    summary = json.loads(command("status", finished, "--json").stdout)
+    summary = json.loads(typed("status", finished, "--json").stdout)
     assert summary["rejected"]["not_novel"] > 0
     assert "kind unclear" not in done.stdout
 
@@ -218,27 +222,27 @@ def test_status_tells_of_how_many_tasks_the_kind_is_unclear(
         return "Go on." if request.stage == "classify" else scripted_text(request)
 
     run(tmp_path / "run", config, backend=ScriptedBackend(write))
-    told = command("status", tmp_path / "run").stdout
+    told = typed("status", tmp_path / "run").stdout
     number = read_run(tmp_path / "run").state.accepted
     assert f"kind unclear {number} written input-first" in " ".join(told.split())
 
 
 def test_export_writes_the_formats_and_trims_tasks(finished: Path, tmp_path: Path) -> None:
-    assert command("export", finished, "-o", tmp_path / "a.json").returncode == 0
+    assert typed("export", finished, "-o", tmp_path / "a.json").returncode == 0
     rows = json.loads((tmp_path / "a.json").read_text())
     assert all(list(row) == ["instruction", "input", "output"] for row in rows)
 
-    done = command("export", finished, "-o", tmp_path / "b.jsonl", "-f", "jsonl", "--limit", 5)
+    done = typed("export", finished, "-o", tmp_path / "b.jsonl", "-f", "jsonl", "--limit", 5)
     assert done.returncode == 0
     lines = [json.loads(line) for line in (tmp_path / "b.jsonl").read_text().splitlines()]
     assert {line["task_id"] for line in lines} <= {f"task_{n:06d}" for n in range(1, 6)}
     assert all(len(line["demonstration_ids"]) == 8 for line in lines)
     assert f"wrote {len(lines)} rows" in done.stderr
 
-    piped = command("export", finished, "-o", "-")
+    piped = typed("export", finished, "-o", "-")
     assert piped.stdout == (tmp_path / "a.json").read_text()
 
-    command("export", finished, "-o", tmp_path / "c.json", "--include-seed-tasks")
+    typed("export", finished, "-o", tmp_path / "c.json", "--include-seed-tasks")
     with_seeds = json.loads((tmp_path / "c.json").read_text())
     assert len(with_seeds) == len(rows) + 10
     assert with_seeds[10:] == rows
@@ -248,16 +252,16 @@ def test_a_pipe_or_a_link_is_written_to_and_not_replaced(finished: Path, tmp_pat
     target, link = tmp_path / "target.json", tmp_path / "link.json"
     target.write_text("old")
     link.symlink_to(target)
-    assert command("export", finished, "-o", link).returncode == 0
+    assert typed("export", finished, "-o", link).returncode == 0
     assert link.is_symlink()
     assert json.loads(target.read_text())
-    assert command("export", finished, "-o", os.devnull).returncode == 0
+    assert typed("export", finished, "-o", os.devnull).returncode == 0
     assert not Path(os.devnull).is_file()
 
 
 def test_export_adds_the_similarities_of_the_published_data(finished: Path, tmp_path: Path) -> None:
     for name in ("alpaca", "jsonl"):
-        done = command(
+        done = typed(
             "export",
             finished,
             "-o",
@@ -295,14 +299,14 @@ def test_an_unfinished_run_is_exported_with_a_word_about_it(
 ) -> None:
     with open_run(tmp_path / "run", config):
         pass
-    done = command("export", tmp_path / "run", "-o", "-")
+    done = typed("export", tmp_path / "run", "-o", "-")
     assert (done.returncode, done.stdout) == (0, "[]\n")
     assert "is not complete yet: 0 of 12 instructions" in done.stderr
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
 def test_a_terminal_that_is_gone_ends_no_run(tmp_path: Path, redirection: str) -> None:
-    line = f"{sys.executable} -m selfinstruct demo -n 5 {redirection}"
+    line = f"{sys.executable} -m selfinstruct demo -n 3 {redirection}"
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, stdout=subprocess.DEVNULL)
     assert done.returncode == 0
     assert (tmp_path / "demo-run/exports/alpaca_data.json").stat().st_size > 100
@@ -331,7 +335,7 @@ def test_an_export_that_cannot_be_written_leaves_what_was_there(
 ) -> None:
     target = tmp_path / "folder.json"
     target.mkdir()
-    done = command("export", finished, "-o", target)
+    done = typed("export", finished, "-o", target)
     assert done.returncode == 1
     assert "folder.json: cannot be written" in done.stderr
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")] == []
@@ -361,7 +365,7 @@ def test_simulate_prints_its_address_and_serves_until_it_is_told_to_stop(tmp_pat
         flags = ["-m", "simulated", "--base-url", url, "-n", 2]
         done = command("run", "-o", "out", *flags, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        taken = command("simulate", "--port", url.split(":")[2].split("/")[0])
+        taken = typed("simulate", "--port", url.split(":")[2].split("/")[0])
         server.terminate()
         assert server.wait(timeout=10) == 0
     assert taken.returncode == 2
@@ -372,7 +376,7 @@ def test_simulate_prints_its_address_and_serves_until_it_is_told_to_stop(tmp_pat
 def test_the_key_is_in_no_file_of_the_run_and_in_no_output(
     tmp_path: Path, endpoint: SimulatedEndpoint
 ) -> None:
-    done = command(
+    done = typed(
         "run", "-o", "out", "-m", "simulated", "--base-url", endpoint.base_url, "-n", 2,
         cwd=tmp_path, environ={"OPENAI_API_KEY": "sk-very-secret"},
     )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import typer
-from support import ScriptedBackend
+from support import ScriptedBackend, typed
 
 from selfinstruct.api import run
 from selfinstruct.cli.benchmark_files import Rules
@@ -84,18 +84,8 @@ def job(**changes: Any) -> Job:
     return Job(**(given | changes))
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"},
-        timeout=60,
-    )
-
-
 def test_a_person_sees_what_was_hit_and_finds_it_in_the_files(here: Path) -> None:
-    done = command(
+    done = typed(
         "decontaminate", "data.jsonl", "-o", "clean.jsonl", "--against", "mmlu.jsonl",
         "--against", "humaneval.jsonl", "--report", "hits.jsonl", "--rejected", "bad.jsonl",
     )  # fmt: skip
@@ -213,7 +203,7 @@ def test_several_inputs_and_batches_make_one_file_in_order(here: Path) -> None:
 def test_a_benchmark_among_the_inputs_is_refused_before_anything_is_written(
     here: Path, inputs: list[str]
 ) -> None:
-    done = command("decontaminate", *inputs, "-o", "-", "--against", "mmlu.jsonl", "--quiet")
+    done = typed("decontaminate", *inputs, "-o", "-", "--against", "mmlu.jsonl", "--quiet")
     assert (done.returncode, done.stdout) == (2, "")
     assert "humaneval.jsonl: looks like HumanEval and was given as INPUT; give each" in done.stderr
     os.mkfifo(here / "pipe")

@@ -10,8 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_server import CUT, HANG, RESET, ByRequest, Script, Server, chat, reply, scripted
-from support import ROOT, ScriptedBackend
+from scripted_server import (
+    CUT,
+    HANG,
+    RESET,
+    ByRequest,
+    Script,
+    Server,
+    chat,
+    reply,
+    scripted,
+    scripted_aside,
+)
+from support import ROOT, ScriptedBackend, typed
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
@@ -251,21 +262,11 @@ def test_a_key_that_the_endpoint_repeats_is_not_shown(
     def server(path: str, body: dict[str, Any]) -> bytes:
         return (models if path.endswith("/models") else answer) or counting(path, body)
 
-    async def examined() -> str:
-        async with scripted(b"") as script:
-            script.replies = ByRequest(script, server)
-            process = await asyncio.create_subprocess_exec(
-                *[sys.executable, "-m", "selfinstruct", "doctor", "-m", "m"],
-                *["--base-url", script.url, *flags],
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                cwd=tmp_path,
-                env={**os.environ, "OPENAI_API_KEY": KEY},
-            )
-            said, _ = await process.communicate()
-            return said.decode()
-
-    said = asyncio.run(examined())
+    with scripted_aside(b"") as script:
+        script.replies = ByRequest(script, server)
+        flags = ["-m", "m", "--base-url", script.url, *flags]
+        done = typed("doctor", *flags, cwd=tmp_path, environ={"OPENAI_API_KEY": KEY})
+    said = done.stdout + done.stderr
     assert "it answers" in said
     assert not any(KEY[n : n + 8] in said for n in range(len(KEY) - 8))
 
@@ -274,15 +275,8 @@ def test_a_key_that_the_endpoint_repeats_is_not_shown(
 
 
 def command(*arguments: object, cwd: Path, **environ: str) -> tuple[int, str, str]:
-    """Run the real command line, as a person would: exit code, stdout, stderr."""
-    done = subprocess.run(
-        [sys.executable, "-m", "selfinstruct", "doctor", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", **environ},
-        timeout=60,
-    )
+    """Type the command: exit code, stdout, stderr."""
+    done = typed("doctor", *arguments, cwd=cwd, environ={"COLUMNS": "80", **environ})
     return done.returncode, done.stdout, done.stderr
 
 
@@ -303,8 +297,10 @@ def test_the_example_in_the_documents_is_true(tmp_path: Path, endpoint: Simulate
     page = (ROOT / "docs/before-you-spend.md").read_text(encoding="utf-8")
     example = page.partition("-o my-run\n")[2].partition("```")[0]
     flags = ["-m", "simulated", "--base-url", endpoint.base_url, "-o", "my-run"]
-    _, said, _ = command(*flags, cwd=tmp_path)
-    assert said.replace(endpoint.base_url, "http://127.0.0.1:8000/v1") == example
+    line = [sys.executable, "-m", "selfinstruct", "doctor", *flags]
+    environ = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environ)
+    assert done.stdout.replace(endpoint.base_url, "http://127.0.0.1:8000/v1") == example
 
 
 def test_findings_can_be_read_by_a_program(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:

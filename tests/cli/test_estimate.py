@@ -1,6 +1,5 @@
 """`selfinstruct estimate`, and what `run` says and asks before it spends."""
 
-import asyncio
 import fcntl
 import json
 import os
@@ -14,14 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_server import chat, reply, scripted
-from support import ROOT, ScriptedBackend
-from typer.testing import CliRunner
+from scripted_server import chat, reply, scripted_aside
+from support import ROOT, ScriptedBackend, Told, typed
 
 from selfinstruct.api import run
-from selfinstruct.cli import app
 from selfinstruct.config import RunConfig
-from selfinstruct.errors import SelfInstructError
 from selfinstruct.simulate.server import SimulatedEndpoint
 
 ENVIRON = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
@@ -34,19 +30,14 @@ def arguments(*given: object) -> list[str]:
     return [sys.executable, "-m", "selfinstruct", *map(str, given)]
 
 
-def command(*given: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environ = {k: v for k, v in ENVIRON.items() if not k.startswith("OPENAI_")}
-    return subprocess.run(
-        arguments(*given), capture_output=True, text=True, cwd=cwd, env=environ, timeout=60
-    )
+def command(*given: object, cwd: Path) -> Told:
+    return typed(*given, cwd=cwd, environ={"COLUMNS": "80"})
 
 
 def here(*given: object) -> tuple[int, str, str]:
-    """The command in this process, which is faster: its exit code, output and what it says."""
-    done = CliRunner().invoke(app, list(map(str, given)), env={"COLUMNS": "80"})
-    if isinstance(done.exception, SelfInstructError):
-        return done.exception.exit_code, done.stdout, str(done.exception)
-    return done.exit_code, done.stdout, done.stderr
+    """The same in the current directory: exit code, output and what it says."""
+    done = typed(*given, environ={"COLUMNS": "80"})
+    return done.returncode, done.stdout, done.stderr
 
 
 def plain(text: str) -> str:
@@ -59,7 +50,9 @@ def plain(text: str) -> str:
 def test_the_example_in_the_documents_is_true_at_80_columns(tmp_path: Path) -> None:
     page = (ROOT / "docs/estimate.md").read_text(encoding="utf-8")
     example = page.partition("-n 52000\n")[2].partition("```")[0]
-    done = command("estimate", *MODEL, "-n", 52000, cwd=tmp_path)
+    line = arguments("estimate", *MODEL, "-n", 52000)
+    environ = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environ)
     assert (done.returncode, done.stderr) == (0, "")
     for part in example.split("…\n"):
         assert part in done.stdout
@@ -188,18 +181,8 @@ def test_a_probe_that_the_endpoint_refuses_is_exit_4_and_says_what_it_took() -> 
     refusal = reply(400, {"error": {"message": "'temperature' is not supported"}})
     listed = reply(body=chat("9. Name three rivers of Europe that flow north."))
 
-    async def run_it() -> tuple[int, str, str]:
-        async with scripted(listed, refusal) as script:
-            process = await asyncio.create_subprocess_exec(
-                *arguments("estimate", "-m", "m", "--base-url", script.url, "--probe", 1),
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=ENVIRON,
-            )
-            out, err = await process.communicate()
-            return process.returncode or 0, out.decode(), err.decode()
-
-    code, out, err = asyncio.run(run_it())
+    with scripted_aside(listed, refusal) as script:
+        code, out, err = here("estimate", "-m", "m", "--base-url", script.url, "--probe", 1)
     assert (code, out) == (4, "")
     assert "'temperature' is not supported" in plain(err)
     assert "The probe took 1 request, " in plain(err)
@@ -232,7 +215,7 @@ def on_a_terminal(*given: object, cwd: Path, answer: str) -> tuple[int, str]:
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads here
     )
     os.close(child)
-    said, has_answered, until = b"", False, time.monotonic() + 60
+    said, answered_at, until = b"", 0.0, time.monotonic() + 60
     while time.monotonic() < until:
         if select.select([parent], [], [], 0.1)[0]:
             try:
@@ -242,8 +225,10 @@ def on_a_terminal(*given: object, cwd: Path, answer: str) -> tuple[int, str]:
             if not part:
                 break
             said += part
-        if b"[y/N]" in said and not has_answered:
-            has_answered = True
+        # A ^C in the instant before the read begins is noticed when another key is pressed.
+        is_unheard = answer == "\x03" and time.monotonic() - answered_at > 1
+        if b"[y/N]" in said and (not answered_at or is_unheard):
+            answered_at = time.monotonic()
             os.write(parent, answer.encode())
     code = process.wait(timeout=30)
     os.close(parent)
@@ -297,10 +282,14 @@ def test_a_run_that_goes_on_is_asked_about_what_is_left(
 def test_who_said_so_or_spends_little_is_not_asked(
     tmp_path: Path, endpoint: SimulatedEndpoint, flags: list[object]
 ) -> None:
-    given = ["run", "-o", "new", *flags_of(endpoint), *flags]
-    code, said = on_a_terminal(*given, cwd=tmp_path, answer="n\n")
-    assert "Go on?" not in said
-    assert code == 0
+    given = ["run", "-o", "new", *flags_of(endpoint)]
+    asked = typed(*given, cwd=tmp_path, stdin=b"n\n", on_a_terminal=True)
+    assert "Go on? [y/N]" in asked.stderr
+    assert asked.returncode == 130
+    done = typed(*given, *flags, cwd=tmp_path, stdin=b"n\n", on_a_terminal=True)
+    assert "expected: " in done.stderr
+    assert "Go on?" not in done.stdout + done.stderr
+    assert done.returncode == 0
 
 
 def test_without_a_terminal_nobody_is_asked(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:

@@ -1,14 +1,14 @@
 """`explain` and `verify` as a person calls them: what they print where, and how they exit."""
 
 import json
-import os
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support import ScriptedBackend, make_completion, scripted_text
+from support import ScriptedBackend, Told, make_completion, scripted_text, typed
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
@@ -18,14 +18,8 @@ from selfinstruct.records import Completion, Request
 EVIL = "Tell me \x1b[2J\x9b31m what \u202e happens."
 
 
-def command(*arguments: object, columns: int = 100) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1"},
-        timeout=60,
-    )
+def command(*arguments: object, columns: int = 100) -> Told:
+    return typed(*arguments, environ={"COLUMNS": str(columns)})
 
 
 class Hostile(ScriptedBackend):
@@ -48,7 +42,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_verify_says_what_it_checked(finished: Path) -> None:
-    done = command("verify", finished)
+    line = [sys.executable, "-m", "selfinstruct", "verify", str(finished)]
+    done = subprocess.run(line, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "all of it follows from the replies" in done.stdout
     for words in (
@@ -63,7 +58,7 @@ def test_verify_tells_the_first_problems_and_json_all_of_them(
     finished: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy"
-    subprocess.run(["cp", "-r", finished, copy])
+    shutil.copytree(finished, copy)
     lines = [json.loads(line) for line in (copy / "journal.jsonl").read_text().splitlines()]
     for line in lines:
         if line["kind"] == "instances_written":
@@ -89,7 +84,7 @@ def test_verify_tells_the_first_problems_and_json_all_of_them(
 
 def test_verify_leaves_errors_what_they_are(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    subprocess.run(["cp", "-r", finished, copy])
+    shutil.copytree(finished, copy)
     journal = copy / "journal.jsonl"
     journal.write_text(journal.read_text().replace('{"seq":3,', '{"seq":4,', 1))
     done = command("verify", copy)
@@ -143,7 +138,7 @@ def test_a_file_is_no_run_directory(finished: Path) -> None:
 
 def test_without_a_reply_there_is_nothing_to_verify(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    subprocess.run(["cp", "-r", finished, copy])
+    shutil.copytree(finished, copy)
     (copy / "journal.jsonl").unlink()
     done = command("verify", copy)
     assert done.returncode == 1

@@ -6,19 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import Told, typed
 
 
-def parse(*arguments: object, lines: str | bytes = "") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "selfinstruct", "parse", *map(str, arguments)],
-        input=lines.encode() if isinstance(lines, str) else lines,
-        capture_output=True,
-        timeout=60,
-    )
+def parse(*arguments: object, lines: str | bytes = "") -> Told:
+    data = lines.encode() if isinstance(lines, str) else lines
+    return typed("parse", *arguments, stdin=data)
 
 
-def out(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, object]]:
-    return [json.loads(line) for line in done.stdout.decode().splitlines()]
+def out(told: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in told.splitlines()]
 
 
 def test_candidates_and_rejections_come_out_line_by_line(tmp_path: Path) -> None:
@@ -29,9 +26,10 @@ def test_candidates_and_rejections_come_out_line_by_line(tmp_path: Path) -> None
         "\n"
         '{"completion": null}\n'
     )
-    done = parse(path, "--stage", "generate")
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert out(done) == [
+    line = [sys.executable, "-m", "selfinstruct", "parse", str(path), "--stage", "generate"]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert out(done.stdout) == [
         {
             "candidates": [{"instruction": "Name a river in Spain."}],
             "rejections": [
@@ -48,7 +46,7 @@ def test_the_profile_and_the_recipe_decide_what_is_found() -> None:
     found = {
         profile: [
             line["is_classification"]
-            for line in out(parse("-", "-s", "classify", "-p", profile, lines=answers))
+            for line in out(parse("-", "-s", "classify", "-p", profile, lines=answers).stdout)
         ]
         for profile in ("default", "paper")
     }
@@ -59,7 +57,7 @@ def test_the_profile_and_the_recipe_decide_what_is_found() -> None:
         "num_prompt_instructions": 3,
     }
     done = parse("-", "-s", "generate", "--recipe", "alpaca", lines=json.dumps(block))
-    assert out(done)[0]["candidates"] == [
+    assert out(done.stdout)[0]["candidates"] == [
         {"instruction": "Add the two numbers up.", "input": "3, 4", "output": "7"}
     ]
 
@@ -67,12 +65,12 @@ def test_the_profile_and_the_recipe_decide_what_is_found() -> None:
 def test_instances_are_not_capped() -> None:
     text = "\n".join(f"Example {n}\nInput: {n}\nOutput: {n + 1}" for n in range(1, 9))
     done = parse("-", "--stage", "instances", lines=json.dumps({"completion": text}))
-    assert len(out(done)[0]["instances"]) == 8  # type: ignore[arg-type]
+    assert len(out(done.stdout)[0]["instances"]) == 8  # type: ignore[arg-type]
 
 
 def test_half_of_a_surrogate_pair_goes_through_as_an_escape() -> None:
     done = parse("-", "-s", "instances", lines='{"completion": "Output: a \\ud83d b"}')
-    assert b'"a \\ud83d b"' in done.stdout
+    assert '"a \\ud83d b"' in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -93,12 +91,12 @@ def test_half_of_a_surrogate_pair_goes_through_as_an_escape() -> None:
 def test_a_bad_line_is_named_with_its_number(lines: bytes, problem: str) -> None:
     done = parse("-", "--stage", "classify", lines=lines)
     assert done.returncode == 2
-    assert problem in done.stderr.decode()
-    assert b"Traceback" not in done.stderr
+    assert problem in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_missing_file_and_a_stage_that_alpaca_has_not_are_wrong_usage(tmp_path: Path) -> None:
     done = parse(tmp_path / "none.jsonl", "--stage", "generate")
-    assert (done.returncode, b"cannot be read" in done.stderr) == (2, True)
+    assert (done.returncode, "cannot be read" in done.stderr) == (2, True)
     done = parse("-", "--stage", "classify", "--recipe", "alpaca")
-    assert (done.returncode, b"no other stage" in done.stderr) == (2, True)
+    assert (done.returncode, "no other stage" in done.stderr) == (2, True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_server import chat, reply, scripted
-from support import ROOT, ScriptedBackend, scripted_text
+from scripted_server import chat, reply, scripted_aside
+from support import ROOT, ScriptedBackend, Told, scripted_text, typed
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
@@ -156,35 +156,15 @@ def test_foreseeing_a_run_makes_nothing(tmp_path: Path, config: RunConfig) -> No
 # ── the command ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def arguments(*given: object) -> list[str]:
-    return [sys.executable, "-m", "selfinstruct", "run", "--preview", *map(str, given)]
-
-
-ENVIRON = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
-
-
-def command(*given: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        arguments(*given), capture_output=True, text=True, cwd=cwd, env=ENVIRON, timeout=60
-    )
+def command(*given: object, cwd: Path) -> Told:
+    return typed("run", "--preview", *given, cwd=cwd, environ={"COLUMNS": "80"})
 
 
 def against(*replies: bytes, flags: tuple[object, ...], cwd: Path) -> tuple[int, str, str]:
     """The command against a scripted server."""
-
-    async def run_it() -> tuple[int, str, str]:
-        async with scripted(*replies) as script:
-            process = await asyncio.create_subprocess_exec(
-                *arguments("-m", "m", "--base-url", script.url, *flags),
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                cwd=cwd,
-                env=ENVIRON,
-            )
-            out, err = await process.communicate()
-            return process.returncode or 0, out.decode(), err.decode()
-
-    return asyncio.run(run_it())
+    with scripted_aside(*replies) as script:
+        done = command("-m", "m", "--base-url", script.url, *flags, cwd=cwd)
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])
@@ -216,8 +196,10 @@ def test_the_example_in_the_documents_is_true(tmp_path: Path, endpoint: Simulate
     page = (ROOT / "docs/before-you-spend.md").read_text(encoding="utf-8")
     example = page.partition("-n 1000\n")[2].partition("```")[0]
     flags = ["-m", "simulated", "--base-url", endpoint.base_url, "-n", 1000]
-    shown = command(*flags, cwd=tmp_path).stdout
-    shown = shown.replace(endpoint.base_url, "http://127.0.0.1:8000/v1")
+    line = [sys.executable, "-m", "selfinstruct", "run", "--preview", *map(str, flags)]
+    environ = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environ)
+    shown = done.stdout.replace(endpoint.base_url, "http://127.0.0.1:8000/v1")
     for part in example.split("…\n"):
         assert part in shown
 

@@ -14,9 +14,11 @@ from random import Random
 from typing import Any
 
 import pytest
+from support import typed
 
 from selfinstruct.events import CompletionReceived
 from selfinstruct.journal import read_journal
+from selfinstruct.simulate.server import SimulatedEndpoint
 
 CONCURRENCY = 8
 TARGET = 200
@@ -25,7 +27,7 @@ KILLS = 24
 
 @dataclass
 class Endpoint:
-    """A simulated endpoint in a process of its own, with its log."""
+    """A simulated endpoint, with its log."""
 
     url: str
     log: Path
@@ -37,8 +39,9 @@ class Endpoint:
 
 
 @contextmanager
-def simulated(log: Path, *, latency_ms: str) -> Iterator[Endpoint]:
-    arguments = ["simulate", "--port", "0", "--latency-ms", latency_ms, "--log", str(log)]
+def silent_endpoint(log: Path) -> Iterator[Endpoint]:
+    """In a process of its own, which can be ended before its replies of half a minute are."""
+    arguments = ["simulate", "--port", "0", "--latency-ms", "30000", "--log", str(log)]
     with subprocess.Popen(
         [sys.executable, "-m", "selfinstruct", *arguments], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -50,20 +53,25 @@ def simulated(log: Path, *, latency_ms: str) -> Iterator[Endpoint]:
 @pytest.fixture
 def slow_endpoint(tmp_path: Path) -> Iterator[Endpoint]:
     """Replies take 5 to 60 ms, so that there is always something in flight."""
-    with simulated(tmp_path / "log.jsonl", latency_ms="5:60") as endpoint:
-        yield endpoint
+    log = tmp_path / "log.jsonl"
+    with SimulatedEndpoint(latency_ms=(5, 60), log=log) as endpoint:
+        yield Endpoint(url=endpoint.base_url, log=log)
 
 
-def start(directory: Path, endpoint: Endpoint, **changes: Any) -> "subprocess.Popen[str]":
-    flags = {
+def flags(directory: Path, endpoint: Endpoint, **changes: Any) -> list[str]:
+    settings = {
         "model": "simulated",
         "base-url": endpoint.url,
         "num-instructions": TARGET,
         "max-concurrency": CONCURRENCY,
     } | changes
-    arguments = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
+    arguments = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
+    return ["run", "-o", str(directory), *arguments]
+
+
+def start(directory: Path, endpoint: Endpoint, **changes: Any) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "selfinstruct", "run", "-o", str(directory), *arguments],
+        [sys.executable, "-m", "selfinstruct", *flags(directory, endpoint, **changes)],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -71,8 +79,8 @@ def start(directory: Path, endpoint: Endpoint, **changes: Any) -> "subprocess.Po
 
 def export(directory: Path) -> bytes:
     path = directory / "exports" / "out.json"
-    arguments = ["export", str(directory), "-o", str(path)]
-    subprocess.run([sys.executable, "-m", "selfinstruct", *arguments], check=True)
+    done = typed("export", directory, "-o", path)
+    assert done.returncode == 0, done.stderr
     return path.read_bytes()
 
 
@@ -90,18 +98,19 @@ def journaled(directory: Path) -> set[str]:
 def test_a_run_killed_at_random_moments_gives_the_same_bytes_and_asks_nothing_again(
     tmp_path: Path, slow_endpoint: Endpoint, thorough: bool
 ) -> None:
-    kills = KILLS if thorough else KILLS // 4
+    # The run must take much longer than all that passes between the first request and the kill.
+    kills, target = (KILLS, TARGET) if thorough else (KILLS // 5 + 1, TARGET * 2 // 5)
+    changes = {"num-instructions": target}
     reference = tmp_path / "reference"
-    with start(reference, slow_endpoint) as process:
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 0, said
+    done = typed(*flags(reference, slow_endpoint, **changes))
+    assert done.returncode == 0, done.stderr
     first = len(slow_endpoint.received())
 
     directory = tmp_path / "killed"
     rng = Random(20)
     for _ in range(kills):
         before, seen = journaled(directory), len(slow_endpoint.received())
-        with start(directory, slow_endpoint) as process:
+        with start(directory, slow_endpoint, **changes) as process:
             # Starting up changes nothing; moments are drawn from the first request on.
             wait_for_first_request(process, slow_endpoint)
             time.sleep(rng.random() * 0.06)
@@ -111,9 +120,8 @@ def test_a_run_killed_at_random_moments_gives_the_same_bytes_and_asks_nothing_ag
         assert before <= after, "an acknowledged line was lost"
         assert not before & set(asked), "a journaled request was asked again"
         assert len(set(asked) - after) <= CONCURRENCY
-    with start(directory, slow_endpoint) as process:
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 0, said
+    done = typed(*flags(directory, slow_endpoint, **changes))
+    assert done.returncode == 0, done.stderr
 
     assert export(directory) == export(reference)
     asked_in_all = Counter(slow_endpoint.received()[first:])
@@ -146,7 +154,7 @@ def test_the_first_signal_lets_what_is_in_flight_land(
 
 def test_nohup_protects_from_a_hangup(tmp_path: Path, slow_endpoint: Endpoint) -> None:
     """The commonest way to run overnight over a connection that will be cut."""
-    arguments = ["-m", "simulated", "--base-url", slow_endpoint.url, "-n", "60"]
+    arguments = ["-m", "simulated", "--base-url", slow_endpoint.url, "-n", "40"]
     with subprocess.Popen(
         [
             "nohup",
@@ -180,12 +188,15 @@ def test_a_run_stops_when_asked_to_even_if_nobody_hears_it_say_so(
 
 def test_the_second_signal_stops_at_once(tmp_path: Path) -> None:
     with (
-        simulated(tmp_path / "log.jsonl", latency_ms="30000") as endpoint,
+        silent_endpoint(tmp_path / "log.jsonl") as endpoint,
         start(tmp_path / "run", endpoint) as process,
     ):
         wait_for_first_request(process, endpoint)
         process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        assert process.stderr is not None
+        while "once the requests in flight have finished" not in process.stderr.readline():
+            assert process.poll() is None
+        time.sleep(0.1)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=10)
@@ -204,21 +215,16 @@ def test_a_signal_while_the_run_is_being_opened_leaves_one_that_can_go_on(
     # Before any code of ours is loaded, Python itself ends with the signal's number.
     assert process.returncode in (130, -signal.SIGTERM), said
     assert "Traceback" not in said
-    with start(tmp_path / "run", slow_endpoint, **{"num-instructions": 3}) as process:
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 0, said
+    done = typed(*flags(tmp_path / "run", slow_endpoint, **{"num-instructions": 3}))
+    assert done.returncode == 0, done.stderr
 
 
 def test_status_and_export_work_while_a_run_writes(tmp_path: Path, slow_endpoint: Endpoint) -> None:
     directory = tmp_path / "run"
     with start(directory, slow_endpoint) as process:
         wait_for_first_request(process, slow_endpoint)
-        time.sleep(0.5)
-        done = subprocess.run(
-            [sys.executable, "-m", "selfinstruct", "status", str(directory), "--json"],
-            capture_output=True,
-            text=True,
-        )
+        time.sleep(0.2)
+        done = typed("status", directory, "--json")
         export(directory)
         still_running = process.poll() is None
         process.kill()
@@ -230,14 +236,13 @@ def test_status_and_export_work_while_a_run_writes(tmp_path: Path, slow_endpoint
 
 
 def test_the_same_dataset_at_any_concurrency_over_the_network(
-    tmp_path: Path, slow_endpoint: Endpoint
+    tmp_path: Path, slow_endpoint: Endpoint, thorough: bool
 ) -> None:
     exports = set()
     for concurrency in (1, 8, 64):
         directory = tmp_path / f"run-{concurrency}"
-        changes = {"num-instructions": 25, "max-concurrency": concurrency}
-        with start(directory, slow_endpoint, **changes) as process:
-            _, said = process.communicate(timeout=60)
-        assert process.returncode == 0, said
+        changes = {"num-instructions": 25 if thorough else 12, "max-concurrency": concurrency}
+        done = typed(*flags(directory, slow_endpoint, **changes))
+        assert done.returncode == 0, done.stderr
         exports.add(export(directory))
     assert len(exports) == 1

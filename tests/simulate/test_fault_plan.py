@@ -12,7 +12,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from support import ROOT
+from support import ROOT, examples
 from typer.testing import CliRunner
 
 from selfinstruct.cli import app
@@ -227,7 +227,9 @@ TEXTS = st.one_of(
 
 
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(200),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(TEXTS)
 @example(b"per_attempt: &a [*a]")
