@@ -8,11 +8,11 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from selfinstruct.cli.options import JsonOption, with_settings
+from selfinstruct.cli.options import JsonOption, OutputOption, SourceArgument, with_settings
 from selfinstruct.cli.run import run_named
 from selfinstruct.cli.terminal import visible
 
@@ -31,20 +31,8 @@ _WIDEST = 100
 
 @with_settings
 def doctor(
-    source: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[CONFIG.yaml | DIR]",
-            help="A file of settings, or the directory of a run.",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="DIR", help="The run directory.", show_default=False
-        ),
-    ] = None,
+    source: SourceArgument = None,
+    output: OutputOption = None,
     json_output: JsonOption = False,
     **settings: Any,
 ) -> None:

@@ -8,12 +8,11 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from selfinstruct.cli.options import JsonOption, with_settings
+from selfinstruct.cli.options import JsonOption, OutputOption, SourceArgument, with_settings
 from selfinstruct.cli.run import run_named
 
 if TYPE_CHECKING:
@@ -31,20 +30,8 @@ _ENDS = ("low", "expected", "high")
 
 @with_settings
 def estimate(
-    source: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[CONFIG.yaml | DIR]",
-            help="A file of settings, or the directory of a run.",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="DIR", help="The run directory.", show_default=False
-        ),
-    ] = None,
+    source: SourceArgument = None,
+    output: OutputOption = None,
     probe: Annotated[
         int | None,
         typer.Option(

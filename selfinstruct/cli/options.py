@@ -31,6 +31,18 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "token_normalize_func": _norma
 DirectoryArgument = Annotated[
     Path, typer.Argument(help="A run directory.", metavar="DIR", show_default=False)
 ]
+SourceArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[CONFIG.yaml | DIR]",
+        help="A file of settings, or the directory of a run that there is.",
+        show_default=False,
+    ),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="DIR", help="The run directory.", show_default=False),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 
 

@@ -13,26 +13,16 @@ from selfinstruct.cli.options import (
     LogLevel,
     LogLevelOption,
     OnFinishOption,
+    OutputOption,
+    SourceArgument,
     with_settings,
 )
 
 
 @with_settings
 def run(
-    source: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[CONFIG.yaml | DIR]",
-            help="A file of settings, or the directory of a run to continue.",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="DIR", help="The run directory.", show_default=False
-        ),
-    ] = None,
+    source: SourceArgument = None,
+    output: OutputOption = None,
     preview: Annotated[
         bool,
         typer.Option(
