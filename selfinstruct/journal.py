@@ -194,6 +194,8 @@ class Journal:
         self._scan = _Scan()
         self._fd: int | None = None
         self._is_synced = True
+        self.heard: Callable[[Event], None] = lambda _: None
+        """Told of every event that was appended."""
         self.set_aside = 0
         """Bytes of a torn last line that were set aside on opening."""
 
@@ -240,6 +242,8 @@ class Journal:
         self._scan.entries += len(events)
         if durable:
             self.sync()
+        for event in events:
+            self.heard(event)
 
     def sync(self) -> None:
         """Make everything appended durable. Raises JournalError, as `append` does."""

@@ -5,13 +5,11 @@ What an endpoint says about a request that it refuses is logged in its words, wi
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from selfinstruct.cli.finish import Ending
 from selfinstruct.cli.log_file import LOGGER
 from selfinstruct.events import CompletionReceived, Event, RequestFailed, RunStarted
-from selfinstruct.journal import Journal
 from selfinstruct.run_directory import Run
 from selfinstruct.state import RunState
 
@@ -130,27 +128,3 @@ def log_ending(ending: Ending) -> None:
         log("limit_reached", level=logging.WARNING, limit=ending.limit, problem=ending.detail)
     level = {"failed": logging.ERROR, "limit": logging.WARNING}.get(ending.reason, logging.INFO)
     log("finished", level=level, **ending.as_json())
-
-
-class OverheardJournal(Journal):
-    """A journal that tells of every event once it is written."""
-
-    def __init__(self, journal: Journal, hear: Callable[[Event], None]) -> None:
-        """Whoever opened `journal` still closes it."""
-        super().__init__(journal.path)
-        self._journal = journal
-        self._hear = hear
-
-    def append(self, *events: Event, durable: bool = True) -> None:
-        """Append events in order; see `Journal.append`."""
-        self._journal.append(*events, durable=durable)
-        for event in events:
-            self._hear(event)
-
-    def sync(self) -> None:
-        """Make everything appended durable; see `Journal.sync`."""
-        self._journal.sync()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._journal.close()
