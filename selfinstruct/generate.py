@@ -186,7 +186,8 @@ class _Growth:
             # One thing went wrong, and the group has ended the requests in flight for it.
             raise failures.exceptions[0] from None
         finally:
-            time_is_up.cancel()
+            if time_is_up is not None:
+                time_is_up.cancel()
         if isinstance(self._failure, LimitReachedError) and is_complete(self._run):
             self._failure = None  # what was in flight was all that was missing
         reason: RunEnd = "complete"
@@ -233,12 +234,11 @@ class _Growth:
         """Seconds until something may be sent again that failed; None where nothing waits for its time."""
         return self._patience.wait_s(now=self._now(), without=self._upcoming.held)
 
-    def _end_in_time(self) -> asyncio.Handle:
+    def _end_in_time(self) -> asyncio.TimerHandle | None:
         """Stop when the run has taken as long as it may, in all its processes together."""
-        loop = asyncio.get_running_loop()
         limit_s = self._run.config.max_time_s
         if limit_s is None:
-            return loop.call_soon(lambda: None)
+            return None
 
         def time_is_up() -> None:
             problem = (
@@ -249,7 +249,8 @@ class _Growth:
         left_s = limit_s - self._run.worked_s
         if left_s <= 0:
             time_is_up()  # before anything is sent
-        return loop.call_later(max(0.0, left_s), time_is_up)
+            return None
+        return asyncio.get_running_loop().call_later(left_s, time_is_up)
 
     # ── plan ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -301,10 +302,11 @@ class _Growth:
         except TimeoutError:
             return
 
-    def _take_landed(self, *landed: tuple[Request, Completion | Exception]) -> None:
+    def _take_landed(self, *first: tuple[Request, Completion | Exception]) -> None:
         """Journal what landed, and all that has landed since."""
+        landed = [*first]
         while not self._landed.empty():
-            landed += (self._landed.get_nowait(),)
+            landed.append(self._landed.get_nowait())
         for request, result in landed:
             self._take(request, result)
         for request, _ in landed:

@@ -5,6 +5,7 @@ Knows what is still to be asked; never sends anything. What is asked first never
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from selfinstruct.cost import Consumption
@@ -164,7 +165,7 @@ class Upcoming:
         if self._finishing is None or self._finishing[0] != known:
             task = Task(id="none", instruction=self._longest_task, origin="generated")
             asked = [self._about(task)]
-            asked += [self._about(_of_kind(task, kind)) for kind in (True, False)]
+            asked += [self._about(replace(task, is_classification=k)) for k in (True, False)]
             classify, *instances = map(self._meter.most, asked)
             # It may be unclear, and asked again.
             most = 2 * classify + max(instances, key=lambda c: c.tokens)
@@ -175,12 +176,3 @@ class Upcoming:
 def _size(instruction: str) -> int:
     """In bytes, as bounds go by them."""
     return len(instruction.encode())
-
-
-def _of_kind(task: Task, is_classification: bool) -> Task:  # noqa: FBT001
-    return Task(
-        id=task.id,
-        instruction=task.instruction,
-        origin=task.origin,
-        is_classification=is_classification,
-    )

@@ -4,6 +4,7 @@ Also how estimated numbers look wherever they are shown.
 """
 
 import sys
+from collections.abc import Callable
 from decimal import Decimal
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TextIO
@@ -32,6 +33,11 @@ class Announcement:
         self._is_made = False
         self._observed: Observed | None = None
         """What the run's replies have shown, if it has any."""
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether there is somebody to ask who has not answered beforehand."""
+        return not self._yes and _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
 
     def heard(self, run: "Run", event: "Event") -> None:
         """Look at what a run is opened with, so that nobody need read its journal again."""
@@ -69,9 +75,7 @@ class Announcement:
 
     def _is_due(self, run: "Run", estimate: "Estimate") -> bool:
         dollars, most = estimate.left_usd, Decimal(repr(run.config.confirm_above))
-        if self._yes or dollars is None or dollars.expected <= most:
-            return False
-        return _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
+        return self.may_ask and dollars is not None and dollars.expected > most
 
 
 def _ask() -> None:
@@ -95,11 +99,9 @@ def headline(estimate: "Estimate", *, base_url: str | None = None) -> str:
     return f"{what}: {', '.join(part for part in parts if part)}"
 
 
-def left_line(run: "Run") -> str:
-    """What a run that was stopped still lacks, by what its own replies have shown."""
-    from selfinstruct.estimate import estimate_of
-
-    return f"left to do: {headline(estimate_of(run), base_url=run.config.base_url)}"
+def left_line(estimate: "Estimate", *, base_url: str | None) -> str:
+    """What a run that was stopped still lacks."""
+    return f"left to do: {headline(estimate, base_url=base_url)}"
 
 
 def cost(estimate: "Estimate", *, base_url: str | None = None) -> str:
@@ -115,25 +117,27 @@ def limit_lines(basis: "Basis", estimate: "Estimate") -> list[str]:
     from selfinstruct.estimate import reach
 
     config = basis.config
-    lines = []
-
-    def tell(limit: str, is_within: bool, far: int) -> None:
-        if not is_within:
-            far = max(far, estimate.accepted)
-            lines.append(f"{limit} will probably end it at some {about(far)} instructions.")
-
-    total = estimate.total_usd
-    if config.max_cost is not None and total is not None:
+    limits: list[tuple[str, Callable[[Estimate], bool]]] = []
+    if config.max_cost is not None:
         most = Decimal(repr(config.max_cost))
-        far = reach(basis, lambda e: (usd := e.total_usd) is None or usd.expected <= most)
-        tell(f"max_cost, {money(most)},", total.expected <= most, far)
+        # Without a price there is nothing to exceed.
+        limits.append(
+            (f"max_cost, {money(most)},", lambda e: not (m := e.total_usd) or m.expected <= most)
+        )
     if (tokens := config.max_tokens_total) is not None:
-        far = reach(basis, lambda e: e.total.expected.tokens <= tokens)
-        tell(f"max_tokens_total, {tokens:,},", estimate.total.expected.tokens <= tokens, far)
+        limits.append(
+            (f"max_tokens_total, {tokens:,},", lambda e: e.total.expected.tokens <= tokens)
+        )
     if (requests := config.max_requests) is not None:
-        far = reach(basis, lambda e: e.total.expected.requests <= requests)
-        tell(f"max_requests, {requests:,},", estimate.total.expected.requests <= requests, far)
-    return lines
+        limits.append(
+            (f"max_requests, {requests:,},", lambda e: e.total.expected.requests <= requests)
+        )
+    return [
+        f"{limit} will probably end it at some {about(max(reach(basis, is_within), estimate.accepted))} "
+        "instructions."
+        for limit, is_within in limits
+        if not is_within(estimate)
+    ]
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from decimal import Decimal
 
+from selfinstruct.cli.announcement import about
 from selfinstruct.cost import Foreseen, dollars
 from selfinstruct.outlook import RECENT, Outlook
 from selfinstruct.summary import RunSummary
@@ -45,7 +46,7 @@ def next_thousand(ahead: Outlook) -> str | None:
 
 def doubling(number: int | None) -> str:
     """When a thousand will cost twice what the last thousand did: "at some 81,000"; "" if hardly ever."""
-    return "" if number is None or number > _OUT_OF_SIGHT else f"at some {_rounded(number):,}"
+    return "" if number is None or number > _OUT_OF_SIGHT else f"at some {about(number)}"
 
 
 _OUT_OF_SIGHT = 10**7
@@ -63,12 +64,6 @@ def _as_expected(summary: RunSummary, foreseen: Foreseen) -> str:
         shown = [f"{amount / 10**6:.2f} M" for amount in (expected, low, high)]
     times = f"; it is {spent / expected:.2f} times that" if spent and expected else ""
     return _line("  it was expected", shown[0], f"({shown[1]} to {shown[2]}){times}")
-
-
-def _rounded(number: int) -> int:
-    """Two digits are more than a forecast knows."""
-    power: int = 10 ** max(0, len(str(number)) - 2)
-    return round(number / power) * power
 
 
 def _line(name: str, value: str, detail: str = "") -> str:

@@ -50,6 +50,7 @@ def carry_out(
     from selfinstruct.cli.log_file import check_log_file, logging_to
     from selfinstruct.cli.run_log import log, log_ending
     from selfinstruct.errors import LimitReachedError, SelfInstructError
+    from selfinstruct.estimate import estimate_of
     from selfinstruct.generate import is_complete
     from selfinstruct.llm.endpoint import for_a_new_run
     from selfinstruct.run_directory import foresee_run, is_run, open_run
@@ -60,7 +61,7 @@ def carry_out(
         settings = for_a_new_run(settings, environ=os.environ)
     if log_file is not None:
         check_log_file(log_file, directory)
-    if is_new and announcement is not None:
+    if is_new and announcement is not None and announcement.may_ask:
         announcement.ask(foresee_run(directory, settings))
     failure: Exception | None = None
     began = time.monotonic()
@@ -97,7 +98,7 @@ def carry_out(
                     ended = "complete" if is_complete(opened) else "stopped"
                     say(f"{directory} {ended}:", *funnel_lines(summary))
                 if isinstance(failure, LimitReachedError):
-                    say(left_line(opened))
+                    say(left_line(estimate_of(opened), base_url=opened.config.base_url))
             ending = Ending(
                 directory=directory,
                 summary=summary,
@@ -136,7 +137,7 @@ def _set_aside(journal: Path, size: int) -> str:
 
 async def _carry_out(opened: "Run", foreseen: "Foreseen | None") -> "RunSummary":
     from selfinstruct.cli.progress import progress
-    from selfinstruct.cli.run_log import OverheardJournal, RunLog
+    from selfinstruct.cli.run_log import RunLog
     from selfinstruct.disk import DiskWatch
     from selfinstruct.errors import RunWriteError
     from selfinstruct.generate import grow
@@ -146,7 +147,7 @@ async def _carry_out(opened: "Run", foreseen: "Foreseen | None") -> "RunSummary"
     stop = asyncio.Event()
     run_log = RunLog(opened, address=address(opened.config, environ=os.environ))
     if opened.journal is not None:
-        opened.journal = OverheardJournal(opened.journal, run_log.heard)
+        opened.journal.heard = run_log.heard
     disk = DiskWatch(opened.directory, max_concurrency=opened.config.max_concurrency)
     _say_what_will_not_fit(opened)
     if (problem := disk.problem()) is not None:

@@ -16,13 +16,16 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
     """
     from selfinstruct.cli.announcement import left_line
     from selfinstruct.cli.funnel import changes, funnel_lines, last_not_novel_lines, pool_lines
-    from selfinstruct.estimate import estimate_of
+    from selfinstruct.estimate import Observed, basis_of, forecast
     from selfinstruct.generate import is_complete
     from selfinstruct.lock import holder
-    from selfinstruct.run_directory import read_run
+    from selfinstruct.run_directory import read_history, replay
     from selfinstruct.summary import summarize
 
-    run = read_run(directory)
+    run, entries = read_history(directory)
+    observed = Observed(pool_size=run.state.pool.seed_count)
+    for entry in replay(run, entries):
+        observed.look_at(entry.event)
     pid = holder(directory)
     if pid is None:
         run.state.spending.give_all_up()  # of a process that was killed
@@ -40,7 +43,9 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
         condition = run.state.finished.reason
     else:
         condition = "interrupted"
-    is_open = source is None and run.state.counts.requests and not is_complete(run)
+    estimate = None
+    if source is None and run.state.counts.requests and not is_complete(run):
+        estimate = forecast(basis_of(run, observed=observed))
     if json_output:
         import json
         from dataclasses import asdict
@@ -53,7 +58,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
             "target": run.config.num_instructions if source is None else None,
             "refiltered_from": asdict(source) if source is not None else None,
             "last_not_novel": asdict(last) if last is not None else None,
-            "estimate": estimate_of(run).as_json() if is_open else None,
+            "estimate": estimate.as_json() if estimate is not None else None,
         }
         typer.echo(json.dumps(fields | summary.as_json()))
         return
@@ -75,8 +80,8 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
         typer.echo(visible(f"  decided again: {', '.join(told) or 'same settings'}", keep=""))
     width = min(100, shutil.get_terminal_size().columns)
     lines = [*funnel_lines(summary)]
-    if is_open:
-        lines.append(f"  {left_line(run)}")
+    if estimate is not None:
+        lines.append(f"  {left_line(estimate, base_url=run.config.base_url)}")
     lines += pool_lines(summary)
     lines += last_not_novel_lines(run.state, run.config.threshold, width=width)
     typer.echo("\n".join(lines))
