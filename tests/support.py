@@ -11,6 +11,7 @@ from contextlib import chdir, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 from unittest.mock import patch
 
@@ -20,7 +21,10 @@ from hypothesis import settings
 from selfinstruct.backend import Backend
 from selfinstruct.cli import main
 from selfinstruct.errors import RequestRejectedError
+from selfinstruct.export import Wanted, provenance_rows, select, writing
 from selfinstruct.records import Completion, Instance, Request, SeedTask, Usage
+from selfinstruct.run_directory import read_run
+from selfinstruct.state import RunState
 
 WORDS = (
     "amber bridge candle dolphin engine forest garden harbour island jacket kettle ladder mirror needle "
@@ -153,6 +157,16 @@ class FaultyBackend(ScriptedBackend):
         if request.stage == "generate" and rng.random() < 0.3:
             return replace(completion, finish_reason="length")
         return completion
+
+
+def exported(source: Path | RunState, format: str = "jsonl") -> bytes:  # noqa: A002
+    """What an export of a run holds: of the run in a directory, or in memory."""
+    state = source if isinstance(source, RunState) else read_run(source).state
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "data"
+        with writing(path, Wanted(format=format)) as export:
+            export.write(provenance_rows(select(state.pool)))
+        return path.read_bytes()
 
 
 def examples(number: int) -> int:

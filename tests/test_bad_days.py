@@ -10,11 +10,11 @@ from unittest.mock import patch
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import exported
 
 from selfinstruct import patience
 from selfinstruct.config import RunConfig
 from selfinstruct.events import RequestFailed
-from selfinstruct.export import render_jsonl, select
 from selfinstruct.generate import grow
 from selfinstruct.journal import read_journal
 from selfinstruct.llm.online import OnlineBackend
@@ -87,10 +87,6 @@ def run_against(plan: FaultPlan, folder: Path, config: RunConfig = CONFIG) -> Pa
 
         asyncio.run(grown())
     return folder / "run"
-
-
-def exported(directory: Path) -> bytes:
-    return render_jsonl(select(read_run(directory).state.pool))
 
 
 def lines(folder: Path) -> list[dict[str, object]]:

@@ -19,6 +19,7 @@ from support import (
     WORDS,
     ScriptedBackend,
     alpaca_text,
+    exported,
     make_completion,
     make_seed_task,
     scripted_text,
@@ -30,7 +31,6 @@ from selfinstruct.bounds import bound
 from selfinstruct.cost import Consumption, Price, consumed
 from selfinstruct.errors import ConfigError, EndpointError, LimitReachedError, TransientError
 from selfinstruct.events import Committed, CompletionReceived
-from selfinstruct.export import render_alpaca, select
 from selfinstruct.generate import grow
 from selfinstruct.patience import Patience
 from selfinstruct.plan import task_request
@@ -89,7 +89,7 @@ def seeds(seeds_file: Path) -> Path:
 
 
 def export(directory: Path) -> bytes:
-    return render_alpaca(select(read_run(directory).state.pool))
+    return exported(directory, "alpaca")
 
 
 @pytest.mark.parametrize("concurrency", [1, 7, 64])

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from support import exported as export_of
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
-from selfinstruct.export import render_alpaca, select
 from selfinstruct.records import Reason
 from selfinstruct.run_directory import read_run
 from selfinstruct.simulate import FaultShares, SimulatedEndpoint
@@ -74,7 +74,7 @@ def test_mannerisms_of_a_model_do_not_change_the_dataset(tmp_path: Path, recipe:
                 instances_max_tokens=None,
             )
             run(tmp_path / name, config)
-        exported[name] = render_alpaca(select(read_run(tmp_path / name).state.pool))
+        exported[name] = export_of(tmp_path / name, "alpaca")
     echoed = read_run(tmp_path / "all").state.counts.rejected[Reason.ECHO]
     assert echoed > 0
     assert exported["all"] == exported["plain"]

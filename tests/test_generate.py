@@ -12,7 +12,14 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import ScriptedBackend, examples, make_completion, make_seed_task, scripted_text
+from support import (
+    ScriptedBackend,
+    examples,
+    exported,
+    make_completion,
+    make_seed_task,
+    scripted_text,
+)
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig, fingerprint
@@ -37,7 +44,6 @@ from selfinstruct.events import (
     RunFinished,
     RunStarted,
 )
-from selfinstruct.export import render_jsonl, select
 from selfinstruct.filters import RULES_VERSION
 from selfinstruct.generate import grow, is_complete
 from selfinstruct.journal import read_journal
@@ -46,10 +52,6 @@ from selfinstruct.run_directory import open_run, read_run
 from selfinstruct.seeds import render_seed_tasks
 from selfinstruct.state import apply, initial
 from selfinstruct.summary import summarize
-
-
-def exported(directory: Path) -> bytes:
-    return render_jsonl(select(read_run(directory).state.pool))
 
 
 def events(directory: Path) -> list[object]:

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
-from support import ScriptedBackend, make_seed_task, typed
+from support import ScriptedBackend, exported, make_seed_task, typed
 
 from selfinstruct.api import run
 from selfinstruct.errors import OtherVersionError
 from selfinstruct.explain import explain
 from selfinstruct.explain.fates import CandidateFate, TaskFate
 from selfinstruct.explain.history import History
-from selfinstruct.export import alpaca_rows, select
 from selfinstruct.frozen import VERSIONS
 from selfinstruct.pool import Pool
 from selfinstruct.refilter.directory import refilter_run
@@ -171,7 +170,7 @@ def test_an_older_run_is_read_as_it_was_made(old_run: Path) -> None:
     opened = read_run(old_run)
     config = opened.config
     assert (config.profile, config.api, config.tokenizer) == ("default", "chat", "rouge")
-    rows = list(alpaca_rows(select(opened.state.pool)))
+    rows = json.loads(exported(opened.state, "alpaca"))
     assert rows == [{"instruction": INSTRUCTION, "input": "", "output": "Nile, Ob, Rhine"}]
     assert set(opened.templates) == set(PROMPTS)
 
@@ -222,7 +221,7 @@ def test_an_older_run_is_refiltered_by_what_decides_today(old_run: Path, tmp_pat
     origin = opened.state.source
     assert origin is not None
     assert origin.versions == {"rules": 1, "parsers": 1, "tokenizer": 1}
-    rows = list(alpaca_rows(select(opened.state.pool)))
+    rows = json.loads(exported(opened.state, "alpaca"))
     assert rows == [{"instruction": INSTRUCTION, "input": "", "output": "Nile, Ob, Rhine"}]
     assert opened.config.tokenizer == "rouge"
     assert refiltered.comparison.after.unclear_kinds == 1  # today it would be asked once more

@@ -13,13 +13,18 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import examples, make_completion, make_seed_task, scripted_text
+from support import (
+    examples,
+    exported,
+    make_completion,
+    make_seed_task,
+    scripted_text,
+)
 from virtual_clock import VirtualClock
 
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import EndpointError, RequestRejectedError, TransientError
 from selfinstruct.events import Committed, CompletionReceived, RequestFailed, RunFinished
-from selfinstruct.export import render_jsonl, select
 from selfinstruct.generate import grow, is_complete
 from selfinstruct.journal import read_journal
 from selfinstruct.patience import LONGEST_PAUSE_S, OTHERS_ANSWERED, Patience, Pause
@@ -85,10 +90,6 @@ class Endpoint:
         await asyncio.sleep(0.1)
         self.checks += 1
         return not self._is_bad(request(0), asyncio.get_running_loop().time())
-
-
-def exported(directory: Path) -> bytes:
-    return render_jsonl(select(read_run(directory).state.pool))
 
 
 def events(directory: Path) -> list[object]:

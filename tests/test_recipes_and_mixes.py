@@ -8,22 +8,23 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from support import WORDS, ScriptedBackend, make_seed_task, scripted_text
+from support import (
+    WORDS,
+    ScriptedBackend,
+    exported,
+    make_seed_task,
+    scripted_text,
+)
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import ConfigError, InputError, RequestRejectedError
 from selfinstruct.events import Classified
-from selfinstruct.export import render_jsonl, select
 from selfinstruct.journal import read_journal
 from selfinstruct.records import Completion, Instance, Message, Reason, Request, SeedTask
 from selfinstruct.run_directory import open_run, read_run
 from selfinstruct.seeds import render_seed_tasks
 from selfinstruct.summary import summarize
-
-
-def exported(directory: Path) -> bytes:
-    return render_jsonl(select(read_run(directory).state.pool))
 
 
 def kinds(directory: Path, task_id: str) -> list[tuple[bool | None, str]]:

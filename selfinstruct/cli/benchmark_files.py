@@ -100,6 +100,10 @@ class Benchmarks:
         for hit in hits:
             self.tallies[hit.source.benchmark].items_hit.add(hit.source.place)
 
+    def left_out(self) -> dict[str, int]:
+        """Records with a hit, by benchmark."""
+        return {file: tally.records.total() for file, tally in self.tallies.items()}
+
     def table(self, ngram: int) -> list[str]:
         """What was hit, for a person: a line a benchmark."""
         from selfinstruct.cli.terminal import cells, visible

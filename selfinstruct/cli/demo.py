@@ -29,7 +29,7 @@ def demo(
     from selfinstruct.cli.running import carry_out
     from selfinstruct.cli.terminal import say
     from selfinstruct.errors import OtherVersionError, RunDirectoryError
-    from selfinstruct.export import alpaca_rows, select
+    from selfinstruct.export import PUBLISHED, provenance_rows, select
     from selfinstruct.run_directory import read_run
     from selfinstruct.simulate.server import SimulatedEndpoint
 
@@ -55,7 +55,8 @@ def demo(
         ) from None
     dataset = output / "exports" / "alpaca_data.json"
     export_run(output, dataset)
-    rows = list(alpaca_rows(select(read_run(output).state.pool)))
+    made = provenance_rows(select(read_run(output).state.pool))
+    rows = [{name: row[name] for name in PUBLISHED} for row in made]
     width = min(100, shutil.get_terminal_size().columns)
     say(
         "",

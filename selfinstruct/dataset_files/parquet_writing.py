@@ -66,6 +66,7 @@ class ParquetWriter(SinkWriter):
             pyarrow.parquet.write_table(empty, stream)
             return
         self._writer.close()
+        self._check()
         if len(self._parts) == 1:
             self._parts[0].seek(0)
             shutil.copyfileobj(self._parts[0], stream)
@@ -78,13 +79,24 @@ class ParquetWriter(SinkWriter):
                     table = pyarrow.Table.from_batches([batch])
                     writer.write_table(self._fitted(table, self._schema))
 
+    def _check(self) -> None:
+        """What was written can be read: of lists within lists more can be written than read."""
+        part = self._parts[-1]
+        part.seek(0)
+        try:
+            self._pyarrow.parquet.ParquetFile(part)
+        except (self._pyarrow.ArrowException, OSError) as error:
+            problem = f"could not be read as Parquet ({error}); write .jsonl"
+            raise ExportError(self._sink.path, problem) from None
+
     def close(self) -> None:
         """Let go of temporary files."""
         if self._writer is not None and self._writer.is_open:
             with suppress(OSError):  # what it still has to write is not wanted
                 self._writer.close()
         for part in self._parts:
-            part.close()
+            with suppress(OSError):
+                part.close()
 
     def _end_run(self) -> None:
         """Make a table of the records since the last one, which come from one batch or from none."""
@@ -102,7 +114,7 @@ class ParquetWriter(SinkWriter):
         else:
             fields, metadata = {}, {}
             for name in dict.fromkeys(name for record, _ in run for name in record.fields):
-                columns[name] = self._inferred(name, run)
+                columns[whole(name)] = self._inferred(name, run)
         for name in dict.fromkeys(name for _, added in run for name in added):
             values = [added.get(name, record.fields.get(name)) for record, added in run]
             columns[name] = self._added(values)
@@ -138,7 +150,7 @@ class ParquetWriter(SinkWriter):
         pyarrow = self._pyarrow
         values = [record.fields.get(name) for record, _ in run]
         try:
-            column = pyarrow.array(values)
+            column = pyarrow.array(values, self._stated(name))
         except UnicodeEncodeError:
             values = [_encodable(value) for value in values]
             column = self._array(name, values, run)
@@ -148,6 +160,15 @@ class ParquetWriter(SinkWriter):
             return pyarrow.array([None if value is None else dumps(value) for value in values])
         return column
 
+    def _stated(self, name: str) -> Any:
+        """The type of a column, where it was stated; else None."""
+        stated = self.types.get(name, "")
+        of_list = stated.removeprefix("list<").removesuffix(">")
+        if not stated:
+            return None
+        kind = self._pyarrow.type_for_alias(of_list)
+        return kind if of_list == stated else self._pyarrow.list_(kind)
+
     def _array(
         self, name: str, values: list[Any], run: Sequence[tuple[Record, Mapping[str, Any]]]
     ) -> Any:
@@ -156,13 +177,13 @@ class ParquetWriter(SinkWriter):
 
         def is_too_long(count: int) -> bool:
             try:
-                pyarrow.array(values[:count])
+                pyarrow.array(values[:count], self._stated(name))
             except errors:
                 return True
             return False
 
         try:
-            return pyarrow.array(values)
+            return pyarrow.array(values, self._stated(name))
         except errors:
             at = bisect_left(range(len(values) + 1), x=True, key=is_too_long) - 1
             raise self._unfit(name, f"at {run[at][0].place}") from None

@@ -54,8 +54,11 @@ class Sink:
             return path.open("ab")
         run = run_that_consists_of(path)
         if run is not None:
-            problem = f"is a part of the run in {run} and is not replaced; choose another name"
-            raise InputError(self.path, problem)
+            raise InputError(
+                self.path,
+                f"is a part of the run in {run} and is not replaced; choose another name, such as "
+                f"{run / 'exports' / path.name}",
+            )
         real = Path(os.path.realpath(path))
         if real.is_dir():
             raise ExportError(self.path, "cannot be written (Is a directory); name a file")
@@ -127,6 +130,8 @@ class SinkWriter:
         """`layout` is a header or a schema to begin with, if there is one."""
         self._sink = sink
         self._layout = layout
+        self.types: Mapping[str, str] = {}
+        """What values of columns are, for formats that have types; else it is told from the values."""
 
     def write(self, record: Record, added: Mapping[str, Any]) -> None:
         """Write a record and what is added to it, now or later."""

@@ -1,7 +1,7 @@
 """Writes records to a file of whatever format, whole or not at all."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +53,15 @@ def write_records(
     *,
     format: str | None = None,  # noqa: A002
     like: RecordReader | None = None,
+    types: Mapping[str, str] | None = None,
 ) -> Iterator[RecordWriter]:
     """Write a file of records; "-" is stdout. At the end of the block the file is there, whole.
 
     If the block is left by an exception, nothing is left over and a file that was there before stands.
     `format` is one of FORMATS; None takes it from the suffix or, where that says nothing, from `like`. Of
-    `like` a file also has its header or schema, so that it has one where no record is written.
+    `like` a file also has its header or schema, so that it has one where no record is written. `types` are
+    those of columns of a Parquet file, by name ("string", "bool", "int64", "list<string>"), whose values come
+    from no Parquet file; all others are told from their values.
     """
     if format is not None and format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
@@ -73,6 +76,7 @@ def write_records(
     try:
         sink.open()
         writer = _WRITERS[chosen](sink, layout)
+        writer.types = types or {}
         taking = RecordWriter(sink, writer)
         yield taking
         taking.complete()
@@ -82,7 +86,8 @@ def write_records(
         raise
     finally:
         if writer is not None:
-            writer.close()
+            with suppress(OSError):  # of what was to be written no more; why is told already
+                writer.close()
 
 
 _WRITERS: Mapping[str, type[SinkWriter]] = {

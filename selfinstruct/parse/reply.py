@@ -124,6 +124,11 @@ def says_nothing(text: str) -> bool:
     return any(map(str.isalpha, stripped)) and _NOTHING.fullmatch(stripped) is not None
 
 
+def says_no_input(text: str) -> bool:
+    """Whether an input says that there is none, in so many words: "<noinput>", "No input needed"."""
+    return says_nothing(text) and "input" in text.casefold()
+
+
 def is_none(text: str) -> bool:
     """Whether a field says "none": nothing is given, but it may be a label."""
     return re.fullmatch(r"\W*none\W*", text, re.IGNORECASE) is not None and text.strip()[:1] != "<"

@@ -22,8 +22,6 @@ from selfinstruct.cli.decontaminated import Job, Tally, carry_out
 from selfinstruct.cli.export import Format, export
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import ExportError, InputError, SelfInstructError
-from selfinstruct.export import provenance_rows, select
-from selfinstruct.run_directory import read_run
 
 ASKED = (
     "How many buckets of sand does the keeper of the Orlen dunes carry to the chapel each spring?"
@@ -319,7 +317,7 @@ def test_export_leaves_out_rows_that_hold_what_a_benchmark_asks(
 ) -> None:
     run("run", config, backend=ScriptedBackend())
     directory, out = Path("run"), Path("out.jsonl")
-    export(directory, out, Format.JSONL)
+    export(str(directory), out, Format.JSONL)
     rows = read(out)
     one = rows[3]
     write(here / "quiz.jsonl", [{"question": one["instruction"]}])
@@ -329,27 +327,15 @@ def test_export_leaves_out_rows_that_hold_what_a_benchmark_asks(
     assert 0 < len(left) < len(rows)
     capsys.readouterr()
 
-    export(directory, out, Format.JSONL, decontaminate=benchmarks)
+    export(str(directory), out, Format.JSONL, decontaminate=benchmarks)
     assert read(out) == left  # what is left keeps its ids
     told = capsys.readouterr().err
     assert f"left out, since they hold what a benchmark asks: {len(rows) - len(left)} rows" in told
     assert f"wrote {len(left)} rows to out.jsonl" in told
-    export(directory, out, decontaminate=benchmarks)
-    assert [row["output"] for row in json.loads(out.read_text())] == [r["output"] for r in left]
+    export(str(directory), out, decontaminate=benchmarks)
+    assert [row["output"] for row in read(out)] == [r["output"] for r in left]
 
     out.write_text("old")
     with pytest.raises(InputError, match=r"nothing\.jsonl: cannot be read"):
-        export(directory, out, decontaminate=["nothing.jsonl"])
+        export(str(directory), out, decontaminate=["nothing.jsonl"])
     assert out.read_text() == "old"
-
-
-def test_an_export_drops_a_row_and_keeps_the_ids_of_its_neighbours(
-    here: Path, config: RunConfig
-) -> None:
-    run("run", config, backend=ScriptedBackend())
-    export(Path("run"), Path("all.jsonl"), Format.JSONL)
-    rows = read(here / "all.jsonl")
-    tasks = select(read_run(Path("run")).state.pool)
-    for row in rows:
-        [*kept] = provenance_rows(tasks, without={row["id"]})
-        assert kept == [other for other in rows if other is not row]

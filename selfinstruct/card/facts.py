@@ -1,0 +1,227 @@
+"""What a run can tell of how its data was made. Only what is a function of its files."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PureWindowsPath
+from typing import get_args
+
+from selfinstruct.config import RunConfig
+from selfinstruct.events import ImportedFile, RefilteredFrom
+from selfinstruct.extras import looks_secret
+from selfinstruct.filters import RULES, RULES_VERSION
+from selfinstruct.frozen import JOURNAL, PROMPTS, SEEDS, Frozen, fresh
+from selfinstruct.profiles import PROFILES
+from selfinstruct.recipes import sampling
+from selfinstruct.records import Reason, Sampling, Stage
+from selfinstruct.run_directory import Run
+from selfinstruct.summary import RunSummary, summarize
+
+_EXAMPLES_OF = 20
+"""Tasks whose first rows are kept, of which some are shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """A file that prompts were made of."""
+
+    name: str
+    sha256: str
+    is_packaged: bool
+    """Whether it is one that comes with selfinstruct, whose licence is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """How the data of a run was made."""
+
+    recipe: str
+    profile: str
+    asked_for: str
+    """The model, as the person named it."""
+    models: Sequence[tuple[str, int]]
+    """As the server named them, each with the instructions that it wrote; the busiest first."""
+    config: RunConfig
+    instructions_asked: int
+    """In one request."""
+    stages: Sequence[tuple[Stage, Sampling]]
+    has_task_stages: bool
+    """Whether kind and instances were asked for apart."""
+    extra: Sequence[str]
+    """What else every request held, as "name: value"; of what may be nobody's business the name only."""
+    seeds: Material
+    seed_count: int
+    templates: Sequence[Material]
+    imports: Sequence[ImportedFile]
+    imported: int
+    source: RefilteredFrom | None
+    """Where the replies come from, where they are another run's."""
+    versions: Mapping[str, int]
+    """Of rules, parsers and tokenizer."""
+    rules_are_current: bool
+    """Whether the rules are those that this version knows by name."""
+    programs: Sequence[str]
+    """Versions of selfinstruct that worked at it, the first one first."""
+    summary: RunSummary
+    rejected: Sequence[tuple[Reason, int]]
+    """Candidates by reason, most frequent first; at the end the rules that found nothing."""
+    rows: Sequence[Mapping[str, object]]
+    """The first row of each of the first tasks."""
+
+    @property
+    def title(self) -> str:
+        """What the data may be called."""
+        name = "Alpaca-style" if self.recipe == "alpaca" else "Self-Instruct"
+        if not self.models:
+            return f"{name} data"
+        first = " ".join(self.models[0][0].split())[:80]
+        others = f" and {len(self.models) - 1} more" if len(self.models) > 1 else ""
+        return f"{name} data by {first}{others}"
+
+    @property
+    def own_material(self) -> Sequence[str]:
+        """What the data was grown from and did not come with selfinstruct, in words."""
+        found = []
+        if not self.seeds.is_packaged:
+            found.append("the seed tasks")
+        if not all(template.is_packaged for template in self.templates):
+            found.append("the templates of the prompts")
+        if self.imports:
+            found.append("the imported tasks")
+        return found
+
+
+def facts_of(run: Run) -> Facts:
+    """What a run tells of itself. Reads its journal once more, for the versions that worked at it."""
+    seeds, templates = _materials(run)
+    summary = summarize(run.state)
+    stages: tuple[Stage, ...] = get_args(Stage) if run.recipe.has_task_stages else ("generate",)
+    return Facts(
+        recipe=run.recipe.name,
+        profile=run.config.profile,
+        asked_for=_without_folders(run.config.model),
+        models=_models(run),
+        config=run.config,
+        instructions_asked=run.recipe.instructions_asked,
+        stages=[(stage, sampling(run.config, stage)) for stage in stages],
+        has_task_stages=run.recipe.has_task_stages,
+        extra=_extra(run.config.extra_body or {}),
+        seeds=seeds,
+        seed_count=len(run.seed_tasks),
+        templates=templates,
+        imports=run.state.imports,
+        imported=run.state.imported,
+        source=run.state.source,
+        versions=run.versions,
+        rules_are_current=run.versions.get("rules") == RULES_VERSION,
+        programs=_programs(run.directory / JOURNAL),
+        summary=summary,
+        rejected=_rejected(run, summary),
+        rows=_first_rows(run),
+    )
+
+
+def _models(run: Run) -> list[tuple[str, int]]:
+    counts = Counter(
+        _without_folders(task.provenance.model)
+        for task in run.state.pool.generated
+        if task.provenance is not None
+    )
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def _without_folders(model: str) -> str:
+    """Servers of one's own name a model by its path: in which folder it lies is nobody's business."""
+    is_path = model.startswith(("/", "~", "./", "../")) or PureWindowsPath(model).drive
+    return (PureWindowsPath(model).name or model) if is_path else model
+
+
+def _extra(body: Mapping[str, object]) -> list[str]:
+    return [
+        f"{name}: {json.dumps(value)}" if _may_be_shown(name, value) else name
+        for name, value in body.items()
+    ]
+
+
+def _may_be_shown(name: str, value: object) -> bool:
+    if isinstance(value, str):
+        return not looks_secret(name, value) and not re.search(r"[/\\]", value)
+    return isinstance(value, int | float) and not looks_secret(name)
+
+
+def _materials(run: Run) -> tuple[Material, list[Material]]:
+    """The seed tasks and the templates, each with whether it is what comes with selfinstruct.
+
+    One is where its setting was not given, or where it is what these settings would give today.
+    """
+    config = run.config
+    used = Frozen(
+        config=config,
+        recipe=run.recipe,
+        seed_tasks=run.seed_tasks,
+        templates=run.templates,
+        versions=run.versions,
+    ).hashes
+    ours = fresh(
+        {
+            "model": "any",
+            "recipe": config.recipe,
+            "profile": config.profile,
+            "api": config.api,
+            "classification_seeds_only": config.classification_seeds_only,
+        }
+    ).hashes
+
+    def material(path: str, name: str, *, is_given: bool) -> Material:
+        is_packaged = not is_given or ours.get(path) == used[path]
+        return Material(name=name, sha256=used[path], is_packaged=is_packaged)
+
+    seeds = material(SEEDS, SEEDS, is_given=config.seed_tasks is not None)
+    templates = [
+        material(f"{PROMPTS}/{file}", template.name, is_given=config.prompts is not None)
+        for file, template in run.templates.items()
+    ]
+    return seeds, templates
+
+
+def _programs(journal: Path) -> list[str]:
+    """The versions in a journal, without reading all of every line."""
+    found: dict[str, None] = {}
+    with suppress(OSError), journal.open("rb") as file:
+        for line in file:
+            if b'"run_started"' not in line[:_HEAD]:
+                continue
+            with suppress(ValueError, KeyError, TypeError, RecursionError):
+                event = json.loads(line)
+                if event["kind"] == "run_started":
+                    found.setdefault(str(event["versions"]["selfinstruct"]))
+    return list(found)
+
+
+_HEAD = 100
+"""Bytes of a line that hold its kind."""
+
+
+def _rejected(run: Run, summary: RunSummary) -> list[tuple[Reason, int]]:
+    profile = PROFILES[run.config.profile]
+    rules = [reason for reason, _ in RULES[profile.name, run.recipe.name]]
+    rules += [Reason.WRONG_SCRIPT] * profile.minds_script + [
+        Reason.NO_TOKENS
+    ] * profile.needs_tokens
+    rules.append(Reason.NOT_NOVEL)
+    found_nothing = [(reason, 0) for reason in rules if reason not in summary.rejected]
+    return [*summary.rejected.items(), *found_nothing]
+
+
+def _first_rows(run: Run) -> list[Mapping[str, object]]:
+    """The first row of each task: whatever an export leaves out for its number, these stay longest."""
+    rows = (
+        {"instruction": task.instruction, "input": first.input, "output": first.output}
+        for task in run.state.pool.generated
+        for first in (task.instances or ())[:1]
+    )
+    return list(islice(rows, _EXAMPLES_OF))

@@ -1,0 +1,39 @@
+"""What a card lacks that only whoever publishes the data can know, and the option that fills it."""
+
+from collections.abc import Sequence
+
+from selfinstruct.card.exported import Terms
+from selfinstruct.card.facts import Facts
+
+
+def missing_from(facts: Facts, terms: Terms) -> tuple[str, ...]:
+    """A sentence for each gap; () where there is none."""
+    found = []
+    if not is_said(terms.license):
+        found.append(
+            "the licence of the dataset; say it with --license, as an id such as apache-2.0 or cc-by-4.0, or "
+            "as a name with an address"
+        )
+    if not is_said(terms.model_terms):
+        found.append(
+            "what the terms of the generating model say about training on its output and passing it on; say "
+            "it with --model-terms, in words or as an address"
+        )
+    if facts.own_material and not is_said(terms.source_license):
+        found.append(
+            f"the licence of {in_words(facts.own_material)}, which did not come with selfinstruct; say it "
+            "with --source-license"
+        )
+    if not terms.languages:
+        found.append("the language of the data; say it with --language, as a code such as en")
+    return tuple(found)
+
+
+def is_said(text: str | None) -> bool:
+    """Whether there are any words."""
+    return text is not None and bool(text.strip())
+
+
+def in_words(names: Sequence[str]) -> str:
+    """The seed tasks, the templates and the imports."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,378 @@
+"""`selfinstruct export` as it is typed."""
+
+import gzip
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import datasets
+import pytest
+import yaml
+from support import ScriptedBackend, make_seed_task, typed
+
+from selfinstruct.api import run
+from selfinstruct.card import Terms
+from selfinstruct.cli.bar import Show
+from selfinstruct.cli.export import Container, Format
+from selfinstruct.cli.export_card import CardWanted
+from selfinstruct.cli.export_sources import Chosen, RunSource
+from selfinstruct.cli.exported import Job, carry_out
+from selfinstruct.config import RunConfig
+from selfinstruct.dataset_files import read_records
+from selfinstruct.errors import InputError
+from selfinstruct.export import CONTAINERS, FORMATS, Row, Wanted
+from selfinstruct.seeds import render_seed_tasks
+
+ROWS = [
+    {"instruction": f"Say {n}.", "input": "<noinput>" if n % 2 else str(n), "output": f"It is {n}."}
+    for n in range(40)
+]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("alpaca.json").write_text(json.dumps(ROWS))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "seeds").write_bytes(render_seed_tasks([make_seed_task(n) for n in range(10)]))
+    config = RunConfig(model="scripted", num_instructions=12, seed_tasks=folder / "seeds")
+    run(folder / "run", config, backend=ScriptedBackend())
+    return folder / "run"
+
+
+def test_what_can_be_typed_is_what_there_is() -> None:
+    assert [one.value for one in Format] == [*FORMATS]
+    assert [one.value for one in Container] == [*CONTAINERS]
+
+
+@pytest.mark.usefixtures("here")
+def test_the_suffix_says_what_kind_of_file_it_is(finished: Path) -> None:
+    for name in ("a.json", "a.jsonl", "a.csv", "a.parquet", "a.jsonl.gz"):
+        done = typed("export", finished, "-o", name)
+        assert done.returncode == 0, done.stderr
+    tables = []
+    for name in ("a.json", "a.jsonl", "a.csv", "a.parquet"):
+        with read_records(name) as records:
+            tables.append([dict(record.fields) for record in records])
+    assert all(table == tables[0] for table in tables)
+    assert gzip.decompress(Path("a.jsonl.gz").read_bytes()) == Path("a.jsonl").read_bytes()
+    # A format that names a kind of file is taken at its word.
+    typed("export", finished, "-o", "lines.json", "-f", "jsonl")
+    assert Path("lines.json").read_text().startswith('{"id":')
+    done = typed("export", finished, "-o", "x.json", "-f", "messages", "--container", "parquet")
+    assert Path("x.json").read_bytes()[:4] == b"PAR1"
+
+
+@pytest.mark.usefixtures("here")
+def test_a_list_of_somebody_is_exported_in_every_format() -> None:
+    for name in FORMATS:
+        done = typed("export", "alpaca.json", "-o", f"out-{name}", "-f", name)
+        assert done.returncode == 0, done.stderr
+        assert f"wrote 40 rows to out-{name}" in done.stderr
+    rows = json.loads(Path("out-alpaca").read_text())
+    assert [row["input"] for row in rows[:2]] == ["0", ""]
+    assert [row["output"] for row in rows] == [row["output"] for row in ROWS]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_list_comes_and_goes_by_pipes() -> None:
+    options = ["-o", "-", "-f", "messages", "--limit", "3"]
+    done = subprocess.run(
+        [sys.executable, "-m", "selfinstruct", "export", "-", *options],
+        input=Path("alpaca.json").read_bytes(),
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    chats = [json.loads(line)["messages"] for line in done.stdout.splitlines()]
+    assert [chat[0]["content"] for chat in chats] == ["Say 0.\n\n0", "Say 1.", "Say 2.\n\n2"]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_program_is_told_what_was_written() -> None:
+    done = typed(
+        *("export", "alpaca.json", "-o", "out/data.json", "--split", "75/25", "--axolotl"),
+        *("--llama-factory", "--json"),
+    )
+    told = json.loads(done.stdout)
+    assert told["rows"] == 40
+    assert [(file["path"], file["part"]) for file in told["files"]] == [
+        ("out/data.train.json", "train"),
+        ("out/data.test.json", "test"),
+    ]
+    assert sum(file["rows"] for file in told["files"]) == 40
+    assert told["beside"] == ["out/dataset_info.json", "out/data.json.axolotl.yaml"]
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "data.json.axolotl.yaml",
+        "data.test.json",
+        "data.train.json",
+        "dataset_info.json",
+    ]
+    entries = json.loads(Path("out/dataset_info.json").read_text())
+    assert {entry["file_name"] for entry in entries.values()} == {
+        "data.train.json",
+        "data.test.json",
+    }
+    stanza = yaml.safe_load(Path("out/data.json.axolotl.yaml").read_text())
+    assert stanza["datasets"][0]["path"] == "out/data.train.json"
+
+
+@pytest.mark.usefixtures("here")
+def test_a_person_is_told_of_parts_and_of_empty_outputs() -> None:
+    Path("some.jsonl").write_text(
+        '{"instruction": "a", "output": " "}\n{"instruction": "b", "output": "x"}\n'
+    )
+    done = typed("export", "some.jsonl", "-o", "ds", "-f", "datasets", "--split", "0.5/0.5")
+    assert "wrote 1 row of 1 instruction to ds (train)" in done.stderr
+    assert "1 row of them have an empty output" in done.stderr.replace("\n", " ")
+    assert {*datasets.load_from_disk("ds")} == {"train", "test"}
+
+
+@pytest.mark.usefixtures("here")
+def test_rows_that_a_benchmark_asks_are_left_out_of_a_list_too() -> None:
+    asked = "how many spoons does the harbour master of veldt keep in the upper drawer"
+    rows = [
+        {"instruction": asked, "output": "9"},
+        {"instruction": "Say hello.", "output": "Hello!"},
+    ]
+    Path("some.json").write_text(json.dumps(rows))
+    Path("quiz.jsonl").write_text(json.dumps({"question": asked}) + "\n")
+    done = typed("export", "some.json", "-o", "out.json", "--decontaminate", "quiz.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert [row["output"] for row in json.loads(Path("out.json").read_text())] == ["Hello!"]
+    assert "left out, since they hold what a benchmark asks: 1 row" in done.stderr
+    Path("some.json").write_text(json.dumps(rows[:1]))
+    before = Path("out.json").read_bytes()
+    done = typed("export", "some.json", "-o", "out.json", "--decontaminate", "quiz.jsonl")
+    assert (done.returncode, Path("out.json").read_bytes()) == (2, before)
+    assert "some.json: has no row left that no benchmark asks" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("alpaca.json", "--include-seed-tasks"),
+            "include_seed_tasks: needs a run, and alpaca.json",
+        ),
+        (
+            ("alpaca.json", "--similarities"),
+            "similarities: needs a run.*filter --similarities adds",
+        ),
+        (
+            ("RUN", "--similarities", "-f", "messages"),
+            "similarities: have no place in the format messages; use alpaca",
+        ),
+        (("RUN", "--input-format", "json"), "input_format: is for files, and .*run is a run"),
+        (("none.json",), "none.json: cannot be read"),
+        (("none",), "none: does not exist"),
+        (("empty.json",), "empty.json: holds no rows, so there is nothing to export"),
+        (("alpaca.json", "--split", "0.5/0.6"), "split: must be shares that add up to 1"),
+        (("one.json", "--split", "0.5/0.5"), "split: cannot be: 1 different instruction"),
+        (("alpaca.json", "--csv-safe"), "csv_safe: is for CSV, and out.json will be json"),
+        (("alpaca.json", "--template", "none.txt"), "template: has no place in the format alpaca"),
+        (("alpaca.json", "-f", "messages", "--template", "none.txt"), "none.txt: cannot be read"),
+        (
+            ("alpaca.json", "-o", "-", "--llama-factory"),
+            "llama_factory: names a file, and - is none",
+        ),
+        (("alpaca.json", "-o", "-", "--axolotl"), "axolotl: names a file, and - is none"),
+        (("alpaca.json", "-o", "data", "--llama-factory"), "data will be json; end it in .json"),
+        (("alpaca.json", "-o", "data.json.gz", "--llama-factory"), "end it in .json"),
+        (
+            ("alpaca.json", "-o", "d", "-f", "datasets", "--llama-factory"),
+            "reads files and no folder",
+        ),
+    ],
+)
+def test_what_cannot_be_is_said_and_nothing_is_written(
+    here: Path, finished: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    Path("empty.json").write_text("[]")
+    Path("one.json").write_text(json.dumps(ROWS[:1]))
+    before = sorted(here.iterdir())
+    words = [str(finished) if word == "RUN" else word for word in arguments]
+    if "-o" not in words:
+        words += ["-o", "out.json"]
+    done = typed("export", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    told = " ".join(done.stderr.split())
+    assert re.search(said, told), told
+    assert sorted(here.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("RUN", "-o", "README.md", "--card"), "README.md: would be written twice"),
+        (
+            ("RUN", "-o", "dataset_info.json", "--llama-factory"),
+            "dataset_info.json: would be written twice",
+        ),
+        (
+            ("alpaca.json", "-o", "x.json", "--split", "0.5/0.5"),
+            "x.test.json: would be written twice",
+        ),
+        (
+            ("data.train.json", "-o", "data.json", "--split", "0.5/0.5"),
+            "data.train.json: is read and not replaced; choose another name with -o",
+        ),
+        (
+            ("alpaca.json", "-o", "quiz.jsonl", "--decontaminate", "quiz.jsonl"),
+            "quiz.jsonl: is read and not replaced",
+        ),
+        (
+            ("alpaca.json", "-f", "messages", "-o", "mine.txt", "--template", "mine.txt"),
+            "mine.txt: is read and not replaced",
+        ),
+        (("alpaca.json", "-o", "."), ".: is no name of what will be written"),
+        (("alpaca.json", "-o", "..", "--split", "0.5/0.5"), "is no name of what will be written"),
+        (("alpaca.json", "-o", "/", "-f", "datasets"), "/: is no name of what will be written"),
+        (("alpaca.json", "-o", ".", "--axolotl"), "is no name of what will be written"),
+        (("alpaca.json", "-o", "/dev/stdout", "--split", "0.5/0.5"), "is a pipe or a device"),
+        (("RUN", "-o", "/dev/null", "--card"), "/dev/null: is a pipe or a device, beside which"),
+    ],
+)
+def test_no_file_of_somebody_is_lost_to_an_export_and_none_to_another_of_it(
+    here: Path, finished: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    Path("data.train.json").write_bytes(Path("alpaca.json").read_bytes())
+    Path("x.test.json").symlink_to("x.train.json")
+    Path("quiz.jsonl").write_text('{"question": "How many rivers flow through this country?"}\n')
+    Path("mine.txt").write_text("{{ instruction }}{{ input }}")
+    before = {path.name: path.is_file() and path.read_bytes() for path in here.iterdir()}
+    words = [str(finished) if word == "RUN" else word for word in arguments]
+    done = typed("export", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert {path.name: path.is_file() and path.read_bytes() for path in here.iterdir()} == before
+
+
+@pytest.mark.usefixtures("here")
+def test_a_list_is_replaced_by_what_is_made_of_it_where_that_is_asked_for() -> None:
+    done = typed("export", "alpaca.json", "-o", "alpaca.json", "--llama-factory", "--limit", "3")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(Path("alpaca.json").read_text())) == 3
+
+
+# ── the card ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def front_matter(path: Path) -> dict[str, object]:
+    found = yaml.safe_load(path.read_text().split("\n---\n")[0])
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.usefixtures("here")
+def test_a_card_names_the_files_beside_it_and_what_is_missing(finished: Path) -> None:
+    options = ("-o", "hub/data.parquet", "--split", "0.5/0.5", "--include-seed-tasks", "--card")
+    done = typed("export", finished, *options)
+    assert done.returncode == 0, done.stderr
+    assert "the card lacks the licence of the dataset" in done.stderr
+    card = Path("hub/README.md")
+    configs = front_matter(card)["configs"]
+    assert configs == [
+        {
+            "config_name": "default",
+            "data_files": [
+                {"split": "train", "path": "data.train.parquet"},
+                {"split": "test", "path": "data.test.parquet"},
+            ],
+        }
+    ]
+    assert "license" not in front_matter(card)
+    told = typed(
+        *("export", finished, *options, "--json", "--license", "cc-by-4.0", "--language", "en"),
+        *("--model-terms", "https://example.org/terms", "--source-license", "ours"),
+    )
+    assert json.loads(told.stdout)["missing_in_card"] == []
+    assert json.loads(told.stdout)["beside"] == ["hub/README.md"]
+    assert front_matter(card)["license"] == "cc-by-4.0"
+    before = card.read_bytes()
+    again = typed(
+        *("export", finished, *options, "--license", "cc-by-4.0", "--language", "en"),
+        *("--model-terms", "https://example.org/terms", "--source-license", "ours"),
+    )
+    assert again.returncode == 0
+    assert card.read_bytes() == before
+
+
+@pytest.mark.usefixtures("here")
+def test_a_card_that_somebody_edited_is_not_replaced_and_neither_is_the_data(
+    finished: Path,
+) -> None:
+    typed("export", finished, "-o", "hub/data.json", "--card")
+    card = Path("hub/README.md")
+    card.write_text(card.read_text().replace("# Self-Instruct", "# My own"))
+    before = {path: path.read_bytes() for path in Path("hub").iterdir()}
+    done = typed("export", finished, "-o", "hub/data.json", "--card", "--limit", "3")
+    assert done.returncode == 2
+    assert "was written or edited by somebody, so no card replaces it" in done.stderr
+    assert {path: path.read_bytes() for path in Path("hub").iterdir()} == before
+
+
+@pytest.mark.usefixtures("here")
+def test_a_card_that_is_edited_during_the_export_is_not_replaced(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms = Terms(license=None, model_terms=None, languages=())
+    card = CardWanted(terms=terms, options={})
+    job = Job(source=str(finished), output=Path("data.json"), wanted=Wanted(), card=card)
+    carry_out(job)
+    data = Path("data.json").read_bytes()
+    rows = RunSource.rows
+
+    def edited(self: RunSource, show: Show) -> Iterator[Row]:
+        Path("README.md").write_text("mine")
+        return rows(self, show)
+
+    monkeypatch.setattr(RunSource, "rows", edited)
+    with pytest.raises(InputError, match="was written or edited by somebody"):
+        carry_out(replace(job, chosen=Chosen(limit=1)))
+    assert (Path("README.md").read_text(), Path("data.json").read_bytes()) == ("mine", data)
+
+
+@pytest.mark.usefixtures("here")
+def test_the_card_names_benchmarks_and_no_place_of_this_machine(
+    finished: Path, tmp_path: Path
+) -> None:
+    quiz = tmp_path / "quiz.jsonl"
+    asked = "how many spoons does the harbour master of veldt keep in the upper drawer"
+    quiz.write_text(json.dumps({"question": asked}) + "\n")
+    typed("export", finished, "-o", "data.json", "--card", "--decontaminate", quiz)
+    text = Path("README.md").read_text()
+    assert "| `quiz.jsonl` | 0 |" in text
+    assert "| `decontaminate` | quiz.jsonl |" in text
+    assert "Nothing was left out" not in text
+    assert str(tmp_path) not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("alpaca.json", "-o", "x.json", "--card"),
+            "card: tells how a run made its data, and alpaca",
+        ),
+        (("RUN", "-o", "-", "--card"), "card: lies beside the data, and - has no place"),
+        (("RUN", "-o", "x.json", "--license", "mit"), "is for the dataset card; add --card"),
+        (("RUN", "-o", "x.json", "--card", "--language", "English"), "must be a code such as en"),
+    ],
+)
+def test_a_card_that_cannot_be_is_said(
+    here: Path, finished: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    before = sorted(here.iterdir())
+    done = typed("export", *(str(finished) if word == "RUN" else word for word in arguments))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in " ".join(done.stderr.split())
+    assert sorted(here.iterdir()) == before
