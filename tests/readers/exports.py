@@ -1,0 +1,52 @@
+"""The exports that are read: each format, and the kinds of files that it can go into."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SYSTEM = 'Be brief.\nAnswer in the user\'s "language": 是.'
+
+ALL: dict[str, list[str]] = {
+    "published.json": [],
+    "a name, in 中文 v1.2.json": [],
+    "lines.jsonl": ["-f", "alpaca"],
+    "every-column.jsonl": ["-f", "jsonl"],
+    "table.csv": ["-f", "csv"],
+    "columns.parquet": ["-f", "parquet"],
+    "folder": ["-f", "datasets"],
+    "folder-in-parts": ["-f", "datasets", "--split", "0.5/0.5"],
+    "prompts.jsonl": ["-f", "prompt-completion"],
+    "chats.jsonl": ["-f", "messages"],
+    "chats-list.json": ["-f", "messages"],
+    "chats-columns.parquet": ["-f", "messages"],
+    "chats-folder": ["-f", "messages", "--container", "datasets"],
+    "chats-with-system.jsonl": ["-f", "messages", "--system", SYSTEM],
+    "chats-in-parts.jsonl": ["-f", "messages", "--split", "0.5/0.5"],
+    "conversations.json": ["-f", "sharegpt"],
+    "conversations-lines.jsonl": ["-f", "sharegpt"],
+    "conversations-with-system.json": ["-f", "sharegpt", "--system", SYSTEM],
+}
+"""Options by the name of the file, or of the folder."""
+OF_A_RUN: dict[str, list[str]] = {
+    "run.jsonl": ["-f", "jsonl", "--include-seed-tasks"],
+    "run-table.csv": ["-f", "csv", "--include-seed-tasks"],
+    "run-columns.parquet": ["-f", "parquet", "--include-seed-tasks"],
+    "run-folder": ["-f", "datasets", "--include-seed-tasks"],
+}
+"""Likewise, of what a run made: with every column, in some rows without values."""
+NO_LLAMA_FACTORY = frozenset(name for name in ALL | OF_A_RUN if "." not in name)
+"""What LLaMA-Factory has no way to read: folders of the package datasets."""
+
+
+def export(folder: Path, *arguments: str) -> None:
+    """`selfinstruct export`, as a person would type it in that folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", "selfinstruct", "export", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"},
+    )
+    assert done.returncode == 0, f"{arguments}: {done.stdout}"

@@ -1,0 +1,60 @@
+"""Has LLaMA-Factory load datasets that a dataset_info.json names, and tells what it made of each row.
+
+A job is {"dataset_dir": FOLDER, "name": NAME}. What is told of it is, for each row, the prompt, the response
+and the system prompt after LLaMA-Factory's conversion; and what the model reads and learns after that.
+"""
+
+import importlib.machinery
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+from readers.jobs import Job, carry_out, told
+
+# LLaMA-Factory imports this for sound, which no text has, and it is only built for torch with CUDA.
+_sound = types.ModuleType("torchaudio")
+_sound.__spec__ = importlib.machinery.ModuleSpec("torchaudio", None)
+sys.modules["torchaudio"] = _sound
+
+from llamafactory.data import (  # type: ignore[import-not-found]  # noqa: E402
+    get_dataset,
+    get_template_and_fix_tokenizer,
+    loader,
+)
+from llamafactory.hparams import get_train_args  # type: ignore[import-not-found]  # noqa: E402
+from llamafactory.model import load_tokenizer  # type: ignore[import-not-found]  # noqa: E402
+
+
+def read(job: Job, model: str, room: Path) -> dict[str, Any]:
+    """As `llamafactory-cli train` does it up to the first step."""
+    model_args, data_args, training_args, _, _ = get_train_args(
+        {
+            "stage": "sft",
+            "do_train": True,
+            "model_name_or_path": model,
+            "dataset": job["name"],
+            "dataset_dir": job["dataset_dir"],
+            "template": "chatml",
+            "cutoff_len": 1 << 20,
+            "output_dir": str(room),
+            "report_to": "none",
+            "use_cpu": True,
+        }
+    )
+    loaded = load_tokenizer(model_args)
+    template = get_template_and_fix_tokenizer(loaded["tokenizer"], data_args)
+    given = (model_args, data_args, training_args)
+    converted = loader._get_merged_dataset(data_args.dataset, *given, stage="sft")
+    prepared = get_dataset(template, *given, stage="sft", **loaded)["train_dataset"]
+    return {
+        "converted": [
+            {"prompt": row["_prompt"], "response": row["_response"], "system": row["_system"]}
+            for row in converted
+        ],
+        "prepared": [told(loaded["tokenizer"], r["input_ids"], r["labels"]) for r in prepared],
+    }
+
+
+if __name__ == "__main__":
+    carry_out(read)

@@ -1,0 +1,29 @@
+"""Loads exported files with pandas, and tells their rows.
+
+A job is {"file": FILE, "kind": KIND, "options": {…}}, with a KIND as in `pandas.read_KIND`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas
+from readers.jobs import Job, carry_out
+
+
+def read(job: Job, _model: str, _room: Path) -> list[dict[str, Any]]:
+    """The rows, with None for what pandas has for missing."""
+    frame = getattr(pandas, f"read_{job['kind']}")(job["file"], **job.get("options", {}))
+    rows: list[dict[str, Any]] = [
+        {name: _plain(value) for name, value in row.items()} for row in frame.to_dict("records")
+    ]
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # numpy's lists and numbers
+        return value.tolist()
+    return None if pandas.isna(value) else value
+
+
+if __name__ == "__main__":
+    carry_out(read)

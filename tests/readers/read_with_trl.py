@@ -1,0 +1,42 @@
+"""Has TRL's trainer prepare exported files, and tells what it would learn from each row.
+
+A job is {"file": FILE, "kind": KIND}, with a KIND as `load_dataset` calls it (json, csv, parquet), or
+"folder" for one of `save_to_disk`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from datasets import load_dataset, load_from_disk
+from readers.jobs import Job, carry_out, told
+from transformers import AutoTokenizer  # type: ignore[import-not-found]
+from trl import SFTConfig, SFTTrainer  # type: ignore[import-not-found]
+
+
+def read(job: Job, model: str, room: Path) -> list[dict[str, str]]:
+    """Rows as they go into the loss."""
+    if job["kind"] == "folder":
+        dataset: Any = load_from_disk(job["file"])
+    else:
+        dataset = load_dataset(job["kind"], data_files=job["file"], split="train")
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(
+            output_dir=str(room),
+            max_length=None,
+            # Of a prompt and its completion, TRL learns the completion without being told to.
+            assistant_only_loss="prompt" not in dataset.column_names,
+            use_cpu=True,
+            bf16=False,
+            report_to=[],
+        ),
+        train_dataset=dataset,
+        processing_class=tokenizer,
+    )
+    batches = [trainer.data_collator([row]) for row in trainer.train_dataset]
+    return [told(tokenizer, b["input_ids"][0].tolist(), b["labels"][0].tolist()) for b in batches]
+
+
+if __name__ == "__main__":
+    carry_out(read)

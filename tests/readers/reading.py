@@ -1,0 +1,81 @@
+"""Programs that exported files are for, started on such files: where they are installed, and what they say.
+
+`scripts/install-readers` puts them into environments of their own; nothing here imports them.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from support import ROOT
+
+ENVIRONMENTS = ROOT / ".venv-readers"
+PROGRAMS = ("trl", "llamafactory", "axolotl")
+"""Whose environments there are. Each has the package `datasets`, in three versions."""
+
+_LONGEST_S = 600.0
+_SHOWN = 5000
+"""Characters of a program's own output that a failure carries."""
+
+
+def python(program: str) -> Path:
+    """The interpreter of a program's environment."""
+    return ENVIRONMENTS / program / "bin" / "python"
+
+
+def environ(folder: Path) -> dict[str, str]:
+    """For a process of these environments: it may look at no hub, report nothing, and use one core."""
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "PYTHONPATH": str(ROOT / "tests"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HOME": str(folder),
+        "HF_HOME": str(folder / "huggingface"),
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "AXOLOTL_DO_NOT_TRACK": "1",
+        "DO_NOT_TRACK": "1",
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+def understood(
+    script: str,
+    jobs: Mapping[str, Mapping[str, Any]],
+    folder: Path,
+    *,
+    program: str,
+    model: Path | None = None,
+    start_in: Path | None = None,
+) -> dict[str, Any]:
+    """What `read_with_SCRIPT` tells of these jobs, by the name of the job."""
+    folder.mkdir(parents=True)
+    (folder / "jobs.json").write_text(json.dumps({"model": str(model), "read": jobs}))
+    said = run(
+        [program, "-m", f"readers.read_with_{script}", folder / "jobs.json", folder / "told.json"],
+        folder,
+        start_in=start_in,
+    )
+    told: dict[str, Any] = json.loads((folder / "told.json").read_text(encoding="utf-8"))
+    assert told.keys() == jobs.keys(), said
+    return told
+
+
+def run(command: list[object], folder: Path, *, start_in: Path | None = None) -> str:
+    """Run the Python of a program with arguments, to its end; all that was said."""
+    program, *arguments = map(str, command)
+    done = subprocess.run(
+        [python(program), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environ(folder / "home"),
+        cwd=start_in or folder,
+        timeout=_LONGEST_S,
+    )
+    assert done.returncode == 0, done.stdout[-_SHOWN:]
+    return done.stdout
