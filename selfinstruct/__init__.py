@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from selfinstruct.api import export_run, read_frame, run
+    from selfinstruct.api import export_run, import_run, read_frame, run
     from selfinstruct.backend import Backend
     from selfinstruct.config import RunConfig
     from selfinstruct.errors import SelfInstructError
@@ -43,6 +43,7 @@ _HOMES = {
     "Usage": "records",
     "export_run": "api",
     "grow": "generate",
+    "import_run": "api",
     "open_run": "run_directory",
     "read_frame": "api",
     "read_seed_tasks": "seeds",
@@ -64,6 +65,7 @@ __all__ = [
     "Usage",
     "export_run",
     "grow",
+    "import_run",
     "open_run",
     "read_frame",
     "read_seed_tasks",

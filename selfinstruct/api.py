@@ -11,7 +11,7 @@ Inside an event loop of your own, `with open_run(…) as opened: await grow(open
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 from selfinstruct.backend import Backend
 from selfinstruct.config import RunConfig
 from selfinstruct.export import (
-    FORMATS,
+    COLUMN_TYPES,
     PROVENANCE_COLUMNS,
+    Wanted,
     provenance_rows,
     select,
-    write_export,
+    writing,
 )
 from selfinstruct.generate import grow, is_complete
 from selfinstruct.run_directory import Run, is_run, open_run, read_run
@@ -32,6 +33,8 @@ from selfinstruct.summary import RunSummary, summarize
 
 if TYPE_CHECKING:
     import pandas
+
+    from selfinstruct.importing.directory import Import
 
 
 def run(
@@ -84,8 +87,11 @@ def _beside_the_loop(opened: Run, backend: Backend | None) -> RunSummary:
 async def _grow(opened: Run, backend: Backend | None, stop: asyncio.Event) -> RunSummary:
     if backend is not None:
         return await grow(opened, backend=backend, stop=stop)
+    from selfinstruct.llm.endpoint import with_address
     from selfinstruct.llm.online import OnlineBackend
 
+    if opened.state.imports and not opened.state.counts.requests:  # its first start
+        opened.config = with_address(opened.config, environ=os.environ)
     async with OnlineBackend(
         opened.config, environ=os.environ, stop=stop, meter=opened.meter
     ) as online:
@@ -99,18 +105,38 @@ def export_run(
     format: str = "alpaca",  # noqa: A002
     include_seed_tasks: bool = False,
     limit: int | None = None,
+    **options: Any,
 ) -> int:
     """Write a run's dataset to a file; returns the number of rows. Raises SelfInstructError.
 
-    `path` "-" stands for stdout.
+    `path` "-" stands for stdout. `options` are further fields of `selfinstruct.export.Wanted`:
+
+        export_run("my-run", "chats.jsonl", format="messages", split=(0.95, 0.05), shuffle_seed=1)
     """
-    if format not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
+    wanted = Wanted(format=format, **options)
     tasks = select(
         read_run(directory).state.pool, include_seed_tasks=include_seed_tasks, limit=limit
     )
-    write_export(Path(path), FORMATS[format](tasks))
-    return sum(len(task.instances or ()) for task in tasks)
+    with writing(Path(path), wanted, types=COLUMN_TYPES) as export:
+        parts = export.write(provenance_rows(tasks))
+    return sum(part.rows for part in parts)
+
+
+def import_run(
+    directory: Path | str,
+    files: Iterable[Path | str],
+    config: RunConfig | Mapping[str, Any] | None = None,
+) -> "Import":
+    """Make a run of what the published Self-Instruct code or Alpaca's has left; nothing is asked.
+
+    `run` then completes it, or grows it. A model need not be named before. Raises SelfInstructError.
+    """
+    from selfinstruct.importing import directory as importing
+
+    settings = (
+        config.given() if isinstance(config, RunConfig) else load_settings("settings", config)
+    )
+    return importing.import_run(Path(directory), [Path(file) for file in files], settings)
 
 
 def read_frame(directory: Path | str, *, include_seed_tasks: bool = False) -> "pandas.DataFrame":

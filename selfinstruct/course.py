@@ -41,7 +41,10 @@ class Course:
         """What was consumed by questions about tasks."""
 
     def mark(self, *, accepted: int, candidates: int, consumed: Consumption) -> None:
-        """A commit was made. The counts are those since the run began; it `consumed` so much itself."""
+        """A commit was made; it `consumed` so much itself.
+
+        The counts are those since the run began: what was imported is in none of them.
+        """
         for column, amount in zip(self._consumed, _amounts(consumed), strict=True):
             column.append(column[-1] + amount)
         self._candidates.append(candidates)

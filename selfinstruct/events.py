@@ -15,6 +15,9 @@ from selfinstruct.records import STRICT, Answer, Completion, Instance, Rejection
 
 RunEnd = Literal["complete", "interrupted", "limit", "failed"]
 
+Form = Literal["instructions", "kinds", "instances", "tasks", "rows"]
+"""What the records of a file say that is imported, see `selfinstruct.importing.recognise`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
@@ -197,6 +200,50 @@ class SourceTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedFile:
+    """A file that tasks of this run were imported from; the first line of such a journal is one."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["imported_file"] = "imported_file"
+    name: str
+    """Its name without folders; a second file of that name is told from it by a number."""
+    sha256: str
+    """Of its bytes as they lay there, 64 hex digits."""
+    form: Form
+    """What its records were recognised as."""
+    records: int
+    tasks: int
+    """Tasks that this file was the first to name. As many events follow, so that a loss is noticed."""
+    profile: str
+    """By which raw answers and raw instances were read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskImported:
+    """A task that was there before the run, as files tell of it: no rule and no novelty check was applied."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["task_imported"] = "task_imported"
+    task_id: str
+    """"task_000001" and so on, as of tasks that are accepted later."""
+    instruction: str
+    place: str
+    """Where it is first named: "regen.json:17 (record 4)", "machine_generated_instructions.jsonl:17"."""
+    is_classification: bool | None
+    """None where it is not known."""
+    answer: Answer | None
+    """What the reply said that the kind was read from; None where there was none."""
+    instances: tuple[Instance, ...] | None
+    """They are final; None where there is none that can be used, and they are to be asked for."""
+    rejected: tuple[Rejection, ...]
+    """Instances that cannot be used, with ids "import/task_000001#2"; those without are kept, in order."""
+    model: str | None
+    """That wrote it, where a file says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished:
     """A process left the run in good order."""
 
@@ -218,6 +265,8 @@ Event = (
     RunStarted
     | RefilteredFrom
     | SourceTask
+    | ImportedFile
+    | TaskImported
     | Reserved
     | Released
     | Outcome

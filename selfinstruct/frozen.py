@@ -73,6 +73,8 @@ class Frozen:
     seed_tasks: Sequence[SeedTask]
     templates: Mapping[str, Template]
     versions: Mapping[str, int]
+    imported: int = 0
+    """Tasks that were imported, so that a journal that was cut before them is noticed."""
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -88,10 +90,15 @@ class Frozen:
         )
 
 
-def fresh(given: Mapping[str, Any], *, before: Frozen | None = None) -> Frozen:
-    """What a new run is; of one that was frozen `before`, what is not given stays."""
+def fresh(
+    given: Mapping[str, Any], *, before: Frozen | None = None, needs_model: bool = True
+) -> Frozen:
+    """What a new run is; of one that was frozen `before`, what is not given stays.
+
+    One that is only made, and asks nobody yet, need not have a model.
+    """
     config = before.config.changed(**given) if before is not None else RunConfig(**given)
-    if not config.model:
+    if needs_model and not config.model:
         raise ConfigError(
             "model", "is missing; name the model to ask, for example --model gpt-4.1-mini"
         )
@@ -133,6 +140,7 @@ def fresh(given: Mapping[str, Any], *, before: Frozen | None = None) -> Frozen:
         seed_tasks=seed_tasks,
         templates=templates,
         versions=VERSIONS,
+        imported=before.imported if before is not None else 0,
     )
 
 
@@ -154,13 +162,15 @@ def freeze(directory: Path, frozen: Frozen) -> Frozen:
     """Write the frozen files; returns what was frozen."""
     import yaml
 
-    document = {
+    document: dict[str, Any] = {
         "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "settings": plain(frozen.config),
         "hashes": frozen.hashes,
         "versions": VERSIONS,
         "fingerprint": frozen.fingerprint(plain(frozen.config), VERSIONS),
     }
+    if frozen.imported:
+        document["imported"] = frozen.imported
     header = (
         "# Written when the run was made. Later starts take their settings from here; operational\n"
         f"# ones ({', '.join(sorted(OPERATIONAL))}) may be overridden, and the journal remembers them.\n"
@@ -199,6 +209,7 @@ def thaw(directory: Path, *, has_replies: Callable[[Path], bool] | None = None) 
         versions = {name: int(version) for name, version in document["versions"].items()}
         expected = str(document["fingerprint"])
         hashes = dict(document["hashes"])
+        imported = int(document.get("imported", 0))
         # Names of files only, wherever they come from: no path may lead out of the folder.
         names = [Path(str(name)).name for name in hashes if name != SEEDS]
     except OSError as error:
@@ -231,6 +242,7 @@ def thaw(directory: Path, *, has_replies: Callable[[Path], bool] | None = None) 
             seed_tasks=read_seed_tasks(directory / SEEDS),
             templates=frozen_templates(config, directory / PROMPTS, names),
             versions=versions,
+            imported=imported,
         )
     except InputError as error:
         name = error.path.relative_to(directory).as_posix()

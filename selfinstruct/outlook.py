@@ -6,8 +6,8 @@ takes that to go on:
 
     c(m) = g(n) · (m / n)^b + f
 
-where n is the number of instructions by now, g what each takes of the lists, f what finishing one takes.
-Where there is no price, tokens stand for dollars.
+where n is the number of instructions by now, those imported included, g what each takes of the lists, f what
+finishing one takes. Where there is no price, tokens stand for dollars.
 """
 
 import math
@@ -36,7 +36,8 @@ class Outlook:
     cost_usd: Decimal | None
     """What was spent in all, unheard attempts at their bound."""
     usd_per_accepted: Decimal | None
-    """The same for each instruction accepted, with what finishing those will take that are still open."""
+    """The same for each instruction accepted, with what finishing those will take that are still open. Of a
+    run with imported ones, for each of the others."""
     recent_usd_per_accepted: Decimal | None
     """What the last 500 accepted cost each, with what finishing a task takes."""
     acceptance: float
@@ -74,17 +75,18 @@ class _Forecast:
     """What comes next costs, by some measure of what is consumed."""
 
     def __init__(self, state: RunState, measure: Measure) -> None:
-        course, finished = state.course, state.counts.finished_tasks
-        self._number = course.accepted
+        course, finished = state.course, _asked_about(state)
+        self._imported, self._brought = state.imported, course.accepted
+        self._number = self._imported + self._brought
         self._finishing = measure(course.finishing) / finished if finished else 0.0
         self._listing = 0.0
         """What the lists take for one instruction, now."""
         self._growth: float | None = None
-        if self._number >= _ENOUGH and state.source is None:  # else nothing is asked any more
+        if self._brought >= _ENOUGH and state.source is None:  # else nothing is asked any more
             self._look_back(state, measure)
 
     def _look_back(self, state: RunState, measure: Measure) -> None:
-        n = self._number
+        n, i = self._brought, self._imported
         now, then = (
             state.course.stretch(first, last) for first, last in ((3 * n // 4, n), (n // 4, n // 2))
         )
@@ -94,8 +96,9 @@ class _Forecast:
         if not late or not early:
             return
         # Each is what it was in the middle of its stretch: at 7/8 and at 3/8 of the way.
-        self._growth = max(0.0, math.log(late / early) / math.log(7 / 3))
-        self._listing = late * (8 / 7) ** self._growth
+        at_late, at_early = 8 * i + 7 * n, 8 * i + 3 * n
+        self._growth = max(0.0, math.log(late / early) / math.log(at_late / at_early))
+        self._listing = late * (8 * self._number / at_late) ** self._growth
 
     def next(self, count: int) -> float | None:
         """The next instructions, so many; None where it cannot be told."""
@@ -117,18 +120,23 @@ def _each(state: RunState, price: Price | None, recent: Stretch) -> Decimal | No
     if price is None or not recent.accepted:
         return None
     each = price.cost(recent.consumed) / recent.accepted
-    finished = state.counts.finished_tasks
+    finished = _asked_about(state)
     return each + price.cost(state.course.finishing) / finished if finished else each
 
 
 def _each_of_all(state: RunState, price: Price | None) -> Decimal | None:
-    if price is None or not state.accepted:
+    if price is None or not state.grown:
         return None
-    if not state.open_tasks:
+    if not state.open_tasks and not state.imported:
         return price.cost(state.spending.spent) / state.accepted
     each = _each(state, price, state.course.stretch(0, state.course.accepted))
-    lost = price.cost(state.spending.unheard) / state.accepted
+    lost = price.cost(state.spending.unheard) / state.grown
     return each + lost if each is not None else None
+
+
+def _asked_about(state: RunState) -> int:
+    """Finished tasks that this run has asked about."""
+    return state.counts.finished_tasks - state.counts.imported_whole
 
 
 def _money(amount: float | None) -> Decimal | None:

@@ -41,7 +41,7 @@ def _demonstrations(state: RunState, config: RunConfig, number: int) -> tuple[Ta
 def expected_yield(state: RunState, recipe: Recipe) -> float:
     """Instructions that a further generation request will probably bring, going by those committed."""
     # At first there is nothing to go by: as if one reply had been seen, with half of what was asked for.
-    return (state.accepted + recipe.instructions_asked / 2) / (state.commits + 1)
+    return (state.grown + recipe.instructions_asked / 2) / (state.commits + 1)
 
 
 def is_worth_asking(state: RunState, config: RunConfig, recipe: Recipe, number: int) -> bool:

@@ -1,4 +1,4 @@
-"""The pool: seed tasks, then accepted tasks in order of acceptance. It only grows.
+"""The pool: seed tasks, then imported ones, then accepted tasks in order of acceptance. It only grows.
 
 Because it only grows, "the pool as it stood after commit j" is just a length, and a task's place never
 changes. A task may be replaced by the same task knowing more (its kind, its instances).
@@ -55,13 +55,13 @@ class Pool:
 
     @property
     def generated(self) -> list[Task]:
-        """The accepted tasks, in order of acceptance."""
+        """The tasks that are no seed tasks: those imported, if any, then those accepted, in order."""
         return self._tasks[self.seed_count :]
 
     def draw(self, rng: Random, *, count: int, generated: int, upto: int) -> tuple[Task, ...]:
         """Draw `count` different tasks in random order out of the first `upto`.
 
-        At most `generated` of them are generated ones; seed tasks fill up while there are fewer
+        At most `generated` of them are generated or imported ones; seed tasks fill up while there are fewer
         (Self-Instruct §2.2: six of eight are written by people, two by the model). There must be at least
         `count` seed tasks.
         """

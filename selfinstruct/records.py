@@ -253,17 +253,17 @@ class Task:
     """What is in the pool."""
 
     id: str
-    """A seed task's own id, or "task_000001" and so on in order of acceptance."""
+    """A seed task's own id, or "task_000001" and so on: those imported, then in order of acceptance."""
     instruction: str
-    origin: Literal["seed", "generated"]
+    origin: Literal["seed", "imported", "generated"]
     is_classification: bool | None = None
-    """None until it was asked, and where the recipe does not ask."""
+    """None until it was asked, where the recipe does not ask, and where it was imported without."""
     classification_answer: Answer | None = None
     """What the model said to that; "unclear" counts as no. None for a seed task."""
     instances: tuple[Instance, ...] | None = None
     """None until they were asked for; () where none could be used."""
     provenance: Provenance | None = None
-    """None for a seed task."""
+    """None for a seed task, and for one that was imported."""
 
     @property
     def is_final(self) -> bool:

@@ -21,8 +21,17 @@ from pathlib import Path
 from typing import Any, get_args
 
 from selfinstruct.config import OPERATIONAL, RunConfig
-from selfinstruct.errors import ConfigChangedError, JournalError, RunDirectoryError
-from selfinstruct.events import Event, Outcome, RefilteredFrom, Released, Reserved, RunStarted
+from selfinstruct.errors import ConfigChangedError, ConfigError, JournalError, RunDirectoryError
+from selfinstruct.events import (
+    Event,
+    ImportedFile,
+    Outcome,
+    RefilteredFrom,
+    Released,
+    Reserved,
+    RunStarted,
+    TaskImported,
+)
 from selfinstruct.frozen import (
     CONFIG,
     JOURNAL,
@@ -59,6 +68,8 @@ class Run:
     versions: Mapping[str, int]
     """Of rules, parsers and tokenizer, as the run was made with them; see `frozen.VERSIONS`."""
     state: RunState
+    imported: int = 0
+    """Tasks that were imported when the run was made; the journal holds them."""
     worked_s: float = 0.0
     """How long processes have been at it, seconds from the first to the last line of each."""
     journal: Journal | None = None
@@ -110,6 +121,7 @@ def open_run(
             for entry in replay(run, journal.replay()):
                 if heard is not None:
                     heard(run, entry.event)
+            _require_all_imports(run)
             run.config = _with_operational(run.config, given)
             run.journal = journal
             run.meter = _meter(run, journal)
@@ -153,6 +165,11 @@ def _agreed(directory: Path, given: Mapping[str, Any]) -> tuple[Frozen, bool]:
             "it into a new directory",
         )
     frozen = thaw(directory, has_replies=_has_outcomes)
+    if not (frozen.config.model or given.get("model")):
+        raise RunDirectoryError(
+            directory,
+            "was imported, and no model was named yet; name the one to ask, for example -m gpt-4.1-mini",
+        )
     differing = changes(frozen, given)
     if not differing:
         return frozen, False
@@ -160,13 +177,25 @@ def _agreed(directory: Path, given: Mapping[str, Any]) -> tuple[Frozen, bool]:
     if asked and any(_stage_of(name) in {None, *asked} for name in differing):
         raise ConfigChangedError(directory, differing)
     # A first try with a wrong model, say: the directory need not be thrown away for that.
-    return fresh(given, before=frozen), True
+    new = fresh(given, before=frozen)
+    if not new.recipe.has_task_stages and _lacks_instances(directory):
+        raise ConfigError(
+            "recipe",
+            f"{new.recipe.name} never asks for instances, which some imported tasks lack; leave --recipe out",
+        )
+    return new, True
 
 
 def _stages_asked(directory: Path) -> set[Stage]:
     """The stages of which some request has an outcome."""
     events = (entry.event for entry in read_journal(directory / JOURNAL))
     return {event.stage for event in events if isinstance(event, Outcome)}
+
+
+def _lacks_instances(directory: Path) -> bool:
+    """Whether a task was imported of which the instances are still to be asked for."""
+    events = (entry.event for entry in read_journal(directory / JOURNAL))
+    return any(isinstance(event, TaskImported) and event.instances is None for event in events)
 
 
 def _stage_of(setting: str) -> Stage | None:
@@ -194,14 +223,20 @@ def is_run(directory: Path | str) -> bool:
 
 def refiltered_from(directory: Path) -> RefilteredFrom | None:
     """Where the replies in a directory come from, if `refilter` made it, or began to. Never raises."""
+    first = _first_event(directory)
+    return first if isinstance(first, RefilteredFrom) else None
+
+
+def _first_event(directory: Path) -> Event | None:
+    """What the first line of the journal says, by which a run that was made at once is known."""
     with suppress(JournalError):  # which whoever reads on will say
         for entry in read_journal(directory / JOURNAL):
-            return entry.event if isinstance(entry.event, RefilteredFrom) else None
+            return entry.event
     return None
 
 
 def require_free(directory: Path) -> None:
-    """Raise RunDirectoryError unless there is nothing, or what a broken-off `refilter` has left."""
+    """Raise RunDirectoryError unless there is nothing, or what a broken-off `make_run` has left."""
     if is_run(directory):
         raise RunDirectoryError(directory, "is a run already; choose a new directory")
     _refuse_foreign(directory, may_be_left_over=True)
@@ -238,8 +273,20 @@ def foresee_run(directory: Path | str | None, settings: Mapping[str, Any]) -> Ru
     run = _before_the_first_event(directory, frozen)
     for _ in replay(run, read_journal(directory / JOURNAL)):
         pass
+    _require_all_imports(run)
     run.config = _with_operational(run.config, given)
     return run
+
+
+def _require_all_imports(run: Run) -> None:
+    """Raise RunDirectoryError where the journal was cut within what was imported: no model has that."""
+    lost = run.imported - run.state.imported
+    if lost > 0:
+        raise RunDirectoryError(
+            run.directory,
+            f"its journal was cut: {lost:,} of the {run.imported:,} tasks that were imported "
+            "are not in it; import the files again, into a new directory",
+        )
 
 
 def read_history(directory: Path | str) -> tuple[Run, Iterator[Entry]]:
@@ -305,14 +352,22 @@ def _refuse_foreign(directory: Path, *, may_be_left_over: bool = False) -> None:
             directory,
             f"is not a run directory and not empty (it holds {foreign[0]}); choose a new directory",
         )
-    left_over = refiltered_from(directory)
-    if left_over is not None and not may_be_left_over:
+    first = _first_event(directory)
+    has_outcomes = _has_outcomes(directory)
+    left_of = ""
+    if isinstance(first, RefilteredFrom):
+        left_of = f"refiltering {first.source}"
+    elif (
+        isinstance(first, ImportedFile) and not has_outcomes
+    ):  # else it had begun, and was paid for
+        left_of = f"importing {first.name}"
+    if left_of and not may_be_left_over:
         raise RunDirectoryError(
             directory,
-            f"holds what is left of refiltering {left_over.source}, which was broken off; type that command "
-            "again to complete it, or choose a new directory",
+            f"holds what is left of {left_of}, which was broken off; type that command again to complete "
+            "it, or choose a new directory",
         )
-    if left_over is None and _has_outcomes(directory):
+    if not left_of and has_outcomes:
         raise RunDirectoryError(
             directory,
             "holds a journal but no config.yaml, so the run cannot be continued; restore config.yaml "
@@ -336,6 +391,7 @@ def _before_the_first_event(
         seed_tasks=frozen.seed_tasks,
         templates=frozen.templates,
         versions=frozen.versions,
+        imported=frozen.imported,
         state=initial(frozen.config, frozen.seed_tasks, keeps_instances=keeps_instances),
     )
 

@@ -22,6 +22,7 @@ from selfinstruct.events import (
     Committed,
     CompletionReceived,
     Event,
+    ImportedFile,
     InstancesWritten,
     Outcome,
     RefilteredFrom,
@@ -31,6 +32,7 @@ from selfinstruct.events import (
     RunFinished,
     RunStarted,
     SourceTask,
+    TaskImported,
 )
 from selfinstruct.filters import scripts_of
 from selfinstruct.novelty import NoveltyIndex
@@ -64,6 +66,12 @@ class Counts:
     instances_rejected: Counter[Reason] = field(default_factory=Counter)
     unclear_kinds: int = 0
     """Tasks whose kind the model did not say clearly."""
+    imported: int = 0
+    """Tasks that were there before the run. They count as accepted, and no candidate became one of them."""
+    imported_whole: int = 0
+    """Those of them that came with their instances, so that nothing is asked about them."""
+    imported_kinds: int = 0
+    """Those of the others whose kind was known, so that they are asked for their instances only."""
 
 
 @dataclass(kw_only=True)
@@ -74,7 +82,8 @@ class RunState:
     index: NoveltyIndex
     """The pool's instructions, in the pool's order."""
     pool_sizes: list[int]
-    """`pool_sizes[j]` is the length of the pool after commit j; commit 0 stands for the seed tasks."""
+    """`pool_sizes[j]` is the length of the pool after commit j; commit 0 stands for what was there before:
+    the seed tasks, and those that were imported."""
     scripts: frozenset[str]
     """The scripts of the seed tasks: the run's language, as far as letters tell."""
     waiting: dict[str, Outcome] = field(default_factory=dict)
@@ -97,6 +106,8 @@ class RunState:
     """Where the replies come from, if they are another run's. Then nothing is asked here, ever."""
     source_tasks: dict[str, str] = field(default_factory=dict)
     """Instructions of that run's tasks that are none of this one's, by the name that they have here."""
+    imports: list[ImportedFile] = field(default_factory=list)
+    """The files that tasks were imported from."""
     finished: RunFinished | None = None
     """How the last process left the run; None while one is at it, or after a crash."""
 
@@ -107,8 +118,23 @@ class RunState:
 
     @property
     def accepted(self) -> int:
-        """Tasks accepted so far, seed tasks not counted."""
+        """Tasks accepted so far, those imported included, seed tasks not counted."""
         return len(self.pool) - self.pool.seed_count
+
+    @property
+    def imported(self) -> int:
+        """Those of them that were there before the run."""
+        return self.counts.imported
+
+    @property
+    def grown(self) -> int:
+        """Those of them that candidates of this run became: what its generation requests have brought."""
+        return self.accepted - self.counts.imported
+
+    @property
+    def lost_imports(self) -> int:
+        """Tasks that the files name and that are not there yet."""
+        return sum(file.tasks for file in self.imports) - self.counts.imported
 
     @property
     def open_tasks(self) -> int:
@@ -153,6 +179,11 @@ def instances_id(task_id: str) -> str:
     return f"instances/{task_id}"
 
 
+def import_id(task_id: str) -> str:
+    """What the instances that a task was imported with are numbered by: "import/task_000001"."""
+    return f"import/{task_id}"
+
+
 def apply(state: RunState, event: Event) -> RunState:
     """Fold one event into the state, in place, and return the state.
 
@@ -194,13 +225,53 @@ def apply(state: RunState, event: Event) -> RunState:
             state.source = event
         case SourceTask():
             state.source_tasks[event.task_id] = event.instruction
+        case ImportedFile():
+            _require_nothing_asked(state, event.name)
+            state.imports.append(event)
+        case TaskImported():
+            _require_nothing_asked(state, event.task_id)
+            _import(state, event)
         case RunFinished():
             state.finished = event
             state.spending.give_all_up()
     return state
 
 
+def _require_nothing_asked(state: RunState, what: str) -> None:
+    if state.counts.requests or state.commits:
+        raise ValueError(f"{what} cannot be imported once something was asked")
+
+
+def _import(state: RunState, event: TaskImported) -> None:
+    if not state.lost_imports:
+        raise ValueError(f"{event.task_id} is of none of the files that were imported")
+    kept = event.instances if state.keeps_instances else ()
+    is_whole, kind = event.instances is not None, event.is_classification
+    state.pool.add(
+        Task(
+            id=event.task_id,
+            instruction=event.instruction,
+            origin="imported",
+            is_classification=kind,
+            classification_answer=event.answer if kind is not None else None,
+            instances=kept if is_whole else None,
+        )
+    )
+    state.index.add(event.instruction)
+    state.pool_sizes[0] += 1
+    counts = state.counts
+    counts.imported += 1
+    counts.imported_whole += is_whole
+    counts.imported_kinds += kind is not None and not is_whole
+    counts.unclear_kinds += kind is not None and event.answer == "unclear"
+    counts.instances_rejected.update(r.reason for r in event.rejected)
+    if event.instances is not None:
+        _count_instances(counts, len(event.instances))
+
+
 def _count_outcome(state: RunState, event: Outcome) -> None:
+    if state.lost_imports:
+        raise ValueError(f"{state.lost_imports:,} of the tasks that were imported are missing")
     counts = state.counts
     counts.requests[event.stage] += 1
     if isinstance(event, RequestFailed):
@@ -235,8 +306,8 @@ def _commit(state: RunState, event: Committed) -> None:
         if rejection.reason is Reason.NOT_NOVEL:
             state.last_not_novel = rejection
     state.course.mark(
-        accepted=state.accepted,
-        candidates=state.accepted + state.counts.rejected.total(),
+        accepted=state.grown,
+        candidates=state.grown + state.counts.rejected.total(),
         consumed=_told(outcome),
     )
 

@@ -1,6 +1,6 @@
 """Numbers of a run, all of them counts of events.
 
-requests → candidates → rejected by reason → accepted → with instances → rows
+requests → candidates → rejected by reason → accepted (and those imported) → with instances → rows
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class PoolStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """The funnel of a run. Conservation: candidates = accepted + Σ rejected."""
+    """The funnel of a run. Conservation: imported + candidates = accepted + Σ rejected."""
 
     requests: Mapping[Stage, int]
     """Requests with an outcome, by stage."""
@@ -39,7 +39,9 @@ class RunSummary:
     rejected: Mapping[Reason, int]
     """Candidates by reason, most frequent first."""
     accepted: int
-    """Instructions accepted, seed tasks not counted."""
+    """Instructions accepted, those imported included, seed tasks not counted."""
+    imported: int
+    """Those of them that were there before the run."""
     open: int
     """Accepted instructions whose kind or instances are still to be asked for."""
     never_asked: int
@@ -66,6 +68,11 @@ class RunSummary:
     """What it cost, and what the next instructions will."""
     foreseen: Foreseen | None = None
     """What was expected, of a run that reached a target that somebody had made an estimate for."""
+
+    @property
+    def grown(self) -> int:
+        """Instructions accepted of this run's own candidates."""
+        return self.accepted - self.imported
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -95,9 +102,10 @@ def summarize(state: RunState) -> RunSummary:
         requests=dict(counts.requests),
         failed=dict(counts.failed),
         commits=state.commits,
-        candidates=state.accepted + counts.rejected.total(),
+        candidates=state.grown + counts.rejected.total(),
         rejected=dict(counts.rejected.most_common()),
         accepted=state.accepted,
+        imported=state.imported,
         open=0 if is_refiltered else state.open_tasks,
         never_asked=state.open_tasks if is_refiltered else 0,
         classification=sum(1 for task in generated if task.is_classification),
@@ -124,7 +132,7 @@ def _foreseen(state: RunState) -> Foreseen | None:
 def _by_pool_size(state: RunState) -> tuple[PoolStep, ...]:
     return tuple(
         PoolStep(
-            smallest=max(bottom, state.pool.seed_count),
+            smallest=max(bottom, state.pool_sizes[0]),
             largest=min(next_step(bottom) - 1, len(state.pool)),
             candidates=candidates,
             accepted=state.counts.accepted_at[bottom],

@@ -41,7 +41,7 @@ FOLD = {
     "decide",
     "summary",
 }
-RUN = {"journal", "lock", "frozen", "meter", "run_directory"}
+RUN = {"journal", "lock", "frozen", "meter", "run_directory", "new_run"}
 
 MAY_IMPORT = {
     "errors": set(),
@@ -78,7 +78,9 @@ MAY_IMPORT = {
     "lock": {"errors"},
     "frozen": WORDS | STAGES | {"recipes", "journal"},
     "run_directory": WORDS | {"prompts", "recipes", "state", "journal", "lock", "frozen", "meter"},
-    "export": WORDS | {"pool"},
+    "new_run": {"events", "frozen", "journal", "lock", "run_directory"},
+    "importing": WORDS | {"parse", "profiles", "state", "importing", "__init__"} | RUN,
+    "export": WORDS | {"pool", "parse", "prompts", "export"},
     **{unit: {"errors", "records"} for unit in LOOP},
     "meter": WORDS | {"bounds", "spending"},
     "upcoming": WORDS | FOLD | RUN | LOOP | {"bounds"},
@@ -91,9 +93,11 @@ MAY_IMPORT = {
     "verify": WORDS | FOLD | RUN | {"verify"},
     "explain": WORDS | STAGES | FOLD | RUN | {"explain"},
     "refilter": WORDS | {"parse"} | FOLD | RUN | {"refilter", "__init__"},
-    "api": WORDS | FOLD | RUN | {"export", "generate", "llm"},
+    "api": WORDS | FOLD | RUN | {"export", "generate", "importing", "llm"},
     "filtering": {"novelty"},
     "contamination": {"tokenizers", "novelty", "contamination"},
+    "card": WORDS
+    | {"filters", "profiles", "recipes", "summary", "frozen", "run_directory", "card"},
     "preview": WORDS | {"parse", "pool"} | FOLD | RUN | {"explain"},
     "estimate": WORDS | FOLD | RUN | {"estimate"},
     "recorded": WORDS | {"filters", "parse", "profiles"},
@@ -102,6 +106,7 @@ MAY_IMPORT = {
     | FOLD
     | RUN
     | {
+        "card",
         "disk",
         "export",
         "generate",
@@ -113,6 +118,7 @@ MAY_IMPORT = {
         "verify",
         "explain",
         "refilter",
+        "importing",
         "filtering",
         "contamination",
         "cli",

@@ -4,6 +4,8 @@ import gzip
 import io
 import json
 import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -388,6 +390,19 @@ def test_what_no_column_can_hold_is_told_with_its_field(
     assert not (place.folder / "mixed.parquet").exists()
 
 
+def test_what_could_not_be_read_again_is_not_written_as_parquet(place: Place) -> None:
+    records = place.read("deep.jsonl", '{"a": ' + "[" * 60 + "]" * 60 + "}")
+    with pytest.raises(ExportError, match=r"deep\.parquet: could not be read as Parquet"):
+        place.write("deep.parquet", records)
+    assert not (place.folder / "deep.parquet").exists()
+
+
+def test_half_of_a_character_in_a_key_is_written_out_in_parquet(place: Place) -> None:
+    records = place.read("a.jsonl", '{"k\\ud800": "\\udfff"}')
+    table = pyarrow.parquet.read_table(place.write("a.parquet", records))
+    assert table.to_pylist() == [{"k\\ud800": "\\udfff"}]
+
+
 BROKEN: dict[str, tuple[str, str | bytes, str]] = {
     "a list that is none": ("a.json", '{"data": [{}]}', r"a\.json:1: .*\(jq \.data FILE\)"),
     "a list behind others": (
@@ -597,6 +612,20 @@ def test_a_file_is_written_whole_or_not_at_all(
     else:
         assert names == [name]
         assert old.read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet"])
+def test_a_limit_on_the_size_of_files_is_told_with_the_file(tmp_path: Path, name: str) -> None:
+    code = (
+        "import sys; from selfinstruct.dataset_files import Record, write_records\n"
+        "with write_records(sys.argv[1]) as writer:\n"
+        "    for n in range(20_000): writer.write(Record({'n': str(n * n)}, 'x', n, size=20))\n"
+    )
+    line = f"ulimit -f 20; {sys.executable} -c {shlex.quote(code)} {tmp_path / name}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert f"{name}: cannot be written (File too large)" in done.stderr.splitlines()[-1]
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_without_pyarrow_the_sentence_says_what_to_install(

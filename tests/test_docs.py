@@ -33,7 +33,7 @@ def test_the_example_in_the_readme_runs(
 def test_the_readme_names_every_command_and_every_module() -> None:
     for command in app.registered_commands:
         assert command.callback is not None
-        assert f"`selfinstruct {command.callback.__name__}" in README
+        assert f"`selfinstruct {command.name or command.callback.__name__}" in README
     tree = README.split("selfinstruct/\n├──")[1].split("```")[0]
     for path in (ROOT / "selfinstruct").glob("*.py"):
         assert path.name in tree or path.name.startswith("__")

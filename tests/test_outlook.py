@@ -22,20 +22,28 @@ from selfinstruct.summary import summarize
 PRICE = Price(input=Decimal(1), cached_input=Decimal(1), output=Decimal(1))
 
 
-def grown(number: int, *, growth: float, price: Price | None = PRICE) -> RunState:
-    """A run whose lists take 1,000 tokens each and bring ever fewer instructions: n needs n^growth more."""
+def grown(
+    number: int, *, growth: float, price: Price | None = PRICE, imported: int = 0
+) -> RunState:
+    """A run whose lists take 1,000 tokens each and bring ever fewer instructions: n needs n^growth more.
+
+    What was imported makes new ones rare, too, and took no tokens.
+    """
     state = initial(RunConfig(model="m"), [make_seed_task(n) for n in range(8)])
     state.price = price
     step, tokens, accepted = 10, 0.0, 0
     while accepted < number:
         before, accepted = tokens, accepted + step
-        tokens += 100 * step * accepted**growth
+        tokens += 100 * step * (imported + accepted) ** growth
         consumed = Consumption(requests=1, prompt_tokens=round(tokens) - round(before))
         state.course.mark(accepted=accepted, candidates=2 * accepted, consumed=consumed)
         for n in range(step):
             task = Task(id=f"t{accepted}/{n}", instruction="x", origin="generated", instances=())
             state.pool.add(task)
-    state.counts.finished_tasks = accepted
+    for n in range(imported):
+        state.pool.add(Task(id=f"i{n}", instruction="x", origin="imported", instances=()))
+    state.counts.imported = state.counts.imported_whole = imported
+    state.counts.finished_tasks = imported + accepted
     state.course.finishing = Consumption(requests=accepted, prompt_tokens=500 * accepted)
     state.spending.spent = Consumption(
         requests=accepted, prompt_tokens=round(tokens) + 500 * accepted
@@ -69,6 +77,26 @@ def test_the_forecast_goes_on_as_the_cost_has_grown(number: int, growth: float) 
     assert ahead.next_thousand_usd is not None
     assert float(ahead.next_thousand_usd) == pytest.approx(truth, rel=0.03)
     assert ahead.next_thousand_tokens == pytest.approx(truth * 1e6, rel=0.03)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    number=st.integers(80, 500).map(lambda n: n * 10),
+    growth=st.floats(0, 0.8),
+    imported=st.integers(1, 20_000),
+)
+def test_what_was_imported_is_reckoned_with_and_not_paid_for(
+    number: int, growth: float, imported: int
+) -> None:
+    state = grown(number, growth=growth, imported=imported)
+    ahead = outlook(state)
+    later = grown(number + 1000, growth=growth, imported=imported)
+    truth = float(PRICE.cost(later.spending.spent - state.spending.spent))
+    assert ahead.next_thousand_usd is not None
+    assert float(ahead.next_thousand_usd) == pytest.approx(truth, rel=0.03)
+    assert ahead.cost_usd is not None
+    assert ahead.usd_per_accepted is not None
+    assert float(ahead.usd_per_accepted * number) == pytest.approx(float(ahead.cost_usd), rel=1e-6)
 
 
 @pytest.mark.parametrize("growth", [0.2, 0.5])

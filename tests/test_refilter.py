@@ -15,7 +15,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import FaultyBackend, ScriptedBackend, alpaca_text, make_completion, scripted_text
+from support import (
+    FaultyBackend,
+    ScriptedBackend,
+    alpaca_text,
+    exported,
+    make_completion,
+    scripted_text,
+)
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
@@ -31,7 +38,6 @@ from selfinstruct.events import (
 )
 from selfinstruct.explain import explain
 from selfinstruct.explain.history import History
-from selfinstruct.export import FORMATS, render_jsonl, select
 from selfinstruct.journal import Entry, read_journal
 from selfinstruct.parse.reply import folded
 from selfinstruct.records import Completion, Reason, Request
@@ -57,7 +63,7 @@ def decided_again(directory: Path, **settings: Any) -> tuple[Source, Refiltered]
 
 
 def exports(state: RunState) -> dict[str, bytes]:
-    return {name: render(select(state.pool)) for name, render in FORMATS.items()}
+    return {name: exported(state, name) for name in ("alpaca", "jsonl")}
 
 
 @cache
@@ -245,7 +251,7 @@ def test_what_a_prompt_showed_keeps_its_text_and_no_name_means_another_task(
             assert (here in new.source_tasks) == here.startswith("source:")
             named[here.partition("_")[0]] += 1
     assert {"seed", "task", "source:task"} == named.keys()
-    rows = [json.loads(line) for line in render_jsonl(select(new.pool)).splitlines()]
+    rows = [json.loads(line) for line in exported(new).splitlines()]
     shown = {name for row in rows for name in row["demonstration_ids"]}
     assert shown <= {task.id for task in new.pool} | new.source_tasks.keys()
 
@@ -533,8 +539,9 @@ def test_broken_off_anywhere_it_is_completed_by_the_same_command(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from selfinstruct import new_run
 from selfinstruct.refilter import directory
-directory.freeze = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+new_run.freeze = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 directory.refilter_run(Path(sys.argv[1]), Path(sys.argv[2]), {"threshold": 0.6})
 """
 

@@ -18,6 +18,7 @@ from selfinstruct.cli.estimate import estimate
 from selfinstruct.cli.explain import explain
 from selfinstruct.cli.export import export
 from selfinstruct.cli.filter import filter  # noqa: A004
+from selfinstruct.cli.import_ import import_
 from selfinstruct.cli.options import CONTEXT
 from selfinstruct.cli.parse import parse
 from selfinstruct.cli.refilter import refilter
@@ -65,6 +66,7 @@ app.command()(explain)
 app.command()(verify)
 app.command()(export)
 app.command()(refilter)
+app.command("import")(import_)
 app.command()(decontaminate)
 app.command()(parse)
 app.command()(filter)

@@ -16,7 +16,7 @@ def cost_lines(summary: RunSummary) -> Iterable[str]:
         each = ahead.usd_per_accepted
         per = f"{dollars(each)} an instruction" if each else ""
         recently = ahead.recent_usd_per_accepted
-        if recently and summary.accepted > RECENT:
+        if recently and summary.grown > RECENT:
             per += f", {dollars(recently)} of the last {RECENT}"
         yield _line("cost", dollars(ahead.cost_usd), per)
     elif summary.spent.tokens:
@@ -27,7 +27,7 @@ def cost_lines(summary: RunSummary) -> Iterable[str]:
         attempts = f"{unheard.requests:,} attempt" + ("s" if unheard.requests > 1 else "")
         detail = f"tokens at most, of {attempts} whose consumption nobody told"
         yield _line("  of it unheard", f"{unheard.tokens:,}", detail)
-    if summary.accepted > RECENT:
+    if summary.grown > RECENT:
         share = f"{ahead.recent_acceptance:.0%}"
         yield _line("accepted of late", share, f"of the candidates, over the last {RECENT}")
     if (amount := next_thousand(ahead)) is not None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         CandidateFate,
         Explanation,
         Fate,
+        ImportedFate,
         InstanceFate,
         Near,
         Outlook,
@@ -153,6 +154,8 @@ class _Page:
                 return self._instance(fate)
             case "task":
                 return self._task(fate, brief=brief)
+            case "imported task":
+                return self._imported(fate, brief=brief)
             case "seed task":
                 return self._seed(fate)
             case "request":
@@ -202,20 +205,45 @@ class _Page:
             yield self._one_line(label, f"{task_id}  {_unbroken(instruction)}")
             label = ""
         yield from self._kind(fate)
+        yield from self._instances(fate)
+
+    def _instances(self, fate: "TaskFate | ImportedFate") -> Iterator[str]:
         if fate.instances is None:
             yield from self._field("instances", self._open)
-            return
-        rejected = f", {len(fate.rejected)} rejected" if fate.rejected else ""
-        yield from self._field("instances", _count(len(fate.instances), "instance") + rejected)
-        for instance in fate.instances:
+        else:
+            rejected = f", {len(fate.rejected)} rejected" if fate.rejected else ""
+            yield from self._field("instances", _count(len(fate.instances), "instance") + rejected)
+        for instance in fate.instances or ():
             yield from self._pair(instance)
         for item in fate.rejected:
             yield from self._field("rejected", f"{item.reason}: {item.meaning}")
             yield from self._field("", item.text or "(none)")
 
-    def _kind(self, fate: "TaskFate") -> Iterator[str]:
+    def _imported(self, fate: "ImportedFate", *, brief: bool) -> Iterator[str]:
+        yield visible(f"{fate.id}: imported from {fate.place}", keep="")
+        yield from self._field("instruction", fate.instruction)
+        by = f"{fate.model}, " if fate.model else ""
+        yield from self._field("from", f"{by}line {fate.line:,} of the journal")
+        if brief:
+            is_open = fate.instances is None
+            kept = self._open if is_open else _count(len(fate.instances or ()), "instance")
+            yield from self._field("instances", kept)
+            return
+        yield from self._field("shown in", _count(fate.shown, "answered prompt"))
+        against = _count(fate.witness_against, "rejected candidate")
+        yield from self._field("witness", f"against {against}")
+        if fate.answers:
+            yield from self._kind(fate)
+        else:
+            kinds = {None: "not known", True: "a classification task"}
+            said = f"; the answer that was imported is {fate.said}" if fate.said else ""
+            kind = kinds.get(fate.is_classification, "no classification task")
+            yield from self._field("kind", kind + said)
+        yield from self._instances(fate)
+
+    def _kind(self, fate: "TaskFate | ImportedFate") -> Iterator[str]:
         if not fate.answers:
-            if fate.candidate.task_id and fate.instances is None:
+            if fate.kind == "task" and fate.candidate.task_id and fate.instances is None:
                 yield from self._field("kind", self._open)
             return
         kind = {None: "asked for once more", True: "a classification task"}.get(
@@ -242,6 +270,10 @@ class _Page:
             yield from self._field("text", fate.text or "(none)")
             yield from self._field("why", fate.meaning)
         yield self._one_line("task", f"{fate.task_id}  {_unbroken(fate.instruction)}")
+        if fate.place:
+            where = f"a task imported from {fate.place} (line {fate.decided:,} of the journal)"
+            yield from self._field("from", where)
+            return
         yield from self._field(
             "from", f"line {fate.received:,} of the journal, decided in line {fate.decided:,}"
         )

@@ -13,16 +13,25 @@ if TYPE_CHECKING:
     from selfinstruct.state import RunState
 
 
-def funnel_lines(summary: RunSummary) -> list[str]:
-    """The funnel, a line a step: requests → candidates → rejected by reason → accepted → with instances."""
+def funnel_lines(summary: RunSummary, state: "RunState | None" = None) -> list[str]:
+    """The funnel, a line a step: requests → candidates → rejected by reason → accepted → with instances.
+
+    With the state, the files that tasks were imported from are named, too.
+    """
     lines = [_line("requests", sum(summary.requests.values()), _stages(summary.requests))]
     if refused := sum(summary.failed.values()):
         lines.append(_line("  without a reply", refused, _stages(summary.failed)))
     replies = "1 reply" if summary.commits == 1 else f"{summary.commits:,} replies"
     lines.append(_line("candidates", summary.candidates, f"in {replies}"))
     lines += _reasons(summary.rejected)
-    share = summary.accepted / summary.candidates if summary.candidates else 0
-    lines.append(_line("accepted", summary.accepted, f"{share:.0%} of the candidates"))
+    share = summary.grown / summary.candidates if summary.candidates else 0
+    lines.append(_line("accepted", summary.grown, f"{share:.0%} of the candidates"))
+    if summary.imported:
+        missing = imported_without_instances(state) if state is not None else 0
+        detail = f", {missing:,} of them still without instances" if missing else ""
+        lines.append(_line("imported", summary.imported, f"before the run began{detail}"))
+    for file in state.imports if state is not None else ():
+        lines.append(f"    {visible(file.name, keep='')}: {file.form}, {file.records:,} records")
     lines.append(_line("with instances", summary.with_instances, f"{summary.rows:,} rows"))
     if summary.unclear_kinds:
         lines.append(_line("  kind unclear", summary.unclear_kinds, "written input-first"))
@@ -37,6 +46,11 @@ def funnel_lines(summary: RunSummary) -> list[str]:
     tokens = summary.prompt_tokens + summary.completion_tokens
     detail = f"{summary.prompt_tokens:,} in prompts, {summary.completion_tokens:,} in replies"
     return [*lines, _line("tokens", tokens, detail), *cost_lines(summary)]
+
+
+def imported_without_instances(state: "RunState") -> int:
+    """Imported tasks whose instances are still to be asked for."""
+    return sum(task.origin == "imported" and not task.is_final for task in state.pool.generated)
 
 
 def pool_lines(summary: RunSummary) -> list[str]:

@@ -58,7 +58,7 @@ class Pace:
         now, parts = outlook(state), []
         if now.cost_usd and now.usd_per_accepted:
             parts.append(f"{dollars(now.usd_per_accepted)} an instruction")
-        if state.accepted > RECENT:
+        if state.grown > RECENT:
             lately = [f"{now.recent_acceptance:.0%}"]
             if now.cost_usd and now.recent_usd_per_accepted:
                 lately.insert(0, dollars(now.recent_usd_per_accepted))
@@ -74,7 +74,8 @@ class Pace:
         missing = max(0, self._target - state.accepted)
         lists = missing / expected_yield(state, self._recipe)
         requests = state.counts.requests
-        classified = requests["classify"] - requests["instances"]
+        # Of so many open tasks the kind is known.
+        classified = requests["classify"] + state.counts.imported_kinds - requests["instances"]
         return max(0.0, 2 * missing + lists + 2 * state.open_tasks - max(0, classified))
 
     def _time_left(self, state: RunState) -> str:

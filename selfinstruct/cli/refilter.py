@@ -170,10 +170,13 @@ class _Page:
         ):
             numbers = before.rejected.get(reason, 0), after.rejected.get(reason, 0)
             yield _line(f"  {reason.replace('_', ' ')}", *numbers)
-        yield _line("accepted", before.accepted, after.accepted)
+        yield _line("accepted", before.grown, after.grown)
         only_before, only_after = self._comparison.only_before, self._comparison.only_after
-        yield _line("  in both", self._comparison.both, self._comparison.both)
+        both = self._comparison.both - after.imported
+        yield _line("  in both", both, both)
         yield _line("  in this one only", len(only_before), len(only_after))
+        if before.imported:
+            yield _line("imported", before.imported, after.imported)
         yield _line("with instances", before.with_instances, after.with_instances)
         yield _line("rows", before.rows, after.rows)
 

@@ -111,7 +111,7 @@ class RunLog:
             "progress",
             accepted=state.accepted,
             target=self._run.config.num_instructions,
-            candidates=state.accepted + state.counts.rejected.total(),
+            candidates=state.grown + state.counts.rejected.total(),
             finished=state.counts.finished_tasks,
             in_flight=self._in_flight,
             requests=state.counts.requests.total(),

@@ -52,7 +52,7 @@ def carry_out(
     from selfinstruct.errors import LimitReachedError, SelfInstructError
     from selfinstruct.estimate import estimate_of
     from selfinstruct.generate import is_complete
-    from selfinstruct.llm.endpoint import for_a_new_run
+    from selfinstruct.llm.endpoint import for_a_new_run, with_address
     from selfinstruct.run_directory import foresee_run, is_run, open_run
     from selfinstruct.summary import summarize
 
@@ -86,6 +86,9 @@ def carry_out(
                     say(
                         f"continuing {directory}: {opened.state.accepted:,} of {target:,} instructions"
                     )
+                if opened.state.imports and not is_continued:
+                    # Its first start: a later one may find another address in the environment.
+                    opened.config = with_address(opened.config, environ=os.environ)
                 foreseen = announcement.make(opened).foreseen if announcement is not None else None
                 try:
                     asyncio.run(_carry_out(opened, foreseen))
@@ -196,7 +199,7 @@ def _say_what_will_not_fit(opened: "Run") -> None:
     problem = warning(
         opened.directory,
         missing=max(0, opened.config.num_instructions - opened.state.accepted),
-        accepted=opened.state.accepted,
+        accepted=opened.state.grown,
         journal=journal,
     )
     if problem is not None:

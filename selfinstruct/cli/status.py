@@ -15,7 +15,13 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
     Example: selfinstruct status my-run
     """
     from selfinstruct.cli.announcement import left_line
-    from selfinstruct.cli.funnel import changes, funnel_lines, last_not_novel_lines, pool_lines
+    from selfinstruct.cli.funnel import (
+        changes,
+        funnel_lines,
+        imported_without_instances,
+        last_not_novel_lines,
+        pool_lines,
+    )
     from selfinstruct.estimate import Observed, basis_of, forecast
     from selfinstruct.generate import is_complete
     from selfinstruct.lock import holder
@@ -35,6 +41,8 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
         condition = f"running (process {pid})"
     elif source is not None:
         condition = "refiltered"
+    elif run.state.imports and not run.state.counts.requests:
+        condition = "imported"
     elif not run.state.counts.requests:
         condition = "nothing asked yet"
     elif is_complete(run):
@@ -57,6 +65,8 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
             "model": run.config.model,
             "target": run.config.num_instructions if source is None else None,
             "refiltered_from": asdict(source) if source is not None else None,
+            "imported_from": [asdict(file) for file in run.state.imports],
+            "imported_without_instances": imported_without_instances(run.state),
             "last_not_novel": asdict(last) if last is not None else None,
             "estimate": estimate.as_json() if estimate is not None else None,
         }
@@ -70,7 +80,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
         condition += f" from {visible(source.source, keep='')}"
     typer.echo(
         f"{visible(str(directory), keep='')}: {condition}, {reached} instructions, "
-        f"model {visible(run.config.model)}"
+        f"{f'model {visible(run.config.model)}' if run.config.model else 'no model named yet'}"
     )
     if run.state.finished is not None and run.state.finished.detail and pid is None:
         typer.echo(f"  {visible(run.state.finished.detail)}")
@@ -79,7 +89,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
         told = changes(source.settings, now) + changes(source.versions, run.versions, _VERSION_OF)
         typer.echo(visible(f"  decided again: {', '.join(told) or 'same settings'}", keep=""))
     width = min(100, shutil.get_terminal_size().columns)
-    lines = [*funnel_lines(summary)]
+    lines = [*funnel_lines(summary, run.state)]
     if estimate is not None:
         lines.append(f"  {left_line(estimate, base_url=run.config.base_url)}")
     lines += pool_lines(summary)

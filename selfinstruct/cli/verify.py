@@ -56,13 +56,15 @@ def lines(directory: str, verification: "Verification", *, width: int = 100) -> 
     if v.holds:
         verdict = (
             "all that was checked holds"
-            if v.not_decided or v.not_planned
+            if v.not_decided or v.not_planned or v.imported
             else "all of it follows from the replies"
         )
     else:
         verdict = "1 problem" if count == 1 else f"{count:,} problems"
     told = [f"{visible(directory)}: {verdict}"]
     told.append(_line("lines of the journal", v.entries))
+    if v.imported:
+        told.append(_line("tasks imported", v.imported, "as they came; their order was checked"))
     told.append(_line("prompts planned again", v.prompts))
     detail = f"{v.accepted:,} accepted, {v.rejected:,} rejected, in {v.replies:,} replies"
     detail += "" if v.has_task_stages else "; with their instances"

@@ -64,8 +64,9 @@ def basis_of(run: Run, seen: Iterable[Event] = (), *, observed: Observed | None 
     """
     state, config = run.state, run.config
     if observed is None:
-        observed = Observed(pool_size=state.pool.seed_count)
+        observed = Observed(pool_size=state.pool_sizes[0])
         if state.counts.requests:
+            observed = Observed(pool_size=state.pool.seed_count)
             for entry in read_journal(run.directory / JOURNAL):
                 observed.look_at(entry.event)
     for event in seen:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from selfinstruct.estimate.assumptions import Assumptions, Figure, PerStage
 from selfinstruct.estimate.ranges import Range, around
-from selfinstruct.events import Classified, Committed, CompletionReceived, Event
+from selfinstruct.events import Classified, Committed, CompletionReceived, Event, TaskImported
 from selfinstruct.records import Stage
 
 _WIDTH = 2.0
@@ -66,6 +66,8 @@ class Observed:
     def look_at(self, event: Event) -> None:
         """Take an event into account."""
         match event:
+            case TaskImported():
+                self._pool_size += 1
             case CompletionReceived():
                 self._reply(event)
             case Committed():

@@ -74,10 +74,10 @@ def _its_reply(history: History, query: str, there: SourceTask) -> Explanation:
 
 
 _ID = re.compile(
-    r"(?:seed_|source:)?task_\d+|generate/\d+(?:#\d+)?|(?:classify|instances)/\S+", re.ASCII
+    r"(?:seed_|source:)?task_\d+|generate/\d+(?:#\d+)?|(?:classify|instances|import)/\S+", re.ASCII
 )
 _SHORT_ID = re.compile(
-    r"((?:classify/|instances/)?(?:source:)?task_|generate/)(\d{1,9})((?:/again)?(?:#\d+)?)",
+    r"((?:classify/|instances/|import/)?(?:source:)?task_|generate/)(\d{1,9})((?:/again)?(?:#\d+)?)",
     re.ASCII,
 )
 
@@ -93,9 +93,10 @@ def _extent(history: History) -> str:
     """What ids there are, for somebody who asks for another one."""
     state = history.run.state
     seeds = f"{state.pool[0].id} to {state.pool[state.pool.seed_count - 1].id}"
-    if not state.commits:
-        return f"The run has the seed tasks {seeds}, and has decided no reply yet."
     tasks = f"task_000001 to task_{state.accepted:06d}" if state.accepted else "no task"
+    if not state.commits:
+        imported = f"{tasks}, which were imported, and " if state.imported else ""
+        return f"The run has {imported}the seed tasks {seeds}, and has decided no reply yet."
     return (
         f"The run has {tasks} and the seed tasks {seeds}, and has decided {generation_id(1)} to "
         f"{generation_id(state.commits)}."

@@ -108,6 +108,8 @@ class InstanceFate:
     meaning: str = ""
     received: int
     decided: int
+    place: str = ""
+    """In a file, of one that was imported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,34 @@ class TaskFate:
     rejected: tuple[InstanceFate, ...]
     demonstrations: tuple[tuple[str, str], ...]
     """Ids and instructions of the tasks shown in its prompt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedFate:
+    """A task that was imported, and what has become known of it since."""
+
+    kind: Literal["imported task"] = "imported task"
+    id: str
+    instruction: str
+    place: str
+    """Where a file names it: "regen.json:17 (record 4)"."""
+    line: int
+    """Line of the journal that holds it."""
+    model: str | None
+    """That wrote it, where a file says so."""
+    is_classification: bool | None
+    said: Answer | None
+    """What the reply said that was imported with it …"""
+    answers: tuple[AnswerGiven, ...]
+    """… and what was answered since."""
+    instances: tuple[Instance, ...] | None
+    """None until they were asked for."""
+    rejected: tuple[InstanceFate, ...]
+    """Both those that were imported with it and those that were written since."""
+    shown: int
+    """In how many prompts that were answered."""
+    witness_against: int
+    """How many candidates were rejected with it as the witness."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +218,7 @@ class Passage:
     """Those whose text stands in it."""
 
 
-Fate = CandidateFate | InstanceFate | TaskFate | SeedFate | RequestFate | Passage
+Fate = CandidateFate | InstanceFate | TaskFate | ImportedFate | SeedFate | RequestFate | Passage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,12 +22,14 @@ from selfinstruct.events import (
     Outcome,
     RequestFailed,
     SourceTask,
+    TaskImported,
 )
 from selfinstruct.explain.fates import (
     MEANING,
     AnswerGiven,
     CandidateFate,
     Fate,
+    ImportedFate,
     InstanceFate,
     Near,
     Outlook,
@@ -36,6 +38,7 @@ from selfinstruct.explain.fates import (
     SeedFate,
     TaskFate,
 )
+from selfinstruct.explain.given import imported_fate, part_of, seed_fate
 from selfinstruct.explain.problems import problem
 from selfinstruct.explain.texts import Texts, place
 from selfinstruct.filters import is_in_wrong_script
@@ -45,7 +48,7 @@ from selfinstruct.parse.reply import folded
 from selfinstruct.profiles import PROFILES
 from selfinstruct.records import Answer, Instance, Reason, Rejection, Task
 from selfinstruct.run_directory import Run, replay
-from selfinstruct.state import classification_id, generation_id, instances_id
+from selfinstruct.state import classification_id, generation_id, import_id, instances_id
 
 _AROUND = 200
 """Characters shown before and behind a place in a long line."""
@@ -69,6 +72,8 @@ class History:
         """Line and decision, by the id of the request that it follows from."""
         self.source_tasks: dict[str, SourceTask] = {}
         """Those of the run that this one was refiltered from and none of this one, by their names here."""
+        self.imported: dict[str, tuple[int, TaskImported]] = {}
+        """Line and event, by the id of the task."""
         unclear: set[str] = set()
         for entry in replay(run, entries):
             match entry.event:
@@ -84,6 +89,8 @@ class History:
                     self.decisions[instances_id(written.task_id)] = entry.seq, written
                 case SourceTask() as there:
                     self.source_tasks[there.task_id] = there
+                case TaskImported() as imported:
+                    self.imported[imported.task_id] = entry.seq, imported
 
     # ── by id ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -91,6 +98,7 @@ class History:
         """What has this id: a task, a candidate, an instance or a request."""
         if name in self.outcomes:
             return self.request(name)
+        name = name.removeprefix("import/") if "#" not in name else name
         request_id = name.rpartition("#")[0]
         item = next((item for item in self.items(request_id) if item.id == name), None)
         if isinstance(item, CandidateFate) and item.task_id is not None:
@@ -115,58 +123,51 @@ class History:
             _unnumbered(task.id) for task in seeds
         }
 
-    def task(self, task: Task) -> TaskFate | SeedFate:
+    def task(self, task: Task) -> TaskFate | ImportedFate | SeedFate:
         """A task of the pool."""
         if task.provenance is None:
-            return self._seed(task)
+            return self._given(task)
         origin = task.provenance
         candidate = next(
             item
             for item in self.items(origin.request_id)
             if isinstance(item, CandidateFate) and item.task_id == task.id
         )
-        answers = []
-        for again in (False, True):
-            name = classification_id(task.id, again=again)
-            answer = self._answer(name)
-            if answer is not None:
-                answers.append(AnswerGiven(request_id=name, answer=answer, text=self._reply(name)))
         return TaskFate(
             id=task.id,
             instruction=task.instruction,
             candidate=candidate,
             is_classification=task.is_classification,
-            answers=tuple(answers),
+            answers=self._answers(task),
             instances=task.instances,
-            rejected=tuple(
-                item
-                for item in self.items(instances_id(task.id))
-                if isinstance(item, InstanceFate) and item.reason is not None
-            ),
+            rejected=self._rejected(instances_id(task.id)),
             demonstrations=tuple(
                 (shown, self.run.state.instruction(shown)) for shown in origin.demonstration_ids
             ),
         )
 
-    def _seed(self, task: Task) -> SeedFate:
-        shown = sum(
-            isinstance(outcome, CompletionReceived) and task.id in outcome.demonstration_ids
-            for _, outcome in self.outcomes.values()
-        )
-        against = sum(
-            rejection.nearest is not None and rejection.nearest.task_id == task.id
-            for _, decision in self.decisions.values()
-            if isinstance(decision, Committed)
-            for rejection in decision.rejected
-        )
-        return SeedFate(
-            id=task.id,
-            instruction=task.instruction,
-            is_classification=task.is_classification,
-            instances=len(task.instances or ()),
-            shown=shown,
-            witness_against=against,
-        )
+    def _given(self, task: Task) -> ImportedFate | SeedFate:
+        part = part_of(task, self.outcomes.values(), self.decisions.values())
+        if task.origin == "seed":
+            return seed_fate(task, part)
+        rejected = self._rejected(import_id(task.id)) + self._rejected(instances_id(task.id))
+        imported = self.imported[task.id]
+        return imported_fate(task, imported, self._answers(task), rejected, part)
+
+    def _answers(self, task: Task) -> tuple[AnswerGiven, ...]:
+        """What was answered to whether a task is a classification task."""
+        given = []
+        for again in (False, True):
+            name = classification_id(task.id, again=again)
+            answer = self._answer(name)
+            if answer is not None:
+                given.append(AnswerGiven(request_id=name, answer=answer, text=self._reply(name)))
+        return tuple(given)
+
+    def _rejected(self, name: str) -> tuple[InstanceFate, ...]:
+        """The instances of a reply, or of what was imported, that were rejected."""
+        found = (item for item in self.items(name) if isinstance(item, InstanceFate))
+        return tuple(item for item in found if item.reason is not None)
 
     def request(self, name: str) -> RequestFate:
         """A request that has an outcome."""
@@ -189,10 +190,13 @@ class History:
     def items(self, name: str) -> "Iterator[CandidateFate | InstanceFate]":
         """What was found in the reply to a request, in the order of the text."""
         _, decision = self.decisions.get(name, (0, None))
+        imported = self.imported.get(name.removeprefix("import/"))
         if isinstance(decision, Committed):
             yield from self._candidates(name, decision)
         elif isinstance(decision, InstancesWritten):
             yield from self._instances(name, decision)
+        elif imported is not None and name.startswith("import/"):
+            yield from self._instances(name, imported[1])
 
     def _candidates(self, name: str, decision: Committed) -> Iterator[CandidateFate]:
         received, outcome = self.outcomes[name]
@@ -256,13 +260,19 @@ class History:
             in_same_reply=place >= before,
         )
 
-    def _instances(self, name: str, decision: InstancesWritten) -> Iterator[InstanceFate]:
-        received, _ = self.outcomes[name]
-        decided, _ = self.decisions[name]
+    def _instances(
+        self, name: str, decision: InstancesWritten | TaskImported
+    ) -> Iterator[InstanceFate]:
+        place, instances = "", decision.instances or ()
+        if isinstance(decision, TaskImported):
+            received = decided = self.imported[decision.task_id][0]
+            place = decision.place
+        else:
+            received, decided = self.outcomes[name][0], self.decisions[name][0]
         instruction = self.run.state.pool.by_id(decision.task_id).instruction
         rejected = {int(r.candidate_id.rpartition("#")[2]): r for r in decision.rejected}
-        kept = iter(decision.instances)
-        last = len(decision.instances) + len(rejected)
+        kept = iter(instances)
+        last = len(instances) + len(rejected)
         for n in [0] if 0 in rejected else range(1, last + 1):
             rejection = rejected.get(n)
             # What was kept has no number of its own in the journal: those that no rejection has, in order.
@@ -278,6 +288,7 @@ class History:
                 meaning=MEANING[rejection.reason] if rejection else "",
                 received=received,
                 decided=decided,
+                place=place,
             )
 
     def _reply(self, name: str) -> str:
@@ -307,6 +318,10 @@ class History:
             elif isinstance(decision, InstancesWritten):
                 for item in self._instances(name, decision):
                     items.append(((item.text, *_parts(item.instance)), item.id))
+        for task_id, (_, imported) in self.imported.items():
+            items.append(((imported.instruction,), task_id))
+            for item in self._instances(import_id(task_id), imported):
+                items.append(((item.text, *_parts(item.instance)), item.id))
         # Last: who asks is mostly after what the model wrote.
         seeds = islice(self.run.state.pool, self.run.state.pool.seed_count)
         items += [((task.instruction,), task.id) for task in seeds]

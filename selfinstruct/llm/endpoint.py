@@ -3,6 +3,7 @@
 import os
 import ssl
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
@@ -156,6 +157,14 @@ def _as_written(name: str) -> str:
     """The name of a variable as it is written in the environment, where the case does not count."""
     written = [found for found in os.environ if found.lower() == name and os.environ[found]]
     return name if name in written or not written else written[0]
+
+
+def with_address(config: RunConfig, *, environ: Mapping[str, str]) -> RunConfig:
+    """The settings of a run that was made without an address, with it: prices are those of an address.
+
+    Raises ConfigError.
+    """
+    return config if config.base_url else replace(config, base_url=address(config, environ=environ))
 
 
 def for_a_new_run(settings: Mapping[str, Any], *, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -14,6 +14,9 @@ requests about it, and the demonstrations of later prompts. Requests for new tas
 candidates their ids. A demonstration gets the new number only if the task has the very text that was shown;
 else it is a `source_task`.
 
+Tasks that were imported are no decision of the run: they are the same here, and the candidates are compared
+with them as before.
+
 What is decided are the generation replies that the source had decided, whatever its target or ours, and all
 replies about their tasks. The other outcomes are in the journal, too, and wait: nothing that was paid for is
 lost sight of.
@@ -30,12 +33,14 @@ from selfinstruct.events import (
     Committed,
     CompletionReceived,
     Event,
+    ImportedFile,
     Outcome,
     RefilteredFrom,
     RequestFailed,
     RunFinished,
     RunStarted,
     SourceTask,
+    TaskImported,
 )
 from selfinstruct.journal import Entry
 from selfinstruct.refilter.comparison import Comparison, compare, partners
@@ -65,13 +70,21 @@ class Source:
         self.outcomes: dict[str, Outcome] = {}
         """By request id."""
         self.commits: list[Committed] = []
+        self.imports: list[ImportedFile | TaskImported] = []
         for entry in replay(run, entries):
             self.lines = entry.seq
             match entry.event:
+                case ImportedFile() | TaskImported() as imported:
+                    self.imports.append(imported)
                 case Committed() as committed:
                     self.commits.append(committed)
                 case CompletionReceived() | RequestFailed() as outcome:
                     self.outcomes[outcome.request_id] = outcome
+
+    @property
+    def has_replies_about_imports(self) -> bool:
+        """Whether anything was asked about a task that was imported."""
+        return bool(self.imports) and any(o.stage != "generate" for o in self.outcomes.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +109,7 @@ def refilter(
     """
     again = _Again(source=source, config=config, state=initial(config, source.run.seed_tasks))
     again.record(origin, RunStarted(versions=versions, settings={}))
+    again.take_over_imports()
     for theirs in source.commits:
         again.decide(theirs)
     # What nobody has decided: replies beyond the target, or before whose turn the run was stopped.
@@ -134,6 +148,13 @@ class _Again:
     def left(self) -> list[Outcome]:
         """The outcomes that were not taken yet, in the order in which they came."""
         return [o for name, o in self.source.outcomes.items() if name not in self._used]
+
+    def take_over_imports(self) -> None:
+        """Import the same tasks, then decide the replies about each of them."""
+        self.record(*self.source.imports)
+        for event in self.source.imports:
+            if isinstance(event, TaskImported):
+                self._about(event.task_id, event.task_id)
 
     def decide(self, theirs: Committed) -> None:
         """Decide a generation reply, then the replies about each task that it brought."""

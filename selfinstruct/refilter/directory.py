@@ -1,14 +1,9 @@
-"""From a run directory to a new one with the same replies, decided again: made whole or not at all.
-
-The journal is written first and config.yaml last. Without that one, a directory is no run to anybody; what a
-broken-off attempt leaves is known by the first line of its journal, and the next attempt writes it anew.
-"""
+"""From a run directory to a new one with the same replies, decided again: made whole or not at all."""
 
 import hashlib
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,24 +11,13 @@ from typing import Any
 from selfinstruct import __version__
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import JournalError, RunDirectoryError
-from selfinstruct.events import Event, RefilteredFrom
+from selfinstruct.events import RefilteredFrom
 from selfinstruct.files import because
-from selfinstruct.frozen import (
-    CONFIG,
-    JOURNAL,
-    VERSIONS,
-    Frozen,
-    freeze,
-    refused_by_the_system,
-)
-from selfinstruct.journal import Journal
-from selfinstruct.lock import locked
+from selfinstruct.frozen import CONFIG, JOURNAL, VERSIONS, Frozen
+from selfinstruct.new_run import make_run
 from selfinstruct.refilter import DECIDING, Refiltered, Source, refilter
 from selfinstruct.run_directory import Run, read_history, refiltered_from, require_free
 from selfinstruct.settings import read_yaml
-
-_AT_A_TIME = 1000
-"""Events that are written at a time."""
 
 
 def refilter_run(directory: Path, new: Path, settings: Mapping[str, Any]) -> tuple[Run, Refiltered]:
@@ -53,8 +37,9 @@ def refilter_run(directory: Path, new: Path, settings: Mapping[str, Any]) -> tup
         seed_tasks=run.seed_tasks,
         templates=run.templates,
         versions=VERSIONS,
+        imported=run.imported,
     )
-    _make(new, frozen, refiltered.events)
+    make_run(new, frozen, refiltered.events)
     return run, refiltered
 
 
@@ -69,7 +54,7 @@ def read_source(
             f"was refiltered itself; refilter {earlier.source}, which has all that it has",
         )
     source = Source(*read_history(directory))
-    if not source.commits:
+    if not source.commits and not source.has_replies_about_imports:
         raise RunDirectoryError(
             directory, "has decided no reply yet, so there is nothing to decide again; run it first"
         )
@@ -100,24 +85,3 @@ def _sha256_of_lines(path: Path, lines: int) -> str:
     except OSError as error:
         raise JournalError(path, f"cannot be read {because(error)}") from None
     return digest.hexdigest()
-
-
-def _make(directory: Path, frozen: Frozen, events: Sequence[Event]) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise refused_by_the_system(directory, "made", error) from None
-    with ExitStack() as held:
-        try:
-            held.enter_context(locked(directory))
-            require_free(directory)  # another process may have been here
-            (directory / JOURNAL).unlink(missing_ok=True)
-        except OSError as error:
-            raise refused_by_the_system(directory, "written", error) from None
-        with Journal(directory / JOURNAL) as journal:
-            for _ in journal.replay():
-                pass
-            for start in range(0, len(events), _AT_A_TIME):
-                journal.append(*events[start : start + _AT_A_TIME], durable=False)
-            journal.sync()
-        freeze(directory, frozen)

@@ -21,6 +21,7 @@ from selfinstruct.events import (
     Committed,
     CompletionReceived,
     Decision,
+    ImportedFile,
     InstancesWritten,
     Outcome,
     RefilteredFrom,
@@ -28,12 +29,20 @@ from selfinstruct.events import (
     RunFinished,
     RunStarted,
     SourceTask,
+    TaskImported,
 )
 from selfinstruct.frozen import VERSIONS
 from selfinstruct.journal import Entry
 from selfinstruct.records import Reason
 from selfinstruct.run_directory import Run
-from selfinstruct.state import apply, classification_id, generation_id, initial, instances_id
+from selfinstruct.state import (
+    apply,
+    classification_id,
+    generation_id,
+    import_id,
+    initial,
+    instances_id,
+)
 from selfinstruct.verify import differences, requests
 from selfinstruct.verify.found import Problem, Verification
 from selfinstruct.verify.witnesses import Witnesses
@@ -59,6 +68,7 @@ def verify(run: Run, entries: Iterable[Entry]) -> Verification:
                 f"this line cannot follow those before it ({error}); nothing after it was checked",
             )
             break
+    check.look_at_the_end()
     return check.verification()
 
 
@@ -106,6 +116,7 @@ class _Check:
             kept=self.kept,
             left_out=self.left_out,
             witnesses=self._witnesses.scored,
+            imported=self.state.imported,
             has_task_stages=self.run.recipe.has_task_stages,
             outcomes=len(self._asked),
             not_planned=_not_planned(self.state.source),
@@ -138,10 +149,36 @@ class _Check:
                     raise ValueError("only a run that was refiltered has tasks of another one")
                 if not event.task_id.startswith("source:"):  # it would hide a task of this one
                     self.complain(event.task_id, "is no name of a task of another run")
+            case ImportedFile():
+                if event.tasks < 0 or event.records < event.tasks:
+                    self.complain(
+                        event.name, f"names {event.tasks} tasks in {event.records} records"
+                    )
+            case TaskImported():
+                self._imported(event)
             case RunFinished():
                 is_done = self.state.accepted >= self._target and not self.state.open_tasks
                 if event.reason == "complete" and not is_done and self.state.source is None:
                     self.complain("the run", "is called complete, and is not")
+
+    def look_at_the_end(self) -> None:
+        """Notice what a whole journal would have, and this one has not."""
+        lost = self.run.imported - self.state.imported
+        if lost > 0 and not self.problems:
+            self.complain("the journal", f"it ends before {lost:,} of the tasks that were imported")
+
+    def _imported(self, event: TaskImported) -> None:
+        """There is no reply here that it could follow from; only its place and its sums can be wrong."""
+        expected = f"task_{self.state.accepted + 1:06d}"
+        if event.task_id != expected:
+            self.complain(event.task_id, f"was imported in the place of {expected}")
+        if event.instances == ():
+            self.complain(event.task_id, "is called finished, and has no instance")
+        name = import_id(event.task_id)
+        ordinals = differences.ordinals(name, [r.candidate_id for r in event.rejected])
+        items = len(event.instances or ()) + len(ordinals)
+        if len(set(ordinals)) < len(ordinals) or not set(ordinals) <= set(range(1, items + 1)):
+            self.complain(event.task_id, "its instances, kept and rejected, do not add up")
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
 

@@ -37,6 +37,8 @@ class Verification:
     left_out: int
     witnesses: int
     """Witnesses whose score was computed again, by rouge-score."""
+    imported: int
+    """Tasks that were imported, about which there is nothing to recompute."""
     has_task_stages: bool
     """Whether the recipe asks for kinds and instances; otherwise these stand in the candidates."""
     outcomes: int
@@ -54,5 +56,5 @@ class Verification:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there was nothing to check: no reply."""
-        return not self.outcomes and not self.problems
+        """Whether there was nothing to check: no reply, and no task that was imported."""
+        return not self.outcomes and not self.imported and not self.problems

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from support import ROOT, ScriptedBackend, make_seed_task, scripted_text, typed
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
+from selfinstruct.events import RunStarted
 from selfinstruct.records import Request
 from selfinstruct.run_directory import open_run, read_run
 from selfinstruct.seeds import render_seed_tasks
@@ -32,6 +34,7 @@ COMMANDS = [
     "verify",
     "filter",
     "refilter",
+    "import",
     "decontaminate",
 ]
 
@@ -294,14 +297,29 @@ def test_export_adds_the_similarities_of_the_published_data(finished: Path, tmp_
     assert list(last["most_similar_instructions"].values()) == sorted(scores, reverse=True)[:10]
 
 
+def test_a_run_without_rows_replaces_no_dataset(tmp_path: Path, config: RunConfig) -> None:
+    with open_run(tmp_path / "run", config):
+        pass
+    (tmp_path / "data.json").write_text("old")
+    for output in ("-", tmp_path / "data.json"):
+        done = typed("export", tmp_path / "run", "-o", output)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "has no rows yet: of 0 instructions none has instances" in done.stderr
+    assert (tmp_path / "data.json").read_text() == "old"
+
+
 def test_an_unfinished_run_is_exported_with_a_word_about_it(
     tmp_path: Path, config: RunConfig
 ) -> None:
-    with open_run(tmp_path / "run", config):
-        pass
+    run(tmp_path / "run", replace(config, num_instructions=3), backend=ScriptedBackend())
+    with open_run(tmp_path / "run", {"num_instructions": 12}) as opened:
+        assert opened.journal is not None
+        started = RunStarted(versions={}, settings={"num_instructions": 12})
+        opened.journal.append(started)
     done = typed("export", tmp_path / "run", "-o", "-")
-    assert (done.returncode, done.stdout) == (0, "[]\n")
-    assert "is not complete yet: 0 of 12 instructions" in done.stderr
+    assert done.returncode == 0
+    assert json.loads(done.stdout)
+    assert "is not complete yet: 3 of 12 instructions" in done.stderr
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
