@@ -147,7 +147,10 @@ def _scripts(text: str) -> Counter[str]:
 
 def scripts_of(texts: Sequence[str]) -> frozenset[str]:
     """The scripts that texts are written in: those of at least a hundredth of their letters."""
-    counts = sum((_scripts(text) for text in texts), Counter[str]())
+    counts = Counter[str]()
+    for char, count in Counter("".join(texts)).items():  # of a long pool each character once
+        if char.isalpha():
+            counts[_script(char)] += count
     return frozenset(script for script, count in counts.items() if count * 100 >= counts.total())
 
 

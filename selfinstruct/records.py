@@ -264,6 +264,8 @@ class Task:
     """None until they were asked for; () where none could be used."""
     provenance: Provenance | None = None
     """None for a seed task, and for one that was imported."""
+    imported_model: str | None = None
+    """The model that wrote an imported task, where a file says so."""
 
     @property
     def is_final(self) -> bool:

@@ -85,7 +85,7 @@ class RunState:
     """`pool_sizes[j]` is the length of the pool after commit j; commit 0 stands for what was there before:
     the seed tasks, and those that were imported."""
     scripts: frozenset[str]
-    """The scripts of the seed tasks: the run's language, as far as letters tell."""
+    """The scripts of what was there before: the run's language, as far as letters tell."""
     waiting: dict[str, Outcome] = field(default_factory=dict)
     """Outcomes by request id that no decision has used yet."""
     unclear_once: set[str] = field(default_factory=set)
@@ -255,6 +255,7 @@ def _import(state: RunState, event: TaskImported) -> None:
             is_classification=kind,
             classification_answer=event.answer if kind is not None else None,
             instances=kept if is_whole else None,
+            imported_model=intern(event.model) if event.model is not None else None,
         )
     )
     state.index.add(event.instruction)
@@ -267,6 +268,8 @@ def _import(state: RunState, event: TaskImported) -> None:
     counts.instances_rejected.update(r.reason for r in event.rejected)
     if event.instances is not None:
         _count_instances(counts, len(event.instances))
+    if not state.lost_imports:  # prompts will show them, and replies will be in their scripts
+        state.scripts = scripts_of([task.instruction for task in state.pool])
 
 
 def _count_outcome(state: RunState, event: Outcome) -> None:

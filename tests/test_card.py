@@ -1,5 +1,6 @@
 """The dataset card: what it says is so, what nobody said is named, and nothing that is in it can break it."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -14,7 +15,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from support import FaultyBackend, ScriptedBackend, alpaca_text, make_completion, scripted_text
 
-from selfinstruct.api import run
+from selfinstruct.api import import_run, run
 from selfinstruct.card import (
     Card,
     DataFile,
@@ -306,6 +307,32 @@ def test_own_templates_are_told_from_packaged_ones(tmp_path: Path) -> None:
     assert "The seed tasks come with selfinstruct" in text
 
 
+def test_a_card_claims_no_method_for_what_was_only_imported(
+    tmp_path: Path, seeds_file: Path
+) -> None:
+    (tmp_path / "regen.json").write_text(
+        json.dumps([{"instruction": f"Do {n}.", "input": "", "output": "Done."} for n in range(5)])
+    )
+    import_run(tmp_path / "run", [tmp_path / "regen.json"], {"seed_tasks": seeds_file})
+    text = card(read_run(tmp_path / "run"), exported(), ALL).text
+    assert "5 instructions were imported as they stood in files" in text
+    assert yaml_of(text)["pretty_name"] == "Imported instruction data"
+    for claim in (
+        "in three stages",
+        "seed tasks set the range",
+        "| Novelty |",
+        "| Prompts |",
+        "temperature",
+    ):
+        assert claim not in text
+    config = {"model": "scripted", "num_instructions": 12}
+    run(tmp_path / "run", config, backend=ScriptedBackend())
+    grown = read_run(tmp_path / "run")
+    text = card(grown, exported(), ALL).text
+    assert f"The other {summarize(grown.state).grown} were made as follows" in text
+    assert "in three stages" in text
+
+
 def test_imported_tasks_are_told_and_their_licence_is_missing(facts: Facts) -> None:
     file = ImportedFile(
         name="regen.json", sha256="ab" * 32, form="rows", records=9, tasks=7, profile="default"
@@ -358,7 +385,7 @@ def test_every_number_is_the_one_that_status_tells(
     text = card(made, exported(), ALL).text
     assert_numbers_agree(text, summarize(made.state))
     for reason, _ in RULES[profile, recipe]:
-        assert f"| rejected: `{reason}` |" in text
+        assert f"| rejected: `{reason}` |" in text or f"`{reason}` (" in text
     assert ("taori2023alpaca" in text) == (recipe == "alpaca")
     assert "wang2023selfinstruct" in text
     assert ("in three stages" in text) == (recipe == "self-instruct")

@@ -23,6 +23,7 @@ from support import (
     ScriptedBackend,
     examples,
     exported,
+    make_completion,
     make_seed_task,
     scripted_text,
 )
@@ -47,7 +48,7 @@ from selfinstruct.journal import Entry, read_journal
 from selfinstruct.outlook import outlook
 from selfinstruct.plan import expected_yield
 from selfinstruct.recipes import SELF_INSTRUCT
-from selfinstruct.records import Instance, Reason, Request
+from selfinstruct.records import Completion, Instance, Reason, Request
 from selfinstruct.refilter.directory import refilter_run
 from selfinstruct.run_directory import foresee_run, open_run, read_history, read_run
 from selfinstruct.seeds import render_seed_tasks
@@ -501,6 +502,38 @@ def test_it_grows_to_the_target_and_draws_on_what_was_imported(imported: Path) -
     grown = [task for task in state.pool.generated if task.origin == "generated"]
     assert grown[0].id == "task_000007"
     assert verify(*read_history(imported)).problems == ()
+
+
+def test_what_was_imported_has_a_say_in_what_script_is_the_runs(
+    tmp_path: Path, settings_: dict[str, Any]
+) -> None:
+    korean = [{"instruction": f"강의 이름을 {n}개 쓰세요", "output": "한강"} for n in range(9)]
+    file = lines(tmp_path / "korean.jsonl", korean)
+    import_run(tmp_path / "run", [file], settings_)
+    assert read_run(tmp_path / "run").state.scripts == {"LATIN", "HANGUL"}
+
+    class Answering(ScriptedBackend):
+        async def complete(self, request: Request) -> Completion:
+            if request.stage != "generate":
+                return await super().complete(request)
+            return make_completion("9. 산의 높이를 비교하는 문장을 하나 쓰세요")
+
+    summary = run(tmp_path / "run", {"model": "m", "num_instructions": 10}, backend=Answering())
+    assert summary.grown == 1
+    assert verify(*read_history(tmp_path / "run")).problems == ()
+
+
+def test_an_export_names_the_model_that_an_old_file_names(
+    tmp_path: Path, settings_: dict[str, Any]
+) -> None:
+    response = {"model": "davinci", "choices": [{"text": "x"}]}
+    file = lines(
+        tmp_path / "old.jsonl", [{"instruction": "Go on.", "metadata": {"response": response}}]
+    )
+    rows = lines(tmp_path / "rows.jsonl", [{"instruction": "Go on.", "output": "Further."}])
+    import_run(tmp_path / "run", [file, rows], settings_)
+    [row] = map(json.loads, exported(tmp_path / "run").splitlines())
+    assert (row["origin"], row["model"], row["request_id"]) == ("imported", "davinci", None)
 
 
 def test_over_a_real_connection_nothing_is_asked_about_finished_tasks(

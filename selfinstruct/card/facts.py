@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -45,6 +45,8 @@ class Facts:
     """The model, as the person named it."""
     models: Sequence[tuple[str, int]]
     """As the server named them, each with the instructions that it wrote; the busiest first."""
+    imported_models: Sequence[tuple[str, int]]
+    """Likewise of imported tasks, as far as the files name any."""
     config: RunConfig
     instructions_asked: int
     """In one request."""
@@ -67,8 +69,8 @@ class Facts:
     programs: Sequence[str]
     """Versions of selfinstruct that worked at it, the first one first."""
     summary: RunSummary
-    rejected: Sequence[tuple[Reason, int]]
-    """Candidates by reason, most frequent first; at the end the rules that found nothing."""
+    idle_rules: Sequence[Reason]
+    """The reasons for which a candidate could have been rejected, and none was."""
     rows: Sequence[Mapping[str, object]]
     """The first row of each of the first tasks."""
 
@@ -76,6 +78,8 @@ class Facts:
     def title(self) -> str:
         """What the data may be called."""
         name = "Alpaca-style" if self.recipe == "alpaca" else "Self-Instruct"
+        if not self.is_generated:
+            return "Imported instruction data"
         if not self.models:
             return f"{name} data"
         first = " ".join(self.models[0][0].split())[:80]
@@ -83,12 +87,22 @@ class Facts:
         return f"{name} data by {first}{others}"
 
     @property
+    def is_generated(self) -> bool:
+        """Whether the run has made instructions itself; else its seed tasks had no part in it."""
+        return self.summary.grown > 0 or not self.imported
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a model was asked for anything, or is going to be."""
+        return self.is_generated or bool(self.summary.requests)
+
+    @property
     def own_material(self) -> Sequence[str]:
         """What the data was grown from and did not come with selfinstruct, in words."""
         found = []
-        if not self.seeds.is_packaged:
+        if self.is_generated and not self.seeds.is_packaged:
             found.append("the seed tasks")
-        if not all(template.is_packaged for template in self.templates):
+        if self.is_asked and not all(template.is_packaged for template in self.templates):
             found.append("the templates of the prompts")
         if self.imports:
             found.append("the imported tasks")
@@ -104,7 +118,10 @@ def facts_of(run: Run) -> Facts:
         recipe=run.recipe.name,
         profile=run.config.profile,
         asked_for=_without_folders(run.config.model),
-        models=_models(run),
+        models=_counted(t.provenance.model for t in run.state.pool.generated if t.provenance),
+        imported_models=_counted(
+            t.imported_model for t in run.state.pool.generated if t.imported_model
+        ),
         config=run.config,
         instructions_asked=run.recipe.instructions_asked,
         stages=[(stage, sampling(run.config, stage)) for stage in stages],
@@ -120,17 +137,13 @@ def facts_of(run: Run) -> Facts:
         rules_are_current=run.versions.get("rules") == RULES_VERSION,
         programs=_programs(run.directory / JOURNAL),
         summary=summary,
-        rejected=_rejected(run, summary),
+        idle_rules=_idle_rules(run, summary),
         rows=_first_rows(run),
     )
 
 
-def _models(run: Run) -> list[tuple[str, int]]:
-    counts = Counter(
-        _without_folders(task.provenance.model)
-        for task in run.state.pool.generated
-        if task.provenance is not None
-    )
+def _counted(models: Iterable[str]) -> list[tuple[str, int]]:
+    counts = Counter(map(_without_folders, models))
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
@@ -206,15 +219,14 @@ _HEAD = 100
 """Bytes of a line that hold its kind."""
 
 
-def _rejected(run: Run, summary: RunSummary) -> list[tuple[Reason, int]]:
+def _idle_rules(run: Run, summary: RunSummary) -> list[Reason]:
     profile = PROFILES[run.config.profile]
     rules = [reason for reason, _ in RULES[profile.name, run.recipe.name]]
     rules += [Reason.WRONG_SCRIPT] * profile.minds_script + [
         Reason.NO_TOKENS
     ] * profile.needs_tokens
     rules.append(Reason.NOT_NOVEL)
-    found_nothing = [(reason, 0) for reason in rules if reason not in summary.rejected]
-    return [*summary.rejected.items(), *found_nothing]
+    return [reason for reason in rules if reason not in summary.rejected]
 
 
 def _first_rows(run: Run) -> list[Mapping[str, object]]:

@@ -23,7 +23,7 @@ SAYS: Final[Mapping[Reason, str]] = {
     Reason.CONTROL_CHARACTERS: "held control characters, or ones that hide the direction of text",
     Reason.URL: "held an address of the web",
     Reason.MERGED_TASKS: "was several tasks in one",
-    Reason.WRONG_SCRIPT: "was mostly in a script that no seed task uses",
+    Reason.WRONG_SCRIPT: "was mostly in a script that nothing before it uses",
     Reason.NO_WORDS: "held no letter and no digit",
     Reason.NO_TOKENS: "held nothing that could be compared with other tasks",
     Reason.NOT_NOVEL: "was too like a task that was there already",

@@ -83,7 +83,7 @@ class RunSource:
             told.append(
                 f"{self.directory} is not complete yet: {state.accepted:,} of "
                 f"{config.num_instructions:,} instructions, "
-                f"{state.counts.finished_tasks:,} of them with their instances asked for"
+                f"{state.counts.finished_tasks:,} of them finished"
             )
         return told
 

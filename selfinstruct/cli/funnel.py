@@ -31,7 +31,8 @@ def funnel_lines(summary: RunSummary, state: "RunState | None" = None) -> list[s
         detail = f", {missing:,} of them still without instances" if missing else ""
         lines.append(_line("imported", summary.imported, f"before the run began{detail}"))
     for file in state.imports if state is not None else ():
-        lines.append(f"    {visible(file.name, keep='')}: {file.form}, {file.records:,} records")
+        records = "1 record" if file.records == 1 else f"{file.records:,} records"
+        lines.append(f"    {visible(file.name, keep='')}: {file.form}, {records}")
     lines.append(_line("with instances", summary.with_instances, f"{summary.rows:,} rows"))
     if summary.unclear_kinds:
         lines.append(_line("  kind unclear", summary.unclear_kinds, "written input-first"))

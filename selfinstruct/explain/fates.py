@@ -27,7 +27,7 @@ MEANING: Mapping[Reason, str] = {
     Reason.CONTROL_CHARACTERS: "It holds characters that drive a terminal or stand for broken text.",
     Reason.URL: "It holds a web address, which a model of text cannot open.",
     Reason.MERGED_TASKS: "Several tasks, or a task and its example, have run into one.",
-    Reason.WRONG_SCRIPT: "Most of its letters are of a script that no seed task is written in.",
+    Reason.WRONG_SCRIPT: "Most of its letters are of a script that no seed or imported task is written in.",
     Reason.NO_WORDS: "It holds no letter and no digit.",
     Reason.NO_TOKENS: "It holds nothing that ROUGE-L could compare, so that a copy of it would go unnoticed.",
     Reason.NOT_NOVEL: "Its ROUGE-L to a task of the pool is over the threshold.",

@@ -69,7 +69,7 @@ def provenance_rows(tasks: Iterable[Task], *, added: Added | None = None) -> Ite
                 task.classification_answer,
                 origin.request_id if origin else None,
                 origin.ordinal if origin else None,
-                origin.model if origin else None,
+                origin.model if origin else task.imported_model,
                 origin.template if origin else None,
                 list(origin.demonstration_ids) if origin else [],
             )
