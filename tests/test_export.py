@@ -1,5 +1,6 @@
 """Exports: what rows look like, which go where, and that files are whole, the same, and read by others."""
 
+import codecs
 import csv
 import io
 import json
@@ -8,7 +9,6 @@ import re
 import string
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -157,7 +157,11 @@ def test_a_template_of_ones_own_makes_the_prompt(tmp_path: Path) -> None:
             "loses instructions where there is no input",
         ),
         ("{% if not input %}{{ instruction }}{% endif %}{{ input }}", "where there is an input"),
-        ("{{ input }}{{ 1 / (instruction | length - 10) }}", "cannot be rendered for 'Say hello.'"),
+        (
+            "{{ instruction }}{{ input }}{{ 1 / (instruction | length - 10) }}",
+            "cannot be rendered for 'Say hello.'",
+        ),
+        ("{{ instruction[:10] }} {{ input }}", "loses instructions where there is an input"),
     ],
 )
 def test_a_template_that_cannot_be_used_is_named_and_nothing_is_written(
@@ -428,7 +432,10 @@ def test_what_else_an_instance_has_stays_with_its_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        ({"output": "x"}, "record 2: 'instruction' is missing; an Alpaca-style record has"),
+        (
+            {"output": "x"},
+            r"record 2: 'instruction' is missing \(there: 'output'\); an Alpaca-style",
+        ),
         ({"instruction": " ", "output": "x"}, "record 2: 'instruction' is empty; fill it or"),
         ({"instruction": "x", "output": 5}, r"record 2: 'output' is not text \(int\)"),
         ({"instruction": "x", "input": ["a"], "output": "y"}, "'input' is not text"),
@@ -691,7 +698,8 @@ def test_no_cell_of_a_safe_table_begins_as_a_formula_does(
 ) -> None:
     rows = [{**row, "output": start + row["output"]} for row in rows]
     [path] = written(tmp_path_factory.mktemp("x") / "x.csv", rows, csv_safe=True)
-    lines = csv.DictReader(io.StringIO(path.read_bytes().decode(), newline=""))
+    assert path.read_bytes().startswith(codecs.BOM_UTF8)  # or Excel reads another alphabet
+    lines = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
     for row, line in zip(rows, lines, strict=True):
         for text, cell in ((row[name], line[name]) for name in row):
             for part in re.split("[;\t\r\n]", cell):
@@ -703,16 +711,15 @@ def test_no_cell_of_a_safe_table_begins_as_a_formula_does(
 def test_formulas_in_bytes_lists_and_names_are_none_in_a_safe_table(tmp_path: Path) -> None:
     row = {**BARE, "b": b"=1+1", "l": ["a;=1"], "n": -5, "\ufeff=1": None}
     [path] = written(tmp_path / "x.csv", [row], format="csv", csv_safe=True)
-    [header, cells] = csv.reader(io.StringIO(path.read_text()))
+    [header, cells] = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")))
     assert header == ["instruction", "input", "output", "b", "l", "n", "'\ufeff=1"]
     assert cells[3:] == ["'=1+1", """["a;'=1"]""", "-5", ""]
 
 
 @pytest.mark.parametrize("text", ["\n" * 500_000, "\n;" * 200_000, " \t" * 200_000 + "x"])
 def test_a_hostile_cell_takes_no_longer_than_others(text: str) -> None:
-    began = time.process_time()
-    without_formulas({"output": text})
-    assert time.process_time() - began < 5
+    safe = without_formulas({"output": text})["output"]  # hours, if the pattern went back and forth
+    assert safe.replace("'", "") == text
 
 
 def test_letters_get_no_apostrophe(tmp_path: Path) -> None:
@@ -721,7 +728,7 @@ def test_letters_get_no_apostrophe(tmp_path: Path) -> None:
         written(tmp_path / f"{flag}.csv", rows, csv_safe=flag)[0].read_bytes()
         for flag in (False, True)
     )
-    assert plain == safe
+    assert codecs.BOM_UTF8 + plain == safe
 
 
 # ── beside it ────────────────────────────────────────────────────────────────────────────────────────────

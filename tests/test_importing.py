@@ -200,7 +200,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 def test_rows_come_back_as_they_were_given(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]], name: str
 ) -> None:
-    """Grouped by instruction, each once. An input of nothing but white space is none."""
+    """Grouped by instruction, each once; white space at its ends, or alone as an input, is none."""
     place = tmp_path_factory.mktemp("rows")
     path = place / name
     path.write_text(
@@ -210,11 +210,12 @@ def test_rows_come_back_as_they_were_given(
     expected: dict[str, dict[tuple[str, str], None]] = {}
     for record in rows:
         given_input = record["input"] if record["input"].strip() else ""
-        expected.setdefault(record["instruction"], {})[given_input, record["output"]] = None
+        pairs = expected.setdefault(record["instruction"].strip(), {})
+        pairs[given_input, record["output"]] = None
     if any(re.search(r"input", record["input"], re.IGNORECASE) for record in rows):
         return  # it may say that there is none
     back = json.loads(exported(place / "run", "alpaca"))
-    assert [(r["instruction"], r["input"], r["output"]) for r in back] == [
+    assert [(r["instruction"].strip(), r["input"], r["output"]) for r in back] == [
         (text, *pair) for text, pairs in expected.items() for pair in pairs
     ]
     assert done.rows + done.left_out.get(LeftOut.REPEATED, 0) == len(rows)

@@ -82,6 +82,8 @@ class Facts:
             return "Imported instruction data"
         if not self.models:
             return f"{name} data"
+        if self.imported > self.summary.grown:
+            return f"Imported instruction data, and {name} data grown from it"
         first = " ".join(self.models[0][0].split())[:80]
         others = f" and {len(self.models) - 1} more" if len(self.models) > 1 else ""
         return f"{name} data by {first}{others}"

@@ -60,9 +60,10 @@ def license_entries(license_: str | None) -> Mapping[str, str]:
     """`license`, and for one that the hub does not know its name and where its text is; {} for none."""
     if license_ is None or not license_.strip():
         return {}
-    known = _id(license_)
-    if known in LICENSES:
-        return {"license": known}
+    # "Apache License 2.0" is what the hub calls apache-2.0.
+    for name in (license_, re.sub(r"\b(licen[cs]e|version)\b", " ", license_, flags=re.IGNORECASE)):
+        if _id(name) in LICENSES:
+            return {"license": _id(name)}
     address = re.search(r"https?://\S+", license_)
     name = _id(license_.replace(address[0], " ") if address else license_)
     return {

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from selfinstruct.card.exported import Terms
 from selfinstruct.card.facts import Facts
+from selfinstruct.card.front_matter import license_entries
 
 
 def missing_from(facts: Facts, terms: Terms) -> tuple[str, ...]:
@@ -14,10 +15,17 @@ def missing_from(facts: Facts, terms: Terms) -> tuple[str, ...]:
             "the licence of the dataset; say it with --license, as an id such as apache-2.0 or cc-by-4.0, or "
             "as a name with an address"
         )
-    if not is_said(terms.model_terms):
+    if license_entries(terms.license).get("license_link") == "LICENSE":
+        name = (terms.license or "").strip()
         found.append(
-            "what the terms of the generating model say about training on its output and passing it on; say "
-            "it with --model-terms, in words or as an address"
+            f"the file LICENSE: the hub knows no licence named {name!r}; put its text beside the card, or "
+            "give an id such as apache-2.0"
+        )
+    if not is_said(terms.model_terms):
+        others = ", and of what wrote the imported tasks," if facts.imported else ""
+        found.append(
+            f"what the terms of the generating model{others} say about training on its output and passing "
+            "it on; say it with --model-terms, in words or as an address"
         )
     if facts.own_material and not is_said(terms.source_license):
         found.append(

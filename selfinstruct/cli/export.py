@@ -48,7 +48,7 @@ def export(
         ),
     ],
     output: Annotated[
-        Path,
+        str,
         typer.Option(
             "--output",
             "-o",
@@ -244,7 +244,7 @@ def export(
 
     Example: selfinstruct export my-run -f messages -o chats.jsonl --split 0.95/0.05
 
-    Example: selfinstruct export my-run -o data/train.parquet --card --license cc-by-4.0 --language en
+    Example: selfinstruct export my-run -o hub/data.parquet --card --license cc-by-4.0 --language en
 
     Example: selfinstruct export someones_alpaca.json -f sharegpt -o sharegpt.json --llama-factory
     """
@@ -258,7 +258,7 @@ def export(
     terms = Terms(
         license=license,
         model_terms=model_terms,
-        languages=tuple(language or ()),
+        languages=tuple(code.lower() if len(code) == 2 else code for code in language or ()),
         source_license=source_license,
     )
     if not card and terms != Terms(license=None, model_terms=None, languages=()):
@@ -266,7 +266,7 @@ def export(
             "is for the dataset card; add --card",
             param_hint="--license, --model-terms, --source-license or --language",
         )
-    for code in language or ():
+    for code in terms.languages:
         if re.fullmatch("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", code) is None:
             problem = f"must be a code such as en or pt-BR, not {code!r}"
             raise typer.BadParameter(problem, param_hint="--language")
@@ -282,9 +282,14 @@ def export(
         "csv-safe": "yes" if csv_safe else None,
         "decontaminate": ", ".join(Path(name).name for name in decontaminate or ()) or None,
     }
+    if str(output).endswith("/") and "datasets" not in (format.value, container):
+        raise typer.BadParameter(
+            f"{output} is a folder; name the file in it, such as {output}data.json",
+            param_hint="--output",
+        )
     job = Job(
         source=str(source),
-        output=output,
+        output=Path(output),
         wanted=Wanted(
             format=format.value,
             container=container.value if container else None,
@@ -317,7 +322,7 @@ def export(
         carry_out,
         job,
         inputs=[job.source, *job.benchmarks],
-        outputs=[output],
+        outputs=[job.output],
         json_output=json_output,
         quiet=quiet,
     )

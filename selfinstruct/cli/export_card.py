@@ -25,6 +25,14 @@ class CardWanted:
     """What shaped the export, in words."""
 
 
+def is_our_card(output: Path) -> bool:
+    """Whether a card that nobody edited lies beside the data."""
+    try:
+        return may_be_replaced(read_at_most(output.parent / CARD, _LARGEST).decode())
+    except (OSError, ValueError):
+        return False
+
+
 def check_card(output: Path) -> None:
     """Raises ConfigError where there is no place for a card, InputError where another file has it."""
     if str(output) == "-":
@@ -39,7 +47,10 @@ def check_card(output: Path) -> None:
     except ValueError:
         text = ""
     if not may_be_replaced(text):
-        problem = "was written or edited by somebody, so no card replaces it; move it away first"
+        problem = (
+            "was written or edited by somebody, so no card replaces it; move it away, or leave out --card to "
+            "write the data alone"
+        )
         raise InputError(path, problem)
 
 

@@ -74,6 +74,12 @@ class RunSource:
         """What a person should know about it."""
         state, config = self.run.state, self.run.config
         told = []
+        bare = state.counts.finished_tasks - state.counts.with_instances
+        if bare:
+            told.append(
+                f"{bare:,} of the run's {state.accepted:,} instructions have no instance that can be used, "
+                "and no row"
+            )
         if never_asked := summarize(state).never_asked:
             told.append(
                 f"of the run's {state.accepted:,} instructions {never_asked:,} have no instances, because "

@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.cli.bar import bar
 from selfinstruct.cli.benchmark_files import Benchmarks, Rules
-from selfinstruct.cli.export_card import CARD, CardWanted, card_of, check_card
+from selfinstruct.cli.export_card import CARD, CardWanted, card_of, check_card, is_our_card
 from selfinstruct.cli.export_sources import Chosen, source_of
 from selfinstruct.cli.stopping import Hold
 from selfinstruct.contamination import texts_of
@@ -150,8 +150,31 @@ def carry_out(job: Job, hold: Hold = lambda: None) -> Tally:
             for path, data in beside.items():
                 export.add(path, data)
                 tally.beside.append(path)
-        tally.remarks = source.remarks()
+        tally.remarks = [*source.remarks(), *_of_earlier_exports(job, tally)]
+        if export.first and str(export.first[0].get("prompt", "."))[-1:].isalnum():
+            end = export.first[0]["prompt"].rpartition("\n")[2][-20:]
+            tally.remarks.append(
+                f"prompts end in {end!r}, and completions follow at once; another line end at the end of the "
+                "template keeps them apart"
+            )
     return tally
+
+
+def _of_earlier_exports(job: Job, tally: Tally) -> list[str]:
+    """What stands beside the data and is not of this export, though readers will take it for a part of it."""
+    if str(job.output) == "-" or is_stream(job.output):
+        return []
+    told = []
+    if job.card is None and is_our_card(job.output):
+        place = job.output.parent / CARD
+        told.append(f"{place} tells of an earlier export; --card writes it anew")
+    written = {part.path for part in tally.parts}
+    for shares in ((), (0.5, 0.5), (0.4, 0.3, 0.3)):
+        for _, path in replace(job.wanted, split=shares).names(job.output):
+            if path not in written and path.exists():
+                written.add(path)
+                told.append(f"{path} is of an earlier export and no part of this one; remove it")
+    return told
 
 
 def _check_places(job: Job) -> None:

@@ -1,5 +1,6 @@
 """Records as CSV. The header names every field that some record has, in the order in which they came up."""
 
+import codecs
 import csv
 import io
 import shutil
@@ -32,6 +33,8 @@ class CsvWriter(SinkWriter):
     def finish(self) -> None:
         """Write the end."""
         stream = self._sink.stream
+        if self.is_marked:
+            stream.write(codecs.BOM_UTF8)
         if self._header:
             stream.write(_line(whole(name) for name in self._header))
         self._draft.seek(0)

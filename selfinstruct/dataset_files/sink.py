@@ -132,6 +132,8 @@ class SinkWriter:
         self._layout = layout
         self.types: Mapping[str, str] = {}
         """What values of columns are, for formats that have types; else it is told from the values."""
+        self.is_marked = False
+        """Whether a table begins with the mark by which Excel knows UTF-8."""
 
     def write(self, record: Record, added: Mapping[str, Any]) -> None:
         """Write a record and what is added to it, now or later."""

@@ -54,6 +54,7 @@ def write_records(
     format: str | None = None,  # noqa: A002
     like: RecordReader | None = None,
     types: Mapping[str, str] | None = None,
+    is_marked: bool = False,
 ) -> Iterator[RecordWriter]:
     """Write a file of records; "-" is stdout. At the end of the block the file is there, whole.
 
@@ -61,7 +62,8 @@ def write_records(
     `format` is one of FORMATS; None takes it from the suffix or, where that says nothing, from `like`. Of
     `like` a file also has its header or schema, so that it has one where no record is written. `types` are
     those of columns of a Parquet file, by name ("string", "bool", "int64", "list<string>"), whose values come
-    from no Parquet file; all others are told from their values.
+    from no Parquet file; all others are told from their values. `is_marked` begins a CSV file with the mark
+    by which Excel knows that it is UTF-8.
     """
     if format is not None and format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
@@ -77,6 +79,7 @@ def write_records(
         sink.open()
         writer = _WRITERS[chosen](sink, layout)
         writer.types = types or {}
+        writer.is_marked = is_marked
         taking = RecordWriter(sink, writer)
         yield taking
         taking.complete()

@@ -9,6 +9,7 @@ published data have it) is "".
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from selfinstruct.dataset_files import Record
@@ -56,7 +57,8 @@ def _row(record: Record, fields: Mapping[str, Any], holder: Mapping[str, Any]) -
 def _text(record: Record, holder: Mapping[str, Any], name: str) -> str:
     value = holder.get(name)
     if value is None:
-        raise record.fault(f"{name!r} is missing; {_SHAPE}")
+        there = ", ".join(repr(str(key)[:40]) for key in islice(holder, 6)) or "nothing"
+        raise record.fault(f"{name!r} is missing (there: {there}); {_SHAPE}")
     if not isinstance(value, str):
         raise record.fault(f"{name!r} is not text ({type(value).__name__}); {_SHAPE}")
     # Half of a surrogate pair is no character, and no reader takes it.

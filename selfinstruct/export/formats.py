@@ -10,6 +10,7 @@ from selfinstruct.dataset_files import format_of
 from selfinstruct.errors import ConfigError, InputError
 from selfinstruct.export.selection import NAMES
 from selfinstruct.export.shapes import TEMPLATES, WITH_SYSTEM
+from selfinstruct.files import is_stream, run_that_consists_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +85,14 @@ class Wanted:
             )
 
     def container_of(self, path: Path | str) -> str:
-        """What kind of file `path` becomes. Raises ConfigError where that cannot hold the format."""
+        """What kind of file `path` becomes. Raises ConfigError where that cannot hold the format.
+
+        Raises InputError where its name says what cannot be written.
+        """
         usual = FORMATS[self.format]
         by_name = format_of(path)
+        if self.container is None and usual.container != "datasets" and by_name is None:
+            _refuse_unknown_suffix(Path(path))
         chosen = self.container or by_name or usual.container
         if usual.shape == "all" and self.container is None:
             # Such a format names a kind of file itself; lines in a file called .json are common.
@@ -119,6 +125,17 @@ class Wanted:
         return [(part, path.with_name(f"{stem}.{part}{suffix}")) for part in parts]
 
 
+def _refuse_unknown_suffix(path: Path) -> None:
+    """A person who types data.xlsx does not want JSON under that name."""
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    if suffix and not is_stream(path) and run_that_consists_of(path) is None:
+        raise InputError(
+            path,
+            f"has the suffix {suffix}, which names no kind of file that can be written; end it in .json, "
+            ".jsonl, .csv (also with .gz behind it) or .parquet, or give --container",
+        )
+
+
 def read_shares(text: str) -> tuple[float, ...]:
     """Shares as a person writes them: "0.95/0.05" or "90/5/5". Raises ConfigError."""
     try:
@@ -136,7 +153,9 @@ def check_shares(shares: Sequence[float]) -> None:
     if len(shares) not in NAMES or len(shares) == 1:
         problem = "must be two shares (train/test) or three (train/validation/test)"
         raise ConfigError("split", f"{problem}, such as 0.95/0.05")
-    if not all(0 < share < 1 for share in shares) or not math.isclose(sum(shares), 1):
+    if not all(share > 0 for share in shares):
+        raise ConfigError("split", "must be shares over 0, such as 0.95/0.05")
+    if not math.isclose(sum(shares), 1):
         shown = "/".join(f"{share:g}" for share in shares)
         raise ConfigError(
             "split", f"must be shares that add up to 1, such as 0.95/0.05, not {shown}"

@@ -96,10 +96,8 @@ def _asked(path: Path) -> Callable[[Row], str]:
     sample = {"instruction": "Name a river that flows through this country.", "input": "Peru"}
     template = load_template(path, folder="export", required="instruction", sample=sample)
     for given in (sample["input"], ""):
-        two = (
-            {"instruction": i, "input": given} for i in (sample["instruction"], "Sum up the text.")
-        )
-        if len({_rendered(template, path, row) for row in two}) == 1:
+        row = {"instruction": sample["instruction"], "input": given}
+        if sample["instruction"] not in _rendered(template, path, row):
             where = f"there is {'an' if given else 'no'} input"
             problem = f"loses instructions where {where}; write {{{{ instruction }}}} there, too"
             raise InputError(path, problem)

@@ -100,7 +100,9 @@ class Export:
             (drafts or held).enter_context(
                 write_records(self._draft(name), format="parquet", types=types)
                 if drafts is not None
-                else write_records(file, format=self.container, types=types)
+                else write_records(
+                    file, format=self.container, types=types, is_marked=wanted.csv_safe
+                )
             )
             for name, file in self._files
         ]

@@ -1,4 +1,4 @@
-"""What all records say of each task, joined by its exact instruction, and what is left out, by cause.
+"""What all records say of each task, joined by its instruction, and what is left out, by cause.
 
     records = used + Σ left_out
 
@@ -63,10 +63,10 @@ class Gathering:
     """Takes what records say, one after the other; `profile` reads the answers about kinds."""
 
     def __init__(self, seed_instructions: Iterable[str], *, profile: str) -> None:
-        self._seeds = frozenset(seed_instructions)
+        self._seeds = frozenset(text.strip() for text in seed_instructions)
         self._read_answer = PROFILES[profile].read_answer
         self.tasks: dict[str, Gathered] = {}
-        """By instruction, in order."""
+        """By instruction without white space at its ends, in order."""
         self.records = 0
         self.mended = 0
         """Records with halves of surrogate pairs."""
@@ -80,14 +80,15 @@ class Gathering:
         if not told.instruction.strip():
             self.left_out[LeftOut.EMPTY_INSTRUCTION] += 1
             return
-        if told.instruction in self._seeds:
+        key = told.instruction.strip()
+        if key in self._seeds:
             self.left_out[LeftOut.SEED_TASK] += 1
             return
-        task = self.tasks.get(told.instruction)
+        task = self.tasks.get(key)
         is_news = task is None
         if task is None:
             task = Gathered(instruction=told.instruction, place=place, file=file, model=told.model)
-            self.tasks[told.instruction] = task
+            self.tasks[key] = task
         task.model = task.model or told.model
         if told.raw is not None and told.raw not in task.raws:
             task.raws[told.raw] = None

@@ -317,7 +317,7 @@ def test_export_leaves_out_rows_that_hold_what_a_benchmark_asks(
 ) -> None:
     run("run", config, backend=ScriptedBackend())
     directory, out = Path("run"), Path("out.jsonl")
-    export(str(directory), out, Format.JSONL)
+    export(str(directory), str(out), Format.JSONL)
     rows = read(out)
     one = rows[3]
     write(here / "quiz.jsonl", [{"question": one["instruction"]}])
@@ -327,15 +327,15 @@ def test_export_leaves_out_rows_that_hold_what_a_benchmark_asks(
     assert 0 < len(left) < len(rows)
     capsys.readouterr()
 
-    export(str(directory), out, Format.JSONL, decontaminate=benchmarks)
+    export(str(directory), str(out), Format.JSONL, decontaminate=benchmarks)
     assert read(out) == left  # what is left keeps its ids
     told = capsys.readouterr().err
     assert f"left out, since they hold what a benchmark asks: {len(rows) - len(left)} rows" in told
     assert f"wrote {len(left)} rows to out.jsonl" in told
-    export(str(directory), out, decontaminate=benchmarks)
+    export(str(directory), str(out), decontaminate=benchmarks)
     assert [row["output"] for row in read(out)] == [r["output"] for r in left]
 
     out.write_text("old")
     with pytest.raises(InputError, match=r"nothing\.jsonl: cannot be read"):
-        export(str(directory), out, decontaminate=["nothing.jsonl"])
+        export(str(directory), str(out), decontaminate=["nothing.jsonl"])
     assert out.read_text() == "old"

@@ -376,3 +376,55 @@ def test_a_card_that_cannot_be_is_said(
     assert (done.returncode, done.stdout) == (2, "")
     assert said in " ".join(done.stderr.split())
     assert sorted(here.iterdir()) == before
+
+
+@pytest.mark.usefixtures("here")
+def test_a_licence_that_the_hub_does_not_know_needs_its_text(finished: Path) -> None:
+    for given, lacks in (("cc-by-4", True), ("Apache License 2.0", False), ("MIT License", False)):
+        done = typed("export", finished, "-o", "data.json", "--card", "--license", given)
+        told = "the card lacks the file LICENSE: the hub knows no licence named 'cc-by-4'"
+        assert (told in done.stderr) == lacks
+
+
+# ── what stands there from before ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.usefixtures("here")
+def test_what_readers_would_take_for_a_part_of_it_is_named(finished: Path) -> None:
+    three, two = ("--split", "0.8/0.1/0.1"), ("--split", "0.5/0.5")
+    done = typed("export", finished, "-o", "st/data.jsonl", *three, "--card")
+    assert "earlier export" not in done.stderr
+    done = typed("export", finished, "-o", "st/data.jsonl", *two)
+    assert "st/data.validation.jsonl is of an earlier export and no part of this one" in done.stderr
+    assert "st/README.md tells of an earlier export; --card writes it anew" in done.stderr
+    assert "data.test.jsonl is of" not in done.stderr
+    done = typed("export", finished, "-o", "st/data.jsonl", "--card")
+    for part in ("train", "validation", "test"):
+        assert f"st/data.{part}.jsonl is of an earlier export" in done.stderr
+    assert "README.md tells" not in done.stderr
+
+
+@pytest.mark.usefixtures("here")
+def test_a_prompt_that_would_run_into_the_completion_is_told(finished: Path) -> None:
+    text = "{{ instruction }} {{ input }}\n### Answer\n"
+    for end, is_told in (("", True), ("\n", False)):
+        Path("mine.txt").write_text(text + end)
+        options = ("-f", "prompt-completion", "--template", "mine.txt")
+        done = typed("export", finished, "-o", "x.jsonl", *options)
+        assert (
+            "prompts end in '### Answer', and completions follow at once" in done.stderr
+        ) == is_told
+    done = typed("export", finished, "-o", "x.jsonl", "-f", "prompt-completion")
+    assert "prompts end" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["table.xlsx", "table.tsv", "x.jsonl.zip", "new/"])
+def test_a_name_that_says_something_else_is_refused(here: Path, finished: Path, name: str) -> None:
+    before = sorted(here.iterdir())
+    done = typed("export", finished, "-o", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    told = " ".join(done.stderr.split())
+    assert "which names no kind of file" in told or "is a folder; name the file in it" in told
+    assert sorted(here.iterdir()) == before
+    if name != "new/":
+        assert typed("export", finished, "-o", name, "--container", "json").returncode == 0
