@@ -317,6 +317,8 @@ def test_a_card_claims_no_method_for_what_was_only_imported(
     text = card(read_run(tmp_path / "run"), exported(), ALL).text
     assert "5 instructions were imported as they stood in files" in text
     assert yaml_of(text)["pretty_name"] == "Imported instruction data"
+    assert yaml_of(text)["tags"] == ["instruction-tuning"]
+    assert "language_creators" not in yaml_of(text)
     for claim in (
         "in three stages",
         "seed tasks set the range",

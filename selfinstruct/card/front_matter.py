@@ -35,6 +35,13 @@ _SIZES = (
 _LARGEST = "n>1T"
 
 
+_CREATORS = {
+    "annotations_creators": ["machine-generated"],
+    "language_creators": ["machine-generated"],
+}
+"""Not of imported tasks: who wrote those, their files do not say."""
+
+
 def front_matter(facts: Facts, exported: Exported, terms: Terms) -> str:
     """The block with its "---" lines. Whatever is in it, it ends where it seems to end."""
     import yaml
@@ -45,8 +52,7 @@ def front_matter(facts: Facts, exported: Exported, terms: Terms) -> str:
         "pretty_name": visible(facts.title),
         "tags": tags(facts),
         "task_categories": ["text-generation"],
-        "annotations_creators": ["machine-generated"],
-        "language_creators": ["machine-generated"],
+        **({} if facts.imported else _CREATORS),
         "source_datasets": ["extended" if facts.imports else "original"],
         "size_categories": [size_category(exported.rows)],
         **configs(exported),
@@ -80,6 +86,8 @@ def _id(text: str) -> str:
 
 def tags(facts: Facts) -> list[str]:
     """What the data is found by."""
+    if not facts.is_generated:
+        return ["instruction-tuning"]
     return ["synthetic", facts.recipe, "instruction-tuning"] + (
         ["self-instruct"] if facts.recipe != "self-instruct" else []
     )

@@ -76,8 +76,9 @@ class RunSource:
         told = []
         bare = state.counts.finished_tasks - state.counts.with_instances
         if bare:
+            have = "has" if bare == 1 else "have"
             told.append(
-                f"{bare:,} of the run's {state.accepted:,} instructions have no instance that can be used, "
+                f"{bare:,} of the run's {state.accepted:,} instructions {have} no instance that can be used, "
                 "and no row"
             )
         if never_asked := summarize(state).never_asked:
