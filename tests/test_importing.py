@@ -15,9 +15,11 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 from support import (
     FaultyBackend,
     ScriptedBackend,
@@ -274,8 +276,6 @@ def test_every_format_says_the_same(tmp_path: Path, settings_: dict[str, Any]) -
 
 
 def test_parquet_is_read(tmp_path: Path, settings_: dict[str, Any]) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
     table = pyarrow.Table.from_pylist([row(1), row(2, "x")])
     parquet.write_table(table, tmp_path / "rows.parquet")
     import_run(tmp_path / "run", [tmp_path / "rows.parquet"], settings_)
