@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.options import DirectoryArgument, JsonOption
-from selfinstruct.cli.terminal import cells, one_line, score, visible
+from selfinstruct.cli.terminal import cells, counted, one_line, score, visible
 
 if TYPE_CHECKING:
     from selfinstruct.explain.fates import (
@@ -134,7 +134,7 @@ class _Page:
         told = [""]
         if explanation.partial:
             told += self._wrapped(
-                f"It is also a part of the text of {_count(explanation.partial, 'more item')}; "
+                f"It is also a part of the text of {counted(explanation.partial, 'more item')}; "
                 "a longer or shorter text finds them.",
                 indent=0,
             )
@@ -197,7 +197,7 @@ class _Page:
         yield from self._origin(fate.candidate)
         if brief:
             is_open = fate.instances is None
-            kept = self._open if is_open else _count(len(fate.instances or ()), "instance")
+            kept = self._open if is_open else counted(len(fate.instances or ()), "instance")
             yield from self._field("instances", kept)
             return
         label = "prompt"
@@ -212,7 +212,7 @@ class _Page:
             yield from self._field("instances", self._open)
         else:
             rejected = f", {len(fate.rejected)} rejected" if fate.rejected else ""
-            yield from self._field("instances", _count(len(fate.instances), "instance") + rejected)
+            yield from self._field("instances", counted(len(fate.instances), "instance") + rejected)
         for instance in fate.instances or ():
             yield from self._pair(instance)
         for item in fate.rejected:
@@ -226,11 +226,11 @@ class _Page:
         yield from self._field("from", f"{by}line {fate.line:,} of the journal")
         if brief:
             is_open = fate.instances is None
-            kept = self._open if is_open else _count(len(fate.instances or ()), "instance")
+            kept = self._open if is_open else counted(len(fate.instances or ()), "instance")
             yield from self._field("instances", kept)
             return
-        yield from self._field("shown in", _count(fate.shown, "answered prompt"))
-        against = _count(fate.witness_against, "rejected candidate")
+        yield from self._field("shown in", counted(fate.shown, "answered prompt"))
+        against = counted(fate.witness_against, "rejected candidate")
         yield from self._field("witness", f"against {against}")
         if fate.answers:
             yield from self._kind(fate)
@@ -280,10 +280,10 @@ class _Page:
 
     def _seed(self, fate: "SeedFate") -> Iterator[str]:
         kind = "a classification task" if fate.is_classification else "no classification task"
-        yield f"{visible(fate.id, keep='')}: a seed task, {kind}, with {_count(fate.instances, 'instance')}"
+        yield f"{visible(fate.id, keep='')}: a seed task, {kind}, with {counted(fate.instances, 'instance')}"
         yield from self._field("instruction", fate.instruction)
-        yield from self._field("shown in", _count(fate.shown, "answered prompt"))
-        against = _count(fate.witness_against, "rejected candidate")
+        yield from self._field("shown in", counted(fate.shown, "answered prompt"))
+        against = counted(fate.witness_against, "rejected candidate")
         yield from self._field("witness", f"against {against}")
 
     def _request(self, fate: "RequestFate") -> Iterator[str]:
@@ -381,10 +381,6 @@ def _verdict(fate: "CandidateFate | InstanceFate") -> str:
     if fate.kind == "candidate":
         return f"accepted as {fate.task_id}"
     return "kept"
-
-
-def _count(number: int, name: str) -> str:
-    return f"1 {name}" if number == 1 else f"{number:,} {name}s"
 
 
 def _unbroken(text: str) -> str:

@@ -12,6 +12,7 @@ from selfinstruct.cli.benchmark_files import Benchmarks, Rules
 from selfinstruct.cli.export_card import CARD, CardWanted, card_of, check_card, is_our_card
 from selfinstruct.cli.export_sources import Chosen, source_of
 from selfinstruct.cli.stopping import Hold
+from selfinstruct.cli.terminal import counted
 from selfinstruct.contamination import texts_of
 from selfinstruct.errors import ConfigError, ExportError, InputError
 from selfinstruct.export import COLUMN_TYPES, FORMATS, PUBLISHED, Part, Row, Wanted, writing
@@ -101,14 +102,14 @@ class Tally:
             place = "stdout" if str(job.output) == "-" else str(part.path)
             if is_folder and len(self.parts) > 1:
                 place = f"{place} ({part.name})"
-            size = _counted(part.rows, "row")
+            size = counted(part.rows, "row")
             if len(self.parts) > 1:
-                size += f" of {_counted(part.instructions, 'instruction')}"
+                size += f" of {counted(part.instructions, 'instruction')}"
             told.append(f"wrote {size} to {place}")
         told += [f"wrote {path}" for path in self.beside]
         if empty := sum(part.without_output for part in self.parts):
             told.append(
-                f"{_counted(empty, 'row')} of them have an empty output, which teaches a model to say nothing"
+                f"{counted(empty, 'row')} of them have an empty output, which teaches a model to say nothing"
             )
         told += [f"the card lacks {missing}" for missing in self.missing]
         return told + self.remarks
@@ -247,7 +248,3 @@ def _some(rows: Iterator[Row], job: Job) -> Iterator[Row]:
         problem = "has no row left that no benchmark asks, so nothing was written"
         raise InputError(job.source, problem)
     return chain([first], rows)
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

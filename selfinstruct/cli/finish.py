@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from selfinstruct.cli.terminal import is_ignored, say
+from selfinstruct.cli.terminal import counted, is_ignored, say
 from selfinstruct.cost import dollars
 from selfinstruct.errors import LimitReachedError, SelfInstructError, StalledError
 from selfinstruct.patience import span
@@ -95,10 +95,10 @@ class Ending:
             ended = f"stopped ({why.get(self.exit_code, 'failed')})"
         tokens = summary.prompt_tokens + summary.completion_tokens
         parts = [
-            _counted(summary.accepted, "instruction"),
-            _counted(summary.rows, "row"),
-            _counted(sum(summary.requests.values()), "request"),
-            f"{tokens / 1e6:.1f} M tokens" if tokens >= 1e6 else _counted(tokens, "token"),
+            counted(summary.accepted, "instruction"),
+            counted(summary.rows, "row"),
+            counted(sum(summary.requests.values()), "request"),
+            f"{tokens / 1e6:.1f} M tokens" if tokens >= 1e6 else counted(tokens, "token"),
             costs_said(summary),
             self._time_said(),
         ]
@@ -120,10 +120,6 @@ class Ending:
 def costs_said(summary: RunSummary) -> str:
     """What the run has cost, "$38.12"; "" where that is nothing, or not known."""
     return dollars(summary.cost_usd) if summary.cost_usd else ""
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def run_on_finish(command: str, ending: Ending) -> int | None:

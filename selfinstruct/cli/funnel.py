@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from selfinstruct.cli.costs import cost_lines
-from selfinstruct.cli.terminal import one_line, score, visible
+from selfinstruct.cli.terminal import counted, one_line, score, visible
 from selfinstruct.records import Reason
 from selfinstruct.summary import RunSummary
 
@@ -31,7 +31,7 @@ def funnel_lines(summary: RunSummary, state: "RunState | None" = None) -> list[s
         detail = f", {missing:,} of them still without instances" if missing else ""
         lines.append(_line("imported", summary.imported, f"before the run began{detail}"))
     for file in state.imports if state is not None else ():
-        records = "1 record" if file.records == 1 else f"{file.records:,} records"
+        records = counted(file.records, "record")
         lines.append(f"    {visible(file.name, keep='')}: {file.form}, {records}")
     lines.append(_line("with instances", summary.with_instances, f"{summary.rows:,} rows"))
     if summary.unclear_kinds:

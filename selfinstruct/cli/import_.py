@@ -93,14 +93,13 @@ def _fields(directory: Path, done: "Import") -> Mapping[str, Any]:
 
 def _lines(directory: Path, done: "Import") -> Iterator[str]:
     """What was read, what became of it, and what was left out."""
-    from selfinstruct.cli.terminal import visible
+    from selfinstruct.cli.terminal import counted, visible
     from selfinstruct.importing.gather import MEANING
 
     shown = visible(str(directory), keep="")
-    number = "1 task" if done.tasks == 1 else f"{done.tasks:,} tasks"
-    yield f"{shown}: {number} imported"
+    yield f"{shown}: {counted(done.tasks, 'task')} imported"
     for file in done.files:
-        records = "1 record" if file.records == 1 else f"{file.records:,} records"
+        records = counted(file.records, "record")
         yield f"  {visible(file.name, keep='')}: {file.form}, {records}"
     yield ""
     yield _line("tasks", done.tasks)

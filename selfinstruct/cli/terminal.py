@@ -26,6 +26,11 @@ def visible(text: str, *, keep: str = "\n") -> str:
     )
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things: "1 row", "2,000 rows"."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def cells(line: str) -> int:
     """Columns that a line takes: signs of East Asia take two."""
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in line)

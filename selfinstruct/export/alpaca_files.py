@@ -7,16 +7,15 @@ What else a record has stays in the row. An input that says in words that there 
 published data have it) is "".
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from selfinstruct.backend import scrub
 from selfinstruct.dataset_files import Record
 from selfinstruct.export.rows import PUBLISHED, Row
 from selfinstruct.parse.reply import says_no_input
 
-_HALF = re.compile("[\ud800-\udfff]")
 _SHAPE = "an Alpaca-style record has an instruction, an output and perhaps an input, all text"
 
 
@@ -61,5 +60,4 @@ def _text(record: Record, holder: Mapping[str, Any], name: str) -> str:
         raise record.fault(f"{name!r} is missing (there: {there}); {_SHAPE}")
     if not isinstance(value, str):
         raise record.fault(f"{name!r} is not text ({type(value).__name__}); {_SHAPE}")
-    # Half of a surrogate pair is no character, and no reader takes it.
-    return value if value.isascii() else _HALF.sub("\ufffd", value)
+    return scrub(value)  # half of a surrogate pair is no character, and no reader takes it
