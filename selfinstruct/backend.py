@@ -8,8 +8,10 @@ Online, batch and simulated backends look the same to the pipeline; so does a fu
 """
 
 import re
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
+from selfinstruct.bounds import bound
 from selfinstruct.records import Completion, Request
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -52,6 +54,27 @@ class Meter(Protocol):
         sent, and the error is to be passed on.
         """
         ...
+
+
+def finished(request: Request, completion: Completion) -> Completion:
+    """Return a completion as its request wanted the reply; a second call changes nothing.
+
+    The text ends before the first of the request's stop texts, which some servers leave in. Impossible token
+    counts are dropped. `reached_limit` says whether the reply took every token that the request allowed.
+    """
+    if completion.reached_limit is not None:
+        return completion
+    usage = completion.counted
+    most = bound(request).completion_tokens
+    is_cut = usage is not None and 0 < most <= usage.completion_tokens
+    text, finish_reason = completion.text, completion.finish_reason
+    for end in request.sampling.stop:
+        if end in text:
+            # The limit can only have cut what follows the stop text.
+            text, finish_reason, is_cut = text.partition(end)[0], "stop", False
+    return replace(
+        completion, text=text, finish_reason=finish_reason, usage=usage, reached_limit=is_cut
+    )
 
 
 def scrub(text: str) -> str:

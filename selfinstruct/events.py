@@ -7,9 +7,10 @@ reply, so that no later version of the code decides an old run anew.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
+from selfinstruct.backend import finished
 from selfinstruct.cost import Foreseen, Price
 from selfinstruct.records import STRICT, Answer, Completion, Instance, Rejection, Request, Stage
 
@@ -82,14 +83,14 @@ class CompletionReceived:
 
 
 def received(request: Request, completion: Completion) -> CompletionReceived:
-    """The event of a reply to a request."""
+    """Return the event of a reply to a request."""
     return CompletionReceived(
         request_id=request.id,
         stage=request.stage,
         template=request.prompt.template,
         prompt_sha256=request.prompt.sha256,
         demonstration_ids=request.prompt.demonstration_ids,
-        completion=replace(completion, usage=completion.counted),
+        completion=finished(request, completion),
     )
 
 

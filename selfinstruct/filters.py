@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
+from selfinstruct.parse.reasoning import has_markers
 from selfinstruct.records import Reason
 from selfinstruct.tokenizers import length_in_words
 
@@ -102,6 +103,7 @@ def _improved(words: str) -> tuple[Rule, ...]:
     return (
         (Reason.EMPTY, _is_empty),
         (Reason.CONTROL_CHARACTERS, _has_control_characters),
+        (Reason.CONTROL_TOKENS, has_markers),
         (Reason.NO_WORDS, _has_no_words),
         (Reason.MERGED_TASKS, lambda text: _MERGED.search(text) is not None),
         (Reason.URL, lambda text: _URL.search(text) is not None),

@@ -41,6 +41,7 @@ from selfinstruct.events import (
     RunStarted,
     received,
 )
+from selfinstruct.finish_reasons import Ending
 from selfinstruct.journal import Journal
 from selfinstruct.meter import Meter
 from selfinstruct.patience import GivenUp, OnPause, Patience, span
@@ -277,6 +278,10 @@ class _Growth:
             result: Completion | Exception = await self._backend.complete(request)
             if not isinstance(result, Completion):
                 result = TypeError(f"a backend must return a Completion, not {result!r:.100}")
+            elif result.ending is Ending.FAILED:
+                result = TransientError(
+                    f"the backend broke its reply off (finish reason {result.finish_reason!r:.100})"
+                )
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():

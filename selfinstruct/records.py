@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from selfinstruct.finish_reasons import Ending, ending
+
 STRICT = {"extra": "forbid", "strict": True}
 
 Stage = Literal["generate", "classify", "instances"]
@@ -48,6 +50,7 @@ class Reason(StrEnum):
     LEADING_PUNCTUATION = "leading_punctuation"
     NON_ASCII_START = "non_ascii_start"
     CONTROL_CHARACTERS = "control_characters"
+    CONTROL_TOKENS = "control_tokens"  # of an instance, too
     URL = "url"
     MERGED_TASKS = "merged_tasks"
     WRONG_SCRIPT = "wrong_script"
@@ -143,8 +146,8 @@ class Request:
     sampling: Sampling
 
 
-_MOST_TOKENS = 10**9
-"""No request takes more."""
+_MOST_TOKENS = 10**7
+"""Tokens of the longest context window on offer (Llama 4 Scout)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,11 +163,12 @@ class Usage:
 
     @property
     def is_credible(self) -> bool:
-        """Whether a request can have consumed that: endpoints and backends count what they like."""
+        """Whether a request can have consumed these tokens. Every prompt has tokens."""
         counts = (self.prompt_tokens, self.completion_tokens, self.cached_tokens)
         return (
             all(type(count) is int for count in counts)
-            and 0 <= self.cached_tokens <= self.prompt_tokens <= _MOST_TOKENS
+            and 0 <= self.cached_tokens <= self.prompt_tokens
+            and 0 < self.prompt_tokens <= _MOST_TOKENS
             and 0 <= self.completion_tokens <= _MOST_TOKENS
         )
 
@@ -177,7 +181,7 @@ class Completion:
 
     text: str
     finish_reason: str | None
-    """"stop", "length", "content_filter", … as the endpoint said; None where it did not."""
+    """The endpoint's own word, see `finish_reasons`; None where the endpoint gave none."""
     model: str
     """The model as the endpoint named it."""
     usage: Usage | None = None
@@ -186,16 +190,26 @@ class Completion:
     """Seconds from sending the last attempt to having the whole reply."""
     attempts: int = 1
     """How often the request was sent, this reply included."""
+    reached_limit: bool | None = None
+    """Whether the reply took every token that its request allowed; None before anything compared the two."""
 
     @property
     def truncated(self) -> bool:
-        """Whether the reply was cut before its end, by its length limit or by a filter."""
-        return self.finish_reason in ("length", "content_filter")
+        """Whether something cut the reply before its end: a limit, a filter or a failure."""
+        return self.ending in (Ending.CUT, Ending.FILTERED, Ending.FAILED)
+
+    @property
+    def ending(self) -> Ending:
+        """How the reply ended: by its token count where that shows a cut reply, else by its finish reason."""
+        return Ending.CUT if self.reached_limit else ending(self.finish_reason)
 
     @property
     def counted(self) -> Usage | None:
-        """The usage, where it is one; what makes no sense is as good as none."""
-        return self.usage if self.usage is not None and self.usage.is_credible else None
+        """The usage, or None where the counts are missing or impossible for this text."""
+        if self.usage is None or not self.usage.is_credible:
+            return None
+        has_no_tokens = bool(self.text) and not self.usage.completion_tokens
+        return None if has_no_tokens else self.usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ PACKAGE = ROOT / "selfinstruct"
 
 WORDS = {
     "errors",
+    "finish_reasons",
     "records",
     "config",
     "declaration",
@@ -45,7 +46,8 @@ RUN = {"journal", "lock", "frozen", "meter", "run_directory", "new_run"}
 
 MAY_IMPORT = {
     "errors": set(),
-    "records": set(),
+    "finish_reasons": set(),
+    "records": {"finish_reasons"},
     "draw": set(),
     "files": set(),
     "disk": set(),
@@ -58,13 +60,14 @@ MAY_IMPORT = {
     "cost": {"records"},
     "bounds": {"records", "cost"},
     "pricing": {"config", "cost", "errors", "resources"},
-    "events": {"records", "cost"},
+    "events": {"records", "cost", "backend"},
     "tokenizers": set(),
-    "backend": {"records"},
+    "backend": {"records", "bounds"},
     # The stages are siblings: they import words only.
     **dict.fromkeys(STAGES, WORDS),
     "parse": WORDS | {"parse"},
     "novelty": WORDS | {"novelty"},
+    "filters": WORDS | {"parse"},
     "profiles": WORDS | {"parse", "filters"},
     "recipes": WORDS | {"prompts"},
     "spending": {"cost", "records"},
@@ -87,7 +90,17 @@ MAY_IMPORT = {
     # The loop takes a backend as an argument and never picks one.
     "generate": WORDS | STAGES | FOLD | RUN | LOOP | {"__init__"},
     # Backends know the seam and nothing of the pipeline.
-    "llm": {"config", "records", "errors", "backend", "extras", "cost", "bounds", "llm"},
+    "llm": {
+        "config",
+        "records",
+        "errors",
+        "finish_reasons",
+        "backend",
+        "extras",
+        "cost",
+        "bounds",
+        "llm",
+    },
     # The simulated endpoint knows nothing of ours, so that it can never confirm our own mistakes.
     "simulate": {"simulate"},
     "verify": WORDS | FOLD | RUN | {"verify"},

@@ -62,7 +62,8 @@ class Billing(ScriptedBackend):
         most = bound(request)
         usage = Usage(
             prompt_tokens=most.prompt_tokens // 4,
-            completion_tokens=self._rng.randint(1, max(1, most.completion_tokens)),
+            # One token fewer than the limit: at the limit a reply counts as cut.
+            completion_tokens=self._rng.randint(1, max(1, most.completion_tokens - 1)),
         )
         fate = self._rng.random() if self._faulty else 1.0
         self.billed += consumed(usage) if fate >= 0.2 else most

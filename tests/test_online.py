@@ -83,6 +83,7 @@ def test_a_request_is_sent_as_it_is_and_its_reply_is_read() -> None:
         model="named-by-server",
         usage=Usage(prompt_tokens=7, completion_tokens=5),
         attempts=1,
+        reached_limit=False,
     )
     assert script.asked == [
         {

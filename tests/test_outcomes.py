@@ -114,6 +114,14 @@ CASES: Mapping[Seen, Sequence[Case]] = {
         Case("message", error_with_200()),
         Case("with a code that says nothing", error_with_200(code="server_error")),
         Case("mere text", reply(200, {"error": "words of the server"})),
+        Case("beside choices", reply(body=chat(error={"message": "upstream failed"}))),
+        Case("inside the choice", choice(error={"message": "Provider disconnected"})),
+        Case("a text inside the choice", choice(error="Provider disconnected")),
+        Case("inside the message", choice(message={"content": "9. Na", "error": {"message": "x"}})),
+        *[
+            Case(f"finish reason {word}", choice(finish_reason=word))
+            for word in ("error", "ERROR", "abort", "insufficient_system_resource", "network_error")
+        ],
     ],
     Seen.NO_CHOICES: [
         Case("missing", reply(body=chat(choices=...))),
@@ -122,8 +130,15 @@ CASES: Mapping[Seen, Sequence[Case]] = {
         Case("null inside", reply(body=chat(choices=[None]))),
         Case("a list", reply(200, ["a list"])),
     ],
-    Seen.COMPLETE: [Case("complete", choice())],
-    Seen.LENGTH: [Case("length", choice(finish_reason="length"))],
+    Seen.COMPLETE: [
+        Case("complete", choice()),
+        Case("error null", reply(body=chat(error=None))),
+        Case("error without content", reply(body=chat(error={"message": "", "code": None}))),
+    ],
+    Seen.LENGTH: [
+        Case("length", choice(finish_reason="length")),
+        Case("MAX_TOKENS", choice(finish_reason="MAX_TOKENS")),
+    ],
     Seen.CONTENT_FILTER: [Case("content_filter", choice(finish_reason="content_filter"))],
     Seen.REFUSAL: [Case("refusal", choice(message={"content": None, "refusal": "I will not."}))],
     Seen.NO_TEXT: [

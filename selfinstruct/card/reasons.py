@@ -20,6 +20,7 @@ SAYS: Final[Mapping[Reason, str]] = {
     Reason.WRITE_A_PROGRAM: 'began "Write a program"',
     Reason.LEADING_PUNCTUATION: "began with a sign that opens no sentence",
     Reason.NON_ASCII_START: "began with a character that is not ASCII",
+    Reason.CONTROL_TOKENS: "contained a control token or a reasoning tag",
     Reason.CONTROL_CHARACTERS: "held control characters, or ones that hide the direction of text",
     Reason.URL: "held an address of the web",
     Reason.MERGED_TASKS: "was several tasks in one",

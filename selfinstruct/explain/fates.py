@@ -24,6 +24,7 @@ MEANING: Mapping[Reason, str] = {
     Reason.WRITE_A_PROGRAM: "It begins “Write a program”, which models put before tasks they have seen.",
     Reason.LEADING_PUNCTUATION: "It begins with a sign that opens no sentence, as after a list gone wrong.",
     Reason.NON_ASCII_START: "Its first character is none of ASCII, which the published code rejects.",
+    Reason.CONTROL_TOKENS: "The text contains a control token or a reasoning tag, such as <think>.",
     Reason.CONTROL_CHARACTERS: "It holds characters that drive a terminal or stand for broken text.",
     Reason.URL: "It holds a web address, which a model of text cannot open.",
     Reason.MERGED_TASKS: "Several tasks, or a task and its example, have run into one.",

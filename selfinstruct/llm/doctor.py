@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from selfinstruct.errors import BackendError, EndpointError, TransientError
+from selfinstruct.finish_reasons import Ending
 from selfinstruct.llm.online import OnlineBackend, Probe
 from selfinstruct.llm.outcomes import Seen
 from selfinstruct.llm.parameters import (
@@ -27,7 +28,7 @@ from selfinstruct.llm.parameters import (
     wants_newer_limit,
     without,
 )
-from selfinstruct.llm.reply import read_completion
+from selfinstruct.llm.reply import read_completion, read_usage
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Stage
 
 Mark = Literal["ok", "bad", "open"]
@@ -105,7 +106,7 @@ class Doctor:
             )
             return
         yield _completed(first)
-        yield _usage(first)
+        yield _usage(probe, first)
         yield self._named(first)
         async for finding in self._parameters():
             yield finding
@@ -254,7 +255,7 @@ class Doctor:
             return Finding(NEWER_LIMIT, "ok", "sent in place of max_tokens")
         few = _read(await self._granted(_COUNT, **{OLDER_LIMIT: None, NEWER_LIMIT: _FEW}))
         written = few.usage.completion_tokens if few.usage else None
-        if few.finish_reason == "length" or (written is not None and written <= _FEW):
+        if few.ending is Ending.CUT or (written is not None and written <= _FEW):
             return Finding(NEWER_LIMIT, "ok", "honoured")
         if len(few.text) >= len(first.text) > 4 * _FEW:
             return Finding(NEWER_LIMIT, "open", "ignored: the reply is longer")
@@ -340,17 +341,28 @@ def _choices(probe: Probe) -> list[dict[str, Any]]:
 def _completed(completion: Completion) -> Finding:
     if completion.text.strip():
         return Finding("completion", "ok", f"it wrote “{_short(completion.text)}”")
-    if completion.finish_reason == "length":
+    if completion.ending is Ending.CUT:
         return Finding("completion", "open", f"nothing visible in {_TOKENS} tokens", _ROOM)
     return Finding(
         "completion", "open", "an empty text", "see what a real prompt gives: run --preview"
     )
 
 
-def _usage(completion: Completion) -> Finding:
-    if completion.usage is not None:
-        return Finding("usage", "ok", "tokens are reported")
-    return Finding("usage", "open", "tokens are not reported, so a run cannot count them")
+def _usage(probe: Probe, completion: Completion) -> Finding:
+    reported = json.loads(probe.content).get("usage")
+    usage = read_usage(reported, has_text=bool(completion.text))
+    if usage is None:
+        return Finding("usage", "open", f"tokens are not reported; {_CHARGED}")
+    if isinstance(usage, str):
+        return Finding("usage", "open", f"impossible token counts ({usage}); {_CHARGED}")
+    hidden = usage.completion_tokens - reported["completion_tokens"]
+    if hidden:
+        said = f"{hidden:,} tokens (reasoning?) are missing in completion_tokens; a run counts them, too"
+        return Finding("usage", "open", said)
+    return Finding("usage", "ok", "tokens are reported")
+
+
+_CHARGED = "a run charges every request the most that the request can consume"
 
 
 def _in_the_middle(text: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from selfinstruct.backend import Meter
+from selfinstruct.backend import Meter, finished
 from selfinstruct.bounds import bound
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import BackendError, RequestRejectedError, TransientError
@@ -243,12 +243,14 @@ class OnlineBackend:
                         return None
                     raise refusal from None
                 heard = reply.headers
-                completion = read_completion(
-                    reply.content,
-                    attempts=tally.sent,
-                    latency_s=time.monotonic() - started,
-                    stop=request.sampling.stop,
-                    secrets=self._secrets,
+                completion = finished(
+                    request,
+                    read_completion(
+                        reply.content,
+                        attempts=tally.sent,
+                        latency_s=time.monotonic() - started,
+                        secrets=self._secrets,
+                    ),
                 )
             except BackendError as error:
                 tally.may_bill = error.may_bill

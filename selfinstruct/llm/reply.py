@@ -5,18 +5,21 @@ Replies are read from their raw JSON: endpoints send texts, error pages and half
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from selfinstruct.backend import scrub
 from selfinstruct.errors import BackendError
+from selfinstruct.finish_reasons import Ending, ending
 from selfinstruct.llm.outcomes import Seen, error_of, from_status
 from selfinstruct.llm.redaction import redacted
 from selfinstruct.records import Completion, Usage
 
 _SHOWN = 300
 """Characters of an endpoint's own words that an error carries."""
+_LONGEST_NAME = 200
+"""Characters of a model's name and of a finish reason that are stored."""
 
 
 @contextmanager
@@ -41,15 +44,13 @@ def read_completion(
     *,
     attempts: int,
     latency_s: float,
-    stop: Sequence[str] = (),
     secrets: Sequence[str] = (),
 ) -> Completion:
     """Read the body of a reply with status 200.
 
-    The text ends before the first of the `stop` texts that it was asked to end before: some servers leave it
-    in. Raises BackendError where it is no completion: broken JSON, a page, an error object, no choices; no
-    secret is in its words. A reply without text (a refusal, a filtered one) is a completion with empty or the
-    refusal's text.
+    Raises BackendError where the body is no completion: broken JSON, a page, no choices, an error object
+    instead of choices or inside them, a finish reason that names a failure. The error holds no secret. A
+    reply without text is a completion with an empty text, or with the text of the refusal.
     """
     try:
         data = json.loads(body)
@@ -64,27 +65,65 @@ def read_completion(
     message = choices[0].get("message")
     # A chat has messages, a completion has its text in the choice itself.
     message = message if isinstance(message, dict) else {"content": choices[0].get("text")}
-    text = _text(message.get("content")) or _text(message.get("refusal"))
-    finish_reason = choices[0].get("finish_reason")
-    for end in stop:
-        if end in text:
-            text, finish_reason = text.partition(end)[0], "stop"  # what its limit cut is gone
+    finish_reason = _name(choices[0].get("finish_reason")) or None
+    failure = _failure((data, choices[0], message), finish_reason, secrets)
+    if failure is not None:
+        raise failure
+    text = scrub(_text(message.get("content")) or _text(message.get("refusal")))
+    usage = read_usage(data.get("usage"), has_text=bool(text))
     return Completion(
-        text=scrub(text),
-        finish_reason=scrub(finish_reason) if isinstance(finish_reason, str) else None,
-        model=scrub(str(data.get("model") or "")),
-        usage=_usage(data.get("usage")),
+        text=text,
+        finish_reason=finish_reason,
+        model=_name(data.get("model")),
+        usage=usage if isinstance(usage, Usage) else None,
         latency_s=round(latency_s, 6),
         attempts=attempts,
     )
 
 
-def _no_choices(data: Any, secrets: Sequence[str]) -> Exception:
-    error = data.get("error") if isinstance(data, dict) else None
-    if not error:
-        return error_of(
-            Seen.NO_CHOICES, f"the endpoint answered 200 without choices: {quoted(data, secrets)}"
+def _name(value: object) -> str:
+    """Return a name as it is stored: a text of bounded length, "" for anything else."""
+    return scrub(value[:_LONGEST_NAME]) if isinstance(value, str) else ""
+
+
+def _failure(
+    members: Sequence[Mapping[str, Any]], finish_reason: str | None, secrets: Sequence[str]
+) -> BackendError | None:
+    """Return what a reply with choices says about its own failure, or None.
+
+    Endpoints that fail in the middle of a reply have sent status 200 by then. The text up to that point is no
+    answer, and may be billed.
+    """
+    failed = next((member for member in members if _has_error(member)), None)
+    if failed is not None:
+        failure = _error_body(failed, secrets)
+    elif ending(finish_reason) is Ending.FAILED:
+        failure = error_of(
+            Seen.ERROR_BODY,
+            f"the endpoint broke its reply off (finish reason {shown(finish_reason or '')})",
         )
+    else:
+        return None
+    failure.may_bill = True
+    return failure
+
+
+def _has_error(member: Mapping[str, Any]) -> bool:
+    error = member.get("error")
+    return any(error.values()) if isinstance(error, dict) else bool(error)
+
+
+def _no_choices(data: Any, secrets: Sequence[str]) -> BackendError:
+    if isinstance(data, dict) and data.get("error"):
+        return _error_body(data, secrets)
+    return error_of(
+        Seen.NO_CHOICES, f"the endpoint answered 200 without choices: {quoted(data, secrets)}"
+    )
+
+
+def _error_body(data: Mapping[str, Any], secrets: Sequence[str]) -> BackendError:
+    """Return what the error object of a reply with status 200 means."""
+    error = data["error"]
     problem = f"the endpoint answered 200 with an error: {quoted(data, secrets)}"
     code = error.get("code") if isinstance(error, dict) else None
     # Relays hand on the status of somebody behind them in this way.
@@ -97,24 +136,48 @@ def _no_choices(data: Any, secrets: Sequence[str]) -> Exception:
 
 
 def _text(content: object) -> str:
-    """Content as text: a string, or the texts of a list of parts."""
+    """Return content as text: a string, or the texts of a list of parts. Reasoning is no content."""
     if isinstance(content, list):
-        return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
+        parts = [part for part in content if isinstance(part, dict)]
+        return "".join(_text(p.get("text")) for p in parts if p.get("type") not in _REASONING_PARTS)
     return content if isinstance(content, str) else ""
 
 
-def _usage(usage: object) -> Usage | None:
+_REASONING_PARTS = ("thinking", "reasoning", "redacted_thinking", "thought")
+"""Types of the parts in which Mistral, Anthropic and relays send reasoning."""
+
+
+def read_usage(usage: object, *, has_text: bool) -> Usage | str | None:
+    """Read the token counts of a reply; `has_text` says that the reply has a visible text.
+
+    Returns the usage, the problem with impossible counts in words, or None where there are no counts.
+    Reasoning tokens count as written, also where only `total_tokens` or the details include them.
+    """
     if not isinstance(usage, dict):
         return None
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not isinstance(prompt, int) or not isinstance(completion, int):
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    counts: dict[str, int] = {name: usage[name] for name in names if usage.get(name) is not None}
+    if not counts.keys() & set(names[:2]):
         return None
+    for name, count in counts.items():
+        if type(count) is not int or count < 0:
+            return f"{name} is {shown(json.dumps(count))}"
+    if len(counts.keys() & set(names[:2])) == 1:
+        return f"there is only {shown(', '.join(counts))}"
+    prompt, stated = counts["prompt_tokens"], counts["completion_tokens"]
+    details = usage.get("completion_tokens_details")
+    reasoning = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    written = max(stated, counts.get("total_tokens", 0) - prompt)
+    if type(reasoning) is int and reasoning > stated:
+        written = max(written, stated + reasoning)
     found = Usage(
         prompt_tokens=prompt,
-        completion_tokens=completion,
+        completion_tokens=written,
         cached_tokens=_cached(usage, prompt_tokens=prompt),
     )
-    return found if found.is_credible else None
+    if not found.is_credible or (has_text and not written):
+        return f"prompt_tokens is {prompt}, completion_tokens is {written}"
+    return found
 
 
 def _cached(usage: dict[str, Any], *, prompt_tokens: int) -> int:

@@ -14,7 +14,9 @@ of it must not be guessed.
 import re
 from dataclasses import dataclass
 
+from selfinstruct.finish_reasons import Ending
 from selfinstruct.parse.found import AskedInstances, Pair, ParsedInstances, keep
+from selfinstruct.parse.reasoning import has_markers
 from selfinstruct.parse.reply import (
     folded,
     is_none,
@@ -88,7 +90,7 @@ def instances(request_id: str, completion: Completion, asked: AskedInstances) ->
     """Read the instances of a task; see `InstanceParser`. Of a reply that was cut, the last is left out."""
     reply = without_goodbye(unfenced(said(completion.text), _MARKER))
     text, ran_on = _own_part(reply, asked.instruction)
-    pairs = _pairs(text, asked, is_whole=completion.finish_reason == "stop")
+    pairs = _pairs(text, asked, is_whole=completion.ending is Ending.WHOLE)
     if not pairs:
         return ParsedInstances((), (whole_reply(request_id, completion.text, Reason.NO_OUTPUT),))
     judged: list[tuple[Instance, Reason | None]] = []
@@ -121,6 +123,8 @@ def objection(instance: Instance, *, is_label: bool = False) -> Reason | None:
         return Reason.OUTPUT_EQUALS_INPUT
     if is_refusal(instance.output):
         return Reason.REFUSAL
+    if has_markers(instance.input) or has_markers(instance.output):
+        return Reason.CONTROL_TOKENS
     if instance.output.rstrip("*_ ").endswith((":", "：")) or instance.input.endswith((":", "：")):
         return Reason.ENDS_IN_COLON
     return None

@@ -14,6 +14,7 @@ text of its own, so its first number stands at the beginning of a line; that lin
 
 import re
 
+from selfinstruct.finish_reasons import Ending
 from selfinstruct.parse.found import (
     AskedInstances,
     AskedList,
@@ -35,7 +36,7 @@ _BLOCK_END = "###"
 
 
 def _is_cut(completion: Completion) -> bool:
-    return completion.finish_reason == "length"
+    return completion.ending in (Ending.CUT, Ending.FAILED)
 
 
 def instructions(request_id: str, completion: Completion, asked: AskedList) -> ParsedList:

@@ -10,21 +10,9 @@ import html
 import re
 
 from selfinstruct.parse.found import rejection
+from selfinstruct.parse.reasoning import without_reasoning
 from selfinstruct.records import Reason, Rejection
 
-# Not where the tag is quoted: then a task is about it.
-_THOUGHTS = re.compile(
-    r"(?<![`\"'“])(?:<(think|thinking)>(?![`\"'”]).*?(?:</\1>|\Z)|\[THINK\].*?(?:\[/THINK\]|\Z))",
-    re.DOTALL | re.IGNORECASE,
-)
-_END_OF_THOUGHTS = re.compile(
-    r"(?<![`\"'“])(?:</think(?:ing)?>|\[/THINK\])(?![`\"'”])", re.IGNORECASE
-)
-# What some servers leave in: the token that ends a turn, and whatever comes behind it.
-_END_OF_TURN = re.compile(
-    r"<\|(?:eot_id|im_end|im_start|end|endoftext|end_of_text|eom_id)\|>.*\Z|</(?:s|answer)>\s*\Z",
-    re.DOTALL,
-)
 _FENCE = re.compile(r"[ \t]*+```[\w+-]*[ \t]*")
 _GOODBYE = re.compile(
     r"\W*(?:let me know|i hope (?:this|these|that)|hope (?:this|these) helps|feel free to|would you like me"
@@ -66,16 +54,8 @@ _SIGNS_THAT_MEAN_NOTHING = frozenset(
 
 
 def said(text: str) -> str:
-    """The text without what a model thinks aloud, with line feeds as its only line ends.
-
-    Of thoughts without an end, nothing remains.
-    """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    # A space, since the words on both sides must stay two.
-    text = _THOUGHTS.sub(" ", text)
-    # Where the prompt's own template has opened the thoughts, the reply begins inside of them.
-    end = _END_OF_THOUGHTS.search(text)
-    return _END_OF_TURN.sub("", text[end.end() :] if end is not None else text)
+    """Return the answer in a reply: without reasoning, with line feeds as its only line ends."""
+    return without_reasoning(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def unfenced(text: str, begins: "re.Pattern[str]") -> str:

@@ -1,0 +1,75 @@
+"""What a finish reason says about a reply, in the words that vendors document.
+
+    "stop"  "eos_token"  "end_turn"                 the model ended the reply
+    "length"  "MAX_TOKENS"  "model_length"          a limit cut the reply
+    "content_filter"  "SAFETY"  "refusal"           a filter cut the reply, or replaced it
+    "error"  "abort"  "network_error"               the reply failed on its way
+    null  "OTHER"  a word that is not listed here   unknown
+
+Relays pass the words of other vendors through, and every vendor writes them in another case.
+"""
+
+import re
+from enum import StrEnum
+
+
+class Ending(StrEnum):
+    """How a reply ended."""
+
+    WHOLE = "whole"
+    CUT = "cut"
+    FILTERED = "filtered"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+# The comment behind each group names the documentation that lists the words.
+_WORDS = {
+    Ending.WHOLE: (
+        "stop"  # OpenAI, and most endpoints that follow OpenAI; Gemini
+        " eos eos_token"  # Together; text-generation-inference, watsonx
+        " stop_sequence end_turn"  # Anthropic, Bedrock, text-generation-inference, Cohere
+        " complete finished normal"  # Cohere; AI21; ERNIE
+    ),
+    Ending.CUT: (
+        "length max_tokens"  # OpenAI; Anthropic, Bedrock, Gemini, Cohere, watsonx
+        " model_length"  # Mistral
+        " model_context_window_exceeded"  # Anthropic, Bedrock, Zhipu
+        " error_limit timeout"  # Cohere
+        " token_limit time_limit not_finished"  # watsonx
+        " max_len max_context"  # xAI: REASON_MAX_LEN, REASON_MAX_CONTEXT
+        " max_length max_new_tokens max_output_tokens max_completion_tokens context_length"
+        " context_length_exceeded limit truncated"  # llama.cpp's own API, and names of the parameters
+        " incomplete pause_turn"  # OpenAI Responses; Anthropic
+        " repetition"  # vLLM: stopped because the text repeats
+    ),
+    Ending.FILTERED: (
+        "content_filter content_filtered"  # OpenAI, Azure; Bedrock
+        " safety recitation language blocklist prohibited_content spii image_safety model_armor"  # Gemini
+        " refusal"  # Anthropic
+        " guardrail_intervened"  # Bedrock
+        " error_toxic"  # Cohere
+        " sensitive"  # Zhipu
+    ),
+    Ending.FAILED: (
+        "error"  # OpenRouter, Mistral, Cohere, vLLM, watsonx
+        " abort aborted cancelled canceled user_cancel"  # vLLM, SGLang; watsonx; Cohere
+        " insufficient_system_resource"  # DeepSeek
+        " network_error"  # Zhipu
+        " failed"  # OpenAI Responses
+    ),
+}
+_ENDINGS = {word: ending for ending, words in _WORDS.items() for word in words.split()}
+
+_PREFIX = re.compile(r"^(?:.*[.:])?(?:(?:finish|stop)_?reason_|reason_)?")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def ending(finish_reason: str | None) -> Ending:
+    """Return how a reply ended, by its finish reason in any case: "MAX_TOKENS", "maxTokens", "max-tokens"."""
+    if not finish_reason:
+        return Ending.UNKNOWN
+    if (known := _ENDINGS.get(finish_reason)) is not None:
+        return known
+    word = re.sub(r"[\s-]+", "_", _HUMP.sub("_", finish_reason.strip())).lower()
+    return _ENDINGS.get(_PREFIX.sub("", word), Ending.UNKNOWN)
