@@ -23,6 +23,7 @@ from selfinstruct.simulate import FaultPlan, SimulatedEndpoint
 from selfinstruct.simulate.fault_plan import (
     AttemptFault,
     BrokenJson,
+    BrokenOff,
     Drip,
     Drop,
     ErrorObject,
@@ -64,6 +65,7 @@ FAULTS: tuple[AttemptFault, ...] = (
     ErrorObject(share=1, code="server_error"),
     NoChoices(share=1, choices="missing"),
     NoChoices(share=1, choices="empty"),
+    BrokenOff(share=1),
 )
 
 

@@ -140,14 +140,44 @@ class NoChoices(Checked):
     choices: Literal["missing", "null", "empty"] = "missing"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenOff(Checked):
+    """The first half of the text of the true reply, with an error in its choice."""
+
+    name: ClassVar = "broken_off"
+    share: float
+
+
 AttemptFault = (
-    Status | Hang | Late | Drip | Reset | Drop | BrokenJson | Page | ErrorObject | NoChoices
+    Status
+    | Hang
+    | Late
+    | Drip
+    | Reset
+    | Drop
+    | BrokenJson
+    | Page
+    | ErrorObject
+    | NoChoices
+    | BrokenOff
 )
 """What can befall an attempt; `share` is that of all attempts at completions."""
 
 ATTEMPT_FAULTS: Final[dict[str, type[AttemptFault]]] = {
     kind.name: kind
-    for kind in (Status, Hang, Late, Drip, Reset, Drop, BrokenJson, Page, ErrorObject, NoChoices)
+    for kind in (
+        Status,
+        Hang,
+        Late,
+        Drip,
+        Reset,
+        Drop,
+        BrokenJson,
+        Page,
+        ErrorObject,
+        NoChoices,
+        BrokenOff,
+    )
 }
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from selfinstruct.simulate.fault_plan import (
     AttemptFault,
     BrokenJson,
+    BrokenOff,
     ErrorObject,
     NoChoices,
     Page,
@@ -60,6 +61,8 @@ def instead_of(true: Reply, fault: AttemptFault) -> Reply:
             return Reply(status=true.status, body=true.body[: len(true.body) // 2])
         case NoChoices():
             return as_json(true.status, _without_choices(true.said, fault.choices))
+        case BrokenOff():
+            return as_json(true.status, _broken_off(true.said))
         case _:
             return true
 
@@ -98,6 +101,22 @@ def _come_back(retry_after: RetryAfter | None) -> dict[str, str] | None:
 def _plain(number: float) -> str:
     """A number without an exponent, and without a fraction that is zero."""
     return f"{number:.6f}".rstrip("0").rstrip(".")
+
+
+def _broken_off(said: dict[str, Any]) -> dict[str, Any]:
+    """Return a reply whose first choice ends in the middle of its text, as relays report it."""
+    if "choices" not in said:
+        return said
+    choice, *others = said["choices"]
+    if "message" in choice:
+        content = choice["message"]["content"] or ""
+        half: dict[str, Any] = {
+            "message": choice["message"] | {"content": content[: len(content) // 2]}
+        }
+    else:
+        half = {"text": choice["text"][: len(choice["text"]) // 2]}
+    error = {"code": 502, "message": "The provider disconnected."}
+    return said | {"choices": [choice | half | {"finish_reason": "error", "error": error}, *others]}
 
 
 def _without_choices(said: dict[str, Any], choices: str) -> dict[str, Any]:

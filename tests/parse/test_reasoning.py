@@ -124,7 +124,8 @@ def test_the_next_turn_is_dropped(next_turn: str) -> None:
 @pytest.mark.parametrize(
     "marker",
     ["<|im_end|>", "<|channel|>", "<｜User｜>", "<think>", "</think>", "[THINK]", "[/INST]", "<thought>",
-     "</s>",      "<channel|>", "<|channel>", "◁think▷", "<|reserved_special_token_7|>", "<unused95>", "<seed:think>"],
+     "</s>", "<channel|>", "<|channel>", "◁think▷", "<|reserved_special_token_7|>", "<unused95>",
+     "<seed:think>"],
 )  # fmt: skip
 def test_no_record_contains_a_marker(marker: str) -> None:
     for quoted in (f"`{marker}`", f"“{marker}”"):

@@ -25,6 +25,7 @@ from selfinstruct.simulate.fault_plan import (
     ATTEMPT_FAULTS,
     AttemptFault,
     BrokenJson,
+    BrokenOff,
     Drip,
     Drop,
     ErrorObject,
@@ -66,6 +67,7 @@ ERROR = ErrorObject(share=SHARE, code="overloaded", message="Try again.")
 MISSING = NoChoices(share=SHARE)
 NULL = NoChoices(share=SHARE, choices="null")
 EMPTY = NoChoices(share=SHARE, choices="empty")
+BROKEN_OFF = BrokenOff(share=SHARE)
 FAULTS: tuple[AttemptFault, ...] = (
     LIMITED,
     LIMITED_MS,
@@ -85,6 +87,7 @@ FAULTS: tuple[AttemptFault, ...] = (
     MISSING,
     NULL,
     EMPTY,
+    BROKEN_OFF,
 )
 PLAN = FaultPlan(seed=1, per_attempt=FAULTS)
 _SALTS = itertools.count()
@@ -419,7 +422,34 @@ def test_a_reply_may_have_no_choices(
     assert entry["prompt_tokens"] == expected["usage"]["prompt_tokens"]
 
 
-BILLED = (None, HANG, LATE, DRIP, RESET, DROP, BROKEN, PAGE, PLAIN, MISSING, NULL, EMPTY)
+def test_a_reply_may_break_off(
+    faulty: SimulatedEndpoint, endpoint: SimulatedEndpoint, log: Path
+) -> None:
+    body = body_that_meets(BROKEN_OFF)
+    (choice,) = post(faulty, body).json()["choices"]
+    (true,) = truth(endpoint, body)["choices"]
+    assert (choice["finish_reason"], choice["error"]["code"]) == ("error", 502)
+    half, whole = choice["message"]["content"], true["message"]["content"]
+    assert whole.startswith(half)
+    assert len(half) == len(whole) // 2
+    assert logged(log, body)["fault"] == "broken_off"
+
+
+BILLED = (
+    None,
+    HANG,
+    LATE,
+    DRIP,
+    RESET,
+    DROP,
+    BROKEN,
+    PAGE,
+    PLAIN,
+    MISSING,
+    NULL,
+    EMPTY,
+    BROKEN_OFF,
+)
 UNBILLED = (LIMITED, OVERLOADED, CLOSING, CONFLICT, ERROR)
 
 
