@@ -22,7 +22,7 @@ from selfinstruct.events import (
 from selfinstruct.novelty import Verdict
 from selfinstruct.parse.found import AskedInstances, AskedList
 from selfinstruct.profiles import PROFILES
-from selfinstruct.records import Answer, Candidate, Neighbour, Reason, Rejection
+from selfinstruct.records import Answer, Candidate, Neighbour, Reason, Rejection, rejected_text
 from selfinstruct.state import RunState, classification_id, generation_id
 
 
@@ -91,11 +91,16 @@ def _objection(candidate: Candidate, state: RunState, config: RunConfig) -> Reje
     text = candidate.instruction
     reason = profile.objection(text, recipe=config.recipe, scripts=state.scripts)
     if reason is not None:
-        return Rejection(candidate_id=candidate.id, stage="filter", reason=reason, text=text)
+        return Rejection(
+            candidate_id=candidate.id, stage="filter", reason=reason, text=rejected_text(text)
+        )
     if profile.needs_tokens and not state.index.tokens(text):
         # It would be like nothing in the pool, an exact copy of it included.
         return Rejection(
-            candidate_id=candidate.id, stage="novelty", reason=Reason.NO_TOKENS, text=text
+            candidate_id=candidate.id,
+            stage="novelty",
+            reason=Reason.NO_TOKENS,
+            text=rejected_text(text),
         )
     return None
 
@@ -114,7 +119,7 @@ def _not_novel(
         candidate_id=candidate.id,
         stage="novelty",
         reason=Reason.NOT_NOVEL,
-        text=candidate.instruction,
+        text=rejected_text(candidate.instruction),
         nearest=Neighbour(task_id=witness, rouge_l=verdict.rouge_l),
     )
 

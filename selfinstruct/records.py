@@ -234,6 +234,15 @@ class Neighbour:
     """ROUGE-L F-measure in [0, 1], in rouge-score's own float operations."""
 
 
+_MOST_REJECTED = 4_000
+"""Characters of a rejected text that are stored: the reply with the whole text is in the journal already."""
+
+
+def rejected_text(text: str) -> str:
+    """Return a text as a rejection stores it: whole, or its beginning and an ellipsis."""
+    return text if len(text) <= _MOST_REJECTED else text[:_MOST_REJECTED] + "…"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
     """Why a candidate is no task, or an instance no instance."""
@@ -245,7 +254,7 @@ class Rejection:
     stage: Literal["parse", "filter", "novelty"]
     reason: Reason
     text: str = ""
-    """The rejected text."""
+    """The rejected text, see `rejected_text`."""
     nearest: Neighbour | None = None
     """For `not_novel`: a task whose ROUGE-L is over the threshold (not necessarily the nearest of all)."""
 

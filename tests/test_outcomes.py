@@ -110,6 +110,7 @@ CASES: Mapping[Seen, Sequence[Case]] = {
         Case("not UTF-8", reply(200, b'{"choices": "\xff\xfe"}')),
         Case("bad compression", reply(200, b"no gzip", headers={"content-encoding": "gzip"})),
     ],
+    Seen.TOO_LARGE: [Case("8 MiB and more", reply(200, b" " * (8 * 2**20 + 1)))],
     Seen.ERROR_BODY: [
         Case("message", error_with_200()),
         Case("with a code that says nothing", error_with_200(code="server_error")),

@@ -69,6 +69,7 @@ def client(config: RunConfig, *, environ: Mapping[str, str]) -> "openai.AsyncOpe
     import httpx2
     import openai
 
+    from selfinstruct.llm.bodies import ENCODINGS, limit_body
     from selfinstruct.llm.connections import Connections
 
     limits = httpx2.Limits(
@@ -98,6 +99,8 @@ def client(config: RunConfig, *, environ: Mapping[str, str]) -> "openai.AsyncOpe
                 follow_redirects=False,
                 verify=verify,
                 mounts=pools,
+                headers={"Accept-Encoding": ", ".join(ENCODINGS)},
+                event_hooks={"response": [limit_body]},
             ),
         )
     except Exception as error:  # noqa: BLE001 - of whatever kind, the set-up is wrong

@@ -74,11 +74,15 @@ def _cause(error: Exception, secrets: Sequence[str] = ()) -> tuple[Seen, str]:
     """Why there is no reply, and in which words; a header that cannot be sent is not repeated."""
     import httpx2
 
+    from selfinstruct.llm.bodies import MOST_BYTES, TooLargeError
+
     causes = list(_causes(error))
     cause = causes[0] if causes else error
     said = shown(redacted(str(cause), secrets)) or type(cause).__name__
     if any(isinstance(inner, ssl.SSLCertVerificationError) for inner in causes):
         return Seen.NO_TRUST, said
+    if any(isinstance(inner, TooLargeError) for inner in causes):
+        return Seen.TOO_LARGE, f"a reply larger than {MOST_BYTES // 2**20} MiB"
     if isinstance(cause, httpx2.ConnectTimeout | httpx2.PoolTimeout):
         return Seen.CONNECT_TIMEOUT, said
     if isinstance(cause, httpx2.TimeoutException):

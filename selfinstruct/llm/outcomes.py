@@ -45,6 +45,7 @@ class Seen(StrEnum):
     REJECTED = auto()
     # a reply with status 200 that is no completion
     NOT_JSON = auto()
+    TOO_LARGE = auto()
     ERROR_BODY = auto()
     NO_CHOICES = auto()
     # a completion
@@ -168,12 +169,18 @@ TABLE: Mapping[Seen, Row] = {
     ),
     Seen.REJECTED: Row("400, 413, 422 and other 4xx", Then.REFUSED, may_bill=False),
     Seen.NOT_JSON: Row("200 with a page, a text, or broken or cut JSON", Then.AGAIN),
+    Seen.TOO_LARGE: Row("a reply larger than 8 MiB", Then.AGAIN, most=MOST_TIMED_OUT),
     Seen.ERROR_BODY: Row(
-        "200 with an error in its body (one that names a status counts as that status)", Then.AGAIN
+        "200 with an error in its body, beside its choices or inside them, or with the finish reason of a "
+        "failure (an error that names a status counts as that status)",
+        Then.AGAIN,
     ),
     Seen.NO_CHOICES: Row("200 without choices, or with none in them", Then.AGAIN),
     Seen.COMPLETE: Row("a completion", Then.READ),
-    Seen.LENGTH: Row("cut by its length limit; never asked again unchanged", Then.READ),
+    Seen.LENGTH: Row(
+        "cut by its length limit, by its finish reason or its token count; never asked again unchanged",
+        Then.READ,
+    ),
     Seen.CONTENT_FILTER: Row("cut by a content filter", Then.READ),
     Seen.REFUSAL: Row("a refusal in place of content", Then.READ),
     Seen.NO_TEXT: Row("null or empty content", Then.READ),

@@ -4,7 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from selfinstruct.records import Answer, Candidate, Completion, Instance, Reason, Rejection
+from selfinstruct.records import (
+    Answer,
+    Candidate,
+    Completion,
+    Instance,
+    Reason,
+    Rejection,
+    rejected_text,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +92,9 @@ class InstanceParser(Protocol):
 
 def rejection(request_id: str, n: int, reason: Reason, text: str) -> Rejection:
     """A rejection of item `n` of a reply; n is 0 for the whole reply."""
-    return Rejection(candidate_id=f"{request_id}#{n}", stage="parse", reason=reason, text=text)
+    return Rejection(
+        candidate_id=f"{request_id}#{n}", stage="parse", reason=reason, text=rejected_text(text)
+    )
 
 
 def pair_text(instance: Instance) -> str:
