@@ -2,7 +2,9 @@
 
 import errno
 import os
-from collections.abc import Mapping
+import secrets
+import stat
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,10 +45,16 @@ _OF_THE_MACHINE = frozenset(
 )
 
 
+class IrregularFileError(OSError):
+    """A file of a run directory is a link, a pipe or a device, or has a second name."""
+
+
 def because(error: OSError) -> str:
     """What the operating system says, in brackets, and what helps: "(Is a directory); name a file"."""
     said = error.strerror or str(error) or type(error).__name__
     remedy = _REMEDIES.get(error.errno) if error.errno is not None else None
+    if isinstance(error, IrregularFileError):
+        remedy = "replace it with a copy of the file"
     return f"({said}); {remedy}" if remedy else f"({said})"
 
 
@@ -55,13 +63,63 @@ def is_of_the_machine(error: OSError) -> bool:
     return error.errno in _OF_THE_MACHINE
 
 
-def read_at_most(path: Path, size: int) -> bytes:
-    """The bytes of a file that holds no more than `size`. Raises OSError, ValueError.
+Opener = Callable[[str, int], int]
+"""Opens a path with flags, and returns the number of the open file: what `open` takes as `opener`."""
+
+_KINDS = {
+    stat.S_IFREG: "a regular file",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def open_regular(path: str | Path, flags: int, mode: int = 0o600) -> int:
+    """Open a file of a run directory and return its number; `open` takes this function as `opener`.
+
+    The directory may come from a stranger. A link would lead to another file, a pipe would block, and a
+    device would have no end. Raises OSError.
+    """
+    is_written = flags & os.O_ACCMODE != os.O_RDONLY
+    require_regular(Path(path), is_written=is_written)
+    # The file may have been replaced since: O_NOFOLLOW refuses a link, O_NONBLOCK does not wait for a pipe.
+    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+    try:
+        _require_kind(os.fstat(fd), stat.S_IFREG, is_written=is_written)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def require_regular(path: Path, *, kind: int = stat.S_IFREG, is_written: bool = False) -> None:
+    """Raise IrregularFileError unless a file of that kind, or nothing, is at the path. Follow no link.
+
+    A file that is written in place must have one name only: a hard link may be anybody's file.
+    Raises IsADirectoryError for a directory in place of a file, and OSError.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError):
+        _require_kind(path.lstat(), kind, is_written=is_written)
+
+
+def _require_kind(found: os.stat_result, wanted: int, *, is_written: bool) -> None:
+    kind = stat.S_IFMT(found.st_mode)
+    if kind == stat.S_IFDIR != wanted:
+        raise IsADirectoryError(errno.EISDIR, "Is a directory")
+    if kind != wanted:
+        raise IrregularFileError(f"is {_KINDS.get(kind, 'a device')}, not {_KINDS[wanted]}")
+    if is_written and found.st_nlink > 1:
+        raise IrregularFileError("has a second name (hard link), so another file would change")
+
+
+def read_at_most(path: Path, size: int, *, opener: Opener | None = None) -> bytes:
+    """Return the bytes of a file that holds no more than `size`. Raises OSError, ValueError.
 
     Who names a device or a dump by mistake is told so, and does not wait until memory is full.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=opener) as file:
             data = file.read(size + 1)
     except ValueError:  # a NUL character
         raise ValueError("is no name of a file") from None
@@ -87,20 +145,19 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         with path.open("ab") as file:
             file.write(data)
         return
-    write_together({path: data}, mode=mode)
+    write_together({Path(os.path.realpath(path)): data}, mode=mode)
 
 
 def write_together(files: Mapping[Path, bytes], *, mode: int = 0o644) -> None:
     """Write several files as `write_whole` does one: each is on the disk before the first gets its name.
 
-    They get their names in the order given. Raises OSError; then the old files stand, unless it was in the
-    renaming, which needs no room on the disk.
+    They get their names in the order given. A link is replaced and not followed. Raises OSError; then the
+    old files stand, unless it was in the renaming, which needs no room on the disk.
     """
     ready: list[tuple[Path, Path]] = []
     try:
-        for name, data in files.items():
-            path = Path(os.path.realpath(name))
-            temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        for path, data in files.items():
+            temporary = temporary_beside(path)
             ready.append((temporary, path))
             _write_synced(temporary, data, path.stat().st_mode & 0o777 if path.exists() else mode)
         for temporary, path in ready:
@@ -114,9 +171,18 @@ def write_together(files: Mapping[Path, bytes], *, mode: int = 0o644) -> None:
         sync_directory(folder)
 
 
+def temporary_beside(path: Path) -> Path:
+    """Return a name in the same folder that nobody can foresee, and that no killed process has left."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def create(path: Path, mode: int) -> int:
+    """Create a file and return its number, open for writing. Raises FileExistsError, OSError."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+
+
 def _write_synced(path: Path, data: bytes, mode: int) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(fd, "wb") as file:
+    with os.fdopen(create(path, mode), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -138,14 +204,33 @@ _OF_A_RUN = frozenset(
 _SIGNS_OF_A_RUN = ("config.yaml", "journal.jsonl", "run.lock")
 
 
-def run_that_consists_of(path: Path) -> Path | None:
-    """The run directory that would be spoiled if this file were written; links are followed."""
+def run_that_consists_of(path: Path, *, run: Path | None = None) -> Path | None:
+    """Return the run directory that would be spoiled if this file were written.
+
+    Links are followed. Files are compared by device and inode, so a second name is found as well, of the
+    file of a `run` that may be anywhere. Case counts nowhere, since some file systems ignore it.
+    """
     real = Path(os.path.realpath(path))
-    folder = real.parent
-    if folder.name == "prompts":
-        folder = folder.parent
-    elif real.name not in _OF_A_RUN:
-        return None
-    # Two of them: a person's own config.yaml, say, makes no run of the folder that it is in.
-    is_run = sum((folder / name).exists() for name in _SIGNS_OF_A_RUN) > 1
-    return folder if is_run else None
+    for folder in (real.parent, real.parent.parent, *([run] if run is not None else [])):
+        # Two of them: a person's own config.yaml, say, makes no run of the folder that it is in.
+        is_run = sum((folder / name).exists() for name in _SIGNS_OF_A_RUN) > 1
+        if is_run and _is_of_run(real, Path(os.path.realpath(folder))):
+            return folder
+    return None
+
+
+def _is_of_run(path: Path, run: Path) -> bool:
+    if path.is_relative_to(run):
+        first, *below = path.relative_to(run).parts
+        if first.casefold() in ({"prompts"} if below else _OF_A_RUN):
+            return True
+    identity = _identity(path)
+    files = (*(run / name for name in _OF_A_RUN), *(run / "prompts").glob("*"))
+    return identity is not None and identity in map(_identity, files)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_dev, found.st_ino
+    return None

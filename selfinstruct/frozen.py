@@ -10,6 +10,7 @@ What has happened to a run is `run_directory`'s and the journal's business.
 
 import hashlib
 import re
+import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +26,15 @@ from selfinstruct.errors import (
     RunDirectoryError,
     RunWriteError,
 )
-from selfinstruct.files import because, is_of_the_machine, sync_directory, write_together
+from selfinstruct.files import (
+    IrregularFileError,
+    because,
+    is_of_the_machine,
+    open_regular,
+    require_regular,
+    sync_directory,
+    write_together,
+)
 from selfinstruct.filters import RULES_VERSION
 from selfinstruct.journal import later_writer
 from selfinstruct.parse import PARSERS_VERSION
@@ -62,6 +71,14 @@ CONFIG = "config.yaml"
 JOURNAL = "journal.jsonl"
 SEEDS = "seed_tasks.jsonl"
 PROMPTS = "prompts"
+
+_WRITTEN_IN_PLACE = (JOURNAL, f"{JOURNAL}.torn", "run.lock")
+_KINDS = {
+    PROMPTS: stat.S_IFDIR,
+    **dict.fromkeys((CONFIG, SEEDS, *_WRITTEN_IN_PLACE), stat.S_IFREG),
+    **{f"{PROMPTS}/{name}": stat.S_IFREG for name in sorted(TEMPLATE_NAMES)},
+}
+"""The kind of each file of a run directory; a folder comes before the files in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,9 +176,10 @@ def _seed_tasks(config: RunConfig, path: Path) -> tuple[SeedTask, ...]:
 
 
 def freeze(directory: Path, frozen: Frozen) -> Frozen:
-    """Write the frozen files; returns what was frozen."""
+    """Write the frozen files; returns what was frozen. Raises RunDirectoryError."""
     import yaml
 
+    refuse_irregular(directory)
     document: dict[str, Any] = {
         "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "settings": plain(frozen.config),
@@ -194,6 +212,26 @@ def freeze(directory: Path, frozen: Frozen) -> Frozen:
     return frozen
 
 
+def refuse_irregular(
+    directory: Path, *, is_written: bool = False, kinds: Mapping[str, int] = _KINDS
+) -> None:
+    """Raise RunDirectoryError where a file of a run is a link, a pipe, a device or a directory.
+
+    The directory may come from a stranger, and a link in it may lead to any file of the user. Where the run
+    `is_written`, what is written in place must not have a second name either.
+    """
+    for name, kind in kinds.items():
+        in_place = is_written and name in _WRITTEN_IN_PLACE
+        try:
+            require_regular(directory / name, kind=kind, is_written=in_place)
+        except (IrregularFileError, IsADirectoryError) as error:
+            said = "is a directory, not a regular file" if error.errno else str(error)
+            remedy = "replace it with a copy, or choose another directory"
+            raise RunDirectoryError(directory, f"{name} {said}; {remedy}") from None
+        except OSError as error:
+            raise refused_by_the_system(directory, "read", error) from None
+
+
 def thaw(directory: Path, *, has_replies: Callable[[Path], bool] | None = None) -> Frozen:
     """Read the frozen files and check them against the fingerprint. Raises RunDirectoryError.
 
@@ -202,9 +240,9 @@ def thaw(directory: Path, *, has_replies: Callable[[Path], bool] | None = None) 
     """
     import yaml
 
-    path = directory / CONFIG
+    refuse_irregular(directory)
     try:
-        document = read_yaml(path)
+        document = read_yaml(directory / CONFIG, opener=open_regular)
         stored = dict(document["settings"])
         versions = {name: int(version) for name, version in document["versions"].items()}
         expected = str(document["fingerprint"])
@@ -239,7 +277,7 @@ def thaw(directory: Path, *, has_replies: Callable[[Path], bool] | None = None) 
         frozen = Frozen(
             config=config,
             recipe=recipe,
-            seed_tasks=read_seed_tasks(directory / SEEDS),
+            seed_tasks=read_seed_tasks(directory / SEEDS, opener=open_regular),
             templates=frozen_templates(config, directory / PROMPTS, names),
             versions=versions,
             imported=imported,

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from selfinstruct.errors import JournalCorruptError, JournalError, NewerJournalError
 from selfinstruct.events import Event
-from selfinstruct.files import because, sync_directory
+from selfinstruct.files import because, open_regular, sync_directory
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -108,7 +108,7 @@ def _scan(path: Path, scan: _Scan) -> Iterator[Entry]:
 
     torn: str | None = None
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             for line in file:
                 if torn is not None:
                     raise corrupt(torn)
@@ -154,7 +154,7 @@ def _of_a_later_version(path: Path, line: int) -> NewerJournalError:
 def later_writer(path: Path) -> str:
     """The version of selfinstruct that wrote to a journal last, where it is later than this one; else ""."""
     writer = ""
-    with suppress(OSError), path.open("rb") as file:
+    with suppress(OSError), open(path, "rb", opener=open_regular) as file:
         for line in file:
             if b'"run_started"' in line[:_HEAD]:
                 with suppress(ValueError, KeyError, TypeError, RecursionError):
@@ -207,7 +207,7 @@ class Journal:
     def _open(self) -> None:
         try:
             is_new = not self.path.exists()
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            self._fd = open_regular(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             size = os.fstat(self._fd).st_size
             if size > self._scan.end:
                 self._set_torn_tail_aside(self._fd, size)
@@ -220,7 +220,7 @@ class Journal:
         self.set_aside = size - self._scan.end
         tail = os.pread(fd, self.set_aside, self._scan.end)
         torn = self.path.with_name(f"{self.path.name}.torn")
-        with os.fdopen(os.open(torn, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as file:
+        with open(torn, "ab", opener=open_regular) as file:
             file.write(tail.rstrip(b"\n") + b"\n")
             file.flush()
             os.fsync(file.fileno())

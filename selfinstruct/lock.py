@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from selfinstruct.errors import RunLockedError
+from selfinstruct.errors import RunDirectoryError, RunLockedError
+from selfinstruct.files import open_regular
 
 LOCK_FILE = "run.lock"
 
@@ -18,11 +19,14 @@ LOCK_FILE = "run.lock"
 _TRIES = 5
 _PAUSE_S = 0.05
 
+_LARGEST = 32
+"""Bytes of a file that holds a process id."""
+
 
 @contextmanager
 def locked(directory: Path, *, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
-    """Hold the run's lock. Raises RunLockedError with the holder's process id, and OSError."""
-    fd = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    """Hold the run's lock. Raises RunLockedError with the holder's process id, RunDirectoryError, OSError."""
+    fd = open_regular(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT)
     try:
         for left in reversed(range(_TRIES)):
             try:
@@ -32,6 +36,11 @@ def locked(directory: Path, *, sleep: Callable[[float], None] = time.sleep) -> I
                 if not left:
                     raise RunLockedError(directory, _pid(fd)) from None
                 sleep(_PAUSE_S)
+        if not _may_be_replaced(fd):
+            problem = (
+                f"{LOCK_FILE} holds something other than a process id; move it to another folder"
+            )
+            raise RunDirectoryError(directory, problem)
         _write(fd, f"{os.getpid()}\n")
         try:
             yield
@@ -39,6 +48,12 @@ def locked(directory: Path, *, sleep: Callable[[float], None] = time.sleep) -> I
             _write(fd, "")
     finally:
         os.close(fd)
+
+
+def _may_be_replaced(fd: int) -> bool:
+    """Return whether the file is empty or names a process; a power failure may leave NUL characters."""
+    text = os.pread(fd, _LARGEST, 0).strip(b"\0\n")
+    return os.fstat(fd).st_size <= _LARGEST and (not text or text.isdigit())
 
 
 def _write(fd: int, text: str) -> None:
@@ -51,7 +66,7 @@ def _write(fd: int, text: str) -> None:
 def holder(directory: Path) -> int | None:
     """Process id of the run's writer; None where nobody writes."""
     try:
-        fd = os.open(directory / LOCK_FILE, os.O_RDONLY)
+        fd = open_regular(directory / LOCK_FILE, os.O_RDONLY)
     except OSError:
         return None
     try:
@@ -65,5 +80,5 @@ def holder(directory: Path) -> int | None:
 
 
 def _pid(fd: int) -> int | None:
-    text = os.pread(fd, 32, 0).strip()
+    text = os.pread(fd, _LARGEST, 0).strip()
     return int(text) if text.isdigit() else None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import InputError
-from selfinstruct.files import because
+from selfinstruct.files import Opener, because, open_regular
 from selfinstruct.records import Message, Prompt
 
 _LARGEST = 1_000_000
@@ -35,7 +35,7 @@ class Template:
 
 def frozen_template(path: Path, *, folder: str) -> Template:
     """Read a template that a run was made with, and that was checked then. Raises InputError."""
-    template, _ = _read(path, folder=folder, encoding="utf-8")
+    template, _ = _read(path, folder=folder, encoding="utf-8", opener=open_regular)
     return template
 
 
@@ -67,7 +67,9 @@ def load_template(path: Path, *, folder: str, required: str, sample: Mapping[str
     return template
 
 
-def _read(path: Path, *, folder: str, encoding: str) -> tuple[Template, set[str]]:
+def _read(
+    path: Path, *, folder: str, encoding: str, opener: Opener | None = None
+) -> tuple[Template, set[str]]:
     """A template, and the names of the values that it uses."""
     from jinja2 import StrictUndefined, TemplateSyntaxError, meta
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -87,7 +89,7 @@ def _read(path: Path, *, folder: str, encoding: str) -> tuple[Template, set[str]
     # The text becomes a prompt and not a page, so nothing is escaped.
     environment = Environment(undefined=StrictUndefined, autoescape=False)
     try:
-        with path.open(encoding=encoding) as file:
+        with open(path, encoding=encoding, opener=opener) as file:
             text = file.read(_LARGEST + 1)
     except OSError as error:
         raise InputError(path, f"cannot be read {because(error)}") from None

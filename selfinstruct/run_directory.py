@@ -12,7 +12,6 @@ Opening an existing directory takes the settings from it: the defaults of a late
 Only settings given explicitly are compared with the stored ones.
 """
 
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -41,6 +40,7 @@ from selfinstruct.frozen import (
     changes,
     freeze,
     fresh,
+    refuse_irregular,
     refused_by_the_system,
     thaw,
 )
@@ -104,6 +104,7 @@ def open_run(
         _refuse_foreign(directory)
         new = fresh(given)
         _limits(new.config, new.recipe)
+    refuse_irregular(directory, is_written=True)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -212,13 +213,14 @@ def is_run(directory: Path | str) -> bool:
     """Whether there is a run in the directory. Raises RunDirectoryError where that cannot be found out."""
     directory = Path(directory)
     try:
-        return stat.S_ISREG((directory / CONFIG).stat().st_mode)
+        (directory / CONFIG).lstat()  # what is no regular file is refused when it is opened
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         raise refused_by_the_system(directory, "read", error) from None
     except ValueError:
         raise RunDirectoryError(directory, "is no name of a directory; choose another") from None
+    return True
 
 
 def refiltered_from(directory: Path) -> RefilteredFrom | None:
@@ -352,6 +354,7 @@ def _refuse_foreign(directory: Path, *, may_be_left_over: bool = False) -> None:
             directory,
             f"is not a run directory and not empty (it holds {foreign[0]}); choose a new directory",
         )
+    refuse_irregular(directory)
     first = _first_event(directory)
     has_outcomes = _has_outcomes(directory)
     left_of = ""

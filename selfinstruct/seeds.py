@@ -19,7 +19,7 @@ from typing import Any
 import jsonlines
 
 from selfinstruct.errors import InputError
-from selfinstruct.files import because, read_at_most
+from selfinstruct.files import Opener, because, read_at_most
 from selfinstruct.records import Instance, SeedTask
 
 _LARGEST = 100_000_000
@@ -27,7 +27,7 @@ _LARGEST = 100_000_000
 _FORM = "a line holds one whole task as a JSON object, or the file is one JSON list"
 
 
-def read_seed_tasks(path: Path | str) -> tuple[SeedTask, ...]:
+def read_seed_tasks(path: Path | str, *, opener: Opener | None = None) -> tuple[SeedTask, ...]:
     """Read seed tasks from a file.
 
     Raises InputError with path, line and problem for a file that cannot be read, a bad line, an id that
@@ -35,7 +35,7 @@ def read_seed_tasks(path: Path | str) -> tuple[SeedTask, ...]:
     """
     path = Path(path)
     try:
-        text = read_at_most(path, _LARGEST).decode("utf-8-sig")
+        text = read_at_most(path, _LARGEST, opener=opener).decode("utf-8-sig")
     except OSError as error:
         raise InputError(path, f"cannot be read {because(error)}") from None
     except UnicodeDecodeError as error:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from selfinstruct.config import BY_CONTENT, RunConfig
 from selfinstruct.errors import ConfigError, InputError
-from selfinstruct.files import because
+from selfinstruct.files import Opener, because
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -289,7 +289,7 @@ class _OtherFileError(ValueError):
     """What was named is no file of ours."""
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, *, opener: Opener | None = None) -> Any:
     """What a YAML file holds. Raises OSError, ValueError, yaml.YAMLError, RecursionError.
 
     Nothing in it makes reading it long: it must be short, and what it names once it cannot repeat without
@@ -321,7 +321,7 @@ def read_yaml(path: Path) -> Any:
             return super().construct_mapping(node, deep=deep)
 
     try:
-        with path.open(encoding="utf-8") as file:
+        with open(path, encoding="utf-8", opener=opener) as file:
             text = file.read(_LARGEST + 1)
     except UnicodeDecodeError:
         raise

@@ -78,7 +78,7 @@ MAY_IMPORT = {
     "decide": WORDS | STAGES | {"profiles", "state"},
     "summary": WORDS | {"state", "outlook"},
     "journal": WORDS,
-    "lock": {"errors"},
+    "lock": {"errors", "files"},
     "frozen": WORDS | STAGES | {"recipes", "journal"},
     "run_directory": WORDS | {"prompts", "recipes", "state", "journal", "lock", "frozen", "meter"},
     "new_run": {"events", "frozen", "journal", "lock", "run_directory"},

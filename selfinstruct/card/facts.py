@@ -13,6 +13,7 @@ from typing import get_args
 from selfinstruct.config import RunConfig
 from selfinstruct.events import ImportedFile, RefilteredFrom
 from selfinstruct.extras import looks_secret
+from selfinstruct.files import open_regular
 from selfinstruct.filters import RULES, RULES_VERSION
 from selfinstruct.frozen import JOURNAL, PROMPTS, SEEDS, Frozen, fresh
 from selfinstruct.profiles import PROFILES
@@ -206,7 +207,7 @@ def _materials(run: Run) -> tuple[Material, list[Material]]:
 def _programs(journal: Path) -> list[str]:
     """The versions in a journal, without reading all of every line."""
     found: dict[str, None] = {}
-    with suppress(OSError), journal.open("rb") as file:
+    with suppress(OSError), open(journal, "rb", opener=open_regular) as file:
         for line in file:
             if b'"run_started"' not in line[:_HEAD]:
                 continue

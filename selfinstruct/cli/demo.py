@@ -1,6 +1,7 @@
 """`selfinstruct demo`: the whole pipeline in a few seconds, without a key."""
 
 import shutil
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,9 +31,14 @@ def demo(
     from selfinstruct.cli.terminal import say
     from selfinstruct.errors import OtherVersionError, RunDirectoryError
     from selfinstruct.export import PUBLISHED, provenance_rows, select
+    from selfinstruct.frozen import refuse_irregular
     from selfinstruct.run_directory import read_run
     from selfinstruct.simulate.server import SimulatedEndpoint
 
+    dataset = output / "exports" / "alpaca_data.json"
+    # Nobody named this file, so no link in a directory from a stranger may lead elsewhere.
+    names = {"exports": stat.S_IFDIR, "exports/alpaca_data.json": stat.S_IFREG}
+    refuse_irregular(output, kinds=names)
     try:
         with SimulatedEndpoint(latency_ms=(5, 40)) as endpoint:
             carry_out(
@@ -53,7 +59,6 @@ def demo(
             "holds the demo of another version of selfinstruct, which this one cannot continue; "
             "remove the directory, or choose another one with -o",
         ) from None
-    dataset = output / "exports" / "alpaca_data.json"
     export_run(output, dataset)
     made = provenance_rows(select(read_run(output).state.pool))
     rows = [{name: row[name] for name in PUBLISHED} for row in made]

@@ -8,7 +8,7 @@ from pathlib import Path
 from selfinstruct.card import Card, DataFile, Exported, Terms, card, may_be_replaced
 from selfinstruct.errors import ConfigError, InputError
 from selfinstruct.export import COLUMN_TYPES, Export, Part
-from selfinstruct.files import because, read_at_most
+from selfinstruct.files import because, open_regular, read_at_most
 from selfinstruct.run_directory import Run
 
 CARD = "README.md"
@@ -28,7 +28,9 @@ class CardWanted:
 def is_our_card(output: Path) -> bool:
     """Whether a card that nobody edited lies beside the data."""
     try:
-        return may_be_replaced(read_at_most(output.parent / CARD, _LARGEST).decode())
+        return may_be_replaced(
+            read_at_most(output.parent / CARD, _LARGEST, opener=open_regular).decode()
+        )
     except (OSError, ValueError):
         return False
 
@@ -39,7 +41,7 @@ def check_card(output: Path) -> None:
         raise ConfigError("card", "lies beside the data, and - has no place; give a name with -o")
     path = output.parent / CARD
     try:
-        text = read_at_most(path, _LARGEST).decode()
+        text = read_at_most(path, _LARGEST, opener=open_regular).decode()
     except FileNotFoundError:
         return
     except OSError as error:

@@ -90,9 +90,10 @@ def check_log_file(path: Path, directory: Path) -> None:
     """Raise InputError for a file that cannot hold the log of the run in a directory. Makes nothing."""
     if "\0" in str(path):
         raise InputError(path, "is no name of a file")
-    is_in_directory = _real(path).parent == _real(directory)
-    run = run_that_consists_of(path)
-    if run is None and is_in_directory and path.name in _OF_A_NEW_RUN:
+    real = _real(path)
+    is_in_directory = real.parent == _real(directory)
+    run = run_that_consists_of(path, run=directory)
+    if run is None and is_in_directory and real.name.casefold() in _OF_A_NEW_RUN:
         run = directory
     if run is not None:
         raise InputError(

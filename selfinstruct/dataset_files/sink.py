@@ -11,7 +11,14 @@ from typing import IO, Any, cast
 from selfinstruct.dataset_files.names import STANDARD, is_gzipped
 from selfinstruct.dataset_files.record import Record
 from selfinstruct.errors import ExportError, InputError
-from selfinstruct.files import because, is_stream, run_that_consists_of, sync_directory
+from selfinstruct.files import (
+    because,
+    create,
+    is_stream,
+    run_that_consists_of,
+    sync_directory,
+    temporary_beside,
+)
 
 
 class Sink:
@@ -69,9 +76,8 @@ class Sink:
         mode = real.stat().st_mode & 0o777 if real.exists() else 0o644
         self.folder, self._real = real.parent, real
         # Noted before it is there, since an interruption may come in between.
-        self._temporary = real.with_name(f".{real.name}.{os.getpid()}.tmp")
-        number = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        return os.fdopen(number, "wb")
+        self._temporary = temporary_beside(real)
+        return os.fdopen(create(self._temporary, mode), "wb")
 
     def complete(self) -> None:
         """Everything was written, and is to be on the disk."""

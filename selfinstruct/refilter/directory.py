@@ -12,7 +12,7 @@ from selfinstruct import __version__
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import JournalError, RunDirectoryError
 from selfinstruct.events import RefilteredFrom
-from selfinstruct.files import because
+from selfinstruct.files import because, open_regular
 from selfinstruct.frozen import CONFIG, JOURNAL, VERSIONS, Frozen
 from selfinstruct.new_run import make_run
 from selfinstruct.refilter import DECIDING, Refiltered, Source, refilter
@@ -61,7 +61,7 @@ def read_source(
     run = source.run
     origin = RefilteredFrom(
         source=_as_text(directory.absolute()),
-        fingerprint=str(read_yaml(directory / CONFIG)["fingerprint"]),
+        fingerprint=str(read_yaml(directory / CONFIG, opener=open_regular)["fingerprint"]),
         journal_lines=source.lines,
         journal_sha256=_sha256_of_lines(directory / JOURNAL, source.lines),
         versions=run.versions,
@@ -79,7 +79,7 @@ def _sha256_of_lines(path: Path, lines: int) -> str:
     """Of the lines that were read: a journal only grows, so they stand there as they did."""
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             for line in islice(file, lines):
                 digest.update(line)
     except OSError as error:

@@ -805,14 +805,6 @@ def test_what_is_set_aside_is_counted(finished: Path, typed: Typed, torn: bytes,
     assert told.err.startswith(said)
 
 
-def test_a_journal_that_is_no_file_is_told(finished: Path, typed: Typed) -> None:
-    (finished / "journal.jsonl").unlink()
-    (finished / "journal.jsonl").mkdir()
-    told = typed("run", finished)
-    assert told.code == 1
-    assert told.sentence == "run/journal.jsonl: is a directory; restore the file from a copy"
-
-
 def test_a_run_that_is_being_written_can_be_read_and_exported_but_not_run(
     here: Path, finished: Path, typed: Typed
 ) -> None:
