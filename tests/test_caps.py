@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+import urllib.request
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from scripted_server import ByRequest, reply, scripted_aside
 from support import (
     WORDS,
     ScriptedBackend,
@@ -413,3 +415,61 @@ def test_the_bill_stays_within_the_limit_on_a_bad_day_with_kills(
     bill, spending = billed(log), read_run(tmp_path / "run").state.spending
     assert 0 < PRICE.cost(bill) <= PRICE.cost(spending.spent) <= cap
     assert bill.requests <= spending.spent.requests
+
+
+def hidden_reasoning(usage: dict[str, int], most: int) -> tuple[dict[str, int], int]:
+    """Reasoning tokens are in the total alone, as far as the token limit allows."""
+    reasoning = min(4 * usage["completion_tokens"], most - usage["completion_tokens"])
+    return usage | {"total_tokens": usage["total_tokens"] + reasoning}, reasoning
+
+
+COUNTS: dict[str, Callable[[dict[str, int], int], tuple[Any, int]]] = {
+    "reasoning in the total": hidden_reasoning,
+    "zero": lambda usage, _: (dict.fromkeys(usage, 0), 0),
+    "no completion tokens": lambda usage, _: (
+        usage | {"completion_tokens": 0, "total_tokens": 0},
+        0,
+    ),
+    "negative": lambda usage, _: (usage | {"completion_tokens": -5}, 0),
+    "fractions": lambda usage, _: (usage | {"prompt_tokens": 0.5}, 0),
+    "text": lambda usage, _: (usage | {"completion_tokens": "7"}, 0),
+    "absurd": lambda usage, _: (usage | {"completion_tokens": 10**12}, 0),
+    "missing": lambda _, __: (None, 0),
+}
+
+
+@pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
+def test_the_bill_stays_within_the_limit_whatever_is_counted(
+    tmp_path: Path, counts: Callable[[dict[str, int], int], tuple[Any, int]]
+) -> None:
+    bill, cap = Consumption(), Decimal("0.05")
+    with SimulatedEndpoint() as endpoint, scripted_aside() as script:
+
+        def relayed(path: str, body: dict[str, Any]) -> bytes:
+            nonlocal bill
+            asked = urllib.request.Request(
+                endpoint.base_url + path.removeprefix("/v1"),
+                json.dumps(body).encode(),
+                {"Content-Type": "application/json"},
+            )
+            with urllib.request.urlopen(asked) as answered:
+                data = json.load(answered)
+            usage = data["usage"]
+            data["usage"], more = counts(usage, body["max_tokens"])
+            bill += Consumption(
+                prompt_tokens=usage["prompt_tokens"],
+                completion_tokens=usage["completion_tokens"] + more,
+            )
+            return reply(body=data)
+
+        script.replies = ByRequest(script, relayed)
+        ended = subprocess.run(
+            command(
+                tmp_path / "run", script.url, "--max-cost", str(cap), "--request-timeout", "60"
+            ),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert ended.returncode == 3, ended.stderr
+    spent = read_run(tmp_path / "run").state.spending.spent
+    assert 0 < PRICE.cost(bill) <= PRICE.cost(spent) <= cap
