@@ -9,6 +9,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 import pytest
+from waiting import PATIENCE_S
 
 from selfinstruct.simulate import FaultPlan, SimulatedEndpoint
 from selfinstruct.simulate.routes import MOST_BODY_BYTES
@@ -16,7 +17,6 @@ from selfinstruct.simulate.routes import MOST_BODY_BYTES
 CHAT = b'{"model": "simulated", "messages": [{"role": "user", "content": "Hello."}]}'
 PATHS = ("/v1/chat/completions", "/v1/completions")
 PIECE = b" " * 65536
-PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module", params=[None, FaultPlan()], ids=["plain", "faulty"])
