@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from support import make_seed_task
 
 from selfinstruct.config import RunConfig
@@ -23,8 +23,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Laws are tried with a third of the examples in the daily run, other ones each day."""
-    settings.register_profile("daily", max_examples=33)
-    settings.register_profile("thorough", max_examples=100)
+    for name, max_examples in (("daily", 33), ("thorough", 100)):
+        settings.register_profile(
+            name,
+            max_examples=max_examples,
+            # Both go by the clock, and fail on a busy machine.
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        )
     settings.load_profile("thorough" if config.getoption("--thorough") else "daily")
 
 

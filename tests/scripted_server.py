@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any, overload
 
+from waiting import PATIENCE_S
+
 HANG = b"<hang>"
 RESET = b"<reset>"
 CUT = b"<cut>"
@@ -87,7 +89,7 @@ class Script:
                     for byte in answer.removeprefix(DRIP):
                         writer.write(bytes([byte]))
                         await writer.drain()
-                        await asyncio.sleep(0.01)
+                        await asyncio.sleep(100)
                 writer.write(answer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -131,7 +133,7 @@ def scripted_aside(*replies: bytes) -> Iterator[Script]:
 
     thread = Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    script, end = begun.result(timeout=10)
+    script, end = begun.result(timeout=PATIENCE_S)
     try:
         yield script
     finally:

@@ -3,23 +3,24 @@
 import asyncio
 import json
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import exported
+from support import examples, exported
+from virtual_clock import run_at_once
 
-from selfinstruct import patience
 from selfinstruct.config import RunConfig
 from selfinstruct.events import RequestFailed
 from selfinstruct.generate import grow
 from selfinstruct.journal import read_journal
 from selfinstruct.llm.online import OnlineBackend
 from selfinstruct.run_directory import open_run, read_run
-from selfinstruct.simulate import FaultPlan, SimulatedEndpoint
+from selfinstruct.simulate import FaultPlan, server
 from selfinstruct.simulate.fault_plan import (
     AttemptFault,
     BrokenJson,
@@ -39,12 +40,6 @@ from selfinstruct.simulate.fault_plan import (
 
 AT_MOST = 4
 CONFIG = RunConfig(model="simulated", num_instructions=15, max_concurrency=8)
-FASTER = 100
-"""All waits between attempts are so many times shorter than the endpoint and the policy would have them."""
-PAUSES = {
-    name: getattr(patience, name) / FASTER
-    for name in ("FIRST_PAUSE_S", "FIRST_ALONE_PAUSE_S", "LONGEST_PAUSE_S")
-}
 
 FAULTS: tuple[AttemptFault, ...] = (
     Status(share=1, status=429, retry_after=RetryAfter(seconds=1)),
@@ -69,25 +64,32 @@ FAULTS: tuple[AttemptFault, ...] = (
 )
 
 
-def run_against(plan: FaultPlan, folder: Path, config: RunConfig = CONFIG) -> Path:
-    """A run against an endpoint with a plan; waits are shortened."""
-    log = folder / "requests.jsonl"
-    with patch.multiple(patience, **PAUSES), SimulatedEndpoint(faults=plan, log=log) as endpoint:
-        config = replace(
-            config, base_url=endpoint.base_url, request_timeout_s=0.6, connect_timeout_s=2
-        )
+@asynccontextmanager
+async def endpoint_here(plan: FaultPlan, log: Path) -> AsyncIterator[str]:
+    """Serve a simulated endpoint in this event loop, on its clock; gives the base URL."""
+    with (
+        server._bound_socket(0) as listening,
+        server._server(
+            model="simulated", latency_ms=(0, 0), log=log, shares=None, faults=plan
+        ) as serving,
+    ):
+        served = asyncio.ensure_future(serving.serve([listening]))
+        yield server._base_url(listening)
+        serving.should_exit = True
+        await served
 
-        async def grown() -> None:
-            with open_run(folder / "run", config) as opened:
-                backend = OnlineBackend(
-                    opened.config,
-                    environ={},
-                    sleep=lambda seconds: asyncio.sleep(seconds / FASTER),
-                )
-                async with backend:
+
+def run_against(plan: FaultPlan, folder: Path, config: RunConfig = CONFIG) -> Path:
+    """A run against an endpoint with a plan, on a virtual clock."""
+
+    async def grown() -> None:
+        async with endpoint_here(plan, folder / "requests.jsonl") as base_url:
+            with open_run(folder / "run", replace(config, base_url=base_url)) as opened:
+                async with OnlineBackend(opened.config, environ={}) as backend:
                     await grow(opened, backend=backend)
 
-        asyncio.run(grown())
+    # The server looks ten times a second whether it is to end: the kernel has time enough.
+    run_at_once(grown(), under_way_s=0)
     return folder / "run"
 
 
@@ -126,7 +128,7 @@ def plans(draw: st.DrawFn) -> FaultPlan:
 
 
 @given(plans())
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(12))
 def test_no_plan_of_transport_faults_changes_the_dataset(
     tmp_path_factory: pytest.TempPathFactory, good_day: bytes, plan: FaultPlan
 ) -> None:

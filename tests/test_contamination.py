@@ -26,7 +26,7 @@ from selfinstruct.contamination import (
 from selfinstruct.contamination.items import ItemText
 from selfinstruct.tokenizers import unicode
 
-law = settings(deadline=None, max_examples=40)
+law = settings(max_examples=40)
 
 
 class Tokens:

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import examples
+from waiting import PATIENCE_S
 
 from selfinstruct.dataset_files import (
     Record,
@@ -76,7 +77,7 @@ def fields(records: list[Record]) -> list[dict[str, Any]]:
 
 
 @given(st.lists(OBJECTS, max_size=4), st.sampled_from(LAYOUTS), st.integers(1, 40))
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 def test_a_json_list_is_the_same_however_it_is_laid_out_and_cut_into_pieces(
     place: Place, objects: list[dict[str, Any]], layout: dict[str, Any], piece: int
 ) -> None:
@@ -94,7 +95,7 @@ def test_a_json_list_is_the_same_however_it_is_laid_out_and_cut_into_pieces(
 
 
 @given(st.lists(OBJECTS, min_size=1, max_size=3), st.sampled_from(LAYOUTS), st.data())
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 def test_a_list_that_is_cut_off_anywhere_is_told_as_such(
     place: Place, objects: list[dict[str, Any]], layout: dict[str, Any], data: st.DataObject
 ) -> None:
@@ -115,7 +116,7 @@ def as_json_has_it(data: bytes) -> list[dict[str, Any]] | None:
 
 
 @given(st.lists(OBJECTS, max_size=3), st.sampled_from(LAYOUTS), st.integers(1, 40), st.data())
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 def test_a_list_with_any_wrong_byte_is_read_as_json_reads_it_or_told(
     place: Place, objects: list[dict[str, Any]], layout: dict[str, Any], piece: int, data: Any
 ) -> None:
@@ -135,7 +136,7 @@ def test_a_list_with_any_wrong_byte_is_read_as_json_reads_it_or_told(
 
 
 @given(st.lists(OBJECTS, max_size=4), st.sampled_from(LAYOUTS))
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 def test_between_json_and_json_lines_nothing_changes(
     place: Place, objects: list[dict[str, Any]], layout: dict[str, Any]
 ) -> None:
@@ -160,7 +161,7 @@ def test_the_text_of_an_object_is_written_as_it_was_read(place: Place) -> None:
 
 
 @given(OBJECTS, st.dictionaries(TEXTS, VALUES, max_size=3), st.sampled_from(LAYOUTS), st.data())
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 def test_what_is_added_is_there_and_the_rest_is_as_it_was(
     place: Place,
     there: dict[str, Any],
@@ -190,7 +191,7 @@ def test_a_key_that_stands_twice_gets_its_new_value_twice(place: Place) -> None:
         )
     )
 )
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 def test_csv_keeps_every_string_in_its_column(place: Place, rows: list[dict[str, str]]) -> None:
     text = place.write("a.csv", place.read("a.json", json.dumps(rows)))
     if rows:
@@ -624,7 +625,7 @@ def test_a_limit_on_the_size_of_files_is_told_with_the_file(tmp_path: Path, name
         "    for n in range(20_000): writer.write(Record({'n': str(n * n)}, 'x', n, size=20))\n"
     )
     line = f"ulimit -f 20; {sys.executable} -c {shlex.quote(code)} {tmp_path / name}"
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 1
     assert f"{name}: cannot be written (File too large)" in done.stderr.splitlines()[-1]
     assert [*tmp_path.iterdir()] == []

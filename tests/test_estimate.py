@@ -369,7 +369,7 @@ def test_more_replies_narrow_the_ranges(config: RunConfig) -> None:
     assert widths[-1] < 1.6
 
 
-@settings(deadline=None, max_examples=3)
+@settings(max_examples=3)
 @given(st.sampled_from(["self-instruct", "alpaca"]))
 def test_a_probe_of_nothing_but_refusals_is_no_division_by_nought(recipe: str) -> None:
     seen = probed(foreseen(recipe=recipe), ScriptedBackend(lambda _: ""), 2)

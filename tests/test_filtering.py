@@ -40,7 +40,7 @@ def rouge_l(one: str, two: str) -> float:
     st.sampled_from([0.0, 0.5, 0.7, 1.0]),
     st.sampled_from([1, 3, 1000]),
 )
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 def test_a_record_is_rejected_when_something_kept_before_is_over_the_threshold(
     texts: list[str], known: list[str], threshold: float, batch: int
 ) -> None:
@@ -186,7 +186,7 @@ def test_of_several_fields_one_must_be_there_and_none_may_be_something_else() ->
 @given(
     st.lists(TEXTS, max_size=30), st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([1, 3, 1000])
 )
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 def test_keeping_equals_changes_no_other_decision(
     texts: list[str], threshold: float, batch: int
 ) -> None:

@@ -3,7 +3,7 @@
 import string
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT
 
@@ -279,13 +279,11 @@ def test_a_text_is_in_a_wrong_script_where_most_letters_are(
     assert is_in_wrong_script(text, scripts_of(known)) == is_wrong
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(), max_size=5))
 def test_what_scripts_are_taken_from_is_mostly_in_them(texts: list[str]) -> None:
     assert not is_in_wrong_script("".join(texts), scripts_of(texts)) or len(scripts_of(texts)) == 0
 
 
-@settings(deadline=None)
 @given(st.text(), st.frozensets(st.sampled_from(["LATIN", "HANGUL", "CJK", "GREEK"])))
 def test_any_text_has_a_script_or_none(text: str, scripts: frozenset[str]) -> None:
     assert is_in_wrong_script(text, scripts) in (True, False)

@@ -20,6 +20,7 @@ from support import (
     make_seed_task,
     scripted_text,
 )
+from virtual_clock import run_at_once
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig, fingerprint
@@ -88,8 +89,7 @@ def patience(seed: int) -> ScriptedBackend:
 
 @settings(
     max_examples=examples(30),
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(seed=st.integers(0, 2**32), concurrency=st.sampled_from([1, 2, 3, 8, 64]))
 def test_neither_latency_nor_concurrency_changes_the_dataset(
@@ -106,8 +106,7 @@ def test_neither_latency_nor_concurrency_changes_the_dataset(
 
 @settings(
     max_examples=examples(30),
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(seed=st.integers(0, 2**32), steps=st.lists(st.integers(1, 11), max_size=4))
 def test_raising_the_target_gives_what_asking_for_the_larger_number_gives(
@@ -759,11 +758,9 @@ def test_generation_keeps_a_quarter_of_the_slots_and_tasks_take_the_others(
             flying[request.stage] -= 1
             return make_completion(scripted_text(request))
 
-    run(
-        tmp_path / "run",
-        replace(config, max_concurrency=slots, num_instructions=150),
-        backend=Counting(),
-    )
+    many = replace(config, max_concurrency=slots, num_instructions=150)
+    with open_run(tmp_path / "run", many) as opened:
+        run_at_once(grow(opened, backend=Counting()))
     if slots < 64:  # a window of requests fills sixty-four slots late in so short a run
         assert shares
         assert min(shares) <= slots / 4 + 1

@@ -181,7 +181,7 @@ def unclear_text(request: Request) -> str:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40))
 @given(
     rows=st.lists(
         st.fixed_dictionaries(

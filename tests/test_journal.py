@@ -105,7 +105,7 @@ def test_replaying_gives_the_events_that_were_appended(
     assert events_of(path) == events
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.lists(EVENTS, min_size=1, max_size=3), EVENTS)
 def test_a_file_cut_at_any_byte_is_a_prefix_that_can_be_appended_to(
     tmp_path_factory: pytest.TempPathFactory, thorough: bool, events: list[Event], later: Event

@@ -1,16 +1,16 @@
 """Rate limits: the laws on a virtual clock, what is learned from headers, and all of it over a socket."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scripted_server import HANG, Script, chat, reply, scripted
-from virtual_clock import VirtualClock
+from virtual_clock import VirtualClock, run_at_once
 
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import TransientError
@@ -22,13 +22,6 @@ from selfinstruct.llm.stated_limits import Stated, stated
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling
 
 ROUNDING_S = 1e-6
-T = TypeVar("T")
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run on a virtual clock."""
-    with asyncio.Runner(loop_factory=VirtualClock) as runner:
-        return runner.run(main)
 
 
 def now() -> float:
@@ -144,7 +137,7 @@ LIMITS = st.none() | st.integers(1, 12)
 @example(BURST, 6, None, 45)
 @example([Attempt(0, 1, 50, 50)] * 5, 6, None, 20)
 @example([Attempt(0, 70, 10, 0), Attempt(0, 70, 10, 10), Attempt(0, 1, 10, 10)], 6, None, 10)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_minute_ever_holds_more_than_the_rates_and_nobody_starves(
     plan: list[Attempt], slots: int, requests: int | None, tokens: int | None
 ) -> None:
@@ -157,7 +150,7 @@ def test_no_minute_ever_holds_more_than_the_rates_and_nobody_starves(
         )
         return await passed(gate, plan)
 
-    seen = run(main())
+    seen = run_at_once(main())
     # Every one that had the patience passed, in the order in which they came.
     numbers = [number for _, number in seen.admitted]
     assert {n for n, what in enumerate(plan) if what.patience_s is None} <= set(numbers)
@@ -174,7 +167,7 @@ def test_no_minute_ever_holds_more_than_the_rates_and_nobody_starves(
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_whoever_is_cancelled_takes_no_admission_along(
     gaps: list[int], data: st.DataObject
 ) -> None:
@@ -207,7 +200,7 @@ def test_whoever_is_cancelled_takes_no_admission_along(
         await asyncio.gather(*[attempt() for _ in range(left)])
         assert now() < began + MINUTE_S
 
-    run(main())
+    run_at_once(main())
 
 
 def test_an_admission_that_nobody_came_for_goes_to_the_next_one() -> None:
@@ -229,7 +222,7 @@ def test_an_admission_that_nobody_came_for_goes_to_the_next_one() -> None:
         await attempt()
         return now() - began
 
-    assert run(main()) == pytest.approx(0, abs=ROUNDING_S)
+    assert run_at_once(main()) == pytest.approx(0, abs=ROUNDING_S)
 
 
 @pytest.mark.parametrize("per_minute", [1, 7, 60, 600])
@@ -239,7 +232,7 @@ def test_a_limit_is_used_to_the_full_and_evenly(per_minute: int) -> None:
         seen = await passed(gate, [Attempt(0, 2, 0, 0)] * 2 * per_minute)
         return [at for at, _ in seen.admitted]
 
-    times = run(main())
+    times = run_at_once(main())
     assert times[-1] == pytest.approx(2 * MINUTE_S - MINUTE_S / per_minute, abs=6)
     share = per_minute * 10 / MINUTE_S
     for begins in range(0, 120, 5):
@@ -255,7 +248,7 @@ def test_a_loose_bound_costs_little_of_a_token_limit() -> None:
         await passed(gate, [Attempt(0, 5, 4300, 1500)] * 1000)
         return now()
 
-    assert run(main()) <= 1.25 * 1000 * 1500 / 200_000 * MINUTE_S
+    assert run_at_once(main()) <= 1.25 * 1000 * 1500 / 200_000 * MINUTE_S
 
 
 def test_what_is_larger_than_the_limit_passes_alone_once_a_minute() -> None:
@@ -265,7 +258,7 @@ def test_what_is_larger_than_the_limit_passes_alone_once_a_minute() -> None:
         seen = await passed(gate, nothing + [Attempt(3, 1, 50, 50)] * 3 + nothing)
         return [at for at, _ in seen.admitted]
 
-    assert run(main()) == pytest.approx([0, 1, 3, 63, 123], abs=ROUNDING_S)
+    assert run_at_once(main()) == pytest.approx([0, 1, 3, 63, 123], abs=ROUNDING_S)
 
 
 def test_waiters_sleep_until_their_time_and_nobody_asks_in_between(
@@ -290,7 +283,7 @@ def test_waiters_sleep_until_their_time_and_nobody_asks_in_between(
         await asyncio.gather(*[attempt() for _ in range(100)])
         return timers
 
-    assert run(main()) <= 100
+    assert run_at_once(main()) <= 100
 
 
 def test_stopping_sends_everybody_away_who_waits() -> None:
@@ -311,7 +304,7 @@ def test_stopping_sends_everybody_away_who_waits() -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return list(ends)
 
-    ends = run(main())
+    ends = run_at_once(main())
     assert [isinstance(end, float) for end in ends] == [True] * 2 + [False] * 7
     for end in ends[2:]:
         assert isinstance(end, TransientError)
@@ -338,7 +331,7 @@ def test_the_allowance_falls_once_for_all_that_were_in_flight_and_climbs_back_on
             allowed.append(gate.allowance)
         return allowed
 
-    assert run(main()) == [4] * 4 + [5] * 5 + [6] * 6 + [7] * 7 + [8] * 21
+    assert run_at_once(main()) == [4] * 4 + [5] * 5 + [6] * 6 + [7] * 7 + [8] * 21
 
 
 def test_the_allowance_never_falls_below_one() -> None:
@@ -349,7 +342,7 @@ def test_the_allowance_never_falls_below_one() -> None:
                 gate.slow_down(passage)
         return gate.allowance
 
-    assert run(main()) == 1
+    assert run_at_once(main()) == 1
 
 
 def test_what_was_sent_before_a_fall_does_not_climb_back() -> None:
@@ -362,7 +355,7 @@ def test_what_was_sent_before_a_fall_does_not_climb_back() -> None:
                 gate.answered(other)
         return gate.allowance
 
-    assert run(main()) == 4
+    assert run_at_once(main()) == 4
 
 
 @pytest.mark.parametrize(("ends", "allowed"), [("ttaat", 4), ("tatat", 8), ("aaat", 8)])
@@ -376,7 +369,7 @@ def test_several_that_time_out_are_too_many_at_once_and_one_alone_is_not(
                 (gate.timed_out if end == "t" else gate.answered)(passage)
         return gate.allowance
 
-    assert run(main()) == allowed
+    assert run_at_once(main()) == allowed
 
 
 @pytest.mark.parametrize(
@@ -396,7 +389,7 @@ def test_the_longest_wait_that_was_stated_holds_for_everybody(
         async with gate.admitted():
             return now()
 
-    assert run(main()) == pytest.approx(expected, abs=ROUNDING_S)
+    assert run_at_once(main()) == pytest.approx(expected, abs=ROUNDING_S)
 
 
 # ── what is learned ──────────────────────────────────────────────────────────────────────────────────────
@@ -455,7 +448,7 @@ JUNK = st.dictionaries(
 
 @given(st.lists(JUNK, max_size=5))
 @example([headers("0\x1f", "1\u00a0", "\u0661s")])
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_headers_raise_or_stop_anything(replies: list[dict[str, str]]) -> None:
     async def main() -> float:
         gate = Gate(slots=4)
@@ -468,7 +461,7 @@ def test_no_headers_raise_or_stop_anything(replies: list[dict[str, str]]) -> Non
         gate.close()
         return now()
 
-    assert run(main()) <= len(replies) * (LONGEST_RETRY_AFTER_S + MINUTE_S) + 1
+    assert run_at_once(main()) <= len(replies) * (LONGEST_RETRY_AFTER_S + MINUTE_S) + 1
 
 
 def test_a_limit_is_learned_anew_and_a_given_one_stays() -> None:
@@ -490,7 +483,7 @@ def test_a_limit_is_learned_anew_and_a_given_one_stays() -> None:
             assert (given.requests_per_minute, given.tokens_per_minute) == (7, 70)
         return known
 
-    assert run(main()) == [
+    assert run_at_once(main()) == [
         (60, 9000), (30, 9000), (30, 9000), (None, 9000), (None, 9000), (50, 9000),
     ]  # fmt: skip
 
@@ -503,7 +496,7 @@ def test_where_nothing_is_left_nobody_is_sent_before_there_is() -> None:
         async with gate.admitted():
             return now()
 
-    assert run(main()) == pytest.approx(20, abs=ROUNDING_S)
+    assert run_at_once(main()) == pytest.approx(20, abs=ROUNDING_S)
 
 
 def test_nonsense_about_tokens_costs_no_more_than_a_minute() -> None:
@@ -514,7 +507,7 @@ def test_nonsense_about_tokens_costs_no_more_than_a_minute() -> None:
         async with gate.admitted(10):
             return now()
 
-    assert run(main()) == pytest.approx(MINUTE_S, abs=ROUNDING_S)
+    assert run_at_once(main()) == pytest.approx(MINUTE_S, abs=ROUNDING_S)
 
 
 # ── over a socket ────────────────────────────────────────────────────────────────────────────────────────
@@ -525,7 +518,7 @@ REQUEST = Request(
     prompt=Prompt(template="t@0", messages=(Message(role="user", content="Continue."),)),
     sampling=Sampling(model="m", max_tokens=64),
 )
-CONFIG = RunConfig(model="m", request_timeout_s=5, max_concurrency=8)
+CONFIG = RunConfig(model="m", max_concurrency=8)
 GOOD = reply(body=chat())
 
 
@@ -569,7 +562,7 @@ def complete(
                 results = await asyncio.gather(*asking, return_exceptions=True)
             return list(results), timed.times, backend.gate
 
-    return asyncio.run(asked())
+    return run_at_once(asked())
 
 
 LIMITED = reply(429, {"error": {"message": "slow down"}}, headers={"retry-after-ms": "700"})
@@ -593,7 +586,7 @@ def test_an_endpoint_that_has_too_much_to_do_is_sent_half_as_much(
 
 
 def test_attempts_that_time_out_one_after_another_halve_it_too() -> None:
-    config = replace(CONFIG, request_timeout_s=0.2, max_attempts=1)
+    config = replace(CONFIG, max_attempts=1)
     _, times, gate = complete(HANG, requests=2, config=config)
     assert (len(times), gate.allowance) == (2, 4)
 
@@ -607,7 +600,7 @@ def test_nobody_listening_is_no_reason_to_send_less() -> None:
                     await backend.complete(REQUEST)
             return backend.gate.allowance
 
-    assert asyncio.run(asked()) == 8
+    assert run_at_once(asked()) == 8
 
 
 def test_limits_are_learned_from_replies_good_or_bad() -> None:
@@ -645,7 +638,7 @@ def test_a_limit_holds_for_what_is_sent(
                 await asyncio.gather(*asking, return_exceptions=True)
             return script
 
-    assert len(asyncio.run(asked()).asked) in sent
+    assert len(run_at_once(asked()).asked) in sent
 
 
 def test_tokens_count_with_the_most_that_they_can_be_until_the_reply_says_how_many() -> None:
@@ -664,4 +657,4 @@ def test_tokens_count_with_the_most_that_they_can_be_until_the_reply_says_how_ma
                 await asyncio.sleep(0)
         return in_flight
 
-    assert max(asyncio.run(asked())) == 1
+    assert max(run_at_once(asked())) == 1

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rapidfuzz.distance import LCSseq
 from rouge_score import rouge_scorer, scoring
@@ -21,7 +21,6 @@ from selfinstruct.novelty.sequences import as_arrays, bits_of
 from selfinstruct.tokenizers import TOKENIZERS
 
 # The first non-ASCII text pays for a table of all marks.
-law = settings(deadline=None)
 
 
 class Tokens:
@@ -131,7 +130,6 @@ def expected_verdict(name: str, pool: Sequence[str], text: str, threshold: float
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-@law
 @given(st.lists(TEXTS, max_size=12), TEXTS, THRESHOLDS)
 def test_the_verdict_is_that_of_brute_force_with_rouge_score(
     name: str, pool: list[str], text: str, threshold: float
@@ -141,7 +139,6 @@ def test_the_verdict_is_that_of_brute_force_with_rouge_score(
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-@law
 @given(st.lists(SHORT_TEXTS, max_size=20), st.lists(SHORT_TEXTS, max_size=5), THRESHOLDS, NAMES)
 def test_levels_merges_and_batches_change_no_verdict(
     condition: str, pool: list[str], texts: list[str], threshold: float, name: str
@@ -158,7 +155,6 @@ def test_levels_merges_and_batches_change_no_verdict(
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-@law
 @given(st.lists(SHORT_TEXTS, max_size=6), st.lists(SHORT_TEXTS, max_size=16), THRESHOLDS, NAMES)
 def test_admit_is_check_and_add_for_each(
     condition: str, pool: list[str], texts: list[str], threshold: float, name: str
@@ -177,7 +173,6 @@ def test_admit_is_check_and_add_for_each(
         assert index.texts == tuple(grown)
 
 
-@law
 @given(st.integers(1, 60), st.integers(1, 60), st.data())
 def test_a_score_at_the_threshold_is_decided_as_rouge_score_does(
     m: int, n: int, data: st.DataObject
@@ -230,7 +225,6 @@ def test_a_pool_of_thousands_is_decided_as_by_brute_force() -> None:
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-@law
 @given(
     st.lists(SHORT_TEXTS | st.text(max_size=8), max_size=12),
     SHORT_TEXTS,
@@ -250,7 +244,6 @@ def test_the_most_similar_texts_are_those_of_brute_force_with_rouge_score(
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-@law
 @given(st.lists(SHORT_TEXTS, max_size=14), st.integers(0, 12), NAMES, st.data())
 def test_similarities_are_those_of_brute_force_and_the_same_in_any_sharding(
     condition: str, pool: list[str], k: int, name: str, data: st.DataObject
@@ -297,7 +290,6 @@ def test_a_text_of_seventy_thousand_tokens_is_compared_in_full() -> None:
     assert next(index.similarities([1])).nearest == (Similar(0, f_measure(70_000, 70_000, 70_001)),)
 
 
-@law
 @given(st.lists(TEXTS, max_size=12), TEXTS, NAMES)
 def test_the_verdict_does_not_depend_on_the_order_of_insertion(
     pool: list[str], text: str, name: str
@@ -306,7 +298,6 @@ def test_the_verdict_does_not_depend_on_the_order_of_insertion(
     assert len(verdicts) == 1
 
 
-@law
 @given(st.lists(TEXTS, max_size=12), TEXTS, NAMES)
 def test_an_index_that_grew_is_like_one_that_was_made_whole(
     pool: list[str], text: str, name: str

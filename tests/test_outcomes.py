@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from scripted_server import CUT, DRIP, HANG, RESET, Script, chat, reply, scripted
 from support import ROOT
+from virtual_clock import run_at_once
+from waiting import PATIENCE_S
 
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import (
@@ -25,8 +27,8 @@ from selfinstruct.llm.outcomes import TABLE, Seen, Then, error_of, from_status
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Usage
 
 ATTEMPTS = 6
-CONFIG = RunConfig(model="m", max_attempts=ATTEMPTS, request_timeout_s=10, connect_timeout_s=10)
-# The whole reply may take both together. A busy machine must still be able to connect and to send in each.
+CONFIG = RunConfig(model="m", max_attempts=ATTEMPTS)
+# For connections that never come about, in real time.
 IMPATIENT = replace(CONFIG, request_timeout_s=0.3, connect_timeout_s=0.3)
 REQUEST = Request(
     id="generate/000001",
@@ -42,7 +44,6 @@ class Case:
 
     name: str
     does: bytes
-    config: RunConfig = CONFIG
 
 
 def status(code: int, error: object = "words of the server", **headers: str) -> bytes:
@@ -63,8 +64,8 @@ def error_with_200(**members: Any) -> bytes:
 CASES: Mapping[Seen, Sequence[Case]] = {
     Seen.DROPPED: [Case("reset before a reply", RESET)],
     Seen.CUT: [Case("cut in mid-body", CUT + choice())],
-    Seen.SILENT: [Case("hang", HANG, IMPATIENT)],
-    Seen.TOO_SLOW: [Case("drip", DRIP + choice(), IMPATIENT)],
+    Seen.SILENT: [Case("hang", HANG)],
+    Seen.TOO_SLOW: [Case("drip", DRIP + choice())],
     Seen.UNSENDABLE: [],  # below: nothing reaches a server
     Seen.NO_CONNECTION: [],
     Seen.CONNECT_TIMEOUT: [],
@@ -177,7 +178,7 @@ def ask(
                 except BackendError as error:
                     return error, script
 
-    return asyncio.run(asked())
+    return run_at_once(asked())
 
 
 def attempts_allowed(seen: Seen) -> int:
@@ -192,11 +193,11 @@ def test_every_row_has_its_case() -> None:
 def test_a_row_of_the_table(seen: Seen, case: Case) -> None:
     row = TABLE[seen]
     if row.then is Then.READ:
-        completion, script = ask(case.does, config=case.config)
+        completion, script = ask(case.does)
         assert isinstance(completion, Completion)
         assert len(script.asked) == completion.attempts == 1
         return
-    error, script = ask(case.does, config=case.config)
+    error, script = ask(case.does)
     assert isinstance(error, BackendError)
     assert error.exit_code == 4
     assert error.attempts == len(script.asked)
@@ -217,8 +218,7 @@ def test_a_row_of_the_table(seen: Seen, case: Case) -> None:
 )
 def test_what_passes_is_answered_at_the_last_attempt(seen: Seen, case: Case) -> None:
     failures = attempts_allowed(seen) - 1
-    config = case.config if case.config is CONFIG else replace(case.config, request_timeout_s=0.4)
-    completion, script = ask(*[case.does] * failures, choice(), config=config)
+    completion, script = ask(*[case.does] * failures, choice())
     assert isinstance(completion, Completion)
     assert completion.attempts == len(script.asked) == failures + 1
 
@@ -326,7 +326,7 @@ def untrusted_server(folder: Any) -> Iterator[int]:
         thread.start()
         yield listening.getsockname()[1]
         listening.shutdown(socket.SHUT_RDWR)
-        thread.join(timeout=5)
+        thread.join(timeout=PATIENCE_S)
 
 
 def ask_at(url: str, config: RunConfig = CONFIG) -> Completion | BackendError:
@@ -391,7 +391,7 @@ def waits(*replies: bytes, config: RunConfig = CONFIG) -> list[float]:
             async with backend:
                 await backend.complete(REQUEST)
 
-    asyncio.run(asked())
+    run_at_once(asked())
     return slept
 
 
@@ -419,7 +419,7 @@ def test_an_endpoint_that_answers_nobody_is_not_sent_every_attempt_of_everybody(
                     assert isinstance(result, TransientError)
             return len(script.asked)
 
-    assert 12 <= asyncio.run(asked()) <= 12 + 10
+    assert 12 <= run_at_once(asked()) <= 12 + 10
 
 
 def test_where_no_key_was_sent_it_is_the_variable_that_is_told() -> None:

@@ -68,7 +68,7 @@ def test_a_run_may_be_looked_at_while_a_commit_is_counted() -> None:
     assert course.stretch(0, 5).consumed.requests == 2
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(number=st.integers(80, 1500).map(lambda n: n * 10), growth=st.floats(0, 0.8))
 def test_the_forecast_goes_on_as_the_cost_has_grown(number: int, growth: float) -> None:
     ahead = outlook(grown(number, growth=growth))
@@ -79,7 +79,7 @@ def test_the_forecast_goes_on_as_the_cost_has_grown(number: int, growth: float) 
     assert ahead.next_thousand_tokens == pytest.approx(truth * 1e6, rel=0.03)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     number=st.integers(80, 500).map(lambda n: n * 10),
     growth=st.floats(0, 0.8),

@@ -20,7 +20,7 @@ from support import (
     make_seed_task,
     scripted_text,
 )
-from virtual_clock import VirtualClock
+from virtual_clock import run_at_once
 
 from selfinstruct.config import RunConfig
 from selfinstruct.errors import EndpointError, RequestRejectedError, TransientError
@@ -57,8 +57,7 @@ def grow_at_once(
             await grow(opened, backend=backend, on_pause=on_pause)
         return asyncio.get_running_loop().time() - began
 
-    with asyncio.Runner(loop_factory=VirtualClock) as runner:
-        return runner.run(grown())
+    return run_at_once(grown())
 
 
 class Endpoint:
@@ -370,8 +369,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(outages(), st.sampled_from([4, 16, 32]), st.integers(0, 3))
 @settings(
     max_examples=examples(25),
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_no_outage_changes_the_dataset_or_loses_a_request(
     tmp_path_factory: pytest.TempPathFactory,

@@ -157,7 +157,7 @@ def test_of_any_beginning_of_a_run_what_was_decided_is_decided_alike(finished: P
         assert {o.stage for o in new.waiting.values()} <= {"generate"}
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(threshold=st.floats(0, 1), profile=st.sampled_from(["default", "paper"]))
 def test_whatever_the_filters_nothing_is_lost_and_all_adds_up(
     source: Source, threshold: float, profile: str
@@ -181,7 +181,7 @@ def test_whatever_the_filters_nothing_is_lost_and_all_adds_up(
     assert exports(folded_again) == exports(refiltered.state)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(thresholds=st.tuples(st.floats(0.5, 1), st.floats(0.5, 1)).map(sorted))
 def test_what_a_threshold_does_and_does_not_change(source: Source, thresholds: list[float]) -> None:
     """A higher one need not accept more: what it lets in may keep others out.

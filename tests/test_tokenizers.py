@@ -4,7 +4,7 @@ import string
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.tokenizers import DefaultTokenizer
 
@@ -14,7 +14,6 @@ from selfinstruct.tokenizers import TOKENIZERS, length_in_words, rouge, unicode
 ORACLE = DefaultTokenizer(use_stemmer=False)
 
 # The first non-ASCII text pays for a table of all marks.
-law = settings(deadline=None)
 
 # By script, with how its words are told apart; one sentence of four words or more each.
 SPACED = {
@@ -50,7 +49,6 @@ def test_both_tokenizers_agree_on_ascii(text: str) -> None:
     assert unicode(text) == rouge(text)
 
 
-@law
 @given(
     st.text(alphabet=string.ascii_letters + string.digits + " .,-_'\t\n"), st.sampled_from("—…“”·")
 )
@@ -113,7 +111,6 @@ def test_each_sign_of_a_script_without_spaces_is_a_token_with_its_marks(text: st
     assert "".join(tokens) == "".join(sign for sign in folded if sign in letters + marks)
 
 
-@law
 @given(LETTERS | st.text())
 def test_the_ways_to_write_a_text_have_the_same_tokens(text: str) -> None:
     tokens = unicode(text)
@@ -128,7 +125,6 @@ def test_full_width_signs_are_the_ascii_ones(text: str) -> None:
     assert unicode(wide) == rouge(text)
 
 
-@law
 @given(LETTERS | st.text())
 def test_tokens_hold_the_letters_and_digits_of_a_text_in_order_and_begin_with_one(
     text: str,
@@ -140,7 +136,6 @@ def test_tokens_hold_the_letters_and_digits_of_a_text_in_order_and_begin_with_on
     assert all(token[0].isalnum() for token in tokens)
 
 
-@law
 @given(LETTERS | st.text())
 def test_an_exact_copy_is_always_caught_where_there_is_a_token(text: str) -> None:
     index = NoveltyIndex(0.7, "unicode", ["Another text of the pool", text])

@@ -1,25 +1,40 @@
 """An event loop in which no time passes: where all would wait, the clock is put forward instead.
 
-    with asyncio.Runner(loop_factory=VirtualClock) as runner:
-        runner.run(asyncio.sleep(7200))       # at once, and loop.time() has moved by two hours
+    run_at_once(asyncio.sleep(7200))      # and loop.time() has moved by two hours
 
-For code that does no I/O but through its own event loop's clock.
+Both ends of a connection may be in the loop: what one end sends arrives before the clock moves.
+Work for a thread runs at once, in the loop. The clock does not wait for another process.
 """
 
 import asyncio
 import selectors
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+UNDER_WAY_S = 0.05
+"""Real seconds that the kernel has to deliver what was sent, before the clock moves."""
+
+T = TypeVar("T")
+
+
+def run_at_once(main: Coroutine[Any, Any, T], *, under_way_s: float = UNDER_WAY_S) -> T:
+    """Run `main` on a virtual clock, and return its result."""
+    with asyncio.Runner(loop_factory=lambda: VirtualClock(under_way_s)) as runner:
+        return runner.run(main)
 
 
 class _Jumping(selectors.SelectSelector):
-    """Waits for nothing: tells the clock instead."""
+    """A selector that moves the clock where it would wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, under_way_s: float) -> None:
         super().__init__()
         self.passed_s = 0.0
+        self._under_way_s = under_way_s
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        ready = super().select(0 if timeout is not None else None)
+        # One file is the pipe with which the loop wakes itself. Any other is a connection.
+        real_s = self._under_way_s if len(self.get_map()) > 1 else 0.0
+        ready = super().select(timeout if timeout is None else min(timeout, real_s))
         # Some time does pass, or what is due a rounding error from now never would be.
         self.passed_s += 1e-9
         if not ready and timeout is not None and timeout > 0:
@@ -30,9 +45,19 @@ class _Jumping(selectors.SelectSelector):
 class VirtualClock(asyncio.SelectorEventLoop):
     """See the module."""
 
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
+    def __init__(self, under_way_s: float = UNDER_WAY_S) -> None:
+        self._jumping = _Jumping(under_way_s)
         super().__init__(self._jumping)
 
     def time(self) -> float:
         return self._jumping.passed_s
+
+    def run_in_executor(  # type: ignore[override]
+        self, _executor: object, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        done = self.create_future()
+        try:
+            done.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001 - raised where the result is awaited
+            done.set_exception(error)
+        return done

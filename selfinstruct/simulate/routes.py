@@ -9,7 +9,7 @@ wrong to the fault plan. With the model "simulated"::
     GET  /v1/models/simulated    that one
     anything else                404 or 405, as an OpenAI error body
 
-Every reply carries an `x-request-id`.
+Every reply carries an `x-request-id`. A larger body than `MOST_BODY_BYTES` is answered with 413.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -46,6 +46,8 @@ from selfinstruct.simulate.rate_limits import Buckets
 from selfinstruct.simulate.replies import Reply, as_json
 from selfinstruct.simulate.request_log import RequestLog
 from selfinstruct.simulate.transport import FaultyTransport, left_within
+
+MOST_BODY_BYTES: Final = 8 * 2**20
 
 
 def application(
@@ -167,8 +169,12 @@ class _Completions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            body = await request.body()
+            body = await _body(request)
         except ClientDisconnect:
+            return
+        except RequestError as refused:
+            reply = as_json(refused.status, error_body(refused))
+            await reply.response(scope, receive, send)
             return
         body_sha256 = hashlib.sha256(body).hexdigest()
         fate = UNTOUCHED if self._fates is None else self._fates.of(scope["path"], body_sha256)
@@ -235,6 +241,23 @@ class _Completions:
         # Draws from the process's own chance: latency is a matter of the arrival, not of the
         # request, and must not repeat when a request does.
         return await left_within(receive, random.uniform(low, high) / 1000)
+
+
+async def _body(request: Request) -> bytes:
+    """Return the whole body; raise RequestError (413) as soon as it is known to be too large."""
+    message = (
+        f"The body of the request is larger than {MOST_BODY_BYTES} bytes. Send a shorter prompt."
+    )
+    too_large = RequestError(413, message, code="request_too_large")
+    # The web server refuses a length that is no number, and ignores the length of a chunked body.
+    if int(request.headers.get("content-length", 0)) > MOST_BODY_BYTES:
+        raise too_large
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_BODY_BYTES:
+            raise too_large
+    return bytes(body)
 
 
 def _with_request_id(inner: ASGIApp) -> ASGIApp:

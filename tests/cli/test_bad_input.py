@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 from support import ScriptedBackend, make_seed_task
+from waiting import PATIENCE_S
 
 from selfinstruct import cli, frozen, generate
 from selfinstruct.api import export_run, run
@@ -152,7 +153,7 @@ def shell(
         capture_output=True,
         text=True,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"} if env is None else env,
-        timeout=60,
+        timeout=PATIENCE_S,
         **how,
     )
 
@@ -1198,7 +1199,7 @@ def test_a_limit_on_the_size_of_files_stops_a_run_which_goes_on_without_it(
             preexec_fn=with_little_room(size) if size else None,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         told.append((done.returncode, done.stderr.strip()))
     remedy = (
@@ -1238,7 +1239,7 @@ def test_in_a_bare_environment_it_is_still_one_sentence(
         env={"PATH": os.environ["PATH"], "TERM": "dumb"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert (done.returncode, done.stdout) == (code, "")
     assert said in " ".join(done.stderr.split())
@@ -1253,7 +1254,11 @@ def test_a_directory_that_was_deleted_under_ones_feet_is_an_error_like_others(
     line = f"mkdir gone; cd gone; rmdir ../gone; {sys.executable} -m selfinstruct"
     for rest, code in ((f"export {here / finished} -o x.json", 1), ("status x", 2)):
         done = subprocess.run(
-            ["bash", "-c", f"{line} {rest}"], cwd=here, capture_output=True, text=True, timeout=60
+            ["bash", "-c", f"{line} {rest}"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == code
         assert re.fullmatch("selfinstruct: x.*\n", done.stderr), done.stderr

@@ -4,13 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rouge_score import rouge_scorer
 from support import ROOT, ScriptedBackend, make_seed_task, scripted_text, typed
+from waiting import PATIENCE_S
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
@@ -49,7 +49,7 @@ def command(
         text=True,
         cwd=cwd,
         env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", **(environ or {})},
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 
@@ -385,7 +385,7 @@ def test_simulate_prints_its_address_and_serves_until_it_is_told_to_stop(tmp_pat
         assert done.returncode == 0, done.stderr
         taken = typed("simulate", "--port", url.split(":")[2].split("/")[0])
         server.terminate()
-        assert server.wait(timeout=10) == 0
+        assert server.wait(timeout=PATIENCE_S) == 0
     assert taken.returncode == 2
     assert "choose another with --port" in taken.stderr
     assert len(log.read_text().splitlines()) > 4
@@ -406,6 +406,4 @@ def test_the_key_is_in_no_file_of_the_run_and_in_no_output(
 
 def test_the_command_line_starts_from_any_directory_of_a_checkout() -> None:
     assert (ROOT / "prompts").is_dir()
-    started = time.monotonic()
     assert command("--help", cwd=Path("/")).returncode == 0
-    assert time.monotonic() - started < 30

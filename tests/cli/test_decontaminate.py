@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import typer
 from support import ScriptedBackend, typed
+from waiting import PATIENCE_S, until
 
 from selfinstruct.api import run
 from selfinstruct.cli.benchmark_files import Rules
@@ -300,13 +300,12 @@ def test_ctrl_c_leaves_nothing_behind(here: Path) -> None:
         (here / "endless.jsonl").open("wb", buffering=0) as pipe,
     ):
         pipe.write(b'{"instruction": "Name a river."}\n')
-        while not list(here.glob(".clean*")):
-            time.sleep(0.01)
+        until(lambda: list(here.glob(".clean*")))
         process.send_signal(signal.SIGINT)
         # One that comes in the instant before a read begins is noticed when there is something to read.
         with suppress(BrokenPipeError):
             pipe.write(b'{"instruction": "Name another."}\n')
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert said == "interrupted; nothing was written\n"
     assert list(here.glob("*clean*")) == list(here.glob(".clean*")) == []

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from scripted_server import chat, reply, scripted_aside
 from support import ROOT, ScriptedBackend, Told, typed
+from waiting import PATIENCE_S
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
@@ -215,8 +216,8 @@ def on_a_terminal(*given: object, cwd: Path, answer: str) -> tuple[int, str]:
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads here
     )
     os.close(child)
-    said, answered_at, until = b"", 0.0, time.monotonic() + 60
-    while time.monotonic() < until:
+    said, answered_at, gives_up_at = b"", 0.0, time.monotonic() + PATIENCE_S
+    while time.monotonic() < gives_up_at:
         if select.select([parent], [], [], 0.1)[0]:
             try:
                 part = os.read(parent, 65536)
@@ -230,7 +231,7 @@ def on_a_terminal(*given: object, cwd: Path, answer: str) -> tuple[int, str]:
         if b"[y/N]" in said and (not answered_at or is_unheard):
             answered_at = time.monotonic()
             os.write(parent, answer.encode())
-    code = process.wait(timeout=30)
+    code = process.wait(timeout=PATIENCE_S)
     os.close(parent)
     return code, said.decode(errors="replace")
 

@@ -1,20 +1,22 @@
 """How a run ends: the last line, and the command that is told of it."""
 
 import json
+import math
 import os
 import re
 import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE_S, until
 
 from selfinstruct import cli
+from selfinstruct.cli import finish
 from selfinstruct.cli.finish import Ending, run_on_finish
 from selfinstruct.errors import JournalError, LimitReachedError
 from selfinstruct.run_directory import read_run
@@ -22,6 +24,7 @@ from selfinstruct.simulate.server import SimulatedEndpoint
 from selfinstruct.summary import summarize
 
 TELL = "cat > told.json"
+UNTIL = "until test -e"
 
 
 def start(*arguments: object, cwd: Path, **options: Any) -> "subprocess.Popen[str]":
@@ -36,9 +39,9 @@ def start(*arguments: object, cwd: Path, **options: Any) -> "subprocess.Popen[st
 
 
 def said_at_last(process: "subprocess.Popen[str]") -> str:
-    """What it says until its end, which must come soon."""
+    """What it says until its end."""
     try:
-        return process.communicate(timeout=20)[1]
+        return process.communicate(timeout=PATIENCE_S)[1]
     except subprocess.TimeoutExpired:
         process.kill()
         raise
@@ -76,13 +79,6 @@ def told(folder: Path) -> dict[str, Any]:
 def journal(folder: Path) -> bytes:
     path = folder / "run/journal.jsonl"
     return path.read_bytes() if path.exists() else b""
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def flags(endpoint: SimulatedEndpoint, target: int = 12) -> list[object]:
@@ -180,16 +176,17 @@ def test_an_interrupted_run_tells_the_command_which_the_same_ctrl_c_does_not_rea
     with SimulatedEndpoint(latency_ms=(200, 300)) as endpoint:
         process = start(
             *flags(endpoint, 1000),
-            *("--on-finish", f"{TELL}; sleep 0.5; echo > done"),
+            *("--on-finish", f"{TELL}; {UNTIL} go; do sleep 0.01; done; echo > done"),
             *("--log-file", "night.jsonl", "--log-level", "debug"),
             cwd=tmp_path,
             start_new_session=True,
         )
         with process:
-            wait_for(lambda: b"received" in journal(tmp_path))
+            until(lambda: b"received" in journal(tmp_path))
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-            wait_for((tmp_path / "told.json").exists)
+            until((tmp_path / "told.json").exists)
             os.killpg(process.pid, signal.SIGINT)  # it was meant for the run
+            (tmp_path / "go").touch()
             err = said_at_last(process)
     assert process.returncode == 130, err
     given = told(tmp_path)
@@ -214,7 +211,7 @@ def test_a_run_that_is_stopped_at_once_still_tells_the_command(tmp_path: Path) -
         arguments = ["-o", "run", "-m", "simulated", "--base-url", url, "--on-finish", TELL]
         with start(*arguments, cwd=tmp_path) as process:
             assert process.stderr is not None
-            wait_for(lambda: b"run_started" in journal(tmp_path))
+            until(lambda: b"run_started" in journal(tmp_path))
             process.send_signal(signal.SIGTERM)
             while "once the requests in flight have finished" not in process.stderr.readline():
                 assert process.poll() is None
@@ -225,44 +222,46 @@ def test_a_run_that_is_stopped_at_once_still_tells_the_command(tmp_path: Path) -
     assert told(tmp_path)["reason"] == "interrupted"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+# A command that has read to the end of its stdin knows that its signals are waited for.
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
 def test_a_command_that_never_ends_is_ended_by_a_signal(
-    tmp_path: Path, endpoint: SimulatedEndpoint, number: signal.Signals
+    run: Run, endpoint: SimulatedEndpoint, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    command = "echo > begun; exec sleep 600"
-    with start(*flags(endpoint, 3), "--on-finish", command, cwd=tmp_path) as process:
-        wait_for((tmp_path / "begun").exists)
-        time.sleep(1.1 if number == signal.SIGINT else 0)
-        process.send_signal(number)
-        err = said_at_last(process)
-    assert process.returncode == 0
+    monkeypatch.setattr(finish, "_AGAIN_S", 0.0)
+    command = f"{TELL}; kill -{name} $PPID; exec sleep 600"
+    code, _, err = run(*flags(endpoint, 3), "--on-finish", command)
+    assert code == 0
     assert "the command of --on-finish failed (ended by SIGTERM)" in err
     assert err.splitlines()[-1].startswith("selfinstruct: run complete: ")
 
 
-def test_a_command_that_does_not_listen_is_ended_by_the_second_signal(
-    tmp_path: Path, endpoint: SimulatedEndpoint
+def test_a_second_ctrl_c_spares_the_command(
+    run: Run, endpoint: SimulatedEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = "trap '' TERM; echo > begun; for n in $(seq 200); do sleep 0.1; done"
-    with start(*flags(endpoint, 3), "--on-finish", command, cwd=tmp_path) as process:
-        wait_for((tmp_path / "begun").exists)
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
-        assert process.poll() is None
-        while process.poll() is None:  # one that comes too soon after another is lost
-            process.send_signal(signal.SIGTERM)
-            time.sleep(0.2)
-        err = said_at_last(process)
+    monkeypatch.setattr(finish, "_AGAIN_S", math.inf)
+    command = f"{TELL}; kill -INT $PPID; kill -INT $PPID; exit 7"
+    code, _, err = run(*flags(endpoint, 3), "--on-finish", command)
+    assert code == 0
+    assert "the command of --on-finish failed (exit 7)" in err
+
+
+def test_a_command_that_does_not_listen_is_ended_by_the_second_signal(
+    run: Run, endpoint: SimulatedEndpoint
+) -> None:
+    # A signal that comes too soon after another is lost.
+    command = f"trap '' TERM; {TELL}; while kill -TERM $PPID; do sleep 0.1; done"
+    code, _, err = run(*flags(endpoint, 3), "--on-finish", command)
+    assert code == 0
     assert "failed (ended by SIGKILL)" in err
 
 
 def test_a_command_that_reads_nothing_or_leaves_somebody_behind_holds_nothing_up(
-    run: Run, endpoint: SimulatedEndpoint
+    run: Run, endpoint: SimulatedEndpoint, tmp_path: Path
 ) -> None:
-    command = "exec <&-; sleep 20 >/dev/null 2>&1 &"
-    began = time.monotonic()
-    code, _, err = run(*flags(endpoint, 3), "--on-finish", command)
-    assert (code, time.monotonic() - began < 15) == (0, True), err
+    command = f"exec <&-; ({UNTIL} over; do sleep 0.1; done) >/dev/null 2>&1 &"
+    code, _, err = run(*flags(endpoint, 3), "--on-finish", command)  # or it would never end
+    (tmp_path / "over").touch()
+    assert code == 0, err
     assert "--on-finish failed" not in err
 
 

@@ -1,9 +1,8 @@
 """How a run shows that it lives."""
 
-import time
-
 import pytest
 from support import make_seed_task
+from waiting import until
 
 from selfinstruct.cli import progress as progress_module
 from selfinstruct.cli.progress import Pace, fitting, progress
@@ -75,10 +74,12 @@ def test_a_log_gets_a_plain_line_by_the_clock_even_when_nothing_happens(
     monkeypatch.setattr(progress_module, "_PLAIN_EVERY_S", 0.05)
     with progress(100, SELF_INSTRUCT) as watch:
         watch(state_with(10), 4)
-        deadline = time.monotonic() + 10
-        said = ""
-        while said.count("\n") < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-            said += capsys.readouterr().err
-    assert said.startswith("10/100 accepted, time left unknown, 100% of candidates, ")
-    assert "\x1b" not in said
+        said: list[str] = []
+
+        def has_two_lines() -> bool:
+            said.append(capsys.readouterr().err)
+            return "".join(said).count("\n") >= 2
+
+        until(has_two_lines)
+    assert "".join(said).startswith("10/100 accepted, time left unknown, 100% of candidates, ")
+    assert "\x1b" not in "".join(said)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import make_completion
 
@@ -20,9 +20,6 @@ from selfinstruct.profiles import DEFAULT, PROFILES
 from selfinstruct.records import Completion, Instance, Rejection
 
 ID = "generate/000001"
-
-# A slow machine breaks no law; how long parsers may take is a test of its own.
-law = settings(deadline=None)
 
 # ── what replies are made of ─────────────────────────────────────────────────────────────────────────────
 
@@ -198,7 +195,6 @@ def _places(rejections: Sequence[Rejection]) -> list[int]:
 
 
 @pytest.mark.parametrize("parse", LIST_PARSERS)
-@law
 @given(completion=COMPLETIONS, asked=ASKED_LISTS)
 def test_every_item_of_a_list_is_kept_or_rejected_once_and_holds_words_of_the_reply(
     parse: ListParse, completion: Completion, asked: AskedList
@@ -219,7 +215,6 @@ def test_every_item_of_a_list_is_kept_or_rejected_once_and_holds_words_of_the_re
 
 
 @pytest.mark.parametrize("recipe", DEFAULT.read_list)
-@law
 @given(completion=COMPLETIONS, asked=ASKED_LISTS)
 def test_no_candidate_of_the_default_profile_is_empty_or_has_an_output_that_says_nothing(
     recipe: str, completion: Completion, asked: AskedList
@@ -235,7 +230,6 @@ def test_no_candidate_of_the_default_profile_is_empty_or_has_an_output_that_says
 
 
 @pytest.mark.parametrize("parse", INSTANCE_PARSERS)
-@law
 @given(completion=COMPLETIONS, asked=ASKED_INSTANCES)
 def test_every_instance_is_kept_or_rejected_once_and_holds_words_of_the_reply(
     parse: InstanceParse, completion: Completion, asked: AskedInstances
@@ -253,7 +247,6 @@ def test_every_instance_is_kept_or_rejected_once_and_holds_words_of_the_reply(
     assert _invented(texts, completion.text) == []
 
 
-@law
 @given(completion=COMPLETIONS, asked=ASKED_INSTANCES)
 def test_no_instance_of_the_default_profile_says_nothing_repeats_or_contradicts_another(
     completion: Completion, asked: AskedInstances
@@ -267,7 +260,6 @@ def test_no_instance_of_the_default_profile_says_nothing_repeats_or_contradicts_
 
 
 @pytest.mark.parametrize("name", PROFILES)
-@law
 @given(completion=COMPLETIONS, instruction=st.sampled_from(["", "Name a river."]) | TEXTS)
 def test_an_answer_needs_its_word_in_the_reply(
     name: str, completion: Completion, instruction: str
@@ -364,7 +356,6 @@ def _read_pairs(name: str, text: str, *, output_first: bool, finish_reason: str)
 
 
 @pytest.mark.parametrize("name", PROFILES)
-@law
 @given(instructions=LISTS, continues=st.booleans())
 def test_a_rendered_list_is_read_back(name: str, instructions: list[str], continues: bool) -> None:
     expected = instructions if name == "default" else [text.capitalize() for text in instructions]
@@ -372,7 +363,6 @@ def test_a_rendered_list_is_read_back(name: str, instructions: list[str], contin
     assert found == expected
 
 
-@law
 @given(
     instructions=LISTS, marker=st.sampled_from(["{}) ", "**{}.** ", "- {}. ", "Task {}: ", "{}、"])
 )
@@ -382,7 +372,6 @@ def test_a_list_is_read_back_however_it_is_numbered(instructions: list[str], mar
 
 
 @pytest.mark.parametrize("name", PROFILES)
-@law
 @given(found=BLOCKS, continues=st.booleans())
 def test_rendered_blocks_are_read_back(
     name: str, found: list[tuple[str, str, str]], continues: bool
@@ -392,14 +381,12 @@ def test_rendered_blocks_are_read_back(
 
 
 @pytest.mark.parametrize("name", PROFILES)
-@law
 @given(pairs=PAIRS)
 def test_rendered_instances_are_read_back(name: str, pairs: list[Instance]) -> None:
     text = _rendered_pairs(pairs)
     assert _read_pairs(name, text, output_first=False, finish_reason="stop") == pairs
 
 
-@law
 @given(pairs=PAIRS)
 def test_rendered_labels_are_read_back(pairs: list[Instance]) -> None:
     labelled = [Instance(input=one.input, output=one.output.splitlines()[0]) for one in pairs]
@@ -412,7 +399,6 @@ def test_rendered_labels_are_read_back(pairs: list[Instance]) -> None:
 # ── cut by length ────────────────────────────────────────────────────────────────────────────────────────
 
 
-@law
 @given(instructions=LISTS, continues=st.booleans(), where=st.floats(0, 1))
 def test_a_cut_list_loses_its_last_item_and_no_other(
     instructions: list[str], continues: bool, where: float
@@ -426,7 +412,6 @@ def test_a_cut_list_loses_its_last_item_and_no_other(
 
 
 @pytest.mark.parametrize("name", PROFILES)
-@law
 @given(found=BLOCKS, continues=st.booleans(), where=st.floats(0, 1))
 def test_cut_blocks_lose_the_last_one_and_no_other(
     name: str, found: list[tuple[str, str, str]], continues: bool, where: float
@@ -441,7 +426,6 @@ def test_cut_blocks_lose_the_last_one_and_no_other(
 
 @pytest.mark.parametrize("name", PROFILES)
 @pytest.mark.parametrize("output_first", [False, True])
-@law
 @given(pairs=PAIRS, where=st.floats(0, 1))
 def test_cut_instances_lose_the_last_one_and_no_other(
     name: str, output_first: bool, pairs: list[Instance], where: float

@@ -4,7 +4,7 @@ import re
 import string
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support import make_completion
 
@@ -14,7 +14,6 @@ from selfinstruct.profiles import PAPER
 from selfinstruct.records import Reason
 
 ID = "generate/000001"
-law = settings(deadline=None)
 
 
 def read(text: str, *, continues: bool | None = True, finish_reason: str = "stop") -> list[str]:
@@ -177,7 +176,6 @@ PIECES = st.lists(
 FINISH = st.sampled_from(["stop", "length", "content_filter", None])
 
 
-@law
 @given(PIECES | st.text(), FINISH)
 @example(" " + "word " * 150 + "\n10. " + "word " * 151, "stop")
 @example(" one two three\n10. one two three four", "stop")
@@ -343,7 +341,6 @@ INSTANCE_PIECES = st.lists(
 ).map("".join)
 
 
-@law
 @given(INSTANCE_PIECES | st.text(), FINISH, st.booleans())
 @example("Class label: a\nx\nClass label: b\nx\nClass label: c\ny", "stop", True)
 def test_instances_are_those_that_the_published_code_keeps(
@@ -443,7 +440,6 @@ BLOCK_PIECES = st.lists(
 ).map("".join)
 
 
-@law
 @given(BLOCK_PIECES | st.text(), FINISH)
 @example("a\n4. Output:b\n4. Input:c", "stop")
 def test_blocks_are_those_that_the_published_code_reads(

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -18,13 +17,13 @@ from pathlib import Path
 
 import pytest
 from support import ROOT
+from waiting import PATIENCE_S, until
 
 ENVIRONMENT = ROOT / ".venv-servers"
 PYTHON = ENVIRONMENT / "bin" / "python"
 NO_LLAMA = ENVIRONMENT / "no-llama"
 """Why llama.cpp is not installed, where it is not."""
 
-_LONGEST_START_S = 120.0
 _SHOWN = 3000
 """Characters of a server's own output that a failure carries."""
 
@@ -108,14 +107,10 @@ def _serving(
 
 
 def _wait_until_it_answers(server: Server, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + _LONGEST_START_S
-    while not _answers(server):
-        ended = process.poll() is not None
-        if ended or time.monotonic() > deadline:
-            what = f"ended with {process.returncode}" if ended else "did not answer in time"
-            said = log.read_text(encoding="utf-8", errors="replace")[-_SHOWN:]
-            pytest.fail(f"{server.name} {what}; at the end of {log}:\n{said}")
-        time.sleep(0.2)
+    until(lambda: process.poll() is not None or _answers(server))
+    if process.returncode is not None:
+        said = log.read_text(encoding="utf-8", errors="replace")[-_SHOWN:]
+        pytest.fail(f"{server.name} ended with {process.returncode}; {log} ends with:\n{said}")
 
 
 def _answers(server: Server) -> bool:
@@ -129,7 +124,7 @@ def _answers(server: Server) -> bool:
     # Whoever runs the tests may have a proxy set, which knows nothing of this machine's loopback.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=30):
+        with opener.open(request, timeout=PATIENCE_S):
             return True
     except urllib.error.HTTPError as error:
         error.close()

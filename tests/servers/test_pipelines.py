@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from servers.runs import (
 )
 from servers.serving import Server
 from support import make_seed_task
+from waiting import until
 
 from selfinstruct.events import RequestFailed
 from selfinstruct.records import Instance, SeedTask
@@ -62,10 +62,7 @@ def test_what_a_real_server_wrote_is_exported(tmp_path: Path, server: Server) ->
 
 
 def wait_for_replies(directory: Path, number: int) -> None:
-    deadline = time.monotonic() + 120
-    while len(completions(directory)) < number:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: len(completions(directory)) >= number)
 
 
 def test_a_run_that_is_killed_asks_for_nothing_again(tmp_path: Path, server: Server) -> None:

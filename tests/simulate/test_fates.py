@@ -39,7 +39,7 @@ def met(plan: FaultPlan, arrivals: list[str]) -> dict[tuple[str, int], Fate]:
     return found
 
 
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25))
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_arrival_changes_no_fate(chance: random.Random) -> None:
     arrivals = [f"request {number % 60}" for number in range(300)]
@@ -89,7 +89,7 @@ def test_another_attempt_may_be_spared() -> None:
     assert 20 < sum(drawn) < 80
 
 
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25))
 @given(st.integers(0, 5), st.integers(0, 1000))
 def test_a_request_meets_no_more_faults_than_the_plan_allows(at_most: int, seed: int) -> None:
     fates = Fates(FaultPlan(seed=seed, per_attempt=(Drop(share=0.7),), at_most=at_most))

@@ -228,8 +228,7 @@ TEXTS = st.one_of(
 
 @settings(
     max_examples=examples(200),
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(TEXTS)
 @example(b"per_attempt: &a [*a]")

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import openai
 import pytest
+from waiting import PATIENCE_S
 
 from selfinstruct.simulate import SimulatedEndpoint, chat_completions
 
@@ -26,7 +27,9 @@ def exchange(
 ) -> tuple[int, dict[str, str], dict[str, object]]:
     """Status, headers (in lower case) and JSON of the reply to a request made by hand."""
     address = urlsplit(endpoint.base_url)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=5)
+    connection = http.client.HTTPConnection(
+        address.hostname or "", address.port, timeout=PATIENCE_S
+    )
     try:
         connection.request(method, path, body)
         reply = connection.getresponse()

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import openai
 import pytest
+from waiting import PATIENCE_S, until
 
 import selfinstruct.simulate
 from selfinstruct.simulate import SimulatedEndpoint
@@ -152,8 +153,7 @@ def connected(endpoint: SimulatedEndpoint, log: Path) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", urlsplit(endpoint.base_url).port or 0))
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}"
     connection.sendall(head.encode() + b"\r\n\r\n" + body)
-    while not log.read_text(encoding="utf-8"):
-        time.sleep(0.005)
+    until(lambda: log.read_text(encoding="utf-8"))
     return connection
 
 
@@ -166,9 +166,9 @@ def test_a_client_that_hangs_up_is_not_answered_and_pays_all_the_same(tmp_path: 
         reply = client.chat.completions.create(
             model="simulated", messages=[{"role": "user", "content": "Hello."}]
         )
-    with SimulatedEndpoint(log=log, latency_ms=(300, 300)) as endpoint:
+    with SimulatedEndpoint(log=log, latency_ms=(3_600_000, 3_600_000)) as endpoint:
         connected(endpoint, log).close()
-        time.sleep(0.4)
+        until(lambda: len(read(log)) == 2)
     received, hung_up = read(log)
     assert (received["event"], hung_up["event"]) == ("received", "hung_up")
     assert received["number"] == hung_up["number"]
@@ -207,5 +207,5 @@ def test_serving_in_the_foreground_ends_quietly_on_a_signal(number: signal.Signa
         base_url = serving.stdout.readline().strip()
         assert ask(base_url)
         serving.send_signal(number)
-        out, errors = serving.communicate(timeout=5)
+        out, errors = serving.communicate(timeout=PATIENCE_S)
     assert (out, errors, serving.returncode) == ("over\n", "", 0)

@@ -10,6 +10,7 @@ import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import PATIENCE_S
 
 from selfinstruct.simulate import SimulatedEndpoint, chat_completions, text_completions
 from selfinstruct.simulate.author import Author
@@ -33,7 +34,9 @@ def client(endpoint: SimulatedEndpoint) -> Iterator[openai.OpenAI]:
 def refused(endpoint: SimulatedEndpoint, changes: dict[str, object]) -> tuple[int, dict[str, str]]:
     """Status and error of a request that is well formed but for `changes`."""
     address = urlsplit(endpoint.base_url)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=5)
+    connection = http.client.HTTPConnection(
+        address.hostname or "", address.port, timeout=PATIENCE_S
+    )
     try:
         body = json.dumps({"model": "simulated", "prompt": "Hello.", **changes})
         connection.request("POST", "/v1/completions", body.encode())
