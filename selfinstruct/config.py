@@ -458,8 +458,7 @@ def fingerprint(
 ) -> str:
     """What a run is, as 64 hex digits: data settings, content of seeds and templates, versions of the rules.
 
-    `settings` are those the run was made with, as `plain` gives them: a setting that a later release adds is
-    no part of an older run.
+    `settings` are those the run was made with, as `plain` gives them.
     """
     identity = {
         "settings": {

@@ -5,11 +5,11 @@
     ├── InputError                       2    a file that was given cannot be used: path, line, problem
     ├── RunDirectoryError                2    the directory is no run, or not this run
     │   ├── ConfigChangedError           2    the run was made with other settings
-    │   ├── OtherVersionError            2    … by another version, which decides otherwise
+    │   ├── OtherVersionError            2    … by another version
     │   ├── RunLockedError               2    another process is writing it
     │   └── RunWriteError                1    the machine fails: a full disk, say
     ├── JournalError                     1    the journal cannot be read or written
-    │   ├── JournalCorruptError          1    a bad line stands before a good one
+    │   ├── JournalCorruptError          1    a line was changed after it was written
     │   └── NewerJournalError            2    a later version wrote to it
     ├── BackendError                          a request has no completion
     │   ├── TransientError               4    worth another attempt, now or later (selfinstruct.patience)
@@ -89,14 +89,14 @@ class ConfigChangedError(RunDirectoryError):
 
 
 class OtherVersionError(RunDirectoryError):
-    """The run was made by a version that decides otherwise; `versions` maps what differs to (there, here)."""
+    """The run was made by a version that differs; `versions` maps what differs to (there, here)."""
 
     def __init__(
         self,
         path: Path,
         versions: Mapping[str, tuple[int | None, int | None]],
         *,
-        has_replies: bool,
+        remedy: str,
     ) -> None:
         self.versions = dict(versions)
         listed = "; ".join(
@@ -104,11 +104,6 @@ class OtherVersionError(RunDirectoryError):
             for name, (there, here) in self.versions.items()
         )
         is_later = any((there or 0) > (here or 0) for there, here in self.versions.values())
-        remedy = (
-            "it can be read and exported, and continued only with that version"
-            if has_replies
-            else "it has no reply yet, so start it anew in another directory"
-        )
         which = "a later" if is_later else "an earlier"
         super().__init__(path, f"made by {which} version of selfinstruct ({listed}); {remedy}")
 
@@ -137,7 +132,7 @@ class JournalError(SelfInstructError):
 
 
 class JournalCorruptError(JournalError):
-    """A bad line stands before a good one; nothing was changed. `offset` is in bytes."""
+    """A line is not as it was written; nothing was changed. `offset` is in bytes."""
 
     def __init__(self, path: Path, *, line: int, offset: int, problem: str) -> None:
         self.line = line

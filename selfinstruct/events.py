@@ -53,7 +53,7 @@ class Reserved:
     """At most."""
     completion_tokens: int
     """At most."""
-    replaces: bool = False
+    replaces: bool
     """Whether the attempt before it was not billed, so that what was reserved for that one is free again."""
 
 

@@ -18,7 +18,7 @@ from selfinstruct.parse.reasoning import has_markers
 from selfinstruct.records import Reason
 from selfinstruct.tokenizers import length_in_words
 
-RULES_VERSION = 2
+RULES_VERSION = 1
 """Rises when the same text may be judged differently; part of a run's fingerprint."""
 
 Rule = tuple[Reason, Callable[[str], bool]]

@@ -37,6 +37,7 @@ from selfinstruct.files import (
 )
 from selfinstruct.filters import RULES_VERSION
 from selfinstruct.journal import later_writer
+from selfinstruct.journal_line import JOURNAL_VERSION
 from selfinstruct.parse import PARSERS_VERSION
 from selfinstruct.prompts import Template
 from selfinstruct.recipes import (
@@ -58,11 +59,9 @@ VERSIONS = {
     "rules": RULES_VERSION,
     "parsers": PARSERS_VERSION,
     "tokenizer": TOKENIZER_VERSION,
+    "journal": JOURNAL_VERSION,
 }
-"""What the decisions of a run rest on besides its settings."""
-
-_BEFORE_THE_SETTING = {"profile": "default", "api": "chat", "tokenizer": "rouge"}
-"""What releases did that did not have the setting yet: runs of theirs are read so, whatever is usual now."""
+"""What the decisions of a run rest on besides its settings, and the format that they are written in."""
 
 _GENERATED_ID = re.compile(r"(?:source:)?task_\d+")
 
@@ -235,8 +234,8 @@ def refuse_irregular(
 def thaw(directory: Path, *, has_replies: Callable[[Path], bool] | None = None) -> Frozen:
     """Read the frozen files and check them against the fingerprint. Raises RunDirectoryError.
 
-    Where the run is to be continued, `has_replies` says whether it has any. Only then must the versions of
-    rules, parsers and tokenizer be ours: decisions are written down.
+    The version of the journal must be ours. Those of rules, parsers and tokenizer must be ours only where the
+    run is to be continued, since decisions are written down; then `has_replies` says whether the run has any.
     """
     import yaml
 
@@ -261,15 +260,22 @@ def thaw(directory: Path, *, has_replies: Callable[[Path], bool] | None = None) 
         RecursionError,
     ):
         raise RunDirectoryError(directory, f"config.yaml is damaged; {_RESTORE}") from None
-    if has_replies is not None and versions != VERSIONS:
-        differing = {
-            name: (versions.get(name), VERSIONS.get(name))
-            for name in [*VERSIONS, *sorted(versions.keys() - VERSIONS.keys())]
-            if versions.get(name) != VERSIONS.get(name)
-        }
-        raise OtherVersionError(directory, differing, has_replies=has_replies(directory))
+    differing = {
+        name: (versions.get(name), VERSIONS.get(name))
+        for name in [*VERSIONS, *sorted(versions.keys() - VERSIONS.keys())]
+        if versions.get(name) != VERSIONS.get(name)
+    }
+    if "journal" in differing:
+        raise OtherVersionError(directory, differing, remedy="use it with that version only")
+    if differing and has_replies is not None:
+        remedy = (
+            "it can be read and exported, and continued only with that version"
+            if has_replies(directory)
+            else "it has no reply yet, so start it anew in another directory"
+        )
+        raise OtherVersionError(directory, differing, remedy=remedy)
     try:
-        config = RunConfig(**load_settings("", _BEFORE_THE_SETTING | stored))
+        config = RunConfig(**load_settings("", stored))
     except ConfigError as error:
         raise RunDirectoryError(directory, _unusable(directory, error)) from None
     recipe = RECIPES[config.recipe]

@@ -1,21 +1,17 @@
-r"""The journal: an append-only log of events, one JSON object a line.
-
-    journal  = { line }
-    line     = '{"seq":' number ',"at":"' time '",' event-members '}' '\n'
-    number   = 1 for the first line, one more for each further one
-    time     = UTC, ISO 8601 with microseconds: 2026-01-31T23:59:59.000000Z
-    event    = an object with "kind" and the members of that event (selfinstruct.events)
+"""The journal: an append-only log of events, one JSON object per line (selfinstruct.journal_line).
 
 `append` returns once the bytes are written and, unless the caller puts that off to `sync`, on the disk; one
 sync covers a whole call. A failed write or sync ends the run: what is on the disk is then unknown, and the
 file must be read again.
 
-On opening, a last line that is incomplete or unreadable is taken for a write that was cut: it is set aside in
-`<name>.torn` and cut off (`set_aside` counts its bytes). A bad line before a good one is damage, and an error
-with line and byte; then nothing is touched. A line that a later version of selfinstruct wrote is an error of
-its own: cutting it off would throw replies away. Anybody can read the file with jq:
+Every reader checks every line:
 
-    jq -c 'select(.kind == "committed") | .rejected[] | {reason, text}' journal.jsonl
+- A last line that has no newline, or is not JSON, is a write that was cut. `Journal.replay` moves the line
+  to `<name>.torn` and counts its bytes in `set_aside`.
+- Any other line that is not JSON, or has a wrong checksum or number, was changed after it was written. That
+  is an error with line and byte, and the file stays as it is: cutting the line off would lose a paid reply.
+- A line with the right checksum that this version does not understand is an error of its own: a later version
+  of selfinstruct wrote the line, or somebody edited it and computed the checksum again.
 """
 
 import json
@@ -25,69 +21,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Self
 
 from selfinstruct.errors import JournalCorruptError, JournalError, NewerJournalError
 from selfinstruct.events import Event
 from selfinstruct.files import because, open_regular, sync_directory
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
-_PREFIX = re.compile(rb'\{"seq":(\d{1,15}),"at":"([0-9T:.-]{10,32}Z)",')
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A line of the journal."""
-
-    seq: int
-    """Number of the line, from 1."""
-    at: str
-    """When it was written, UTC."""
-    event: Event
-
-
-@cache
-def _adapter() -> "TypeAdapter[Event]":
-    from pydantic import Field, TypeAdapter
-
-    return TypeAdapter(Annotated[Event, Field(discriminator="kind")])
-
-
-def _encode(seq: int, at: str, event: Event) -> bytes:
-    members = _adapter().dump_json(event)
-    return b'{"seq":%d,"at":"%s",%s\n' % (seq, at.encode("ascii"), members[1:])
-
-
-class _UnreadableError(ValueError):
-    """Bytes that are no line: what a crash in the middle of a write leaves."""
-
-
-class _UnknownError(ValueError):
-    """A whole line that is no event as we know them: most likely of a later version."""
-
-
-def _decode(line: bytes, *, seq: int) -> Entry:
-    """Raises _UnreadableError, or another ValueError for a line that can be read and cannot stand here."""
-    from pydantic import ValidationError
-
-    prefix = _PREFIX.match(line)
-    if prefix is None:
-        raise _UnreadableError("does not begin as a journal line does")
-    try:
-        event = _adapter().validate_json(b"{" + line[prefix.end() :])
-    except ValidationError as error:
-        if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
-            raise _UnreadableError("is not JSON") from None
-        raise _UnknownError from None
-    if int(prefix[1]) != seq:
-        raise ValueError(f"has number {int(prefix[1])} where {seq} was expected")
-    return Entry(seq=seq, at=prefix[2].decode("ascii"), event=event)
+from selfinstruct.journal_line import Entry, TornLineError, UnknownLineError, decode, encode
 
 
 @dataclass(slots=True)
@@ -115,10 +57,10 @@ def _scan(path: Path, scan: _Scan) -> Iterator[Entry]:
                 if not line.endswith(b"\n"):
                     return  # the end: of a write that was cut, or of one that is going on just now
                 try:
-                    entry = _decode(line, seq=scan.entries + 1)
-                except _UnknownError:
-                    raise _of_a_later_version(path, scan.entries + 1) from None
-                except _UnreadableError as error:
+                    entry = decode(line, seq=scan.entries + 1)
+                except UnknownLineError as error:
+                    raise _of_another_version(path, scan.entries + 1, str(error)) from None
+                except TornLineError as error:
                     torn = str(error)
                     continue
                 except ValueError as error:
@@ -134,8 +76,8 @@ def _scan(path: Path, scan: _Scan) -> Iterator[Entry]:
         raise JournalError(path, f"cannot be read {because(error)}") from error
 
 
-def _of_a_later_version(path: Path, line: int) -> NewerJournalError:
-    """What to say of a line that has something in it that is not known here."""
+def _of_another_version(path: Path, line: int, problem: str) -> NewerJournalError:
+    """Say where a line comes from that this version cannot understand."""
     writer = later_writer(path)
     if writer:
         problem = (
@@ -143,10 +85,9 @@ def _of_a_later_version(path: Path, line: int) -> NewerJournalError:
             "changed. Type the same command with that version, or with a later one."
         )
     else:
-        problem = (
-            "is no event that this version of selfinstruct knows: a later one wrote it, or it was edited; "
-            "nothing was changed. Type the same command with the version that made the run, or restore the "
-            "file from a copy."
+        problem += (
+            ": a later one wrote it, or it was edited; nothing was changed. Type the same command with the "
+            "version that made the run, or restore the file from a copy."
         )
     return NewerJournalError(path, f"line {line} {problem}")
 
@@ -156,18 +97,18 @@ def later_writer(path: Path) -> str:
     writer = ""
     with suppress(OSError), open(path, "rb", opener=open_regular) as file:
         for line in file:
-            if b'"run_started"' in line[:_HEAD]:
+            if b'"run_started"' in line[:_KIND_ENDS]:
                 with suppress(ValueError, KeyError, TypeError, RecursionError):
                     writer = str(json.loads(line)["versions"]["selfinstruct"])
     try:
         is_later = _parts(writer) > _parts(version("selfinstruct"))
     except PackageNotFoundError:  # used from its folder, without an installation
         return ""
-    return writer[:_HEAD] if is_later else ""
+    return writer[:_KIND_ENDS] if is_later else ""
 
 
-_HEAD = 100
-"""Bytes of a line that hold its kind."""
+_KIND_ENDS = 100
+"""The first bytes of a line, which hold its kind."""
 
 
 def _parts(name: str) -> tuple[int, ...]:
@@ -235,7 +176,7 @@ class Journal:
         """
         at = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         first = self._scan.entries + 1
-        data = b"".join(_encode(seq, at, event) for seq, event in enumerate(events, start=first))
+        data = b"".join(encode(seq, at, event) for seq, event in enumerate(events, start=first))
         with self._writing() as fd:
             self._is_synced = False
             _write_all(fd, data)

@@ -81,31 +81,18 @@ def generation_request(
     )
 
 
-class _Shown(dict[str, str]):
-    """A demonstration in a template. As a text it is its line, as the templates of older runs have it."""
-
-    def __init__(self, task: Task, given: str, output: str) -> None:
-        # Whatever its lines, a task is one line of a list.
-        self._line = " ".join(task.instruction.split())
-        # A colon at its end would call for something to follow.
-        super().__init__(instruction=self._line.rstrip(":"), input=given, output=output)
-
-    def __str__(self) -> str:
-        return self._line
-
-
-def _shown(config: RunConfig, recipe: Recipe, task: Task) -> _Shown:
-    """What a template may show of a demonstration."""
+def _shown(config: RunConfig, recipe: Recipe, task: Task) -> dict[str, str]:
+    """Return what a template may show of a demonstration."""
+    # A task is one line of a list. A colon at the end would call for something to follow.
+    line = " ".join(task.instruction.split()).rstrip(":")
     instances = task.instances or ()
-    if not recipe.has_task_stages:
-        first = instances[0] if instances else None
-        return (
-            _Shown(task, _fenced(first.input), _fenced(first.output))
-            if first
-            else _Shown(task, "", "")
-        )
-    given = next((i.input for i in instances if i.input), "") if config.show_input else ""
-    return _Shown(task, _beneath(given), "")
+    given = output = ""
+    if recipe.has_task_stages:
+        if config.show_input:
+            given = _beneath(next((i.input for i in instances if i.input), ""))
+    elif instances:
+        given, output = _fenced(instances[0].input), _fenced(instances[0].output)
+    return {"instruction": line, "input": given, "output": output}
 
 
 def _fenced(text: str) -> str:

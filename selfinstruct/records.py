@@ -256,7 +256,7 @@ class Rejection:
     text: str = ""
     """The rejected text, see `rejected_text`."""
     nearest: Neighbour | None = None
-    """For `not_novel`: a task whose ROUGE-L is over the threshold (not necessarily the nearest of all)."""
+    """For `not_novel`: the task of the pool that is most like it; its ROUGE-L is over the threshold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,8 @@ from selfinstruct.frozen import (
     refused_by_the_system,
     thaw,
 )
-from selfinstruct.journal import Entry, Journal, read_journal
+from selfinstruct.journal import Journal, read_journal
+from selfinstruct.journal_line import Entry
 from selfinstruct.lock import LOCK_FILE, locked
 from selfinstruct.meter import Limits, Meter, limits_of
 from selfinstruct.prompts import Template
@@ -325,12 +326,11 @@ def replay(run: Run, entries: Iterable[Entry]) -> Iterator[Entry]:
                 f"line {entry.seq} cannot follow the lines before it ({why}); nothing was changed. "
                 "Restore the file from a copy, or cut it before that line to give up what follows.",
             ) from None
-        at = datetime.fromisoformat(entry.at)
         if isinstance(entry.event, RunStarted):
             run.config = _with_operational(run.config, entry.event.settings)
         elif before is not None:
-            run.worked_s += max(0.0, (at - before).total_seconds())
-        before = at
+            run.worked_s += max(0.0, (entry.at - before).total_seconds())
+        before = entry.at
         yield entry
 
 

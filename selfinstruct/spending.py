@@ -52,17 +52,12 @@ class Spending:
         self._granted[request_id] = self.excess
         self.reserved += most
 
-    def settle(self, request_id: str, usage: Usage | None, *, attempts: int = 1) -> None:
-        """A reply came; without usage it counts at its bound.
-
-        Of a request without a reservation, as in journals of older versions, `attempts` says how often it
-        was sent.
-        """
+    def settle(self, request_id: str, usage: Usage | None) -> None:
+        """Count a reply by its usage, else at its bound, or as one request where nothing was reserved."""
         granted = self._granted.get(request_id, _NOTHING)
         most = self._end(request_id)
         if most is None:
-            heard = consumed(usage) if usage is not None else Consumption(requests=1)
-            self.spent += heard + Consumption(requests=attempts - 1)
+            self.spent += consumed(usage) if usage is not None else Consumption(requests=1)
         elif usage is None:
             self._spend_at_bound(most)
         else:

@@ -108,6 +108,8 @@ class RunState:
     """Instructions of that run's tasks that are none of this one's, by the name that they have here."""
     imports: list[ImportedFile] = field(default_factory=list)
     """The files that tasks were imported from."""
+    programs: list[str] = field(default_factory=list)
+    """Versions of selfinstruct that worked at the run, the first one first."""
     finished: RunFinished | None = None
     """How the last process left the run; None while one is at it, or after a crash."""
 
@@ -191,12 +193,17 @@ def apply(state: RunState, event: Event) -> RunState:
     """
     match event:
         case RunStarted():
+            program = event.versions.get("selfinstruct")
+            if program is not None and program not in state.programs:
+                state.programs.append(program)
             state.finished = None
             state.price = event.price
             if event.foreseen is not None:
                 state.foreseen.setdefault(event.foreseen.target, event.foreseen)
             state.spending.give_all_up()
         case Reserved():
+            if min(event.prompt_tokens, event.completion_tokens) < 0:
+                raise ValueError(f"{event.request_id} cannot consume less than nothing")
             most = Consumption(
                 requests=1,
                 prompt_tokens=event.prompt_tokens,
@@ -275,6 +282,7 @@ def _import(state: RunState, event: TaskImported) -> None:
 def _count_outcome(state: RunState, event: Outcome) -> None:
     if state.lost_imports:
         raise ValueError(f"{state.lost_imports:,} of the tasks that were imported are missing")
+    _require_sense(state, event)
     counts = state.counts
     counts.requests[event.stage] += 1
     if isinstance(event, RequestFailed):
@@ -283,12 +291,33 @@ def _count_outcome(state: RunState, event: Outcome) -> None:
         return
     completion = event.completion
     if state.source is None:  # else it was another run that paid for it
-        state.spending.settle(event.request_id, completion.counted, attempts=completion.attempts)
+        state.spending.settle(event.request_id, completion.counted)
     usage = completion.counted or Usage(prompt_tokens=0, completion_tokens=0)
     if event.stage != "generate":
         state.course.finishing += _told(event)
     counts.prompt_tokens += usage.prompt_tokens
     counts.completion_tokens += usage.completion_tokens
+
+
+_LONGEST_S = 10**9
+"""No attempt takes longer."""
+
+
+def _require_sense(state: RunState, event: Outcome) -> None:
+    """Raise ValueError for an outcome that no request can have had."""
+    if not event.request_id.startswith(f"{event.stage}/"):
+        raise ValueError(f"{event.request_id} is not a request of the stage {event.stage}")
+    if isinstance(event, RequestFailed):
+        return
+    if not 0 <= event.completion.latency_s <= _LONGEST_S:
+        raise ValueError(f"{event.request_id} cannot take {event.completion.latency_s} s")
+    for task_id in event.demonstration_ids:
+        try:
+            state.instruction(task_id)
+        except KeyError:
+            raise ValueError(
+                f"the prompt of {event.request_id} shows an unknown {task_id}"
+            ) from None
 
 
 def _commit(state: RunState, event: Committed) -> None:

@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
-TOKENIZER_VERSION = 2
+TOKENIZER_VERSION = 1
 """Rises when the same text may yield other tokens; part of a run's fingerprint."""
 
 _ASCII_TOKEN = re.compile(r"[a-z0-9]+")

@@ -6,7 +6,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import chdir, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,6 +111,18 @@ class ScriptedBackend:
 def as_backend(backend: Backend) -> Backend:
     """For mypy: what is given is a backend."""
     return backend
+
+
+def sealed(line: bytes) -> bytes:
+    """Return a line of a journal with the checksum that its other bytes have."""
+    head, crc, rest = line.partition(b'"crc":"')
+    return b"%s%08x%s" % (head + crc, zlib.crc32(head + crc + rest[8:]), rest[8:])
+
+
+def sealed_journal(lines: Iterable[bytes]) -> bytes:
+    """Return lines of a journal, numbered anew, each with its checksum."""
+    numbered = (b'{"seq":%d,%s' % (n, line.split(b",", 1)[1]) for n, line in enumerate(lines, 1))
+    return b"".join(map(sealed, numbered))
 
 
 ROOT = Path(__file__).resolve().parents[1]

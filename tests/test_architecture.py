@@ -42,7 +42,7 @@ FOLD = {
     "decide",
     "summary",
 }
-RUN = {"journal", "lock", "frozen", "meter", "run_directory", "new_run"}
+RUN = {"journal_line", "journal", "lock", "frozen", "meter", "run_directory", "new_run"}
 
 MAY_IMPORT = {
     "errors": set(),
@@ -77,10 +77,11 @@ MAY_IMPORT = {
     "plan": WORDS | {"prompts", "recipes", "state"},
     "decide": WORDS | STAGES | {"profiles", "state"},
     "summary": WORDS | {"state", "outlook"},
-    "journal": WORDS,
+    "journal_line": WORDS,
+    "journal": WORDS | {"journal_line"},
     "lock": {"errors", "files"},
-    "frozen": WORDS | STAGES | {"recipes", "journal"},
-    "run_directory": WORDS | {"prompts", "recipes", "state", "journal", "lock", "frozen", "meter"},
+    "frozen": WORDS | STAGES | {"recipes", "journal_line", "journal"},
+    "run_directory": WORDS | (RUN - {"new_run"}) | {"prompts", "recipes", "state"},
     "new_run": {"events", "frozen", "journal", "lock", "run_directory"},
     "importing": WORDS | {"parse", "profiles", "state", "importing", "__init__"} | RUN,
     "export": WORDS | {"pool", "parse", "prompts", "export"},

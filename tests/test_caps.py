@@ -241,9 +241,7 @@ def test_usage_that_makes_no_sense_counts_as_none(
     assert summarize(state).prompt_tokens == 0
 
 
-def test_usage_that_makes_no_sense_in_an_older_journal_counts_as_none(
-    tmp_path: Path, seeds: Path
-) -> None:
+def test_journaled_usage_that_makes_no_sense_counts_as_none(tmp_path: Path, seeds: Path) -> None:
     given = settings(seeds)
     usage = Usage(prompt_tokens=10**30, completion_tokens=-(10**30))
     with open_run(tmp_path / "run", given) as opened:

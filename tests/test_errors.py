@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support import ScriptedBackend
+from support import ScriptedBackend, sealed_journal
 
 from selfinstruct import errors
 from selfinstruct.api import run
@@ -45,7 +45,8 @@ def test_no_error_has_a_code_of_its_own(
     """Who catches a kind of error knows how the command line would end."""
     run(tmp_path / "run", config, backend=ScriptedBackend())
     path = tmp_path / "run/journal.jsonl"
-    path.write_bytes(path.read_bytes().replace(b'"committed"', b'"judged"'))
+    changed = path.read_bytes().replace(b'"committed"', b'"judged"')
+    path.write_bytes(sealed_journal(changed.splitlines(keepends=True)))
     with pytest.raises(NewerJournalError) as newer:
         list(read_journal(path))
     assert "exit_code" not in vars(newer.value)

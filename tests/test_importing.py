@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import permutations
 from pathlib import Path
@@ -28,6 +29,7 @@ from support import (
     make_completion,
     make_seed_task,
     scripted_text,
+    sealed_journal,
 )
 
 from selfinstruct.api import run
@@ -46,7 +48,8 @@ from selfinstruct.explain.history import History
 from selfinstruct.generate import grow
 from selfinstruct.importing.directory import Import, import_run
 from selfinstruct.importing.gather import MEANING, LeftOut
-from selfinstruct.journal import Entry, read_journal
+from selfinstruct.journal import read_journal
+from selfinstruct.journal_line import Entry
 from selfinstruct.outlook import outlook
 from selfinstruct.plan import expected_yield
 from selfinstruct.recipes import SELF_INSTRUCT
@@ -637,7 +640,7 @@ def test_the_same_files_give_the_same_run_but_for_times(
     }  # fmt: skip
     for name in one:
         ours, theirs = (
-            re.sub(rb'"at":"[^"]*"|created_at: .*', b"", files[name]) for files in (one, two)
+            re.sub(rb'"(at|crc)":"[^"]*"|created_at: .*', b"", files[name]) for files in (one, two)
         )
         assert ours == theirs
 
@@ -872,11 +875,14 @@ def test_explain_knows_what_became_of_it_since(imported: Path) -> None:
     assert any(fate.kind == "imported task" and fate.shown for fate in found)
 
 
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
 def altered(directory: Path, change: Any) -> list[str]:
     """What `verify` complains of once the imported tasks are changed."""
     before, entries = read_history(directory)
     events = [change(entry.event) for entry in entries]
-    changed = (Entry(seq=n, at="", event=e) for n, e in enumerate(filter(None, events), start=1))
+    changed = (Entry(seq=n, at=NOON, event=e) for n, e in enumerate(filter(None, events), start=1))
     return [f"{p.what}: {p.why}" for p in verify(before, changed).problems]
 
 
@@ -920,11 +926,10 @@ def test_nothing_is_imported_once_something_was_asked(imported: Path) -> None:
 def test_a_reply_does_not_follow_where_imported_tasks_are_missing(imported: Path) -> None:
     run(imported, {"model": "m"}, backend=ScriptedBackend())
     journal = imported / "journal.jsonl"
-    kept = [line for line in journal.read_bytes().splitlines() if b'"id":"task_000006"' not in line]
+    lines = journal.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if b'"id":"task_000006"' not in line]
     kept = [line for line in kept if b'"task_imported","task_id":"task_000006"' not in line]
-    journal.write_bytes(
-        b"".join(b'{"seq":%d,%s\n' % (n, line.split(b",", 1)[1]) for n, line in enumerate(kept, 1))
-    )
+    journal.write_bytes(sealed_journal(kept))
     with pytest.raises(JournalError, match="1 of the tasks that were imported are missing"):
         read_run(imported)
 

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from support import (
     exported,
     make_completion,
     scripted_text,
+    sealed_journal,
 )
 
 from selfinstruct.api import run
@@ -38,7 +41,8 @@ from selfinstruct.events import (
 )
 from selfinstruct.explain import explain
 from selfinstruct.explain.history import History
-from selfinstruct.journal import Entry, read_journal
+from selfinstruct.journal import read_journal
+from selfinstruct.journal_line import Entry
 from selfinstruct.parse.reply import folded
 from selfinstruct.records import Completion, Reason, Request
 from selfinstruct.refilter import DECIDING, Refiltered, Source, refilter
@@ -72,11 +76,14 @@ def origin_of(directory: Path) -> RefilteredFrom:
     return read_source(directory, {})[2]
 
 
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
 def problems(source: Source, refiltered: Refiltered, **settings: Any) -> Any:
     """What `verify` has to say of the new journal."""
     before, _ = read_history(source.run.directory)
     before.config = before.config.changed(**settings)
-    entries = (Entry(seq=n, at="", event=e) for n, e in enumerate(refiltered.events, start=1))
+    entries = (Entry(seq=n, at=NOON, event=e) for n, e in enumerate(refiltered.events, start=1))
     return verify(before, entries).problems
 
 
@@ -405,9 +412,10 @@ def test_replies_beyond_the_target_wait_here_as_they_did_there(tmp_path: Path) -
     lines = (tmp_path / "run/journal.jsonl").read_bytes().splitlines(keepends=True)
     # As if the process had been killed when it had three more replies than it could use.
     first = next(n for n, line in enumerate(lines) if b'"number":5,' in line)
-    kept = [line for n, line in enumerate(lines) if n < first or b'"request_id":"gen' in line]
-    kept = [b'{"seq":%d,%s' % (n, line.split(b",", 1)[1]) for n, line in enumerate(kept, 1)]
-    (tmp_path / "run/journal.jsonl").write_bytes(b"".join(kept))
+    # Requests 5 to 8 see the pool of the first four commits.
+    later = re.compile(rb'"request_id":"generate/00000[5-8]"')
+    kept = [line for n, line in enumerate(lines) if n < first or later.search(line)]
+    (tmp_path / "run/journal.jsonl").write_bytes(sealed_journal(kept))
     _, refiltered = refilter_run(tmp_path / "run", tmp_path / "new", {"threshold": 0.65})
     assert refiltered.comparison.undecided >= 3
     new = read_run(tmp_path / "new")

@@ -20,7 +20,7 @@ from selfinstruct.events import (
     RunFinished,
     RunStarted,
 )
-from selfinstruct.journal import Entry
+from selfinstruct.journal_line import Entry
 from selfinstruct.records import Instance, Neighbour, Reason, Rejection, Request
 from selfinstruct.run_directory import read_history
 from selfinstruct.verify import Verification, verify

@@ -4,18 +4,16 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 from typing import get_args
 
 from selfinstruct.config import RunConfig
 from selfinstruct.events import ImportedFile, RefilteredFrom
 from selfinstruct.extras import looks_secret
-from selfinstruct.files import open_regular
 from selfinstruct.filters import RULES, RULES_VERSION
-from selfinstruct.frozen import JOURNAL, PROMPTS, SEEDS, Frozen, fresh
+from selfinstruct.frozen import PROMPTS, SEEDS, Frozen, fresh
 from selfinstruct.profiles import PROFILES
 from selfinstruct.recipes import sampling
 from selfinstruct.records import Reason, Sampling, Stage
@@ -64,7 +62,7 @@ class Facts:
     source: RefilteredFrom | None
     """Where the replies come from, where they are another run's."""
     versions: Mapping[str, int]
-    """Of rules, parsers and tokenizer."""
+    """Of rules, parsers, tokenizer and journal."""
     rules_are_current: bool
     """Whether the rules are those that this version knows by name."""
     programs: Sequence[str]
@@ -113,7 +111,7 @@ class Facts:
 
 
 def facts_of(run: Run) -> Facts:
-    """What a run tells of itself. Reads its journal once more, for the versions that worked at it."""
+    """Return what a run tells of itself."""
     seeds, templates = _materials(run)
     summary = summarize(run.state)
     stages: tuple[Stage, ...] = get_args(Stage) if run.recipe.has_task_stages else ("generate",)
@@ -138,7 +136,7 @@ def facts_of(run: Run) -> Facts:
         source=run.state.source,
         versions=run.versions,
         rules_are_current=run.versions.get("rules") == RULES_VERSION,
-        programs=_programs(run.directory / JOURNAL),
+        programs=run.state.programs,
         summary=summary,
         idle_rules=_idle_rules(run, summary),
         rows=_first_rows(run),
@@ -202,24 +200,6 @@ def _materials(run: Run) -> tuple[Material, list[Material]]:
         for file, template in run.templates.items()
     ]
     return seeds, templates
-
-
-def _programs(journal: Path) -> list[str]:
-    """The versions in a journal, without reading all of every line."""
-    found: dict[str, None] = {}
-    with suppress(OSError), open(journal, "rb", opener=open_regular) as file:
-        for line in file:
-            if b'"run_started"' not in line[:_HEAD]:
-                continue
-            with suppress(ValueError, KeyError, TypeError, RecursionError):
-                event = json.loads(line)
-                if event["kind"] == "run_started":
-                    found.setdefault(str(event["versions"]["selfinstruct"]))
-    return list(found)
-
-
-_HEAD = 100
-"""Bytes of a line that hold its kind."""
 
 
 def _idle_rules(run: Run, summary: RunSummary) -> list[Reason]:

@@ -42,7 +42,7 @@ from selfinstruct.explain.given import imported_fate, part_of, seed_fate
 from selfinstruct.explain.problems import problem
 from selfinstruct.explain.texts import Texts, place
 from selfinstruct.filters import is_in_wrong_script
-from selfinstruct.journal import Entry
+from selfinstruct.journal_line import Entry
 from selfinstruct.parse.found import pair_text
 from selfinstruct.parse.reply import folded
 from selfinstruct.profiles import PROFILES

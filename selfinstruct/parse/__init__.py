@@ -11,5 +11,5 @@ to case and white space. Two families of parsers have the same signatures, so th
     "Input: 3 + 4\nOutput: 7"                          →  Instance(input="3 + 4", output="7")
 """
 
-PARSERS_VERSION = 2
+PARSERS_VERSION = 1
 """Rises when the same reply may be read differently; part of a run's fingerprint."""

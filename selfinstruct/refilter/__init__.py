@@ -42,7 +42,7 @@ from selfinstruct.events import (
     SourceTask,
     TaskImported,
 )
-from selfinstruct.journal import Entry
+from selfinstruct.journal_line import Entry
 from selfinstruct.refilter.comparison import Comparison, compare, partners
 from selfinstruct.run_directory import Run, replay
 from selfinstruct.state import (

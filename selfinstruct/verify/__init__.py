@@ -32,7 +32,7 @@ from selfinstruct.events import (
     TaskImported,
 )
 from selfinstruct.frozen import VERSIONS
-from selfinstruct.journal import Entry
+from selfinstruct.journal_line import Entry
 from selfinstruct.records import Reason
 from selfinstruct.run_directory import Run
 from selfinstruct.state import (

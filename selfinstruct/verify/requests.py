@@ -58,7 +58,7 @@ def unknown_names(state: RunState, outcome: Outcome) -> Iterator[str]:
     """What another run's reply is about and is not known here. Its prompt was planned there."""
     names = outcome.demonstration_ids if isinstance(outcome, CompletionReceived) else ()
     if outcome.stage != "generate":
-        names = (outcome.request_id.split("/")[1],)
+        names = tuple(outcome.request_id.split("/")[1:2])
     for name in names:
         try:
             state.instruction(name)

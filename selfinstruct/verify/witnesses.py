@@ -1,7 +1,6 @@
 """Was the witness that a rejection names in the pool then, and over the threshold by the score named?
 
-By the rouge-score package itself, which has no part in deciding. Which of several witnesses is named is
-another matter: runs of this version name the most similar task, older ones any that is over the threshold.
+By the rouge-score package itself, which has no part in deciding. Any task over the threshold will do.
 """
 
 from collections.abc import Callable, Iterator, Sequence

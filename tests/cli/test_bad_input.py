@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import ScriptedBackend, make_seed_task
+from support import ScriptedBackend, make_seed_task, sealed, sealed_journal
 from waiting import PATIENCE_S
 
 from selfinstruct import cli, frozen, generate
@@ -725,7 +725,7 @@ def test_a_journal_of_a_later_version_is_said_to_be_one(
     if version is not None:
         lines[0] = re.sub(rb'"selfinstruct":"[^"]*"', b'"selfinstruct":"%s"' % version, lines[0])
     lines[9] = re.sub(old, new, lines[9])
-    (finished / "journal.jsonl").write_bytes(b"".join(lines))
+    (finished / "journal.jsonl").write_bytes(sealed_journal(lines))
     before = everything(here)
     told = typed(*(finished if word == "DIR" else word for word in command))
     assert (told.code, told.out) == (2, "")
@@ -739,7 +739,7 @@ def test_a_journal_of_a_later_version_is_said_to_be_one(
 def test_a_setting_of_a_later_version_is_said_to_be_one(finished: Path, typed: Typed) -> None:
     lines = lines_of(finished)
     lines[0] = re.sub(rb'"selfinstruct":"[^"]*"', b'"selfinstruct":"999.1"', lines[0])
-    (finished / "journal.jsonl").write_bytes(b"".join(lines))
+    (finished / "journal.jsonl").write_bytes(sealed_journal(lines))
     changed(finished / "config.yaml", "threshold: 0.7", "threshold: 0.7\n  judge: x")
     for command in EACH[:2]:
         told = typed(*(finished if word == "DIR" else word for word in command))
@@ -754,7 +754,7 @@ def swapped(lines: list[bytes]) -> list[bytes]:
 def with_a_commit_of(number: bytes) -> Callable[[list[bytes]], list[bytes]]:
     def change(lines: list[bytes]) -> list[bytes]:
         place = next(n for n, line in enumerate(lines) if b'"committed"' in line)
-        lines[place] = re.sub(rb'"number":\d+', b'"number":' + number, lines[place])
+        lines[place] = sealed(re.sub(rb'"number":\d+', b'"number":' + number, lines[place]))
         return lines
 
     return change

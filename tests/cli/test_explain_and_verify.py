@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support import ScriptedBackend, Told, make_completion, scripted_text, typed
+from support import ScriptedBackend, Told, make_completion, scripted_text, sealed_journal, typed
 
 from selfinstruct.api import run
 from selfinstruct.config import RunConfig
@@ -66,7 +66,7 @@ def test_verify_tells_the_first_problems_and_json_all_of_them(
         elif line["kind"] == "classified":
             line.update(answer="yes", is_classification=True)
     written = (json.dumps(line, ensure_ascii=False, separators=(",", ":")) for line in lines)
-    (copy / "journal.jsonl").write_text("\n".join(written) + "\n")
+    (copy / "journal.jsonl").write_bytes(sealed_journal(f"{line}\n".encode() for line in written))
     done = command("verify", copy, columns=80)
     assert (done.returncode, done.stderr) == (1, "")
     assert "problems" in done.stdout.splitlines()[0]

@@ -63,7 +63,12 @@ def test_what_a_killed_process_had_in_flight_is_shown_as_spent(
     with open_run(tmp_path / "run", config) as opened:
         assert opened.journal is not None
         opened.journal.append(
-            Reserved(request_id="generate/000001", prompt_tokens=900, completion_tokens=100)
+            Reserved(
+                request_id="generate/000001",
+                prompt_tokens=900,
+                completion_tokens=100,
+                replaces=False,
+            )
         )
     fields = json.loads(told("status", tmp_path / "run", "--json"))
     assert fields["spent"] == fields["unheard"]
