@@ -14,13 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from selfinstruct.config import RunConfig
+from selfinstruct.config.schema import RunConfig
 from selfinstruct.events import Committed
-from selfinstruct.generate import grow
-from selfinstruct.journal import read_journal
 from selfinstruct.records import Completion, Request
-from selfinstruct.run_directory import open_run
-from selfinstruct.simulate.author import Author
+from selfinstruct.runner.directory import open_run
+from selfinstruct.runner.journal import read_journal
+from selfinstruct.runner.loop import grow
+from selfinstruct.simulate.author.author import Author
 
 WINDOW = 1000
 

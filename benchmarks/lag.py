@@ -33,7 +33,7 @@ from rehearsing import (
     table,
 )
 
-from selfinstruct.config import RunConfig
+from selfinstruct.config.schema import RunConfig
 
 DEFAULT = f"{RunConfig(model='any').lag_min}:{RunConfig(model='any').lag_max}"
 HEAD = (

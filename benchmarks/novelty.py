@@ -33,7 +33,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import LCSseq
 from rouge_score import rouge_scorer
 
-from selfinstruct.novelty import NoveltyIndex, f_measure
+from selfinstruct.pipeline.novelty import NoveltyIndex, f_measure
 
 THRESHOLD = 0.7
 REPEATS = 7

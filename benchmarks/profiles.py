@@ -19,11 +19,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from selfinstruct.config import RunConfig
-from selfinstruct.draw import shuffled
-from selfinstruct.filters import scripts_of
-from selfinstruct.novelty import NoveltyIndex
-from selfinstruct.recorded import RecordedReply, read_again
+from selfinstruct.analysis.parse_replies import RecordedReply, read_again
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.pipeline.filters import scripts_of
+from selfinstruct.pipeline.novelty import NoveltyIndex
+from selfinstruct.pipeline.stable_random import shuffled
 from selfinstruct.records import Stage
 
 PROFILES = ("paper", "default")

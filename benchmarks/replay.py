@@ -18,10 +18,10 @@ import time
 from pathlib import Path
 from random import Random
 
-from selfinstruct.config import RunConfig
-from selfinstruct.generate import grow
+from selfinstruct.config.schema import RunConfig
 from selfinstruct.records import Completion, Request, Usage
-from selfinstruct.run_directory import open_run, read_run
+from selfinstruct.runner.directory import open_run, read_run
+from selfinstruct.runner.loop import grow
 
 CHILDREN = {
     "imports alone": "n = 0",
@@ -29,7 +29,7 @@ CHILDREN = {
         "import json\nn = sum(1 for line in open(path + '/journal.jsonl', 'rb') if json.loads(line))"
     ),
     "read_run": (
-        "from selfinstruct.run_directory import read_run\nn = read_run(path).state.accepted"
+        "from selfinstruct.runner.directory import read_run\nn = read_run(path).state.accepted"
     ),
 }
 
@@ -99,7 +99,8 @@ def measure(directory: Path, body: str) -> tuple[float, float]:
     """Seconds and peak megabytes of a process that does one thing; imports are not timed."""
     code = (
         "import json, sys, time\n"
-        "import selfinstruct.run_directory, pydantic, rapidfuzz.process, rapidfuzz.distance, yaml, jinja2\n"
+        "import selfinstruct.runner.directory\n"
+        "import pydantic, rapidfuzz.process, rapidfuzz.distance, yaml, jinja2\n"
         "path = sys.argv[1]\nbegan = time.perf_counter()\n"
         + body
         + "\nseconds = time.perf_counter() - began\n"

@@ -28,8 +28,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from selfinstruct.simulate import serve  # noqa: E402 - only importable after the line above
-from selfinstruct.simulate.draws import Draws  # noqa: E402
-from selfinstruct.simulate.frames import compose  # noqa: E402
+from selfinstruct.simulate.author.sentence_frames import compose  # noqa: E402
+from selfinstruct.simulate.random_draws import Draws  # noqa: E402
 
 
 def prompts(kind: str, number: int, *, salt: int) -> Iterator[str]:

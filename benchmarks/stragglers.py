@@ -145,12 +145,12 @@ def child(
 
 def ours(arguments: argparse.Namespace) -> dict[str, float]:
     """Run the pipeline, and leave a sample of its requests for the bare loop."""
-    from selfinstruct.config import RunConfig
-    from selfinstruct.generate import grow
+    from selfinstruct.config.schema import RunConfig
     from selfinstruct.llm.online import OnlineBackend
-    from selfinstruct.llm.parameters import door, parameters
+    from selfinstruct.llm.request_body import door, parameters
     from selfinstruct.records import Completion, Request
-    from selfinstruct.run_directory import open_run
+    from selfinstruct.runner.directory import open_run
+    from selfinstruct.runner.loop import grow
 
     config = RunConfig(
         model="simulated",
@@ -192,7 +192,7 @@ def bare(arguments: argparse.Namespace) -> dict[str, float]:
     """Send such requests with the same client and nothing around it, over again if they are few."""
     import httpx2
 
-    from selfinstruct.config import RunConfig
+    from selfinstruct.config.schema import RunConfig
     from selfinstruct.llm.endpoint import client
 
     slots = arguments.slots[0]

@@ -91,12 +91,12 @@ def report(results: dict[str, list[dict[str, float]]]) -> None:
 
 def ours(url: str, folder: Path, instructions: int) -> dict[str, float]:
     """Run the pipeline and leave its requests for the bare loop."""
-    from selfinstruct.config import RunConfig
-    from selfinstruct.generate import grow
+    from selfinstruct.config.schema import RunConfig
     from selfinstruct.llm.online import OnlineBackend
-    from selfinstruct.llm.parameters import parameters
+    from selfinstruct.llm.request_body import parameters
     from selfinstruct.records import Completion, Request
-    from selfinstruct.run_directory import open_run
+    from selfinstruct.runner.directory import open_run
+    from selfinstruct.runner.loop import grow
 
     config = RunConfig(
         model="simulated",

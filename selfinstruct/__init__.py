@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from selfinstruct.api import export_run, import_run, read_frame, run
     from selfinstruct.backend import Backend
-    from selfinstruct.config import RunConfig
+    from selfinstruct.config.schema import RunConfig
     from selfinstruct.errors import SelfInstructError
-    from selfinstruct.generate import grow
-    from selfinstruct.novelty import NoveltyIndex
+    from selfinstruct.pipeline.novelty import NoveltyIndex
+    from selfinstruct.pipeline.seed_tasks import read_seed_tasks
+    from selfinstruct.pipeline.summary import RunSummary
     from selfinstruct.records import Completion, Instance, Request, SeedTask, Task, Usage
-    from selfinstruct.run_directory import Run, open_run
-    from selfinstruct.seeds import read_seed_tasks
-    from selfinstruct.summary import RunSummary
+    from selfinstruct.runner.directory import Run, open_run
+    from selfinstruct.runner.loop import grow
 
 __version__ = "0.1.0"
 
@@ -32,21 +32,21 @@ _HOMES = {
     "Backend": "backend",
     "Completion": "records",
     "Instance": "records",
-    "NoveltyIndex": "novelty",
+    "NoveltyIndex": "pipeline.novelty",
     "Request": "records",
-    "Run": "run_directory",
-    "RunConfig": "config",
-    "RunSummary": "summary",
+    "Run": "runner.directory",
+    "RunConfig": "config.schema",
+    "RunSummary": "pipeline.summary",
     "SeedTask": "records",
     "SelfInstructError": "errors",
     "Task": "records",
     "Usage": "records",
     "export_run": "api",
-    "grow": "generate",
+    "grow": "runner.loop",
     "import_run": "api",
-    "open_run": "run_directory",
+    "open_run": "runner.directory",
     "read_frame": "api",
-    "read_seed_tasks": "seeds",
+    "read_seed_tasks": "pipeline.seed_tasks",
     "run": "api",
 }
 

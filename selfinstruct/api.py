@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfinstruct.backend import Backend
-from selfinstruct.config import RunConfig
-from selfinstruct.export import (
+from selfinstruct.config.reading import load_settings
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.dataset.export import (
     COLUMN_TYPES,
     PROVENANCE_COLUMNS,
     Wanted,
@@ -26,15 +27,14 @@ from selfinstruct.export import (
     select,
     writing,
 )
-from selfinstruct.generate import grow, is_complete
-from selfinstruct.run_directory import Run, is_run, open_run, read_run
-from selfinstruct.settings import load_settings
-from selfinstruct.summary import RunSummary, summarize
+from selfinstruct.pipeline.summary import RunSummary, summarize
+from selfinstruct.runner.directory import Run, is_run, open_run, read_run
+from selfinstruct.runner.loop import grow, is_complete
 
 if TYPE_CHECKING:
     import pandas
 
-    from selfinstruct.importing.directory import Import
+    from selfinstruct.dataset.importing.directory import Import
 
 
 def run(
@@ -109,7 +109,7 @@ def export_run(
 ) -> int:
     """Write a run's dataset to a file; returns the number of rows. Raises SelfInstructError.
 
-    `path` "-" stands for stdout. `options` are further fields of `selfinstruct.export.Wanted`:
+    `path` "-" stands for stdout. `options` are further fields of `selfinstruct.dataset.export.Wanted`:
 
         export_run("my-run", "chats.jsonl", format="messages", split=(0.95, 0.05), shuffle_seed=1)
     """
@@ -131,7 +131,7 @@ def import_run(
 
     `run` then completes it, or grows it. A model need not be named before. Raises SelfInstructError.
     """
-    from selfinstruct.importing import directory as importing
+    from selfinstruct.dataset.importing import directory as importing
 
     settings = (
         config.given() if isinstance(config, RunConfig) else load_settings("settings", config)

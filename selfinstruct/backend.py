@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from selfinstruct.bounds import bound
+from selfinstruct.cost.worst_case import bound
 from selfinstruct.records import Completion, Request
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -24,8 +24,8 @@ class Backend(Protocol):
         """Complete one request, with whatever retries that takes.
 
         Raises RequestRejectedError where this request is refused; TransientError where attempts are used up,
-        so that others may have their turn before it is asked again (`patience`); EndpointError where nothing
-        can be had: that ends the run, which can be continued.
+        so that others may have their turn before it is asked again (`runner.outages`); EndpointError where
+        nothing can be had: that ends the run, which can be continued.
         """
         ...
 
@@ -38,7 +38,7 @@ class Checkable(Protocol):
         """Whether the endpoint answers at all, seen by the smallest exchange there is.
 
         Raises EndpointError where nothing can be had. Without it a request that fails where there is nothing
-        else to ask looks like an outage (`patience`).
+        else to ask looks like an outage (`runner.outages`).
         """
         ...
 

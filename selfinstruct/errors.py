@@ -12,7 +12,7 @@
     │   ├── JournalCorruptError          1    a line was changed after it was written
     │   └── NewerJournalError            2    a later version wrote to it
     ├── BackendError                          a request has no completion
-    │   ├── TransientError               4    worth another attempt, now or later (selfinstruct.patience)
+    │   ├── TransientError               4    worth another attempt, now or later (runner.outages)
     │   ├── RequestRejectedError         4    the endpoint refuses this one request
     │   └── EndpointError                4    the endpoint refuses everything: key, credit, model
     ├── StalledError                     3    nothing was accepted for so many requests

@@ -1,4 +1,4 @@
-"""What may stand in a journal. Each event is a fact; `state.apply` says what follows from it.
+"""What may stand in a journal. Each event is a fact; `pipeline.state.apply` says what follows from it.
 
 Two kinds come from outside and are durable before anything is done with them, since they were paid for
 (`CompletionReceived`) or stand for a request that will not be asked again (`RequestFailed`). The decisions
@@ -17,7 +17,7 @@ from selfinstruct.records import STRICT, Answer, Completion, Instance, Rejection
 RunEnd = Literal["complete", "interrupted", "limit", "failed"]
 
 Form = Literal["instructions", "kinds", "instances", "tasks", "rows"]
-"""What the records of a file say that is imported, see `selfinstruct.importing.recognise`."""
+"""What the records of a file say that is imported, see `selfinstruct.dataset.importing.source_formats`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support import make_seed_task
 
-from selfinstruct.config import RunConfig
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.records import SeedTask
-from selfinstruct.seeds import render_seed_tasks
-from selfinstruct.simulate.server import SimulatedEndpoint
+from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

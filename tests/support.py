@@ -21,11 +21,11 @@ from hypothesis import settings
 
 from selfinstruct.backend import Backend
 from selfinstruct.cli import main
+from selfinstruct.dataset.export import Wanted, provenance_rows, select, writing
 from selfinstruct.errors import RequestRejectedError
-from selfinstruct.export import Wanted, provenance_rows, select, writing
+from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Completion, Instance, Request, SeedTask, Usage
-from selfinstruct.run_directory import read_run
-from selfinstruct.state import RunState
+from selfinstruct.runner.directory import read_run
 
 WORDS = (
     "amber bridge candle dolphin engine forest garden harbour island jacket kettle ladder mirror needle "

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from support import examples, exported
 from virtual_clock import run_at_once
 
-from selfinstruct.config import RunConfig
+from selfinstruct.config.schema import RunConfig
 from selfinstruct.events import RequestFailed
-from selfinstruct.generate import grow
-from selfinstruct.journal import read_journal
 from selfinstruct.llm.online import OnlineBackend
-from selfinstruct.run_directory import open_run, read_run
-from selfinstruct.simulate import FaultPlan, server
-from selfinstruct.simulate.fault_plan import (
+from selfinstruct.runner.directory import open_run, read_run
+from selfinstruct.runner.journal import read_journal
+from selfinstruct.runner.loop import grow
+from selfinstruct.simulate import FaultPlan
+from selfinstruct.simulate.faults.plan import (
     AttemptFault,
     BrokenJson,
     BrokenOff,
@@ -37,6 +37,7 @@ from selfinstruct.simulate.fault_plan import (
     RetryAfter,
     Status,
 )
+from selfinstruct.simulate.server import listening as server
 
 AT_MOST = 4
 CONFIG = RunConfig(model="simulated", num_instructions=15, max_concurrency=8)

@@ -9,7 +9,7 @@ from support import ROOT
 
 from selfinstruct import events
 from selfinstruct.cli import app
-from selfinstruct.config import OPERATIONAL, RunConfig
+from selfinstruct.config.schema import OPERATIONAL, RunConfig
 from selfinstruct.records import Reason
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

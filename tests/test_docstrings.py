@@ -6,17 +6,17 @@ from importlib import import_module
 import pytest
 
 EXAMPLES = [
-    "config",
-    "contamination",
-    "contamination.texts",
-    "course",
-    "draw",
-    "extras",
-    "filters",
-    "novelty",
+    "config.schema",
+    "data.decontamination",
+    "data.decontamination.field_texts",
+    "pipeline.timeline",
+    "pipeline.stable_random",
+    "config.request_extras",
+    "pipeline.filters",
+    "pipeline.novelty",
     "cli.terminal",
-    "dataset_files.json_text",
-    "filtering",
+    "data.record_files.json_text",
+    "data.deduplication",
 ]
 
 

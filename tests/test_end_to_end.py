@@ -6,11 +6,11 @@ import pytest
 from support import exported as export_of
 
 from selfinstruct.api import run
-from selfinstruct.config import RunConfig
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.pipeline.summary import summarize
 from selfinstruct.records import Reason
-from selfinstruct.run_directory import read_run
+from selfinstruct.runner.directory import read_run
 from selfinstruct.simulate import FaultShares, SimulatedEndpoint
-from selfinstruct.summary import summarize
 
 
 @pytest.mark.parametrize("profile", ["default", "paper"])

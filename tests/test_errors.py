@@ -10,10 +10,10 @@ from support import ScriptedBackend, sealed_journal
 
 from selfinstruct import errors
 from selfinstruct.api import run
-from selfinstruct.config import RunConfig
+from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import NewerJournalError, RunDirectoryError, RunWriteError
-from selfinstruct.journal import read_journal
-from selfinstruct.run_directory import open_run
+from selfinstruct.runner.directory import open_run
+from selfinstruct.runner.journal import read_journal
 
 ROWS = re.findall(
     r"(?m)^    ((?:│   |    )*)(?:├── |└── )(\w+) +(\d?) ", inspect.getdoc(errors) or ""

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from test_recorded_runs import FOLDER, RAW, REGEN, Row, rows
 
+from selfinstruct.analysis.verify import verify
+from selfinstruct.dataset.importing.directory import import_run
 from selfinstruct.events import TaskImported
-from selfinstruct.importing.directory import import_run
 from selfinstruct.records import Instance, Reason
-from selfinstruct.run_directory import read_history, read_run
-from selfinstruct.verify import verify
+from selfinstruct.runner.directory import read_history, read_run
 
 pytestmark = pytest.mark.skipif(
     not (FOLDER / "raw/index.json").is_file(),

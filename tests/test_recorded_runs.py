@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from support import ROOT
 
-from selfinstruct.novelty import NoveltyIndex
-from selfinstruct.recorded import RecordedReply, read_again
+from selfinstruct.analysis.parse_replies import RecordedReply, read_again
+from selfinstruct.pipeline.novelty import NoveltyIndex
 from selfinstruct.records import Stage
 
 FOLDER = Path(os.environ.get("SELFINSTRUCT_RECORDED_RUNS", ROOT.parent / "shared/data"))

@@ -11,22 +11,22 @@ from typing import NoReturn
 import typer
 
 from selfinstruct import __version__
-from selfinstruct.cli.decontaminate import decontaminate
-from selfinstruct.cli.demo import demo
-from selfinstruct.cli.doctor import doctor
-from selfinstruct.cli.estimate import estimate
-from selfinstruct.cli.explain import explain
-from selfinstruct.cli.export import export
-from selfinstruct.cli.filter import filter  # noqa: A004
-from selfinstruct.cli.import_ import import_
+from selfinstruct.cli.commands.decontaminate import decontaminate
+from selfinstruct.cli.commands.demo import demo
+from selfinstruct.cli.commands.doctor import doctor
+from selfinstruct.cli.commands.estimate import estimate
+from selfinstruct.cli.commands.explain import explain
+from selfinstruct.cli.commands.export import export
+from selfinstruct.cli.commands.filter import filter  # noqa: A004
+from selfinstruct.cli.commands.import_ import import_
+from selfinstruct.cli.commands.parse import parse
+from selfinstruct.cli.commands.refilter import refilter
+from selfinstruct.cli.commands.run import run
+from selfinstruct.cli.commands.simulate import simulate
+from selfinstruct.cli.commands.status import status
+from selfinstruct.cli.commands.verify import verify
 from selfinstruct.cli.options import CONTEXT
-from selfinstruct.cli.parse import parse
-from selfinstruct.cli.refilter import refilter
-from selfinstruct.cli.run import run
-from selfinstruct.cli.simulate import simulate
-from selfinstruct.cli.status import status
 from selfinstruct.cli.terminal import is_ignored, say, speak_any_alphabet, visible
-from selfinstruct.cli.verify import verify
 from selfinstruct.errors import SelfInstructError
 
 app = typer.Typer(

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from selfinstruct.cli.bar import Show
-from selfinstruct.contamination import (
+from selfinstruct.cli.progress_bar import Show
+from selfinstruct.dataset.decontamination import (
     COMMON,
     NGRAM,
     THRESHOLD,
@@ -14,7 +14,7 @@ from selfinstruct.contamination import (
     Item,
     item_of,
 )
-from selfinstruct.dataset_files import RecordReader, read_records
+from selfinstruct.dataset.record_files import RecordReader, read_records
 from selfinstruct.errors import ConfigError, InputError
 
 KINDS = ("ngram", "rouge_l")

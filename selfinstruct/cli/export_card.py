@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfinstruct.card import Card, DataFile, Exported, Terms, card, may_be_replaced
+from selfinstruct.dataset.dataset_card import Card, DataFile, Exported, Terms, card, may_be_replaced
+from selfinstruct.dataset.export import COLUMN_TYPES, Export, Part
 from selfinstruct.errors import ConfigError, InputError
-from selfinstruct.export import COLUMN_TYPES, Export, Part
 from selfinstruct.files import because, open_regular, read_at_most
-from selfinstruct.run_directory import Run
+from selfinstruct.runner.directory import Run
 
 CARD = "README.md"
 """What a card is called, in the folder of the data."""

@@ -7,19 +7,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from selfinstruct.cli.bar import Show
+from selfinstruct.cli.progress_bar import Show
 from selfinstruct.cli.record_files import open_input
-from selfinstruct.dataset_files import RecordReader
+from selfinstruct.dataset.export import (
+    Added,
+    Row,
+    first_instructions,
+    provenance_rows,
+    rows_of,
+    select,
+)
+from selfinstruct.dataset.record_files import RecordReader
 from selfinstruct.errors import ConfigError, InputError, RunDirectoryError
-from selfinstruct.export import Added, Row, first_instructions, provenance_rows, rows_of, select
 from selfinstruct.files import is_stream
-from selfinstruct.generate import is_complete
-from selfinstruct.run_directory import Run, read_run
-from selfinstruct.summary import summarize
+from selfinstruct.pipeline.summary import summarize
+from selfinstruct.runner.directory import Run, read_run
+from selfinstruct.runner.loop import is_complete
 
 if TYPE_CHECKING:
+    from selfinstruct.pipeline.state import RunState
     from selfinstruct.records import Task
-    from selfinstruct.state import RunState
 
 
 @dataclass(frozen=True, kw_only=True)

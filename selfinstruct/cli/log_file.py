@@ -18,8 +18,8 @@ from pathlib import Path
 from selfinstruct.cli.terminal import say
 from selfinstruct.errors import InputError
 from selfinstruct.files import because, run_that_consists_of
-from selfinstruct.frozen import CONFIG, JOURNAL, SEEDS
-from selfinstruct.lock import LOCK_FILE
+from selfinstruct.runner.lock import LOCK_FILE
+from selfinstruct.runner.manifest import CONFIG, JOURNAL, SEEDS
 
 LOGGER = logging.getLogger("selfinstruct")
 # Without any handler, Python itself would print what is a warning or worse to stderr.

@@ -10,8 +10,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from selfinstruct.config import RunConfig
-from selfinstruct.settings import DURATIONS, seconds
+from selfinstruct.config.reading import DURATIONS, seconds
+from selfinstruct.config.schema import RunConfig
 
 _UNITS_LEFT_OUT = {
     spec.name.removesuffix("_s").replace("_", "-"): spec.name.replace("_", "-")

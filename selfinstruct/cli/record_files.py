@@ -8,9 +8,9 @@ from typing import Any, Protocol, TypeVar
 
 import typer
 
-from selfinstruct.cli.stopping import Hold, load_ahead, stopped_by_signals
+from selfinstruct.cli.signals import Hold, load_ahead, stopped_by_signals
 from selfinstruct.cli.terminal import say
-from selfinstruct.dataset_files import RecordReader, format_of, read_records
+from selfinstruct.dataset.record_files import RecordReader, format_of, read_records
 from selfinstruct.errors import InputError
 from selfinstruct.files import is_stream
 

@@ -7,11 +7,11 @@ import asyncio
 import logging
 from typing import Any
 
-from selfinstruct.cli.finish import Ending
 from selfinstruct.cli.log_file import LOGGER
+from selfinstruct.cli.on_finish import Ending
 from selfinstruct.events import CompletionReceived, Event, RequestFailed, RunStarted
-from selfinstruct.run_directory import Run
-from selfinstruct.state import RunState
+from selfinstruct.pipeline.state import RunState
+from selfinstruct.runner.directory import Run
 
 PROGRESS_EVERY_S = 30.0
 
@@ -96,7 +96,7 @@ class RunLog:
         )
 
     def watch(self, _: RunState, in_flight: int) -> None:
-        """Remember what is in flight; see `selfinstruct.generate.Watch`."""
+        """Remember what is in flight; see `selfinstruct.runner.loop.Watch`."""
         self._in_flight = in_flight
 
     async def tell_progress(self) -> None:

@@ -16,10 +16,10 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from selfinstruct.errors import BackendError, EndpointError, TransientError
-from selfinstruct.finish_reasons import Ending
 from selfinstruct.llm.online import OnlineBackend, Probe
 from selfinstruct.llm.outcomes import Seen
-from selfinstruct.llm.parameters import (
+from selfinstruct.llm.reply import read_completion, read_usage
+from selfinstruct.llm.request_body import (
     LIMITS,
     NEWER_LIMIT,
     OLDER_LIMIT,
@@ -28,8 +28,8 @@ from selfinstruct.llm.parameters import (
     wants_newer_limit,
     without,
 )
-from selfinstruct.llm.reply import read_completion, read_usage
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Stage
+from selfinstruct.records.finish_reasons import Ending
 
 Mark = Literal["ok", "bad", "open"]
 """Fine, in the way of a run, or neither."""

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
 
-from selfinstruct.config import RunConfig, web_address_problem
+from selfinstruct.config.request_extras import Header, filled_in, looks_secret
+from selfinstruct.config.schema import RunConfig, web_address_problem
 from selfinstruct.errors import ConfigError
-from selfinstruct.extras import Header, filled_in, looks_secret
 
 if TYPE_CHECKING:
     import openai

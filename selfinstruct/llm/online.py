@@ -1,7 +1,7 @@
 """The online backend: completions over HTTP, chat or text, against any OpenAI-compatible endpoint.
 
 The official client sends; retrying is ours alone (`outcomes` and `retry`), so that every attempt is counted,
-reserved (`backend.Meter`) and admitted by one gate (`limits`). What comes back is read by `reply`.
+reserved (`backend.Meter`) and admitted by one gate (`rate_limits`). What comes back is read by `reply`.
 """
 
 import asyncio
@@ -13,14 +13,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from selfinstruct.backend import Meter, finished
-from selfinstruct.bounds import bound
-from selfinstruct.config import RunConfig
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.cost.worst_case import bound
 from selfinstruct.errors import BackendError, RequestRejectedError, TransientError
 from selfinstruct.llm.endpoint import NO_KEY, authorizes, client, headers
 from selfinstruct.llm.failures import told_by, untold
-from selfinstruct.llm.limits import Gate, Passage
 from selfinstruct.llm.outcomes import OVERLOADED, TABLE, Seen, error_of
-from selfinstruct.llm.parameters import (
+from selfinstruct.llm.rate_limits import Gate, Passage
+from selfinstruct.llm.redaction import redacted
+from selfinstruct.llm.reply import read_completion, reading, unreadable
+from selfinstruct.llm.request_body import (
     LIMITS,
     NEWER_LIMIT,
     OLDER_LIMIT,
@@ -29,8 +31,6 @@ from selfinstruct.llm.parameters import (
     parameters,
     wants_newer_limit,
 )
-from selfinstruct.llm.redaction import redacted
-from selfinstruct.llm.reply import read_completion, reading, unreadable
 from selfinstruct.llm.retry import OnWait, policy, rate_limited_s
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling
 

@@ -6,8 +6,8 @@
     READ      a reply, journaled as it came                           returns a Completion
 
 `online` says what it saw, as a `Seen`; `retry` looks up here how often and after which wait there is another
-attempt. What becomes of a request whose attempts are used up is the business of `selfinstruct.patience`, what
-becomes of one that is refused that of `selfinstruct.refusals`.
+attempt. What becomes of a request whose attempts are used up is the business of
+`selfinstruct.runner.outages`, what becomes of one that is refused that of `selfinstruct.runner.bad_requests`.
 """
 
 from collections.abc import Mapping

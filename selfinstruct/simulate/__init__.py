@@ -9,25 +9,23 @@ This package knows the completions protocols, for chat and for text, and the sha
 prompts. It knows nothing of the rest of `selfinstruct`, and imports nothing from it: a rehearsal
 that shared code with what it rehearses would agree with its mistakes.
 
-    server      listening on a socket, in the foreground or in a thread
-    routes      paths, status codes, delays, and the request log (`request_log`)
-    protocol    what a request comes down to, and what every reply has (`tokens`)
-                `chat_completions` and `text_completions` are the JSON on both sides, `members`
-                checks it
-    fault_plan  what goes wrong on purpose: `fault_plan_file` reads a plan (`plan_values` checks single
-                values), `fates` draws what befalls an attempt, `faulty_replies` and `content_faults`
-                falsify `replies`, `transport` breaks connections, `rate_limits` counts minutes
-    author      what is written back: `reading` recognises the prompt, `continuation`, `blocks`,
-                `verdicts` and `instances` answer it, with sentences made by `frames` and `grammar`
-                out of the word lists in `texts`, and with mistakes in the shares of `faults` and
-                the habits in `mannerisms`; `base` goes on where a chat model would stop
+    protocol    the completions API, for chat and for text: what a checked request comes down to
+                (`completions`), the JSON on both sides, what is sent back (`replies`, `tokens`)
+    author      what is written back: `prompt_recognition` says which prompt it is, `continuation`,
+                `blocks`, `classification` and `instances` answer, with sentences of
+                `sentence_frames` and `grammar` out of `word_lists`, with the errors of `mistakes`
+                and the habits of `chat_habits`; `base_model` continues where a chat model would stop
+    faults      what goes wrong on purpose: `plan_file` reads a `plan`, `assignment` draws which
+                attempt has which fault, `error_replies` and `content` falsify replies, `transport`
+                breaks connections, `rate_limits` counts requests a minute
+    server      `routes` choose the reply, `request_log` records it, `listening` opens the socket
 """
 
-from selfinstruct.simulate.fault_plan import FaultPlan
-from selfinstruct.simulate.fault_plan_file import read_fault_plan
-from selfinstruct.simulate.faults import FaultShares
-from selfinstruct.simulate.plan_values import FaultPlanError
-from selfinstruct.simulate.server import SimulatedEndpoint, serve
+from selfinstruct.simulate.author.mistakes import FaultShares
+from selfinstruct.simulate.faults.plan import FaultPlan
+from selfinstruct.simulate.faults.plan_file import read_fault_plan
+from selfinstruct.simulate.faults.plan_values import FaultPlanError
+from selfinstruct.simulate.server.listening import SimulatedEndpoint, serve
 
 __all__ = [
     "FaultPlan",

@@ -25,21 +25,22 @@ import pytest
 from support import ScriptedBackend, make_seed_task, sealed, sealed_journal
 from waiting import PATIENCE_S
 
-from selfinstruct import cli, frozen, generate
+from selfinstruct import cli
+from selfinstruct.analysis.refilter.directory import refilter_run
 from selfinstruct.api import export_run, run
-from selfinstruct.config import RunConfig
+from selfinstruct.config.reading import _wanted, load_settings, read_settings
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.config.shipped import resource as shipped
+from selfinstruct.dataset.export import Wanted, provenance_rows, select, writing
 from selfinstruct.errors import ConfigError, InputError, RunWriteError, SelfInstructError
 from selfinstruct.events import Committed, Outcome
-from selfinstruct.export import Wanted, provenance_rows, select, writing
 from selfinstruct.files import _OF_A_RUN
-from selfinstruct.journal import read_journal
-from selfinstruct.lock import LOCK_FILE
-from selfinstruct.prompts import load_template
-from selfinstruct.refilter.directory import refilter_run
-from selfinstruct.resources import resource as shipped
-from selfinstruct.run_directory import _OURS, open_run, read_run
-from selfinstruct.seeds import read_seed_tasks, render_seed_tasks
-from selfinstruct.settings import _wanted, load_settings, read_settings
+from selfinstruct.pipeline.prompts import load_template
+from selfinstruct.pipeline.seed_tasks import read_seed_tasks, render_seed_tasks
+from selfinstruct.runner import loop, manifest
+from selfinstruct.runner.directory import _OURS, open_run, read_run
+from selfinstruct.runner.journal import read_journal
+from selfinstruct.runner.lock import LOCK_FILE
 
 NEW = ("run", "-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1")
 """A run that would begin, if nothing else were wrong."""
@@ -110,7 +111,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
             patch.setattr(sys, "argv", ["selfinstruct", *map(str, arguments)])
             patch.setattr(signal, "signal", lambda *_: None)
             patch.setattr(os, "_exit", leave)
-            patch.setattr(generate, "grow", never)
+            patch.setattr(loop, "grow", never)
             with pytest.raises(SystemExit) as ended:
                 cli.main()
         said = capsys.readouterr()
@@ -831,7 +832,7 @@ def test_settings_that_the_disk_does_not_give_are_the_machines_trouble(
     def failing(*_: object, **__: object) -> object:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(frozen, "read_yaml", failing)
+    monkeypatch.setattr(manifest, "read_yaml", failing)
     with pytest.raises(
         RunWriteError, match=r"config.yaml cannot be read \(Input/output error\); the disk"
     ):

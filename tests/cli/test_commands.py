@@ -13,12 +13,12 @@ from support import ROOT, ScriptedBackend, make_seed_task, scripted_text, typed
 from waiting import PATIENCE_S
 
 from selfinstruct.api import run
-from selfinstruct.config import RunConfig
+from selfinstruct.config.schema import RunConfig
 from selfinstruct.events import RunStarted
+from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.records import Request
-from selfinstruct.run_directory import open_run, read_run
-from selfinstruct.seeds import render_seed_tasks
-from selfinstruct.simulate.server import SimulatedEndpoint
+from selfinstruct.runner.directory import open_run, read_run
+from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
 COMMANDS = [
@@ -361,7 +361,7 @@ def test_an_export_that_cannot_be_written_leaves_what_was_there(
 
 def test_model_output_never_drives_the_terminal() -> None:
     """What a reply holds is shown with its control characters written out."""
-    from selfinstruct.cli.funnel import record_lines
+    from selfinstruct.cli.summary_lines import record_lines
     from selfinstruct.cli.terminal import visible
 
     evil = "a\x1b[2J\x9b31m\u202eb\x07\rc"

@@ -17,10 +17,10 @@ from waiting import PATIENCE_S, until
 
 from selfinstruct.api import run
 from selfinstruct.cli.benchmark_files import Rules
-from selfinstruct.cli.decontaminate import decontaminate
-from selfinstruct.cli.decontaminated import Job, Tally, carry_out
-from selfinstruct.cli.export import Format, export
-from selfinstruct.config import RunConfig
+from selfinstruct.cli.commands.decontaminate import decontaminate
+from selfinstruct.cli.commands.export import Format, export
+from selfinstruct.cli.decontaminate_job import Job, Tally, carry_out
+from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import ExportError, InputError, SelfInstructError
 
 ASKED = (

@@ -25,11 +25,11 @@ from support import ROOT, ScriptedBackend, typed
 from virtual_clock import run_at_once
 
 from selfinstruct.api import run
-from selfinstruct.config import RunConfig
+from selfinstruct.config.schema import RunConfig
 from selfinstruct.llm.doctor import Doctor, Finding
 from selfinstruct.llm.online import OnlineBackend
-from selfinstruct.recipes import sampling
-from selfinstruct.simulate.server import SimulatedEndpoint
+from selfinstruct.pipeline.recipes import sampling
+from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 
 def refusal(param: str) -> bytes:

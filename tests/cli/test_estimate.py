@@ -18,8 +18,8 @@ from support import ROOT, ScriptedBackend, Told, typed
 from waiting import PATIENCE_S
 
 from selfinstruct.api import run
-from selfinstruct.config import RunConfig
-from selfinstruct.simulate.server import SimulatedEndpoint
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 ENVIRON = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
 NOWHERE = "http://127.0.0.1:9/v1"

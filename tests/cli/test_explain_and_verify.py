@@ -11,7 +11,7 @@ import pytest
 from support import ScriptedBackend, Told, make_completion, scripted_text, sealed_journal, typed
 
 from selfinstruct.api import run
-from selfinstruct.config import RunConfig
+from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import StalledError
 from selfinstruct.records import Completion, Request
 
@@ -198,11 +198,11 @@ def test_a_score_is_not_rounded_over_the_threshold() -> None:
 
 
 def test_wide_signs_take_two_columns(tmp_path: Path, config: RunConfig) -> None:
-    from selfinstruct.cli.explain import _Page
+    from selfinstruct.analysis.explain import explain
+    from selfinstruct.analysis.explain.lookup import History
+    from selfinstruct.cli.commands.explain import _Page
     from selfinstruct.cli.terminal import cells
-    from selfinstruct.explain import explain
-    from selfinstruct.explain.history import History
-    from selfinstruct.run_directory import read_history
+    from selfinstruct.runner.directory import read_history
 
     def write(request: Request) -> str:
         text = "川の名前を三つ挙げてください。" * 20

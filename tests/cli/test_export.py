@@ -15,17 +15,17 @@ import yaml
 from support import ScriptedBackend, make_seed_task, typed
 
 from selfinstruct.api import run
-from selfinstruct.card import Terms
-from selfinstruct.cli.bar import Show
-from selfinstruct.cli.export import Container, Format
+from selfinstruct.cli.commands.export import Container, Format
 from selfinstruct.cli.export_card import CardWanted
+from selfinstruct.cli.export_job import Job, carry_out
 from selfinstruct.cli.export_sources import Chosen, RunSource
-from selfinstruct.cli.exported import Job, carry_out
-from selfinstruct.config import RunConfig
-from selfinstruct.dataset_files import read_records
+from selfinstruct.cli.progress_bar import Show
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.dataset.dataset_card import Terms
+from selfinstruct.dataset.export import CONTAINERS, FORMATS, Row, Wanted
+from selfinstruct.dataset.record_files import read_records
 from selfinstruct.errors import InputError
-from selfinstruct.export import CONTAINERS, FORMATS, Row, Wanted
-from selfinstruct.seeds import render_seed_tasks
+from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 
 ROWS = [
     {"instruction": f"Say {n}.", "input": "<noinput>" if n % 2 else str(n), "output": f"It is {n}."}

@@ -17,9 +17,9 @@ from rich.console import Console
 from waiting import PATIENCE_S, until
 
 from selfinstruct import cli
-from selfinstruct.cli.bar import bar
-from selfinstruct.cli.filtered import Job, carry_out
-from selfinstruct.dataset_files import read_records, write_records
+from selfinstruct.cli.filter_job import Job, carry_out
+from selfinstruct.cli.progress_bar import bar
+from selfinstruct.dataset.record_files import read_records, write_records
 
 Typed = Callable[..., tuple[int, str, str]]
 TEXTS = [

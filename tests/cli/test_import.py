@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from support import typed
 
-from selfinstruct import new_run
-from selfinstruct.resources import resource
-from selfinstruct.run_directory import read_run
-from selfinstruct.simulate.server import SimulatedEndpoint
+from selfinstruct.config.shipped import resource
+from selfinstruct.runner import create
+from selfinstruct.runner.directory import read_run
+from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 NEW = ("-o", "new")
 EVIL = "Tell me \x1b[2J\x9b31m what \u202e happens."
@@ -297,7 +297,7 @@ def test_interrupted_it_makes_no_run_and_the_same_command_does(
     regen: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(new_run, "freeze", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        patched.setattr(create, "freeze", lambda *_: os.kill(os.getpid(), signal.SIGINT))
         done = typed("import", regen, *NEW, cwd=regen.parent)
     assert (done.returncode, done.stdout) == (130, "")
     assert "interrupted; the same command makes the run" in done.stderr

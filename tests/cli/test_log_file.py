@@ -21,8 +21,8 @@ from selfinstruct.cli import run_log
 from selfinstruct.cli.log_file import LOGGER, JsonLines, LogFile, check_log_file, logging_to
 from selfinstruct.cli.run_log import log
 from selfinstruct.errors import InputError
-from selfinstruct.run_directory import read_run
-from selfinstruct.simulate.server import SimulatedEndpoint
+from selfinstruct.runner.directory import read_run
+from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 KEY = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
 

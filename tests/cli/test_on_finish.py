@@ -16,12 +16,12 @@ import pytest
 from waiting import PATIENCE_S, until
 
 from selfinstruct import cli
-from selfinstruct.cli import finish
-from selfinstruct.cli.finish import Ending, run_on_finish
+from selfinstruct.cli import on_finish
+from selfinstruct.cli.on_finish import Ending, run_on_finish
 from selfinstruct.errors import JournalError, LimitReachedError
-from selfinstruct.run_directory import read_run
-from selfinstruct.simulate.server import SimulatedEndpoint
-from selfinstruct.summary import summarize
+from selfinstruct.pipeline.summary import summarize
+from selfinstruct.runner.directory import read_run
+from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 TELL = "cat > told.json"
 UNTIL = "until test -e"
@@ -227,7 +227,7 @@ def test_a_run_that_is_stopped_at_once_still_tells_the_command(tmp_path: Path) -
 def test_a_command_that_never_ends_is_ended_by_a_signal(
     run: Run, endpoint: SimulatedEndpoint, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(finish, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(on_finish, "_AGAIN_S", 0.0)
     command = f"{TELL}; kill -{name} $PPID; exec sleep 600"
     code, _, err = run(*flags(endpoint, 3), "--on-finish", command)
     assert code == 0
@@ -238,7 +238,7 @@ def test_a_command_that_never_ends_is_ended_by_a_signal(
 def test_a_second_ctrl_c_spares_the_command(
     run: Run, endpoint: SimulatedEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finish, "_AGAIN_S", math.inf)
+    monkeypatch.setattr(on_finish, "_AGAIN_S", math.inf)
     command = f"{TELL}; kill -INT $PPID; kill -INT $PPID; exit 7"
     code, _, err = run(*flags(endpoint, 3), "--on-finish", command)
     assert code == 0

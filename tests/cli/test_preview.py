@@ -12,14 +12,14 @@ import pytest
 from scripted_server import chat, reply, scripted_aside
 from support import ROOT, ScriptedBackend, Told, scripted_text, typed
 
+from selfinstruct.analysis.preview import Answered, Asked, Step, preview
 from selfinstruct.api import run
-from selfinstruct.config import RunConfig
+from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import ConfigChangedError, RequestRejectedError
 from selfinstruct.llm.retry import rate_limited_s
-from selfinstruct.preview import Answered, Asked, Step, preview
 from selfinstruct.records import Completion, Request
-from selfinstruct.run_directory import foresee_run, read_run
-from selfinstruct.simulate.server import SimulatedEndpoint
+from selfinstruct.runner.directory import foresee_run, read_run
+from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 
 def steps_of(
@@ -263,7 +263,7 @@ def test_the_name_of_the_limit_that_was_sent_is_shown(tmp_path: Path) -> None:
 def test_a_rate_limit_holds_a_preview_for_two_minutes_at_most(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from selfinstruct.cli import preview as command_line
+    from selfinstruct.cli import run_preview as command_line
 
     seen: list[float] = []
 

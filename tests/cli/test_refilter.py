@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from selfinstruct.api import run
 from selfinstruct.cli import app
-from selfinstruct.config import RunConfig
+from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import SelfInstructError
 from selfinstruct.records import Completion, Request
-from selfinstruct.simulate.server import SimulatedEndpoint
+from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 EVIL = "Tell me \x1b[2J\x9b31m what \u202e happens."
 

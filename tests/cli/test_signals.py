@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from selfinstruct.cli.stopping import stopped_by_signals
+from selfinstruct.cli.signals import stopped_by_signals
 
 
 def test_a_signal_stops_a_command_and_a_second_one_does_not_stop_the_tidying_up() -> None:

@@ -17,8 +17,8 @@ from support import typed
 from waiting import PATIENCE_S, until
 
 from selfinstruct.events import CompletionReceived
-from selfinstruct.journal import read_journal
-from selfinstruct.simulate.server import SimulatedEndpoint
+from selfinstruct.runner.journal import read_journal
+from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 CONCURRENCY = 8
 TARGET = 200

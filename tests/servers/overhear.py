@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from selfinstruct import Completion, Request, RunConfig, run
-from selfinstruct.simulate.author import Author
+from selfinstruct.simulate.author.author import Author
 
 INSTRUCTIONS = 150
 """Accepted in each run: some 500 replies are overheard in all, which suffices for the shape."""

@@ -23,8 +23,8 @@ from support import make_seed_task
 from waiting import until
 
 from selfinstruct.events import RequestFailed
+from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.records import Instance, SeedTask
-from selfinstruct.seeds import render_seed_tasks
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])

@@ -11,10 +11,10 @@ from servers.serving import Server
 
 from selfinstruct import Completion, Request, RunConfig
 from selfinstruct.backend import Backend
-from selfinstruct.generate import grow
 from selfinstruct.llm.online import OnlineBackend
 from selfinstruct.records import Message, Prompt, Sampling
-from selfinstruct.run_directory import open_run
+from selfinstruct.runner.directory import open_run
+from selfinstruct.runner.loop import grow
 
 
 def asked_by_hand(server: Server, request: Request) -> tuple[str, str, str, int, int]:

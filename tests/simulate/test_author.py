@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import LCSseq
 from support import ROOT
 
-from selfinstruct.simulate.author import Author
-from selfinstruct.simulate.draws import Draws
-from selfinstruct.simulate.faults import INSTANCE_APOLOGIES, PERFECT, UNCLEAR, FaultShares
-from selfinstruct.simulate.frames import (
+from selfinstruct.simulate.author.author import Author
+from selfinstruct.simulate.author.inputs import WITH_INPUT
+from selfinstruct.simulate.author.mistakes import INSTANCE_APOLOGIES, PERFECT, UNCLEAR, FaultShares
+from selfinstruct.simulate.author.outputs import WITHOUT_INPUT
+from selfinstruct.simulate.author.sentence_frames import (
     LABEL_KIND,
     Frame,
     all_frames,
@@ -24,8 +25,7 @@ from selfinstruct.simulate.frames import (
     fill_frame,
     recognise,
 )
-from selfinstruct.simulate.material import WITH_INPUT
-from selfinstruct.simulate.outputs import WITHOUT_INPUT
+from selfinstruct.simulate.random_draws import Draws
 
 PROMPTS = ROOT / "prompts" / "self-instruct"
 INSTRUCTIONS = [compose(Draws(f"test {number}")) for number in range(2_000)]
@@ -55,7 +55,7 @@ def asking(name: str, instruction: str) -> str:
 def test_replies_are_the_same_in_every_process() -> None:
     """Nothing depends on how Python happens to hash strings."""
     code = (
-        "from selfinstruct.simulate.author import Author\n"
+        "from selfinstruct.simulate.author.author import Author\n"
         "prompt = 'Continue with tasks 2 to 30.\\n1. Write a haiku about rain.'\n"
         "print(Author().write(prompt, 'a seed'))"
     )

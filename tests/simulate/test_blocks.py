@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from selfinstruct.simulate.author import Author
-from selfinstruct.simulate.draws import Draws
-from selfinstruct.simulate.faults import APOLOGIES, BEYOND_TEXT, PERFECT, FaultShares
-from selfinstruct.simulate.frames import LABEL_KIND, compose, recognise
-from selfinstruct.simulate.material import WITH_INPUT
-from selfinstruct.simulate.protocol import finish
-from selfinstruct.simulate.verdicts import is_classification
+from selfinstruct.simulate.author.author import Author
+from selfinstruct.simulate.author.classification import is_classification
+from selfinstruct.simulate.author.inputs import WITH_INPUT
+from selfinstruct.simulate.author.mistakes import APOLOGIES, BEYOND_TEXT, PERFECT, FaultShares
+from selfinstruct.simulate.author.sentence_frames import LABEL_KIND, compose, recognise
+from selfinstruct.simulate.protocol.completions import finish
+from selfinstruct.simulate.random_draws import Draws
 
 SHOWN = [compose(Draws(f"blocks {number}")) for number in range(3)]
 

@@ -12,7 +12,7 @@ import pytest
 from waiting import PATIENCE_S
 
 from selfinstruct.simulate import FaultPlan, SimulatedEndpoint
-from selfinstruct.simulate.routes import MOST_BODY_BYTES
+from selfinstruct.simulate.server.routes import MOST_BODY_BYTES
 
 CHAT = b'{"model": "simulated", "messages": [{"role": "user", "content": "Hello."}]}'
 PATHS = ("/v1/chat/completions", "/v1/completions")

@@ -8,11 +8,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from selfinstruct.simulate import FaultPlan, SimulatedEndpoint, chat_completions, text_completions
-from selfinstruct.simulate.content_faults import REFUSAL, befallen
-from selfinstruct.simulate.fault_plan import RequestFault
-from selfinstruct.simulate.plan_values import REQUEST_FAULTS
-from selfinstruct.simulate.tokens import count
+from selfinstruct.simulate import FaultPlan, SimulatedEndpoint
+from selfinstruct.simulate.faults.content import REFUSAL, befallen
+from selfinstruct.simulate.faults.plan import RequestFault
+from selfinstruct.simulate.faults.plan_values import REQUEST_FAULTS
+from selfinstruct.simulate.protocol import chat_completions, text_completions
+from selfinstruct.simulate.protocol.tokens import count
 
 TEXT = "One two three four five six seven eight nine."
 

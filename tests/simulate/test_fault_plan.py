@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from selfinstruct.cli import app
 from selfinstruct.errors import InputError
 from selfinstruct.simulate import FaultPlan, FaultPlanError, read_fault_plan
-from selfinstruct.simulate.fault_plan import (
+from selfinstruct.simulate.faults.plan import (
     ATTEMPT_FAULTS,
     Drip,
     Hang,
@@ -29,7 +29,7 @@ from selfinstruct.simulate.fault_plan import (
     RetryAfter,
     Status,
 )
-from selfinstruct.simulate.plan_values import REQUEST_FAULTS
+from selfinstruct.simulate.faults.plan_values import REQUEST_FAULTS
 
 DOCUMENT = (ROOT / "docs/simulated-endpoint.md").read_text(encoding="utf-8")
 SECTION = DOCUMENT.split("## Fault plans")[1].split("\n## ")[0]
@@ -284,7 +284,7 @@ def test_a_log_does_not_grow_in_a_file_of_a_run(
     def serve(**_: object) -> None:
         raise AssertionError("it would have been written to")
 
-    monkeypatch.setattr("selfinstruct.simulate.server.serve", serve)
+    monkeypatch.setattr("selfinstruct.simulate.server.listening.serve", serve)
     (tmp_path / "link").symlink_to("journal.jsonl")
     (tmp_path / "journal.jsonl").touch()
     (tmp_path / "config.yaml").touch()

@@ -9,7 +9,8 @@ import openai
 import pytest
 from waiting import PATIENCE_S
 
-from selfinstruct.simulate import SimulatedEndpoint, chat_completions
+from selfinstruct.simulate import SimulatedEndpoint
+from selfinstruct.simulate.protocol import chat_completions
 
 KEY = "a-key-that-must-not-show-up"
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.simulate.fault_plan import RateLimits
-from selfinstruct.simulate.rate_limits import Buckets, TooSoon, span
+from selfinstruct.simulate.faults.plan import RateLimits
+from selfinstruct.simulate.faults.rate_limits import Buckets, TooSoon, span
 
 
 class Clock:

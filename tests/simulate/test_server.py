@@ -181,7 +181,7 @@ def test_a_client_that_hangs_up_is_not_answered_and_pays_all_the_same(tmp_path: 
 def test_a_server_that_ends_before_it_answers_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("selfinstruct.simulate.server._SHUTDOWN_SECONDS", 0.2)
+    monkeypatch.setattr("selfinstruct.simulate.server.listening._SHUTDOWN_SECONDS", 0.2)
     log = tmp_path / "requests.jsonl"
     with SimulatedEndpoint(log=log, latency_ms=(60_000, 60_000)) as endpoint:
         connection = connected(endpoint, log)

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import PATIENCE_S
 
-from selfinstruct.simulate import SimulatedEndpoint, chat_completions, text_completions
-from selfinstruct.simulate.author import Author
+from selfinstruct.simulate import SimulatedEndpoint
+from selfinstruct.simulate.author.author import Author
+from selfinstruct.simulate.protocol import chat_completions, text_completions
 
 KEY = "a-key-that-must-not-show-up"
 LIST = (

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.simulate import tokens
-from selfinstruct.simulate.draws import Draws
-from selfinstruct.simulate.protocol import finish
+from selfinstruct.simulate.protocol import tokens
+from selfinstruct.simulate.protocol.completions import finish
+from selfinstruct.simulate.random_draws import Draws
 
 TEXTS = st.text(max_size=200) | st.text(st.sampled_from("ab .,\n12_é"), max_size=200)
 
@@ -49,8 +49,17 @@ def test_some_of_the_options_are_different_ones(number: int, wanted: int) -> Non
 
 
 EXAMPLES = [
-    *("author", "commonplaces", "draws", "frames", "labels", "mannerisms", "members", "protocol"),
-    *("snippets", "tokens"),
+    *(
+        "author.author",
+        "author.common_tasks",
+        "random_draws",
+        "author.sentence_frames",
+        "author.labels",
+        "author.chat_habits",
+        "protocol.request_members",
+        "protocol.completions",
+    ),
+    *("author.code_snippets", "protocol.tokens"),
 ]
 
 

@@ -23,8 +23,8 @@ from virtual_clock import run_at_once
 from waiting import PATIENCE_S, until
 
 from selfinstruct.simulate import FaultPlan, SimulatedEndpoint
-from selfinstruct.simulate.fates import attempt_fault
-from selfinstruct.simulate.fault_plan import (
+from selfinstruct.simulate.faults.assignment import attempt_fault
+from selfinstruct.simulate.faults.plan import (
     ATTEMPT_FAULTS,
     AttemptFault,
     BrokenJson,
@@ -43,9 +43,9 @@ from selfinstruct.simulate.fault_plan import (
     RetryAfter,
     Status,
 )
-from selfinstruct.simulate.fault_plan_file import read_fault_plan
-from selfinstruct.simulate.replies import as_json
-from selfinstruct.simulate.transport import FaultyTransport
+from selfinstruct.simulate.faults.plan_file import read_fault_plan
+from selfinstruct.simulate.faults.transport import FaultyTransport
+from selfinstruct.simulate.protocol.replies import as_json
 
 PATH = "/v1/chat/completions"
 SHARE = 0.05
@@ -675,7 +675,7 @@ def test_faults_under_way_hold_up_no_shutdown(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A shutdown that waits for replies would not end.
-    monkeypatch.setattr("selfinstruct.simulate.server._SHUTDOWN_SECONDS", 3600)
+    monkeypatch.setattr("selfinstruct.simulate.server.listening._SHUTDOWN_SECONDS", 3600)
     plan = FaultPlan(
         per_attempt=(
             Hang(share=0.3),

@@ -1,0 +1,87 @@
+"""From a run directory to a new one with the same replies, decided again: made whole or not at all."""
+
+import hashlib
+import os
+import platform
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from selfinstruct import __version__
+from selfinstruct.analysis.refilter import DECIDING, Refiltered, Source, refilter
+from selfinstruct.config.reading import read_yaml
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.errors import JournalError, RunDirectoryError
+from selfinstruct.events import RefilteredFrom
+from selfinstruct.files import because, open_regular
+from selfinstruct.runner.create import make_run
+from selfinstruct.runner.directory import Run, read_history, refiltered_from, require_free
+from selfinstruct.runner.manifest import CONFIG, JOURNAL, VERSIONS, Frozen
+
+
+def refilter_run(directory: Path, new: Path, settings: Mapping[str, Any]) -> tuple[Run, Refiltered]:
+    """Decide the replies of the run in `directory` again, with other `settings` of `DECIDING`, into `new`.
+
+    The source is only read, also while another process writes it: what is there is taken. Returns it and what
+    became of its replies. Raises ConfigError, RunDirectoryError, JournalError.
+    """
+    require_free(new)
+    source, config, origin = read_source(directory, settings)
+    versions = {"selfinstruct": __version__, "python": platform.python_version()}
+    refiltered = refilter(source, config, origin=origin, versions=versions)
+    run = source.run
+    frozen = Frozen(
+        config=config,
+        recipe=run.recipe,
+        seed_tasks=run.seed_tasks,
+        templates=run.templates,
+        versions=VERSIONS,
+        imported=run.imported,
+    )
+    make_run(new, frozen, refiltered.events)
+    return run, refiltered
+
+
+def read_source(
+    directory: Path, settings: Mapping[str, Any]
+) -> tuple[Source, RunConfig, RefilteredFrom]:
+    """A run that is there, the settings to decide it by, and how the new journal names it."""
+    earlier = refiltered_from(directory)
+    if earlier is not None:
+        raise RunDirectoryError(
+            directory,
+            f"was refiltered itself; refilter {earlier.source}, which has all that it has",
+        )
+    source = Source(*read_history(directory))
+    if not source.commits and not source.has_replies_about_imports:
+        raise RunDirectoryError(
+            directory, "has decided no reply yet, so there is nothing to decide again; run it first"
+        )
+    run = source.run
+    origin = RefilteredFrom(
+        source=_as_text(directory.absolute()),
+        fingerprint=str(read_yaml(directory / CONFIG, opener=open_regular)["fingerprint"]),
+        journal_lines=source.lines,
+        journal_sha256=_sha256_of_lines(directory / JOURNAL, source.lines),
+        versions=run.versions,
+        settings={name: getattr(run.config, name) for name in DECIDING},
+    )
+    return source, run.config.changed(**settings), origin
+
+
+def _as_text(path: Path) -> str:
+    """A path as a journal can hold it, whatever its bytes are."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def _sha256_of_lines(path: Path, lines: int) -> str:
+    """Of the lines that were read: a journal only grows, so they stand there as they did."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb", opener=open_regular) as file:
+            for line in islice(file, lines):
+                digest.update(line)
+    except OSError as error:
+        raise JournalError(path, f"cannot be read {because(error)}") from None
+    return digest.hexdigest()

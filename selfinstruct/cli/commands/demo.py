@@ -1,0 +1,84 @@
+"""`selfinstruct demo`: the whole pipeline in a few seconds, without a key."""
+
+import shutil
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from selfinstruct.dataset.export import Row
+
+_SHOWN = 3
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The run directory.")
+    ] = Path("demo-run"),
+    num_instructions: Annotated[
+        int, typer.Option("--num-instructions", "-n", min=1, help="Instructions to reach.")
+    ] = 50,
+) -> None:
+    """Run the whole pipeline against the simulated endpoint: no key, no network, a few seconds.
+
+    Example: selfinstruct demo
+    """
+    from selfinstruct.api import export_run
+    from selfinstruct.cli.run_job import carry_out
+    from selfinstruct.cli.summary_lines import record_lines
+    from selfinstruct.cli.terminal import say
+    from selfinstruct.dataset.export import PUBLISHED, provenance_rows, select
+    from selfinstruct.errors import OtherVersionError, RunDirectoryError
+    from selfinstruct.runner.directory import read_run
+    from selfinstruct.runner.manifest import refuse_irregular
+    from selfinstruct.simulate.server.listening import SimulatedEndpoint
+
+    dataset = output / "exports" / "alpaca_data.json"
+    # Nobody named this file, so no link in a directory from a stranger may lead elsewhere.
+    names = {"exports": stat.S_IFDIR, "exports/alpaca_data.json": stat.S_IFREG}
+    refuse_irregular(output, kinds=names)
+    try:
+        with SimulatedEndpoint(latency_ms=(5, 40)) as endpoint:
+            carry_out(
+                output,
+                {
+                    "model": "simulated",
+                    "base_url": endpoint.base_url,
+                    "num_instructions": num_instructions,
+                    "api_key_env": "NO_KEY",  # so that no real key is read
+                },
+                again="selfinstruct demo"
+                if output.name == "demo-run"
+                else f"selfinstruct demo -o {output}",
+            )
+    except OtherVersionError:
+        raise RunDirectoryError(
+            output,
+            "holds the demo of another version of selfinstruct, which this one cannot continue; "
+            "remove the directory, or choose another one with -o",
+        ) from None
+    export_run(output, dataset)
+    made = provenance_rows(select(read_run(output).state.pool))
+    rows = [{name: row[name] for name in PUBLISHED} for row in made]
+    width = min(100, shutil.get_terminal_size().columns)
+    say(
+        "",
+        f"{len(rows):,} rows are in {dataset}. The simulated endpoint",
+        "makes up its text from word lists; a real model writes better. Three of the rows:",
+        *record_lines(_examples(rows), width=width),
+        "",
+        "With a real model:",
+        "  export OPENAI_API_KEY=…",
+        "  selfinstruct run -o my-run -m gpt-4.1-mini -n 100",
+        "or, against a local server:",
+        "  selfinstruct run -o my-run -m MODEL --base-url http://localhost:8000/v1 -n 100",
+    )
+
+
+def _examples(rows: "list[Row]") -> "list[Row]":
+    """Three short rows from the beginning, the middle and the end."""
+    third = max(1, len(rows) // _SHOWN)
+    parts = [rows[start : start + third] for start in range(0, third * _SHOWN, third)]
+    return [min(part, key=lambda row: len("".join(row.values()))) for part in parts if part]

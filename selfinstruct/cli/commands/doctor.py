@@ -1,0 +1,214 @@
+"""`selfinstruct doctor`: whether a run could go on, found out before it is started."""
+
+import asyncio
+import json
+import os
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from selfinstruct.cli.commands.run import run_named
+from selfinstruct.cli.options import JsonOption, OutputOption, SourceArgument, with_settings
+from selfinstruct.cli.terminal import visible
+
+if TYPE_CHECKING:
+    from selfinstruct.config.schema import RunConfig
+    from selfinstruct.llm.doctor import Doctor, Finding
+    from selfinstruct.runner.directory import Run
+
+_MARKS = {"ok": "✓", "bad": "✗", "open": "–"}
+_NAME = 24
+"""Columns of a name, its mark included."""
+_LONGEST_WAIT_S = 30.0
+_LONGEST_CONNECT_S = 5.0
+_WIDEST = 100
+
+
+@with_settings
+def doctor(
+    source: SourceArgument = None,
+    output: OutputOption = None,
+    json_output: JsonOption = False,
+    **settings: Any,
+) -> None:
+    """Check whether a run could go on: key, address, model, parameters, files. Takes the flags of `run`.
+
+    Sends some ten requests of at most 16 tokens, and nothing where the set-up is wrong. Exits with 0 where a
+    run could go on, 2 for a wrong set-up, 4 where the endpoint refuses.
+
+    Example: selfinstruct doctor -m qwen3 --base-url http://localhost:8000/v1
+    """
+    directory, settings = run_named(source, output, settings)
+    page = _Page(json_output=json_output)
+    run = _set_up(directory, settings, page)
+    examined, code = None, 2
+    if run is not None and not page.is_bad:
+        examined = asyncio.run(_examine(run, page))
+        code = 4 if page.is_bad else 0
+    page.end(examined)
+    if code:
+        raise typer.Exit(code)
+
+
+class _Page:
+    """Findings as they come; what could drive the terminal is written out."""
+
+    def __init__(self, *, json_output: bool) -> None:
+        self._json_output = json_output
+        self._width = max(40, min(_WIDEST, shutil.get_terminal_size().columns))
+        self._findings: list[Finding] = []
+
+    @property
+    def is_bad(self) -> bool:
+        return any(finding.mark == "bad" for finding in self._findings)
+
+    def tell(self, finding: "Finding") -> None:
+        self._findings.append(finding)
+        if self._json_output:
+            return
+        label = f"{_MARKS[finding.mark]} {finding.name}"
+        for text in (finding.said, f"→ {finding.remedy}" if finding.remedy else ""):
+            room = self._width - _NAME
+            for part in textwrap.wrap(visible(text, keep=""), room, break_on_hyphens=False):
+                typer.echo(f"{label:<{_NAME}}{part}")
+                label = ""
+
+    def end(self, examined: "Doctor | None") -> None:
+        requests = examined.requests if examined is not None else 0
+        read = examined.prompt_tokens if examined is not None else 0
+        written = examined.completion_tokens if examined is not None else 0
+        if self._json_output:
+            from dataclasses import asdict
+
+            report = {
+                "ready": not self.is_bad,
+                "findings": [asdict(finding) for finding in self._findings],
+                "requests": requests,
+                "prompt_tokens": read,
+                "completion_tokens": written,
+            }
+            typer.echo(json.dumps(report))
+            return
+        typer.echo("")
+        if examined is None:
+            typer.echo("A run could not start. Nothing was asked.")
+            return
+        asked = "1 request" if requests == 1 else f"{requests} requests"
+        spent = f"{asked}, {read + written:,} tokens"
+        verdict = "A run could not go on" if self.is_bad else "A run can go on"
+        typer.echo(f"{verdict}. This took {spent}.")
+        if not self.is_bad:
+            typer.echo("Next, with the same flags: selfinstruct run --preview")
+
+
+def _set_up(directory: Path | None, settings: Mapping[str, Any], page: _Page) -> "Run | None":
+    """Tell of all that can be known without asking anybody; None where there is no run to ask for."""
+    from selfinstruct.config.reading import load_settings
+    from selfinstruct.config.schema import RunConfig
+    from selfinstruct.errors import ConfigError, SelfInstructError
+    from selfinstruct.llm.doctor import Finding
+    from selfinstruct.runner.directory import foresee_run
+
+    try:
+        run = foresee_run(directory, settings)
+    except SelfInstructError as error:
+        said = f"{error.setting}: {error.problem}" if isinstance(error, ConfigError) else str(error)
+        page.tell(Finding("set-up", "bad", said))
+        # What else is wrong can be mended at the same time.
+        with suppress(SelfInstructError):
+            for finding in _way(RunConfig(**load_settings("settings", settings))):
+                page.tell(finding)
+        return None
+    kinds = sum(seed.is_classification for seed in run.seed_tasks)
+    page.tell(
+        Finding("seed tasks", "ok", f"{len(run.seed_tasks)}, of them {kinds} for classification")
+    )
+    page.tell(Finding("templates", "ok", f"{len(run.templates)} for the recipe {run.recipe.name}"))
+    if directory is not None:
+        page.tell(_output(directory, run))
+    for finding in _way(run.config):
+        page.tell(finding)
+    return run
+
+
+def _output(directory: Path, run: "Run") -> "Finding":
+    """Whether the run can be written."""
+    from selfinstruct.llm.doctor import Finding
+    from selfinstruct.runner.directory import is_run
+    from selfinstruct.runner.lock import holder
+
+    name, shown = "output", str(directory)
+    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        remedy = "change its permissions, or choose another place with -o"
+        return Finding(name, "bad", f"{there} cannot be written", remedy)
+    if not is_run(directory):
+        return Finding(name, "ok", f"{shown} is new and can be written")
+    pid = holder(directory)
+    if pid is not None:
+        return Finding(name, "open", f"{shown} is being written by process {pid}")
+    done = f"{run.state.accepted:,} of {run.config.num_instructions:,} instructions"
+    return Finding(name, "ok", f"{shown} holds a run with {done}")
+
+
+def _way(config: "RunConfig") -> "Iterator[Finding]":
+    """The address, and what proves who asks. No value of a variable is ever shown."""
+    from selfinstruct.errors import ConfigError
+    from selfinstruct.llm.doctor import Finding
+    from selfinstruct.llm.endpoint import NO_KEY, address, api_key, client, headers
+
+    try:
+        yield Finding("address", "ok", address(config, environ=os.environ))
+    except ConfigError as error:
+        yield Finding("address", "bad", str(error))
+        return
+    try:
+        headers(config, environ=os.environ)
+        key = api_key(config, environ=os.environ)
+    except ConfigError as error:
+        name = "headers" if error.setting == "extra_header" else "key"
+        yield Finding(name, "bad", error.problem)
+        return
+    if key == NO_KEY:
+        said = f"${config.api_key_env} is not set; a local server mostly needs none"
+        yield Finding("key", "open", said)
+    else:
+        yield Finding("key", "ok", f"${config.api_key_env} is set")
+    if config.extra_header:
+        yield Finding("headers", "ok", ", ".join(config.extra_header))
+    try:
+        client(config, environ=os.environ)
+    except ConfigError as error:
+        yield Finding("client", "bad", str(error))
+
+
+async def _examine(run: "Run", page: _Page) -> "Doctor":
+    from selfinstruct.llm.doctor import Doctor
+    from selfinstruct.llm.online import OnlineBackend
+    from selfinstruct.pipeline.recipes import sampling
+    from selfinstruct.records import Stage
+
+    config = run.config
+    stages: tuple[Stage, ...] = ("generate",)
+    if run.recipe.has_task_stages:
+        stages = ("generate", "classify", "instances")
+    patience = config.changed(
+        request_timeout_s=min(config.request_timeout_s, _LONGEST_WAIT_S),
+        connect_timeout_s=min(config.connect_timeout_s, _LONGEST_CONNECT_S),
+    )
+    async with OnlineBackend(patience, environ=os.environ) as backend:
+        examined = Doctor(
+            backend,
+            model=config.model,
+            api=config.api,
+            samplings={stage: sampling(config, stage) for stage in stages},
+            limit=config.token_limit,
+        )
+        async for finding in examined.findings():
+            page.tell(finding)
+    return examined

@@ -1,0 +1,328 @@
+"""`selfinstruct export`: a run's dataset, or anyone's Alpaca-style list, in a format that trainers read."""
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from selfinstruct.cli.options import JsonOption
+from selfinstruct.cli.record_options import InputFormat, Quiet
+
+
+class Format(StrEnum):
+    """What a row looks like, or that it is all there is in a file of some kind."""
+
+    ALPACA = "alpaca"
+    JSONL = "jsonl"
+    PROMPT_COMPLETION = "prompt-completion"
+    MESSAGES = "messages"
+    SHAREGPT = "sharegpt"
+    CSV = "csv"
+    PARQUET = "parquet"
+    DATASETS = "datasets"
+
+
+class Container(StrEnum):
+    """The kind of file."""
+
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+    DATASETS = "datasets"
+
+
+_ROWS = "Which rows"
+_BESIDE = "Beside it"
+
+
+def export(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR|FILE",
+            help="A run, or an Alpaca-style list: .json, .jsonl, .csv, .parquet; - is stdin.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="The file to write, or the folder; - is stdout. Its suffix says what kind of file: "
+            "-f messages -o chats.parquet.",
+            show_default=False,
+        ),
+    ],
+    format: Annotated[  # noqa: A002
+        Format,
+        typer.Option(
+            "--format",
+            "-f",
+            help="alpaca: instruction, input, output. prompt-completion: Alpaca's prompt, and completion. "
+            "messages: chats, as OpenAI and TRL read them. sharegpt: conversations of human and gpt. "
+            "jsonl, csv, parquet, datasets: every column, with ids and provenance, in such a file; "
+            "datasets is a folder for load_from_disk.",
+        ),
+    ] = Format.ALPACA,
+    container: Annotated[
+        Container | None,
+        typer.Option(
+            "--container",
+            help="The kind of file, where neither the suffix nor the format says it: "
+            "-f messages --container datasets.",
+            show_default="by suffix, or format",
+        ),
+    ] = None,
+    include_seed_tasks: Annotated[
+        bool,
+        typer.Option(
+            "--include-seed-tasks", help="Put the seed tasks first.", rich_help_panel=_ROWS
+        ),
+    ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Instructions to export, the first ones; seed tasks do not count.",
+            show_default="all",
+            rich_help_panel=_ROWS,
+        ),
+    ] = None,
+    max_instances_per_task: Annotated[
+        int | None,
+        typer.Option(
+            "--max-instances-per-task",
+            min=1,
+            help="Rows of an instruction, the first ones.",
+            show_default="all",
+            rich_help_panel=_ROWS,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="SHARES",
+            help="Make several files of it, by instruction: 0.95/0.05 is train and test, 0.9/0.05/0.05 has "
+            "validation between them. An instruction stays on its side when the dataset grows.",
+            show_default=False,
+            rich_help_panel=_ROWS,
+        ),
+    ] = None,
+    shuffle_seed: Annotated[
+        int | None,
+        typer.Option(
+            "--shuffle-seed",
+            help="Shuffle the rows by this seed, which also decides what is on which side of --split.",
+            show_default="in order",
+            rich_help_panel=_ROWS,
+        ),
+    ] = None,
+    decontaminate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--decontaminate",
+            metavar="BENCHMARK",
+            help="Leave out rows that hold what this benchmark asks, as selfinstruct decontaminate tells "
+            "it. May be given again.",
+            show_default=False,
+            rich_help_panel=_ROWS,
+        ),
+    ] = None,
+    similarities: Annotated[
+        bool,
+        typer.Option(
+            "--similarities",
+            help="Add how like the tasks before it each task is, as the published data has it: "
+            "most_similar_instructions (10, with their ROUGE-L) and avg_similarity_score.",
+        ),
+    ] = False,
+    system: Annotated[
+        str | None,
+        typer.Option(
+            "--system",
+            metavar="TEXT",
+            help="A system message before each chat (messages, sharegpt).",
+            show_default=False,
+        ),
+    ] = None,
+    template: Annotated[
+        Path | None,
+        typer.Option(
+            "--template",
+            metavar="FILE",
+            help="How instruction and input become one text, in Jinja (prompt-completion, messages, "
+            "sharegpt).",
+            show_default="Alpaca's words for prompts; a blank line between them for chats",
+        ),
+    ] = None,
+    csv_safe: Annotated[
+        bool,
+        typer.Option(
+            "--csv-safe",
+            help="Put an apostrophe before what a table program would run as a formula. For looking at, not "
+            "for training.",
+        ),
+    ] = False,
+    llama_factory: Annotated[
+        bool,
+        typer.Option(
+            "--llama-factory",
+            help="Name the file in dataset_info.json beside it, for LLaMA-Factory; other entries stay.",
+            rich_help_panel=_BESIDE,
+        ),
+    ] = False,
+    axolotl: Annotated[
+        bool,
+        typer.Option(
+            "--axolotl",
+            help="Write the stanza that names it in axolotl's configuration: OUT.axolotl.yaml.",
+            rich_help_panel=_BESIDE,
+        ),
+    ] = False,
+    card: Annotated[
+        bool,
+        typer.Option(
+            "--card",
+            help="Write a dataset card for the Hugging Face hub, README.md: how the data was made, what a "
+            "reader must check.",
+            rich_help_panel=_BESIDE,
+        ),
+    ] = False,
+    license: Annotated[  # noqa: A002
+        str | None,
+        typer.Option(
+            "--license",
+            metavar="ID|TEXT",
+            help="For the card: the licence that you give the dataset, such as cc-by-4.0.",
+            show_default=False,
+            rich_help_panel=_BESIDE,
+        ),
+    ] = None,
+    model_terms: Annotated[
+        str | None,
+        typer.Option(
+            "--model-terms",
+            metavar="TEXT|URL",
+            help="For the card: what the terms of the generating model say about training on what it wrote.",
+            show_default=False,
+            rich_help_panel=_BESIDE,
+        ),
+    ] = None,
+    source_license: Annotated[
+        str | None,
+        typer.Option(
+            "--source-license",
+            metavar="TEXT",
+            help="For the card: the licence of your own seed tasks, templates or imported files.",
+            show_default=False,
+            rich_help_panel=_BESIDE,
+        ),
+    ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--language",
+            metavar="CODE",
+            help="For the card: a language of the data, such as en. May be given again.",
+            show_default=False,
+            rich_help_panel=_BESIDE,
+        ),
+    ] = None,
+    input_format: InputFormat = None,
+    quiet: Quiet = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Write a dataset in a format that trainers read, whole or not at all.
+
+    Example: selfinstruct export my-run -o alpaca_data.json
+
+    Example: selfinstruct export my-run -f messages -o chats.jsonl --split 0.95/0.05
+
+    Example: selfinstruct export my-run -o hub/data.parquet --card --license cc-by-4.0 --language en
+
+    Example: selfinstruct export someones_alpaca.json -f sharegpt -o sharegpt.json --llama-factory
+    """
+    from selfinstruct.cli.export_card import CardWanted
+    from selfinstruct.cli.export_job import SIMILARITIES, Job, carry_out
+    from selfinstruct.cli.export_sources import Chosen
+    from selfinstruct.cli.record_files import work_on_lists
+    from selfinstruct.dataset.dataset_card import Terms
+    from selfinstruct.dataset.export import Wanted, read_shares
+
+    terms = Terms(
+        license=license,
+        model_terms=model_terms,
+        languages=tuple(code.lower() if len(code) == 2 else code for code in language or ()),
+        source_license=source_license,
+    )
+    if not card and terms != Terms(license=None, model_terms=None, languages=()):
+        raise typer.BadParameter(
+            "is for the dataset card; add --card",
+            param_hint="--license, --model-terms, --source-license or --language",
+        )
+    for code in terms.languages:
+        if re.fullmatch("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", code) is None:
+            problem = f"must be a code such as en or pt-BR, not {code!r}"
+            raise typer.BadParameter(problem, param_hint="--language")
+    options = {
+        "limit": limit,
+        "max-instances-per-task": max_instances_per_task,
+        "split": split,
+        "shuffle-seed": shuffle_seed,
+        "system": system,
+        "template": template.name if template is not None else None,
+        "include-seed-tasks": "yes" if include_seed_tasks else None,
+        "similarities": "yes" if similarities else None,
+        "csv-safe": "yes" if csv_safe else None,
+        "decontaminate": ", ".join(Path(name).name for name in decontaminate or ()) or None,
+    }
+    if str(output).endswith("/") and "datasets" not in (format.value, container):
+        raise typer.BadParameter(
+            f"{output} is a folder; name the file in it, such as {output}data.json",
+            param_hint="--output",
+        )
+    job = Job(
+        source=str(source),
+        output=Path(output),
+        wanted=Wanted(
+            format=format.value,
+            container=container.value if container else None,
+            split=read_shares(split) if split is not None else (),
+            shuffle_seed=shuffle_seed,
+            max_instances_per_task=max_instances_per_task,
+            system=system,
+            template=template,
+            csv_safe=csv_safe,
+            kept=SIMILARITIES if similarities else (),
+        ),
+        chosen=Chosen(
+            include_seed_tasks=include_seed_tasks,
+            limit=limit,
+            similarities=similarities,
+            input_format=input_format.value if input_format else None,
+        ),
+        benchmarks=tuple(dict.fromkeys(decontaminate or ())),
+        llama_factory=llama_factory,
+        axolotl=axolotl,
+        card=CardWanted(
+            terms=terms,
+            options={name: str(value) for name, value in options.items() if value is not None},
+        )
+        if card
+        else None,
+        quiet=quiet,
+    )
+    work_on_lists(
+        carry_out,
+        job,
+        inputs=[job.source, *job.benchmarks],
+        outputs=[job.output],
+        json_output=json_output,
+        quiet=quiet,
+    )

@@ -1,0 +1,131 @@
+"""`selfinstruct import`: files of older tools as the beginning of a run."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from selfinstruct.cli.options import JsonOption, with_settings
+
+if TYPE_CHECKING:
+    from selfinstruct.dataset.importing.directory import Import
+
+_NAME = 26
+"""Columns of a number's name."""
+
+
+@with_settings
+def import_(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="machine_generated_instructions.jsonl, is_clf_or_not_….jsonl, "
+            "machine_generated_instances.jsonl, regen.json, alpaca_data.json or any Alpaca-style list, in "
+            "any order: JSON, JSONL, CSV or Parquet.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="The run directory to make; it is new or empty.",
+            show_default=False,
+        ),
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="CONFIG.yaml",
+            help="A file of settings; flags win.",
+            show_default=False,
+        ),
+    ] = None,
+    json_output: JsonOption = False,
+    **settings: Any,
+) -> None:
+    """Make a run of what the published Self-Instruct code or Alpaca's has generated; nothing is asked.
+
+    Every instruction becomes a task as it is. `selfinstruct run DIR -m MODEL` asks for the kinds and the
+    instances that are missing, and with a larger -n grows the run. Unless given, -n is how many there are.
+
+    Example: selfinstruct import regen.json -o my-run
+
+    Example: selfinstruct import machine_generated_*.jsonl is_clf_or_not_*.jsonl -o my-run --profile paper
+    """
+    from selfinstruct.cli.progress_bar import bar
+    from selfinstruct.cli.signals import load_ahead, stopped_by_signals
+    from selfinstruct.cli.terminal import say
+    from selfinstruct.config.reading import load_settings, read_settings
+    from selfinstruct.dataset.importing.directory import import_run
+
+    given = {**(read_settings(config) if config is not None else {}), **settings}
+    load_ahead(files)
+    try:
+        with stopped_by_signals(), bar(quiet=json_output) as show:
+            done = import_run(output, files, load_settings("", given), show=show)
+    except KeyboardInterrupt:
+        say("interrupted; the same command makes the run")
+        raise typer.Exit(130) from None
+    if json_output:
+        import json
+
+        typer.echo(json.dumps(_fields(output, done)))
+    else:
+        typer.echo("\n".join(_lines(output, done)))
+
+
+def _fields(directory: Path, done: "Import") -> Mapping[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "directory": str(directory),
+        **asdict(done),
+        "without_instances": done.without_instances,
+    }
+
+
+def _lines(directory: Path, done: "Import") -> Iterator[str]:
+    """What was read, what became of it, and what was left out."""
+    from selfinstruct.cli.terminal import counted, visible
+    from selfinstruct.dataset.importing.merge import MEANING
+
+    shown = visible(str(directory), keep="")
+    yield f"{shown}: {counted(done.tasks, 'task')} imported"
+    for file in done.files:
+        records = counted(file.records, "record")
+        yield f"  {visible(file.name, keep='')}: {file.form}, {records}"
+    yield ""
+    yield _line("tasks", done.tasks)
+    yield _line("  with instances", done.with_instances, f"{done.rows:,} rows")
+    if done.without_instances:
+        kinds = f", of {done.without_kind:,} the kind first" if done.without_kind else ""
+        yield _line("  still open", done.without_instances, f"a run asks for instances{kinds}")
+    if done.instances_rejected:
+        yield _line("instances rejected", sum(done.instances_rejected.values()))
+    for reason, count in done.instances_rejected.items():
+        yield _line(f"  {reason.replace('_', ' ')}", count)
+    if done.left_out:
+        yield _line("records left out", sum(done.left_out.values()))
+    for cause, count in done.left_out.items():
+        yield _line(f"  {cause.replace('_', ' ')}", count, MEANING[cause])
+    if done.mended:
+        said = "half of a character in them became U+FFFD"
+        yield _line("records mended", done.mended, said)
+    name = shlex.quote(shown)
+    model = "" if done.model else " -m MODEL"
+    yield ""
+    if done.without_instances:
+        yield f"To complete it: selfinstruct run {name}{model}"
+    yield f"To grow it:     selfinstruct run {name}{model} -n {2 * done.tasks}"
+    yield f"To export it:   selfinstruct export {name} -o alpaca_data.json"
+
+
+def _line(name: str, number: int, detail: str = "") -> str:
+    return f"  {name:<{_NAME}}{number:>9,}  {detail}".rstrip()

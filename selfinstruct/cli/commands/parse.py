@@ -1,0 +1,159 @@
+"""`selfinstruct parse`: read recorded replies as a run would."""
+
+import json
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+_LONGEST = 100_000_000
+"""Bytes of a line."""
+
+
+class StageName(StrEnum):
+    """What the replies answer."""
+
+    GENERATE = "generate"
+    CLASSIFY = "classify"
+    INSTANCES = "instances"
+
+
+class ProfileName(StrEnum):
+    """How they are read."""
+
+    DEFAULT = "default"
+    PAPER = "paper"
+
+
+class RecipeName(StrEnum):
+    """How they were asked for."""
+
+    SELF_INSTRUCT = "self-instruct"
+    ALPACA = "alpaca"
+
+
+class ApiName(StrEnum):
+    """Where they begin."""
+
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+
+
+def parse(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE|-",
+            help="JSON lines, each with completion and, where known, finish_reason, instruction, "
+            "is_classification, num_prompt_instructions, prompt. - is stdin.",
+            show_default=False,
+        ),
+    ],
+    stage: Annotated[
+        StageName,
+        typer.Option("--stage", "-s", help="What the replies answer.", show_default=False),
+    ],
+    profile: Annotated[
+        ProfileName, typer.Option("--profile", "-p", help="How they are read and judged.")
+    ] = ProfileName.DEFAULT,
+    recipe: Annotated[
+        RecipeName, typer.Option("--recipe", help="How they were asked for.")
+    ] = RecipeName.SELF_INSTRUCT,
+    api: Annotated[
+        ApiName | None,
+        typer.Option(
+            "--api",
+            help="Whether a reply goes on where its prompt ends (completions) or begins anew (chat).",
+            show_default="told from the text",
+        ),
+    ] = None,
+    seed_tasks: Annotated[
+        Path | None,
+        typer.Option(
+            "--seed-tasks",
+            help="Reject candidates in a script that these tasks do not use.",
+            show_default="any script",
+        ),
+    ] = None,
+) -> None:
+    """Read recorded replies as a run would, and say what was found and what was rejected.
+
+    Writes a JSON line for each line read: candidates, is_classification (null where unclear) or instances,
+    and always rejections. Novelty is not looked at; it needs a pool.
+
+    Example: selfinstruct parse replies.jsonl --stage generate
+
+    Example: jq -c 'select(.kind == "completion_received" and .stage == "instances") | .completion |
+    {completion: .text, finish_reason}' my-run/journal.jsonl | selfinstruct parse - --stage instances
+    """
+    from selfinstruct.analysis.parse_replies import RecordedReply, read_again
+    from selfinstruct.errors import InputError
+    from selfinstruct.pipeline.filters import scripts_of
+    from selfinstruct.pipeline.seed_tasks import read_seed_tasks
+
+    if recipe is RecipeName.ALPACA and stage is not StageName.GENERATE:
+        raise typer.BadParameter("alpaca has no other stage than generate", param_hint="--stage")
+    named = Path("stdin") if str(file) == "-" else file
+    scripts = frozenset[str]()
+    if seed_tasks is not None:
+        scripts = scripts_of([task.instruction for task in read_seed_tasks(seed_tasks)])
+    for number, line in _lines(file):
+        try:
+            reply = RecordedReply.from_mapping(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise InputError(named, f"is not JSON: {error.msg.lower()}", line=number) from None
+        except UnicodeDecodeError:
+            raise InputError(named, "is not UTF-8 text", line=number) from None
+        except RecursionError:
+            raise InputError(named, "is nested too deeply", line=number) from None
+        except ValueError as error:
+            raise InputError(named, str(error), line=number) from None
+        result = read_again(
+            reply,
+            stage=stage.value,
+            profile=profile.value,
+            recipe=recipe.value,
+            api=api.value if api is not None else None,
+            scripts=scripts,
+        )
+        typer.echo(_json(result))
+
+
+def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines that hold something; read as they come, so that a pipe can be watched."""
+    from selfinstruct.errors import InputError
+    from selfinstruct.files import because
+
+    named = "stdin" if str(file) == "-" else file
+
+    def numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+        lines = iter(lambda: stream.readline(_LONGEST + 1), b"")
+        for number, line in enumerate(lines, start=1):
+            if len(line) > _LONGEST:
+                problem = f"is longer than {_LONGEST:,} bytes, so it is no reply; name another file"
+                raise InputError(named, problem, line=number)
+            if line.strip():
+                yield number, line
+
+    try:
+        if str(file) != "-":
+            with file.open("rb") as stream:
+                yield from numbered(stream)
+        elif sys.stdin is None:
+            raise InputError("stdin", "is closed; name a file")
+        else:
+            yield from numbered(sys.stdin.buffer)
+    except OSError as error:
+        raise InputError(named, f"cannot be read {because(error)}") from None
+
+
+def _json(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair, which only JSON's own escapes can carry
+        text = json.dumps(value)
+    return text

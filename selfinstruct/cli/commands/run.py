@@ -1,0 +1,114 @@
+"""`selfinstruct run`: start a run, or continue one."""
+
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from selfinstruct.cli.options import (
+    JsonOption,
+    LogFileOption,
+    LogLevel,
+    LogLevelOption,
+    OnFinishOption,
+    OutputOption,
+    SourceArgument,
+    with_settings,
+)
+
+
+@with_settings
+def run(
+    source: SourceArgument = None,
+    output: OutputOption = None,
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview", help="Send one request of each stage, show what comes of it, and stop."
+        ),
+    ] = False,
+    log_file: LogFileOption = None,
+    log_level: LogLevelOption = LogLevel.INFO,
+    on_finish: OnFinishOption = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Start without asking, whatever it will cost.")
+    ] = False,
+    json_output: JsonOption = False,
+    **settings: Any,
+) -> None:
+    """Grow seed tasks into a dataset; the same command continues a run that was stopped.
+
+    Example, against OpenAI (key in $OPENAI_API_KEY):
+
+        selfinstruct run -o my-run -m gpt-4.1-mini -n 1000
+
+    Example, against a local server:
+
+        selfinstruct run -o my-run -m qwen3 --base-url http://localhost:8000/v1
+
+    Example, to be left alone overnight:
+
+        nohup selfinstruct run my-run --max-time 8h --log-file night.jsonl &
+
+    A sampling parameter that is null is left out of what is sent: --generate-top-p null.
+
+    Ctrl-C stops once the requests in flight have finished; a second one stops at once.
+    """
+    directory, settings = run_named(source, output, settings)
+    if preview and (log_file or on_finish):
+        raise typer.BadParameter("--log-file and --on-finish are of a run, not of its preview")
+    if log_level is not LogLevel.INFO and log_file is None:
+        raise typer.BadParameter(
+            f"--log-level {log_level} says what is in a log: give --log-file FILE"
+        )
+    if on_finish is not None and not on_finish.strip():
+        raise typer.BadParameter("--on-finish names no command")
+    if preview:
+        from selfinstruct.cli.run_preview import show_preview
+
+        show_preview(directory, settings, json_output=json_output)
+    elif directory is None:
+        raise typer.BadParameter("say where the run goes: -o DIR")
+    else:
+        from selfinstruct.cli.expected_cost import Announcement
+        from selfinstruct.cli.run_job import carry_out
+
+        carry_out(
+            directory,
+            settings,
+            announcement=Announcement(yes=yes),
+            json_output=json_output,
+            log_file=log_file,
+            log_level=log_level,
+            on_finish=on_finish,
+        )
+
+
+def run_named(
+    source: Path | None, output: Path | None, settings: Mapping[str, Any]
+) -> tuple[Path | None, dict[str, Any]]:
+    """The directory that the arguments name, if any, and the settings that were given, a file's included."""
+    from selfinstruct.config.reading import read_settings
+    from selfinstruct.errors import InputError
+    from selfinstruct.files import because
+    from selfinstruct.runner.directory import may_be_run
+
+    if source is None:
+        return output, dict(settings)
+    try:
+        is_directory = stat.S_ISDIR(source.stat().st_mode)
+    except FileNotFoundError:
+        problem = f"{source} does not exist; a new run is started with -o DIR"
+        raise typer.BadParameter(problem) from None
+    except OSError as error:
+        raise InputError(source, f"cannot be read {because(error)}") from None
+    if not is_directory:
+        return output, {**read_settings(source), **settings}
+    if output is not None:
+        raise typer.BadParameter(f"{source} is a directory; with -o, name a file of settings here")
+    if not may_be_run(source):
+        problem = f"{source} is not a run directory; a new run is started with -o DIR"
+        raise typer.BadParameter(problem)
+    return source, dict(settings)

@@ -1,0 +1,320 @@
+"""`selfinstruct run --preview`: a request of each stage and its reply, as a person reads them."""
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import textwrap
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from selfinstruct.cli.expected_cost import about, money_range
+from selfinstruct.cli.terminal import say, visible
+
+if TYPE_CHECKING:
+    from selfinstruct.analysis.estimate import Estimate
+    from selfinstruct.analysis.preview import Answered, Asked, Item
+    from selfinstruct.config.schema import RunConfig
+    from selfinstruct.errors import BackendError
+    from selfinstruct.records import Request
+    from selfinstruct.runner.directory import Run
+
+_ATTEMPTS = 3
+"""A person is waiting, so there are fewer attempts than in the night …"""
+_LONGEST_WAIT_S = 120.0
+"""… and a rate limit is waited for no longer than this."""
+_WIDEST = 100
+_LABEL = 12
+"""Columns of a label."""
+_PROMPT = ("messages", "prompt")
+"""Members of a body that hold the prompt."""
+_TITLES = {
+    "generate": "new instructions",
+    "classify": "is it a classification task?",
+    "instances": "inputs and outputs",
+}
+
+
+def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_output: bool) -> None:
+    """Ask a request of each stage and show what comes of it; exits with 4 where the endpoint gives up."""
+    from selfinstruct.analysis.estimate import estimate_of
+    from selfinstruct.errors import BackendError
+    from selfinstruct.llm.endpoint import for_a_new_run
+    from selfinstruct.runner.directory import foresee_run, is_run
+
+    if directory is None or not is_run(directory):
+        settings = for_a_new_run(settings, environ=os.environ)
+    run = foresee_run(directory, settings)
+    run.config = impatient(run.config)
+    missing = run.config.num_instructions - run.state.accepted
+    looks: list[_Look] = []
+    failure: BackendError | None = None
+    try:
+        asyncio.run(_look(run, looks, None if json_output else _Page(run)))
+    except BackendError as error:
+        failure = error
+    answered = [look.answered for look in looks if look.answered is not None]
+    total = None
+    if failure is None and missing > 0:
+        # The run as it stands: what was looked at is not a part of it.
+        seen = [event for step in answered for event in step.events]
+        total = estimate_of(foresee_run(directory, settings), seen)
+    if json_output:
+        typer.echo(json.dumps(_as_json(run, looks, total, failure)))
+    elif failure is None:
+        typer.echo("\n".join(_Page(run).end(answered, total, missing)))
+    if failure is not None:
+        say(f"selfinstruct: {failure}", "Nothing was written.")
+        raise typer.Exit(failure.exit_code)
+
+
+def impatient(config: "RunConfig") -> "RunConfig":
+    """The settings, for a person who waits for the replies."""
+    return config.changed(
+        max_attempts=min(config.max_attempts, _ATTEMPTS),
+        give_up_after_s=min(config.give_up_after_s, _LONGEST_WAIT_S),
+    )
+
+
+class _Look:
+    """A request, what was sent for it, and its reply once it is there."""
+
+    def __init__(self, asked: "Asked", body: dict[str, Any]) -> None:
+        self.asked = asked
+        self.body = body
+        self.answered: Answered | None = None
+
+
+async def _look(run: "Run", looks: list[_Look], page: "_Page | None") -> None:
+    """Fill `looks`, and show each part on the page as soon as it is there."""
+    from selfinstruct.analysis.preview import Asked, preview
+    from selfinstruct.llm.online import OnlineBackend
+
+    def show(lines: Iterator[str]) -> None:
+        if page is not None:
+            typer.echo("\n".join(lines))
+
+    async with OnlineBackend(run.config, environ=os.environ, on_wait=_say_wait) as backend:
+        async for step in preview(run, backend=backend):
+            if isinstance(step, Asked):
+                looks.append(_Look(step, backend.body(step.request)))
+                if page is not None:
+                    show(page.asked(step, looks[-1].body, len(looks)))
+                if sys.stderr.isatty():
+                    say("waiting for the reply …")
+            else:
+                look = looks[-1]
+                before, look.body = look.body, backend.body(step.request)
+                look.answered = step
+                if page is not None:
+                    show(page.answered(step, sent_otherwise=look.body.keys() - before.keys()))
+
+
+def _say_wait(problem: str, seconds: float) -> None:
+    say(f"trying again in {seconds:.1f} s: {problem}")
+
+
+class _Page:
+    """A preview as a person reads it; what could drive the terminal is written out."""
+
+    def __init__(self, run: "Run") -> None:
+        self._run = run
+        self._width = max(40, min(_WIDEST, shutil.get_terminal_size().columns))
+
+    def asked(self, step: "Asked", body: Mapping[str, Any], number: int) -> Iterator[str]:
+        request = step.request
+        head = f"{number}. {request.stage}: {_TITLES[request.stage]}"
+        again = " (asked once more)" if request.id.endswith("/again") else ""
+        if number > 1:
+            yield ""
+        yield f"━━ {head}{again} ".ljust(self._width, "━")
+        yield from self._field("to", _address(self._run, request))
+        yield from self._field("model", request.sampling.model)
+        sent = {n: v for n, v in body.items() if n not in (*_PROMPT, "model")}
+        shown = ", ".join(f"{n} {json.dumps(v, ensure_ascii=False)}" for n, v in sent.items())
+        yield from self._field("parameters", shown or "none")
+        if step.task is not None:
+            yield from self._field("about", step.task.instruction)
+            if step.task.origin == "seed":
+                yield from self._field(
+                    "", f"(the seed task {step.task.id}, since no instruction was accepted)"
+                )
+        for message in request.prompt.messages:
+            yield from self._framed(f"prompt, role {message.role}", message.content)
+        if request.prompt.text is not None:
+            yield from self._framed("prompt, a text to continue", request.prompt.text)
+
+    def answered(self, step: "Answered", *, sent_otherwise: set[str]) -> Iterator[str]:
+        completion = step.completion
+        yield from self._framed("reply", completion.text, if_empty="(empty)")
+        finish = completion.finish_reason or "not said"
+        cut = {"length": " (cut by its token limit)", "content_filter": " (cut by a filter)"}
+        yield from self._field("finish", finish + cut.get(finish, ""))
+        usage = completion.usage
+        tokens = (
+            f"{usage.prompt_tokens:,} in the prompt, {usage.completion_tokens:,} in the reply"
+            if usage
+            else "the endpoint does not say"
+        )
+        yield from self._field("tokens", tokens)
+        tried = f", after {completion.attempts} attempts" if completion.attempts > 1 else ""
+        yield from self._field("time", f"{completion.latency_s:.1f} s{tried}")
+        if completion.model != step.request.sampling.model:
+            yield from self._field(
+                "model", f"the endpoint calls it {completion.model or '(nothing)'}"
+            )
+        for name in sorted(sent_otherwise):
+            yield from self._field("parameters", f"the endpoint wanted {name}")
+        yield ""
+        yield from self._judged(step)
+
+    def _judged(self, step: "Answered") -> Iterator[str]:
+        if step.answer is not None:
+            counts = {None: "asked once more", True: "a classification task: output first"}
+            kind = counts.get(step.is_classification, "no classification task: input first")
+            yield from self._field("read as", f"{step.answer} → {kind}")
+            return
+        accepted = sum(item.verdict == "accepted" for item in step.items)
+        what = "instructions" if step.request.stage == "generate" else "instances"
+        yield from self._field(
+            "read as", f"{accepted} {what} accepted, {len(step.items) - accepted} rejected"
+        )
+        for item in step.items:
+            yield from self._item(item, step.request.stage)
+
+    def _item(self, item: "Item", stage: str) -> Iterator[str]:
+        mark = "✓" if item.verdict == "accepted" else "✗"
+        label = f"{mark} {item.number}" if item.number else f"{mark} all"
+        if item.reason is not None:
+            yield from self._field(label, f"rejected, {item.reason}: {item.meaning}")
+            yield from self._field("", item.text or "(no text)")
+            if item.nearest is not None:
+                task_id, rouge_l, instruction = item.nearest
+                yield from self._field("", f"near {task_id}, ROUGE-L {rouge_l:.3f}: {instruction}")
+        elif item.instance is not None:
+            if stage == "generate":  # an instruction with its instance
+                yield from self._field(label, item.text)
+                label = ""
+            yield from self._field(label, item.instance.input or "(none)", inner="input")
+            yield from self._field("", item.instance.output, inner="output")
+        else:
+            yield from self._field(label, item.text)
+
+    def end(
+        self, answered: "Sequence[Answered]", total: "Estimate | None", missing: int
+    ) -> Iterator[str]:
+        yield ""
+        yield "━" * self._width
+        usages = [step.completion.usage for step in answered]
+        requests = "1 request" if len(answered) == 1 else f"{len(answered)} requests"
+        spent = f", {sum(u.prompt_tokens + u.completion_tokens for u in usages if u):,} tokens"
+        said = f"This took {requests}{spent if any(usages) else ''}."
+        if total is not None:
+            left, dollars = total.left.expected, total.left_usd
+            costs = f", {money_range(dollars)}" if dollars is not None and dollars.high else ""
+            said += (
+                f" If all replies were like these, {missing:,} instructions would take some "
+                f"{about(left.requests)} requests, {about(left.prompt_tokens)} tokens in prompts and "
+                f"{about(left.completion_tokens)} in replies{costs}. One reply is a small sample: "
+                "`selfinstruct estimate --probe 10` takes a larger one."
+            )
+        yield from self._wrapped(said)
+        yield "Nothing was written. Leave --preview out to start the run."
+
+    # ── parts ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _framed(self, title: str, text: str, *, if_empty: str = "") -> Iterator[str]:
+        """A text in full. A line that is too long goes on behind another bar."""
+        yield ""
+        yield f"┌─ {title} ".ljust(self._width, "─")
+        for line in visible(text or if_empty).split("\n"):
+            bar = "│"
+            for part in _parts(line, self._width - 2):
+                yield f"{bar} {part}".rstrip()
+                bar = "┊"
+        yield "└".ljust(self._width, "─")
+
+    def _field(self, label: str, text: str, *, inner: str = "") -> Iterator[str]:
+        inner = f"{inner:<8}" if inner else ""
+        for line in visible(text).split("\n"):
+            for part in _parts(line, self._width - 2 - _LABEL - len(inner)):
+                yield f"  {label:<{_LABEL}}{inner}{part}".rstrip()
+                label, inner = "", " " * len(inner)
+
+    def _wrapped(self, text: str) -> list[str]:
+        return textwrap.wrap(text, self._width)
+
+
+def _parts(line: str, width: int) -> list[str]:
+    """A line in parts that fit, broken at blanks where there are any."""
+    cells = sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in line)
+    room = max(1, width * len(line) // max(1, cells))
+    return textwrap.wrap(line, room, break_on_hyphens=False, replace_whitespace=False) or [""]
+
+
+def _address(run: "Run", request: "Request") -> str:
+    from selfinstruct.llm.endpoint import address
+    from selfinstruct.llm.request_body import door
+
+    return address(run.config, environ=os.environ).rstrip("/") + door(request)
+
+
+def _as_json(
+    run: "Run",
+    looks: Sequence[_Look],
+    total: "Estimate | None",
+    failure: "BackendError | None",
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    def stage(look: _Look) -> dict[str, Any]:
+        request, answered = look.asked.request, look.answered
+        fields = {
+            "stage": request.stage,
+            "request_id": request.id,
+            "address": _address(run, request),
+            "template": request.prompt.template,
+            "demonstration_ids": list(request.prompt.demonstration_ids),
+            "body": look.body,
+            "about": {"id": task.id, "instruction": task.instruction}
+            if (task := look.asked.task) is not None
+            else None,
+            "reply": None,
+        }
+        if answered is None:
+            return fields
+        items = [
+            {
+                "number": item.number,
+                "verdict": item.verdict,
+                "text": item.text,
+                "instance": {"input": item.instance.input, "output": item.instance.output}
+                if item.instance is not None
+                else None,
+                "reason": item.reason,
+                "meaning": item.meaning,
+                "nearest": dict(
+                    zip(("task_id", "rouge_l", "instruction"), item.nearest, strict=True)
+                )
+                if item.nearest is not None
+                else None,
+            }
+            for item in answered.items
+        ]
+        return fields | {
+            "reply": asdict(answered.completion),
+            "answer": answered.answer,
+            "is_classification": answered.is_classification,
+            "items": items,
+        }
+
+    return {
+        "stages": [stage(look) for look in looks],
+        "estimate": total.as_json() if total is not None else None,
+        "problem": str(failure) if failure is not None else None,
+    }

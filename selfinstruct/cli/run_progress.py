@@ -1,0 +1,163 @@
+"""How a run shows that it lives: a bar on a terminal, a plain line every half minute elsewhere.
+
+What is left is counted in requests, not in accepted instructions: two thirds of the work come after those.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from selfinstruct.cli.cost_lines import doubling, next_thousand
+from selfinstruct.cli.terminal import say
+from selfinstruct.cost import dollars
+from selfinstruct.pipeline.marginal_cost import RECENT, outlook
+from selfinstruct.pipeline.plan import expected_yield
+from selfinstruct.pipeline.recipes import Recipe
+from selfinstruct.pipeline.state import RunState
+from selfinstruct.runner.loop import Watch
+
+_PLAIN_EVERY_S = 30.0
+_SHOWN_EVERY_S = 0.25
+_BAR_WIDTH = 16
+
+
+class Pace:
+    """How much is done, and how fast this process does it."""
+
+    def __init__(
+        self, target: int, recipe: Recipe, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._target = target
+        self._recipe = recipe
+        self._now = now
+        self._began = 0.0
+        self._done_before: int | None = None
+
+    def share_done(self, state: RunState) -> float:
+        """Requests made, of those that the run will probably need, in [0, 1]."""
+        done = _requests(state)
+        return done / (done + self._left(state)) if done else 0.0
+
+    def parts(self, state: RunState, in_flight: int) -> list[str]:
+        """What there is to say of how far it is, the most important first."""
+        now = outlook(state)
+        return [
+            f"{state.accepted:,}/{self._target:,} accepted",
+            self._time_left(state),
+            *([dollars(now.cost_usd)] if now.cost_usd else []),
+            f"{now.acceptance:.0%} of candidates" if state.commits else "– of candidates",
+            f"{state.counts.finished_tasks:,} finished",
+            f"{in_flight} in flight",
+            f"{state.spending.spent.tokens / 1e6:.2f} M tokens",
+        ]
+
+    def prospects(self, state: RunState) -> list[str]:
+        """What there is to say of what an instruction costs, and what the next ones will."""
+        now, parts = outlook(state), []
+        if now.cost_usd and now.usd_per_accepted:
+            parts.append(f"{dollars(now.usd_per_accepted)} an instruction")
+        if state.grown > RECENT:
+            lately = [f"{now.recent_acceptance:.0%}"]
+            if now.cost_usd and now.recent_usd_per_accepted:
+                lately.insert(0, dollars(now.recent_usd_per_accepted))
+            parts.append(f"the last {RECENT}: {', '.join(lately)}")
+        if ahead := next_thousand(now):
+            parts.append(f"the next 1,000: {ahead}")
+        if now.doubles_at is not None and (shown := doubling(now.doubles_at)):
+            parts.append(f"twice that {shown}")
+        return parts
+
+    def _left(self, state: RunState) -> float:
+        """Requests still to come: two for every instruction, and the lists they are found in."""
+        missing = max(0, self._target - state.accepted)
+        lists = missing / expected_yield(state, self._recipe)
+        requests = state.counts.requests
+        # Of so many open tasks the kind is known.
+        classified = requests["classify"] + state.counts.imported_kinds - requests["instances"]
+        return max(0.0, 2 * missing + lists + 2 * state.open_tasks - max(0, classified))
+
+    def _time_left(self, state: RunState) -> str:
+        done = _requests(state)
+        if self._done_before is None:
+            self._done_before, self._began = done, self._now()
+        gained = done - self._done_before
+        if not gained:
+            return "time left unknown"
+        seconds = round((self._now() - self._began) / gained * self._left(state))
+        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
+
+
+def _requests(state: RunState) -> int:
+    return state.counts.requests.total()
+
+
+def fitting(parts: list[str], width: int) -> str:
+    """As many parts as fit into a line of `width` characters, one at least."""
+    while len(parts) > 1 and len(", ".join(parts)) > width:
+        parts = parts[:-1]
+    return ", ".join(parts)
+
+
+@contextmanager
+def progress(
+    target: int, recipe: Recipe, *, now: Callable[[], float] = time.monotonic
+) -> Iterator[Watch]:
+    """Show progress while the block runs; call what it yields after every round."""
+    pace = Pace(target, recipe, now=now)
+    if sys.stderr is None or not sys.stderr.isatty():
+        with _plain(pace) as watch_plainly:
+            yield watch_plainly
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(bar_width=_BAR_WIDTH),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[line]}", markup=False),
+    )
+    with Progress(*columns, console=console, refresh_per_second=4) as bar:
+        task = bar.add_task("", total=1.0, line="")
+        shown_at = -_SHOWN_EVERY_S
+
+        def watch(state: RunState, in_flight: int) -> None:
+            nonlocal shown_at
+            if now() - shown_at >= _SHOWN_EVERY_S or not in_flight:
+                shown_at = now()
+                width = console.width - _BAR_WIDTH - 7
+                line = fitting(pace.parts(state, in_flight), width)
+                if prospects := pace.prospects(state):
+                    line += f"\n{fitting(prospects, width)}"
+                bar.update(task, completed=pace.share_done(state), line=line)
+
+        yield watch
+
+
+@contextmanager
+def _plain(pace: Pace) -> Iterator[Watch]:
+    latest: tuple[RunState, int] | None = None
+    ended = threading.Event()
+
+    def watch(state: RunState, in_flight: int) -> None:
+        nonlocal latest
+        if latest is None:
+            pace.parts(state, in_flight)  # its clock starts now, not with the first line
+        latest = state, in_flight
+
+    def talk() -> None:
+        # By the clock and not by rounds: a log must show that the run lives when the endpoint hangs.
+        while not ended.wait(_PLAIN_EVERY_S):
+            if latest is not None:
+                state, in_flight = latest
+                say(", ".join(pace.parts(state, in_flight) + pace.prospects(state)))
+
+    thread = threading.Thread(target=talk, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        ended.set()
+        thread.join()

@@ -1,0 +1,1 @@
+"""Settings: declared once, read from YAML, flags and Python."""

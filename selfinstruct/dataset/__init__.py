@@ -1,0 +1,1 @@
+"""Datasets in files: read, export, deduplicate, decontaminate, import, describe."""

@@ -1,0 +1,290 @@
+r"""Numbered lists of instructions, as today's models write them.
+
+    "9. Name three rivers.\n10. **Poems:** Write a poem.\n\nLet me know if you want more!"
+    →  "Name three rivers."   "Poems: Write a poem."
+
+A base model goes on behind the "9." of its prompt, so that the first item has no number of its own. Chat
+models announce their list, number it from 1 or from 9, set titles in bold, repeat the demonstrations, add an
+input beneath a task, go on with a second list, and say goodbye. None of that is an instruction.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+
+from selfinstruct.pipeline.parse.cleanup import (
+    bare,
+    is_fence,
+    is_goodbye,
+    is_refusal,
+    said,
+    unfenced,
+    whole_reply,
+)
+from selfinstruct.pipeline.parse.types import AskedList, ParsedList, rejection
+from selfinstruct.records import Candidate, Completion, Reason, Rejection
+
+# "9. Name …", "10) Name …", "**11.** Name …", "- 12. Name …", "Task 13: Name …", "(14) Name …", "15.Name …",
+# "１６．Name …", "17、Name …", "9️⃣ Name …"
+_NUMBERED = re.compile(
+    r"^\s*+(?:[-*•]\s++)?(?:#{1,6}\s++)?(?:\*\*)?(?:(?:task|instruction)\s++)?\(?(\d{1,4})\s*+"
+    r"(?:[.):](?:\*\*)?(?:\s++|$|(?=[^\W\d_]))|[、．）：](?:\*\*)?\s*+|\ufe0f?\u20e3\s*+)(.*)$",
+    re.IGNORECASE,
+)
+_BULLET = re.compile(r"^[-*•–]\s+(\S.*)$")
+# The next number in the text of an item: "… the sea. 10. Name …".
+_NUMBER_INSIDE = re.compile(
+    r"(?<=[.?!:;)\"”'»。？！])\s+(?:\*\*)?([0-9]{1,4})[.)](?:\*\*)?(?=\s+\S)"
+)
+
+_MOST_SKIPPED = 8
+"""Numbers that may be missing between two items; a larger step is a number in the text."""
+
+# A line beneath a task that belongs to an example of it, or to the form of the list.
+_NOT_THE_TASK = re.compile(
+    r"^\s*+(?:[-*•]\s++)?(?:\*\*)?(?:(?:example\s++)?(?:input|output)|class label)s?\s*+(?:\d++\s*+)?"
+    r"(?:\*\*)?\s*+[:：]|^\s*+(?:#{2,}|-{3,}|={3,}|\*{3,})\s*+$"
+    # the heading of a section: "### Maths", "**Coding**"
+    r"|^\s*+#{1,6}\s++\S|^\s*+\*\*[^*.?!]{1,60}\*\*\s*+$",
+    re.IGNORECASE,
+)
+_INLINE_EXAMPLE = re.compile(r"(?<=[.?!。？！])\s+(?:\*\*)?(?:Input|Output)(?:\*\*)?:\s")
+
+# The heading of a list, repeated inside of it: "10. Come up with a series of tasks:".
+_HEADING = re.compile(
+    r"come up with a series of (?:\w+ )?tasks\W*$"
+    r"|(?:here (?:are|is)|below (?:are|is)|the following are)\b"
+    r".*\b(?:tasks|instructions|examples|list)\b.*:$",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(r"^(?:task|instruction)\s*:\s*", re.IGNORECASE)
+_BOLD = re.compile(r"(?<![\w*])\*\*(?=[^\s*])(.{1,300}?)(?<=[^\s*])\*\*(?![\w*])")
+_ITALIC = re.compile(r"(?P<mark>[*_])(?=\S)([^*_]+)(?<=\S)(?P=mark)")
+_SENTENCE = re.compile(r"\s*+\S+(?:\s++\S+){3,}?[.?!。？！]\s*+")
+_BOLD_END = re.compile(r"(?<=\S)\*\*(?=\s|$)")
+_SMALL_TALK = re.compile(
+    r"\W*(?:(?:sure|certainly|of course|absolutely|okay|ok|got it|understood|great|thanks|thank you|hello|hi)"
+    r"\s*[,.!:;–—-]|here (?:is|are)\b|what would you like|how (?:can|may) i (?:help|assist)|let me know\b"
+    r"|i(?:['’]ll| will) (?:continue|go on|add|write|give|create|generate|provide|list|make)\b"
+    r"|i(?:['’]ve| have) (?:written|created|made|come up|added|listed|prepared|put)\b)",
+    re.IGNORECASE,
+)
+
+
+_BEGINS = re.compile(rf"{_NUMBERED.pattern}|^[-*•–]\s|^\s*\[", re.IGNORECASE)
+"""How the first line of a list may begin, where a code fence stands around the list."""
+
+
+@dataclass
+class _Item:
+    """A list item on its way to a candidate."""
+
+    number: int
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return _tidy(" ".join(self.lines))
+
+
+def instructions(request_id: str, completion: Completion, asked: AskedList) -> ParsedList:
+    """Read a list of instructions; see `ListParser`.
+
+    The list may begin at any number; then numbers must rise, though some may be missing. A further line
+    belongs to the item before it, unless it is an example of it; a blank line ends the item. A second list
+    is left out, as are the demonstrations where they are repeated. Of a reply that was cut, the last item is.
+    """
+    text = said(completion.text).replace("<br>", "\n")
+    items, is_open = _items(unfenced(text, _BEGINS), asked)
+    if not items or (len(items) == 1 and is_refusal(items[0].text)):
+        reason = Reason.REFUSAL if items else Reason.NO_LIST
+        return ParsedList((), (whole_reply(request_id, completion.text, reason),))
+    echoes = _echoes(items, text, asked)
+    candidates: list[Candidate] = []
+    rejections: list[Rejection] = []
+    for n, item in enumerate(items, start=1):
+        if n == len(items) and completion.truncated and is_open:
+            rejections.append(rejection(request_id, n, Reason.TRUNCATED, item.text))
+        elif n <= echoes or _is_echo(item.text, asked):
+            rejections.append(rejection(request_id, n, Reason.ECHO, item.text))
+        else:
+            candidates.append(Candidate(id=f"{request_id}#{n}", instruction=item.text))
+    return ParsedList(tuple(candidates), tuple(rejections))
+
+
+def _items(text: str, asked: AskedList) -> tuple[list[_Item], bool]:
+    """The items, and whether the last one may go on where the text ends."""
+    lines = text.splitlines()
+    numbered, is_open = _numbered_items(lines, asked)
+    if not numbered:
+        others = _listed_as_json(text) or _bulleted_items(lines, asked) or _sentences(lines)
+        return others or [p for i in _single_item(text, asked) for p in _split(i, None)], True
+    items: list[_Item] = []
+    for item, following in zip(numbered, [*numbered[1:], None], strict=True):
+        items.extend(_split(item, None if following is None else following.number))
+    return items, is_open
+
+
+def _numbered_items(lines: list[str], asked: AskedList) -> tuple[list[_Item], bool]:
+    items: list[_Item] = []
+    is_open = False
+    is_ended = False
+    """Whether something that is no part of the last item stands behind it."""
+    for place, line in enumerate(lines):
+        match = _NUMBERED.match(line)
+        if match is not None:
+            number = int(match[1])
+            if not items:
+                lead = _lead(lines[:place], number, asked)
+                items += [lead] if lead is not None else []
+            expected = items[-1].number + 1 if items else number
+            # A list that begins anew is a list inside an item, or the prompt's own: only what goes on from
+            # the item before it counts again.
+            if expected <= number <= expected + _MOST_SKIPPED:
+                items.append(_Item(number, [match[2]]))
+                is_open, is_ended = True, False
+            else:
+                is_open, is_ended = False, True
+        elif not line.strip():
+            is_open = False
+        elif _NOT_THE_TASK.match(line) or is_goodbye(line) or is_fence(line):
+            is_open, is_ended = False, True
+        elif items and line.strip() == str(items[-1].number + 1):
+            is_open = False  # the next number, of which no more came
+        elif is_open:
+            items[-1].lines.append(line)
+        else:
+            is_ended = True
+    return items, not is_ended
+
+
+def _lead(lines: list[str], number: int, asked: AskedList) -> _Item | None:
+    """The first item where its number stands in the prompt: what comes before the next number."""
+    goes_on = asked.continues or (lines[:1] and lines[0][:1] == " ")
+    is_next = number == asked.first_number + 1
+    is_near = asked.first_number < number <= asked.first_number + _MOST_SKIPPED
+    if asked.continues is False and not is_next:
+        return None
+    if not is_next and not (goes_on and number == 1) and not is_near:
+        return None
+    kept: list[str] = []
+    for line in lines:
+        if _NOT_THE_TASK.match(line) or (kept and not line.strip()):
+            break
+        kept += [line] if line.strip() else []
+    text = _tidy(" ".join(kept))
+    is_announced = text.endswith(":") and asked.continues is not True
+    if not text or is_announced or _SMALL_TALK.match(text) or _HEADING.match(text):
+        return None
+    return _Item(asked.first_number, kept)
+
+
+def _bulleted_items(lines: list[str], asked: AskedList) -> list[_Item]:
+    found = [(n, match[1]) for n, line in enumerate(lines) if (match := _BULLET.match(line))]
+    if len(found) < 2:
+        return []
+    before = " ".join(lines[: found[0][0]]).strip()
+    if asked.continues is not False and before and not _SMALL_TALK.match(before):
+        return []  # "Plan my week:" and its days: the parts of one task, or the answer to it
+    return [_Item(n, [text]) for n, (_, text) in enumerate(found, start=1)]
+
+
+def _listed_as_json(text: str) -> list[_Item]:
+    """The items of a reply that is a JSON list of texts, or of objects with an instruction."""
+    if text.lstrip()[:1] != "[":
+        return []
+    try:
+        listed = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    texts = [
+        entry.get("instruction", entry.get("task")) if isinstance(entry, dict) else entry
+        for entry in listed
+    ]
+    if not all(isinstance(entry, str) and entry.strip() for entry in texts):
+        return []
+    return [_Item(n, [str(entry)]) for n, entry in enumerate(texts, start=1)]
+
+
+def _sentences(lines: list[str]) -> list[_Item]:
+    """The items of a list without any numbers: three lines or more, each a sentence."""
+    said_lines = [line for line in lines if line.strip() and not is_goodbye(line)]
+    if said_lines and _SMALL_TALK.match(said_lines[0]):
+        del said_lines[0]
+    if len(said_lines) < 3 or not all(_SENTENCE.fullmatch(line) for line in said_lines):
+        return []
+    return [_Item(n, [line]) for n, line in enumerate(said_lines, start=1)]
+
+
+def _single_item(text: str, asked: AskedList) -> list[_Item]:
+    """A reply without any number: the one item of a model that goes on behind the prompt's number."""
+    if asked.continues is False:
+        return []
+    paragraph = text.strip().split("\n\n")[0]
+    lines = paragraph.splitlines()
+    if not paragraph or _SMALL_TALK.match(paragraph) or _tidy(lines[0]).endswith((":", "：")):
+        return []
+    end = next((n for n, line in enumerate(lines) if n and _NOT_THE_TASK.match(line)), len(lines))
+    return [_Item(asked.first_number, lines[:end])]
+
+
+def _split(item: _Item, following: int | None) -> list[_Item]:
+    """An item in whose text the next numbers stand, each after the end of a sentence, as that many items."""
+    items = [item]
+    text = " ".join(item.lines)
+    begin = 0
+    for match in _NUMBER_INSIDE.finditer(text):
+        number = items[-1].number + 1
+        if number == following:
+            break
+        if match[1] == str(number) and text[begin : match.start()].strip():
+            items[-1].lines = [text[begin : match.start()]]
+            begin = match.end()
+            items.append(_Item(number, [text[begin:]]))
+    return items
+
+
+def _tidy(text: str) -> str:
+    """One line without the marks, labels and examples that models put around or behind an instruction."""
+    text = " ".join(text.split())
+    inline = _INLINE_EXAMPLE.search(text)
+    if inline is not None:
+        text = text[: inline.start()]
+    text = _BOLD.sub(r"\1", text)
+    if text.count("**") == 1:
+        text = _BOLD_END.sub("", text)  # the other one stood before the number
+    italic = _ITALIC.fullmatch(text)
+    if italic is not None:
+        text = italic[2]
+    unlabelled = _LABEL.sub("", text)
+    text = unlabelled or text
+    inner = text[1:-1]
+    if len(text) > 2 and text[0] == text[-1] == '"' and '"' not in inner:
+        text = inner.strip()
+    return text
+
+
+def _is_echo(text: str, asked: AskedList) -> bool:
+    if _HEADING.match(text):
+        return True
+    return bare(text) in {bare(demonstration) for demonstration in asked.demonstrations or ()}
+
+
+def _echoes(items: list[_Item], text: str, asked: AskedList) -> int:
+    """How many items at the beginning are the prompt's own: those up to the last demonstration."""
+    demonstrations = asked.first_number - 1
+    if asked.demonstrations:
+        # A prompt may have numbered rules before its list; they come back with it.
+        last = bare(asked.demonstrations[-1])
+        ends = [
+            n for n, i in enumerate(items, 1) if i.number == demonstrations and bare(i.text) == last
+        ]
+        if ends and items[-1].number > demonstrations:
+            return ends[-1]
+    if asked.continues is not False and items[0].number == 1 and items[-1].number > demonstrations:
+        # A list from 1, under a heading, that goes on beyond the demonstrations: they are in it, though
+        # perhaps in other words. A chat model may well number its own tasks so.
+        heading = text.lstrip().partition("\n")[0].rstrip()
+        is_under_heading = heading.endswith((":", "："))
+        return sum(i.number <= demonstrations for i in items) if is_under_heading else 0
+    return 0

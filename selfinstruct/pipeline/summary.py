@@ -1,0 +1,141 @@
+"""Numbers of a run, all of them counts of events.
+
+requests → candidates → rejected by reason → accepted (and those imported) → with instances → rows
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any
+
+from selfinstruct.cost import Consumption, Foreseen
+from selfinstruct.pipeline.marginal_cost import Outlook, outlook
+from selfinstruct.pipeline.state import RunState, next_step
+from selfinstruct.records import Reason, Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStep:
+    """The candidates that were compared with a pool of so many tasks, seed tasks included."""
+
+    smallest: int
+    largest: int
+    candidates: int
+    accepted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """The funnel of a run. Conservation: imported + candidates = accepted + Σ rejected."""
+
+    requests: Mapping[Stage, int]
+    """Requests with an outcome, by stage."""
+    failed: Mapping[Stage, int]
+    """Of these, refused by the endpoint or given up."""
+    commits: int
+    """Generation requests decided. The outcomes of further ones may be waiting."""
+    candidates: int
+    """Items of the committed replies; a reply without a list counts as one."""
+    rejected: Mapping[Reason, int]
+    """Candidates by reason, most frequent first."""
+    accepted: int
+    """Instructions accepted, those imported included, seed tasks not counted."""
+    imported: int
+    """Those of them that were there before the run."""
+    open: int
+    """Accepted instructions whose kind or instances are still to be asked for."""
+    never_asked: int
+    """The same in a run that was refiltered, where nothing is asked any more."""
+    classification: int
+    """Accepted instructions that are classification tasks."""
+    unclear_kinds: int
+    """Accepted instructions of which the model did not clearly say."""
+    with_instances: int
+    """Accepted instructions with at least one instance."""
+    instances_rejected: Mapping[Reason, int]
+    """Instances that could not be used, by reason, most frequent first."""
+    rows: int
+    """Instances in all: rows of an export."""
+    prompt_tokens: int
+    completion_tokens: int
+    by_pool_size: tuple[PoolStep, ...]
+    """What became of candidates, by the size of the pool that they were compared with."""
+    spent: Consumption
+    """Attempts and tokens in all, also of replies that were never heard of."""
+    unheard: Consumption
+    """The part of it that counts at its bound, since nobody said what was consumed."""
+    outlook: Outlook
+    """What it cost, and what the next instructions will."""
+    foreseen: Foreseen | None = None
+    """What was expected, of a run that reached a target that somebody had made an estimate for."""
+
+    @property
+    def grown(self) -> int:
+        """Instructions accepted of this run's own candidates."""
+        return self.accepted - self.imported
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """US dollars in all; None where no price is known."""
+        return self.outlook.cost_usd
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON can hold it; money as a number, rounded to a millionth of a dollar."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain | {"cost_usd": plain["outlook"]["cost_usd"]}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    return round(float(value), 6) if isinstance(value, Decimal) else value
+
+
+def summarize(state: RunState) -> RunSummary:
+    """Count what the state holds."""
+    generated = state.pool.generated
+    counts = state.counts
+    is_refiltered = state.source is not None
+    return RunSummary(
+        requests=dict(counts.requests),
+        failed=dict(counts.failed),
+        commits=state.commits,
+        candidates=state.grown + counts.rejected.total(),
+        rejected=dict(counts.rejected.most_common()),
+        accepted=state.accepted,
+        imported=state.imported,
+        open=0 if is_refiltered else state.open_tasks,
+        never_asked=state.open_tasks if is_refiltered else 0,
+        classification=sum(1 for task in generated if task.is_classification),
+        unclear_kinds=counts.unclear_kinds,
+        with_instances=counts.with_instances,
+        instances_rejected=dict(counts.instances_rejected.most_common()),
+        rows=counts.rows,
+        prompt_tokens=counts.prompt_tokens,
+        completion_tokens=counts.completion_tokens,
+        by_pool_size=_by_pool_size(state),
+        spent=state.spending.spent,
+        unheard=state.spending.unheard,
+        outlook=outlook(state),
+        foreseen=_foreseen(state),
+    )
+
+
+def _foreseen(state: RunState) -> Foreseen | None:
+    """The estimate for the largest target that is reached, with nothing left open."""
+    reached = [target for target in state.foreseen if target <= state.accepted]
+    return state.foreseen[max(reached)] if reached and not state.open_tasks else None
+
+
+def _by_pool_size(state: RunState) -> tuple[PoolStep, ...]:
+    return tuple(
+        PoolStep(
+            smallest=max(bottom, state.pool_sizes[0]),
+            largest=min(next_step(bottom) - 1, len(state.pool)),
+            candidates=candidates,
+            accepted=state.counts.accepted_at[bottom],
+        )
+        for bottom, candidates in sorted(state.counts.decided_at.items())
+    )

@@ -1,0 +1,1 @@
+"""A run: its directory, its journal, and the loop that sends requests and commits replies."""

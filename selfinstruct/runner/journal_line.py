@@ -1,0 +1,131 @@
+r"""A line of the journal: written, checked and read.
+
+    line     = '{"seq":' number ',"at":"' time '","crc":"' checksum '",' event-members '}' '\n'
+    number   = 1 for the first line, one more for each further line
+    time     = UTC, ISO 8601 with microseconds: 2026-01-31T23:59:59.000000Z
+    checksum = CRC-32 (zlib, gzip) of the line with its '\n' and without these digits: 8 lowercase hex digits
+    event    = an object with "kind" and the members of that event (selfinstruct.events)
+
+Any tool can read the file, and compute the checksum of a line (here line 12):
+
+    jq -c 'select(.kind == "committed") | .rejected[] | {reason, text}' journal.jsonl
+    sed -n 12p journal.jsonl | sed 's/"crc":"[^"]*/"crc":"/' | gzip | tail -c 8 | od -An -N4 -tx4
+"""
+
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Annotated
+
+from selfinstruct.config.reading import load_settings
+from selfinstruct.config.schema import OPERATIONAL
+from selfinstruct.errors import ConfigError
+from selfinstruct.events import Event, RunStarted
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+JOURNAL_VERSION = 1
+"""Version of the format: of the lines and of all events. Raise it with any change to either."""
+
+_HEAD = re.compile(rb'\{"seq":([1-9]\d{0,14}),"at":"([0-9T:.-]{10,32}Z)","crc":"([0-9a-f]{8})",')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A line of the journal."""
+
+    seq: int
+    """Number of the line, from 1."""
+    at: datetime
+    """Time of writing, UTC."""
+    event: Event
+
+
+@cache
+def _adapter() -> "TypeAdapter[Event]":
+    from pydantic import Field, TypeAdapter
+
+    return TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+
+def encode(seq: int, at: str, event: Event) -> bytes:
+    """Return the line of an event; `at` as the grammar has it."""
+    before = b'{"seq":%d,"at":"%s","crc":"' % (seq, at.encode("ascii"))
+    behind = b'",%s\n' % _adapter().dump_json(event)[1:]
+    return b"%s%08x%s" % (before, zlib.crc32(behind, zlib.crc32(before)), behind)
+
+
+class TornLineError(ValueError):
+    """Bytes that are not a line: a crash in the middle of a write leaves such."""
+
+
+class UnknownLineError(ValueError):
+    """A line that was not damaged and does not hold an event as this version knows events."""
+
+
+def decode(line: bytes, *, seq: int) -> Entry:
+    """Read a line that must have the number `seq`.
+
+    Raises TornLineError or UnknownLineError, and ValueError for a line that was changed.
+    """
+    from pydantic import ValidationError
+
+    head = _HEAD.match(line)
+    if head is None or not _has_right_checksum(line, head):
+        raise _damage(line, head)
+    if int(head[1]) != seq:
+        raise ValueError(f"has number {int(head[1])} where {seq} was expected")
+    try:
+        at = datetime.fromisoformat(head[2].decode("ascii"))
+    except ValueError:
+        raise ValueError(f"has a time that does not exist ({head[2].decode('ascii')})") from None
+    try:
+        event = _adapter().validate_json(b"{" + line[head.end() :])
+    except ValidationError:
+        raise UnknownLineError("is not an event that this version of selfinstruct knows") from None
+    if isinstance(event, RunStarted):
+        _require_settings(event.settings)
+    return Entry(seq=seq, at=at, event=event)
+
+
+def _has_right_checksum(line: bytes, head: re.Match[bytes]) -> bool:
+    begin, end = head.span(3)
+    return zlib.crc32(line[end:], zlib.crc32(line[:begin])) == int(head[3], 16)
+
+
+def _damage(line: bytes, head: re.Match[bytes] | None) -> ValueError:
+    """Say what happened to a line that is not as it was written."""
+    from pydantic_core import from_json
+
+    if head is not None and _HEAD.search(
+        line, head.end()
+    ):  # no text has quotes without backslashes
+        return ValueError("holds the beginning of another line")
+    problem = (
+        "does not begin as a journal line does" if head is None else "does not match its checksum"
+    )
+    try:
+        from_json(line)
+    except ValueError:
+        return TornLineError(problem if head is None else "is not JSON")
+    return ValueError(f"was changed after it was written: it {problem}")
+
+
+def _require_settings(settings: Mapping[str, object]) -> None:
+    """Raise UnknownLineError unless a process can have begun with these settings."""
+    for name in settings:
+        if name not in OPERATIONAL:
+            raise UnknownLineError(
+                f"sets {name[:40]!r}, which is not a setting that a start can change"
+            )
+    try:
+        usable = load_settings("", settings)
+    except ConfigError as error:
+        raise UnknownLineError(f"has a setting that cannot be used ({error})") from None
+    for name, value in settings.items():
+        if value != usable[name]:
+            raise UnknownLineError(f"has a setting that is not written as it should be ({name})")

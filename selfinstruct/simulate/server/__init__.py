@@ -1,0 +1,1 @@
+"""The server: routes, a log of requests, a socket on loopback."""

@@ -1,0 +1,485 @@
+"""`explain` finds everything that a model wrote, and tells what the journal and the pool say of it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rouge_score.rouge_scorer import RougeScorer
+from support import ScriptedBackend, make_seed_task, scripted_text
+
+from selfinstruct.analysis.explain import explain
+from selfinstruct.analysis.explain.lookup import History
+from selfinstruct.analysis.explain.results import (
+    MEANING,
+    CandidateFate,
+    Explanation,
+    InstanceFate,
+    Passage,
+    RequestFate,
+    SeedFate,
+    TaskFate,
+)
+from selfinstruct.api import run
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.errors import RequestRejectedError
+from selfinstruct.events import CompletionReceived
+from selfinstruct.pipeline import tokenizers
+from selfinstruct.pipeline.decide import commit
+from selfinstruct.pipeline.parse.cleanup import folded
+from selfinstruct.pipeline.seed_tasks import render_seed_tasks
+from selfinstruct.pipeline.state import generation_id
+from selfinstruct.records import Completion, Reason, Request
+from selfinstruct.runner.directory import read_history
+
+
+def talkative_text(request: Request) -> str:
+    """As scripted, with all that parsers pass over: thoughts, an announcement, marks, a goodbye."""
+    text = scripted_text(request)
+    if request.stage == "classify":
+        return text if request.id < "classify/task_000004" else "Sure, go on."
+    if request.id == "instances/task_000002":
+        return "Output: Ash\nOutput: \nInput: a lot\nOutput: A lot"
+    if request.stage != "generate":
+        return text
+    lines = text.splitlines()
+    return "\n".join(
+        [
+            f"<think>The user wants {request.id}.</think>",
+            "Here are the tasks you asked for:",
+            "",
+            lines[0].replace(". ", ". **", 1) + "**",
+            "Input: the ninth island",
+            *lines[1:],
+            "",
+            "Let me know if you want MORE of these!",
+        ]
+    )
+
+
+class Refusing(ScriptedBackend):
+    """Refuses one request for good."""
+
+    async def complete(self, request: Request) -> Completion:
+        completion = await super().complete(request)
+        if request.id == "instances/task_000003":
+            raise RequestRejectedError("not this one", status=422)
+        return completion
+
+
+def history_of(directory: Path) -> History:
+    return History(*read_history(directory))
+
+
+@pytest.fixture(scope="module", params=["default", "paper"])
+def history(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> History:
+    """A finished run of a model that talks, under both profiles. Looking things up changes nothing in it."""
+    directory = tmp_path_factory.mktemp(request.param)
+    (directory / "seeds.jsonl").write_bytes(
+        render_seed_tasks([make_seed_task(number) for number in range(10)])
+    )
+    config = RunConfig(
+        model="scripted",
+        num_instructions=20,
+        seed_tasks=directory / "seeds.jsonl",
+        profile=request.param,
+    )
+    run(directory / "run", config, backend=Refusing(talkative_text))
+    return history_of(directory / "run")
+
+
+def replies(history: History) -> Iterator[CompletionReceived]:
+    for _, outcome in history.outcomes.values():
+        if isinstance(outcome, CompletionReceived):
+            yield outcome
+
+
+def candidates(history: History) -> Iterator[CandidateFate]:
+    for name in history.decisions:
+        for item in history.items(name):
+            if isinstance(item, CandidateFate):
+                yield item
+
+
+# ── finding ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_line_of_every_reply_can_be_found(history: History) -> None:
+    for outcome in replies(history):
+        for line in outcome.completion.text.splitlines():
+            if line.strip():
+                explanation = explain(history, line, limit=1)
+                assert explanation.total, line
+                assert explanation.how in ("exact", "part", "reply")
+
+
+def test_every_reply_can_be_found_whole(history: History) -> None:
+    for outcome in replies(history):
+        assert explain(history, outcome.completion.text, limit=1).total
+
+
+def test_every_task_candidate_instance_and_request_is_found_by_its_id(history: History) -> None:
+    for task in history.run.state.pool:
+        (fate,) = explain(history, task.id).found
+        assert isinstance(fate, TaskFate if task.origin == "generated" else SeedFate)
+        assert (fate.id, fate.instruction) == (task.id, task.instruction)
+    for name in history.outcomes:
+        (fate,) = explain(history, name).found
+        assert isinstance(fate, RequestFate)
+        for item in fate.items:
+            (again,) = explain(history, item.id).found
+            if isinstance(item, CandidateFate) and item.task_id is not None:
+                assert isinstance(again, TaskFate)
+                assert again.candidate == item
+            else:
+                assert again == item
+
+
+def test_every_verdict_of_the_journal_is_told_once(history: History) -> None:
+    told = list(candidates(history))
+    assert len({fate.id for fate in told}) == len(told)
+    accepted = [fate.task_id for fate in told if fate.verdict == "accepted"]
+    assert accepted == [task.id for task in history.run.state.pool.generated]
+    rejected = [fate.reason for fate in told if fate.verdict == "rejected"]
+    assert len(rejected) == history.run.state.counts.rejected.total()
+    assert all(fate.meaning == MEANING[fate.reason] for fate in told if fate.reason)
+
+
+def test_instances_are_told_in_the_order_of_the_reply(history: History) -> None:
+    for task in history.run.state.pool.generated:
+        items = [
+            item for item in history.items(f"instances/{task.id}") if isinstance(item, InstanceFate)
+        ]
+        kept = tuple(item.instance for item in items if item.instance is not None)
+        assert kept == task.instances
+        numbers = [int(item.id.rpartition("#")[2]) for item in items]
+        assert numbers in ([0], list(range(1, len(items) + 1)))
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("task_1", "task_000001"),
+        ("  task_000001\n", "task_000001"),
+        ("generate/1", "generate/000001"),
+        ("generate/2#1", "generate/000002#1"),
+        ("instances/task_5", "instances/task_000005"),
+        ("Classify/Task_5", "classify/task_000005"),
+        ("TASK_5", "task_000005"),
+        ("GENERATE/2 # 1", "generate/000002#1"),
+        ("instances/task_1 #1", "instances/task_000001#1"),
+        ("Seed_Task_3", "seed_task_3"),
+    ],
+)
+def test_an_id_may_be_typed_otherwise(history: History, query: str, name: str) -> None:
+    assert explain(history, query).found == (history.by_id(name),)
+
+
+def test_case_and_white_space_do_not_matter_and_whole_texts_come_first(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    def write(request: Request) -> str:
+        if request.stage != "generate":
+            return scripted_text(request)
+        return "9. Name five rivers that flow north and say where they end.\n10. Name five rivers"
+
+    run(tmp_path / "run", replace(config, num_instructions=1), backend=ScriptedBackend(write))
+    history = history_of(tmp_path / "run")
+    whole = explain(history, "  name FIVE\n rivers ")
+    assert (whole.how, [fate.kind for fate in whole.found]) == ("exact", ["candidate"])
+    part = explain(history, "RIVERS that   flow")
+    assert (part.how, [fate.kind for fate in part.found]) == ("part", ["task"])
+
+
+def test_many_are_counted_and_the_first_ones_told(history: History) -> None:
+    explanation = explain(history, "the", limit=3)
+    assert explanation.how == "part"
+    assert len(explanation.found) == 3
+    assert explanation.total > 10
+
+
+def test_all_are_told_without_a_limit(history: History) -> None:
+    explanation = explain(history, "the", limit=None)
+    assert len(explanation.found) == explanation.total > 10
+
+
+def test_other_places_of_a_text_are_told_too(tmp_path: Path, config: RunConfig) -> None:
+    """An item that has it hides neither the items that hold it nor the replies that say it elsewhere."""
+
+    def write(request: Request) -> str:
+        if request.stage != "generate":
+            return scripted_text(request)
+        text = "9. Name five rivers\n10. Name five rivers that flow north and say where they end."
+        return f"{text}\n\nOr shall I name five rivers?"
+
+    run(tmp_path / "run", replace(config, num_instructions=1), backend=ScriptedBackend(write))
+    history = history_of(tmp_path / "run")
+    whole = explain(history, "name five rivers")
+    assert (whole.how, whole.partial) == ("exact", whole.total)
+    every = tuple(sorted(name for name in history.outcomes if name.startswith("generate/")))
+    assert whole.in_replies == every
+    part = explain(history, "five rivers")
+    assert (part.how, part.partial, part.in_replies) == ("part", 0, every)
+    outside = explain(history, "Or shall I", limit=None)
+    assert [fate.request_id for fate in outside.found if isinstance(fate, Passage)] == list(every)
+
+
+def test_what_was_copied_from_the_output_is_found(tmp_path: Path, config: RunConfig) -> None:
+    text = "Describe the \x1b[31mwell-known\u202e harbour-side café of Reykjavík."
+    said = "So be\tit, \x07 then."
+
+    def write(request: Request) -> str:
+        if request.stage != "generate":
+            return scripted_text(request)
+        return f"9. {text}\n10. Name five rivers that flow north.\n\n{said}"
+
+    run(tmp_path / "run", replace(config, num_instructions=1), backend=ScriptedBackend(write))
+
+    def shown(text: str) -> str:
+        return "".join(c if c == "\n" or c.isprintable() else repr(c)[1:-1] for c in text)
+
+    history = History(*read_history(tmp_path / "run"), shown=shown)
+    copy = shown(text)
+    cut, broken = copy[:40] + "…", copy[:25] + "\n    " + copy[25:]
+    for query in (text, copy, broken):
+        assert explain(history, query).how == "exact", query
+    assert explain(history, cut).how == "part"
+    assert explain(history, "fiverivers").how == explain(history, "riv ers").how == "none"
+    for query in (said, shown(said), "so be it"):
+        fate = explain(history, query).found[0]
+        assert isinstance(fate, Passage)
+        assert (fate.line, fate.excerpt) in ((4, said), (4, shown(said)))
+
+
+def test_what_is_outside_of_every_item_is_found_in_its_reply(history: History) -> None:
+    goodbye = explain(history, "you want more of THESE!", limit=1)
+    if history.run.config.profile == "paper":
+        assert goodbye.how == "part"  # there it belongs to the last item
+        return
+    assert goodbye.how == "reply"
+    (fate,) = goodbye.found
+    assert isinstance(fate, Passage)
+    assert fate.excerpt == "Let me know if you want MORE of these!"
+    assert fate.items == ()
+    thought = explain(history, "the user wants generate/000002").found[0]
+    assert isinstance(thought, Passage)
+    assert (thought.request_id, thought.line) == ("generate/000002", 1)
+
+
+def test_a_line_of_a_list_leads_to_its_item(history: History) -> None:
+    reply = next(replies(history)).completion.text
+    line = next(line for line in reply.splitlines() if line.startswith("10. "))
+    for query in (line, line[: len(line) // 2]):
+        explanation = explain(history, query)
+        assert explanation.how == "reply"
+        fate = explanation.found[0]
+        assert isinstance(fate, Passage)
+        assert any(folded(item.text) in folded(line) for item in fate.items)
+
+
+def test_a_long_line_is_shown_around_the_place(tmp_path: Path, config: RunConfig) -> None:
+    def write(request: Request) -> str:
+        if request.id != "generate/000002":
+            return scripted_text(request)
+        return f"I {'really ' * 300}cannot do the zebra thing{' at all' * 300}."
+
+    run(tmp_path / "run", config, backend=ScriptedBackend(write))
+    history = history_of(tmp_path / "run")
+    whole = history.by_id("generate/000002#0")
+    assert isinstance(whole, CandidateFate)
+    assert whole.nearest is None
+    passage = history.passage("generate/000002", "the  ZEBRA thing")
+    assert "cannot do the zebra thing" in passage.excerpt
+    assert passage.excerpt.startswith("…")
+    assert passage.excerpt.endswith("…")
+    assert len(passage.excerpt) < 500
+
+
+def test_a_reply_that_is_not_decided_is_found_and_says_why(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    run(tmp_path / "run", config, backend=ScriptedBackend())
+    before, entries = read_history(tmp_path / "run")
+    whole = list(entries)
+    first = next(n for n, entry in enumerate(whole) if entry.event.kind == "committed")
+    history = History(before, whole[:first])
+    for name, (_, outcome) in history.outcomes.items():
+        assert isinstance(outcome, CompletionReceived)
+        fate = explain(history, outcome.completion.text).found[0]
+        assert isinstance(fate, Passage)
+        assert "generate/000001 is next" in fate.problem
+        assert history.request(name).items == ()
+
+
+# ── what is told ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Unicode:
+    tokenize = staticmethod(tokenizers.unicode)
+
+
+def test_the_nearest_task_is_the_one_of_brute_force_with_rouge_score(history: History) -> None:
+    """Of the pool as it was: all earlier replies, and what came before in the same one."""
+    is_default = history.run.config.tokenizer == "unicode"
+    scorer = RougeScorer(["rougeL"], tokenizer=_Unicode() if is_default else None)
+    seeds = list(history.run.state.pool)[: history.run.state.pool.seed_count]
+    pool = [(task.id, task.instruction) for task in seeds]
+    for fate in candidates(history):
+        scores = [scorer.score(text, fate.text)["rougeL"].fmeasure for _, text in pool]
+        assert fate.nearest is not None
+        assert fate.nearest.rouge_l == max(scores)
+        assert fate.nearest.task_id == pool[scores.index(max(scores))][0]
+        threshold = history.run.config.threshold
+        assert (fate.nearest.rouge_l > threshold) == (fate.reason is Reason.NOT_NOVEL) or (
+            fate.stage in ("parse", "filter")
+        )
+        if fate.reason is Reason.NOT_NOVEL:
+            assert fate.witness is not None
+            assert threshold < fate.witness.rouge_l <= fate.nearest.rouge_l
+        if fate.task_id is not None:
+            pool.append((fate.task_id, fate.text))
+
+
+def test_the_witness_of_a_run_of_this_version_is_the_nearest_task(history: History) -> None:
+    items = [item for name in history.outcomes for item in history.items(name)]
+    told = [item for item in items if item.reason is Reason.NOT_NOVEL]
+    assert told
+    for item in told:
+        assert isinstance(item, CandidateFate)
+        assert item.witness == item.nearest
+
+
+def test_a_task_is_told_with_its_kind_its_instances_and_what_its_prompt_showed(
+    tmp_path: Path, config: RunConfig
+) -> None:
+    run(tmp_path / "run", config, backend=Refusing(talkative_text))
+    history = history_of(tmp_path / "run")
+    (second,) = explain(history, "task_000002").found
+    assert isinstance(second, TaskFate)
+    assert [item.reason for item in second.rejected] == ["empty_output", "output_equals_input"]
+    assert [given.answer for given in second.answers] == ["no"]
+    assert len(second.demonstrations) == 8
+    (third,) = explain(history, "task_000003").found
+    assert isinstance(third, TaskFate)
+    assert third.instances == ()
+    (refused,) = explain(history, "instances/task_000003").found
+    assert isinstance(refused, RequestFate)
+    assert "status 422: not this one" in refused.problem
+    (fourth,) = explain(history, "task_000004").found
+    assert isinstance(fourth, TaskFate)
+    assert [(given.request_id, given.answer) for given in fourth.answers] == [
+        ("classify/task_000004", "unclear"),
+        ("classify/task_000004/again", "unclear"),
+    ]
+    assert fourth.is_classification is False
+
+
+def test_a_seed_task_is_told_with_what_it_did(history: History) -> None:
+    for task in list(history.run.state.pool)[:10]:
+        fate = history.by_id(task.id)
+        assert isinstance(fate, SeedFate)
+        shown = [reply for reply in replies(history) if task.id in reply.demonstration_ids]
+        assert fate.shown == len(shown)
+    fates = [history.task(task) for task in history.run.state.pool]
+    against = sum(fate.witness_against for fate in fates if isinstance(fate, SeedFate))
+    named = [fate.witness for fate in candidates(history) if fate.witness is not None]
+    assert against == sum(near.task_id.startswith("seed") for near in named) > 0
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_has_a_sentence(reason: Reason) -> None:
+    assert MEANING[reason].endswith(".")
+    assert MEANING[reason][0].isupper()
+
+
+# ── what is not there ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Explain why a kettle whistles when its water boils.",
+        "Name rivers.",
+        "Draw a map of the way to https://example.org for me.",
+        "¡!",
+        "Write a program that sorts a list of numbers.",
+        "Расскажи мне, почему чайник свистит, когда кипит вода.",
+        "Explain how a amber and a feather affect beach 0.",
+    ],
+)
+def test_a_text_of_nowhere_is_judged_as_a_candidate_would_be(history: History, text: str) -> None:
+    explanation = explain(history, text)
+    assert (explanation.how, explanation.total, explanation.found) == ("none", 0, ())
+    assert explanation.outlook is not None
+    state, config = history.run.state, history.run.config
+    number = state.commits + 1
+    shown = tuple(task.id for task in list(state.pool)[:8])
+    decided = commit(
+        state,
+        config,
+        CompletionReceived(
+            request_id=generation_id(number),
+            stage="generate",
+            template="",
+            prompt_sha256="",
+            demonstration_ids=shown,
+            completion=Completion(text=f"9. {text}\n10. {text}", finish_reason="stop", model="m"),
+        ),
+    )
+    first = next((r.reason for r in decided.rejected if r.candidate_id.endswith("#1")), None)
+    assert first == (explanation.outlook.reasons[0] if explanation.outlook.reasons else None)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "task_000999",
+        "Task_999",
+        "generate/999",
+        "generate/000001 # 99",
+        "instances/x",
+        "seed_task_999",
+        "SEED_TASK_999",
+    ],
+)
+def test_an_id_of_nowhere_is_no_text(history: History, query: str) -> None:
+    explanation = explain(history, query)
+    assert explanation.total == 0
+    assert explanation.outlook is None
+    assert "The run has task_000001 to task_0000" in explanation.note
+    assert "the seed tasks seed_task_0 to seed_task_9" in explanation.note
+
+
+def test_the_id_of_a_seed_task_may_look_like_anything(tmp_path: Path, config: RunConfig) -> None:
+    seeds = [replace(make_seed_task(n), id=f"Mine-{n}") for n in range(10)]
+    (tmp_path / "own.jsonl").write_bytes(render_seed_tasks(seeds))
+    changed = replace(config, seed_tasks=tmp_path / "own.jsonl", num_instructions=1)
+    run(tmp_path / "run", changed, backend=ScriptedBackend())
+    history = history_of(tmp_path / "run")
+    assert explain(history, "mine-3").found == (history.by_id("Mine-3"),)
+    assert explain(history, "mine-33").outlook is None
+    assert explain(history, "mine").outlook is not None
+
+
+@pytest.mark.parametrize("query", ["", " \n\t\u2003"])
+def test_nothing_cannot_be_looked_for(history: History, query: str) -> None:
+    with pytest.raises(ValueError, match="nothing to look for"):
+        explain(history, query)
+
+
+@pytest.mark.parametrize(
+    "query", ["\x00", "\udc80", "ß" * 999, "(", "\\", "#", "generate/", "/", "ﷺ"]
+)
+def test_odd_queries_do_no_harm(history: History, query: str) -> None:
+    assert isinstance(explain(history, query), Explanation)
+
+
+def test_a_run_without_any_reply_can_be_asked(tmp_path: Path, config: RunConfig) -> None:
+    from selfinstruct.runner.directory import open_run
+
+    with open_run(tmp_path / "run", config):
+        pass
+    history = history_of(tmp_path / "run")
+    assert explain(history, "seed_task_3").total == 1
+    assert explain(history, "task_000001").note.endswith("and has decided no reply yet.")
+    assert explain(history, "Name four trees of the north.").outlook is not None

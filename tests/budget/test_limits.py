@@ -1,0 +1,478 @@
+"""A run keeps to what it may cost, also on a bad day and over kills; the endpoint's log is the bill."""
+
+import asyncio
+import json
+import random
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from scripted_server import ByRequest, reply, scripted_aside
+from support import (
+    WORDS,
+    ScriptedBackend,
+    alpaca_text,
+    exported,
+    make_completion,
+    make_seed_task,
+    scripted_text,
+)
+from virtual_clock import run_at_once
+from waiting import PATIENCE_S, until
+
+from selfinstruct.api import run
+from selfinstruct.cost import Consumption, Price, consumed
+from selfinstruct.cost.worst_case import bound
+from selfinstruct.errors import ConfigError, EndpointError, LimitReachedError, TransientError
+from selfinstruct.events import Committed, CompletionReceived
+from selfinstruct.pipeline.plan import task_request
+from selfinstruct.pipeline.seed_tasks import render_seed_tasks
+from selfinstruct.pipeline.summary import summarize
+from selfinstruct.records import Completion, Request, SeedTask, Task, Usage
+from selfinstruct.runner.bad_requests import Refusals
+from selfinstruct.runner.directory import Run, open_run, read_run
+from selfinstruct.runner.loop import grow
+from selfinstruct.runner.outages import Patience
+from selfinstruct.runner.scheduler import Upcoming
+from selfinstruct.simulate import SimulatedEndpoint
+from selfinstruct.simulate.faults.plan_file import read_fault_plan
+
+PRICE = Price(input=Decimal("0.4"), cached_input=Decimal("0.4"), output=Decimal("1.6"))
+PRICED = {"price_input": 0.4, "price_output": 1.6}
+
+
+class Billing(ScriptedBackend):
+    """Writes down what it bills. Some attempts are billed at the most they can be, and nobody is told so."""
+
+    def __init__(self, *, faulty: bool = False, seed: int = 0) -> None:
+        super().__init__()
+        self.billed = Consumption()
+        self._faulty = faulty
+        self._rng = Random(seed)
+
+    async def complete(self, request: Request) -> Completion:
+        self.asked.append(request.id)
+        for _ in range(self._rng.randrange(9)):
+            await asyncio.sleep(0)  # so that the requests end in another order
+        most = bound(request)
+        usage = Usage(
+            prompt_tokens=most.prompt_tokens // 4,
+            # One token fewer than the limit: at the limit a reply counts as cut.
+            completion_tokens=self._rng.randint(1, max(1, most.completion_tokens - 1)),
+        )
+        fate = self._rng.random() if self._faulty else 1.0
+        self.billed += consumed(usage) if fate >= 0.2 else most
+        if fate < 0.1:
+            raise TransientError("lost")
+        text = scripted_text(request)
+        return make_completion(text, usage=None if fate < 0.2 else usage)
+
+
+def settings(seeds: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "model": "m",
+        "seed_tasks": seeds,
+        "num_instructions": 60,
+        "give_up_after_s": 60.0,
+        **PRICED,
+        **changes,
+    }
+
+
+@pytest.fixture
+def seeds(seeds_file: Path) -> Path:
+    return seeds_file
+
+
+def export(directory: Path) -> bytes:
+    return exported(directory, "alpaca")
+
+
+@pytest.mark.parametrize("concurrency", [1, 7, 64])
+@pytest.mark.parametrize(
+    "limit",
+    [{"max_cost": 0.12}, {"max_tokens_total": 100_000}, {"max_requests": 60}],
+    ids=lambda limit: next(iter(limit)),
+)
+def test_a_capped_run_stays_below_and_ends_with_whole_records(
+    tmp_path: Path, seeds: Path, limit: Mapping[str, float], concurrency: int
+) -> None:
+    given = settings(seeds, max_concurrency=concurrency)
+    backend = Billing(seed=concurrency)
+    with pytest.raises(LimitReachedError) as caught:
+        run(tmp_path / "run", {**given, **limit}, backend=backend)
+    (name,) = limit
+    assert caught.value.limit == name
+    state = read_run(tmp_path / "run").state
+    assert state.finished is not None
+    assert state.finished.reason == "limit"
+    assert 0 < state.accepted < 60
+    assert state.open_tasks == 0  # all that was accepted was finished
+    assert state.spending.spent == backend.billed
+    consumed = {
+        "max_cost": float(PRICE.cost(backend.billed)),
+        "max_tokens_total": backend.billed.tokens,
+        "max_requests": backend.billed.requests,
+    }[name]
+    assert consumed <= limit[name]
+    # A higher limit continues to what no limit would have given; null takes it back.
+    run(tmp_path / "run", {name: None}, backend=Billing(seed=1))
+    run(tmp_path / "whole", given, backend=Billing(seed=2))
+    assert export(tmp_path / "run") == export(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_was_never_heard_of_counts_at_its_bound(
+    tmp_path: Path, seeds: Path, seed: int
+) -> None:
+    backend = Billing(faulty=True, seed=seed)
+    given = settings(seeds, max_cost=0.15)
+    with open_run(tmp_path / "run", given) as opened, pytest.raises(LimitReachedError):
+        run_at_once(grow(opened, backend=backend))
+    spending = read_run(tmp_path / "run").state.spending
+    assert spending.unheard.requests > 0
+    assert spending.spent == backend.billed
+    assert PRICE.cost(spending.spent) <= Decimal("0.15")
+
+
+def test_a_recipe_without_further_questions_keeps_nothing_back(tmp_path: Path, seeds: Path) -> None:
+    given = settings(seeds, recipe="alpaca", max_requests=7, max_concurrency=2)
+    with pytest.raises(LimitReachedError):
+        run(tmp_path / "run", given, backend=ScriptedBackend(alpaca_text))
+    assert read_run(tmp_path / "run").state.spending.spent.requests == 7
+
+
+def test_a_limit_too_small_for_the_first_request_spends_nothing(
+    tmp_path: Path, seeds: Path
+) -> None:
+    backend = Billing()
+    with pytest.raises(
+        LimitReachedError, match=r"--max-cost is reached: \$0 of \$0.0001 are spent"
+    ):
+        run(tmp_path / "run", settings(seeds, max_cost=0.0001), backend=backend)
+    assert backend.asked == []
+
+
+def test_a_limit_in_dollars_without_a_price_is_refused_before_anything_is_made(
+    tmp_path: Path, seeds: Path
+) -> None:
+    given = settings(seeds, max_cost=1, price_input=None, price_output=None)
+    with pytest.raises(ConfigError, match="price"):
+        run(tmp_path / "run", given, backend=Billing())
+    assert not (tmp_path / "run").exists()
+
+
+def test_time_is_that_of_all_processes_together(tmp_path: Path, seeds: Path) -> None:
+    async def slow(_: Request) -> None:
+        await asyncio.sleep(0.05)
+
+    given = settings(seeds, max_time_s=0.3, max_concurrency=1)
+    backend = ScriptedBackend(pause=slow)
+    for _ in range(2):
+        with pytest.raises(LimitReachedError, match="--max-time is reached"):
+            run(tmp_path / "run", given, backend=backend)
+    assert len(backend.asked) <= 8  # the second process had no time left
+    assert read_run(tmp_path / "run").worked_s >= 0.25
+
+
+def test_a_run_that_was_only_read_has_nothing_to_keep_it_to_its_limits(
+    tmp_path: Path, seeds: Path
+) -> None:
+    run(tmp_path / "run", settings(seeds, num_instructions=3), backend=ScriptedBackend())
+    with pytest.raises(ValueError, match="only read"):
+        asyncio.run(grow(read_run(tmp_path / "run"), backend=ScriptedBackend()))
+
+
+def test_a_run_that_has_no_time_left_sends_nothing(tmp_path: Path, seeds: Path) -> None:
+    backend = ScriptedBackend()
+    with pytest.raises(LimitReachedError, match="--max-time is reached"):
+        run(tmp_path / "run", settings(seeds, max_time_s=0), backend=backend)
+    assert backend.asked == []
+
+
+@pytest.mark.parametrize("limit", [{}, {"max_requests": 50}], ids=["none", "another"])
+def test_a_limit_that_the_backend_has_of_its_own_ends_the_run(
+    tmp_path: Path, seeds: Path, limit: Mapping[str, Any]
+) -> None:
+    class Limited(ScriptedBackend):
+        async def complete(self, request: Request) -> Completion:
+            if len(self.asked) >= 5:
+                raise LimitReachedError("quota", "the quota of the day is used up")
+            return await super().complete(request)
+
+    backend = Limited()
+    with pytest.raises(LimitReachedError, match="the quota of the day"):
+        run(tmp_path / "run", settings(seeds, **limit), backend=backend)
+    assert len(backend.asked) == 5
+
+
+NONSENSE = [
+    Usage(prompt_tokens=-(10**6), completion_tokens=5),
+    Usage(prompt_tokens=7, completion_tokens=-1),
+    Usage(prompt_tokens=10**30, completion_tokens=5),
+    Usage(prompt_tokens=7, completion_tokens=5, cached_tokens=8),
+    Usage(prompt_tokens=True, completion_tokens=5),
+    Usage(prompt_tokens=1.5, completion_tokens=5),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize("usage", NONSENSE, ids=repr)
+def test_usage_that_makes_no_sense_counts_as_none(
+    tmp_path: Path, seeds: Path, usage: Usage
+) -> None:
+    class Miscounting(ScriptedBackend):
+        async def complete(self, request: Request) -> Completion:
+            return replace(await super().complete(request), usage=usage)
+
+    run(tmp_path / "run", settings(seeds, num_instructions=2), backend=Miscounting())
+    state = read_run(tmp_path / "run").state
+    assert state.finished is not None
+    spending = state.spending
+    assert spending.unheard == spending.spent
+    assert spending.spent.requests == state.counts.requests.total()
+    assert summarize(state).prompt_tokens == 0
+
+
+def test_journaled_usage_that_makes_no_sense_counts_as_none(tmp_path: Path, seeds: Path) -> None:
+    given = settings(seeds)
+    usage = Usage(prompt_tokens=10**30, completion_tokens=-(10**30))
+    with open_run(tmp_path / "run", given) as opened:
+        assert opened.journal is not None
+        opened.journal.append(
+            CompletionReceived(
+                request_id="generate/000001",
+                stage="generate",
+                template="t@0",
+                prompt_sha256="0",
+                demonstration_ids=(),
+                completion=make_completion(usage=usage),
+            ),
+            Committed(number=1, accepted=(), rejected=()),
+        )
+    state = read_run(tmp_path / "run").state
+    assert state.commits == 1
+    assert state.spending.spent == Consumption(requests=1)
+
+
+# ── what is kept back ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def upcoming(opened: Run) -> Upcoming:
+    assert opened.meter is not None
+    return Upcoming(
+        opened,
+        patience=Patience(slots=8, give_up_after_s=60),
+        refusals=Refusals(),
+        meter=opened.meter,
+        now=lambda: 0.0,
+    )
+
+
+def next_list(opened: Run) -> Consumption:
+    """What is kept back when the next list is asked for."""
+    coming = upcoming(opened)
+    coming.open_all()
+    request = coming.next(generating=0)
+    assert request is not None
+    assert request.stage == "generate"
+    assert opened.meter is not None
+    return opened.meter.kept_back(request)
+
+
+def test_what_waits_in_the_journal_since_an_earlier_process_is_on_its_way(
+    tmp_path: Path, seeds: Path
+) -> None:
+    """The first list never came, and three later ones did: once it comes, all four are committed."""
+    others = asyncio.Event()
+
+    class Failing(ScriptedBackend):
+        async def complete(self, request: Request) -> Completion:
+            if request.id == "generate/000001":
+                await others.wait()
+                raise EndpointError("gone")
+            completion = await super().complete(request)
+            if len(self.asked) == 3:
+                others.set()
+            return completion
+
+    given = settings(seeds, max_concurrency=16, max_requests=500)
+    with pytest.raises(EndpointError):
+        run(tmp_path / "run", given, backend=Failing())
+    with open_run(tmp_path / "run") as opened:
+        assert len(opened.state.waiting) == 3
+        assert next_list(opened).requests == 4 * 8 * 3
+
+
+def test_what_is_kept_back_goes_by_bytes_and_by_what_prompts_were_counted_above_their_bound(
+    tmp_path: Path, seed_tasks: list[SeedTask]
+) -> None:
+    long, wide = "Say " + "a" * 96, "Скажи " + "а" * 60  # the second one has fewer letters
+    tasks = [
+        *seed_tasks,
+        make_seed_task(97, instruction=long),
+        make_seed_task(98, instruction=wide),
+    ]
+    seeds = tmp_path / "seeds.jsonl"
+    seeds.write_bytes(render_seed_tasks(tasks))
+    with open_run(tmp_path / "run", settings(seeds, max_cost=1)) as opened:
+        task = Task(id="x", instruction=wide, origin="generated")
+        kinds = [replace(task, is_classification=kind) for kind in (True, False)]
+        classify, *instances = (
+            bound(task_request(opened.state, opened.config, opened.templates, asked))
+            for asked in (task, *kinds)
+        )
+        most = 2 * classify + max(instances, key=lambda c: c.tokens)
+        assert next_list(opened) == 8 * most
+        opened.state.spending.excess = Consumption(prompt_tokens=100)
+        assert next_list(opened) == 8 * most + Consumption(prompt_tokens=8 * 3 * 100)
+
+
+def test_a_model_that_writes_longer_lists_than_asked_for_has_more_kept_back(
+    tmp_path: Path, seeds: Path
+) -> None:
+    def write(request: Request) -> str:
+        if request.stage == "classify":
+            return "Sure, go ahead."  # so it is asked once more
+        if request.stage != "generate":
+            return scripted_text(request)
+        rng = Random(request.prompt.sha256)
+        return "\n".join(f"{n}. Describe {' '.join(rng.sample(WORDS, 4))}." for n in range(9, 29))
+
+    async def pause(request: Request) -> None:
+        await asyncio.sleep(0.05 if request.stage == "generate" else 0)  # each is looked at in turn
+
+    # Two lists are asked for before anything is known of them: 122 requests with all that they bring.
+    given = settings(seeds, max_requests=150, max_concurrency=1)
+    with open_run(tmp_path / "run", given) as opened, pytest.raises(LimitReachedError):
+        run_at_once(grow(opened, backend=ScriptedBackend(write, pause=pause)))
+    state = read_run(tmp_path / "run").state
+    assert state.accepted > 15
+    assert state.open_tasks == 0
+
+
+# ── over a real socket ──────────────────────────────────────────────────────────────────────────────────────
+
+BAD_DAY = """
+per_attempt:
+  - {fault: status, share: 0.06, status: 429, retry_after: {milliseconds: 5}}
+  - {fault: status, share: 0.03, status: 503}
+  - {fault: hang, share: 0.02}
+  - {fault: drop, share: 0.03}
+  - {fault: reset, share: 0.03}
+  - {fault: broken_json, share: 0.03}
+  - {fault: no_choices, share: 0.02}
+per_request:
+  - {fault: no_usage, share: 0.1}
+"""
+
+
+def billed(log: Path) -> Consumption:
+    """What the endpoint's own log says that it bills."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return Consumption(
+        requests=sum(line["event"] == "received" for line in lines),
+        prompt_tokens=sum(line.get("billed_prompt_tokens", 0) for line in lines),
+        completion_tokens=sum(line.get("billed_completion_tokens", 0) for line in lines),
+    )
+
+
+def command(directory: Path, url: str, *flags: str) -> list[str]:
+    arguments = [sys.executable, "-m", "selfinstruct", "run", "-o", str(directory)]
+    arguments += ["-m", "simulated", "--base-url", url, "-n", "60", "--request-timeout", "0.5"]
+    return [*arguments, "--price-input", "0.4", "--price-output", "1.6", *flags]
+
+
+def wait_for_requests(process: "subprocess.Popen[bytes]", log: Path, number: int) -> None:
+    """Wait until this process has sent `number` requests, or has ended."""
+    enough = billed(log).requests + number
+    until(lambda: process.poll() is not None or billed(log).requests >= enough)
+
+
+def test_the_bill_stays_within_the_limit_on_a_bad_day_with_kills(
+    tmp_path: Path, thorough: bool
+) -> None:
+    plan, log = tmp_path / "plan.yaml", tmp_path / "requests.jsonl"
+    plan.write_text(BAD_DAY)
+    rng, kills_left, killed, cap = random.Random(7), 8 if thorough else 2, 0, Decimal("0.06")
+    with SimulatedEndpoint(latency_ms=(5, 60), faults=read_fault_plan(plan), log=log) as endpoint:
+        arguments = command(tmp_path / "run", endpoint.base_url, "--max-cost", str(cap))
+        while kills_left:
+            with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process:
+                wait_for_requests(process, log, rng.randint(1, 12))
+                killed += process.poll() is None  # it may be over by now
+                process.send_signal(signal.SIGKILL)
+            kills_left -= 1
+            assert PRICE.cost(billed(log)) <= cap
+        assert killed
+        ended = subprocess.run(arguments, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S)
+    assert ended.returncode == 3, ended.stderr
+    assert "--max-cost is reached" in ended.stderr
+    bill, spending = billed(log), read_run(tmp_path / "run").state.spending
+    assert 0 < PRICE.cost(bill) <= PRICE.cost(spending.spent) <= cap
+    assert bill.requests <= spending.spent.requests
+
+
+def hidden_reasoning(usage: dict[str, int], most: int) -> tuple[dict[str, int], int]:
+    """Reasoning tokens are in the total alone, as far as the token limit allows."""
+    reasoning = min(4 * usage["completion_tokens"], most - usage["completion_tokens"])
+    return usage | {"total_tokens": usage["total_tokens"] + reasoning}, reasoning
+
+
+COUNTS: dict[str, Callable[[dict[str, int], int], tuple[Any, int]]] = {
+    "reasoning in the total": hidden_reasoning,
+    "zero": lambda usage, _: (dict.fromkeys(usage, 0), 0),
+    "no completion tokens": lambda usage, _: (
+        usage | {"completion_tokens": 0, "total_tokens": 0},
+        0,
+    ),
+    "negative": lambda usage, _: (usage | {"completion_tokens": -5}, 0),
+    "fractions": lambda usage, _: (usage | {"prompt_tokens": 0.5}, 0),
+    "text": lambda usage, _: (usage | {"completion_tokens": "7"}, 0),
+    "absurd": lambda usage, _: (usage | {"completion_tokens": 10**12}, 0),
+    "missing": lambda _, __: (None, 0),
+}
+
+
+@pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
+def test_the_bill_stays_within_the_limit_whatever_is_counted(
+    tmp_path: Path, counts: Callable[[dict[str, int], int], tuple[Any, int]]
+) -> None:
+    bill, cap = Consumption(), Decimal("0.05")
+    with SimulatedEndpoint() as endpoint, scripted_aside() as script:
+
+        def relayed(path: str, body: dict[str, Any]) -> bytes:
+            nonlocal bill
+            asked = urllib.request.Request(
+                endpoint.base_url + path.removeprefix("/v1"),
+                json.dumps(body).encode(),
+                {"Content-Type": "application/json"},
+            )
+            with urllib.request.urlopen(asked) as answered:
+                data = json.load(answered)
+            usage = data["usage"]
+            data["usage"], more = counts(usage, body["max_tokens"])
+            bill += Consumption(
+                prompt_tokens=usage["prompt_tokens"],
+                completion_tokens=usage["completion_tokens"] + more,
+            )
+            return reply(body=data)
+
+        script.replies = ByRequest(script, relayed)
+        ended = subprocess.run(
+            command(
+                tmp_path / "run", script.url, "--max-cost", str(cap), "--request-timeout", "60"
+            ),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert ended.returncode == 3, ended.stderr
+    spent = read_run(tmp_path / "run").state.spending.spent
+    assert 0 < PRICE.cost(bill) <= PRICE.cost(spent) <= cap

@@ -1,0 +1,79 @@
+"""The most that an attempt can consume: no reply, and no tokenizer, goes beyond it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfinstruct.cost import Consumption
+from selfinstruct.cost.worst_case import TOKENS_A_MESSAGE, TOKENS_A_PROMPT, bound, has_limit
+from selfinstruct.records import Message, Prompt, Request, Sampling
+
+CHAT = Request(
+    id="generate/000001",
+    stage="generate",
+    prompt=Prompt(template="t@0", messages=(Message(role="user", content="Nenne Flüsse."),)),
+    sampling=Sampling(model="m", max_tokens=64),
+)
+
+
+def limited(max_tokens: int | None = 64, **extra: Any) -> Sampling:
+    return Sampling(model="m", max_tokens=max_tokens, extra=extra)
+
+
+def test_a_chat_counts_its_bytes_and_what_its_template_may_add() -> None:
+    assert bound(CHAT) == Consumption(
+        requests=1,
+        prompt_tokens=14 + TOKENS_A_MESSAGE + TOKENS_A_PROMPT,
+        completion_tokens=64,
+    )
+
+
+def test_a_text_counts_its_bytes() -> None:
+    text = replace(CHAT, prompt=Prompt(template="t@0", text="1. Nenne Flüsse.\n2."))
+    assert bound(text).prompt_tokens == 20 + TOKENS_A_PROMPT
+
+
+@given(st.lists(st.text()))
+def test_no_prompt_has_more_tokens_than_its_bound(texts: list[str]) -> None:
+    """The worst tokenizer there is: one token a byte."""
+    messages = tuple(Message(role="user", content=text) for text in texts)
+    prompt = Prompt(template="t@0", messages=messages)
+    tokens = sum(len(text.encode()) for text in texts)
+    assert bound(replace(CHAT, prompt=prompt)).prompt_tokens >= tokens
+
+
+@pytest.mark.parametrize(
+    ("sampling", "completion_tokens"),
+    [
+        (limited(), 64),
+        (limited(None), 0),
+        (limited(max_tokens=64, max_completion_tokens=512), 512),
+        (limited(max_tokens=None, max_completion_tokens=512), 512),
+        (limited(64, max_completion_tokens=None), 0),
+        (limited(64, max_completion_tokens=-1), 0),
+        (limited(64, max_completion_tokens="512"), 0),
+        (limited(64, best_of=3), 192),
+        (limited(64, n=2, best_of=3), 192),
+        (limited(64, n=4), 256),
+        (limited(64, n="4", best_of=None), 64),
+    ],
+)
+def test_the_limit_of_the_reply_is_the_one_that_is_sent(
+    sampling: Sampling, completion_tokens: int
+) -> None:
+    assert bound(replace(CHAT, sampling=sampling)).completion_tokens == completion_tokens
+    assert has_limit(sampling) == (completion_tokens > 0)
+
+
+def test_a_limit_among_the_added_members_replaces_the_setting() -> None:
+    sampling = Sampling(model="m", max_tokens=64, extra={"max_tokens": 8})
+    assert bound(replace(CHAT, sampling=sampling)).completion_tokens == 8
+
+
+def test_tools_and_schemas_count_as_a_part_of_the_prompt() -> None:
+    tools = [{"type": "function", "function": {"name": "f", "description": "x" * 1000}}]
+    more = replace(CHAT, sampling=limited(64, tools=tools))
+    assert bound(more).prompt_tokens >= bound(CHAT).prompt_tokens + 1000

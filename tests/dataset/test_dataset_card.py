@@ -1,0 +1,658 @@
+"""The dataset card: what it says is so, what nobody said is named, and nothing that is in it can break it."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from support import FaultyBackend, ScriptedBackend, alpaca_text, make_completion, scripted_text
+
+from selfinstruct.analysis.refilter.directory import refilter_run
+from selfinstruct.api import import_run, run
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.dataset.dataset_card import (
+    Card,
+    DataFile,
+    Exported,
+    Terms,
+    card,
+    columns,
+    may_be_replaced,
+    reasons,
+)
+from selfinstruct.dataset.dataset_card.checksum import sealed
+from selfinstruct.dataset.dataset_card.facts import Facts, facts_of
+from selfinstruct.dataset.dataset_card.front_matter import LICENSES, license_entries, size_category
+from selfinstruct.dataset.dataset_card.rendering import render
+from selfinstruct.dataset.export import PROVENANCE_COLUMNS
+from selfinstruct.events import ImportedFile, RefilteredFrom
+from selfinstruct.pipeline.filters import RULES
+from selfinstruct.pipeline.summary import RunSummary, summarize
+from selfinstruct.records import Completion, Reason, Request
+from selfinstruct.runner.directory import Run, read_run
+
+ALPACA = ("instruction", "input", "output")
+NOTHING = Terms(license=None, model_terms=None, languages=())
+ALL = Terms(
+    license="cc-by-4.0",
+    model_terms="Output may be used freely: https://example.org/terms_of_use.",
+    languages=("en",),
+    source_license="CC0, collected from our own help pages.",
+)
+
+
+def exported(**changes: Any) -> Exported:
+    fields: dict[str, Any] = {
+        "format": "alpaca",
+        "container": "json",
+        "columns": ALPACA,
+        "files": (DataFile(name="alpaca_data.json", split="train", rows=1234, instructions=700),),
+        "options": {},
+        "seed_rows": 0,
+        "benchmarks": None,
+    }
+    return Exported(**(fields | changes))
+
+
+def yaml_of(text: str) -> Mapping[str, Any]:
+    """The front matter as huggingface_hub finds it, and as `datasets` does; they must agree."""
+    pattern = r"^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(\r\n|\n|$))"
+    by_hub = re.search(pattern, text)
+    assert by_hub is not None
+    lines = text.splitlines()
+    assert lines[0] == "---"
+    by_datasets = "\n".join(lines[1 : lines.index("---", 1)])
+    entries = yaml.safe_load(by_datasets)
+    assert yaml.safe_load(by_hub[2]) == entries
+    assert isinstance(entries, dict)
+    return entries
+
+
+def tokens(text: str) -> list[Token]:
+    """The card as Markdown is read on the hub."""
+    body = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
+    flat = []
+    for token in MarkdownIt("commonmark", {"html": True}).enable("table").parse(body):
+        flat += [token, *(token.children or ())]
+    return flat
+
+
+def table_rows(text: str) -> Iterator[list[str]]:
+    """The cells of each row, as they are read."""
+    row: list[str] = []
+    for token in tokens(text):
+        if token.type == "tr_open":
+            row = []
+        elif token.type == "inline":
+            row.append(token.content)
+        elif token.type == "tr_close":
+            yield row
+
+
+def number_of(text: str, name: str) -> int:
+    [found] = [row[1] for row in table_rows(text) if row[0] == name]
+    return int(found.replace(",", ""))
+
+
+class Named(ScriptedBackend):
+    """Two models answer, in turn."""
+
+    names = ("scripted-2026", "scripted-2025")
+
+    async def complete(self, request: Request) -> Completion:
+        completion = await super().complete(request)
+        return replace(completion, model=self.names[sum(map(ord, request.id)) % 2])
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 25 instructions with what comes with selfinstruct."""
+    place = tmp_path_factory.mktemp("card") / "secret-project"
+    run(place, RunConfig(model="scripted", num_instructions=25), backend=FaultyBackend())
+    return place
+
+
+@pytest.fixture(scope="module")
+def opened(directory: Path) -> Run:
+    return read_run(directory)
+
+
+@pytest.fixture(scope="module")
+def facts(opened: Run) -> Facts:
+    return facts_of(opened)
+
+
+# ── the front matter ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_front_matter_says_what_the_hub_wants_to_know(opened: Run) -> None:
+    parts = (
+        DataFile(name="data/a.train.jsonl", split="train", rows=1900, instructions=950),
+        DataFile(name="data/a.test.jsonl", split="test", rows=100, instructions=50),
+    )
+    text = card(opened, exported(container="jsonl", files=parts), ALL).text
+    assert yaml_of(text) == {
+        "license": "cc-by-4.0",
+        "language": ["en"],
+        "pretty_name": "Self-Instruct data by scripted",
+        "tags": ["synthetic", "self-instruct", "instruction-tuning"],
+        "task_categories": ["text-generation"],
+        "annotations_creators": ["machine-generated"],
+        "language_creators": ["machine-generated"],
+        "source_datasets": ["original"],
+        "size_categories": ["1K<n<10K"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [
+                    {"split": "train", "path": "data/a.train.jsonl"},
+                    {"split": "test", "path": "data/a.test.jsonl"},
+                ],
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "given_", ["apache-2.0", "Apache-2.0", "Apache 2.0", " CC-BY-4.0 ", "openrail++"]
+)
+def test_a_licence_that_the_hub_knows_is_named_by_its_id(given_: str) -> None:
+    [(key, id_)] = license_entries(given_).items()
+    assert key == "license"
+    assert id_ in LICENSES
+
+
+@pytest.mark.parametrize(
+    ("given_", "name", "link"),
+    [
+        ("Our Data Licence 1.2", "our-data-licence-1.2", "LICENSE"),
+        ("Our Licence https://example.org/l.txt", "our-licence", "https://example.org/l.txt"),
+        ("https://example.org/l.txt", "other", "https://example.org/l.txt"),
+        ("ライセンス", "other", "LICENSE"),
+    ],
+)
+def test_another_licence_is_other_with_its_name_and_its_place(
+    given_: str, name: str, link: str
+) -> None:
+    expected = {"license": "other", "license_name": name, "license_link": link}
+    assert license_entries(given_) == expected
+
+
+@pytest.mark.parametrize("given_", [None, "", " \n"])
+def test_where_no_licence_is_given_none_is_claimed(opened: Run, given_: str | None) -> None:
+    made = card(opened, exported(), replace(ALL, license=given_))
+    assert not any(key.startswith("license") for key in yaml_of(made.text))
+    assert "**This dataset:** MISSING" in made.text
+
+
+def test_sizes_are_the_classes_of_the_hub() -> None:
+    sizes = [size_category(rows) for rows in (0, 999, 1000, 9_999, 10_000, 52_002, 10**6, 10**12)]
+    assert sizes == [
+        *("n<1K", "n<1K", "1K<n<10K", "1K<n<10K", "10K<n<100K", "10K<n<100K", "1M<n<10M", "n>1T")
+    ]
+
+
+def test_readers_that_guess_are_told_what_columns_hold(opened: Run) -> None:
+    types = {"id": "string", "ordinal": "int64", "demonstration_ids": "list<string>"}
+    told = exported(columns=tuple(types), types=types, container="jsonl")
+    assert yaml_of(card(opened, told, Terms(license=None, model_terms=None, languages=())).text)[
+        "dataset_info"
+    ] == {
+        "features": [
+            {"name": "id", "dtype": "string"},
+            {"name": "ordinal", "dtype": "int64"},
+            {"name": "demonstration_ids", "sequence": "string"},
+        ]
+    }
+    in_columns = exported(columns=tuple(types), types=types, container="parquet")
+    text = card(opened, in_columns, Terms(license=None, model_terms=None, languages=())).text
+    assert "dataset_info" not in yaml_of(text)
+
+
+def test_a_folder_of_datasets_has_no_configs_and_says_how_it_is_read(opened: Run) -> None:
+    parts = tuple(
+        DataFile(name="alpaca", split=split, rows=9, instructions=9) for split in ("train", "test")
+    )
+    text = card(opened, exported(format="datasets", container="datasets", files=parts), ALL).text
+    assert "configs" not in yaml_of(text)
+    assert 'load_from_disk("alpaca")' in text
+
+
+def test_a_file_name_that_would_be_a_pattern_names_that_file_only(opened: Run) -> None:
+    file = DataFile(name="my*data[1].json", split="train", rows=1, instructions=1)
+    text = card(opened, exported(files=(file,)), ALL).text
+    [config] = yaml_of(text)["configs"]
+    assert config["data_files"] == [{"split": "train", "path": "my[*]data[[]1].json"}]
+
+
+def test_a_language_that_yaml_would_take_for_no_stays_a_language(opened: Run) -> None:
+    text = card(opened, exported(), replace(ALL, languages=("no", "en"))).text
+    assert yaml_of(text)["language"] == ["no", "en"]
+
+
+# ── what is missing ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_only_a_person_knows_is_missing_until_it_is_said(opened: Run) -> None:
+    made = card(opened, exported(), NOTHING)
+    options = [re.findall(r"--[a-z-]+", sentence) for sentence in made.missing]
+    assert options == [["--license"], ["--model-terms"], ["--language"]]
+    assert "**MISSING: this card is not complete.**" in made.text
+    assert made.text.count("MISSING") == 3
+    for sentence in made.missing:
+        assert sentence in made.text
+
+
+def test_when_everything_is_said_nothing_is_missing(opened: Run) -> None:
+    made = card(opened, exported(), ALL)
+    assert made.missing == ()
+    assert "MISSING" not in made.text
+    assert "Output may be used freely: <https://example.org/terms_of_use>." in made.text
+
+
+def test_the_licence_of_packaged_seed_tasks_is_known(opened: Run) -> None:
+    text = card(opened, exported(), ALL).text
+    assert "175, those that come with selfinstruct" in text
+    assert "They come with selfinstruct" in text
+    assert "Apache licence 2.0" in text
+    assert "help pages" not in text
+
+
+def test_the_licence_of_own_seed_tasks_is_missing(tmp_path: Path, config: RunConfig) -> None:
+    run(tmp_path / "run", config, backend=ScriptedBackend())
+    own = read_run(tmp_path / "run")
+    made = card(own, exported(), replace(ALL, source_license=None))
+    [sentence] = made.missing
+    assert sentence.startswith("the licence of the seed tasks, which did not come")
+    assert "For the seed tasks, which did not come with selfinstruct: MISSING" in made.text
+    assert "Apache licence" not in made.text
+    assert "CC0, collected from our own help pages." in card(own, exported(), ALL).text
+
+
+def test_seed_tasks_that_equal_the_packaged_ones_are_packaged_wherever_they_lay(
+    tmp_path: Path,
+) -> None:
+    from selfinstruct.config.shipped import resource
+
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes(resource("seed_tasks.jsonl").read_bytes())
+    config = RunConfig(model="scripted", num_instructions=2, seed_tasks=copy)
+    run(tmp_path / "run", config, backend=ScriptedBackend())
+    assert facts_of(read_run(tmp_path / "run")).own_material == []
+
+
+def test_own_templates_are_told_from_packaged_ones(tmp_path: Path) -> None:
+    from selfinstruct.config.shipped import resource
+
+    folder = tmp_path / "prompts"
+    folder.mkdir()
+    for file in (resource("prompts") / "self-instruct").iterdir():
+        more = "\nBe brief." if file.name == "generate.txt" else ""
+        (folder / file.name).write_text(file.read_text() + more)
+    config = RunConfig(model="scripted", num_instructions=2, prompts=folder)
+    run(tmp_path / "run", config, backend=ScriptedBackend())
+    made = facts_of(read_run(tmp_path / "run"))
+    assert made.own_material == ["the templates of the prompts"]
+    own = [template.name for template in made.templates if not template.is_packaged]
+    assert [name.partition("@")[0] for name in own] == ["self-instruct/generate.txt"]
+    text, _ = render(made, exported(), ALL)
+    assert "The seed tasks come with selfinstruct" in text
+
+
+def test_a_card_claims_no_method_for_what_was_only_imported(
+    tmp_path: Path, seeds_file: Path
+) -> None:
+    (tmp_path / "regen.json").write_text(
+        json.dumps([{"instruction": f"Do {n}.", "input": "", "output": "Done."} for n in range(5)])
+    )
+    import_run(tmp_path / "run", [tmp_path / "regen.json"], {"seed_tasks": seeds_file})
+    text = card(read_run(tmp_path / "run"), exported(), ALL).text
+    assert "5 instructions were imported as they stood in files" in text
+    assert yaml_of(text)["pretty_name"] == "Imported instruction data"
+    assert yaml_of(text)["tags"] == ["instruction-tuning"]
+    assert "language_creators" not in yaml_of(text)
+    for claim in (
+        "in three stages",
+        "seed tasks set the range",
+        "| Novelty |",
+        "| Prompts |",
+        "temperature",
+    ):
+        assert claim not in text
+    config = {"model": "scripted", "num_instructions": 12}
+    run(tmp_path / "run", config, backend=ScriptedBackend())
+    grown = read_run(tmp_path / "run")
+    text = card(grown, exported(), ALL).text
+    assert f"The other {summarize(grown.state).grown} were made as follows" in text
+    assert "in three stages" in text
+
+
+def test_imported_tasks_are_told_and_their_licence_is_missing(facts: Facts) -> None:
+    file = ImportedFile(
+        name="regen.json", sha256="ab" * 32, form="rows", records=9, tasks=7, profile="default"
+    )
+    text, missing = render(
+        replace(facts, imports=[file], imported=7), exported(), replace(ALL, source_license=None)
+    )
+    assert len(missing) == 1
+    assert "the imported tasks" in missing[0]
+    assert f"| Imported | 7 tasks of 9 records in `regen.json`; SHA-256 `{'ab' * 32}` |" in text
+    assert number_of(text, "imported") == 7
+    assert yaml_of(text)["source_datasets"] == ["extended"]
+
+
+# ── what it says ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def assert_numbers_agree(text: str, summary: RunSummary) -> None:
+    answered = sum(summary.requests.values()) - sum(summary.failed.values())
+    assert number_of(text, "requests answered") == answered
+    if summary.failed:
+        assert number_of(text, "requests without a reply") == sum(summary.failed.values())
+    assert number_of(text, "candidates") == summary.candidates
+    for reason, count in summary.rejected.items():
+        assert number_of(text, f"rejected: `{reason}`") == count
+    for reason, count in summary.instances_rejected.items():
+        assert number_of(text, f"instance rejected: `{reason}`") == count
+    assert number_of(text, "accepted") == summary.grown
+    assert number_of(text, "with instances") == summary.with_instances
+    assert number_of(text, "rows") == summary.rows
+    rejected = [row for row in table_rows(text) if row[0].startswith("rejected: ")]
+    assert sum(int(row[1]) for row in rejected) == summary.candidates - summary.grown
+
+
+@pytest.mark.parametrize("profile", ["default", "paper"])
+@pytest.mark.parametrize("recipe", ["self-instruct", "alpaca"])
+def test_every_number_is_the_one_that_status_tells(
+    tmp_path: Path, seeds_file: Path, recipe: str, profile: str
+) -> None:
+    config = RunConfig(
+        model="scripted",
+        num_instructions=25,
+        seed_tasks=seeds_file,
+        recipe=recipe,
+        profile=profile,
+    )
+    write = scripted_text if recipe == "self-instruct" else alpaca_text
+    run(tmp_path / "run", config, backend=FaultyBackend(write))
+    made = read_run(tmp_path / "run")
+    text = card(made, exported(), ALL).text
+    assert_numbers_agree(text, summarize(made.state))
+    for reason, _ in RULES[profile, recipe]:
+        assert f"| rejected: `{reason}` |" in text or f"`{reason}` (" in text
+    assert ("taori2023alpaca" in text) == (recipe == "alpaca")
+    assert "wang2023selfinstruct" in text
+    assert ("in three stages" in text) == (recipe == "self-instruct")
+    assert yaml_of(text)["tags"][1] == recipe
+
+
+def test_a_run_decided_again_says_so_and_not_where_the_first_one_lies(
+    tmp_path: Path, directory: Path
+) -> None:
+    refilter_run(directory, tmp_path / "again", {"threshold": 0.5})
+    made = read_run(tmp_path / "again")
+    text = card(made, exported(), ALL).text
+    assert_numbers_agree(text, summarize(made.state))
+    [told] = [row[1] for row in table_rows(text) if row[0] == "Decided again"]
+    assert "threshold `0.7`" in told
+    assert "ROUGE-L over 0.5" in text
+    assert "secret-project" not in text
+
+
+def test_models_are_told_as_the_server_named_them(tmp_path: Path) -> None:
+    config = RunConfig(model="scripted", num_instructions=12)
+    run(tmp_path / "run", config, backend=Named())
+    made = facts_of(read_run(tmp_path / "run"))
+    assert sum(count for _, count in made.models) == made.summary.accepted
+    text, _ = render(made, exported(), ALL)
+    rows = {row[0]: row[1] for row in table_rows(text)}
+    assert rows["Model asked for"] == "`scripted`"
+    for name, count in made.models:
+        assert f"`{name}`: {count} instruction" in rows["Model, as the server named it"]
+    assert made.title.endswith(" and 1 more")
+
+
+def test_a_card_tells_no_folder_address_time_or_cost(tmp_path: Path) -> None:
+    class Local(ScriptedBackend):
+        async def complete(self, request: Request) -> Completion:
+            self.asked.append(request.id)
+            return make_completion(scripted_text(request), model="/home/zoltan/models/tiny.gguf")
+
+    config = RunConfig(
+        model="/home/zoltan/models/tiny.gguf",
+        num_instructions=3,
+        base_url="http://10.1.2.3:8000/v1",
+        price_input=1.0,
+        price_output=1.0,
+        extra_body={"reasoning_effort": "low", "top_k": 40, "api_key": "sk-1", "x": {"y": 1}},
+    )
+    run(tmp_path / "secret-project", config, backend=Local())
+    text = card(
+        read_run(tmp_path / "secret-project"),
+        exported(benchmarks={"/home/zoltan/mmlu.jsonl": 3, "C:\\data\\hella.jsonl": 0}),
+        ALL,
+    ).text
+    for hidden in ("zoltan", "10.1.2.3", "secret-project", str(tmp_path), "sk-1", "$", "C:"):
+        assert hidden not in text
+    assert not re.search(r"\b\d\d:\d\d|202\d-", text)  # a hash may be sha256:80…
+    assert "`tiny.gguf`" in text
+    assert '`reasoning_effort: "low"`, `top_k: 40`, `api_key`, `x`' in text
+    assert number_of(text, "`mmlu.jsonl`") == 3
+    assert number_of(text, "`hella.jsonl`") == 0
+
+
+def test_the_same_run_gives_the_same_bytes(directory: Path, opened: Run) -> None:
+    assert card(read_run(directory), exported(), ALL) == card(opened, exported(), ALL)
+
+
+def test_what_the_export_did_is_told(opened: Run) -> None:
+    options = {"limit": "1000", "system": "You are\nhelpful | kind."}
+    text = card(opened, exported(options=options, seed_rows=175), ALL).text
+    rows = {row[0]: row[1] for row in table_rows(text) if len(row) == 2}
+    assert rows["`limit`"] == "1000"
+    assert rows["`system`"] == "You are helpful &#124; kind."
+    assert "175 rows are the seed tasks themselves." in text
+    assert "was not compared with any benchmark" in text
+
+
+def test_nothing_but_the_paper_gives_a_score(opened: Run) -> None:
+    text = card(opened, exported(), ALL).text
+    assert "**Nobody and nothing has judged this data.**" in text
+    assert "**54 % were valid in all three** ([Wang et al., 2022]" in text
+
+
+def test_examples_are_rows_of_the_data(opened: Run, facts: Facts) -> None:
+    text = card(opened, exported(), ALL).text
+    blocks = [token.content for token in tokens(text) if token.info == "text"]
+    assert len(blocks) == 2
+    shown = [block.replace("\n  ", " ").replace("\n", " ").split() for block in blocks]
+    rows = [
+        f"instruction {row['instruction']} input {row['input'] or '(empty)'} output {row['output']}"
+        for row in facts.rows
+    ]
+    for words in shown:
+        assert words in [row.split() for row in rows]
+
+
+def test_examples_that_were_given_are_shown_with_all_that_is_nested(facts: Facts) -> None:
+    chat = {"messages": [{"role": "user", "content": "Hello\n\nthere" + "." * 500}], "n": None}
+    text, _ = render(facts, exported(examples=[chat]), ALL)
+    [block] = [token.content for token in tokens(text) if token.info == "text"]
+    assert block.startswith("messages.0.role\n  user\nmessages.0.content\n  Hello\n")
+    assert "(112 more characters)" in block
+    assert block.endswith("n\n  null\n")
+
+
+def test_no_example_is_shown_that_may_have_been_left_out(opened: Run) -> None:
+    text = card(opened, exported(benchmarks={"mmlu.jsonl": 1}), ALL).text
+    assert not [token for token in tokens(text) if token.info == "text"]
+
+
+def test_every_reason_and_every_column_has_its_line() -> None:
+    assert set(reasons.SAYS) == set(Reason)
+    assert set(PROVENANCE_COLUMNS) <= set(columns.SAYS)
+    assert max(map(len, [*reasons.SAYS.values(), *columns.SAYS.values()])) <= 100
+
+
+# ── hostile names and texts ──────────────────────────────────────────────────────────────────────────────
+
+NASTY = st.text(
+    st.sampled_from(
+        [*"`|<>*_[]()&\\#-~$:!'\"{}@= \n\r\t\v\f\x1b\x00\x85\u2028\u202e\u200b\ufeffaé界"]
+    ),
+    min_size=1,
+    max_size=40,
+) | st.sampled_from(
+    [
+        "\n---\nlicense: mit\n---\n",
+        "--- \n",
+        "```\n# heading\n```",
+        "````",
+        "<script>alert(1)</script>",
+        "<!-- written by selfinstruct; sha256:" + "0" * 64 + " -->",
+        "-->",
+        "x | y | z |\n| --- |",
+        "[click](javascript:alert(1))",
+        "![x](https://example.org/x.png)",
+        "{{ facts }} {% raw %}",
+        "yes: [1, {a: b}] # no",
+        "\n\n# heading\n\n- item",
+        "a`b|c\\|d",
+        "&lt;b&gt; &#96;",
+    ]
+)
+
+
+@given(name=NASTY, other=NASTY, said=NASTY, split=st.sampled_from(["train", "test"]))
+def test_no_name_and_no_text_breaks_a_card(
+    facts: Facts, name: str, other: str, said: str, split: str
+) -> None:
+    row = {"instruction": said, name: other, "output": [name, {"x": said}]}
+    given_ = exported(
+        files=(DataFile(name=name, split=split, rows=1, instructions=1),),
+        columns=("instruction", other),
+        options={name: said, "limit": other},
+        benchmarks={other: 2},
+        examples=[row],
+    )
+    terms = Terms(license=said, model_terms=other, languages=(name,), source_license=said)
+    hostile = calling_them(facts, name, other, said)
+    usual = calling_them(facts, "n", "o", "s")
+    text, _ = render(hostile, given_, terms)
+    entries = yaml_of(text)
+    assert entries["language"] == [name]
+    pattern = entries["configs"][0]["data_files"][0]["path"]
+    assert re.sub(r"\[([*?[])\]", r"\1", pattern) == name or "[" in name
+    # Of a licence that the hub does not know, the card says that its text is missing.
+    lacks_text = license_entries(said).get("license_link") == "LICENSE"
+    plain_terms = Terms(
+        license=("x" if lacks_text else "mit") if said.strip() else None,
+        model_terms="x" if other.strip() else None,
+        languages=("en",),
+        source_license="x" if said.strip() else None,
+    )
+    expected, _ = render(
+        usual,
+        exported(
+            files=(DataFile(name="f", split=split, rows=1, instructions=1),),
+            columns=("instruction", "c"),
+            options={"x": "y", "limit": "z"},
+            benchmarks={"b": 2},
+            examples=[{"x": "y"}],
+        ),
+        plain_terms,
+    )
+    assert structure(text) == structure(expected)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f\x85\u2028\u202e\u200b\ufeff]", body_of(text))
+    assert may_be_replaced(sealed(text))
+
+
+def calling_them(facts: Facts, name: str, other: str, said: str) -> Facts:
+    """A run with every name that strangers can choose."""
+    imported = ImportedFile(
+        name=other, sha256="ab", form="rows", records=1, tasks=1, profile="default"
+    )
+    source = RefilteredFrom(
+        source=name,
+        fingerprint=other,
+        journal_lines=1,
+        journal_sha256="ab",
+        versions={},
+        settings={"threshold": said},
+    )
+    return replace(
+        facts,
+        models=[(name, 20), ("m", 5)],
+        asked_for=other,
+        extra=[said],
+        seeds=replace(facts.seeds, is_packaged=False),
+        templates=[replace(facts.templates[0], name=said)],
+        imports=[imported],
+        source=source,
+        programs=[name],
+    )
+
+
+def body_of(text: str) -> str:
+    return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
+
+
+_INLINE = {"code_inline", "text", "html_inline", "link_open", "link_close", "softbreak", "inline"}
+
+
+def structure(text: str) -> list[tuple[str, str]]:
+    """What kinds of blocks there are, and what marks within them; links do not count."""
+    found = []
+    for token in tokens(text):
+        if token.type == "html_inline":
+            assert token.content in {"<code>", "</code>"}
+        elif token.type == "link_open":
+            assert str(token.attrs["href"]).startswith(("https://", "http://", "#"))
+        elif token.type not in _INLINE:
+            found.append((token.type, token.info))
+    return found
+
+
+# ── a card that somebody edited ──────────────────────────────────────────────────────────────────────────
+
+
+def test_a_card_that_nobody_edited_may_be_replaced(opened: Run) -> None:
+    text = card(opened, exported(), NOTHING).text
+    assert may_be_replaced(text)
+    assert text.splitlines()[-1].startswith("<!-- written by selfinstruct; sha256:")
+
+
+@given(st.data())
+def test_an_edited_card_may_not_be_replaced(made: Card, data: st.DataObject) -> None:
+    text = made.text
+    place = data.draw(st.integers(0, len(text)))
+    changed = data.draw(
+        st.sampled_from(
+            [
+                text[:place] + "x" + text[place:],
+                text[:place] + text[place + 1 :] + " ",
+                text[:place],
+                text + "More.\n",
+                text + text,
+            ]
+        )
+    )
+    assert changed == text or not may_be_replaced(changed)
+
+
+@pytest.fixture(scope="module")
+def made(opened: Run) -> Card:
+    return card(opened, exported(), NOTHING)
+
+
+@pytest.mark.parametrize("text", ["", "# My data\n", "<!-- written by selfinstruct -->\n"])
+def test_what_is_no_card_of_ours_may_not_be_replaced(text: str) -> None:
+    assert not may_be_replaced(text)

@@ -1,0 +1,485 @@
+"""The table of outcomes, row by row, over a real socket: who is asked again, and what comes of it."""
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from scripted_server import CUT, DRIP, HANG, RESET, Script, chat, reply, scripted
+from support import ROOT
+from virtual_clock import run_at_once
+from waiting import PATIENCE_S
+
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.errors import (
+    BackendError,
+    EndpointError,
+    RequestRejectedError,
+    TransientError,
+)
+from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.llm.outcomes import TABLE, Seen, Then, error_of, from_status
+from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Usage
+
+ATTEMPTS = 6
+CONFIG = RunConfig(model="m", max_attempts=ATTEMPTS)
+# For connections that never come about, in real time.
+IMPATIENT = replace(CONFIG, request_timeout_s=0.3, connect_timeout_s=0.3)
+REQUEST = Request(
+    id="generate/000001",
+    stage="generate",
+    prompt=Prompt(template="t@0", messages=(Message(role="user", content="Continue."),)),
+    sampling=Sampling(model="m", temperature=0.7, max_tokens=64),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a server does, and what the run makes of it."""
+
+    name: str
+    does: bytes
+
+
+def status(code: int, error: object = "words of the server", **headers: str) -> bytes:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    body = error if isinstance(error, dict) else {"error": {"message": error}}
+    return reply(code, body, headers=named)
+
+
+def choice(**members: Any) -> bytes:
+    whole = {"index": 0, "message": {"role": "assistant", "content": "9. Name a river."}}
+    return reply(body=chat(choices=[whole | {"finish_reason": "stop"} | members]))
+
+
+def error_with_200(**members: Any) -> bytes:
+    return reply(200, {"error": {"message": "words of the server"} | members})
+
+
+CASES: Mapping[Seen, Sequence[Case]] = {
+    Seen.DROPPED: [Case("reset before a reply", RESET)],
+    Seen.CUT: [Case("cut in mid-body", CUT + choice())],
+    Seen.SILENT: [Case("hang", HANG)],
+    Seen.TOO_SLOW: [Case("drip", DRIP + choice())],
+    Seen.UNSENDABLE: [],  # below: nothing reaches a server
+    Seen.NO_CONNECTION: [],
+    Seen.CONNECT_TIMEOUT: [],
+    Seen.NO_TRUST: [],
+    Seen.BUSY: [
+        *[Case(str(code), status(code)) for code in (408, 409, 425, 500, 502, 503, 529)],
+        Case("page of a proxy", reply(502, b"<html>Bad gateway</html>", content_type="text/html")),
+        Case("told to try again", status(422, x_should_retry="true")),
+    ],
+    Seen.GATEWAY_TIMEOUT: [Case(str(code), status(code)) for code in (504, 524)],
+    Seen.RATE_LIMITED: [Case("429", status(429, retry_after="0"))],
+    Seen.BAD_KEY: [Case("401", status(401))],
+    Seen.FORBIDDEN: [Case("403", status(403))],
+    Seen.UNKNOWN: [
+        *[Case(str(code), status(code)) for code in (404, 405)],
+        Case(
+            "model by its code", status(400, {"error": {"message": "x", "code": "model_not_found"}})
+        ),
+        Case("redirect to nowhere", reply(302, b"")),
+        Case("redirect for ever", reply(302, b"", headers={"location": "/v1/chat/completions"})),
+    ],
+    Seen.NO_CREDIT: [
+        Case("402", status(402)),
+        Case(
+            "429 by its code",
+            status(429, {"error": {"message": "x", "code": "insufficient_quota"}}),
+        ),
+        Case(
+            "429 by its type",
+            status(429, {"error": {"message": "x", "type": "insufficient_quota"}}),
+        ),
+        Case("in a relay's 200", error_with_200(code=402)),
+    ],
+    Seen.REJECTED: [
+        *[Case(str(code), status(code)) for code in (400, 413, 418, 422)],
+        Case("in a relay's 200", error_with_200(code=400)),
+    ],
+    Seen.NOT_JSON: [
+        Case("cut JSON", reply(200, b'{"choices": [{"mess')),
+        Case("nothing", reply(200, b"")),
+        Case("page", reply(200, b"<html>Log in</html>", content_type="text/html")),
+        Case("text", reply(200, b"ok", content_type="text/plain")),
+        Case("not UTF-8", reply(200, b'{"choices": "\xff\xfe"}')),
+        Case("bad compression", reply(200, b"no gzip", headers={"content-encoding": "gzip"})),
+    ],
+    Seen.TOO_LARGE: [Case("8 MiB and more", reply(200, b" " * (8 * 2**20 + 1)))],
+    Seen.ERROR_BODY: [
+        Case("message", error_with_200()),
+        Case("with a code that says nothing", error_with_200(code="server_error")),
+        Case("mere text", reply(200, {"error": "words of the server"})),
+        Case("beside choices", reply(body=chat(error={"message": "upstream failed"}))),
+        Case("inside the choice", choice(error={"message": "Provider disconnected"})),
+        Case("a text inside the choice", choice(error="Provider disconnected")),
+        Case("inside the message", choice(message={"content": "9. Na", "error": {"message": "x"}})),
+        *[
+            Case(f"finish reason {word}", choice(finish_reason=word))
+            for word in ("error", "ERROR", "abort", "insufficient_system_resource", "network_error")
+        ],
+    ],
+    Seen.NO_CHOICES: [
+        Case("missing", reply(body=chat(choices=...))),
+        Case("null", reply(body=chat(choices=None))),
+        Case("empty", reply(body=chat(choices=[]))),
+        Case("null inside", reply(body=chat(choices=[None]))),
+        Case("a list", reply(200, ["a list"])),
+    ],
+    Seen.COMPLETE: [
+        Case("complete", choice()),
+        Case("error null", reply(body=chat(error=None))),
+        Case("error without content", reply(body=chat(error={"message": "", "code": None}))),
+    ],
+    Seen.LENGTH: [
+        Case("length", choice(finish_reason="length")),
+        Case("MAX_TOKENS", choice(finish_reason="MAX_TOKENS")),
+    ],
+    Seen.CONTENT_FILTER: [Case("content_filter", choice(finish_reason="content_filter"))],
+    Seen.REFUSAL: [Case("refusal", choice(message={"content": None, "refusal": "I will not."}))],
+    Seen.NO_TEXT: [
+        Case("null", choice(message={"content": None})),
+        Case("empty", choice(message={"content": ""})),
+        Case("no message", choice(message=None)),
+    ],
+    Seen.NO_USAGE: [
+        Case("missing", reply(body=chat(usage=...))),
+        Case("null", reply(body=chat(usage=None))),
+        Case("text", reply(body=chat(usage={"prompt_tokens": "7", "completion_tokens": 5}))),
+    ],
+    Seen.OTHER_MODEL: [Case("other model", reply(body=chat(model="m-2026-01-31")))],
+    Seen.OTHER_COUNT: [Case("two", reply(body=chat(choices=chat()["choices"] * 2)))],
+}
+
+ROWS = [pytest.param(seen, case, id=f"{seen}-{case.name}") for seen in Seen for case in CASES[seen]]
+
+
+def ask(
+    *replies: bytes, config: RunConfig = CONFIG, environ: dict[str, str] | None = None
+) -> tuple[Completion | BackendError, Script]:
+    """Ask once, without waiting between attempts; the completion or the error, and what the server saw."""
+
+    async def asked() -> tuple[Completion | BackendError, Script]:
+        async with scripted(*replies) as script:
+            backend = OnlineBackend(
+                replace(config, base_url=script.url),
+                environ=environ or {"OPENAI_API_KEY": "sk-secret"},
+                sleep=lambda _: asyncio.sleep(0),
+            )
+            async with backend:
+                try:
+                    return await backend.complete(REQUEST), script
+                except BackendError as error:
+                    return error, script
+
+    return run_at_once(asked())
+
+
+def attempts_allowed(seen: Seen) -> int:
+    return TABLE[seen].most or ATTEMPTS
+
+
+def test_every_row_has_its_case() -> None:
+    assert set(TABLE) == set(CASES) == set(Seen)
+
+
+@pytest.mark.parametrize(("seen", "case"), ROWS)
+def test_a_row_of_the_table(seen: Seen, case: Case) -> None:
+    row = TABLE[seen]
+    if row.then is Then.READ:
+        completion, script = ask(case.does)
+        assert isinstance(completion, Completion)
+        assert len(script.asked) == completion.attempts == 1
+        return
+    error, script = ask(case.does)
+    assert isinstance(error, BackendError)
+    assert error.exit_code == 4
+    assert error.attempts == len(script.asked)
+    assert error.may_bill == row.may_bill
+    if row.then is Then.AGAIN:
+        assert isinstance(error, TransientError)
+        assert error.seen == seen
+        assert len(script.asked) == attempts_allowed(seen)
+    else:
+        assert isinstance(error, EndpointError if row.then is Then.STOP else RequestRejectedError)
+        assert len(script.asked) == 1
+        assert row.remedy in str(error)
+
+
+@pytest.mark.parametrize(
+    ("seen", "case"),
+    [p for p in ROWS if TABLE[p.values[0]].then is Then.AGAIN],  # type: ignore[index]
+)
+def test_what_passes_is_answered_at_the_last_attempt(seen: Seen, case: Case) -> None:
+    failures = attempts_allowed(seen) - 1
+    completion, script = ask(*[case.does] * failures, choice())
+    assert isinstance(completion, Completion)
+    assert completion.attempts == len(script.asked) == failures + 1
+
+
+def test_no_connection_is_told_with_the_address() -> None:
+    error = ask_at(f"http://127.0.0.1:{unused_port()}/v1")
+    assert isinstance(error, TransientError)
+    assert (error.seen, error.attempts) == (Seen.NO_CONNECTION, ATTEMPTS)
+    assert not error.may_bill
+    assert "no connection to http://127.0.0.1:" in str(error)
+    unknown = ask_at("http://nowhere.invalid/v1", IMPATIENT)
+    assert isinstance(unknown, TransientError)
+    assert unknown.seen in (Seen.NO_CONNECTION, Seen.CONNECT_TIMEOUT)
+
+
+def test_a_connection_that_does_not_come_about_in_time() -> None:
+    with socket.socket() as listening:  # whose queue is full, so that the kernel lets others wait
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        port = listening.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        try:
+            for one in waiting:
+                one.setblocking(False)
+                one.connect_ex(("127.0.0.1", port))
+            error = ask_at(f"http://127.0.0.1:{port}/v1", replace(IMPATIENT, max_attempts=2))
+        finally:
+            for one in waiting:
+                one.close()
+    assert isinstance(error, TransientError)
+    assert error.seen == Seen.CONNECT_TIMEOUT
+    assert not error.may_bill
+
+
+def test_a_request_that_cannot_be_sent_ends_the_run_and_does_not_show_the_header(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import httpx2
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise httpx2.LocalProtocolError("Illegal header value b'Bearer sk-secret\\n'")
+
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", refuse)
+    error = ask_at("http://127.0.0.1:9/v1")
+    assert isinstance(error, EndpointError)
+    assert "cannot be sent" in str(error)
+    assert "sk-secret" not in str(error)
+
+
+def test_a_failure_that_nobody_foresaw_may_have_been_billed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import httpx2
+
+    async def break_off(*_: object, **__: object) -> None:
+        raise ssl.SSLError("bad record mac")  # in the middle of a reply, say
+
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", break_off)
+    error = ask_at("http://127.0.0.1:9/v1")
+    assert isinstance(error, TransientError)
+    assert error.may_bill
+    assert "dropped the connection (SSLError)" in str(error)
+
+
+def test_a_certificate_that_nobody_vouches_for_names_the_trust_store(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with untrusted_server(tmp_path_factory.mktemp("tls")) as port:
+        error = ask_at(f"https://127.0.0.1:{port}/v1")
+    assert isinstance(error, EndpointError)
+    assert "trust store of the operating system" in str(error)
+    assert "ca-certificates" in str(error)
+    assert "SSL_CERT_FILE" in str(error)
+
+
+@contextmanager
+def untrusted_server(folder: Any) -> Iterator[int]:
+    """A TLS server with a certificate of its own making."""
+    import subprocess
+    import threading
+
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
+        capture_output=True,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip("openssl is not installed")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                try:
+                    context.wrap_socket(connection, server_side=True).close()
+                except OSError:
+                    connection.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(timeout=PATIENCE_S)
+
+
+def ask_at(url: str, config: RunConfig = CONFIG) -> Completion | BackendError:
+    async def asked() -> Completion | BackendError:
+        backend = OnlineBackend(
+            replace(config, base_url=url),
+            environ={"OPENAI_API_KEY": "sk-secret"},
+            sleep=lambda _: asyncio.sleep(0),
+        )
+        async with backend:
+            try:
+                return await backend.complete(REQUEST)
+            except BackendError as error:
+                return error
+
+    return asyncio.run(asked())
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+# ── what is read ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (Seen.LENGTH, {"finish_reason": "length", "text": "9. Name a river."}),
+        (Seen.CONTENT_FILTER, {"finish_reason": "content_filter", "text": "9. Name a river."}),
+        (Seen.REFUSAL, {"text": "I will not."}),
+        (Seen.NO_TEXT, {"text": ""}),
+        (Seen.NO_USAGE, {"usage": None, "text": "9. Name a river."}),
+        (Seen.OTHER_MODEL, {"model": "m-2026-01-31"}),
+        (Seen.OTHER_COUNT, {"usage": Usage(prompt_tokens=7, completion_tokens=5)}),
+    ],
+)
+def test_what_is_read_is_journaled_as_the_server_said_it(
+    seen: Seen, expected: dict[str, Any]
+) -> None:
+    completion, _ = ask(CASES[seen][0].does)
+    for name, value in expected.items():
+        assert getattr(completion, name) == value
+
+
+# ── when there is another attempt ────────────────────────────────────────────────────────────────────────
+
+
+def waits(*replies: bytes, config: RunConfig = CONFIG) -> list[float]:
+    """The waits between attempts, none of them waited for."""
+    slept: list[float] = []
+
+    async def asked() -> None:
+        async with scripted(*replies) as script:
+
+            async def sleep(seconds: float) -> None:
+                slept.append(seconds)
+
+            backend = OnlineBackend(replace(config, base_url=script.url), environ={}, sleep=sleep)
+            async with backend:
+                await backend.complete(REQUEST)
+
+    run_at_once(asked())
+    return slept
+
+
+def test_a_dropped_connection_is_tried_again_at_once_and_only_once_so() -> None:
+    """As with a server that drops the kept-alive connection after an error: the next request is innocent."""
+    first, second, third = waits(RESET, RESET, RESET, choice())
+    assert first == 0
+    assert 0 < second <= 2
+    assert 0 < third <= 4
+
+
+def test_an_endpoint_that_answers_nobody_is_not_sent_every_attempt_of_everybody() -> None:
+    """Twelve failures in a row of whatever requests: it is out, and `runner.outages` sees to the rest."""
+
+    async def asked() -> int:
+        async with scripted(status(503)) as script:
+            backend = OnlineBackend(
+                replace(CONFIG, base_url=script.url), environ={}, sleep=lambda _: asyncio.sleep(0)
+            )
+            async with backend:
+                results = [
+                    backend.complete(replace(REQUEST, id=f"generate/{n}")) for n in range(10)
+                ]
+                for result in await asyncio.gather(*results, return_exceptions=True):
+                    assert isinstance(result, TransientError)
+            return len(script.asked)
+
+    assert 12 <= run_at_once(asked()) <= 12 + 10
+
+
+def test_where_no_key_was_sent_it_is_the_variable_that_is_told() -> None:
+    error, _ = ask(status(401), environ={"OTHER": "x"})
+    assert str(error).endswith("; no key was sent: $OPENAI_API_KEY is not set")
+    error, _ = ask(status(401))
+    assert "no key was sent" not in str(error)
+
+
+def test_a_redirect_is_told_and_not_followed() -> None:
+    error, _ = ask(reply(308, b"", headers={"location": "https://elsewhere.invalid/v1"}))
+    assert "(308: it redirects to https://elsewhere.invalid/v1)" in str(error)
+
+
+def test_an_endpoint_that_says_not_to_try_again_is_not_asked_again_for_now() -> None:
+    error, script = ask(status(503, x_should_retry="false"))
+    assert isinstance(error, TransientError)
+    assert len(script.asked) == 1
+
+
+def test_a_rate_limit_does_not_use_up_the_attempts_of_anything_else() -> None:
+    replies = [status(429, retry_after="0"), status(503)] * (ATTEMPTS - 1)
+    completion, script = ask(*replies, choice())
+    assert isinstance(completion, Completion)
+    assert len(script.asked) == 2 * (ATTEMPTS - 1) + 1
+
+
+# ── the table as a whole ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("code", range(300, 600))
+def test_every_status_means_something(code: int) -> None:
+    error = error_of(from_status(code), "x", status=code)
+    assert isinstance(error, BackendError)
+    assert isinstance(error, TransientError) == (code in (408, 409, 425, 429) or code >= 500)
+
+
+def test_the_page_about_outcomes_has_every_row() -> None:
+    page = (ROOT / "docs/outcomes.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
+    told = {meets.replace("`", ""): (then, billed) for meets, then, billed in rows}
+    for row in TABLE.values():
+        then, billed = told[row.meets]
+        assert then.startswith(row.then.value), row.meets
+        if row.most is not None:
+            assert str(row.most) in then
+        if row.then is Then.READ:
+            assert billed == "yes"
+        else:
+            assert billed == ("may be" if row.may_bill else "no"), row.meets
+
+
+@pytest.mark.parametrize("seen", [seen for seen in Seen if TABLE[seen].then is not Then.READ])
+def test_an_error_says_whether_it_may_be_billed(seen: Seen) -> None:
+    assert error_of(seen, "x").may_bill == TABLE[seen].may_bill
+
+
+def test_no_status_that_says_no_is_billed_and_whatever_may_have_been_written_is() -> None:
+    # A gateway says no for somebody who may still be writing.
+    billed = {code for code in range(300, 600) if TABLE[from_status(code)].may_bill}
+    assert billed == {504, 524}
+    written = (Seen.DROPPED, Seen.CUT, Seen.SILENT, Seen.TOO_SLOW, Seen.NOT_JSON, Seen.NO_CHOICES)
+    assert all(TABLE[seen].may_bill for seen in written)
