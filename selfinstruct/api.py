@@ -93,7 +93,7 @@ async def _grow(opened: Run, backend: Backend | None, stop: asyncio.Event) -> Ru
     if opened.state.imports and not opened.state.counts.requests:  # its first start
         opened.config = with_address(opened.config, environ=os.environ)
     async with OnlineBackend(
-        opened.config, environ=os.environ, stop=stop, meter=opened.meter
+        opened.config, environ=os.environ, stop=stop, budget=opened.budget
     ) as online:
         return await grow(opened, backend=online, stop=stop)
 

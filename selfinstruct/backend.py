@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from selfinstruct.cost.worst_case import bound
+from selfinstruct.cost.worst_case import worst_case
 from selfinstruct.records import Completion, Request
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -43,7 +43,7 @@ class Checkable(Protocol):
         ...
 
 
-class Meter(Protocol):
+class Reservations(Protocol):
     """Watches over what attempts may consume. A backend that makes several attempts asks it before each."""
 
     def reserve(self, request: Request, *, is_billed: bool) -> None:
@@ -65,7 +65,7 @@ def finished(request: Request, completion: Completion) -> Completion:
     if completion.reached_limit is not None:
         return completion
     usage = completion.counted
-    most = bound(request).completion_tokens
+    most = worst_case(request).completion_tokens
     is_cut = usage is not None and 0 < most <= usage.completion_tokens
     text, finish_reason = completion.text, completion.finish_reason
     for end in request.sampling.stop:

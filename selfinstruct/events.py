@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from selfinstruct.backend import finished
-from selfinstruct.cost import Foreseen, Price
+from selfinstruct.cost import ExpectedUse, Price
 from selfinstruct.records import STRICT, Answer, Completion, Instance, Rejection, Request, Stage
 
 RunEnd = Literal["complete", "interrupted", "limit", "failed"]
@@ -33,7 +33,7 @@ class RunStarted:
     """The operational settings in force: a later start without any takes these over."""
     price: Price | None = None
     """What the model costs, as far as is known."""
-    foreseen: Foreseen | None = None
+    expected_use: ExpectedUse | None = None
     """What the run was expected to consume, where somebody had made an estimate."""
 
 

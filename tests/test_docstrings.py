@@ -7,16 +7,16 @@ import pytest
 
 EXAMPLES = [
     "config.schema",
-    "data.decontamination",
-    "data.decontamination.field_texts",
+    "dataset.decontamination",
+    "dataset.decontamination.field_texts",
     "pipeline.timeline",
     "pipeline.stable_random",
     "config.request_extras",
     "pipeline.filters",
     "pipeline.novelty",
     "cli.terminal",
-    "data.record_files.json_text",
-    "data.deduplication",
+    "dataset.record_files.json_text",
+    "dataset.deduplication",
 ]
 
 

@@ -2,7 +2,7 @@
 
 Plans, reads and judges with the functions that a run does this with, on a copy of its state; writes nothing.
 
-    async for step in preview(foresee_run(None, settings), backend=backend):
+    async for step in preview(planned_run(None, settings), backend=backend):
         …   # Asked(generate/000001), Answered(…), Asked(classify/task_000001), Answered(…), …
 
 A probe does the same with several requests of each stage, for an estimate: it wants what happened, not why.

@@ -3,10 +3,10 @@
 Each attempt is preceded by a reservation of the most that it can consume. A reply's usage settles it. What
 nothing settles was perhaps answered and never heard of (a kill, a time-out) and counts as spent at its bound:
 
-    >>> spending = Spending()
-    >>> spending.reserve("generate/000001", Consumption(requests=1, prompt_tokens=900))
-    >>> spending.settle("generate/000001", Usage(prompt_tokens=450, completion_tokens=230))
-    >>> spending.committed.tokens, spending.spent.tokens
+    >>> ledger = Ledger()
+    >>> ledger.reserve("generate/000001", Consumption(requests=1, prompt_tokens=900))
+    >>> ledger.settle("generate/000001", Usage(prompt_tokens=450, completion_tokens=230))
+    >>> ledger.committed.tokens, ledger.spent.tokens
     (680, 680)
 
 So `spent` never falls, and `committed`, which is what limits are held against, grows by reservations only.
@@ -21,7 +21,7 @@ _NOTHING = Consumption()
 
 
 @dataclass(kw_only=True)
-class Spending:
+class Ledger:
     """Reservations, and what became of them."""
 
     spent: Consumption = _NOTHING

@@ -11,11 +11,11 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from selfinstruct.budget.ledger import Spending
+from selfinstruct.budget.ledger import Ledger
 from selfinstruct.budget.prices import require_price
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import FREE, Consumption, Price, dollars
-from selfinstruct.cost.worst_case import bound, has_limit
+from selfinstruct.cost.worst_case import has_limit, worst_case
 from selfinstruct.errors import ConfigError, LimitReachedError
 from selfinstruct.events import Released, Reserved
 from selfinstruct.records import Request, Sampling
@@ -79,19 +79,19 @@ def limits_of(config: RunConfig, samplings: Iterable[Sampling]) -> Limits:
     return limits
 
 
-class Meter:
+class Budget:
     """Admits attempts, and puts what they can consume on record. Implements `backend.Meter`."""
 
     def __init__(
         self,
-        spending: Spending,
+        ledger: Ledger,
         limits: Limits,
         *,
         record: Callable[[Reserved | Released], None],
         sync: Callable[[], None],
     ) -> None:
         """`record` journals an event and folds it in; `sync` makes what was recorded durable."""
-        self._spending = spending
+        self._ledger = ledger
         self._limits = limits
         self._record = record
         self._sync = sync
@@ -112,7 +112,7 @@ class Meter:
 
     def admits(self, request: Request) -> bool:
         """Whether a further request is within the limits, and leaves what is kept back."""
-        return not self._refused(request, self._spending.committed)
+        return not self._refused(request, self._ledger.committed)
 
     def begin(self, request: Request) -> None:
         """Put the first attempt of a request that was admitted on record; `sync` before it is sent."""
@@ -121,9 +121,9 @@ class Meter:
     def reserve(self, request: Request, *, is_billed: bool) -> None:
         """A further attempt, or one that nobody admitted; see `backend.Meter`."""
         reservation = self._reservation(request, replaces=not is_billed)
-        committed = self._spending.committed
+        committed = self._ledger.committed
         if not is_billed:
-            freed = self._spending.standing.get(request.id, _NOTHING)
+            freed = self._ledger.standing.get(request.id, _NOTHING)
             committed -= replace(freed, requests=0)
         if self._refused(request, committed):
             if not is_billed:
@@ -134,12 +134,12 @@ class Meter:
 
     def release(self, request: Request) -> None:
         """The last attempt of a request was not billed, and there is none after it for now."""
-        if request.id in self._spending.standing:
+        if request.id in self._ledger.standing:
             self._record(Released(request_id=request.id))
 
     def limit_reached(self) -> LimitReachedError:
         """What to say of the limit that refused an attempt last."""
-        spent = self._spending.spent
+        spent = self._ledger.spent
         flag = f"--{self.reached.replace('_', '-')}"
         limits = self._limits
         if self.reached == "max_requests":
@@ -159,7 +159,7 @@ class Meter:
         """What an attempt can consume at most, as far as is known by now."""
         # An endpoint that adds more of its own to prompts than any should, or minds no limit of replies, has
         # shown by how much.
-        return bound(request) + self._spending.excess
+        return worst_case(request) + self._ledger.excess
 
     def _refused(self, request: Request, committed: Consumption) -> bool:
         if not self._limits:

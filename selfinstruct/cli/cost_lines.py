@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from selfinstruct.cli.expected_cost import about
-from selfinstruct.cost import Foreseen, dollars
-from selfinstruct.pipeline.marginal_cost import RECENT, Outlook
+from selfinstruct.cost import ExpectedUse, dollars
+from selfinstruct.pipeline.marginal_cost import RECENT, MarginalCost
 from selfinstruct.pipeline.summary import RunSummary
 
 
 def cost_lines(summary: RunSummary) -> Iterable[str]:
     """What a run has cost, what an instruction costs now, and what the next ones will."""
-    ahead, unheard = summary.outlook, summary.unheard
+    ahead, unheard = summary.marginal_cost, summary.unheard
     if ahead.cost_usd is not None:
         each = ahead.usd_per_accepted
         per = f"{dollars(each)} an instruction" if each else ""
@@ -21,8 +21,8 @@ def cost_lines(summary: RunSummary) -> Iterable[str]:
         yield _line("cost", dollars(ahead.cost_usd), per)
     elif summary.spent.tokens:
         yield _line("cost", "unknown", "give --price-input and --price-output, or --free")
-    if (foreseen := summary.foreseen) is not None:
-        yield _as_expected(summary, foreseen)
+    if (expected_use := summary.expected_use) is not None:
+        yield _as_expected(summary, expected_use)
     if unheard.requests:
         attempts = f"{unheard.requests:,} attempt" + ("s" if unheard.requests > 1 else "")
         detail = f"tokens at most, of {attempts} whose consumption nobody told"
@@ -36,7 +36,7 @@ def cost_lines(summary: RunSummary) -> Iterable[str]:
         yield _line("next thousand", amount, twice or "the cost of an instruction hardly grows")
 
 
-def next_thousand(ahead: Outlook) -> str | None:
+def next_thousand(ahead: MarginalCost) -> str | None:
     """What the next thousand instructions will probably cost: dollars, or tokens where nothing costs."""
     if ahead.cost_usd and ahead.next_thousand_usd:
         return dollars(ahead.next_thousand_usd)
@@ -52,14 +52,14 @@ def doubling(number: int | None) -> str:
 _OUT_OF_SIGHT = 10**7
 
 
-def _as_expected(summary: RunSummary, foreseen: Foreseen) -> str:
+def _as_expected(summary: RunSummary, expected_use: ExpectedUse) -> str:
     """What was expected, and how that compares."""
-    if foreseen.usd is not None and foreseen.usd[1]:
-        low, expected, high = foreseen.usd
+    if expected_use.usd is not None and expected_use.usd[1]:
+        low, expected, high = expected_use.usd
         spent = summary.cost_usd
         shown = [dollars(amount) for amount in (expected, low, high)]
     else:
-        low, expected, high = map(Decimal, foreseen.tokens)
+        low, expected, high = map(Decimal, expected_use.tokens)
         spent = Decimal(summary.spent.tokens)
         shown = [f"{amount / 10**6:.2f} M" for amount in (expected, low, high)]
     times = f"; it is {spent / expected:.2f} times that" if spent and expected else ""

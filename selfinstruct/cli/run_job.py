@@ -18,7 +18,7 @@ from selfinstruct.cli.terminal import is_ignored, say, visible
 
 if TYPE_CHECKING:
     from selfinstruct.cli.expected_cost import Announcement
-    from selfinstruct.cost import Foreseen
+    from selfinstruct.cost import ExpectedUse
     from selfinstruct.pipeline.state import RunState
     from selfinstruct.pipeline.summary import RunSummary
     from selfinstruct.runner.directory import Run
@@ -53,7 +53,7 @@ def carry_out(
     from selfinstruct.errors import LimitReachedError, SelfInstructError
     from selfinstruct.llm.endpoint import for_a_new_run, with_address
     from selfinstruct.pipeline.summary import summarize
-    from selfinstruct.runner.directory import foresee_run, is_run, open_run
+    from selfinstruct.runner.directory import is_run, open_run, planned_run
     from selfinstruct.runner.loop import is_complete
 
     is_new = not is_run(directory)
@@ -62,7 +62,7 @@ def carry_out(
     if log_file is not None:
         check_log_file(log_file, directory)
     if is_new and announcement is not None and announcement.may_ask:
-        announcement.ask(foresee_run(directory, settings))
+        announcement.ask(planned_run(directory, settings))
     failure: Exception | None = None
     began = time.monotonic()
     with ExitStack() as kept:
@@ -89,9 +89,11 @@ def carry_out(
                 if opened.state.imports and not is_continued:
                     # Its first start: a later one may find another address in the environment.
                     opened.config = with_address(opened.config, environ=os.environ)
-                foreseen = announcement.make(opened).foreseen if announcement is not None else None
+                expected_use = (
+                    announcement.make(opened).expected_use if announcement is not None else None
+                )
                 try:
-                    asyncio.run(_carry_out(opened, foreseen))
+                    asyncio.run(_carry_out(opened, expected_use))
                 except asyncio.CancelledError:
                     pass  # the second signal
                 except Exception as error:  # noqa: BLE001 - raised again once everybody is told
@@ -138,7 +140,7 @@ def _set_aside(journal: Path, size: int) -> str:
     return f"{what} no whole line; {are} set aside in {journal.name}.torn"
 
 
-async def _carry_out(opened: "Run", foreseen: "Foreseen | None") -> "RunSummary":
+async def _carry_out(opened: "Run", expected_use: "ExpectedUse | None") -> "RunSummary":
     from selfinstruct.cli.run_log import RunLog
     from selfinstruct.cli.run_progress import progress
     from selfinstruct.errors import RunWriteError
@@ -161,7 +163,7 @@ async def _carry_out(opened: "Run", foreseen: "Foreseen | None") -> "RunSummary"
             environ=os.environ,
             stop=stop,
             on_wait=_now_and_then(),
-            meter=opened.meter,
+            budget=opened.budget,
         ) as backend:
             with progress(opened.config.num_instructions, opened.recipe) as show:
 
@@ -179,7 +181,7 @@ async def _carry_out(opened: "Run", foreseen: "Foreseen | None") -> "RunSummary"
                         stop=stop,
                         watch=watch,
                         on_pause=_say_pause,
-                        foreseen=foreseen,
+                        expected_use=expected_use,
                     )
                 finally:
                     telling.cancel()

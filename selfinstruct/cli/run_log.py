@@ -34,7 +34,7 @@ def costs_logged(state: RunState) -> dict[str, Any]:
     """What a run has cost so far, as a member of its progress; none where that is not known."""
     if state.price is None:
         return {}
-    return {"cost_usd": round(float(state.price.cost(state.spending.spent)), 6)}
+    return {"cost_usd": round(float(state.price.cost(state.ledger.spent)), 6)}
 
 
 class RunLog:

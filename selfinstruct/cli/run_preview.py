@@ -45,11 +45,11 @@ def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_ou
     from selfinstruct.analysis.estimate import estimate_of
     from selfinstruct.errors import BackendError
     from selfinstruct.llm.endpoint import for_a_new_run
-    from selfinstruct.runner.directory import foresee_run, is_run
+    from selfinstruct.runner.directory import is_run, planned_run
 
     if directory is None or not is_run(directory):
         settings = for_a_new_run(settings, environ=os.environ)
-    run = foresee_run(directory, settings)
+    run = planned_run(directory, settings)
     run.config = impatient(run.config)
     missing = run.config.num_instructions - run.state.accepted
     looks: list[_Look] = []
@@ -63,7 +63,7 @@ def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_ou
     if failure is None and missing > 0:
         # The run as it stands: what was looked at is not a part of it.
         seen = [event for step in answered for event in step.events]
-        total = estimate_of(foresee_run(directory, settings), seen)
+        total = estimate_of(planned_run(directory, settings), seen)
     if json_output:
         typer.echo(json.dumps(_as_json(run, looks, total, failure)))
     elif failure is None:

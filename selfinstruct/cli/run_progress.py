@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from selfinstruct.cli.cost_lines import doubling, next_thousand
 from selfinstruct.cli.terminal import say
 from selfinstruct.cost import dollars
-from selfinstruct.pipeline.marginal_cost import RECENT, outlook
+from selfinstruct.pipeline.marginal_cost import RECENT, marginal_cost
 from selfinstruct.pipeline.plan import expected_yield
 from selfinstruct.pipeline.recipes import Recipe
 from selfinstruct.pipeline.state import RunState
@@ -42,7 +42,7 @@ class Pace:
 
     def parts(self, state: RunState, in_flight: int) -> list[str]:
         """What there is to say of how far it is, the most important first."""
-        now = outlook(state)
+        now = marginal_cost(state)
         return [
             f"{state.accepted:,}/{self._target:,} accepted",
             self._time_left(state),
@@ -50,12 +50,12 @@ class Pace:
             f"{now.acceptance:.0%} of candidates" if state.commits else "– of candidates",
             f"{state.counts.finished_tasks:,} finished",
             f"{in_flight} in flight",
-            f"{state.spending.spent.tokens / 1e6:.2f} M tokens",
+            f"{state.ledger.spent.tokens / 1e6:.2f} M tokens",
         ]
 
     def prospects(self, state: RunState) -> list[str]:
         """What there is to say of what an instruction costs, and what the next ones will."""
-        now, parts = outlook(state), []
+        now, parts = marginal_cost(state), []
         if now.cost_usd and now.usd_per_accepted:
             parts.append(f"{dollars(now.usd_per_accepted)} an instruction")
         if state.grown > RECENT:

@@ -86,7 +86,7 @@ FREE = Price(input=Decimal(0), cached_input=Decimal(0), output=Decimal(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Foreseen:
+class ExpectedUse:
     """What a run was expected to consume by its target, in all its starts, when one of them began."""
 
     __pydantic_config__ = STRICT

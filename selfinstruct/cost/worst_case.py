@@ -1,6 +1,6 @@
 """The most that one attempt at a request can consume, known before it is sent.
 
->>> bound(request).tokens          # a prompt of 2,048 bytes in one message, max_tokens 1024
+>>> worst_case(request).tokens          # a prompt of 2,048 bytes in one message, max_tokens 1024
 3344
 
 A bound and no estimate: limits and budgets that are kept by it are kept whatever the model writes. It is
@@ -26,7 +26,7 @@ _LIMITS = ("max_tokens", "max_completion_tokens")
 _CHOICES = ("n", "best_of")
 
 
-def bound(request: Request) -> Consumption:
+def worst_case(request: Request) -> Consumption:
     """At most so much for one attempt; without tokens of a reply where nothing limits it (see `has_limit`).
 
     A prompt has no more tokens than UTF-8 bytes: a byte-level BPE begins with one token a byte and only

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from selfinstruct.backend import Meter, finished
+from selfinstruct.backend import Reservations, finished
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.cost.worst_case import bound
+from selfinstruct.cost.worst_case import worst_case
 from selfinstruct.errors import BackendError, RequestRejectedError, TransientError
 from selfinstruct.llm.endpoint import NO_KEY, authorizes, client, headers
 from selfinstruct.llm.failures import told_by, untold
@@ -77,7 +77,7 @@ class OnlineBackend:
         stop: asyncio.Event | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_wait: OnWait | None = None,
-        meter: Meter | None = None,
+        budget: Reservations | None = None,
     ) -> None:
         """Prepare a client.
 
@@ -90,7 +90,7 @@ class OnlineBackend:
         self._stop = stop or asyncio.Event()
         self._sleep = sleep
         self._on_wait = on_wait
-        self._meter = meter
+        self._budget = budget
         self.gate = Gate(
             slots=config.max_concurrency,
             requests_per_minute=config.max_requests_per_minute,
@@ -176,8 +176,8 @@ class OnlineBackend:
         return True
 
     def _reserve(self, request: Request, tally: _Tally) -> None:
-        if self._meter is not None:
-            self._meter.reserve(request, is_billed=tally.may_bill)
+        if self._budget is not None:
+            self._budget.reserve(request, is_billed=tally.may_bill)
         tally.may_bill = False  # it has yet to be sent
 
     def _is_out(self) -> bool:
@@ -262,7 +262,7 @@ class OnlineBackend:
     def _tokens_at_most(self, request: Request) -> int:
         if self.gate.tokens_per_minute is None:
             return 0
-        most = bound(request)
+        most = worst_case(request)
         return most.prompt_tokens + (most.completion_tokens or self._longest_reply)
 
     def _answered(

@@ -30,7 +30,7 @@ Measure = Callable[[Consumption], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class MarginalCost:
     """What is known of the cost of an instruction; None where it is not known (yet)."""
 
     cost_usd: Decimal | None
@@ -51,19 +51,19 @@ class Outlook:
     is not in sight."""
 
 
-def outlook(state: RunState) -> Outlook:
+def marginal_cost(state: RunState) -> MarginalCost:
     """Look at what a run has spent, and ahead."""
-    course, price, spent = state.course, state.price, state.spending.spent
-    recent = course.recent(RECENT)
+    timeline, price, spent = state.timeline, state.price, state.ledger.spent
+    recent = timeline.recent(RECENT)
     tokens = _Forecast(state, lambda consumed: float(consumed.tokens))
     money = None
     if price is not None and price.cost(spent):
         money = _Forecast(state, lambda consumed: float(price.cost(consumed)))
-    return Outlook(
+    return MarginalCost(
         cost_usd=price.cost(spent) if price is not None else None,
         usd_per_accepted=_each_of_all(state, price),
         recent_usd_per_accepted=_each(state, price, recent),
-        acceptance=course.stretch(0, course.accepted).acceptance,
+        acceptance=timeline.stretch(0, timeline.accepted).acceptance,
         recent_acceptance=recent.acceptance,
         next_thousand_usd=_money(money.next(1000)) if money is not None else None,
         next_thousand_tokens=_whole(tokens.next(1000)),
@@ -75,10 +75,10 @@ class _Forecast:
     """What comes next costs, by some measure of what is consumed."""
 
     def __init__(self, state: RunState, measure: Measure) -> None:
-        course, finished = state.course, _asked_about(state)
-        self._imported, self._brought = state.imported, course.accepted
+        timeline, finished = state.timeline, _asked_about(state)
+        self._imported, self._brought = state.imported, timeline.accepted
         self._number = self._imported + self._brought
-        self._finishing = measure(course.finishing) / finished if finished else 0.0
+        self._finishing = measure(timeline.finishing) / finished if finished else 0.0
         self._listing = 0.0
         """What the lists take for one instruction, now."""
         self._growth: float | None = None
@@ -88,7 +88,8 @@ class _Forecast:
     def _look_back(self, state: RunState, measure: Measure) -> None:
         n, i = self._brought, self._imported
         now, then = (
-            state.course.stretch(first, last) for first, last in ((3 * n // 4, n), (n // 4, n // 2))
+            state.timeline.stretch(first, last)
+            for first, last in ((3 * n // 4, n), (n // 4, n // 2))
         )
         if not now.accepted or not then.accepted:
             return
@@ -121,16 +122,16 @@ def _each(state: RunState, price: Price | None, recent: Stretch) -> Decimal | No
         return None
     each = price.cost(recent.consumed) / recent.accepted
     finished = _asked_about(state)
-    return each + price.cost(state.course.finishing) / finished if finished else each
+    return each + price.cost(state.timeline.finishing) / finished if finished else each
 
 
 def _each_of_all(state: RunState, price: Price | None) -> Decimal | None:
     if price is None or not state.grown:
         return None
     if not state.open_tasks and not state.imported:
-        return price.cost(state.spending.spent) / state.accepted
-    each = _each(state, price, state.course.stretch(0, state.course.accepted))
-    lost = price.cost(state.spending.unheard) / state.grown
+        return price.cost(state.ledger.spent) / state.accepted
+    each = _each(state, price, state.timeline.stretch(0, state.timeline.accepted))
+    lost = price.cost(state.ledger.unheard) / state.grown
     return each + lost if each is not None else None
 
 

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from sys import intern
 
-from selfinstruct.budget.ledger import Spending
+from selfinstruct.budget.ledger import Ledger
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.cost import Consumption, Foreseen, Price, consumed
+from selfinstruct.cost import Consumption, ExpectedUse, Price, consumed
 from selfinstruct.events import (
     Accepted,
     Classified,
@@ -37,7 +37,7 @@ from selfinstruct.events import (
 from selfinstruct.pipeline.filters import scripts_of
 from selfinstruct.pipeline.novelty import NoveltyIndex
 from selfinstruct.pipeline.pool import Pool
-from selfinstruct.pipeline.timeline import Course
+from selfinstruct.pipeline.timeline import Timeline
 from selfinstruct.records import Provenance, Reason, Rejection, SeedTask, Stage, Task, Usage
 
 
@@ -91,11 +91,11 @@ class RunState:
     unclear_once: set[str] = field(default_factory=set)
     """Ids of tasks whose kind was asked for and not clearly answered, and is asked for once more."""
     counts: Counts = field(default_factory=Counts)
-    spending: Spending = field(default_factory=Spending)
-    course: Course = field(default_factory=Course)
+    ledger: Ledger = field(default_factory=Ledger)
+    timeline: Timeline = field(default_factory=Timeline)
     price: Price | None = None
     """What the model costs, as the last process knew it; what was spent is always reckoned at this price."""
-    foreseen: dict[int, Foreseen] = field(default_factory=dict)
+    expected_use: dict[int, ExpectedUse] = field(default_factory=dict)
     """What was expected by each target when it was first aimed at."""
     last_not_novel: Rejection | None = None
     """The candidate that was last found to be like something in the pool."""
@@ -198,9 +198,9 @@ def apply(state: RunState, event: Event) -> RunState:
                 state.programs.append(program)
             state.finished = None
             state.price = event.price
-            if event.foreseen is not None:
-                state.foreseen.setdefault(event.foreseen.target, event.foreseen)
-            state.spending.give_all_up()
+            if event.expected_use is not None:
+                state.expected_use.setdefault(event.expected_use.target, event.expected_use)
+            state.ledger.give_all_up()
         case Reserved():
             if min(event.prompt_tokens, event.completion_tokens) < 0:
                 raise ValueError(f"{event.request_id} cannot consume less than nothing")
@@ -209,9 +209,9 @@ def apply(state: RunState, event: Event) -> RunState:
                 prompt_tokens=event.prompt_tokens,
                 completion_tokens=event.completion_tokens,
             )
-            state.spending.reserve(event.request_id, most, replaces=event.replaces)
+            state.ledger.reserve(event.request_id, most, replaces=event.replaces)
         case Released():
-            state.spending.release(event.request_id)
+            state.ledger.release(event.request_id)
         case CompletionReceived() | RequestFailed():
             if event.request_id in state.waiting:
                 raise ValueError(f"{event.request_id} has an outcome already")
@@ -240,7 +240,7 @@ def apply(state: RunState, event: Event) -> RunState:
             _import(state, event)
         case RunFinished():
             state.finished = event
-            state.spending.give_all_up()
+            state.ledger.give_all_up()
     return state
 
 
@@ -287,14 +287,14 @@ def _count_outcome(state: RunState, event: Outcome) -> None:
     counts.requests[event.stage] += 1
     if isinstance(event, RequestFailed):
         counts.failed[event.stage] += 1
-        state.spending.give_up(event.request_id)
+        state.ledger.give_up(event.request_id)
         return
     completion = event.completion
     if state.source is None:  # else it was another run that paid for it
-        state.spending.settle(event.request_id, completion.counted)
+        state.ledger.settle(event.request_id, completion.counted)
     usage = completion.counted or Usage(prompt_tokens=0, completion_tokens=0)
     if event.stage != "generate":
-        state.course.finishing += _told(event)
+        state.timeline.finishing += _told(event)
     counts.prompt_tokens += usage.prompt_tokens
     counts.completion_tokens += usage.completion_tokens
 
@@ -337,7 +337,7 @@ def _commit(state: RunState, event: Committed) -> None:
         state.counts.rejected[rejection.reason] += 1
         if rejection.reason is Reason.NOT_NOVEL:
             state.last_not_novel = rejection
-    state.course.mark(
+    state.timeline.mark(
         accepted=state.grown,
         candidates=state.grown + state.counts.rejected.total(),
         consumed=_told(outcome),

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
-from selfinstruct.cost import Consumption, Foreseen
-from selfinstruct.pipeline.marginal_cost import Outlook, outlook
+from selfinstruct.cost import Consumption, ExpectedUse
+from selfinstruct.pipeline.marginal_cost import MarginalCost, marginal_cost
 from selfinstruct.pipeline.state import RunState, next_step
 from selfinstruct.records import Reason, Stage
 
@@ -64,9 +64,9 @@ class RunSummary:
     """Attempts and tokens in all, also of replies that were never heard of."""
     unheard: Consumption
     """The part of it that counts at its bound, since nobody said what was consumed."""
-    outlook: Outlook
+    marginal_cost: MarginalCost
     """What it cost, and what the next instructions will."""
-    foreseen: Foreseen | None = None
+    expected_use: ExpectedUse | None = None
     """What was expected, of a run that reached a target that somebody had made an estimate for."""
 
     @property
@@ -77,12 +77,12 @@ class RunSummary:
     @property
     def cost_usd(self) -> Decimal | None:
         """US dollars in all; None where no price is known."""
-        return self.outlook.cost_usd
+        return self.marginal_cost.cost_usd
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON can hold it; money as a number, rounded to a millionth of a dollar."""
         plain: dict[str, Any] = _plain(asdict(self))
-        return plain | {"cost_usd": plain["outlook"]["cost_usd"]}
+        return plain | {"cost_usd": plain["marginal_cost"]["cost_usd"]}
 
 
 def _plain(value: Any) -> Any:
@@ -116,17 +116,17 @@ def summarize(state: RunState) -> RunSummary:
         prompt_tokens=counts.prompt_tokens,
         completion_tokens=counts.completion_tokens,
         by_pool_size=_by_pool_size(state),
-        spent=state.spending.spent,
-        unheard=state.spending.unheard,
-        outlook=outlook(state),
-        foreseen=_foreseen(state),
+        spent=state.ledger.spent,
+        unheard=state.ledger.unheard,
+        marginal_cost=marginal_cost(state),
+        expected_use=_expected_use(state),
     )
 
 
-def _foreseen(state: RunState) -> Foreseen | None:
+def _expected_use(state: RunState) -> ExpectedUse | None:
     """The estimate for the largest target that is reached, with nothing left open."""
-    reached = [target for target in state.foreseen if target <= state.accepted]
-    return state.foreseen[max(reached)] if reached and not state.open_tasks else None
+    reached = [target for target in state.expected_use if target <= state.accepted]
+    return state.expected_use[max(reached)] if reached and not state.open_tasks else None
 
 
 def _by_pool_size(state: RunState) -> tuple[PoolStep, ...]:

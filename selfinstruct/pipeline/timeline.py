@@ -1,9 +1,9 @@
 """How a run has gone: what was accepted and consumed by each commit. A part of the fold over the journal.
 
->>> course = Course()
->>> course.mark(accepted=5, candidates=8, consumed=Consumption(requests=1, prompt_tokens=900))
->>> course.mark(accepted=9, candidates=16, consumed=Consumption(requests=1, prompt_tokens=1600))
->>> stretch = course.stretch(5, 9)
+>>> timeline = Timeline()
+>>> timeline.mark(accepted=5, candidates=8, consumed=Consumption(requests=1, prompt_tokens=900))
+>>> timeline.mark(accepted=9, candidates=16, consumed=Consumption(requests=1, prompt_tokens=1600))
+>>> stretch = timeline.stretch(5, 9)
 >>> stretch.accepted, stretch.candidates, stretch.consumed.prompt_tokens
 (4, 8, 1600)
 """
@@ -30,7 +30,7 @@ class Stretch:
         return self.accepted / self.candidates if self.candidates else 0.0
 
 
-class Course:
+class Timeline:
     """A mark for each commit: six numbers, so that a run of a million is no burden."""
 
     def __init__(self) -> None:

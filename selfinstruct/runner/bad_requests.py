@@ -34,7 +34,7 @@ class Refused(NamedTuple):
     error: RequestRejectedError
 
 
-class Refusals:
+class BadRequests:
     """Refusals since the last answer of each stage, none of them journaled."""
 
     def __init__(self, answered: Mapping[Stage, int] | None = None) -> None:

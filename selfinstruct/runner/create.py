@@ -14,13 +14,13 @@ from selfinstruct.events import Event
 from selfinstruct.runner.directory import require_free
 from selfinstruct.runner.journal import Journal
 from selfinstruct.runner.lock import locked
-from selfinstruct.runner.manifest import JOURNAL, Frozen, freeze, refused_by_the_system
+from selfinstruct.runner.manifest import JOURNAL, Manifest, refused_by_the_system, write_manifest
 
 _AT_A_TIME = 1000
 """Events that are written at a time."""
 
 
-def make_run(directory: Path, frozen: Frozen, events: Iterable[Event]) -> None:
+def make_run(directory: Path, manifest: Manifest, events: Iterable[Event]) -> None:
     """Write a run into a directory that is new, empty, or left over from such an attempt.
 
     Raises RunDirectoryError, RunLockedError, JournalError; then the directory is no run.
@@ -44,4 +44,4 @@ def make_run(directory: Path, frozen: Frozen, events: Iterable[Event]) -> None:
             while some := list(islice(following, _AT_A_TIME)):
                 journal.append(*some, durable=False)
             journal.sync()
-        freeze(directory, frozen)
+        write_manifest(directory, manifest)

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
 
-from selfinstruct.budget.limits import Limits, Meter, limits_of
+from selfinstruct.budget.limits import Budget, Limits, limits_of
 from selfinstruct.config.reading import load_settings
 from selfinstruct.config.schema import OPERATIONAL, RunConfig
 from selfinstruct.errors import ConfigChangedError, ConfigError, JournalError, RunDirectoryError
@@ -45,13 +45,13 @@ from selfinstruct.runner.manifest import (
     JOURNAL,
     PROMPTS,
     SEEDS,
-    Frozen,
+    Manifest,
     changes,
-    freeze,
     fresh,
+    read_manifest,
     refuse_irregular,
     refused_by_the_system,
-    thaw,
+    write_manifest,
 )
 
 _OURS = frozenset({CONFIG, JOURNAL, f"{JOURNAL}.torn", SEEDS, PROMPTS, LOCK_FILE, "exports"})
@@ -75,7 +75,7 @@ class Run:
     """How long processes have been at it, seconds from the first to the last line of each."""
     journal: Journal | None = None
     """Open for appending; None where the run is only read."""
-    meter: Meter | None = None
+    budget: Budget | None = None
     """What may be sent and was; None where the run is only read."""
 
 
@@ -99,7 +99,7 @@ def open_run(
     given = (
         settings.given() if isinstance(settings, RunConfig) else load_settings("settings", settings)
     )
-    new: Frozen | None = None
+    new: Manifest | None = None
     if not is_run(directory):
         # Everything that can be wrong is found before anything is written.
         _refuse_foreign(directory)
@@ -115,10 +115,10 @@ def open_run(
             held.enter_context(locked(directory))
         except OSError as error:
             raise refused_by_the_system(directory, "written", error) from None
-        frozen = _frozen(directory, given, new)
+        manifest = _manifest(directory, given, new)
         with Journal(directory / JOURNAL) as journal:
             run = _before_the_first_event(
-                directory, frozen, keeps_instances=_shows_instances(frozen.config)
+                directory, manifest, keeps_instances=_shows_instances(manifest.config)
             )
             for entry in replay(run, journal.replay()):
                 if heard is not None:
@@ -126,17 +126,17 @@ def open_run(
             _require_all_imports(run)
             run.config = _with_operational(run.config, given)
             run.journal = journal
-            run.meter = _meter(run, journal)
+            run.budget = _budget(run, journal)
             yield run
 
 
-def _meter(run: Run, journal: Journal) -> Meter:
+def _budget(run: Run, journal: Journal) -> Budget:
     def record(event: Reserved | Released) -> None:
         journal.append(event, durable=False)
         apply(run.state, event)
 
     limits = _limits(run.config, run.recipe)
-    return Meter(run.state.spending, limits, record=record, sync=journal.sync)
+    return Budget(run.state.ledger, limits, record=record, sync=journal.sync)
 
 
 def _limits(config: RunConfig, recipe: Recipe) -> Limits:
@@ -144,16 +144,16 @@ def _limits(config: RunConfig, recipe: Recipe) -> Limits:
     return limits_of(config, (sampling(config, stage) for stage in stages))
 
 
-def _frozen(directory: Path, given: Mapping[str, Any], new: Frozen | None) -> Frozen:
+def _manifest(directory: Path, given: Mapping[str, Any], new: Manifest | None) -> Manifest:
     """What the run is; frozen now where it is new, or where nothing was paid for under other settings."""
     # Another process may have made the run before we had the lock.
     if new is not None and not is_run(directory):
-        return freeze(directory, new)
-    frozen, is_new = _agreed(directory, given)
-    return freeze(directory, frozen) if is_new else frozen
+        return write_manifest(directory, new)
+    manifest, is_new = _agreed(directory, given)
+    return write_manifest(directory, manifest) if is_new else manifest
 
 
-def _agreed(directory: Path, given: Mapping[str, Any]) -> tuple[Frozen, bool]:
+def _agreed(directory: Path, given: Mapping[str, Any]) -> tuple[Manifest, bool]:
     """What an existing run is with these settings, and whether that is something new, to be frozen.
 
     Raises ConfigChangedError where it cannot be: replies were paid for under other settings. The sampling of
@@ -166,20 +166,20 @@ def _agreed(directory: Path, given: Mapping[str, Any]) -> tuple[Frozen, bool]:
             f"was refiltered from {source.source}, so it is not continued: continue that one, then refilter "
             "it into a new directory",
         )
-    frozen = thaw(directory, has_replies=_has_outcomes)
-    if not (frozen.config.model or given.get("model")):
+    manifest = read_manifest(directory, has_replies=_has_outcomes)
+    if not (manifest.config.model or given.get("model")):
         raise RunDirectoryError(
             directory,
             "was imported, and no model was named yet; name the one to ask, for example -m gpt-4.1-mini",
         )
-    differing = changes(frozen, given)
+    differing = changes(manifest, given)
     if not differing:
-        return frozen, False
+        return manifest, False
     asked = _stages_asked(directory)
     if asked and any(_stage_of(name) in {None, *asked} for name in differing):
         raise ConfigChangedError(directory, differing)
     # A first try with a wrong model, say: the directory need not be thrown away for that.
-    new = fresh(given, before=frozen)
+    new = fresh(given, before=manifest)
     if not new.recipe.has_task_stages and _lacks_instances(directory):
         raise ConfigError(
             "recipe",
@@ -261,7 +261,7 @@ def read_run(directory: Path | str) -> Run:
     return run
 
 
-def foresee_run(directory: Path | str | None, settings: Mapping[str, Any]) -> Run:
+def planned_run(directory: Path | str | None, settings: Mapping[str, Any]) -> Run:
     """The run that `open_run` would open, without touching anything: nothing is written, no lock is taken.
 
     `directory` None stands for a new one. Raises what `open_run` raises, except RunLockedError.
@@ -272,8 +272,8 @@ def foresee_run(directory: Path | str | None, settings: Mapping[str, Any]) -> Ru
             _refuse_foreign(Path(directory))
         return _before_the_first_event(Path(directory or "."), fresh(given))
     directory = Path(directory)
-    frozen, _ = _agreed(directory, given)
-    run = _before_the_first_event(directory, frozen)
+    manifest, _ = _agreed(directory, given)
+    run = _before_the_first_event(directory, manifest)
     for _ in replay(run, read_journal(directory / JOURNAL)):
         pass
     _require_all_imports(run)
@@ -309,8 +309,8 @@ def read_history(directory: Path | str) -> tuple[Run, Iterator[Entry]]:
             f"{problem} (a run directory holds config.yaml); name the one that `selfinstruct run` "
             "was told with -o",
         )
-    frozen = thaw(directory)
-    return _before_the_first_event(directory, frozen), read_journal(directory / JOURNAL)
+    manifest = read_manifest(directory)
+    return _before_the_first_event(directory, manifest), read_journal(directory / JOURNAL)
 
 
 def replay(run: Run, entries: Iterable[Entry]) -> Iterator[Entry]:
@@ -385,17 +385,17 @@ def _shows_instances(config: RunConfig) -> bool:
 
 
 def _before_the_first_event(
-    directory: Path, frozen: Frozen, *, keeps_instances: bool = True
+    directory: Path, manifest: Manifest, *, keeps_instances: bool = True
 ) -> Run:
     return Run(
         directory=directory,
-        config=frozen.config,
-        recipe=frozen.recipe,
-        seed_tasks=frozen.seed_tasks,
-        templates=frozen.templates,
-        versions=frozen.versions,
-        imported=frozen.imported,
-        state=initial(frozen.config, frozen.seed_tasks, keeps_instances=keeps_instances),
+        config=manifest.config,
+        recipe=manifest.recipe,
+        seed_tasks=manifest.seed_tasks,
+        templates=manifest.templates,
+        versions=manifest.versions,
+        imported=manifest.imported,
+        state=initial(manifest.config, manifest.seed_tasks, keeps_instances=keeps_instances),
     )
 
 

@@ -18,10 +18,10 @@ from importlib.metadata import version
 
 from selfinstruct import __version__
 from selfinstruct.backend import Backend, Checkable, scrub
-from selfinstruct.budget.limits import Meter
+from selfinstruct.budget.limits import Budget
 from selfinstruct.budget.prices import price_of
 from selfinstruct.config.schema import OPERATIONAL, plain
-from selfinstruct.cost import Foreseen
+from selfinstruct.cost import ExpectedUse
 from selfinstruct.errors import (
     BackendError,
     EndpointError,
@@ -47,11 +47,11 @@ from selfinstruct.pipeline.state import RunState, apply
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.records import Completion, Request
 from selfinstruct.records.finish_reasons import Ending
-from selfinstruct.runner.bad_requests import Refusals
+from selfinstruct.runner.bad_requests import BadRequests
 from selfinstruct.runner.directory import Run
 from selfinstruct.runner.journal import Journal
-from selfinstruct.runner.outages import GivenUp, OnPause, Patience, span
-from selfinstruct.runner.scheduler import Upcoming
+from selfinstruct.runner.outages import GivenUp, OnPause, OutagePolicy, span
+from selfinstruct.runner.scheduler import Scheduler
 
 # A power cut may cost the replies of so long a time, no more; a disk is asked to sync so often, no more.
 _SYNC_WITHIN_S = 0.02
@@ -75,26 +75,26 @@ async def grow(
     stop: asyncio.Event | None = None,
     watch: Watch | None = None,
     on_pause: OnPause | None = None,
-    foreseen: Foreseen | None = None,
+    expected_use: ExpectedUse | None = None,
 ) -> RunSummary:
     """Grow the run until its target is reached; every reply is journaled before it is used.
 
     `stop` ends planning; what is in flight lands. It is set when the run fails, too. `on_pause` is told of
-    the pauses in which the run waits for an endpoint that answers nobody (see `outages`). `foreseen` is what
-    was expected of it, which the journal keeps so that it can be compared.
+    the pauses in which the run waits for an endpoint that answers nobody (see `outages`). `expected_use`
+    is the estimate, which the journal stores for a later comparison.
 
     Raises BackendError when the endpoint gives up, StalledError when nothing is accepted any more,
     LimitReachedError when what the settings allow is used up, JournalError when the disk gives up; what was
     received is safe in each case, and the next call continues from there.
     """
-    if run.journal is None or run.meter is None:
+    if run.journal is None or run.budget is None:
         raise ValueError("the run was only read; open it with open_run")
     if not is_complete(run):
         growth = _Growth(
-            run, run.journal, run.meter, backend, stop or asyncio.Event(), watch, on_pause
+            run, run.journal, run.budget, backend, stop or asyncio.Event(), watch, on_pause
         )
         with _collecting_less_often():
-            await growth.run(foreseen)
+            await growth.run(expected_use)
     return summarize(run.state)
 
 
@@ -119,7 +119,7 @@ class _Growth:
         self,
         run: Run,
         journal: Journal,
-        meter: Meter,
+        budget: Budget,
         backend: Backend,
         stop: asyncio.Event,
         watch: Watch | None,
@@ -128,7 +128,7 @@ class _Growth:
         self._run = run
         self._state = run.state
         self._journal = journal
-        self._meter = meter
+        self._budget = budget
         self._backend = backend
         self._stop = stop
         self._watch = watch
@@ -140,8 +140,8 @@ class _Growth:
         """Outcomes in the journal that are not known to be on the disk yet, and so not used."""
         counts = run.state.counts
         answered = {stage: n - counts.failed[stage] for stage, n in counts.requests.items()}
-        self._refusals = Refusals(answered)
-        self._patience = Patience(
+        self._bad_requests = BadRequests(answered)
+        self._outage_policy = OutagePolicy(
             slots=run.config.max_concurrency,
             give_up_after_s=run.config.give_up_after_s,
             answered=answered,
@@ -155,15 +155,15 @@ class _Growth:
         self._failure: Exception | None = None
         self._commits_before = run.state.commits
         """Commits of earlier processes: a run that stalled may try again for as long as it may stall."""
-        self._upcoming = Upcoming(
+        self._scheduler = Scheduler(
             run,
-            patience=self._patience,
-            refusals=self._refusals,
-            meter=meter,
+            outage_policy=self._outage_policy,
+            bad_requests=self._bad_requests,
+            budget=budget,
             now=self._now,
         )
 
-    async def run(self, foreseen: Foreseen | None) -> None:
+    async def run(self, expected_use: ExpectedUse | None) -> None:
         self._record(
             RunStarted(
                 versions={
@@ -173,12 +173,12 @@ class _Growth:
                 },
                 settings={n: v for n, v in plain(self._run.config).items() if n in OPERATIONAL},
                 price=price_of(self._run.config),
-                foreseen=foreseen,
+                expected_use=expected_use,
             )
         )
         while self._is_undecided:
             self._decide_some()
-        self._upcoming.open_all()
+        self._scheduler.open_all()
         time_is_up = self._end_in_time()
         try:
             async with asyncio.TaskGroup() as group:
@@ -220,20 +220,20 @@ class _Growth:
                 await self._land()
             elif self._stop.is_set():
                 return
-            elif self._patience.wants_check:
+            elif self._outage_policy.wants_check:
                 await self._check()
             elif (wait_s := self._wait_s()) is not None:
                 await self._pause(wait_s)
-            elif self._refusals:
+            elif self._bad_requests:
                 self._believe_refusals()
-            elif self._upcoming.held:
-                self._fail(self._meter.limit_reached())
+            elif self._scheduler.held:
+                self._fail(self._budget.limit_reached())
             else:
                 return
 
     def _wait_s(self) -> float | None:
         """Seconds until something may be sent again that failed; None where nothing waits for its time."""
-        return self._patience.wait_s(now=self._now(), without=self._upcoming.held)
+        return self._outage_policy.wait_s(now=self._now(), without=self._scheduler.held)
 
     def _end_in_time(self) -> asyncio.TimerHandle | None:
         """Stop when the run has taken as long as it may, in all its processes together."""
@@ -258,16 +258,16 @@ class _Growth:
     def _start_requests(self, group: asyncio.TaskGroup) -> None:
         started: list[Request] = []
         while len(self._in_flight) < self._run.config.max_concurrency and not self._stop.is_set():
-            request = self._upcoming.next(generating=self._generating)
+            request = self._scheduler.next(generating=self._generating)
             if request is None:
                 break
             self._in_flight.add(request.id)
             self._generating += request.stage == "generate"
-            self._refusals.sent(request)
-            self._meter.begin(request)
+            self._bad_requests.sent(request)
+            self._budget.begin(request)
             started.append(request)
         if started:
-            self._meter.sync()
+            self._budget.sync()
         for request in started:
             group.create_task(self._complete(request))
 
@@ -321,37 +321,37 @@ class _Growth:
     def _take(self, request: Request, result: Completion | Exception) -> None:
         """Journal a result, or remember what is the matter with the request."""
         if isinstance(result, BackendError) and not result.may_bill:
-            self._meter.release(request)
+            self._budget.release(request)
         if isinstance(result, Completion):
             self._write(received(request, result))
-            self._give_up(self._patience.answered(request, now=self._now()))
-            for other, refusal in self._refusals.answered(request):
+            self._give_up(self._outage_policy.answered(request, now=self._now()))
+            for other, refusal in self._bad_requests.answered(request):
                 self._write(_failed(other, refusal))
         elif (
             isinstance(result, BackendError)
             and request.stage == "generate"
-            and self._upcoming.has_enough
+            and self._scheduler.has_enough
         ):
-            self._patience.gone(request)  # it is not needed any more
-            self._refusals.gone(request)
-        elif isinstance(result, LimitReachedError) and result.limit in self._meter.limited_by:
-            self._refusals.gone(request)
-            self._upcoming.put_back(request)
+            self._outage_policy.gone(request)  # it is not needed any more
+            self._bad_requests.gone(request)
+        elif isinstance(result, LimitReachedError) and result.limit in self._budget.limited_by:
+            self._bad_requests.gone(request)
+            self._scheduler.put_back(request)
         elif isinstance(result, RequestRejectedError):
-            self._patience.gone(request)
+            self._outage_policy.gone(request)
             self._refuse(request, result)
         elif isinstance(result, TransientError):
-            self._refusals.gone(request)
+            self._bad_requests.gone(request)
             # After stopping it is a backend that was told to give up.
             if not self._stop.is_set():
-                self._patience.failed(request, result, now=self._now())
+                self._outage_policy.failed(request, result, now=self._now())
                 self._lose_patience()
         else:
             self._fail(result)
 
     def _refuse(self, request: Request, error: RequestRejectedError) -> None:
         try:
-            self._refusals.refused(request, error)
+            self._bad_requests.refused(request, error)
         except EndpointError as wrong_set_up:
             self._fail(wrong_set_up)
 
@@ -360,21 +360,23 @@ class _Growth:
             self._write(_failed(request, error))
 
     def _lose_patience(self) -> None:
-        ended = self._patience.overdue(now=self._now())
+        ended = self._outage_policy.overdue(now=self._now())
         if ended is not None:
             self._fail(ended)
 
     async def _check(self) -> None:
         """Nothing else can be asked: see whether the endpoint is up, and what that says of what failed."""
         assert isinstance(self._backend, Checkable)
-        number = self._patience.check_begins()
+        number = self._outage_policy.check_begins()
         checking = asyncio.ensure_future(self._backend.answers())
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait((checking, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not checking.done():
                 return
-            self._give_up(self._patience.checked(number, is_up=checking.result(), now=self._now()))
+            self._give_up(
+                self._outage_policy.checked(number, is_up=checking.result(), now=self._now())
+            )
         except (EndpointError, LimitReachedError) as error:
             self._fail(error)
         finally:
@@ -404,7 +406,7 @@ class _Growth:
     def _believe_refusals(self) -> None:
         """Nothing else can be done: a few may be refused for what they say, if others never were."""
         try:
-            for request, error in self._refusals.believed():
+            for request, error in self._bad_requests.believed():
                 self._write(_failed(request, error))
         except EndpointError as error:
             self._fail(error)
@@ -433,16 +435,16 @@ class _Growth:
             if isinstance(decision, Committed):
                 for accepted in decision.accepted:
                     if accepted.instance is None:
-                        self._upcoming.open(accepted.task_id)
+                        self._scheduler.open(accepted.task_id)
             elif isinstance(decision, Classified):
-                self._upcoming.open(decision.task_id)
+                self._scheduler.open(decision.task_id)
         self._notice_a_stall()
 
     def _notice_a_stall(self) -> None:
         limit = self._run.config.stall_after
         sizes = self._state.pool_sizes
         if (
-            not self._upcoming.has_enough
+            not self._scheduler.has_enough
             and self._state.commits - self._commits_before >= limit
             and sizes[-1 - limit] == sizes[-1]
         ):

@@ -1,8 +1,8 @@
 """What is fixed when a run is made: settings, seed tasks, templates, versions. Made, written, read back.
 
-    fresh(given) → Frozen      everything that can be wrong is found here, before anything is written
-    freeze(directory, frozen)  config.yaml last: its existence means that the others are complete
-    thaw(directory) → Frozen   checked against the hashes and the fingerprint in config.yaml
+    fresh(given) → Manifest      everything that can be wrong is found here, before anything is written
+    write_manifest(directory, manifest)  config.yaml last: its existence means that the others are complete
+    read_manifest(directory) → Manifest   checked against the hashes and the fingerprint in config.yaml
     changes(frozen, given)     what an existing run cannot be continued with
 
 What has happened to a run is `directory`'s and the journal's business.
@@ -81,7 +81,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frozen:
+class Manifest:
     """What is fixed when a run is made: what `config.yaml` and the files beside it hold."""
 
     config: RunConfig
@@ -107,8 +107,8 @@ class Frozen:
 
 
 def fresh(
-    given: Mapping[str, Any], *, before: Frozen | None = None, needs_model: bool = True
-) -> Frozen:
+    given: Mapping[str, Any], *, before: Manifest | None = None, needs_model: bool = True
+) -> Manifest:
     """What a new run is; of one that was frozen `before`, what is not given stays.
 
     One that is only made, and asks nobody yet, need not have a model.
@@ -150,7 +150,7 @@ def fresh(
         templates = before.templates
     else:
         templates = load_templates(config, config.prompts or resource(PROMPTS) / folder(config))
-    return Frozen(
+    return Manifest(
         config=config,
         recipe=recipe,
         seed_tasks=seed_tasks,
@@ -160,7 +160,7 @@ def fresh(
     )
 
 
-def _use_the_same_templates(config: RunConfig, before: Frozen) -> bool:
+def _use_the_same_templates(config: RunConfig, before: Manifest) -> bool:
     return folder(config) == folder(before.config) and before.templates.keys() == set(
         template_names(config)
     )
@@ -174,41 +174,45 @@ def _seed_tasks(config: RunConfig, path: Path) -> tuple[SeedTask, ...]:
     )
 
 
-def freeze(directory: Path, frozen: Frozen) -> Frozen:
+def write_manifest(directory: Path, manifest: Manifest) -> Manifest:
     """Write the frozen files; returns what was frozen. Raises RunDirectoryError."""
     import yaml
 
     refuse_irregular(directory)
     document: dict[str, Any] = {
         "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "settings": plain(frozen.config),
-        "hashes": frozen.hashes,
+        "settings": plain(manifest.config),
+        "hashes": manifest.hashes,
         "versions": VERSIONS,
-        "fingerprint": frozen.fingerprint(plain(frozen.config), VERSIONS),
+        "fingerprint": manifest.fingerprint(plain(manifest.config), VERSIONS),
     }
-    if frozen.imported:
-        document["imported"] = frozen.imported
+    if manifest.imported:
+        document["imported"] = manifest.imported
     header = (
         "# Written when the run was made. Later starts take their settings from here; operational\n"
         f"# ones ({', '.join(sorted(OPERATIONAL))}) may be overridden, and the journal remembers them.\n"
     )
     prompts = directory / PROMPTS
     text = header + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    files = {prompts / name: template.text.encode() for name, template in frozen.templates.items()}
-    files[directory / SEEDS] = render_seed_tasks(frozen.seed_tasks)
+    files = {
+        prompts / name: template.text.encode() for name, template in manifest.templates.items()
+    }
+    files[directory / SEEDS] = render_seed_tasks(manifest.seed_tasks)
     # Last: its existence means that the frozen files are complete.
     files[directory / CONFIG] = text.encode()
     try:
         prompts.mkdir(exist_ok=True)
         write_together(files)
-        for name in TEMPLATE_NAMES - frozen.templates.keys():  # of the settings that these replace
+        for name in (
+            TEMPLATE_NAMES - manifest.templates.keys()
+        ):  # of the settings that these replace
             (prompts / name).unlink(missing_ok=True)
         sync_directory(directory.parent)
     except OSError as error:
         with suppress(OSError):
             prompts.rmdir()  # where nothing is in it
         raise refused_by_the_system(directory, "written", error) from None
-    return frozen
+    return manifest
 
 
 def refuse_irregular(
@@ -231,7 +235,9 @@ def refuse_irregular(
             raise refused_by_the_system(directory, "read", error) from None
 
 
-def thaw(directory: Path, *, has_replies: Callable[[Path], bool] | None = None) -> Frozen:
+def read_manifest(
+    directory: Path, *, has_replies: Callable[[Path], bool] | None = None
+) -> Manifest:
     """Read the frozen files and check them against the fingerprint. Raises RunDirectoryError.
 
     The version of the journal must be ours. Those of rules, parsers and tokenizer must be ours only where the
@@ -280,7 +286,7 @@ def thaw(directory: Path, *, has_replies: Callable[[Path], bool] | None = None) 
         raise RunDirectoryError(directory, _unusable(directory, error)) from None
     recipe = RECIPES[config.recipe]
     try:
-        frozen = Frozen(
+        manifest = Manifest(
             config=config,
             recipe=recipe,
             seed_tasks=read_seed_tasks(directory / SEEDS, opener=open_regular),
@@ -293,16 +299,16 @@ def thaw(directory: Path, *, has_replies: Callable[[Path], bool] | None = None) 
         place = f"line {error.line}" if error.line is not None else "it"
         why = f": {place} {error.problem.partition(';')[0]}"
         raise RunDirectoryError(directory, _not_the_same(name, why)) from None
-    for name, sha256 in frozen.hashes.items():
+    for name, sha256 in manifest.hashes.items():
         if hashes.get(name) != sha256:
             raise RunDirectoryError(directory, _not_the_same(name))
-    if frozen.fingerprint(stored, versions) != expected:
+    if manifest.fingerprint(stored, versions) != expected:
         raise RunDirectoryError(
             directory,
             "settings in config.yaml were changed after the run was made; put them back, "
             "or choose another directory for a new run",
         )
-    return frozen
+    return manifest
 
 
 _RESTORE = "restore it from a copy, or choose another directory for a new run"
@@ -327,25 +333,27 @@ def _unusable(directory: Path, error: ConfigError) -> str:
     )
 
 
-def changes(frozen: Frozen, given: Mapping[str, Any]) -> dict[str, tuple[object, object]]:
+def changes(manifest: Manifest, given: Mapping[str, Any]) -> dict[str, tuple[object, object]]:
     """Data settings that were given and differ from the frozen ones: (stored, given)."""
     found: dict[str, tuple[object, object]] = {}
     for name, value in given.items():
         if name in OPERATIONAL:
             continue
         if name in BY_CONTENT:
-            if value is not None and _content(frozen, name, Path(value)) != _content(frozen, name):
+            if value is not None and _content(manifest, name, Path(value)) != _content(
+                manifest, name
+            ):
                 found[name] = ("other content", str(value))
-        elif value != getattr(frozen.config, name):
-            found[name] = (getattr(frozen.config, name), value)
+        elif value != getattr(manifest.config, name):
+            found[name] = (getattr(manifest.config, name), value)
     return found
 
 
-def _content(frozen: Frozen, name: str, path: Path | None = None) -> object:
+def _content(manifest: Manifest, name: str, path: Path | None = None) -> object:
     """What a setting that counts by its content stands for: that of `path`, or the frozen one."""
     if name == "seed_tasks":
-        return _seed_tasks(frozen.config, path) if path is not None else frozen.seed_tasks
-    templates = load_templates(frozen.config, path) if path is not None else frozen.templates
+        return _seed_tasks(manifest.config, path) if path is not None else manifest.seed_tasks
+    templates = load_templates(manifest.config, path) if path is not None else manifest.templates
     return {file: template.sha256 for file, template in templates.items()}
 
 

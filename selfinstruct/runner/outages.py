@@ -115,7 +115,7 @@ class _Line:
     """Whether a check has shown that the endpoint is not up, and nothing the contrary since."""
 
 
-class Patience:
+class OutagePolicy:
     """What may be sent, and who is given up."""
 
     def __init__(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from selfinstruct.budget.limits import Meter
+from selfinstruct.budget.limits import Budget
 from selfinstruct.cost import Consumption
 from selfinstruct.pipeline.plan import (
     generation_request,
@@ -18,9 +18,9 @@ from selfinstruct.pipeline.plan import (
 )
 from selfinstruct.pipeline.state import generation_id
 from selfinstruct.records import Request, Stage, Task
-from selfinstruct.runner.bad_requests import Refusals
+from selfinstruct.runner.bad_requests import BadRequests
 from selfinstruct.runner.directory import Run
-from selfinstruct.runner.outages import Patience
+from selfinstruct.runner.outages import OutagePolicy
 
 # Downstream work must not starve generation, nor the other way round: generation goes first while it holds
 # less than this share of the slots and the accepted tasks do not pile up, and after them otherwise.
@@ -35,22 +35,22 @@ _TASK_STAGES: tuple[Stage, ...] = ("instances", "classify")
 """In the order in which they are served: a task that is nearly done goes first."""
 
 
-class Upcoming:
+class Scheduler:
     """What is still to be asked, in the order in which it is."""
 
     def __init__(
         self,
         run: Run,
         *,
-        patience: Patience,
-        refusals: Refusals,
-        meter: Meter,
+        outage_policy: OutagePolicy,
+        bad_requests: BadRequests,
+        budget: Budget,
         now: Callable[[], float],
     ) -> None:
         self._run = run
-        self._patience = patience
-        self._refusals = refusals
-        self._meter = meter
+        self._outage_policy = outage_policy
+        self._bad_requests = bad_requests
+        self._budget = budget
         self._now = now
         self._next_number = 1
         self._open_tasks: dict[Stage, deque[str]] = {stage: deque() for stage in _TASK_STAGES}
@@ -67,7 +67,7 @@ class Upcoming:
         """Number of the last list that an earlier process received and could not commit."""
         self._finishing: tuple[tuple[str, Consumption], Consumption] | None = None
         """What the questions about a task can consume, and what that was reckoned from."""
-        meter.kept_back = self._kept_back
+        budget.kept_back = self._kept_back
         self.held: set[Stage] = set()
         """Stages of which a limit held something back that would have been sent."""
 
@@ -95,15 +95,15 @@ class Upcoming:
 
     def put_back(self, request: Request) -> None:
         """A request was not sent after all, and nothing was learned from that."""
-        self._patience.gone(request)
+        self._outage_policy.gone(request)
         self._put_back.setdefault(request.stage, deque()).append(request)
 
     def next(self, *, generating: int) -> Request | None:
         """The request to send now, or None; `generating` is how many generation requests are in flight."""
         if self.has_enough:
             # Whatever failed, was refused or was put back, is not needed any more.
-            self._patience.forget("generate")
-            self._refusals.forget("generate")
+            self._outage_policy.forget("generate")
+            self._bad_requests.forget("generate")
             self._put_back.pop("generate", None)
         stages: tuple[Stage, ...] = (*_TASK_STAGES, "generate")
         config, state = self._run.config, self._run.state
@@ -113,10 +113,10 @@ class Upcoming:
         self.held.clear()
         for stage in stages:
             fresh = partial(self._fresh, stage)
-            request = self._patience.choose(stage, fresh, now=self._now())
+            request = self._outage_policy.choose(stage, fresh, now=self._now())
             if request is None:
                 continue
-            if self._meter.admits(request):
+            if self._budget.admits(request):
                 return request
             self.put_back(request)
             self.held.add(stage)
@@ -166,12 +166,12 @@ class Upcoming:
 
     def _finishing_one(self) -> Consumption:
         """What the questions about a task can consume at most, if it is no longer than those so far."""
-        known = (self._longest_task, self._run.state.spending.excess)
+        known = (self._longest_task, self._run.state.ledger.excess)
         if self._finishing is None or self._finishing[0] != known:
             task = Task(id="none", instruction=self._longest_task, origin="generated")
             asked = [self._about(task)]
             asked += [self._about(replace(task, is_classification=k)) for k in (True, False)]
-            classify, *instances = map(self._meter.most, asked)
+            classify, *instances = map(self._budget.most, asked)
             # It may be unclear, and asked again.
             most = 2 * classify + max(instances, key=lambda c: c.tokens)
             self._finishing = (known, most)

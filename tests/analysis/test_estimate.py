@@ -39,7 +39,7 @@ from selfinstruct.cost import Consumption
 from selfinstruct.events import CompletionReceived, Event
 from selfinstruct.llm.online import OnlineBackend
 from selfinstruct.records import Completion, Request, Stage
-from selfinstruct.runner.directory import Run, foresee_run, read_run
+from selfinstruct.runner.directory import Run, planned_run, read_run
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 PRICED: dict[str, Any] = {"price_input": 0.4, "price_output": 1.6}
@@ -53,8 +53,8 @@ def ranges(draw: st.DrawFn) -> Range:
     return Range(low=low, expected=expected, high=high)
 
 
-def foreseen(**changes: Any) -> Run:
-    return foresee_run(None, {"model": "m", **PRICED} | changes)
+def expected_use(**changes: Any) -> Run:
+    return planned_run(None, {"model": "m", **PRICED} | changes)
 
 
 def in_order(estimate: Estimate) -> bool:
@@ -131,7 +131,7 @@ def test_the_integral_is_the_sum_that_it_stands_for(
 def bases() -> Sequence[Basis]:
     """Of new runs of both recipes and both APIs."""
     return [
-        basis_of(foreseen(recipe=recipe, api=api))
+        basis_of(expected_use(recipe=recipe, api=api))
         for recipe in ("self-instruct", "alpaca")
         for api in ("chat", "completions")
     ]
@@ -153,7 +153,7 @@ def test_a_larger_target_never_takes_less(
 @settings(max_examples=examples(30))
 @given(st.integers(1, 64), st.integers(1, 5_000), st.integers(1, 10**6))
 def test_tighter_limits_never_take_less_time(concurrency: int, requests: int, tokens: int) -> None:
-    free = basis_of(foreseen(num_instructions=500))
+    free = basis_of(expected_use(num_instructions=500))
 
     def hours(**limits: Any) -> Range:
         config = free.config.changed(**limits)
@@ -172,15 +172,15 @@ def test_tighter_limits_never_take_less_time(concurrency: int, requests: int, to
 
 
 def test_alpaca_has_one_stage_and_self_instruct_three() -> None:
-    assert [s.stage for s in estimate_of(foreseen(recipe="alpaca")).stages] == ["generate"]
-    stages = [s.stage for s in estimate_of(foreseen()).stages]
+    assert [s.stage for s in estimate_of(expected_use(recipe="alpaca")).stages] == ["generate"]
+    stages = [s.stage for s in estimate_of(expected_use()).stages]
     assert stages == ["generate", "classify", "instances"]
 
 
 @pytest.mark.parametrize("limit", [1, 5, 100])
 def test_no_reply_is_longer_than_its_limit(limit: int) -> None:
     limits = {f"{stage}_max_tokens": limit for stage in ("generate", "classify", "instances")}
-    for stage in estimate_of(foreseen(**limits)).stages:
+    for stage in estimate_of(expected_use(**limits)).stages:
         assert stage.amounts.high.completion_tokens <= limit * stage.amounts.high.requests
 
 
@@ -193,34 +193,34 @@ def test_a_limit_among_the_extra_members_is_the_one_that_counts() -> None:
 
 
 def test_room_for_thoughts_makes_replies_longer_and_less_certain() -> None:
-    plain, room = estimate_of(foreseen()), estimate_of(foreseen(classify_max_tokens=2000))
+    plain, room = estimate_of(expected_use()), estimate_of(expected_use(classify_max_tokens=2000))
     assert room.left.expected.completion_tokens > 2 * plain.left.expected.completion_tokens
 
 
 def test_longer_prompts_cost_more() -> None:
-    few, many = (estimate_of(foreseen(demonstrations=n)) for n in (3, 30))
+    few, many = (estimate_of(expected_use(demonstrations=n)) for n in (3, 30))
     assert many.stages[0].amounts.low.prompt_tokens > few.stages[0].amounts.high.prompt_tokens
 
 
 def test_an_unknown_price_leaves_dollars_out_and_nothing_else() -> None:
-    run_ = foresee_run(None, {"model": "m", "base_url": "http://localhost:1/v1"})
+    run_ = planned_run(None, {"model": "m", "base_url": "http://localhost:1/v1"})
     unknown = estimate_of(run_)
     assert (unknown.left_usd, unknown.total_usd, unknown.left_batch_usd) == (None, None, None)
     assert unknown.as_json()["left"]["usd"] is None
-    assert unknown.left == estimate_of(foreseen()).left
+    assert unknown.left == estimate_of(expected_use()).left
 
 
 def test_half_the_price_by_batch_where_the_vendor_has_one() -> None:
-    found = estimate_of(foresee_run(None, {"model": "gpt-4.1-mini"}))
+    found = estimate_of(planned_run(None, {"model": "gpt-4.1-mini"}))
     dollars, batch = found.left_usd, found.left_batch_usd
     assert dollars is not None
     assert batch is not None
     assert batch.expected == dollars.expected / 2
-    assert estimate_of(foreseen()).left_batch_usd is None
+    assert estimate_of(expected_use()).left_batch_usd is None
 
 
 def test_how_far_a_limit_reaches_is_where_the_estimate_meets_it() -> None:
-    basis = basis_of(foreseen(num_instructions=10_000))
+    basis = basis_of(expected_use(num_instructions=10_000))
 
     def within(found: Estimate) -> bool:
         return found.total_usd is not None and found.total_usd.expected <= Decimal(2)
@@ -234,7 +234,7 @@ def test_how_far_a_limit_reaches_is_where_the_estimate_meets_it() -> None:
 
 
 def test_the_json_of_an_estimate_holds_plain_numbers_in_order() -> None:
-    found = estimate_of(foreseen(num_instructions=1000)).as_json()
+    found = estimate_of(expected_use(num_instructions=1000)).as_json()
     assert found.keys() == {"target", "accepted", "left", "total", "hours_left"}
     assert (found["target"], found["accepted"]) == (1000, 0)
     for whole in (found["left"], found["total"]):
@@ -255,7 +255,7 @@ def test_the_estimate_of_a_finished_run_is_what_it_consumed(
     text = alpaca_text if recipe == "alpaca" else scripted_text
     config = config.changed(recipe=recipe, **PRICED)
     run(tmp_path / "run", config, backend=backend(text))
-    spent = read_run(tmp_path / "run").state.spending.spent
+    spent = read_run(tmp_path / "run").state.ledger.spent
     found = estimate_of(read_run(tmp_path / "run"))
     assert found.left.low == found.left.expected == found.left.high == Consumption()
     assert found.total.low == found.total.high == found.so_far == spent
@@ -274,7 +274,7 @@ def test_more_of_a_run_that_exists_is_estimated_from_its_own_replies(
             return talkative(request)
 
     run(tmp_path / "run", config.changed(num_instructions=60, **PRICED), backend=Backend())
-    run_ = foresee_run(tmp_path / "run", {"num_instructions": 120})
+    run_ = planned_run(tmp_path / "run", {"num_instructions": 120})
     found = estimate_of(run_)
     assert found.accepted >= 60
     assert found.total.expected.requests > found.so_far.requests
@@ -296,7 +296,7 @@ def test_tasks_left_open_are_counted_and_what_waits_is_not_asked_again(
     journal = tmp_path / "run/journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[: len(lines) // 2]))
-    found = estimate_of(foresee_run(tmp_path / "run", {}))
+    found = estimate_of(planned_run(tmp_path / "run", {}))
     assert found.accepted < state.accepted
     assert in_order(found)
     by_stage = {stage.stage: stage.amounts.expected.requests for stage in found.stages}
@@ -319,7 +319,7 @@ def test_a_probe_sends_so_many_of_each_stage_and_those_that_a_run_would_send(
     config: RunConfig, tmp_path: Path, count: int
 ) -> None:
     backend = ScriptedBackend()
-    seen = probed(foresee_run(None, config.given()), backend, count)
+    seen = probed(planned_run(None, config.given()), backend, count)
     stages = [e.stage for e in seen if isinstance(e, CompletionReceived)]
     assert {stage: stages.count(stage) for stage in set(stages)} == dict.fromkeys(
         ("generate", "classify", "instances"), count
@@ -333,7 +333,7 @@ def test_a_probe_without_accepted_instructions_asks_about_seed_tasks(config: Run
     backend = ScriptedBackend(
         lambda request: "Sorry." if request.stage == "generate" else scripted_text(request)
     )
-    probed(foresee_run(None, config.given()), backend, 2)
+    probed(planned_run(None, config.given()), backend, 2)
     assert "classify/seed_task_0" in backend.asked
     assert "instances/seed_task_1" in backend.asked
 
@@ -348,7 +348,7 @@ def test_a_probe_never_has_more_requests_under_way_than_a_run(config: RunConfig)
         await asyncio.sleep(0)
         under_way -= 1
 
-    run_ = foresee_run(None, config.changed(max_concurrency=2).given())
+    run_ = planned_run(None, config.changed(max_concurrency=2).given())
     probed(run_, ScriptedBackend(pause=pause), 4)
     assert most == 2
 
@@ -356,11 +356,11 @@ def test_a_probe_never_has_more_requests_under_way_than_a_run(config: RunConfig)
 def test_more_replies_narrow_the_ranges(config: RunConfig) -> None:
     widths = []
     for count in (2, 8, 40):
-        run_ = foresee_run(None, config.given())
+        run_ = planned_run(None, config.given())
         observed = Observed(pool_size=len(run_.state.pool))
         for event in probed(run_, ScriptedBackend(), count):
             observed.look_at(event)
-        fresh = foresee_run(None, config.changed(num_instructions=500, **PRICED).given())
+        fresh = planned_run(None, config.changed(num_instructions=500, **PRICED).given())
         basis = dataclasses.replace(basis_of(fresh), assumptions=observed.inform(assumed(fresh)))
         dollars = forecast(basis).left_usd
         assert dollars is not None
@@ -372,8 +372,8 @@ def test_more_replies_narrow_the_ranges(config: RunConfig) -> None:
 @settings(max_examples=3)
 @given(st.sampled_from(["self-instruct", "alpaca"]))
 def test_a_probe_of_nothing_but_refusals_is_no_division_by_nought(recipe: str) -> None:
-    seen = probed(foreseen(recipe=recipe), ScriptedBackend(lambda _: ""), 2)
-    assert in_order(estimate_of(foreseen(recipe=recipe), seen))
+    seen = probed(expected_use(recipe=recipe), ScriptedBackend(lambda _: ""), 2)
+    assert in_order(estimate_of(expected_use(recipe=recipe), seen))
 
 
 @pytest.mark.parametrize(("recipe", "target"), [("self-instruct", 250), ("alpaca", 250)], ids=str)
@@ -391,13 +391,13 @@ def test_the_range_of_a_probe_holds_what_the_run_then_takes(
 
     async def send() -> None:
         async with OnlineBackend(config, environ={}) as backend:
-            probing = foresee_run(None, config.given())
+            probing = planned_run(None, config.given())
             await probe(probing, backend=backend, count=8, record=seen.append)
 
     asyncio.run(send())
-    found = estimate_of(foresee_run(None, config.given()), seen)
+    found = estimate_of(planned_run(None, config.given()), seen)
     run(tmp_path / "run", config)
-    spent = read_run(tmp_path / "run").state.spending.spent
+    spent = read_run(tmp_path / "run").state.ledger.spent
     for name in ("requests", "prompt_tokens", "completion_tokens"):
         low, real, high = (getattr(c, name) for c in (found.left.low, spent, found.left.high))
         assert low <= real <= high, name

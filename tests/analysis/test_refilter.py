@@ -549,7 +549,7 @@ import os, signal, sys
 from pathlib import Path
 from selfinstruct.runner import create
 from selfinstruct.analysis.refilter import directory
-create.freeze = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+create.write_manifest = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 directory.refilter_run(Path(sys.argv[1]), Path(sys.argv[2]), {"threshold": 0.6})
 """
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfinstruct.budget.ledger import Spending
-from selfinstruct.budget.limits import Limits, Meter, limits_of
+from selfinstruct.budget.ledger import Ledger
+from selfinstruct.budget.limits import Budget, Limits, limits_of
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import FREE, Consumption, Price, dollars
-from selfinstruct.cost.worst_case import bound
+from selfinstruct.cost.worst_case import worst_case
 from selfinstruct.errors import ConfigError, LimitReachedError
 from selfinstruct.events import Released, Reserved
 from selfinstruct.records import Message, Prompt, Request, Sampling, Usage
@@ -29,21 +29,21 @@ def request(name: str = "generate/000001", *, text: str = "Go on.", limit: int =
     )
 
 
-def metered(spending: Spending, limits: Limits) -> Meter:
+def metered(ledger: Ledger, limits: Limits) -> Budget:
     """A meter that folds what it records, as `runner.directory` does with a journal in between."""
 
     def record(event: Reserved | Released) -> None:
         if isinstance(event, Released):
-            spending.release(event.request_id)
+            ledger.release(event.request_id)
             return
         most = Consumption(
             requests=1,
             prompt_tokens=event.prompt_tokens,
             completion_tokens=event.completion_tokens,
         )
-        spending.reserve(event.request_id, most, replaces=event.replaces)
+        ledger.reserve(event.request_id, most, replaces=event.replaces)
 
-    return Meter(spending, limits, record=record, sync=lambda: None)
+    return Budget(ledger, limits, record=record, sync=lambda: None)
 
 
 # ── money ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -93,67 +93,67 @@ _ACTIONS = st.lists(
 def test_what_is_spent_never_falls_and_reservations_are_those_that_stand(
     actions: list[tuple[str, int, int, int]],
 ) -> None:
-    spending = Spending()
+    ledger = Ledger()
     for action, number, prompt, completion in actions:
-        before, name = spending.spent, f"generate/{number}"
-        stood = spending.standing.get(name)
+        before, name = ledger.spent, f"generate/{number}"
+        stood = ledger.standing.get(name)
         if action in ("reserve", "replace"):
             most = Consumption(requests=1, prompt_tokens=100, completion_tokens=50)
-            spending.reserve(name, most, replaces=action == "replace")
+            ledger.reserve(name, most, replaces=action == "replace")
         elif action == "settle":
-            spending.settle(name, Usage(prompt_tokens=prompt, completion_tokens=completion))
+            ledger.settle(name, Usage(prompt_tokens=prompt, completion_tokens=completion))
         elif action == "unheard":
-            spending.settle(name, None)
+            ledger.settle(name, None)
         elif action == "release":
-            spending.release(name)
+            ledger.release(name)
         elif action == "give_up":
-            spending.give_up(name)
+            ledger.give_up(name)
         else:
-            spending.give_all_up()
-            assert not spending.standing
-        gained = spending.spent - before
+            ledger.give_all_up()
+            assert not ledger.standing
+        gained = ledger.spent - before
         assert min(gained.requests, gained.prompt_tokens, gained.completion_tokens) >= 0
         if action in ("replace", "release") and stood is not None:
             assert gained == Consumption(requests=1)  # sent, and not billed
         if action in ("reserve", "give_up") and stood is not None:
             assert gained == stood  # nobody will ever say
-        assert spending.reserved == sum(spending.standing.values(), NOTHING)
-        assert spending.committed == spending.spent + spending.reserved
+        assert ledger.reserved == sum(ledger.standing.values(), NOTHING)
+        assert ledger.committed == ledger.spent + ledger.reserved
 
 
 def test_a_prompt_that_was_counted_above_its_bound_raises_the_next_bounds() -> None:
-    spending = Spending()
-    meter = metered(spending, Limits())
-    meter.begin(request())
-    reserved = spending.reserved.prompt_tokens
-    spending.settle(request().id, Usage(prompt_tokens=reserved + 77, completion_tokens=5))
-    meter.begin(request("generate/000002"))
-    assert spending.reserved.prompt_tokens == reserved + 77
+    ledger = Ledger()
+    budget = metered(ledger, Limits())
+    budget.begin(request())
+    reserved = ledger.reserved.prompt_tokens
+    ledger.settle(request().id, Usage(prompt_tokens=reserved + 77, completion_tokens=5))
+    budget.begin(request("generate/000002"))
+    assert ledger.reserved.prompt_tokens == reserved + 77
 
 
 def test_a_reply_that_was_longer_than_its_limit_raises_the_next_bounds() -> None:
-    spending = Spending()
-    meter = metered(spending, Limits())
-    meter.begin(request(limit=50))
-    spending.settle(request().id, Usage(prompt_tokens=5, completion_tokens=60))
-    meter.begin(request("generate/000002", limit=50))
-    assert spending.reserved.completion_tokens == 60
+    ledger = Ledger()
+    budget = metered(ledger, Limits())
+    budget.begin(request(limit=50))
+    ledger.settle(request().id, Usage(prompt_tokens=5, completion_tokens=60))
+    budget.begin(request("generate/000002", limit=50))
+    assert ledger.reserved.completion_tokens == 60
 
 
 def test_bounds_follow_the_largest_excess_whatever_was_reserved_for_it() -> None:
-    spending = Spending()
-    meter = metered(spending, Limits())
-    raw = bound(request()).prompt_tokens
+    ledger = Ledger()
+    budget = metered(ledger, Limits())
+    raw = worst_case(request()).prompt_tokens
     for excess in (77, 100, 90):
-        meter.begin(request())
-        spending.settle(request().id, Usage(prompt_tokens=raw + excess, completion_tokens=5))
-    meter.begin(request())
-    assert spending.reserved.prompt_tokens == raw + 100
+        budget.begin(request())
+        ledger.settle(request().id, Usage(prompt_tokens=raw + excess, completion_tokens=5))
+    budget.begin(request())
+    assert ledger.reserved.prompt_tokens == raw + 100
 
 
 # ── limits ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-_MOST = bound(request())
+_MOST = worst_case(request())
 
 
 @settings(max_examples=200)
@@ -169,60 +169,60 @@ def test_whatever_happens_what_is_committed_stays_within_every_limit(
     tokens: int | None,
     requests: int | None,
 ) -> None:
-    spending = Spending()
+    ledger = Ledger()
     limits = Limits(cost=cost, tokens=tokens, requests=requests, price=PRICE)
-    meter = metered(spending, limits)
+    budget = metered(ledger, limits)
     for action, number, prompt, completion in actions:
         asked = request(f"generate/{number}")
-        if action == "reserve" and asked.id not in spending.standing:
-            if meter.admits(asked):
-                meter.begin(asked)
+        if action == "reserve" and asked.id not in ledger.standing:
+            if budget.admits(asked):
+                budget.begin(asked)
         elif action in ("reserve", "replace"):
             with suppress(LimitReachedError):
-                meter.reserve(asked, is_billed=action == "reserve")
+                budget.reserve(asked, is_billed=action == "reserve")
         elif action == "settle":
             used = Usage(
                 prompt_tokens=min(prompt, _MOST.prompt_tokens),
                 completion_tokens=min(completion, _MOST.completion_tokens),
             )
-            if asked.id in spending.standing:
-                spending.settle(asked.id, used)
+            if asked.id in ledger.standing:
+                ledger.settle(asked.id, used)
         elif action == "release":
-            meter.release(asked)
+            budget.release(asked)
         elif action == "crash":
-            spending.give_all_up()
-        committed = spending.committed
+            ledger.give_all_up()
+        committed = ledger.committed
         assert tokens is None or committed.tokens <= tokens
         assert requests is None or committed.requests <= requests
         assert cost is None or PRICE.cost(committed) <= cost
 
 
 def test_an_attempt_that_was_not_billed_leaves_its_room_to_the_next() -> None:
-    spending = Spending()
-    meter = metered(spending, Limits(tokens=_MOST.tokens))  # room for one
-    meter.begin(request())
-    meter.reserve(request(), is_billed=False)
-    assert spending.committed.tokens == _MOST.tokens
+    ledger = Ledger()
+    budget = metered(ledger, Limits(tokens=_MOST.tokens))  # room for one
+    budget.begin(request())
+    budget.reserve(request(), is_billed=False)
+    assert ledger.committed.tokens == _MOST.tokens
     with pytest.raises(LimitReachedError, match="--max-tokens-total is reached: 0 of"):
-        meter.reserve(request(), is_billed=True)
+        budget.reserve(request(), is_billed=True)
 
 
 def test_what_is_kept_back_is_not_spent_on_anything_else() -> None:
-    meter = metered(Spending(), Limits(requests=5))
-    meter.kept_back = lambda _: Consumption(requests=5)
-    assert not meter.admits(request())
-    meter.kept_back = lambda _: Consumption(requests=4)
-    assert meter.admits(request())
+    budget = metered(Ledger(), Limits(requests=5))
+    budget.kept_back = lambda _: Consumption(requests=5)
+    assert not budget.admits(request())
+    budget.kept_back = lambda _: Consumption(requests=4)
+    assert budget.admits(request())
 
 
 @pytest.mark.parametrize("is_billed", [False, True])
 def test_what_is_kept_back_is_not_spent_on_further_attempts_either(is_billed: bool) -> None:
-    meter = metered(Spending(), Limits(requests=6))
-    meter.kept_back = lambda _: Consumption(requests=4)
-    meter.begin(request())
-    meter.reserve(request(), is_billed=is_billed)
+    budget = metered(Ledger(), Limits(requests=6))
+    budget.kept_back = lambda _: Consumption(requests=4)
+    budget.begin(request())
+    budget.reserve(request(), is_billed=is_billed)
     with pytest.raises(LimitReachedError):
-        meter.reserve(request(), is_billed=is_billed)
+        budget.reserve(request(), is_billed=is_billed)
 
 
 def test_a_limit_of_tokens_needs_replies_that_have_a_limit() -> None:
@@ -234,9 +234,9 @@ def test_a_limit_of_tokens_needs_replies_that_have_a_limit() -> None:
 
 
 def test_without_any_limit_everything_is_admitted_and_still_on_record() -> None:
-    spending = Spending()
-    meter = metered(spending, Limits())
-    assert not meter.limited_by
-    assert meter.admits(request())
-    meter.begin(request())
-    assert spending.reserved == _MOST
+    ledger = Ledger()
+    budget = metered(ledger, Limits())
+    assert not budget.limited_by
+    assert budget.admits(request())
+    budget.begin(request())
+    assert ledger.reserved == _MOST

@@ -30,18 +30,18 @@ from waiting import PATIENCE_S, until
 
 from selfinstruct.api import run
 from selfinstruct.cost import Consumption, Price, consumed
-from selfinstruct.cost.worst_case import bound
+from selfinstruct.cost.worst_case import worst_case
 from selfinstruct.errors import ConfigError, EndpointError, LimitReachedError, TransientError
 from selfinstruct.events import Committed, CompletionReceived
 from selfinstruct.pipeline.plan import task_request
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.pipeline.summary import summarize
 from selfinstruct.records import Completion, Request, SeedTask, Task, Usage
-from selfinstruct.runner.bad_requests import Refusals
+from selfinstruct.runner.bad_requests import BadRequests
 from selfinstruct.runner.directory import Run, open_run, read_run
 from selfinstruct.runner.loop import grow
-from selfinstruct.runner.outages import Patience
-from selfinstruct.runner.scheduler import Upcoming
+from selfinstruct.runner.outages import OutagePolicy
+from selfinstruct.runner.scheduler import Scheduler
 from selfinstruct.simulate import SimulatedEndpoint
 from selfinstruct.simulate.faults.plan_file import read_fault_plan
 
@@ -62,7 +62,7 @@ class Billing(ScriptedBackend):
         self.asked.append(request.id)
         for _ in range(self._rng.randrange(9)):
             await asyncio.sleep(0)  # so that the requests end in another order
-        most = bound(request)
+        most = worst_case(request)
         usage = Usage(
             prompt_tokens=most.prompt_tokens // 4,
             # One token fewer than the limit: at the limit a reply counts as cut.
@@ -116,7 +116,7 @@ def test_a_capped_run_stays_below_and_ends_with_whole_records(
     assert state.finished.reason == "limit"
     assert 0 < state.accepted < 60
     assert state.open_tasks == 0  # all that was accepted was finished
-    assert state.spending.spent == backend.billed
+    assert state.ledger.spent == backend.billed
     consumed = {
         "max_cost": float(PRICE.cost(backend.billed)),
         "max_tokens_total": backend.billed.tokens,
@@ -137,17 +137,17 @@ def test_what_was_never_heard_of_counts_at_its_bound(
     given = settings(seeds, max_cost=0.15)
     with open_run(tmp_path / "run", given) as opened, pytest.raises(LimitReachedError):
         run_at_once(grow(opened, backend=backend))
-    spending = read_run(tmp_path / "run").state.spending
-    assert spending.unheard.requests > 0
-    assert spending.spent == backend.billed
-    assert PRICE.cost(spending.spent) <= Decimal("0.15")
+    ledger = read_run(tmp_path / "run").state.ledger
+    assert ledger.unheard.requests > 0
+    assert ledger.spent == backend.billed
+    assert PRICE.cost(ledger.spent) <= Decimal("0.15")
 
 
 def test_a_recipe_without_further_questions_keeps_nothing_back(tmp_path: Path, seeds: Path) -> None:
     given = settings(seeds, recipe="alpaca", max_requests=7, max_concurrency=2)
     with pytest.raises(LimitReachedError):
         run(tmp_path / "run", given, backend=ScriptedBackend(alpaca_text))
-    assert read_run(tmp_path / "run").state.spending.spent.requests == 7
+    assert read_run(tmp_path / "run").state.ledger.spent.requests == 7
 
 
 def test_a_limit_too_small_for_the_first_request_spends_nothing(
@@ -235,9 +235,9 @@ def test_usage_that_makes_no_sense_counts_as_none(
     run(tmp_path / "run", settings(seeds, num_instructions=2), backend=Miscounting())
     state = read_run(tmp_path / "run").state
     assert state.finished is not None
-    spending = state.spending
-    assert spending.unheard == spending.spent
-    assert spending.spent.requests == state.counts.requests.total()
+    ledger = state.ledger
+    assert ledger.unheard == ledger.spent
+    assert ledger.spent.requests == state.counts.requests.total()
     assert summarize(state).prompt_tokens == 0
 
 
@@ -259,32 +259,32 @@ def test_journaled_usage_that_makes_no_sense_counts_as_none(tmp_path: Path, seed
         )
     state = read_run(tmp_path / "run").state
     assert state.commits == 1
-    assert state.spending.spent == Consumption(requests=1)
+    assert state.ledger.spent == Consumption(requests=1)
 
 
 # ── what is kept back ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def upcoming(opened: Run) -> Upcoming:
-    assert opened.meter is not None
-    return Upcoming(
+def scheduler(opened: Run) -> Scheduler:
+    assert opened.budget is not None
+    return Scheduler(
         opened,
-        patience=Patience(slots=8, give_up_after_s=60),
-        refusals=Refusals(),
-        meter=opened.meter,
+        outage_policy=OutagePolicy(slots=8, give_up_after_s=60),
+        bad_requests=BadRequests(),
+        budget=opened.budget,
         now=lambda: 0.0,
     )
 
 
 def next_list(opened: Run) -> Consumption:
     """What is kept back when the next list is asked for."""
-    coming = upcoming(opened)
+    coming = scheduler(opened)
     coming.open_all()
     request = coming.next(generating=0)
     assert request is not None
     assert request.stage == "generate"
-    assert opened.meter is not None
-    return opened.meter.kept_back(request)
+    assert opened.budget is not None
+    return opened.budget.kept_back(request)
 
 
 def test_what_waits_in_the_journal_since_an_earlier_process_is_on_its_way(
@@ -326,12 +326,12 @@ def test_what_is_kept_back_goes_by_bytes_and_by_what_prompts_were_counted_above_
         task = Task(id="x", instruction=wide, origin="generated")
         kinds = [replace(task, is_classification=kind) for kind in (True, False)]
         classify, *instances = (
-            bound(task_request(opened.state, opened.config, opened.templates, asked))
+            worst_case(task_request(opened.state, opened.config, opened.templates, asked))
             for asked in (task, *kinds)
         )
         most = 2 * classify + max(instances, key=lambda c: c.tokens)
         assert next_list(opened) == 8 * most
-        opened.state.spending.excess = Consumption(prompt_tokens=100)
+        opened.state.ledger.excess = Consumption(prompt_tokens=100)
         assert next_list(opened) == 8 * most + Consumption(prompt_tokens=8 * 3 * 100)
 
 
@@ -415,9 +415,9 @@ def test_the_bill_stays_within_the_limit_on_a_bad_day_with_kills(
         ended = subprocess.run(arguments, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S)
     assert ended.returncode == 3, ended.stderr
     assert "--max-cost is reached" in ended.stderr
-    bill, spending = billed(log), read_run(tmp_path / "run").state.spending
-    assert 0 < PRICE.cost(bill) <= PRICE.cost(spending.spent) <= cap
-    assert bill.requests <= spending.spent.requests
+    bill, ledger = billed(log), read_run(tmp_path / "run").state.ledger
+    assert 0 < PRICE.cost(bill) <= PRICE.cost(ledger.spent) <= cap
+    assert bill.requests <= ledger.spent.requests
 
 
 def hidden_reasoning(usage: dict[str, int], most: int) -> tuple[dict[str, int], int]:
@@ -474,5 +474,5 @@ def test_the_bill_stays_within_the_limit_whatever_is_counted(
             text=True,
         )
     assert ended.returncode == 3, ended.stderr
-    spent = read_run(tmp_path / "run").state.spending.spent
+    spent = read_run(tmp_path / "run").state.ledger.spent
     assert 0 < PRICE.cost(bill) <= PRICE.cost(spent) <= cap

@@ -266,9 +266,7 @@ def test_wrong_usage_is_one_sentence_and_leaves_nothing(regen: Path) -> None:
     (place / "folder").mkdir()
     os.mkfifo(place / "pipe")
     (place / "link.json").symlink_to(regen)
-    no_instance = (
-        "the task there has no instance that can be used, and the recipe alpaca never asks"
-    )
+    no_instance = "the task there has no usable instance, and the recipe alpaca never asks"
     for arguments, said in (
         (["-o", "new"], "Missing argument 'FILE...'"),
         (["regen.json"], "Missing option '--output'"),
@@ -297,7 +295,7 @@ def test_interrupted_it_makes_no_run_and_the_same_command_does(
     regen: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(create, "freeze", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        patched.setattr(create, "write_manifest", lambda *_: os.kill(os.getpid(), signal.SIGINT))
         done = typed("import", regen, *NEW, cwd=regen.parent)
     assert (done.returncode, done.stdout) == (130, "")
     assert "interrupted; the same command makes the run" in done.stderr

@@ -18,7 +18,7 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import ConfigChangedError, RequestRejectedError
 from selfinstruct.llm.retry import rate_limited_s
 from selfinstruct.records import Completion, Request
-from selfinstruct.runner.directory import foresee_run, read_run
+from selfinstruct.runner.directory import planned_run, read_run
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 
@@ -26,7 +26,7 @@ def steps_of(
     config: RunConfig, backend: ScriptedBackend, directory: Path | None = None
 ) -> list[Step]:
     async def looked() -> list[Step]:
-        run = foresee_run(directory, config.given())
+        run = planned_run(directory, config.given())
         return [step async for step in preview(run, backend=backend)]
 
     return asyncio.run(looked())
@@ -144,12 +144,12 @@ def test_a_run_with_replies_can_be_previewed_with_its_own_settings_only(
 ) -> None:
     run(tmp_path / "run", config, backend=ScriptedBackend())
     with pytest.raises(ConfigChangedError):
-        foresee_run(tmp_path / "run", {"threshold": 0.5})
-    assert foresee_run(tmp_path / "run", {"max_attempts": 2}).config.max_attempts == 2
+        planned_run(tmp_path / "run", {"threshold": 0.5})
+    assert planned_run(tmp_path / "run", {"max_attempts": 2}).config.max_attempts == 2
 
 
 def test_foreseeing_a_run_makes_nothing(tmp_path: Path, config: RunConfig) -> None:
-    foresee_run(tmp_path / "new", config.given())
+    planned_run(tmp_path / "new", config.given())
     assert not (tmp_path / "new").exists()
 
 
@@ -314,7 +314,7 @@ def test_a_refusal_reaches_who_asks_from_python(config: RunConfig) -> None:
             raise RequestRejectedError(f"{request.id} is refused", status=400)
 
     async def looked() -> None:
-        async for _ in preview(foresee_run(None, config.given()), backend=Refusing()):
+        async for _ in preview(planned_run(None, config.given()), backend=Refusing()):
             pass
 
     with pytest.raises(RequestRejectedError, match="generate/000001 is refused"):

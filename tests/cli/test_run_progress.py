@@ -22,8 +22,8 @@ def state_with(accepted: int, *, finished: int = 0, rejected: int = 0, tokens: i
     state.counts.requests.update(generate=accepted, classify=finished, instances=finished)
     state.counts.finished_tasks = finished
     state.counts.rejected[Reason.NOT_NOVEL] = rejected
-    state.spending.spent = Consumption(prompt_tokens=tokens)
-    state.course.mark(
+    state.ledger.spent = Consumption(prompt_tokens=tokens)
+    state.timeline.mark(
         accepted=accepted, candidates=accepted + rejected, consumed=Consumption(requests=1)
     )
     return state

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.cost import Consumption
-from selfinstruct.cost.worst_case import TOKENS_A_MESSAGE, TOKENS_A_PROMPT, bound, has_limit
+from selfinstruct.cost.worst_case import TOKENS_A_MESSAGE, TOKENS_A_PROMPT, has_limit, worst_case
 from selfinstruct.records import Message, Prompt, Request, Sampling
 
 CHAT = Request(
@@ -24,7 +24,7 @@ def limited(max_tokens: int | None = 64, **extra: Any) -> Sampling:
 
 
 def test_a_chat_counts_its_bytes_and_what_its_template_may_add() -> None:
-    assert bound(CHAT) == Consumption(
+    assert worst_case(CHAT) == Consumption(
         requests=1,
         prompt_tokens=14 + TOKENS_A_MESSAGE + TOKENS_A_PROMPT,
         completion_tokens=64,
@@ -33,7 +33,7 @@ def test_a_chat_counts_its_bytes_and_what_its_template_may_add() -> None:
 
 def test_a_text_counts_its_bytes() -> None:
     text = replace(CHAT, prompt=Prompt(template="t@0", text="1. Nenne Flüsse.\n2."))
-    assert bound(text).prompt_tokens == 20 + TOKENS_A_PROMPT
+    assert worst_case(text).prompt_tokens == 20 + TOKENS_A_PROMPT
 
 
 @given(st.lists(st.text()))
@@ -42,7 +42,7 @@ def test_no_prompt_has_more_tokens_than_its_bound(texts: list[str]) -> None:
     messages = tuple(Message(role="user", content=text) for text in texts)
     prompt = Prompt(template="t@0", messages=messages)
     tokens = sum(len(text.encode()) for text in texts)
-    assert bound(replace(CHAT, prompt=prompt)).prompt_tokens >= tokens
+    assert worst_case(replace(CHAT, prompt=prompt)).prompt_tokens >= tokens
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,16 @@ def test_no_prompt_has_more_tokens_than_its_bound(texts: list[str]) -> None:
 def test_the_limit_of_the_reply_is_the_one_that_is_sent(
     sampling: Sampling, completion_tokens: int
 ) -> None:
-    assert bound(replace(CHAT, sampling=sampling)).completion_tokens == completion_tokens
+    assert worst_case(replace(CHAT, sampling=sampling)).completion_tokens == completion_tokens
     assert has_limit(sampling) == (completion_tokens > 0)
 
 
 def test_a_limit_among_the_added_members_replaces_the_setting() -> None:
     sampling = Sampling(model="m", max_tokens=64, extra={"max_tokens": 8})
-    assert bound(replace(CHAT, sampling=sampling)).completion_tokens == 8
+    assert worst_case(replace(CHAT, sampling=sampling)).completion_tokens == 8
 
 
 def test_tools_and_schemas_count_as_a_part_of_the_prompt() -> None:
     tools = [{"type": "function", "function": {"name": "f", "description": "x" * 1000}}]
     more = replace(CHAT, sampling=limited(64, tools=tools))
-    assert bound(more).prompt_tokens >= bound(CHAT).prompt_tokens + 1000
+    assert worst_case(more).prompt_tokens >= worst_case(CHAT).prompt_tokens + 1000

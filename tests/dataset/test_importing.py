@@ -49,14 +49,14 @@ from selfinstruct.errors import (
     RunDirectoryError,
 )
 from selfinstruct.events import ImportedFile, TaskImported
-from selfinstruct.pipeline.marginal_cost import outlook
+from selfinstruct.pipeline.marginal_cost import marginal_cost
 from selfinstruct.pipeline.plan import expected_yield
 from selfinstruct.pipeline.recipes import SELF_INSTRUCT
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.pipeline.state import apply, initial
 from selfinstruct.pipeline.summary import summarize
 from selfinstruct.records import Completion, Instance, Reason, Request
-from selfinstruct.runner.directory import foresee_run, open_run, read_history, read_run
+from selfinstruct.runner.directory import open_run, planned_run, read_history, read_run
 from selfinstruct.runner.journal import read_journal
 from selfinstruct.runner.journal_line import Entry
 from selfinstruct.runner.loop import grow
@@ -674,12 +674,12 @@ def test_the_old_run_is_worth_nothing_to_what_the_new_one_costs(imported: Path) 
     assert state.imported == 6
     assert expected_yield(state, SELF_INSTRUCT) == SELF_INSTRUCT.instructions_asked / 2
     state.price = PRICE
-    assert outlook(state).usd_per_accepted is None
+    assert marginal_cost(state).usd_per_accepted is None
     run(imported, GROWN, backend=ScriptedBackend())
     state = read_run(imported).state
     state.price = PRICE
-    ahead = outlook(state)
-    assert state.course.accepted == state.grown == state.accepted - 6
+    ahead = marginal_cost(state)
+    assert state.timeline.accepted == state.grown == state.accepted - 6
     assert ahead.acceptance == state.grown / (state.grown + state.counts.rejected.total())
     assert ahead.usd_per_accepted is not None
     assert ahead.cost_usd is not None
@@ -688,12 +688,12 @@ def test_the_old_run_is_worth_nothing_to_what_the_new_one_costs(imported: Path) 
 
 
 def test_the_estimate_of_an_imported_run_knows_what_is_open(imported: Path) -> None:
-    basis = basis_of(foresee_run(imported, GROWN))
+    basis = basis_of(planned_run(imported, GROWN))
     assert (basis.accepted, basis.seed_tasks) == (6, 10)
     assert (basis.unclassified, basis.without_instances) == (2, 4)
     assert basis.so_far == Consumption()
     run(imported, GROWN, backend=ScriptedBackend())
-    informed = basis_of(foresee_run(imported, {"num_instructions": 99}))
+    informed = basis_of(planned_run(imported, {"num_instructions": 99}))
     assert informed.assumptions.pool_size >= 16
 
 
@@ -706,7 +706,7 @@ def test_a_run_needs_a_model_and_says_so_of_the_directory(imported: Path) -> Non
         with pytest.raises(RunDirectoryError, match=said):
             run(imported, others, backend=ScriptedBackend())
         with pytest.raises(RunDirectoryError, match=said):
-            foresee_run(imported, others)
+            planned_run(imported, others)
 
 
 def test_until_the_first_reply_settings_may_change(imported: Path) -> None:
@@ -730,7 +730,7 @@ def test_alpaca_never_asks_for_instances_so_it_takes_whole_tasks_only(
 ) -> None:
     alpaca = {**settings_, "recipe": "alpaca"}
     with pytest.raises(
-        InputError, match=r"instructions.jsonl:3: the task there has no instance .* alpaca"
+        InputError, match=r"instructions.jsonl:3: the task there has no usable instance.* alpaca"
     ):
         import_run(tmp_path / "run", old, alpaca)
     assert not (tmp_path / "run").exists()
@@ -753,7 +753,7 @@ import os, signal, sys
 from pathlib import Path
 from selfinstruct.runner import create
 from selfinstruct.dataset.importing.directory import import_run
-create.freeze = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+create.write_manifest = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 import_run(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]], {})
 """
 
@@ -782,7 +782,7 @@ def test_a_run_whose_settings_were_lost_is_not_imported_over(
     run(imported, GROWN, backend=ScriptedBackend())
     (imported / "config.yaml").unlink()
     before = everything(imported)
-    for again in (lambda: import_run(imported, old, {}), lambda: foresee_run(imported, GROWN)):
+    for again in (lambda: import_run(imported, old, {}), lambda: planned_run(imported, GROWN)):
         with pytest.raises(RunDirectoryError, match="holds a journal but no config"):
             again()
     assert everything(imported) == before

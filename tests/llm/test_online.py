@@ -368,19 +368,19 @@ def metered(
     *replies: bytes, most: int = 100, check: bool = False
 ) -> tuple[Any, Reservations, Script]:
     """Ask once; gives the result, or what was raised, the reservations, and what the server saw."""
-    meter = Reservations(most)
+    budget = Reservations(most)
 
     async def asked() -> tuple[Any, Reservations, Script]:
         async with scripted(*replies) as script:
             config = replace(CONFIG, base_url=script.url)
-            backend = OnlineBackend(config, environ={}, sleep=Clock().sleep, meter=meter)
+            backend = OnlineBackend(config, environ={}, sleep=Clock().sleep, budget=budget)
             async with backend:
                 try:
                     if check:
-                        return await backend.answers(), meter, script
-                    return await backend.complete(REQUEST), meter, script
+                        return await backend.answers(), budget, script
+                    return await backend.complete(REQUEST), budget, script
                 except SelfInstructError as error:
-                    return error, meter, script
+                    return error, budget, script
 
     return run_at_once(asked())
 
@@ -396,47 +396,47 @@ def test_every_attempt_but_the_first_is_reserved_and_says_whether_the_one_before
         ((RESET, busy, HANG), [True, False, True]),
         ((reply(429, {}), reply(200, b"")), [False, True]),
     ):
-        completion, meter, script = metered(*faults, GOOD)
+        completion, budget, script = metered(*faults, GOOD)
         assert isinstance(completion, Completion)
-        assert meter.asked == [(REQUEST.id, is_billed) for is_billed in billed]
+        assert budget.asked == [(REQUEST.id, is_billed) for is_billed in billed]
         assert completion.attempts == len(script.asked) == 1 + len(billed)
 
 
 def test_no_attempt_is_sent_that_may_not_be_reserved() -> None:
-    error, meter, script = metered(RESET, most=2)
+    error, budget, script = metered(RESET, most=2)
     assert isinstance(error, LimitReachedError)
     assert error.limit == "max_requests"
-    assert (len(meter.asked), len(script.asked)) == (3, 3)
+    assert (len(budget.asked), len(script.asked)) == (3, 3)
 
 
 def test_sending_again_with_the_newer_name_of_the_limit_is_reserved_and_no_failure() -> None:
     renamed = {
         "error": {"message": "'max_tokens' is not supported, use 'max_completion_tokens' instead."}
     }
-    completion, meter, script = metered(reply(400, renamed), GOOD)
+    completion, budget, script = metered(reply(400, renamed), GOOD)
     assert completion.attempts == 1
-    assert (meter.asked, len(script.asked)) == ([(REQUEST.id, False)], 2)
+    assert (budget.asked, len(script.asked)) == ([(REQUEST.id, False)], 2)
     error, _, script = metered(reply(400, renamed), GOOD, most=0)
     assert isinstance(error, LimitReachedError)
     assert len(script.asked) == 1
 
 
 def test_a_check_is_reserved_before_it_is_sent() -> None:
-    answers, meter, script = metered(GOOD, check=True)
-    assert (answers, meter.asked, len(script.asked)) == (True, [("check", True)], 1)
-    error, meter, script = metered(GOOD, check=True, most=0)
+    answers, budget, script = metered(GOOD, check=True)
+    assert (answers, budget.asked, len(script.asked)) == (True, [("check", True)], 1)
+    error, budget, script = metered(GOOD, check=True, most=0)
     assert isinstance(error, LimitReachedError)
     assert script.asked == []
 
 
 def test_a_check_that_came_to_nothing_is_free_again_with_the_next_one() -> None:
     async def asked() -> list[tuple[str, bool]]:
-        meter = Reservations()
+        budget = Reservations()
         async with scripted(reply(503, {"error": {}}), CUT + GOOD, GOOD) as script:
             config = replace(CONFIG, base_url=script.url)
-            async with OnlineBackend(config, environ={}, meter=meter) as backend:
+            async with OnlineBackend(config, environ={}, budget=budget) as backend:
                 assert [await backend.answers() for _ in range(3)] == [False, False, True]
-        return meter.asked
+        return budget.asked
 
     assert run_at_once(asked()) == [("check", True), ("check", False), ("check", True)]
 

@@ -11,12 +11,12 @@ from support import make_seed_task
 from selfinstruct.cli.cost_lines import cost_lines, doubling
 from selfinstruct.cli.run_progress import Pace
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.cost import Consumption, Foreseen, Price
-from selfinstruct.pipeline.marginal_cost import outlook
+from selfinstruct.cost import Consumption, ExpectedUse, Price
+from selfinstruct.pipeline.marginal_cost import marginal_cost
 from selfinstruct.pipeline.recipes import SELF_INSTRUCT
 from selfinstruct.pipeline.state import RunState, initial
 from selfinstruct.pipeline.summary import summarize
-from selfinstruct.pipeline.timeline import Course
+from selfinstruct.pipeline.timeline import Timeline
 from selfinstruct.records import Task
 
 PRICE = Price(input=Decimal(1), cached_input=Decimal(1), output=Decimal(1))
@@ -36,7 +36,7 @@ def grown(
         before, accepted = tokens, accepted + step
         tokens += 100 * step * (imported + accepted) ** growth
         consumed = Consumption(requests=1, prompt_tokens=round(tokens) - round(before))
-        state.course.mark(accepted=accepted, candidates=2 * accepted, consumed=consumed)
+        state.timeline.mark(accepted=accepted, candidates=2 * accepted, consumed=consumed)
         for n in range(step):
             task = Task(id=f"t{accepted}/{n}", instruction="x", origin="generated", instances=())
             state.pool.add(task)
@@ -44,8 +44,8 @@ def grown(
         state.pool.add(Task(id=f"i{n}", instruction="x", origin="imported", instances=()))
     state.counts.imported = state.counts.imported_whole = imported
     state.counts.finished_tasks = imported + accepted
-    state.course.finishing = Consumption(requests=accepted, prompt_tokens=500 * accepted)
-    state.spending.spent = Consumption(
+    state.timeline.finishing = Consumption(requests=accepted, prompt_tokens=500 * accepted)
+    state.ledger.spent = Consumption(
         requests=accepted, prompt_tokens=round(tokens) + 500 * accepted
     )
     return state
@@ -53,27 +53,27 @@ def grown(
 
 def test_a_run_may_be_looked_at_while_a_commit_is_counted() -> None:
     """The thread that tells how far it is may come in anywhere."""
-    course = Course()
+    timeline = Timeline()
 
     class Interrupted:
         prompt_tokens = cached_tokens = completion_tokens = 1
 
         @property
         def requests(self) -> int:
-            assert course.stretch(0, 10**6).accepted == course.recent(500).accepted
+            assert timeline.stretch(0, 10**6).accepted == timeline.recent(500).accepted
             return 1
 
     for accepted in (3, 5):
-        course.mark(accepted=accepted, candidates=9, consumed=cast("Any", Interrupted()))
-    assert course.stretch(0, 5).consumed.requests == 2
+        timeline.mark(accepted=accepted, candidates=9, consumed=cast("Any", Interrupted()))
+    assert timeline.stretch(0, 5).consumed.requests == 2
 
 
 @settings(max_examples=15)
 @given(number=st.integers(80, 1500).map(lambda n: n * 10), growth=st.floats(0, 0.8))
 def test_the_forecast_goes_on_as_the_cost_has_grown(number: int, growth: float) -> None:
-    ahead = outlook(grown(number, growth=growth))
+    ahead = marginal_cost(grown(number, growth=growth))
     later = grown(number + 1000, growth=growth)
-    truth = float(PRICE.cost(later.spending.spent - grown(number, growth=growth).spending.spent))
+    truth = float(PRICE.cost(later.ledger.spent - grown(number, growth=growth).ledger.spent))
     assert ahead.next_thousand_usd is not None
     assert float(ahead.next_thousand_usd) == pytest.approx(truth, rel=0.03)
     assert ahead.next_thousand_tokens == pytest.approx(truth * 1e6, rel=0.03)
@@ -89,9 +89,9 @@ def test_what_was_imported_is_reckoned_with_and_not_paid_for(
     number: int, growth: float, imported: int
 ) -> None:
     state = grown(number, growth=growth, imported=imported)
-    ahead = outlook(state)
+    ahead = marginal_cost(state)
     later = grown(number + 1000, growth=growth, imported=imported)
-    truth = float(PRICE.cost(later.spending.spent - state.spending.spent))
+    truth = float(PRICE.cost(later.ledger.spent - state.ledger.spent))
     assert ahead.next_thousand_usd is not None
     assert float(ahead.next_thousand_usd) == pytest.approx(truth, rel=0.03)
     assert ahead.cost_usd is not None
@@ -101,26 +101,26 @@ def test_what_was_imported_is_reckoned_with_and_not_paid_for(
 
 @pytest.mark.parametrize("growth", [0.2, 0.5])
 def test_it_says_from_when_on_an_instruction_costs_twice_as_much(growth: float) -> None:
-    ahead = outlook(grown(4000, growth=growth))
+    ahead = marginal_cost(grown(4000, growth=growth))
     assert ahead.doubles_at is not None
     now, then = (100 * n**growth + 500 for n in (4000, ahead.doubles_at))
     assert then / now == pytest.approx(2, rel=0.03)
 
 
 def test_where_the_cost_hardly_grows_nothing_is_said_of_doubling() -> None:
-    assert outlook(grown(4000, growth=0.01)).doubles_at is None
+    assert marginal_cost(grown(4000, growth=0.01)).doubles_at is None
     assert doubling(10**9) == ""
     assert doubling(81_234) == "at some 81,000"
 
 
 def test_few_instructions_tell_nothing_of_what_comes() -> None:
-    ahead = outlook(grown(390, growth=0.3))
+    ahead = marginal_cost(grown(390, growth=0.3))
     assert (ahead.next_thousand_usd, ahead.doubles_at) == (None, None)
     assert ahead.usd_per_accepted is not None
 
 
 def test_without_a_price_there_are_tokens() -> None:
-    ahead = outlook(grown(1000, growth=0.3, price=None))
+    ahead = marginal_cost(grown(1000, growth=0.3, price=None))
     assert (ahead.cost_usd, ahead.next_thousand_usd) == (None, None)
     assert ahead.next_thousand_tokens
     assert any(
@@ -129,27 +129,27 @@ def test_without_a_price_there_are_tokens() -> None:
 
 
 def test_what_is_recent_is_the_last_five_hundred() -> None:
-    course = Course()
+    timeline = Timeline()
     for n in range(1, 101):
         consumed = Consumption(requests=1, prompt_tokens=100 if n <= 50 else 300)
-        course.mark(
+        timeline.mark(
             accepted=10 * n, candidates=10 * n + (n > 50) * 10 * (n - 50), consumed=consumed
         )
-    recent = course.recent(500)
+    recent = timeline.recent(500)
     assert (recent.accepted, recent.consumed.prompt_tokens) == (500, 50 * 300)
     assert recent.acceptance == 0.5
-    assert course.stretch(0, 500).acceptance == 1.0
-    assert Course().recent(500).accepted == 0
+    assert timeline.stretch(0, 500).acceptance == 1.0
+    assert Timeline().recent(500).accepted == 0
 
 
 def test_a_person_is_told_what_was_spent_what_was_expected_and_what_comes() -> None:
     state = grown(2000, growth=0.3)
-    total = state.spending.spent.tokens
+    total = state.ledger.spent.tokens
     usd = (Decimal(1), Decimal(2), Decimal(4))
-    state.foreseen[2000] = Foreseen(target=2000, tokens=(total, total, total), usd=usd)
-    state.spending.unheard = Consumption(requests=3, prompt_tokens=900)
+    state.expected_use[2000] = ExpectedUse(target=2000, tokens=(total, total, total), usd=usd)
+    state.ledger.unheard = Consumption(requests=3, prompt_tokens=900)
     said = "\n".join(cost_lines(summarize(state)))
-    spent = PRICE.cost(state.spending.spent)
+    spent = PRICE.cost(state.ledger.spent)
     assert f"${spent:.2f}" in said
     assert "of the last 500" in said
     assert f"($1.00 to $4.00); it is {spent / 2:.2f} times that" in said
@@ -166,5 +166,5 @@ def test_a_person_is_told_what_was_spent_what_was_expected_and_what_comes() -> N
 
 def test_an_estimate_for_more_than_there_is_is_not_compared() -> None:
     state = grown(2000, growth=0.3)
-    state.foreseen[3000] = Foreseen(target=3000, tokens=(1, 2, 3), usd=None)
-    assert summarize(state).foreseen is None
+    state.expected_use[3000] = ExpectedUse(target=3000, tokens=(1, 2, 3), usd=None)
+    assert summarize(state).expected_use is None

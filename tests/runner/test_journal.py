@@ -106,7 +106,6 @@ def events_of(path: Path) -> list[Event]:
     return [entry.event for entry in read_journal(path)]
 
 
-@settings(deadline=None)
 @given(st.lists(EVENTS, max_size=6))
 def test_replaying_gives_the_events_that_were_appended(
     tmp_path_factory: pytest.TempPathFactory, events: list[Event]
@@ -406,7 +405,7 @@ def test_no_changed_byte_goes_unnoticed(tmp_path: Path, thorough: bool) -> None:
                 assert outcome == (events[:-1], len(data) - last)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(EVENTS, min_size=1, max_size=4), st.data())
 def test_a_changed_byte_is_noticed_whatever_the_events(
     tmp_path_factory: pytest.TempPathFactory, events: list[Event], data: st.DataObject
@@ -421,7 +420,6 @@ def test_a_changed_byte_is_noticed_whatever_the_events(
     assert outcome is None or (place >= last and outcome == (events[:-1], len(whole) - last))
 
 
-@settings(deadline=None)
 @given(st.lists(EVENTS, min_size=2, max_size=5, unique_by=repr), st.data())
 def test_moved_lines_are_noticed(
     tmp_path_factory: pytest.TempPathFactory, events: list[Event], data: st.DataObject

@@ -125,7 +125,7 @@ def use(directory: Path) -> None:
 
 @pytest.mark.parametrize("name", ["grown", "imported", "refiltered"])
 def test_no_value_in_a_journal_breaks_a_command(name: str) -> None:
-    @settings(max_examples=examples(25), deadline=None)
+    @settings(max_examples=examples(25))
     @given(st.data())
     def law(data: st.DataObject) -> None:
         n, place = data.draw(st.sampled_from(cases(name)))

@@ -76,7 +76,7 @@ def test_a_run_reaches_its_target_and_asks_about_every_task(reference: Path) -> 
 # ── determinism ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def patience(seed: int) -> ScriptedBackend:
+def outage_policy(seed: int) -> ScriptedBackend:
     """A backend whose replies land in an order that depends on `seed`."""
     rng = Random(seed)
 
@@ -100,7 +100,7 @@ def test_neither_latency_nor_concurrency_changes_the_dataset(
     concurrency: int,
 ) -> None:
     directory = tmp_path_factory.mktemp("run") / "run"
-    run(directory, replace(config, max_concurrency=concurrency), backend=patience(seed))
+    run(directory, replace(config, max_concurrency=concurrency), backend=outage_policy(seed))
     assert exported(directory) == exported(reference)
 
 
@@ -117,7 +117,7 @@ def test_raising_the_target_gives_what_asking_for_the_larger_number_gives(
     steps: list[int],
 ) -> None:
     directory = tmp_path_factory.mktemp("run") / "run"
-    backend = patience(seed)
+    backend = outage_policy(seed)
     for target in [*sorted(steps), 12]:
         run(directory, replace(config, num_instructions=target), backend=backend)
     assert exported(directory) == exported(reference)
@@ -218,8 +218,8 @@ def test_the_live_state_is_what_replaying_the_journal_gives(
     for event in events(tmp_path / "live"):
         apply(replayed, event)  # type: ignore[arg-type]
     assert list(replayed.pool) == list(live.pool)
-    assert replayed.spending == live.spending
-    assert replayed.course.finishing == live.course.finishing
+    assert replayed.ledger == live.ledger
+    assert replayed.timeline.finishing == live.timeline.finishing
     assert replayed.pool_sizes == live.pool_sizes
     assert replayed.waiting == live.waiting
     assert replayed.counts == live.counts

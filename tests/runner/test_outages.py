@@ -30,7 +30,7 @@ from selfinstruct.records import Completion, Request
 from selfinstruct.runner.directory import open_run, read_run
 from selfinstruct.runner.journal import read_journal
 from selfinstruct.runner.loop import grow, is_complete
-from selfinstruct.runner.outages import LONGEST_PAUSE_S, OTHERS_ANSWERED, Patience, Pause
+from selfinstruct.runner.outages import LONGEST_PAUSE_S, OTHERS_ANSWERED, OutagePolicy, Pause
 
 ATTEMPTS_AT_S = (0.0, 0.5, 1.5, 3.5, 7.5, 15.5)
 """When a request's six attempts are made, with the mean of the waits."""
@@ -410,11 +410,11 @@ class Line:
     """Requests of one stage, sent by hand."""
 
     def __init__(self, *, can_check: bool = False) -> None:
-        self.patience = Patience(slots=64, give_up_after_s=7200, can_check=can_check)
+        self.outage_policy = OutagePolicy(slots=64, give_up_after_s=7200, can_check=can_check)
         self._fresh = iter(map(request, range(1, 1000)))
 
     def try_to_send(self, now: float = 0) -> Request | None:
-        return self.patience.choose("generate", lambda: next(self._fresh), now=now)
+        return self.outage_policy.choose("generate", lambda: next(self._fresh), now=now)
 
     def send(self, now: float = 0) -> Request:
         sent = self.try_to_send(now)
@@ -430,9 +430,9 @@ def test_a_late_reply_says_nothing_about_those_that_failed_before() -> None:
     line = Line()
     early = [line.send() for _ in range(40)]
     late = line.send(1)
-    line.patience.failed(late, ERROR, now=20)
+    line.outage_policy.failed(late, ERROR, now=20)
     for other in early:
-        assert line.patience.answered(other, now=20) == []
+        assert line.outage_policy.answered(other, now=20) == []
     # Still nobody is known to be answered, so only a probe is sent.
     assert line.send(21)
     assert line.try_to_send(21) is None
@@ -441,36 +441,38 @@ def test_a_late_reply_says_nothing_about_those_that_failed_before() -> None:
 def test_a_second_strike_after_twenty_others_is_the_end_of_a_request() -> None:
     line = Line()
     poison = line.send()
-    line.patience.failed(poison, ERROR, now=20)
+    line.outage_policy.failed(poison, ERROR, now=20)
     for n in range(OTHERS_ANSWERED):  # the first of these is a strike
-        assert line.patience.answered(line.send(21 + n), now=21 + n) == []
+        assert line.outage_policy.answered(line.send(21 + n), now=21 + n) == []
     assert line.send(60) == poison  # its turn again
-    line.patience.failed(poison, ERROR, now=80)
-    assert line.patience.answered(line.send(81), now=82) == [(poison, ERROR)]
+    line.outage_policy.failed(poison, ERROR, now=80)
+    assert line.outage_policy.answered(line.send(81), now=82) == [(poison, ERROR)]
 
 
 def test_a_request_that_hangs_does_not_keep_others_from_being_sent_again() -> None:
     line = Line(can_check=True)
     hanging, one = line.send(), line.send()
     assert hanging.id != one.id
-    line.patience.failed(one, ERROR, now=20)
-    assert line.patience.choose("generate", lambda: None, now=25) is None  # it may be answered yet
-    assert line.patience.choose("generate", lambda: None, now=61) == one
+    line.outage_policy.failed(one, ERROR, now=20)
+    assert (
+        line.outage_policy.choose("generate", lambda: None, now=25) is None
+    )  # it may be answered yet
+    assert line.outage_policy.choose("generate", lambda: None, now=61) == one
 
 
 def test_what_cannot_be_the_fault_of_a_request_is_no_strike() -> None:
     line = Line()
     for n in range(20):
         unlucky = line.send(100 * n)
-        line.patience.failed(
+        line.outage_policy.failed(
             unlucky, TransientError("no connection", may_be_own=False), now=100 * n
         )
         for m in range(1, 40):
             answered = line.send(100 * n + m)
             if answered != unlucky:
-                assert line.patience.answered(answered, now=100 * n + m) == []
+                assert line.outage_policy.answered(answered, now=100 * n + m) == []
             else:
-                line.patience.failed(
+                line.outage_policy.failed(
                     answered, TransientError("no", may_be_own=False), now=100 * n + m
                 )
 
@@ -479,8 +481,8 @@ def test_several_that_failed_with_nothing_answered_in_between_had_an_outage() ->
     line = Line()
     unlucky = [line.send() for _ in range(5)]
     for one in unlucky:
-        line.patience.failed(one, ERROR, now=20)
-    line.patience.answered(line.send(21), now=22)
+        line.outage_policy.failed(one, ERROR, now=20)
+    line.outage_policy.answered(line.send(21), now=22)
     # They have their turn again, at once and without a strike.
     assert [line.send(23) for _ in unlucky] == unlucky
 

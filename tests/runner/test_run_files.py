@@ -23,7 +23,7 @@ from selfinstruct.pipeline.seed_tasks import read_seed_tasks, render_seed_tasks
 from selfinstruct.runner.directory import read_run
 from selfinstruct.runner.journal import Journal
 from selfinstruct.runner.lock import holder, locked
-from selfinstruct.runner.manifest import freeze, thaw
+from selfinstruct.runner.manifest import read_manifest, write_manifest
 
 FILES = (
     "config.yaml",
@@ -286,15 +286,15 @@ def test_a_pipe_that_comes_late_is_not_read(
 
 
 def test_neither_freezing_nor_thawing_follows_links(here: Path, outside: Path) -> None:
-    frozen = thaw(here / "run")
+    manifest = read_manifest(here / "run")
     (outside / "classify.txt").write_text("precious")
     shutil.rmtree(here / "run/prompts")
     (here / "run/prompts").symlink_to(outside)
     before = everything(here, outside)
     with pytest.raises(RunDirectoryError, match="prompts is a symbolic link"):
-        freeze(here / "run", frozen)
+        write_manifest(here / "run", manifest)
     with pytest.raises(RunDirectoryError, match="prompts is a symbolic link"):
-        thaw(here / "run")
+        read_manifest(here / "run")
     assert everything(here, outside) == before
 
 
@@ -360,8 +360,8 @@ def test_a_temporary_name_cannot_be_foreseen(here: Path, outside: Path, kind: st
             plant(kind, temporary, outside)
     before = everything(here, outside)
     assert typed("export", "run", "-o", "out.json").returncode == 0
-    frozen = thaw(here / "run")
-    freeze(here / "run", frozen)
+    manifest = read_manifest(here / "run")
+    write_manifest(here / "run", manifest)
     write_whole(here / "out.json", b"[]")
     after = everything(here, outside)
     assert after.keys() - before.keys() == {str(here / "out.json")}

@@ -48,7 +48,7 @@ from selfinstruct.simulate.faults.transport import FaultyTransport
 from selfinstruct.simulate.protocol.replies import as_json
 
 PATH = "/v1/chat/completions"
-SHARE = 0.05
+SHARE = 0.04
 LIMITED = Status(
     share=SHARE,
     status=429,

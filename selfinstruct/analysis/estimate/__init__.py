@@ -3,7 +3,7 @@
 What the replies of a run that exists have shown takes the place of what is assumed of models in general. A
 probe's replies do the same for a run that is new.
 
-    estimate_of(foresee_run(None, {"model": "gpt-4.1-mini", "num_instructions": 1000})).left_usd
+    estimate_of(planned_run(None, {"model": "gpt-4.1-mini", "num_instructions": 1000})).left_usd
     → Money(low=Decimal("0.49"), expected=Decimal("0.77"), high=Decimal("1.38"))
 """
 
@@ -85,7 +85,7 @@ def basis_of(run: Run, seen: Iterable[Event] = (), *, observed: Observed | None 
         waiting=waiting["generate"],
         unclassified=max(0, unclassified - waiting["classify"]),
         without_instances=max(0, without_instances - waiting["instances"]),
-        so_far=state.spending.spent,
+        so_far=state.ledger.spent,
         quotation=quoted(config),
         assumptions=observed.inform(assumed(run)),
     )

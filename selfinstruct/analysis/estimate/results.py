@@ -6,7 +6,7 @@ from typing import Any
 from selfinstruct.analysis.estimate.assumptions import Assumptions
 from selfinstruct.analysis.estimate.ranges import Amounts, Money, Range
 from selfinstruct.budget.prices import Quotation
-from selfinstruct.cost import Consumption, Foreseen
+from selfinstruct.cost import Consumption, ExpectedUse
 from selfinstruct.records import Stage
 
 
@@ -64,10 +64,10 @@ class Estimate:
         return money.times(1 - self.quotation.batch_discount)
 
     @property
-    def foreseen(self) -> Foreseen:
+    def expected_use(self) -> ExpectedUse:
         """The same in short, for a journal."""
         total, usd = self.total, self.total_usd
-        return Foreseen(
+        return ExpectedUse(
             target=self.target,
             tokens=(total.low.tokens, total.expected.tokens, total.high.tokens),
             usd=(usd.low, usd.expected, usd.high) if usd is not None else None,

@@ -17,7 +17,7 @@ from selfinstruct.events import RefilteredFrom
 from selfinstruct.files import because, open_regular
 from selfinstruct.runner.create import make_run
 from selfinstruct.runner.directory import Run, read_history, refiltered_from, require_free
-from selfinstruct.runner.manifest import CONFIG, JOURNAL, VERSIONS, Frozen
+from selfinstruct.runner.manifest import CONFIG, JOURNAL, VERSIONS, Manifest
 
 
 def refilter_run(directory: Path, new: Path, settings: Mapping[str, Any]) -> tuple[Run, Refiltered]:
@@ -31,7 +31,7 @@ def refilter_run(directory: Path, new: Path, settings: Mapping[str, Any]) -> tup
     versions = {"selfinstruct": __version__, "python": platform.python_version()}
     refiltered = refilter(source, config, origin=origin, versions=versions)
     run = source.run
-    frozen = Frozen(
+    manifest = Manifest(
         config=config,
         recipe=run.recipe,
         seed_tasks=run.seed_tasks,
@@ -39,7 +39,7 @@ def refilter_run(directory: Path, new: Path, settings: Mapping[str, Any]) -> tup
         versions=VERSIONS,
         imported=run.imported,
     )
-    make_run(new, frozen, refiltered.events)
+    make_run(new, manifest, refiltered.events)
     return run, refiltered
 
 

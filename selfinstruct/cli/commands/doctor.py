@@ -112,10 +112,10 @@ def _set_up(directory: Path | None, settings: Mapping[str, Any], page: _Page) ->
     from selfinstruct.config.schema import RunConfig
     from selfinstruct.errors import ConfigError, SelfInstructError
     from selfinstruct.llm.doctor import Finding
-    from selfinstruct.runner.directory import foresee_run
+    from selfinstruct.runner.directory import planned_run
 
     try:
-        run = foresee_run(directory, settings)
+        run = planned_run(directory, settings)
     except SelfInstructError as error:
         said = f"{error.setting}: {error.problem}" if isinstance(error, ConfigError) else str(error)
         page.tell(Finding("set-up", "bad", said))
@@ -197,11 +197,11 @@ async def _examine(run: "Run", page: _Page) -> "Doctor":
     stages: tuple[Stage, ...] = ("generate",)
     if run.recipe.has_task_stages:
         stages = ("generate", "classify", "instances")
-    patience = config.changed(
+    outage_policy = config.changed(
         request_timeout_s=min(config.request_timeout_s, _LONGEST_WAIT_S),
         connect_timeout_s=min(config.connect_timeout_s, _LONGEST_CONNECT_S),
     )
-    async with OnlineBackend(patience, environ=os.environ) as backend:
+    async with OnlineBackend(outage_policy, environ=os.environ) as backend:
         examined = Doctor(
             backend,
             model=config.model,

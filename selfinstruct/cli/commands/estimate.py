@@ -56,15 +56,15 @@ def estimate(
     from selfinstruct.budget.prices import require_price
     from selfinstruct.cli.expected_cost import limit_lines
     from selfinstruct.llm.endpoint import address
-    from selfinstruct.runner.directory import foresee_run, is_run
+    from selfinstruct.runner.directory import is_run, planned_run
 
     directory, settings = run_named(source, output, settings)
     if directory is None or not is_run(directory):
         settings = _with_address(settings)
-    run = foresee_run(directory, settings)
+    run = planned_run(directory, settings)
     if run.config.max_cost is not None:
         require_price(run.config)
-    seen = _probe(foresee_run(directory, settings), probe) if probe is not None else []
+    seen = _probe(planned_run(directory, settings), probe) if probe is not None else []
     basis = basis_of(run, seen)
     found = forecast(basis)
     limits = limit_lines(basis, found)

@@ -34,7 +34,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
         observed.look_at(entry.event)
     pid = holder(directory)
     if pid is None:
-        run.state.spending.give_all_up()  # of a process that was killed
+        run.state.ledger.give_all_up()  # of a process that was killed
     summary = summarize(run.state)
     source, last = run.state.source, run.state.last_not_novel
     if pid is not None:

@@ -18,7 +18,7 @@ from selfinstruct.pipeline.recipes import sampling
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.records import Reason, Sampling, Stage
 from selfinstruct.runner.directory import Run
-from selfinstruct.runner.manifest import PROMPTS, SEEDS, Frozen, fresh
+from selfinstruct.runner.manifest import PROMPTS, SEEDS, Manifest, fresh
 
 _EXAMPLES_OF = 20
 """Tasks whose first rows are kept, of which some are shown."""
@@ -173,7 +173,7 @@ def _materials(run: Run) -> tuple[Material, list[Material]]:
     One is where its setting was not given, or where it is what these settings would give today.
     """
     config = run.config
-    used = Frozen(
+    used = Manifest(
         config=config,
         recipe=run.recipe,
         seed_tasks=run.seed_tasks,

@@ -21,7 +21,7 @@ from selfinstruct.files import because
 from selfinstruct.records import Reason
 from selfinstruct.runner.create import make_run
 from selfinstruct.runner.directory import require_free
-from selfinstruct.runner.manifest import Frozen, fresh
+from selfinstruct.runner.manifest import Manifest, fresh
 
 Show = Callable[[float | None, str], None]
 """Takes the share done of what is under way, None where it is not known, and what there is to say."""
@@ -71,10 +71,10 @@ def import_run(
     RunDirectoryError, JournalError; then there is no run.
     """
     require_free(directory)
-    frozen = fresh(settings, needs_model=False)
+    manifest = fresh(settings, needs_model=False)
     sources = _sources(files)
     gathering = Gathering(
-        (seed.instruction for seed in frozen.seed_tasks), profile=frozen.config.profile
+        (seed.instruction for seed in manifest.seed_tasks), profile=manifest.config.profile
     )
     records = [
         _read(source, number, gathering, show=show, total=sum(s.size for s in sources))
@@ -92,19 +92,19 @@ def import_run(
             form=source.form,
             records=records[number],
             tasks=named[number],
-            profile=frozen.config.profile,
+            profile=manifest.config.profile,
         )
         for number, source in enumerate(sources)
     )
-    tasks = list(_tasks(gathering, frozen, show))
-    config = frozen.config
+    tasks = list(_tasks(gathering, manifest, show))
+    config = manifest.config
     if "num_instructions" not in settings:
         config = config.changed(num_instructions=len(tasks))
-    frozen = replace(frozen, config=config, imported=len(tasks))
+    manifest = replace(manifest, config=config, imported=len(tasks))
     versions = {"selfinstruct": __version__, "python": platform.python_version()}
     started = RunStarted(versions=versions, settings={})
-    make_run(directory, frozen, _shown([*told, started, *tasks], show))
-    return _summary(told, tasks, gathering, model=frozen.config.model)
+    make_run(directory, manifest, _shown([*told, started, *tasks], show))
+    return _summary(told, tasks, gathering, model=manifest.config.model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,15 +200,15 @@ def _place(record: Record, name: str) -> str:
     return replace(record, source=name).place
 
 
-def _tasks(gathering: Gathering, frozen: Frozen, show: Show) -> Iterator[TaskImported]:
+def _tasks(gathering: Gathering, manifest: Manifest, show: Show) -> Iterator[TaskImported]:
     """The tasks as the journal has them. Raises InputError where the recipe could never finish one."""
     number_of_tasks = len(gathering.tasks)
     for number, task in enumerate(gathering.tasks.values(), start=1):
-        event = task_imported(task, number, frozen.config)
-        if event.instances is None and not frozen.recipe.has_task_stages:
+        event = task_imported(task, number, manifest.config)
+        if event.instances is None and not manifest.recipe.has_task_stages:
             raise InputError(
                 event.place,
-                f"the task there has no instance that can be used, and the recipe {frozen.recipe.name} never "
+                f"the task there has no usable instance, and the recipe {manifest.recipe.name} never "
                 "asks for one; leave --recipe out, or take such tasks out",
             )
         yield event
