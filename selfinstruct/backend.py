@@ -7,14 +7,11 @@ Online, batch and simulated backends look the same to the pipeline; so does a fu
             return Completion(text=request.prompt.messages[-1].content, finish_reason="stop", model="echo")
 """
 
-import re
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from selfinstruct.cost.worst_case import worst_case
 from selfinstruct.records import Completion, Request
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Backend(Protocol):
@@ -75,8 +72,3 @@ def finished(request: Request, completion: Completion) -> Completion:
     return replace(
         completion, text=text, finish_reason=finish_reason, usage=usage, reached_limit=is_cut
     )
-
-
-def scrub(text: str) -> str:
-    """The text as UTF-8 can hold it: a lone surrogate, which JSON can smuggle in, becomes U+FFFD."""
-    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)

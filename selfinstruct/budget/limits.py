@@ -14,11 +14,12 @@ from decimal import Decimal
 from selfinstruct.budget.ledger import Ledger
 from selfinstruct.budget.prices import require_price
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.cost import FREE, Consumption, Price, dollars
+from selfinstruct.cost import FREE, Consumption, Price
 from selfinstruct.cost.worst_case import has_limit, worst_case
 from selfinstruct.errors import ConfigError, LimitReachedError
 from selfinstruct.events import Released, Reserved
 from selfinstruct.records import Request, Sampling
+from selfinstruct.text import dollars
 
 _NOTHING = Consumption()
 

@@ -26,8 +26,9 @@ from selfinstruct.cli.commands.simulate import simulate
 from selfinstruct.cli.commands.status import status
 from selfinstruct.cli.commands.verify import verify
 from selfinstruct.cli.options import CONTEXT
-from selfinstruct.cli.terminal import is_ignored, say, speak_any_alphabet, visible
+from selfinstruct.cli.terminal import is_ignored, say, speak_any_alphabet
 from selfinstruct.errors import SelfInstructError
+from selfinstruct.text import visible
 
 app = typer.Typer(
     name="selfinstruct",

@@ -106,7 +106,7 @@ class Benchmarks:
 
     def table(self, ngram: int) -> list[str]:
         """What was hit, for a person: a line a benchmark."""
-        from selfinstruct.cli.terminal import cells, visible
+        from selfinstruct.text import cells, visible
 
         names = [visible(file, keep="") for file in self.tallies]
         width = max(len("benchmark"), *map(cells, names))

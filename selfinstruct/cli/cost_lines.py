@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from selfinstruct.cli.expected_cost import about
-from selfinstruct.cost import ExpectedUse, dollars
+from selfinstruct.cost import ExpectedUse
 from selfinstruct.pipeline.marginal_cost import RECENT, MarginalCost
 from selfinstruct.pipeline.summary import RunSummary
+from selfinstruct.text import dollars
 
 
 def cost_lines(summary: RunSummary) -> Iterable[str]:

@@ -12,7 +12,6 @@ from selfinstruct.cli.export_card import CARD, CardWanted, card_of, check_card, 
 from selfinstruct.cli.export_sources import Chosen, source_of
 from selfinstruct.cli.progress_bar import bar
 from selfinstruct.cli.signals import Hold
-from selfinstruct.cli.terminal import counted
 from selfinstruct.dataset.decontamination import texts_of
 from selfinstruct.dataset.export import COLUMN_TYPES, FORMATS, PUBLISHED, Part, Row, Wanted, writing
 from selfinstruct.dataset.export.trainer_configs import (
@@ -24,6 +23,7 @@ from selfinstruct.dataset.export.trainer_configs import (
 )
 from selfinstruct.errors import ConfigError, ExportError, InputError
 from selfinstruct.files import because, is_stream
+from selfinstruct.text import counted
 
 SIMILARITIES = ("most_similar_instructions", "avg_similarity_score")
 """The fields that `--similarities` adds."""

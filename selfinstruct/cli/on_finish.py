@@ -16,11 +16,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from selfinstruct.cli.terminal import counted, is_ignored, say
-from selfinstruct.cost import dollars
+from selfinstruct.cli.terminal import is_ignored, say
 from selfinstruct.errors import LimitReachedError, SelfInstructError, StalledError
 from selfinstruct.pipeline.summary import RunSummary
-from selfinstruct.runner.outages import span
+from selfinstruct.text import counted, dollars, duration
 
 Reason = Literal["complete", "interrupted", "limit", "failed"]
 
@@ -114,7 +113,7 @@ class Ending:
     def _time_said(self) -> str:
         if self.took_s < _WORTH_SAYING_S:
             return ""
-        return span(self.took_s) + (" this time" if self.is_continued else "")
+        return duration(self.took_s) + (" this time" if self.is_continued else "")
 
 
 def costs_said(summary: RunSummary) -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from selfinstruct.cli.options import LogLevel
-from selfinstruct.cli.terminal import is_ignored, say, visible
+from selfinstruct.cli.terminal import is_ignored, say
+from selfinstruct.text import visible
 
 if TYPE_CHECKING:
     from selfinstruct.cli.expected_cost import Announcement
@@ -185,8 +186,8 @@ async def _carry_out(opened: "Run", expected_use: "ExpectedUse | None") -> "RunS
                     )
                 finally:
                     telling.cancel()
-    if disk.found is not None:
-        raise RunWriteError(opened.directory, disk.found)
+    if disk.shortage is not None:
+        raise RunWriteError(opened.directory, disk.shortage)
     return summary
 
 
@@ -211,11 +212,11 @@ def _say_what_will_not_fit(opened: "Run") -> None:
 
 def _say_pause(pause: "Pause") -> None:
     from selfinstruct.cli.run_log import log
-    from selfinstruct.runner.outages import span
+    from selfinstruct.text import duration
 
-    left = f"for {span(pause.left_s)} at most (--give-up-after)"
+    left = f"for {duration(pause.left_s)} at most (--give-up-after)"
     say(
-        f"{pause.stage}: nobody is answered at present; next try in {span(pause.seconds)}, {left}: "
+        f"{pause.stage}: nobody is answered at present; next try in {duration(pause.seconds)}, {left}: "
         f"{visible(pause.problem)}"
     )
     log(

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from selfinstruct.cli.expected_cost import about, money_range
-from selfinstruct.cli.terminal import say, visible
+from selfinstruct.cli.terminal import say
+from selfinstruct.text import visible
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.estimate import Estimate

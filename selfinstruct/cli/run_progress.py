@@ -11,12 +11,12 @@ from contextlib import contextmanager
 
 from selfinstruct.cli.cost_lines import doubling, next_thousand
 from selfinstruct.cli.terminal import say
-from selfinstruct.cost import dollars
 from selfinstruct.pipeline.marginal_cost import RECENT, marginal_cost
 from selfinstruct.pipeline.plan import expected_yield
 from selfinstruct.pipeline.recipes import Recipe
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.runner.loop import Watch
+from selfinstruct.text import dollars
 
 _PLAIN_EVERY_S = 30.0
 _SHOWN_EVERY_S = 0.25

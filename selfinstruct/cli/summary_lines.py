@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from selfinstruct.cli.cost_lines import cost_lines
-from selfinstruct.cli.terminal import counted, one_line, score, visible
 from selfinstruct.pipeline.summary import RunSummary
 from selfinstruct.records import Reason
+from selfinstruct.text import counted, one_line, score, visible
 
 if TYPE_CHECKING:
     from selfinstruct.pipeline.state import RunState

@@ -97,12 +97,3 @@ class ExpectedUse:
     """Low end, what was expected, high end."""
     usd: tuple[Decimal, Decimal, Decimal] | None
     """The same in US dollars; None where no price was known."""
-
-
-def dollars(amount: Decimal) -> str:
-    """An amount for a person: "$12.34", "$0.0061", "$0"."""
-    if not amount:
-        return "$0"
-    if amount >= Decimal("0.1"):
-        return f"${amount:,.2f}"
-    return f"${amount:.4f}" if amount >= Decimal("0.01") else f"${float(amount):.2g}"

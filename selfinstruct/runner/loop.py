@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import version
 
 from selfinstruct import __version__
-from selfinstruct.backend import Backend, Checkable, scrub
+from selfinstruct.backend import Backend, Checkable
 from selfinstruct.budget.limits import Budget
 from selfinstruct.budget.prices import price_of
 from selfinstruct.config.schema import OPERATIONAL, plain
@@ -50,8 +50,9 @@ from selfinstruct.records.finish_reasons import Ending
 from selfinstruct.runner.bad_requests import BadRequests
 from selfinstruct.runner.directory import Run
 from selfinstruct.runner.journal import Journal
-from selfinstruct.runner.outages import GivenUp, OnPause, OutagePolicy, span
+from selfinstruct.runner.outages import GivenUp, OnPause, OutagePolicy
 from selfinstruct.runner.scheduler import Scheduler
+from selfinstruct.text import duration, scrub
 
 # A power cut may cost the replies of so long a time, no more; a disk is asked to sync so often, no more.
 _SYNC_WITHIN_S = 0.02
@@ -243,7 +244,7 @@ class _Growth:
 
         def time_is_up() -> None:
             problem = (
-                f"--max-time is reached: {span(limit_s)}; a higher --max-time continues the run"
+                f"--max-time is reached: {duration(limit_s)}; a higher --max-time continues the run"
             )
             self._fail(LimitReachedError("max_time_s", problem))
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 
 from selfinstruct.errors import EndpointError, TransientError
 from selfinstruct.records import Request, Stage
+from selfinstruct.text import duration
 
 OTHERS_ANSWERED = 20
 """So many others of its stage must have been answered while a request failed."""
@@ -309,7 +310,7 @@ class OutagePolicy:
                 error = _last(line).error
                 return EndpointError(
                     f"{error.problem} (no request of the stage {stage} was answered for "
-                    f"{span(silent_s)}, and --give-up-after allows no more)",
+                    f"{duration(silent_s)}, and --give-up-after allows no more)",
                     attempts=error.attempts,
                 )
         return None
@@ -365,13 +366,3 @@ def _others(line: _Line, aside: _Aside) -> int:
 def _last(line: _Line) -> _Aside:
     """Of those that are silent, the one that failed last."""
     return next(a for a in reversed(line.aside.values()) if a.request.id in line.silent)
-
-
-def span(seconds: float) -> str:
-    """A length of time for a person: "2 h 5 min", "40 s"."""
-    if seconds < 59.5:
-        return f"{round(seconds)} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    if not hours:
-        return f"{minutes} min"
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

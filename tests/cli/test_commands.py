@@ -362,7 +362,7 @@ def test_an_export_that_cannot_be_written_leaves_what_was_there(
 def test_model_output_never_drives_the_terminal() -> None:
     """What a reply holds is shown with its control characters written out."""
     from selfinstruct.cli.summary_lines import record_lines
-    from selfinstruct.cli.terminal import visible
+    from selfinstruct.text import visible
 
     evil = "a\x1b[2J\x9b31m\u202eb\x07\rc"
     shown = "\n".join(record_lines([{"instruction": evil, "input": "", "output": evil}]))

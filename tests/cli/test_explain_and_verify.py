@@ -190,7 +190,7 @@ def test_an_empty_query_is_exit_2(finished: Path) -> None:
 
 
 def test_a_score_is_not_rounded_over_the_threshold() -> None:
-    from selfinstruct.cli.terminal import score
+    from selfinstruct.text import score
 
     assert score(2 / 3, 0.7) == "0.667"
     assert score(0.7, 0.7) == "0.700"
@@ -201,8 +201,8 @@ def test_wide_signs_take_two_columns(tmp_path: Path, config: RunConfig) -> None:
     from selfinstruct.analysis.explain import explain
     from selfinstruct.analysis.explain.lookup import History
     from selfinstruct.cli.commands.explain import _Page
-    from selfinstruct.cli.terminal import cells
     from selfinstruct.runner.directory import read_history
+    from selfinstruct.text import cells
 
     def write(request: Request) -> str:
         text = "川の名前を三つ挙げてください。" * 20

@@ -7,7 +7,7 @@ from support import typed
 
 from selfinstruct.config.reading import DURATIONS, load_settings, read_settings, seconds
 from selfinstruct.errors import ConfigError
-from selfinstruct.runner.outages import span
+from selfinstruct.text import duration
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_duration_is_read_as_seconds(text: str, expected: float) -> None:
 
 @pytest.mark.parametrize("value", [1.0, 59.0, 60.0, 5400.0, 7500.0, 360000.0])
 def test_a_length_of_time_is_read_as_it_is_said(value: float) -> None:
-    assert seconds(span(value)) == value
+    assert seconds(duration(value)) == value
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.options import DirectoryArgument, JsonOption
-from selfinstruct.cli.terminal import cells, counted, one_line, score, visible
+from selfinstruct.text import cells, counted, one_line, score, visible
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.explain.results import (

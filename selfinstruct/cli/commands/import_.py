@@ -93,8 +93,8 @@ def _fields(directory: Path, done: "Import") -> Mapping[str, Any]:
 
 def _lines(directory: Path, done: "Import") -> Iterator[str]:
     """What was read, what became of it, and what was left out."""
-    from selfinstruct.cli.terminal import counted, visible
     from selfinstruct.dataset.importing.merge import MEANING
+    from selfinstruct.text import counted, visible
 
     shown = visible(str(directory), keep="")
     yield f"{shown}: {counted(done.tasks, 'task')} imported"

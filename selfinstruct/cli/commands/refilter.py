@@ -131,7 +131,7 @@ class _Page:
     def __init__(
         self, directory: Path, output: Path, source: "Run", refiltered: "Refiltered", width: int
     ) -> None:
-        from selfinstruct.cli.terminal import visible
+        from selfinstruct.text import visible
 
         self._source = source
         self._refiltered = refiltered
@@ -198,7 +198,7 @@ class _Page:
         return ["", *told] if told else []
 
     def _only(self, tasks: "tuple[OnlyThere, ...]", side: str, number: int | None) -> Iterator[str]:
-        from selfinstruct.cli.terminal import one_line, visible
+        from selfinstruct.text import one_line, visible
 
         shown = tasks[:number]
         if not shown:
@@ -215,7 +215,7 @@ class _Page:
 
     def _why(self, task: "OnlyThere", side: str) -> Iterator[str]:
         from selfinstruct.cli.summary_lines import named
-        from selfinstruct.cli.terminal import score
+        from selfinstruct.text import score
 
         when = "now" if side == "before" else "then"
         if task.reason is None:

@@ -72,7 +72,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
         }
         typer.echo(json.dumps(fields | summary.as_json()))
         return
-    from selfinstruct.cli.terminal import visible
+    from selfinstruct.text import visible
 
     reached = f"{summary.accepted:,} of {run.config.num_instructions:,}"
     if source is not None:

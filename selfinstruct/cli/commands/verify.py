@@ -46,7 +46,7 @@ def verify(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
 
 def lines(directory: str, verification: "Verification", *, width: int = 100) -> list[str]:
     """What was checked, and the first problems."""
-    from selfinstruct.cli.terminal import visible
+    from selfinstruct.text import visible
 
     v = verification
     if v.is_empty:

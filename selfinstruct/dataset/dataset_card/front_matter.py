@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from selfinstruct.dataset.dataset_card.facts import Facts
-from selfinstruct.dataset.dataset_card.markdown import visible
 from selfinstruct.dataset.dataset_card.types import Exported, Terms
+from selfinstruct.text import visible
 
 LICENSES = frozenset(
     """
@@ -49,7 +49,7 @@ def front_matter(facts: Facts, exported: Exported, terms: Terms) -> str:
     entries: dict[str, Any] = {
         **license_entries(terms.license),
         **({"language": list(terms.languages)} if terms.languages else {}),
-        "pretty_name": visible(facts.title),
+        "pretty_name": visible(facts.title, keep=""),
         "tags": tags(facts),
         "task_categories": ["text-generation"],
         **({} if facts.imported else _CREATORS),
@@ -75,7 +75,7 @@ def license_entries(license_: str | None) -> Mapping[str, str]:
     return {
         "license": "other",
         "license_name": name or "other",
-        "license_link": visible(address[0]) if address else "LICENSE",
+        "license_link": visible(address[0], keep="") if address else "LICENSE",
     }
 
 

@@ -16,8 +16,9 @@ What could steer a terminal or the direction of writing is written out.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable
+
+from selfinstruct.text import visible
 
 
 class Markdown(str):
@@ -26,9 +27,6 @@ class Markdown(str):
     __slots__ = ()
 
 
-# Cc: control characters. Cf: format characters, among them those that turn the direction of writing.
-# Zl, Zp: line separators. Co, Cn, Cs: private, unassigned, surrogates.
-_UNSAFE = frozenset({"Cc", "Cf", "Zl", "Zp", "Co", "Cn", "Cs"})
 _MARKS = {ord(char): f"&#{ord(char)};" for char in "\\`*_[]{}|~$^#!@"} | {
     ord("<"): "&lt;",
     ord(">"): "&gt;",
@@ -38,16 +36,6 @@ _URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~:/?#@!$&'()
 _AFTER_AN_ADDRESS = ".,;:!?')*"
 _LONGEST = 200
 """Characters of a name that are shown."""
-
-
-def visible(text: str, *, keep: str = "") -> str:
-    """The text with every character that is not seen, or not seen as it is, written out."""
-    return "".join(
-        char
-        if char in keep or unicodedata.category(char) not in _UNSAFE
-        else char.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for char in text
-    )
 
 
 def shortened(text: str, length: int) -> str:
@@ -75,7 +63,7 @@ def linked(text: str) -> Markdown:
 
 
 def _one_line(text: str) -> str:
-    return visible(" ".join(text.split()))
+    return visible(" ".join(text.split()), keep="")
 
 
 def _escaped(text: str) -> str:
@@ -84,7 +72,7 @@ def _escaped(text: str) -> str:
 
 def code(text: str) -> Markdown:
     """A name, in the letters of code."""
-    shown = visible(shortened(text, _LONGEST))
+    shown = visible(shortened(text, _LONGEST), keep="")
     if not shown.strip():
         return Markdown("(blank)")
     if shown != shown.strip() or re.search(r"[\\`|]", shown):
@@ -99,7 +87,7 @@ def codes(names: Iterable[str]) -> Markdown:
 
 def fenced(text: str, language: str = "") -> Markdown:
     """A block of code. Its fence is longer than any row of backticks in it, so nothing in it can end it."""
-    shown = visible(text, keep="\n")
+    shown = visible(text)
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence = "`" * max(3, longest + 1)
     return Markdown(f"{fence}{language}\n{shown}\n{fence}")

@@ -21,10 +21,10 @@ from selfinstruct.dataset.dataset_card.markdown import (
     linked,
     plain,
     shortened,
-    visible,
 )
 from selfinstruct.dataset.dataset_card.missing import in_words, is_said, missing_from
 from selfinstruct.dataset.dataset_card.types import Exported, Terms
+from selfinstruct.text import visible
 
 _TEMPLATE = Path(__file__).with_name("card.md.jinja")
 _LONGEST_TEXT = 400
@@ -110,7 +110,7 @@ def _lines(row: Mapping[str, object]) -> Iterator[str]:
     for path, value in _fields("", row):
         yield path
         text = shortened(value, _LONGEST_TEXT) or "(empty)"
-        for line in visible(text, keep="\n").split("\n"):
+        for line in visible(text).split("\n"):
             yield from (f"  {part}" for part in textwrap.wrap(line, _WIDTH) or [""])
 
 
@@ -122,7 +122,10 @@ def _fields(path: str, value: object) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list | tuple):
         inner = enumerate(value)
     else:
-        yield visible(path), value if isinstance(value, str) else json.dumps(value, default=str)
+        yield (
+            visible(path, keep=""),
+            value if isinstance(value, str) else json.dumps(value, default=str),
+        )
         return
     for name, part in inner:
         yield from _fields(f"{path}.{name}" if path else str(name), part)

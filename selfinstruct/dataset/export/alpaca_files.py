@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from selfinstruct.backend import scrub
 from selfinstruct.dataset.export.rows import PUBLISHED, Row
 from selfinstruct.dataset.record_files import Record
 from selfinstruct.pipeline.parse.cleanup import says_no_input
+from selfinstruct.text import scrub
 
 _SHAPE = "an Alpaca-style record has an instruction, an output and perhaps an input, all text"
 

@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from selfinstruct.backend import scrub
 from selfinstruct.dataset.record_files import Record
 from selfinstruct.dataset.record_files.json_reading import kind_of
 from selfinstruct.errors import InputError
 from selfinstruct.events import Form
 from selfinstruct.pipeline.parse.cleanup import says_no_input
 from selfinstruct.records import Completion, Instance
+from selfinstruct.text import scrub
 
 _FIELD_OF: Mapping[Form, str] = {
     "instances": "raw_instances",
