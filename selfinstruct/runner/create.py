@@ -14,7 +14,8 @@ from selfinstruct.events import Event
 from selfinstruct.runner.directory import require_free
 from selfinstruct.runner.journal import Journal
 from selfinstruct.runner.lock import locked
-from selfinstruct.runner.manifest import JOURNAL, Manifest, refused_by_the_system, write_manifest
+from selfinstruct.runner.manifest import Manifest, refused_by_the_system, write_manifest
+from selfinstruct.runner.run_files import JOURNAL
 
 _AT_A_TIME = 1000
 """Events that are written at a time."""

@@ -39,12 +39,8 @@ from selfinstruct.pipeline.state import RunState, apply, initial
 from selfinstruct.records import SeedTask, Stage
 from selfinstruct.runner.journal import Journal, read_journal
 from selfinstruct.runner.journal_line import Entry
-from selfinstruct.runner.lock import LOCK_FILE, locked
+from selfinstruct.runner.lock import locked
 from selfinstruct.runner.manifest import (
-    CONFIG,
-    JOURNAL,
-    PROMPTS,
-    SEEDS,
     Manifest,
     changes,
     fresh,
@@ -53,8 +49,7 @@ from selfinstruct.runner.manifest import (
     refused_by_the_system,
     write_manifest,
 )
-
-_OURS = frozenset({CONFIG, JOURNAL, f"{JOURNAL}.torn", SEEDS, PROMPTS, LOCK_FILE, "exports"})
+from selfinstruct.runner.run_files import CONFIG, JOURNAL, LOCK, NAMES
 
 
 @dataclass(kw_only=True)
@@ -347,7 +342,7 @@ def _refuse_foreign(directory: Path, *, may_be_left_over: bool = False) -> None:
     except OSError as error:
         raise refused_by_the_system(directory, "read", error) from None
     # Our lock is the first thing that we put anywhere: without it, even a seed_tasks.jsonl is somebody's own.
-    ours = _OURS if LOCK_FILE in names else frozenset({".DS_Store"})
+    ours = NAMES if LOCK in names else frozenset({".DS_Store"})
     foreign = sorted(name for name in names - ours if not name.endswith(".tmp"))
     if foreign:
         raise RunDirectoryError(

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from selfinstruct.errors import RunDirectoryError, RunLockedError
 from selfinstruct.files import open_regular
-
-LOCK_FILE = "run.lock"
+from selfinstruct.runner.run_files import LOCK
 
 # `holder` takes a shared lock for an instant; a writer that starts at that instant tries again.
 _TRIES = 5
@@ -26,7 +25,7 @@ _LARGEST = 32
 @contextmanager
 def locked(directory: Path, *, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
     """Hold the run's lock. Raises RunLockedError with the holder's process id, RunDirectoryError, OSError."""
-    fd = open_regular(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT)
+    fd = open_regular(directory / LOCK, os.O_RDWR | os.O_CREAT)
     try:
         for left in reversed(range(_TRIES)):
             try:
@@ -37,9 +36,7 @@ def locked(directory: Path, *, sleep: Callable[[float], None] = time.sleep) -> I
                     raise RunLockedError(directory, _pid(fd)) from None
                 sleep(_PAUSE_S)
         if not _may_be_replaced(fd):
-            problem = (
-                f"{LOCK_FILE} holds something other than a process id; move it to another folder"
-            )
+            problem = f"{LOCK} holds something other than a process id; move it to another folder"
             raise RunDirectoryError(directory, problem)
         _write(fd, f"{os.getpid()}\n")
         try:
@@ -66,7 +63,7 @@ def _write(fd: int, text: str) -> None:
 def holder(directory: Path) -> int | None:
     """Process id of the run's writer; None where nobody writes."""
     try:
-        fd = open_regular(directory / LOCK_FILE, os.O_RDONLY)
+        fd = open_regular(directory / LOCK, os.O_RDONLY)
     except OSError:
         return None
     try:

@@ -54,6 +54,7 @@ from selfinstruct.pipeline.tokenizers import TOKENIZER_VERSION
 from selfinstruct.records import SeedTask
 from selfinstruct.runner.journal import later_writer
 from selfinstruct.runner.journal_line import JOURNAL_VERSION
+from selfinstruct.runner.run_files import CONFIG, FILES, JOURNAL, PROMPTS, SEEDS, WRITTEN_IN_PLACE
 
 VERSIONS = {
     "rules": RULES_VERSION,
@@ -66,15 +67,9 @@ VERSIONS = {
 _GENERATED_ID = re.compile(r"(?:source:)?task_\d+")
 
 
-CONFIG = "config.yaml"
-JOURNAL = "journal.jsonl"
-SEEDS = "seed_tasks.jsonl"
-PROMPTS = "prompts"
-
-_WRITTEN_IN_PLACE = (JOURNAL, f"{JOURNAL}.torn", "run.lock")
 _KINDS = {
     PROMPTS: stat.S_IFDIR,
-    **dict.fromkeys((CONFIG, SEEDS, *_WRITTEN_IN_PLACE), stat.S_IFREG),
+    **dict.fromkeys(FILES, stat.S_IFREG),
     **{f"{PROMPTS}/{name}": stat.S_IFREG for name in sorted(TEMPLATE_NAMES)},
 }
 """The kind of each file of a run directory; a folder comes before the files in it."""
@@ -224,7 +219,7 @@ def refuse_irregular(
     `is_written`, what is written in place must not have a second name either.
     """
     for name, kind in kinds.items():
-        in_place = is_written and name in _WRITTEN_IN_PLACE
+        in_place = is_written and name in WRITTEN_IN_PLACE
         try:
             require_regular(directory / name, kind=kind, is_written=in_place)
         except (IrregularFileError, IsADirectoryError) as error:

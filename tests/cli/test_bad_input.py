@@ -34,13 +34,12 @@ from selfinstruct.config.shipped import resource as shipped
 from selfinstruct.dataset.export import Wanted, provenance_rows, select, writing
 from selfinstruct.errors import ConfigError, InputError, RunWriteError, SelfInstructError
 from selfinstruct.events import Committed, Outcome
-from selfinstruct.files import _OF_A_RUN
 from selfinstruct.pipeline.prompts import load_template
 from selfinstruct.pipeline.seed_tasks import read_seed_tasks, render_seed_tasks
 from selfinstruct.runner import loop, manifest
-from selfinstruct.runner.directory import _OURS, open_run, read_run
+from selfinstruct.runner.directory import open_run, read_run
 from selfinstruct.runner.journal import read_journal
-from selfinstruct.runner.lock import LOCK_FILE
+from selfinstruct.runner.run_files import FILES, LOCK
 
 NEW = ("run", "-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1")
 """A run that would begin, if nothing else were wrong."""
@@ -820,7 +819,7 @@ def test_a_run_that_is_being_written_can_be_read_and_exported_but_not_run(
         assert everything(here) == before
         assert f"running (process {os.getpid()})" in typed("status", finished).out
         assert typed("export", finished, "-o", "out.json").code == 0
-    assert (finished / LOCK_FILE).read_text() == ""
+    assert (finished / LOCK).read_text() == ""
 
 
 # ── exports ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -840,7 +839,7 @@ def test_settings_that_the_disk_does_not_give_are_the_machines_trouble(
 
 
 @pytest.mark.parametrize(
-    "name", [*sorted(_OF_A_RUN), "prompts/classify.txt", "prompts/new.json", "link"]
+    "name", [*sorted(FILES), "prompts/classify.txt", "prompts/new.json", "link"]
 )
 def test_an_export_replaces_no_file_of_a_run(
     here: Path, finished: Path, typed: Typed, name: str
@@ -851,7 +850,6 @@ def test_an_export_replaces_no_file_of_a_run(
     assert (told.code, told.out) == (2, "")
     assert re.search(r"is a part of the run in .*; choose .*/run/exports/", told.sentence)
     assert everything(here) == before
-    assert {*_OURS, "journal.jsonl.torn"} - _OF_A_RUN == {"prompts", "exports"}
 
 
 @pytest.mark.parametrize("name", ["run/mine.json", "run/exports/mine.json", "a/b/mine.json"])
@@ -908,7 +906,7 @@ def test_a_run_is_private_under_any_umask_as_far_as_it_holds_replies(
     modes = {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "run").iterdir() if p.is_file()}
     assert modes == {
         "journal.jsonl": 0o600,
-        LOCK_FILE: 0o600,
+        LOCK: 0o600,
         "config.yaml": 0o644,
         "seed_tasks.jsonl": 0o644,
     }

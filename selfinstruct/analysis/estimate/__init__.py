@@ -25,7 +25,7 @@ from selfinstruct.budget.prices import quoted
 from selfinstruct.events import Event
 from selfinstruct.runner.directory import Run
 from selfinstruct.runner.journal import read_journal
-from selfinstruct.runner.manifest import JOURNAL
+from selfinstruct.runner.run_files import JOURNAL
 
 __all__ = [
     "Amounts",

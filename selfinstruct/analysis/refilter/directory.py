@@ -17,7 +17,8 @@ from selfinstruct.events import RefilteredFrom
 from selfinstruct.files import because, open_regular
 from selfinstruct.runner.create import make_run
 from selfinstruct.runner.directory import Run, read_history, refiltered_from, require_free
-from selfinstruct.runner.manifest import CONFIG, JOURNAL, VERSIONS, Manifest
+from selfinstruct.runner.manifest import VERSIONS, Manifest
+from selfinstruct.runner.run_files import CONFIG, JOURNAL
 
 
 def refilter_run(directory: Path, new: Path, settings: Mapping[str, Any]) -> tuple[Run, Refiltered]:

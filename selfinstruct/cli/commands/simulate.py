@@ -41,7 +41,8 @@ def simulate(
     per_attempt: [{fault: status, share: 0.1, status: 429}]
     """
     from selfinstruct.errors import ConfigError, InputError
-    from selfinstruct.files import because, run_that_consists_of
+    from selfinstruct.files import because
+    from selfinstruct.runner.run_files import owning_run
     from selfinstruct.simulate.faults.plan_file import read_fault_plan
     from selfinstruct.simulate.faults.plan_values import FaultPlanError
     from selfinstruct.simulate.server.listening import serve
@@ -54,7 +55,7 @@ def simulate(
         except FaultPlanError as error:
             raise InputError(faults, error.problem, line=error.line) from None
     try:
-        run = run_that_consists_of(log) if log is not None else None
+        run = owning_run(log) if log is not None else None
         if log is not None and run is not None:
             problem = f"is a part of the run in {run} and is not written to; choose another name"
             raise InputError(log, problem)

@@ -18,7 +18,8 @@ from selfinstruct.pipeline.recipes import sampling
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.records import Reason, Sampling, Stage
 from selfinstruct.runner.directory import Run
-from selfinstruct.runner.manifest import PROMPTS, SEEDS, Manifest, fresh
+from selfinstruct.runner.manifest import Manifest, fresh
+from selfinstruct.runner.run_files import PROMPTS, SEEDS
 
 _EXAMPLES_OF = 20
 """Tasks whose first rows are kept, of which some are shown."""

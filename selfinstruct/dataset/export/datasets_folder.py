@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import ExportError, InputError
-from selfinstruct.files import because, run_that_consists_of, sync_directory
+from selfinstruct.files import because, sync_directory
+from selfinstruct.runner.run_files import owning_run
 
 _OF_A_DATASET = re.compile(
     r"dataset_info\.json|state\.json|(data-\d+-of-\d+|cache-.*|indices)\.arrow", re.DOTALL
@@ -71,7 +72,7 @@ class Folder:
 
     def _check_place(self) -> None:
         problem = None
-        if run_that_consists_of(self._real) is not None:
+        if owning_run(self._real) is not None:
             problem = "is a part of a run"
         elif os.path.ismount(self._real):
             problem = "is a place where a disk is mounted, so no other folder can take it"

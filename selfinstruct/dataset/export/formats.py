@@ -10,7 +10,8 @@ from selfinstruct.dataset.export.row_shapes import TEMPLATES, WITH_SYSTEM
 from selfinstruct.dataset.export.selection import NAMES
 from selfinstruct.dataset.record_files import format_of
 from selfinstruct.errors import ConfigError, InputError
-from selfinstruct.files import is_stream, run_that_consists_of
+from selfinstruct.files import is_stream
+from selfinstruct.runner.run_files import owning_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +129,7 @@ class Wanted:
 def _refuse_unknown_suffix(path: Path) -> None:
     """A person who types data.xlsx does not want JSON under that name."""
     suffix = Path(path.name.removesuffix(".gz")).suffix
-    if suffix and not is_stream(path) and run_that_consists_of(path) is None:
+    if suffix and not is_stream(path) and owning_run(path) is None:
         raise InputError(
             path,
             f"has the suffix {suffix}, which names no kind of file that can be written; end it in .json, "

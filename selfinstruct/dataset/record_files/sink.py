@@ -15,10 +15,10 @@ from selfinstruct.files import (
     because,
     create,
     is_stream,
-    run_that_consists_of,
     sync_directory,
     temporary_beside,
 )
+from selfinstruct.runner.run_files import EXPORTS, owning_run
 
 
 class Sink:
@@ -59,12 +59,12 @@ class Sink:
         path = self.path.absolute()
         if is_stream(path):
             return path.open("ab")
-        run = run_that_consists_of(path)
+        run = owning_run(path)
         if run is not None:
             raise InputError(
                 self.path,
                 f"is a part of the run in {run} and is not replaced; choose another name, such as "
-                f"{run / 'exports' / path.name}",
+                f"{run / EXPORTS / path.name}",
             )
         real = Path(os.path.realpath(path))
         if real.is_dir():
