@@ -11,12 +11,10 @@ on a reply that is lost. One sync serves all that was written within a few milli
 
 import asyncio
 import gc
-import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 
-from selfinstruct import __version__
 from selfinstruct.backend import Backend, Checkable
 from selfinstruct.budget.limits import Budget
 from selfinstruct.budget.prices import price_of
@@ -50,6 +48,7 @@ from selfinstruct.records.finish_reasons import Ending
 from selfinstruct.runner.bad_requests import BadRequests
 from selfinstruct.runner.directory import Run
 from selfinstruct.runner.journal import Journal
+from selfinstruct.runner.manifest import program_versions
 from selfinstruct.runner.outages import GivenUp, OnPause, OutagePolicy
 from selfinstruct.runner.scheduler import Scheduler
 from selfinstruct.text import duration, scrub
@@ -167,11 +166,7 @@ class _Growth:
     async def run(self, expected_use: ExpectedUse | None) -> None:
         self._record(
             RunStarted(
-                versions={
-                    "selfinstruct": __version__,
-                    "python": platform.python_version(),
-                    "openai": version("openai"),
-                },
+                versions={**program_versions(), "openai": version("openai")},
                 settings={n: v for n, v in plain(self._run.config).items() if n in OPERATIONAL},
                 price=price_of(self._run.config),
                 expected_use=expected_use,

@@ -9,6 +9,7 @@ What has happened to a run is `directory`'s and the journal's business.
 """
 
 import hashlib
+import platform
 import re
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from selfinstruct import __version__
 from selfinstruct.config.reading import load_settings, read_yaml
 from selfinstruct.config.schema import BY_CONTENT, OPERATIONAL, RunConfig, fingerprint, plain
 from selfinstruct.config.shipped import resource
@@ -63,6 +65,12 @@ VERSIONS = {
     "journal": JOURNAL_VERSION,
 }
 """What the decisions of a run rest on besides its settings, and the format that they are written in."""
+
+
+def program_versions() -> dict[str, str]:
+    """Return the versions of selfinstruct and of Python."""
+    return {"selfinstruct": __version__, "python": platform.python_version()}
+
 
 _GENERATED_ID = re.compile(r"(?:source:)?task_\d+")
 

@@ -2,13 +2,11 @@
 
 import hashlib
 import os
-import platform
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from selfinstruct import __version__
 from selfinstruct.analysis.refilter import DECIDING, Refiltered, Source, refilter
 from selfinstruct.config.reading import read_yaml
 from selfinstruct.config.schema import RunConfig
@@ -17,7 +15,7 @@ from selfinstruct.events import RefilteredFrom
 from selfinstruct.files import because, open_regular
 from selfinstruct.runner.create import make_run
 from selfinstruct.runner.directory import Run, read_history, refiltered_from, require_free
-from selfinstruct.runner.manifest import VERSIONS, Manifest
+from selfinstruct.runner.manifest import VERSIONS, Manifest, program_versions
 from selfinstruct.runner.run_files import CONFIG, JOURNAL
 
 
@@ -29,8 +27,7 @@ def refilter_run(directory: Path, new: Path, settings: Mapping[str, Any]) -> tup
     """
     require_free(new)
     source, config, origin = read_source(directory, settings)
-    versions = {"selfinstruct": __version__, "python": platform.python_version()}
-    refiltered = refilter(source, config, origin=origin, versions=versions)
+    refiltered = refilter(source, config, origin=origin, versions=program_versions())
     run = source.run
     manifest = Manifest(
         config=config,

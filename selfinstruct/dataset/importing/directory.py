@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import platform
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from selfinstruct import __version__
 from selfinstruct.dataset.importing.merge import MEANING, Gathering, LeftOut
 from selfinstruct.dataset.importing.source_formats import IN_ORDER, form_of, told_by
 from selfinstruct.dataset.importing.tasks import task_imported
@@ -21,7 +19,7 @@ from selfinstruct.files import because
 from selfinstruct.records import Reason
 from selfinstruct.runner.create import make_run
 from selfinstruct.runner.directory import require_free
-from selfinstruct.runner.manifest import Manifest, fresh
+from selfinstruct.runner.manifest import Manifest, fresh, program_versions
 
 Show = Callable[[float | None, str], None]
 """Takes the share done of what is under way, None where it is not known, and what there is to say."""
@@ -101,8 +99,7 @@ def import_run(
     if "num_instructions" not in settings:
         config = config.changed(num_instructions=len(tasks))
     manifest = replace(manifest, config=config, imported=len(tasks))
-    versions = {"selfinstruct": __version__, "python": platform.python_version()}
-    started = RunStarted(versions=versions, settings={})
+    started = RunStarted(versions=program_versions(), settings={})
     make_run(directory, manifest, _shown([*told, started, *tasks], show))
     return _summary(told, tasks, gathering, model=manifest.config.model)
 
