@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from selfinstruct.backend import finished
 from selfinstruct.cost import ExpectedUse, Price
+from selfinstruct.cost.worst_case import normalize
 from selfinstruct.records import STRICT, Answer, Completion, Instance, Rejection, Request, Stage
 
 RunEnd = Literal["complete", "interrupted", "limit", "failed"]
@@ -90,7 +90,7 @@ def received(request: Request, completion: Completion) -> CompletionReceived:
         template=request.prompt.template,
         prompt_sha256=request.prompt.sha256,
         demonstration_ids=request.prompt.demonstration_ids,
-        completion=finished(request, completion),
+        completion=normalize(request, completion),
     )
 
 

@@ -15,7 +15,7 @@ from selfinstruct.budget.ledger import Ledger
 from selfinstruct.budget.prices import require_price
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import FREE, Consumption, Price
-from selfinstruct.cost.worst_case import has_limit, worst_case
+from selfinstruct.cost.worst_case import is_bounded, worst_case
 from selfinstruct.errors import ConfigError, LimitReachedError
 from selfinstruct.events import Released, Reserved
 from selfinstruct.records import Request, Sampling
@@ -68,7 +68,7 @@ def limits_of(config: RunConfig, samplings: Iterable[Sampling]) -> Limits:
     limits = Limits(tokens=config.max_tokens_total, requests=config.max_requests)
     if config.max_cost is not None:
         limits = replace(limits, cost=Decimal(repr(config.max_cost)), price=require_price(config))
-    is_limited = all(has_limit(sampling) for sampling in samplings)
+    is_limited = all(is_bounded(sampling) for sampling in samplings)
     named = {"max_cost": config.max_cost, "max_tokens_total": config.max_tokens_total}
     for name, limit in named.items():
         if limit is not None and not is_limited:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from selfinstruct.backend import Reservations, finished
+from selfinstruct.backend import Reservations
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.cost.worst_case import worst_case
+from selfinstruct.cost.worst_case import normalize, worst_case
 from selfinstruct.errors import BackendError, RequestRejectedError, TransientError
 from selfinstruct.llm.endpoint import NO_KEY, authorizes, client, headers
 from selfinstruct.llm.failures import told_by, untold
@@ -243,7 +243,7 @@ class OnlineBackend:
                         return None
                     raise refusal from None
                 heard = reply.headers
-                completion = finished(
+                completion = normalize(
                     request,
                     read_completion(
                         reply.content,
