@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from selfinstruct.pipeline.state import RunState
     from selfinstruct.pipeline.summary import RunSummary
     from selfinstruct.runner.directory import Run
-    from selfinstruct.runner.outages import Pause
+    from selfinstruct.runner.failures import Pause
 
 _WAITS_SAID_EVERY_S = 10.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

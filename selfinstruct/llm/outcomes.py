@@ -7,7 +7,7 @@
 
 `online` says what it saw, as a `Seen`; `retry` looks up here how often and after which wait there is another
 attempt. What becomes of a request whose attempts are used up is the business of
-`selfinstruct.runner.outages`, what becomes of one that is refused that of `selfinstruct.runner.bad_requests`.
+`selfinstruct.runner.failures`, and so is what becomes of one that is refused.
 """
 
 from collections.abc import Mapping

@@ -404,7 +404,7 @@ def test_a_dropped_connection_is_tried_again_at_once_and_only_once_so() -> None:
 
 
 def test_an_endpoint_that_answers_nobody_is_not_sent_every_attempt_of_everybody() -> None:
-    """Twelve failures in a row of whatever requests: it is out, and `runner.outages` sees to the rest."""
+    """Twelve failures in a row of whatever requests: it is out, and `runner.failures` sees to the rest."""
 
     async def asked() -> int:
         async with scripted(status(503)) as script:

@@ -1,6 +1,6 @@
-"""Requests that keep failing, and endpoints that are out: what is given up, what is waited for.
+"""Failed and rejected requests, and outages of the endpoint.
 
-Whole runs in an event loop in which no time passes. The backend's attempts lie as those of the real one do.
+Whole runs on a virtual clock. The attempts of the test backend have the timing of the real one.
 """
 
 import asyncio
@@ -28,12 +28,18 @@ from selfinstruct.events import Committed, CompletionReceived, RequestFailed, Ru
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.records import Completion, Request
 from selfinstruct.runner.directory import open_run, read_run
+from selfinstruct.runner.failures import (
+    LONGEST_PAUSE_S,
+    OTHERS_ANSWERED,
+    FailurePolicy,
+    Failures,
+    Pause,
+)
 from selfinstruct.runner.journal import read_journal
 from selfinstruct.runner.loop import grow, is_complete
-from selfinstruct.runner.outages import LONGEST_PAUSE_S, OTHERS_ANSWERED, OutagePolicy, Pause
 
 ATTEMPTS_AT_S = (0.0, 0.5, 1.5, 3.5, 7.5, 15.5)
-"""When a request's six attempts are made, with the mean of the waits."""
+"""Times of the six attempts at a request, with average waits."""
 
 
 def grow_at_once(
@@ -42,26 +48,26 @@ def grow_at_once(
     endpoint: "Endpoint",
     *,
     can_check: bool = True,
-    on_pause: Callable[[Pause], None] | None = None,
+    on_pause: Callable[[Pause], None] = lambda _: None,
 ) -> float:
-    """Grow a run on a clock that is put forward; returns the seconds that have passed on it."""
+    """Grow a run on a virtual clock; return the seconds that passed on the clock."""
 
-    class WithoutACheck:
+    class WithoutCheck:
         async def complete(self, request: Request) -> Completion:
             return await endpoint.complete(request)
 
-    async def grown() -> float:
+    async def timed() -> float:
         began = asyncio.get_running_loop().time()
-        backend = endpoint if can_check else WithoutACheck()
+        backend = endpoint if can_check else WithoutCheck()
         with open_run(directory, config) as opened:
             await grow(opened, backend=backend, on_pause=on_pause)
         return asyncio.get_running_loop().time() - began
 
-    return run_at_once(grown())
+    return run_at_once(timed())
 
 
 class Endpoint:
-    """Answers by the script after some latency; `is_bad(request, now)` says which attempts fail."""
+    """Answers from a script after some latency; `is_bad(request, now)` selects the attempts that fail."""
 
     def __init__(
         self, is_bad: Callable[[Request, float], bool], *, latency_s: tuple[float, float] = (0.2, 2)
@@ -70,7 +76,7 @@ class Endpoint:
         self._latency_s = latency_s
         self._random = Random(1)
         self.asked: Counter[str] = Counter()
-        """How often each request was to be completed, six attempts or fewer each time."""
+        """Rounds per request, with up to six attempts each."""
         self.checks = 0
 
     async def complete(self, request: Request) -> Completion:
@@ -85,7 +91,7 @@ class Endpoint:
         raise TransientError("the endpoint answered 503: busy", attempts=len(ATTEMPTS_AT_S))
 
     async def answers(self) -> bool:
-        """A check, whose request is like no other."""
+        """Answer a check."""
         await asyncio.sleep(0.1)
         self.checks += 1
         return not self._is_bad(request(0), asyncio.get_running_loop().time())
@@ -99,7 +105,7 @@ def failed(directory: Path) -> list[str]:
     return [e.request_id for e in events(directory) if isinstance(e, RequestFailed)]
 
 
-def of(*ids: str) -> Callable[[Request, float], bool]:
+def only(*ids: str) -> Callable[[Request, float], bool]:
     return lambda request, _: request.id in ids
 
 
@@ -110,11 +116,11 @@ def of(*ids: str) -> Callable[[Request, float], bool]:
 @pytest.mark.parametrize(
     "poison", ["generate/000045", "classify/task_000040", "instances/task_000040"]
 )
-def test_a_request_that_fails_while_others_are_answered_is_given_up(
+def test_a_request_that_always_fails_is_given_up(
     tmp_path: Path, config: RunConfig, poison: str, concurrency: int
 ) -> None:
     config = replace(config, num_instructions=130, max_concurrency=concurrency)
-    endpoint = Endpoint(of(poison))
+    endpoint = Endpoint(only(poison))
     grow_at_once(tmp_path / "run", config, endpoint)
 
     assert is_complete(read_run(tmp_path / "run"))
@@ -131,12 +137,12 @@ def test_a_request_that_fails_while_others_are_answered_is_given_up(
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
-def test_several_such_requests_do_not_pass_for_an_outage_for_ever(
+def test_several_failing_requests_are_given_up(
     tmp_path: Path, config: RunConfig, concurrency: int
 ) -> None:
     poison = [f"classify/task_{n:06d}" for n in (20, 21, 22, 23)]
     config = replace(config, num_instructions=80, max_concurrency=concurrency)
-    endpoint = Endpoint(of(*poison))
+    endpoint = Endpoint(only(*poison))
     grow_at_once(tmp_path / "run", config, endpoint)
     assert sorted(failed(tmp_path / "run")) == poison
     assert max(endpoint.asked[request_id] for request_id in poison) <= 6
@@ -152,13 +158,13 @@ def test_several_such_requests_do_not_pass_for_an_outage_for_ever(
         ["instances/task_000011", "instances/task_000012"],
     ],
 )
-def test_where_there_are_no_twenty_others_checks_tell_a_request_from_an_outage(
+def test_checks_distinguish_requests_from_outages(
     tmp_path: Path, config: RunConfig, poison: list[str], concurrency: int
 ) -> None:
     config = replace(config, max_concurrency=concurrency, num_instructions=12)
-    endpoint = Endpoint(of(*poison))
+    endpoint = Endpoint(only(*poison))
     took_s = grow_at_once(tmp_path / "run", config, endpoint)
-    assert set(failed(tmp_path / "run")) <= set(poison)  # a list may not be needed any more
+    assert set(failed(tmp_path / "run")) <= set(poison)  # the run may not need the list any more
     assert is_complete(read_run(tmp_path / "run"))
     assert took_s < 900
     assert max(endpoint.asked[request_id] for request_id in poison) < 12
@@ -166,43 +172,43 @@ def test_where_there_are_no_twenty_others_checks_tell_a_request_from_an_outage(
 
 
 @pytest.mark.parametrize("concurrency", [1, 32])
-def test_a_run_ends_whose_last_requests_always_fail(
+def test_the_last_requests_may_always_fail(
     tmp_path: Path, config: RunConfig, concurrency: int
 ) -> None:
-    """All others were sent before, so that nobody else tells whether the endpoint is out."""
+    """No other request can show whether the endpoint is up."""
     config = replace(config, num_instructions=60, max_concurrency=concurrency)
     undisturbed = Endpoint(lambda *_: False)
     grow_at_once(tmp_path / "known", config, undisturbed)
     last = [name for name in undisturbed.asked if name.startswith("instances")][-4:]
-    took_s = grow_at_once(tmp_path / "run", config, Endpoint(of(*last)))
+    took_s = grow_at_once(tmp_path / "run", config, Endpoint(only(*last)))
     assert sorted(failed(tmp_path / "run")) == sorted(last)
     assert took_s < 1800
 
 
-def test_without_a_way_to_check_the_last_request_may_be_an_outage(
+def test_without_checks_a_failing_last_request_is_an_outage(
     tmp_path: Path, config: RunConfig
 ) -> None:
     config = replace(config, num_instructions=60, give_up_after_s=600.0)
     undisturbed = Endpoint(lambda *_: False)
     grow_at_once(tmp_path / "known", config, undisturbed)
-    endpoint = Endpoint(of(list(undisturbed.asked)[-1]))
-    with pytest.raises(EndpointError, match="was answered for 10 min"):
+    endpoint = Endpoint(only(list(undisturbed.asked)[-1]))
+    with pytest.raises(EndpointError, match="no answer for 10 min"):
         grow_at_once(tmp_path / "run", config, endpoint, can_check=False)
     assert failed(tmp_path / "run") == []
 
 
-def test_a_server_that_is_not_there_when_a_run_is_resumed_costs_no_request(
+def test_a_missing_server_gives_up_no_request(
     tmp_path: Path, config: RunConfig, reference: Path
 ) -> None:
-    """One request is left, and twenty others were answered in an earlier process."""
+    """One request is left; an earlier process had twenty answers in its stage."""
 
     class Stopping(Endpoint):
         async def complete(self, request: Request) -> Completion:
             if request.id == "instances/task_000048":
-                raise EndpointError("the process is to end here")
+                raise EndpointError("end of the first process")
             return await super().complete(request)
 
-    class NotThere(Endpoint):
+    class Missing(Endpoint):
         async def complete(self, request: Request) -> Completion:
             await asyncio.sleep(1)
             self.asked[request.id] += 1
@@ -214,17 +220,15 @@ def test_a_server_that_is_not_there_when_a_run_is_resumed_costs_no_request(
     for seconds in (0.0, 60.0, 7200.0):
         settings = RunConfig(model="scripted", num_instructions=60, give_up_after_s=seconds)
         with pytest.raises(EndpointError, match="no connection"):
-            grow_at_once(tmp_path / "run", settings, NotThere(lambda *_: True))
+            grow_at_once(tmp_path / "run", settings, Missing(lambda *_: True))
     grow_at_once(tmp_path / "run", None, Endpoint(lambda *_: False))
     assert failed(tmp_path / "run") == []
     assert exported(tmp_path / "run") == exported(reference)
 
 
 @pytest.mark.parametrize("error", [TransientError("503"), RequestRejectedError("no", status=400)])
-def test_a_list_that_is_not_needed_any_more_may_fail_as_it_likes(
-    tmp_path: Path, config: RunConfig, error: Exception
-) -> None:
-    """Three replies were enough; the others were out already."""
+def test_unneeded_lists_may_fail(tmp_path: Path, config: RunConfig, error: Exception) -> None:
+    """Three replies are enough, and the other requests are in flight already."""
 
     class Late(Endpoint):
         async def complete(self, request: Request) -> Completion:
@@ -241,11 +245,9 @@ def test_a_list_that_is_not_needed_any_more_may_fail_as_it_likes(
     assert failed(tmp_path / "run") == []
 
 
-def test_what_is_given_up_is_not_asked_again_and_counts_as_without_a_reply(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_given_up_request_is_final(tmp_path: Path, config: RunConfig) -> None:
     config = replace(config, num_instructions=60)
-    grow_at_once(tmp_path / "run", config, Endpoint(of("generate/000007")))
+    grow_at_once(tmp_path / "run", config, Endpoint(only("generate/000007")))
     again = Endpoint(lambda *_: False)
     grow_at_once(tmp_path / "run", RunConfig(model="scripted", num_instructions=80), again)
     assert "generate/000007" not in again.asked
@@ -255,10 +257,9 @@ def test_what_is_given_up_is_not_asked_again_and_counts_as_without_a_reply(
 # ── the endpoint ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_outage_is_waited_out_with_pauses_that_grow_and_changes_nothing(
+def test_an_outage_of_an_hour_changes_nothing(
     tmp_path: Path, config: RunConfig, reference: Path
 ) -> None:
-    """An hour of nothing, in the middle."""
     config = replace(config, num_instructions=60)
     pauses: list[float] = []
     endpoint = Endpoint(lambda _, now: 4 < now < 3604)
@@ -273,24 +274,23 @@ def test_an_outage_is_waited_out_with_pauses_that_grow_and_changes_nothing(
     assert took_s < 3604 + LONGEST_PAUSE_S + 120
     assert max(pauses) <= LONGEST_PAUSE_S + 0.001
     assert len(pauses) < 70
-    # Who was in flight when it began was asked again, and there was a probe for each pause.
-    # In an hour there are twenty for each stage.
+    # Repeated: the 32 requests in flight when the outage began, and a probe per pause and stage.
     assert sum(endpoint.asked.values()) - len(endpoint.asked) <= 32 + 3 * 20
     assert max(endpoint.asked.values()) <= 8
 
 
-def test_after_an_outage_all_stages_come_back_at_once(tmp_path: Path, config: RunConfig) -> None:
+def test_all_stages_continue_after_an_outage(tmp_path: Path, config: RunConfig) -> None:
     config = replace(config, num_instructions=60)
     pauses: list[Pause] = []
     endpoint = Endpoint(lambda _, now: 4 < now < 304)
     took_s = grow_at_once(tmp_path / "run", config, endpoint, on_pause=pauses.append)
     assert {pause.stage for pause in pauses} == {"generate", "classify", "instances"}
-    # From the longest pause and the attempts of its probe on, as long as an undisturbed run would take.
+    # The longest pause, the attempts of the last probe, and the time of a run without an outage.
     assert took_s < 304 + max(pause.seconds for pause in pauses) + ATTEMPTS_AT_S[-1] + 30
 
 
 @pytest.mark.parametrize("concurrency", [1, 32])
-def test_an_outage_that_is_too_long_ends_the_run_which_can_go_on(
+def test_a_run_that_gave_up_can_be_continued(
     tmp_path: Path, config: RunConfig, reference: Path, concurrency: int
 ) -> None:
     config = replace(
@@ -298,7 +298,7 @@ def test_an_outage_that_is_too_long_ends_the_run_which_can_go_on(
     )
     endpoint = Endpoint(lambda _, now: now > 4)
     with pytest.raises(
-        EndpointError, match=r"503: busy .* was answered for 10 min, and --give-up-after"
+        EndpointError, match=r"503: busy \(stage .*: no answer for 10 min; raise --give-up-after"
     ):
         grow_at_once(tmp_path / "run", config, endpoint)
     assert failed(tmp_path / "run") == []
@@ -310,17 +310,15 @@ def test_an_outage_that_is_too_long_ends_the_run_which_can_go_on(
     assert exported(tmp_path / "run") == exported(reference)
 
 
-def test_an_endpoint_that_never_answered_is_waited_for_too(
-    tmp_path: Path, config: RunConfig
-) -> None:
-    """A local server takes minutes to load its model."""
+def test_a_run_waits_for_a_starting_endpoint(tmp_path: Path, config: RunConfig) -> None:
+    """A local server needs minutes to load its model."""
     config = replace(config, num_instructions=60)
     took_s = grow_at_once(tmp_path / "run", config, Endpoint(lambda _, now: now < 400))
     assert 400 < took_s < 400 + LONGEST_PAUSE_S + 120
     assert failed(tmp_path / "run") == []
 
 
-def test_no_patience_at_all_ends_the_run_at_once(tmp_path: Path, config: RunConfig) -> None:
+def test_give_up_after_zero_ends_the_run(tmp_path: Path, config: RunConfig) -> None:
     config = replace(config, give_up_after_s=0.0)
     with pytest.raises(EndpointError, match="503: busy"):
         grow_at_once(tmp_path / "run", config, Endpoint(lambda *_: True))
@@ -328,16 +326,16 @@ def test_no_patience_at_all_ends_the_run_at_once(tmp_path: Path, config: RunConf
 
 
 @pytest.mark.parametrize("stage", ["classify", "instances"])
-def test_a_stage_that_nobody_answers_is_an_outage_of_that_stage(
+def test_one_stage_may_be_out(
     tmp_path: Path, config: RunConfig, reference: Path, stage: str
 ) -> None:
-    """A parameter that makes the endpoint fail, say: nothing is given up for it."""
+    """A parameter that only this stage sends may be the cause, so no request is given up."""
     config = replace(config, num_instructions=60)
     endpoint = Endpoint(lambda request, _: request.stage == stage)
-    with pytest.raises(EndpointError, match=f"of the stage {stage} was answered"):
+    with pytest.raises(EndpointError, match=f"stage {stage}: no answer"):
         grow_at_once(tmp_path / "run", config, endpoint)
     assert failed(tmp_path / "run") == []
-    assert read_run(tmp_path / "run").state.accepted >= 60  # the other stages went on
+    assert read_run(tmp_path / "run").state.accepted >= 60  # the other stages continued
     assert sum(n for name, n in endpoint.asked.items() if name.startswith(stage)) < 80
 
     grow_at_once(tmp_path / "run", None, Endpoint(lambda *_: False))
@@ -346,19 +344,19 @@ def test_a_stage_that_nobody_answers_is_an_outage_of_that_stage(
 
 @st.composite
 def outages(draw: st.DrawFn) -> list[tuple[float, float]]:
-    """When an endpoint is out, and for how long; always longer than the attempts of a request take."""
-    found, at = [], draw(st.floats(0, 20))
+    """Draw the start and end of outages that are longer than the attempts of a request."""
+    times, at = [], draw(st.floats(0, 20))
     for _ in range(draw(st.integers(1, 3))):
         until = at + draw(st.floats(2 * ATTEMPTS_AT_S[-1], 1000))
-        found.append((at, until))
+        times.append((at, until))
         at = until + draw(st.floats(2 * ATTEMPTS_AT_S[-1], 60))
-    return found
+    return times
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same run, undisturbed."""
-    folder = tmp_path_factory.mktemp("undisturbed")
+    """Return the same run without outages."""
+    folder = tmp_path_factory.mktemp("reference")
     seeds = folder / "seeds.jsonl"
     seeds.write_bytes(render_seed_tasks([make_seed_task(number) for number in range(10)]))
     config = RunConfig(model="scripted", num_instructions=60, seed_tasks=seeds)
@@ -371,7 +369,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     max_examples=examples(25),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_no_outage_changes_the_dataset_or_loses_a_request(
+def test_no_outage_changes_the_dataset(
     tmp_path_factory: pytest.TempPathFactory,
     reference: Path,
     outages: Sequence[tuple[float, float]],
@@ -392,7 +390,7 @@ def test_no_outage_changes_the_dataset_or_loses_a_request(
     assert exported(directory) == exported(reference)
 
 
-# ── the rules by themselves ──────────────────────────────────────────────────────────────────────────────
+# ── the policy without a run ──────────────────────────────────────────────────────────────────────────────
 
 
 def request(number: int) -> Request:
@@ -406,15 +404,15 @@ def request(number: int) -> Request:
     )
 
 
-class Line:
-    """Requests of one stage, sent by hand."""
+class Stage:
+    """Sends the requests of one stage."""
 
     def __init__(self, *, can_check: bool = False) -> None:
-        self.outage_policy = OutagePolicy(slots=64, give_up_after_s=7200, can_check=can_check)
+        self.policy = FailurePolicy(slots=64, give_up_after_s=7200, can_check=can_check)
         self._fresh = iter(map(request, range(1, 1000)))
 
     def try_to_send(self, now: float = 0) -> Request | None:
-        return self.outage_policy.choose("generate", lambda: next(self._fresh), now=now)
+        return self.policy.choose("generate", lambda: next(self._fresh), now=now)
 
     def send(self, now: float = 0) -> Request:
         sent = self.try_to_send(now)
@@ -425,70 +423,66 @@ class Line:
 ERROR = TransientError("503")
 
 
-def test_a_late_reply_says_nothing_about_those_that_failed_before() -> None:
-    """An endpoint that breaks down may well finish what it has begun."""
-    line = Line()
-    early = [line.send() for _ in range(40)]
-    late = line.send(1)
-    line.outage_policy.failed(late, ERROR, now=20)
+def test_a_late_answer_proves_nothing() -> None:
+    """An endpoint that stops may still complete requests that it has begun."""
+    stage = Stage()
+    early = [stage.send() for _ in range(40)]
+    late = stage.send(1)
+    stage.policy.failed(late, ERROR, now=20)
     for other in early:
-        assert line.outage_policy.answered(other, now=20) == []
-    # Still nobody is known to be answered, so only a probe is sent.
-    assert line.send(21)
-    assert line.try_to_send(21) is None
+        assert stage.policy.answered(other, now=20) == []
+    # The stage is still out, so only a probe is sent.
+    assert stage.send(21)
+    assert stage.try_to_send(21) is None
 
 
-def test_a_second_strike_after_twenty_others_is_the_end_of_a_request() -> None:
-    line = Line()
-    poison = line.send()
-    line.outage_policy.failed(poison, ERROR, now=20)
-    for n in range(OTHERS_ANSWERED):  # the first of these is a strike
-        assert line.outage_policy.answered(line.send(21 + n), now=21 + n) == []
-    assert line.send(60) == poison  # its turn again
-    line.outage_policy.failed(poison, ERROR, now=80)
-    assert line.outage_policy.answered(line.send(81), now=82) == [(poison, ERROR)]
+def test_two_strikes_and_twenty_answers_end_a_request() -> None:
+    stage = Stage()
+    poison = stage.send()
+    stage.policy.failed(poison, ERROR, now=20)
+    for n in range(OTHERS_ANSWERED):  # the first answer makes the failure a strike
+        assert stage.policy.answered(stage.send(21 + n), now=21 + n) == []
+    assert stage.send(60) == poison  # sent again
+    stage.policy.failed(poison, ERROR, now=80)
+    assert stage.policy.answered(stage.send(81), now=82) == [(poison, ERROR)]
 
 
-def test_a_request_that_hangs_does_not_keep_others_from_being_sent_again() -> None:
-    line = Line(can_check=True)
-    hanging, one = line.send(), line.send()
+def test_a_hanging_request_does_not_block_retries() -> None:
+    stage = Stage(can_check=True)
+    hanging, one = stage.send(), stage.send()
     assert hanging.id != one.id
-    line.outage_policy.failed(one, ERROR, now=20)
-    assert (
-        line.outage_policy.choose("generate", lambda: None, now=25) is None
-    )  # it may be answered yet
-    assert line.outage_policy.choose("generate", lambda: None, now=61) == one
+    stage.policy.failed(one, ERROR, now=20)
+    assert stage.policy.choose("generate", lambda: None, now=25) is None  # it may still be answered
+    assert stage.policy.choose("generate", lambda: None, now=61) == one
 
 
-def test_what_cannot_be_the_fault_of_a_request_is_no_strike() -> None:
-    line = Line()
+def test_a_connection_error_is_no_strike() -> None:
+    stage = Stage()
     for n in range(20):
-        unlucky = line.send(100 * n)
-        line.outage_policy.failed(
-            unlucky, TransientError("no connection", may_be_own=False), now=100 * n
-        )
+        unlucky = stage.send(100 * n)
+        stage.policy.failed(unlucky, TransientError("no connection", may_be_own=False), now=100 * n)
         for m in range(1, 40):
-            answered = line.send(100 * n + m)
+            answered = stage.send(100 * n + m)
             if answered != unlucky:
-                assert line.outage_policy.answered(answered, now=100 * n + m) == []
+                assert stage.policy.answered(answered, now=100 * n + m) == []
             else:
-                line.outage_policy.failed(
+                stage.policy.failed(
                     answered, TransientError("no", may_be_own=False), now=100 * n + m
                 )
 
 
-def test_several_that_failed_with_nothing_answered_in_between_had_an_outage() -> None:
-    line = Line()
-    unlucky = [line.send() for _ in range(5)]
+def test_several_failures_in_a_row_are_an_outage() -> None:
+    stage = Stage()
+    unlucky = [stage.send() for _ in range(5)]
     for one in unlucky:
-        line.outage_policy.failed(one, ERROR, now=20)
-    line.outage_policy.answered(line.send(21), now=22)
-    # They have their turn again, at once and without a strike.
-    assert [line.send(23) for _ in unlucky] == unlucky
+        stage.policy.failed(one, ERROR, now=20)
+    stage.policy.answered(stage.send(21), now=22)
+    # All are sent again at once, without a strike.
+    assert [stage.send(23) for _ in unlucky] == unlucky
 
 
-def test_refusals_say_nothing_about_an_outage(tmp_path: Path, config: RunConfig) -> None:
-    """A request that failed for a while and is then refused is refused, and nothing else."""
+def test_a_failed_request_may_be_rejected_later(tmp_path: Path, config: RunConfig) -> None:
+    """The rejection is the only outcome."""
 
     class Odd(Endpoint):
         async def complete(self, request: Request) -> Completion:
@@ -496,7 +490,82 @@ def test_refusals_say_nothing_about_an_outage(tmp_path: Path, config: RunConfig)
                 raise RequestRejectedError("too long", status=400)
             return await super().complete(request)
 
-    endpoint = Odd(of("classify/task_000002"))
+    endpoint = Odd(only("classify/task_000002"))
     grow_at_once(tmp_path / "run", replace(config, num_instructions=60), endpoint)
     (event,) = [e for e in events(tmp_path / "run") if isinstance(e, RequestFailed)]
     assert event.request_id == "classify/task_000002"
+
+
+# ── rejected requests ────────────────────────────────────────────────────────────────────────────────────
+
+
+def send(policy: FailurePolicy, number: int) -> Request:
+    sent = policy.choose("generate", lambda: request(number), now=0)
+    assert sent is not None
+    return sent
+
+
+def reject(policy: FailurePolicy, number: int, problem: str = "400: unknown parameter") -> None:
+    policy.rejected(send(policy, number), RequestRejectedError(problem, status=400))
+
+
+def policy_after(answers: int) -> FailurePolicy:
+    return FailurePolicy(slots=64, give_up_after_s=7200, answered={"generate": answers})
+
+
+def numbers(failures: Failures) -> list[int]:
+    return [int(request.id[-6:]) for request, _ in failures]
+
+
+def test_five_equal_rejections_mean_a_wrong_setup() -> None:
+    policy = policy_after(1)
+    for number in range(4):
+        reject(policy, number)
+    with pytest.raises(
+        EndpointError, match=r"5 requests in a row were rejected .* unknown parameter"
+    ):
+        reject(policy, 5)
+
+
+def test_ten_different_rejections_mean_a_wrong_setup() -> None:
+    """Messages that contain different lengths may be about the prompts."""
+    policy = policy_after(1)
+    for number in range(9):
+        reject(policy, number, f"400: {1024 + number} tokens are too many")
+    with pytest.raises(EndpointError, match="10 requests in a row"):
+        reject(policy, 10, "400: 2048 tokens are too many")
+
+
+def test_only_a_later_request_settles_a_rejection() -> None:
+    policy = policy_after(1)
+    early = send(policy, 1)
+    reject(policy, 2)
+    assert policy.answered(early, now=0) == []
+    late = send(policy, 3)
+    reject(policy, 4)
+    assert numbers(policy.answered(late, now=0)) == [2]
+    assert policy.has_rejected
+
+
+def test_two_last_rejections_are_settled_after_an_answer() -> None:
+    policy = policy_after(1)
+    reject(policy, 1)
+    reject(policy, 2, "400: too long")
+    assert numbers(policy.settle_rejected()) == [1, 2]
+    assert not policy.has_rejected
+
+    policy = policy_after(0)
+    reject(policy, 1)
+    with pytest.raises(EndpointError, match="the only request was rejected and none was answered"):
+        policy.settle_rejected()
+
+
+def test_a_long_run_may_end_with_a_few_rejections() -> None:
+    policy = policy_after(200)
+    for number in range(3):
+        reject(policy, number)
+    assert len(policy.settle_rejected()) == 3
+    for number in range(4):
+        reject(policy, number)
+    with pytest.raises(EndpointError, match="4 requests in a row"):
+        policy.settle_rejected()
