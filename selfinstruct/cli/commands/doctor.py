@@ -158,9 +158,10 @@ def _output(directory: Path, run: "Run") -> "Finding":
 
 def _way(config: "RunConfig") -> "Iterator[Finding]":
     """The address, and what proves who asks. No value of a variable is ever shown."""
+    from selfinstruct.config.address import address
     from selfinstruct.errors import ConfigError
     from selfinstruct.llm.doctor import Finding
-    from selfinstruct.llm.endpoint import NO_KEY, address, api_key, client, headers
+    from selfinstruct.llm.endpoint import NO_KEY, api_key, client, headers
 
     try:
         yield Finding("address", "ok", address(config, environ=os.environ))
