@@ -260,9 +260,9 @@ def _parts(line: str, width: int) -> list[str]:
 
 def _address(run: "Run", request: "Request") -> str:
     from selfinstruct.config.address import address
-    from selfinstruct.llm.request_body import door
+    from selfinstruct.llm.request_body import api_path
 
-    return address(run.config, environ=os.environ).rstrip("/") + door(request)
+    return address(run.config, environ=os.environ).rstrip("/") + api_path(request)
 
 
 def _as_json(

@@ -389,17 +389,17 @@ def test_a_limit_that_is_too_large_is_not_renamed() -> None:
 @pytest.mark.parametrize(
     ("stage", "error", "said"),
     [
-        ("generate", {"param": "temperature", "message": "no"}, "--generate-temperature null"),
+        ("generate", {"param": "temperature", "message": "no"}, "--set generate_temperature=null"),
         (
             "instances",
             {"message": "Unsupported parameter: 'presence_penalty' is not supported."},
-            "leave it out with --instances-presence-penalty null",
+            "remove it with --set instances_presence_penalty=null",
         ),
-        ("classify", {"message": 'unknown field "temperature"'}, "--classify-temperature null"),
+        ("classify", {"message": 'unknown field "temperature"'}, "--set classify_temperature=null"),
         (
             "classify",
             {"param": "max_tokens", "message": "too large"},
-            "another one with --classify-max-tokens, or leave it out with --classify-max-tokens null",
+            "another one with --set classify_max_tokens=N, or remove it with --set classify_max_tokens=null",
         ),
         ("generate", {"param": "stop", "message": "no"}, "with --extra-body '{\"stop\": null}'"),
         ("generate", {"param": "top_k", "message": "no"}, "'top_k' is a member of --extra-body"),
@@ -411,7 +411,7 @@ def test_a_limit_that_is_too_large_is_not_renamed() -> None:
         (
             "generate",
             {"detail": [{"loc": ["body", "temperature"], "msg": "too high"}]},
-            "--generate-temperature null",
+            "--set generate_temperature=null",
         ),
     ],
 )
@@ -431,8 +431,8 @@ def test_a_refusal_ends_with_what_to_type() -> None:
     refusal = reply(400, {"error": {"message": "'presence_penalty' is not supported"}})
     (error,), _ = ask(refusal)
     assert str(error).endswith(
-        "(400: 'presence_penalty' is not supported); leave it out with "
-        "--generate-presence-penalty null"
+        "(400: 'presence_penalty' is not supported); remove it with "
+        "--set generate_presence_penalty=null"
     )
 
 

@@ -208,7 +208,7 @@ async def _examine(run: "Run", page: _Page) -> "Doctor":
             model=config.model,
             api=config.api,
             samplings={stage: sampling(config, stage) for stage in stages},
-            limit=config.token_limit,
+            max_tokens_name=config.token_limit,
         )
         async for finding in examined.findings():
             page.tell(finding)
