@@ -51,15 +51,16 @@ def carry_out(
     from selfinstruct.cli.on_finish import Ending, run_on_finish
     from selfinstruct.cli.run_log import log, log_ending
     from selfinstruct.cli.summary_lines import funnel_lines
+    from selfinstruct.config.address import for_a_new_run, with_address
     from selfinstruct.errors import LimitReachedError, SelfInstructError
-    from selfinstruct.llm.endpoint import for_a_new_run, with_address
+    from selfinstruct.llm.endpoint import client
     from selfinstruct.pipeline.summary import summarize
     from selfinstruct.runner.directory import is_run, open_run, planned_run
     from selfinstruct.runner.loop import is_complete
 
     is_new = not is_run(directory)
     if is_new:
-        settings = for_a_new_run(settings, environ=os.environ)
+        settings = for_a_new_run(settings, environ=os.environ, client=client)
     if log_file is not None:
         check_log_file(log_file, directory)
     if is_new and announcement is not None and announcement.may_ask:
@@ -144,8 +145,8 @@ def _set_aside(journal: Path, size: int) -> str:
 async def _carry_out(opened: "Run", expected_use: "ExpectedUse | None") -> "RunSummary":
     from selfinstruct.cli.run_log import RunLog
     from selfinstruct.cli.run_progress import progress
+    from selfinstruct.config.address import address
     from selfinstruct.errors import RunWriteError
-    from selfinstruct.llm.endpoint import address
     from selfinstruct.llm.online import OnlineBackend
     from selfinstruct.runner.disk_space import DiskWatch
     from selfinstruct.runner.loop import grow

@@ -409,7 +409,7 @@ class FailurePolicy:
         if len(judged) != 1:
             return []  # several failures without an answer in between: an outage
         state, failed = judged[0]
-        failed.strikes += failed.error.may_be_own
+        failed.strikes += failed.error.counts_as_strike
         has_others = state.others_answered(failed) >= OTHERS_ANSWERED
         if state.answered and failed.strikes >= (STRIKES if has_others else STRIKES_ALONE):
             del state.failed[failed.request.id]

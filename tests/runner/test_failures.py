@@ -212,7 +212,7 @@ def test_a_missing_server_gives_up_no_request(
         async def complete(self, request: Request) -> Completion:
             await asyncio.sleep(1)
             self.asked[request.id] += 1
-            raise TransientError("no connection", may_be_own=False)
+            raise TransientError("no connection", counts_as_strike=False)
 
     config = replace(config, num_instructions=60)
     with pytest.raises(EndpointError):
@@ -460,14 +460,16 @@ def test_a_connection_error_is_no_strike() -> None:
     stage = Stage()
     for n in range(20):
         unlucky = stage.send(100 * n)
-        stage.policy.failed(unlucky, TransientError("no connection", may_be_own=False), now=100 * n)
+        stage.policy.failed(
+            unlucky, TransientError("no connection", counts_as_strike=False), now=100 * n
+        )
         for m in range(1, 40):
             answered = stage.send(100 * n + m)
             if answered != unlucky:
                 assert stage.policy.answered(answered, now=100 * n + m) == []
             else:
                 stage.policy.failed(
-                    answered, TransientError("no", may_be_own=False), now=100 * n + m
+                    answered, TransientError("no", counts_as_strike=False), now=100 * n + m
                 )
 
 
