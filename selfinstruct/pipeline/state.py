@@ -53,10 +53,6 @@ class Counts:
     completion_tokens: int = 0
     rejected: Counter[Reason] = field(default_factory=Counter)
     """Candidates of committed requests, by reason."""
-    decided_at: Counter[int] = field(default_factory=Counter)
-    """Candidates of committed requests, by the size of the pool that they were compared with (`step`) …"""
-    accepted_at: Counter[int] = field(default_factory=Counter)
-    """… and those of them that were accepted."""
     finished_tasks: int = 0
     """Accepted tasks of which nothing more will be asked."""
     with_instances: int = 0
@@ -164,6 +160,11 @@ def initial(
         scripts=scripts_of([task.instruction for task in pool]),
         keeps_instances=keeps_instances,
     )
+
+
+def forget_undecided(state: RunState) -> None:
+    """Drop replies that a killed run left without a decision, so that a copy of its state can ask again."""
+    state.waiting.clear()
 
 
 def generation_id(number: int) -> str:
@@ -293,8 +294,7 @@ def _count_outcome(state: RunState, event: Outcome) -> None:
     if state.source is None:  # else it was another run that paid for it
         state.ledger.settle(event.request_id, completion.counted)
     usage = completion.counted or Usage(prompt_tokens=0, completion_tokens=0)
-    if event.stage != "generate":
-        state.timeline.finishing += _told(event)
+    state.timeline.reply(event.stage, completion)
     counts.prompt_tokens += usage.prompt_tokens
     counts.completion_tokens += usage.completion_tokens
 
@@ -331,7 +331,6 @@ def _commit(state: RunState, event: Committed) -> None:
             task = task if state.keeps_instances else replace(task, instances=())
         state.pool.add(task)
         state.index.add(accepted.instruction)
-    _count_candidates(state, event)
     state.pool_sizes.append(len(state.pool))
     for rejection in event.rejected:
         state.counts.rejected[rejection.reason] += 1
@@ -357,34 +356,14 @@ def _count_instances(counts: Counts, number: int) -> None:
     counts.rows += number
 
 
-def _count_candidates(state: RunState, event: Committed) -> None:
-    """Count candidates by the pool that each was compared with: later ones see earlier ones."""
-    size = state.pool_sizes[-1]
-    verdicts = [(accepted.candidate_id, True) for accepted in event.accepted]
-    verdicts += [(rejection.candidate_id, False) for rejection in event.rejected]
-    for _, is_accepted in sorted(verdicts, key=lambda verdict: (len(verdict[0]), verdict[0])):
-        state.counts.decided_at[step(size)] += 1
-        state.counts.accepted_at[step(size)] += is_accepted
-        size += is_accepted
-
-
-def step(size: int) -> int:
-    """The largest of 1, 2, 5, 10, 20, 50, … that is not above a size: pools are told apart by it."""
-    power: int = 10 ** (len(str(size)) - 1)
-    return max(n * power for n in (1, 2, 5) if n * power <= max(size, 1))
-
-
-def next_step(bottom: int) -> int:
-    """The one of 1, 2, 5, 10, 20, 50, … that follows."""
-    return bottom * 5 // 2 if str(bottom).startswith("2") else bottom * 2
-
-
 def _classify(state: RunState, event: Classified) -> None:
     again = event.task_id in state.unclear_once
     state.waiting.pop(classification_id(event.task_id, again=again))
     if event.is_classification is None:
+        state.timeline.unclear_answers += 1
         state.unclear_once.add(event.task_id)
         return
+    state.timeline.clear_answers += 1
     state.unclear_once.discard(event.task_id)
     state.counts.unclear_kinds += event.answer == "unclear"
     state.pool.replace(

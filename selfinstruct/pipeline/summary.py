@@ -10,13 +10,13 @@ from typing import Any
 
 from selfinstruct.cost import Consumption, ExpectedUse
 from selfinstruct.pipeline.marginal_cost import MarginalCost, marginal_cost
-from selfinstruct.pipeline.state import RunState, next_step
+from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Reason, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStep:
-    """The candidates that were compared with a pool of so many tasks, seed tasks included."""
+    """The replies that were decided while the pool had `smallest` to `largest` tasks, seed tasks included."""
 
     smallest: int
     largest: int
@@ -59,7 +59,7 @@ class RunSummary:
     prompt_tokens: int
     completion_tokens: int
     by_pool_size: tuple[PoolStep, ...]
-    """What became of candidates, by the size of the pool that they were compared with."""
+    """Candidates, and accepted candidates, by the size of the pool before their reply."""
     spent: Consumption
     """Attempts and tokens in all, also of replies that were never heard of."""
     unheard: Consumption
@@ -130,12 +130,30 @@ def _expected_use(state: RunState) -> ExpectedUse | None:
 
 
 def _by_pool_size(state: RunState) -> tuple[PoolStep, ...]:
-    return tuple(
-        PoolStep(
-            smallest=max(bottom, state.pool_sizes[0]),
-            largest=min(next_step(bottom) - 1, len(state.pool)),
-            candidates=candidates,
-            accepted=state.counts.accepted_at[bottom],
-        )
-        for bottom, candidates in sorted(state.counts.decided_at.items())
-    )
+    first, steps = state.pool_sizes[0], []
+    bottom = step(first)
+    while bottom <= len(state.pool):
+        top = next_step(bottom)
+        stretch = state.timeline.stretch(max(0, bottom - first), top - first)
+        if stretch.candidates:
+            steps.append(
+                PoolStep(
+                    smallest=max(bottom, first),
+                    largest=min(top - 1, len(state.pool)),
+                    candidates=stretch.candidates,
+                    accepted=stretch.accepted,
+                )
+            )
+        bottom = top
+    return tuple(steps)
+
+
+def step(size: int) -> int:
+    """Return the largest of 1, 2, 5, 10, 20, 50, … that is at most `size`."""
+    power: int = 10 ** (len(str(size)) - 1)
+    return max(n * power for n in (1, 2, 5) if n * power <= max(size, 1))
+
+
+def next_step(bottom: int) -> int:
+    """Return the number after `bottom` in 1, 2, 5, 10, 20, 50, …."""
+    return bottom * 5 // 2 if str(bottom).startswith("2") else bottom * 2

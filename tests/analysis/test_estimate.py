@@ -22,7 +22,6 @@ from support import (
 from selfinstruct.analysis.estimate import (
     Basis,
     Estimate,
-    Observed,
     Range,
     basis_of,
     estimate_of,
@@ -30,14 +29,14 @@ from selfinstruct.analysis.estimate import (
     reach,
 )
 from selfinstruct.analysis.estimate.assumptions import assumed, reply_limit
-from selfinstruct.analysis.estimate.forecast import _integral
 from selfinstruct.analysis.estimate.ranges import around, exactly
 from selfinstruct.analysis.preview import probe
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import Consumption
-from selfinstruct.events import CompletionReceived, Event
 from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.pipeline.acceptance import Acceptance
+from selfinstruct.pipeline.timeline import Timeline
 from selfinstruct.records import Completion, Request, Stage
 from selfinstruct.runner.directory import Run, planned_run, read_run
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
@@ -48,7 +47,7 @@ positive = st.floats(1e-3, 1e6)
 
 
 @st.composite
-def ranges(draw: st.DrawFn) -> Range:
+def ranges(draw: st.DrawFn) -> Range[float]:
     low, expected, high = sorted((draw(positive), draw(positive), draw(positive)))
     return Range(low=low, expected=expected, high=high)
 
@@ -59,7 +58,7 @@ def expected_use(**changes: Any) -> Run:
 
 def in_order(estimate: Estimate) -> bool:
     """Whether low ≤ expected ≤ high everywhere."""
-    for amounts in (estimate.left, estimate.total, *(s.amounts for s in estimate.stages)):
+    for amounts in (estimate.left, estimate.total, *estimate.stages.values()):
         ends = [dataclasses.astuple(c) for c in (amounts.low, amounts.expected, amounts.high)]
         if not all(list(column) == sorted(column) for column in zip(*ends, strict=True)):
             return False
@@ -73,7 +72,9 @@ def in_order(estimate: Estimate) -> bool:
 
 
 @given(ranges(), ranges())
-def test_a_product_is_a_range_and_wider_than_either_factor(a: Range, b: Range) -> None:
+def test_a_product_is_a_range_and_wider_than_either_factor(
+    a: Range[float], b: Range[float]
+) -> None:
     product = a * b
     assert product.low <= product.expected <= product.high
     assert product.expected == pytest.approx(a.expected * b.expected)
@@ -87,7 +88,7 @@ def test_a_product_is_a_range_and_wider_than_either_factor(a: Range, b: Range) -
 
 
 @given(ranges(), positive)
-def test_what_is_known_exactly_widens_nothing(a: Range, known: float) -> None:
+def test_what_is_known_exactly_widens_nothing(a: Range[float], known: float) -> None:
     product, scaled = a * exactly(known), a.times(known)
     assert (product.low, product.expected, product.high) == pytest.approx(
         (scaled.low, scaled.expected, scaled.high)
@@ -101,7 +102,7 @@ def test_what_is_no_range_is_refused() -> None:
 
 
 def test_nothing_times_anything_is_nothing_with_its_high_end() -> None:
-    maybe = Range(low=0, expected=0, high=2) * around(10, 2)
+    maybe = Range(low=0.0, expected=0.0, high=2.0) * around(10, 2)
     assert (maybe.low, maybe.expected, maybe.high) == (0, 0, 40)
 
 
@@ -115,13 +116,14 @@ def test_nothing_times_anything_is_nothing_with_its_high_end() -> None:
 def test_the_integral_is_the_sum_that_it_stands_for(
     start: int, growth: int, share: float, size: int, power: float
 ) -> None:
-    found = _integral(start, start + growth, share, size, power)
+    law = Acceptance(share=share, size=size, decline=power)
+    candidates = law.candidates(start, start + growth)
     steps = 2_000
     step = growth / steps
     points = (start + (k + 0.5) * step for k in range(steps))
     summed = sum(step / min(1.0, share * (n / size) ** -power) for n in points)
-    assert found == pytest.approx(summed, rel=1e-2)
-    assert found >= growth * (1 - 1e-9)
+    assert candidates == pytest.approx(summed, rel=1e-2)
+    assert candidates >= growth * (1 - 1e-9)
 
 
 # ── forecasts ────────────────────────────────────────────────────────────────────────────────────────────
@@ -155,7 +157,7 @@ def test_a_larger_target_never_takes_less(
 def test_tighter_limits_never_take_less_time(concurrency: int, requests: int, tokens: int) -> None:
     free = basis_of(expected_use(num_instructions=500))
 
-    def hours(**limits: Any) -> Range:
+    def hours(**limits: Any) -> Range[float]:
         config = free.config.changed(**limits)
         return forecast(dataclasses.replace(free, config=config)).hours
 
@@ -172,16 +174,15 @@ def test_tighter_limits_never_take_less_time(concurrency: int, requests: int, to
 
 
 def test_alpaca_has_one_stage_and_self_instruct_three() -> None:
-    assert [s.stage for s in estimate_of(expected_use(recipe="alpaca")).stages] == ["generate"]
-    stages = [s.stage for s in estimate_of(expected_use()).stages]
-    assert stages == ["generate", "classify", "instances"]
+    assert list(estimate_of(expected_use(recipe="alpaca")).stages) == ["generate"]
+    assert list(estimate_of(expected_use()).stages) == ["generate", "classify", "instances"]
 
 
 @pytest.mark.parametrize("limit", [1, 5, 100])
 def test_no_reply_is_longer_than_its_limit(limit: int) -> None:
     limits = {f"{stage}_max_tokens": limit for stage in ("generate", "classify", "instances")}
-    for stage in estimate_of(expected_use(**limits)).stages:
-        assert stage.amounts.high.completion_tokens <= limit * stage.amounts.high.requests
+    for amounts in estimate_of(expected_use(**limits)).stages.values():
+        assert amounts.high.completion_tokens <= limit * amounts.high.requests
 
 
 def test_a_limit_among_the_extra_members_is_the_one_that_counts() -> None:
@@ -199,7 +200,7 @@ def test_room_for_thoughts_makes_replies_longer_and_less_certain() -> None:
 
 def test_longer_prompts_cost_more() -> None:
     few, many = (estimate_of(expected_use(demonstrations=n)) for n in (3, 30))
-    assert many.stages[0].amounts.low.prompt_tokens > few.stages[0].amounts.high.prompt_tokens
+    assert many.stages["generate"].low.prompt_tokens > few.stages["generate"].high.prompt_tokens
 
 
 def test_an_unknown_price_leaves_dollars_out_and_nothing_else() -> None:
@@ -260,7 +261,7 @@ def test_the_estimate_of_a_finished_run_is_what_it_consumed(
     assert found.left.low == found.left.expected == found.left.high == Consumption()
     assert found.total.low == found.total.high == found.so_far == spent
     assert spent.requests
-    assert found.hours == exactly(0)
+    assert found.hours == exactly(0.0)
 
 
 def test_more_of_a_run_that_exists_is_estimated_from_its_own_replies(
@@ -299,7 +300,7 @@ def test_tasks_left_open_are_counted_and_what_waits_is_not_asked_again(
     found = estimate_of(planned_run(tmp_path / "run", {}))
     assert found.accepted < state.accepted
     assert in_order(found)
-    by_stage = {stage.stage: stage.amounts.expected.requests for stage in found.stages}
+    by_stage = {stage: amounts.expected.requests for stage, amounts in found.stages.items()}
     missing = 30 - found.accepted
     assert by_stage["instances"] >= missing
     assert by_stage["instances"] >= by_stage["classify"] - 3
@@ -308,10 +309,9 @@ def test_tasks_left_open_are_counted_and_what_waits_is_not_asked_again(
 # ── probes ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def probed(run_: Run, backend: ScriptedBackend, count: int) -> list[Event]:
-    seen: list[Event] = []
-    asyncio.run(probe(run_, backend=backend, count=count, record=seen.append))
-    return seen
+def probed(run_: Run, backend: ScriptedBackend, count: int) -> Timeline:
+    asyncio.run(probe(run_, backend=backend, count=count))
+    return run_.state.timeline
 
 
 @pytest.mark.parametrize("count", [1, 3, 10])
@@ -319,10 +319,9 @@ def test_a_probe_sends_so_many_of_each_stage_and_those_that_a_run_would_send(
     config: RunConfig, tmp_path: Path, count: int
 ) -> None:
     backend = ScriptedBackend()
-    seen = probed(planned_run(None, config.given()), backend, count)
-    stages = [e.stage for e in seen if isinstance(e, CompletionReceived)]
-    assert {stage: stages.count(stage) for stage in set(stages)} == dict.fromkeys(
-        ("generate", "classify", "instances"), count
+    timeline = probed(planned_run(None, config.given()), backend, count)
+    assert {stage: replies.seconds.count for stage, replies in timeline.replies.items()} == (
+        dict.fromkeys(("generate", "classify", "instances"), count)
     )
     asked = ScriptedBackend()
     run(tmp_path / "run", config.changed(num_instructions=200), backend=asked)
@@ -356,13 +355,9 @@ def test_a_probe_never_has_more_requests_under_way_than_a_run(config: RunConfig)
 def test_more_replies_narrow_the_ranges(config: RunConfig) -> None:
     widths = []
     for count in (2, 8, 40):
-        run_ = planned_run(None, config.given())
-        observed = Observed(pool_size=len(run_.state.pool))
-        for event in probed(run_, ScriptedBackend(), count):
-            observed.look_at(event)
+        timeline = probed(planned_run(None, config.given()), ScriptedBackend(), count)
         fresh = planned_run(None, config.changed(num_instructions=500, **PRICED).given())
-        basis = dataclasses.replace(basis_of(fresh), assumptions=observed.inform(assumed(fresh)))
-        dollars = forecast(basis).left_usd
+        dollars = estimate_of(fresh, timeline).left_usd
         assert dollars is not None
         widths.append(dollars.high / dollars.low)
     assert widths == sorted(widths, reverse=True)
@@ -372,8 +367,8 @@ def test_more_replies_narrow_the_ranges(config: RunConfig) -> None:
 @settings(max_examples=3)
 @given(st.sampled_from(["self-instruct", "alpaca"]))
 def test_a_probe_of_nothing_but_refusals_is_no_division_by_nought(recipe: str) -> None:
-    seen = probed(expected_use(recipe=recipe), ScriptedBackend(lambda _: ""), 2)
-    assert in_order(estimate_of(expected_use(recipe=recipe), seen))
+    timeline = probed(expected_use(recipe=recipe), ScriptedBackend(lambda _: ""), 2)
+    assert in_order(estimate_of(expected_use(recipe=recipe), timeline))
 
 
 @pytest.mark.parametrize(("recipe", "target"), [("self-instruct", 250), ("alpaca", 250)], ids=str)
@@ -387,15 +382,14 @@ def test_the_range_of_a_probe_holds_what_the_run_then_takes(
         num_instructions=target,
         **PRICED,
     )
-    seen: list[Event] = []
+    probing = planned_run(None, config.given())
 
     async def send() -> None:
         async with OnlineBackend(config, environ={}) as backend:
-            probing = planned_run(None, config.given())
-            await probe(probing, backend=backend, count=8, record=seen.append)
+            await probe(probing, backend=backend, count=8)
 
     asyncio.run(send())
-    found = estimate_of(planned_run(None, config.given()), seen)
+    found = estimate_of(planned_run(None, config.given()), probing.state.timeline)
     run(tmp_path / "run", config)
     spent = read_run(tmp_path / "run").state.ledger.spent
     for name in ("requests", "prompt_tokens", "completion_tokens"):

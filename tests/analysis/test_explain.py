@@ -11,14 +11,12 @@ from support import ScriptedBackend, make_seed_task, scripted_text
 from selfinstruct.analysis.explain import explain
 from selfinstruct.analysis.explain.lookup import History
 from selfinstruct.analysis.explain.results import (
-    MEANING,
-    CandidateFate,
+    CandidateResult,
+    Excerpt,
     Explanation,
-    InstanceFate,
-    Passage,
-    RequestFate,
-    SeedFate,
-    TaskFate,
+    InstanceResult,
+    RequestResult,
+    TaskResult,
 )
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
@@ -30,6 +28,7 @@ from selfinstruct.pipeline.parse.cleanup import folded
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.pipeline.state import generation_id
 from selfinstruct.records import Completion, Reason, Request
+from selfinstruct.records.reasons import MEANING
 from selfinstruct.runner.directory import read_history
 
 
@@ -94,10 +93,10 @@ def replies(history: History) -> Iterator[CompletionReceived]:
             yield outcome
 
 
-def candidates(history: History) -> Iterator[CandidateFate]:
+def candidates(history: History) -> Iterator[CandidateResult]:
     for name in history.decisions:
         for item in history.items(name):
-            if isinstance(item, CandidateFate):
+            if isinstance(item, CandidateResult):
                 yield item
 
 
@@ -120,16 +119,17 @@ def test_every_reply_can_be_found_whole(history: History) -> None:
 
 def test_every_task_candidate_instance_and_request_is_found_by_its_id(history: History) -> None:
     for task in history.run.state.pool:
-        (fate,) = explain(history, task.id).found
-        assert isinstance(fate, TaskFate if task.origin == "generated" else SeedFate)
-        assert (fate.id, fate.instruction) == (task.id, task.instruction)
+        (result,) = explain(history, task.id).found
+        assert isinstance(result, TaskResult)
+        assert result.kind == ("task" if task.origin == "generated" else "seed task")
+        assert (result.id, result.instruction) == (task.id, task.instruction)
     for name in history.outcomes:
-        (fate,) = explain(history, name).found
-        assert isinstance(fate, RequestFate)
-        for item in fate.items:
+        (result,) = explain(history, name).found
+        assert isinstance(result, RequestResult)
+        for item in result.items:
             (again,) = explain(history, item.id).found
-            if isinstance(item, CandidateFate) and item.task_id is not None:
-                assert isinstance(again, TaskFate)
+            if isinstance(item, CandidateResult) and item.task_id is not None:
+                assert isinstance(again, TaskResult)
                 assert again.candidate == item
             else:
                 assert again == item
@@ -137,18 +137,20 @@ def test_every_task_candidate_instance_and_request_is_found_by_its_id(history: H
 
 def test_every_verdict_of_the_journal_is_told_once(history: History) -> None:
     told = list(candidates(history))
-    assert len({fate.id for fate in told}) == len(told)
-    accepted = [fate.task_id for fate in told if fate.verdict == "accepted"]
+    assert len({result.id for result in told}) == len(told)
+    accepted = [result.task_id for result in told if result.outcome == "accepted"]
     assert accepted == [task.id for task in history.run.state.pool.generated]
-    rejected = [fate.reason for fate in told if fate.verdict == "rejected"]
+    rejected = [result.reason for result in told if result.outcome == "rejected"]
     assert len(rejected) == history.run.state.counts.rejected.total()
-    assert all(fate.meaning == MEANING[fate.reason] for fate in told if fate.reason)
+    assert all(result.meaning == MEANING[result.reason] for result in told if result.reason)
 
 
 def test_instances_are_told_in_the_order_of_the_reply(history: History) -> None:
     for task in history.run.state.pool.generated:
         items = [
-            item for item in history.items(f"instances/{task.id}") if isinstance(item, InstanceFate)
+            item
+            for item in history.items(f"instances/{task.id}")
+            if isinstance(item, InstanceResult)
         ]
         kept = tuple(item.instance for item in items if item.instance is not None)
         assert kept == task.instances
@@ -186,9 +188,9 @@ def test_case_and_white_space_do_not_matter_and_whole_texts_come_first(
     run(tmp_path / "run", replace(config, num_instructions=1), backend=ScriptedBackend(write))
     history = history_of(tmp_path / "run")
     whole = explain(history, "  name FIVE\n rivers ")
-    assert (whole.how, [fate.kind for fate in whole.found]) == ("exact", ["candidate"])
+    assert (whole.how, [result.kind for result in whole.found]) == ("exact", ["candidate"])
     part = explain(history, "RIVERS that   flow")
-    assert (part.how, [fate.kind for fate in part.found]) == ("part", ["task"])
+    assert (part.how, [result.kind for result in part.found]) == ("part", ["task"])
 
 
 def test_many_are_counted_and_the_first_ones_told(history: History) -> None:
@@ -221,7 +223,9 @@ def test_other_places_of_a_text_are_told_too(tmp_path: Path, config: RunConfig) 
     part = explain(history, "five rivers")
     assert (part.how, part.partial, part.in_replies) == ("part", 0, every)
     outside = explain(history, "Or shall I", limit=None)
-    assert [fate.request_id for fate in outside.found if isinstance(fate, Passage)] == list(every)
+    assert [result.request_id for result in outside.found if isinstance(result, Excerpt)] == list(
+        every
+    )
 
 
 def test_what_was_copied_from_the_output_is_found(tmp_path: Path, config: RunConfig) -> None:
@@ -246,9 +250,9 @@ def test_what_was_copied_from_the_output_is_found(tmp_path: Path, config: RunCon
     assert explain(history, cut).how == "part"
     assert explain(history, "fiverivers").how == explain(history, "riv ers").how == "none"
     for query in (said, shown(said), "so be it"):
-        fate = explain(history, query).found[0]
-        assert isinstance(fate, Passage)
-        assert (fate.line, fate.excerpt) in ((4, said), (4, shown(said)))
+        result = explain(history, query).found[0]
+        assert isinstance(result, Excerpt)
+        assert (result.line, result.text) in ((4, said), (4, shown(said)))
 
 
 def test_what_is_outside_of_every_item_is_found_in_its_reply(history: History) -> None:
@@ -257,12 +261,12 @@ def test_what_is_outside_of_every_item_is_found_in_its_reply(history: History) -
         assert goodbye.how == "part"  # there it belongs to the last item
         return
     assert goodbye.how == "reply"
-    (fate,) = goodbye.found
-    assert isinstance(fate, Passage)
-    assert fate.excerpt == "Let me know if you want MORE of these!"
-    assert fate.items == ()
+    (result,) = goodbye.found
+    assert isinstance(result, Excerpt)
+    assert result.text == "Let me know if you want MORE of these!"
+    assert result.items == ()
     thought = explain(history, "the user wants generate/000002").found[0]
-    assert isinstance(thought, Passage)
+    assert isinstance(thought, Excerpt)
     assert (thought.request_id, thought.line) == ("generate/000002", 1)
 
 
@@ -272,9 +276,9 @@ def test_a_line_of_a_list_leads_to_its_item(history: History) -> None:
     for query in (line, line[: len(line) // 2]):
         explanation = explain(history, query)
         assert explanation.how == "reply"
-        fate = explanation.found[0]
-        assert isinstance(fate, Passage)
-        assert any(folded(item.text) in folded(line) for item in fate.items)
+        result = explanation.found[0]
+        assert isinstance(result, Excerpt)
+        assert any(folded(item.text) in folded(line) for item in result.items)
 
 
 def test_a_long_line_is_shown_around_the_place(tmp_path: Path, config: RunConfig) -> None:
@@ -286,13 +290,13 @@ def test_a_long_line_is_shown_around_the_place(tmp_path: Path, config: RunConfig
     run(tmp_path / "run", config, backend=ScriptedBackend(write))
     history = history_of(tmp_path / "run")
     whole = history.by_id("generate/000002#0")
-    assert isinstance(whole, CandidateFate)
+    assert isinstance(whole, CandidateResult)
     assert whole.nearest is None
-    passage = history.passage("generate/000002", "the  ZEBRA thing")
-    assert "cannot do the zebra thing" in passage.excerpt
-    assert passage.excerpt.startswith("…")
-    assert passage.excerpt.endswith("…")
-    assert len(passage.excerpt) < 500
+    excerpt = history.excerpt("generate/000002", "the  ZEBRA thing")
+    assert "cannot do the zebra thing" in excerpt.text
+    assert excerpt.text.startswith("…")
+    assert excerpt.text.endswith("…")
+    assert len(excerpt.text) < 500
 
 
 def test_a_reply_that_is_not_decided_is_found_and_says_why(
@@ -305,9 +309,9 @@ def test_a_reply_that_is_not_decided_is_found_and_says_why(
     history = History(before, whole[:first])
     for name, (_, outcome) in history.outcomes.items():
         assert isinstance(outcome, CompletionReceived)
-        fate = explain(history, outcome.completion.text).found[0]
-        assert isinstance(fate, Passage)
-        assert "generate/000001 is next" in fate.problem
+        result = explain(history, outcome.completion.text).found[0]
+        assert isinstance(result, Excerpt)
+        assert "generate/000001 is next" in result.problem
         assert history.request(name).items == ()
 
 
@@ -324,20 +328,20 @@ def test_the_nearest_task_is_the_one_of_brute_force_with_rouge_score(history: Hi
     scorer = RougeScorer(["rougeL"], tokenizer=_Unicode() if is_default else None)
     seeds = list(history.run.state.pool)[: history.run.state.pool.seed_count]
     pool = [(task.id, task.instruction) for task in seeds]
-    for fate in candidates(history):
-        scores = [scorer.score(text, fate.text)["rougeL"].fmeasure for _, text in pool]
-        assert fate.nearest is not None
-        assert fate.nearest.rouge_l == max(scores)
-        assert fate.nearest.task_id == pool[scores.index(max(scores))][0]
+    for result in candidates(history):
+        scores = [scorer.score(text, result.text)["rougeL"].fmeasure for _, text in pool]
+        assert result.nearest is not None
+        assert result.nearest.rouge_l == max(scores)
+        assert result.nearest.task_id == pool[scores.index(max(scores))][0]
         threshold = history.run.config.threshold
-        assert (fate.nearest.rouge_l > threshold) == (fate.reason is Reason.NOT_NOVEL) or (
-            fate.stage in ("parse", "filter")
+        assert (result.nearest.rouge_l > threshold) == (result.reason is Reason.NOT_NOVEL) or (
+            result.stage in ("parse", "filter")
         )
-        if fate.reason is Reason.NOT_NOVEL:
-            assert fate.witness is not None
-            assert threshold < fate.witness.rouge_l <= fate.nearest.rouge_l
-        if fate.task_id is not None:
-            pool.append((fate.task_id, fate.text))
+        if result.reason is Reason.NOT_NOVEL:
+            assert result.witness is not None
+            assert threshold < result.witness.rouge_l <= result.nearest.rouge_l
+        if result.task_id is not None:
+            pool.append((result.task_id, result.text))
 
 
 def test_the_witness_of_a_run_of_this_version_is_the_nearest_task(history: History) -> None:
@@ -345,7 +349,7 @@ def test_the_witness_of_a_run_of_this_version_is_the_nearest_task(history: Histo
     told = [item for item in items if item.reason is Reason.NOT_NOVEL]
     assert told
     for item in told:
-        assert isinstance(item, CandidateFate)
+        assert isinstance(item, CandidateResult)
         assert item.witness == item.nearest
 
 
@@ -355,18 +359,18 @@ def test_a_task_is_told_with_its_kind_its_instances_and_what_its_prompt_showed(
     run(tmp_path / "run", config, backend=Refusing(talkative_text))
     history = history_of(tmp_path / "run")
     (second,) = explain(history, "task_000002").found
-    assert isinstance(second, TaskFate)
+    assert isinstance(second, TaskResult)
     assert [item.reason for item in second.rejected] == ["empty_output", "output_equals_input"]
     assert [given.answer for given in second.answers] == ["no"]
     assert len(second.demonstrations) == 8
     (third,) = explain(history, "task_000003").found
-    assert isinstance(third, TaskFate)
+    assert isinstance(third, TaskResult)
     assert third.instances == ()
     (refused,) = explain(history, "instances/task_000003").found
-    assert isinstance(refused, RequestFate)
+    assert isinstance(refused, RequestResult)
     assert "status 422: not this one" in refused.problem
     (fourth,) = explain(history, "task_000004").found
-    assert isinstance(fourth, TaskFate)
+    assert isinstance(fourth, TaskResult)
     assert [(given.request_id, given.answer) for given in fourth.answers] == [
         ("classify/task_000004", "unclear"),
         ("classify/task_000004/again", "unclear"),
@@ -376,13 +380,17 @@ def test_a_task_is_told_with_its_kind_its_instances_and_what_its_prompt_showed(
 
 def test_a_seed_task_is_told_with_what_it_did(history: History) -> None:
     for task in list(history.run.state.pool)[:10]:
-        fate = history.by_id(task.id)
-        assert isinstance(fate, SeedFate)
+        result = history.by_id(task.id)
+        assert isinstance(result, TaskResult)
         shown = [reply for reply in replies(history) if task.id in reply.demonstration_ids]
-        assert fate.shown == len(shown)
-    fates = [history.task(task) for task in history.run.state.pool]
-    against = sum(fate.witness_against for fate in fates if isinstance(fate, SeedFate))
-    named = [fate.witness for fate in candidates(history) if fate.witness is not None]
+        assert result.shown == len(shown)
+    results = [history.task(task) for task in history.run.state.pool]
+    against = sum(
+        result.witness_against
+        for result in results
+        if isinstance(result, TaskResult) and result.kind == "seed task"
+    )
+    named = [result.witness for result in candidates(history) if result.witness is not None]
     assert against == sum(near.task_id.startswith("seed") for near in named) > 0
 
 
@@ -410,7 +418,7 @@ def test_every_reason_has_a_sentence(reason: Reason) -> None:
 def test_a_text_of_nowhere_is_judged_as_a_candidate_would_be(history: History, text: str) -> None:
     explanation = explain(history, text)
     assert (explanation.how, explanation.total, explanation.found) == ("none", 0, ())
-    assert explanation.outlook is not None
+    assert explanation.as_candidate is not None
     state, config = history.run.state, history.run.config
     number = state.commits + 1
     shown = tuple(task.id for task in list(state.pool)[:8])
@@ -427,7 +435,9 @@ def test_a_text_of_nowhere_is_judged_as_a_candidate_would_be(history: History, t
         ),
     )
     first = next((r.reason for r in decided.rejected if r.candidate_id.endswith("#1")), None)
-    assert first == (explanation.outlook.reasons[0] if explanation.outlook.reasons else None)
+    assert first == (
+        explanation.as_candidate.reasons[0] if explanation.as_candidate.reasons else None
+    )
 
 
 @pytest.mark.parametrize(
@@ -445,7 +455,7 @@ def test_a_text_of_nowhere_is_judged_as_a_candidate_would_be(history: History, t
 def test_an_id_of_nowhere_is_no_text(history: History, query: str) -> None:
     explanation = explain(history, query)
     assert explanation.total == 0
-    assert explanation.outlook is None
+    assert explanation.as_candidate is None
     assert "The run has task_000001 to task_0000" in explanation.note
     assert "the seed tasks seed_task_0 to seed_task_9" in explanation.note
 
@@ -457,13 +467,13 @@ def test_the_id_of_a_seed_task_may_look_like_anything(tmp_path: Path, config: Ru
     run(tmp_path / "run", changed, backend=ScriptedBackend())
     history = history_of(tmp_path / "run")
     assert explain(history, "mine-3").found == (history.by_id("Mine-3"),)
-    assert explain(history, "mine-33").outlook is None
-    assert explain(history, "mine").outlook is not None
+    assert explain(history, "mine-33").as_candidate is None
+    assert explain(history, "mine").as_candidate is not None
 
 
 @pytest.mark.parametrize("query", ["", " \n\t\u2003"])
 def test_nothing_cannot_be_looked_for(history: History, query: str) -> None:
-    with pytest.raises(ValueError, match="nothing to look for"):
+    with pytest.raises(ValueError, match="the query is empty"):
         explain(history, query)
 
 
@@ -482,4 +492,4 @@ def test_a_run_without_any_reply_can_be_asked(tmp_path: Path, config: RunConfig)
     history = history_of(tmp_path / "run")
     assert explain(history, "seed_task_3").total == 1
     assert explain(history, "task_000001").note.endswith("and has decided no reply yet.")
-    assert explain(history, "Name four trees of the north.").outlook is not None
+    assert explain(history, "Name four trees of the north.").as_candidate is not None

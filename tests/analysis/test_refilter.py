@@ -300,7 +300,7 @@ def test_a_task_there_that_is_read_otherwise_here_is_explained_by_its_reply(
         (told,) = explanation.found
         assert told.kind == "request"
         assert told.id == task.candidate_id.partition("#")[0]
-        assert "as it is read here, no item has its text" in explanation.note
+        assert "no item has the text" in explanation.note
 
 
 def test_alpaca_has_its_instances_in_the_candidates_so_all_are_there(
@@ -396,7 +396,7 @@ def test_what_default_asked_twice_is_read_by_paper_once(tmp_path: Path, seeds_fi
     assert second
     (told,) = explain(History(*read_history(tmp_path / "new")), second[0]).found
     assert told.kind == "request"
-    assert told.problem.startswith("It is not used: the first answer decides")
+    assert told.problem == "The reply is not used: an earlier answer was clear."
     assert not any(task.is_classification for task in state.pool.generated)
 
 
@@ -423,7 +423,7 @@ def test_replies_beyond_the_target_wait_here_as_they_did_there(tmp_path: Path) -
     name = next(name for name in new.state.waiting if name.startswith("generate"))
     (told,) = explain(History(*read_history(tmp_path / "new")), name).found
     assert told.kind == "request"
-    assert "it was waiting in the run that this one was refiltered from" in told.problem
+    assert "because the source run had not decided it" in told.problem
 
 
 def test_the_target_does_not_end_the_new_run_early(tmp_path: Path) -> None:

@@ -133,11 +133,11 @@ def test_what_cannot_be_estimated_is_exit_2_with_what_to_add(
 
 def test_a_limit_that_ends_the_run_early_is_told() -> None:
     _, out, _ = here("estimate", *MODEL, "-n", 52000, "--max-cost", 5)
-    assert "max_cost, $5.00, will probably end it at some 6," in plain(out)
+    assert "max_cost, $5.00, will probably stop the run at about 6," in plain(out)
     _, out, _ = here("estimate", *MODEL, "-n", 1000, "--max-cost", 5)
     assert "max_cost" not in out
     _, out, _ = here("estimate", *MODEL, "-n", 1000, "--max-requests", 300)
-    assert "max_requests, 300, will probably end it at some 1" in plain(out)
+    assert "max_requests, 300, will probably stop the run at about 1" in plain(out)
 
 
 def test_a_run_that_exists_is_told_from_its_own_replies_and_stays_as_it_is(
@@ -245,7 +245,7 @@ def flags_of(endpoint: SimulatedEndpoint, **more: Any) -> list[object]:
 def test_a_yes_starts_the_run(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
     code, said = on_a_terminal("run", "-o", "new", *flags_of(endpoint), cwd=tmp_path, answer="y\n")
     assert "expected: 4 instructions: $0.00" in said
-    assert "Go on? [y/N]" in said
+    assert "Continue? [y/N]" in said
     assert code == 0
     assert (tmp_path / "new/journal.jsonl").exists()
 
@@ -255,7 +255,7 @@ def test_anything_else_makes_no_directory_and_sends_nothing(
     tmp_path: Path, endpoint: SimulatedEndpoint, answer: str
 ) -> None:
     code, said = on_a_terminal("run", "-o", "new", *flags_of(endpoint), cwd=tmp_path, answer=answer)
-    assert "Go on? [y/N]" in said
+    assert "Continue? [y/N]" in said
     assert code == 130
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
@@ -285,11 +285,11 @@ def test_who_said_so_or_spends_little_is_not_asked(
 ) -> None:
     given = ["run", "-o", "new", *flags_of(endpoint)]
     asked = typed(*given, cwd=tmp_path, stdin=b"n\n", on_a_terminal=True)
-    assert "Go on? [y/N]" in asked.stderr
+    assert "Continue? [y/N]" in asked.stderr
     assert asked.returncode == 130
     done = typed(*given, *flags, cwd=tmp_path, stdin=b"n\n", on_a_terminal=True)
     assert "expected: " in done.stderr
-    assert "Go on?" not in done.stdout + done.stderr
+    assert "Continue?" not in done.stdout + done.stderr
     assert done.returncode == 0
 
 
@@ -297,7 +297,7 @@ def test_without_a_terminal_nobody_is_asked(tmp_path: Path, endpoint: SimulatedE
     done = command("run", "-o", "new", *flags_of(endpoint), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "expected: 4 instructions: $0.00" in done.stderr
-    assert "Go on?" not in done.stderr
+    assert "Continue?" not in done.stderr
 
 
 def test_a_limit_in_dollars_without_a_price_makes_no_directory(tmp_path: Path) -> None:

@@ -167,10 +167,10 @@ def test_explain_is_json_for_programs(finished: Path) -> None:
     assert done.returncode == 0
     told = json.loads(done.stdout)
     assert (told["how"], told["total"], told["threshold"]) == ("id", 1, 0.7)
-    (fate,) = told["found"]
-    assert (fate["kind"], fate["verdict"]) == ("candidate", "rejected")
-    assert (fate["reason"], fate["text"]) == ("control_characters", EVIL)
-    assert 0 <= fate["nearest"]["rouge_l"] <= 1
+    (result,) = told["found"]
+    assert (result["kind"], result["outcome"]) == ("candidate", "rejected")
+    assert (result["reason"], result["text"]) == ("control_characters", EVIL)
+    assert 0 <= result["nearest"]["rouge_l"] <= 1
 
 
 def test_what_is_not_in_the_run_is_judged_and_exit_1(finished: Path) -> None:
@@ -185,7 +185,7 @@ def test_what_is_not_in_the_run_is_judged_and_exit_1(finished: Path) -> None:
 def test_an_empty_query_is_exit_2(finished: Path) -> None:
     done = command("explain", finished, " ")
     assert done.returncode == 2
-    assert "there is nothing to look for" in done.stderr
+    assert "the query is empty" in done.stderr
     assert done.stdout == ""
 
 

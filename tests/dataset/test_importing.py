@@ -838,7 +838,7 @@ def test_explain_names_file_and_line(imported: Path) -> None:
     (task,) = explain(history, instruction(3)).found
     assert task.kind == "imported task"
     assert task.place == "machine_generated_instructions.jsonl:3"
-    assert (task.model, task.said, task.is_classification) == ("oldest-1", "no", False)
+    assert (task.model, task.imported_answer, task.is_classification) == ("oldest-1", "no", False)
     assert [item.reason for item in task.rejected] == [Reason.EMPTY_REPLY]
     for query in ("task_1", "import/task_1", "TASK_000001"):
         (found,) = explain(history, query).found
@@ -846,7 +846,7 @@ def test_explain_names_file_and_line(imported: Path) -> None:
         assert found.id == "task_000001"
     (kept,) = explain(history, "import/task_000002#2").found
     assert kept.kind == "instance"
-    assert (kept.verdict, kept.instance) == (
+    assert (kept.outcome, kept.instance) == (
         "accepted",
         Instance(input="The sun is out.", output="dry"),
     )

@@ -25,28 +25,30 @@ PRICE = Price(input=Decimal(1), cached_input=Decimal(1), output=Decimal(1))
 def grown(
     number: int, *, growth: float, price: Price | None = PRICE, imported: int = 0
 ) -> RunState:
-    """A run whose lists take 1,000 tokens each and bring ever fewer instructions: n needs n^growth more.
+    """Return a run whose instruction n takes 2 n^growth candidates of 50 tokens, and 500 tokens to finish.
 
-    What was imported makes new ones rare, too, and took no tokens.
+    Imported instructions count in n and consumed nothing.
     """
     state = initial(RunConfig(model="m"), [make_seed_task(n) for n in range(8)])
     state.price = price
-    step, tokens, accepted = 10, 0.0, 0
+    step, candidates, accepted = 10, 0.0, 0
     while accepted < number:
-        before, accepted = tokens, accepted + step
-        tokens += 100 * step * (imported + accepted) ** growth
-        consumed = Consumption(requests=1, prompt_tokens=round(tokens) - round(before))
-        state.timeline.mark(accepted=accepted, candidates=2 * accepted, consumed=consumed)
+        before, accepted = candidates, accepted + step
+        candidates += 2 * step * (imported + accepted) ** growth
+        tokens = 50 * (round(candidates) - round(before))
+        consumed = Consumption(requests=1, prompt_tokens=tokens)
+        state.timeline.mark(accepted=accepted, candidates=round(candidates), consumed=consumed)
         for n in range(step):
             task = Task(id=f"t{accepted}/{n}", instruction="x", origin="generated", instances=())
             state.pool.add(task)
     for n in range(imported):
         state.pool.add(Task(id=f"i{n}", instruction="x", origin="imported", instances=()))
+    state.pool_sizes[0] += imported
     state.counts.imported = state.counts.imported_whole = imported
     state.counts.finished_tasks = imported + accepted
     state.timeline.finishing = Consumption(requests=accepted, prompt_tokens=500 * accepted)
     state.ledger.spent = Consumption(
-        requests=accepted, prompt_tokens=round(tokens) + 500 * accepted
+        requests=accepted, prompt_tokens=50 * round(candidates) + 500 * accepted
     )
     return state
 

@@ -14,7 +14,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
 
     Example: selfinstruct status my-run
     """
-    from selfinstruct.analysis.estimate import Observed, basis_of, forecast
+    from selfinstruct.analysis.estimate import estimate_of
     from selfinstruct.cli.expected_cost import left_line
     from selfinstruct.cli.summary_lines import (
         changes,
@@ -24,14 +24,11 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
         pool_lines,
     )
     from selfinstruct.pipeline.summary import summarize
-    from selfinstruct.runner.directory import read_history, replay
+    from selfinstruct.runner.directory import read_run
     from selfinstruct.runner.lock import holder
     from selfinstruct.runner.loop import is_complete
 
-    run, entries = read_history(directory)
-    observed = Observed(pool_size=run.state.pool.seed_count)
-    for entry in replay(run, entries):
-        observed.look_at(entry.event)
+    run = read_run(directory)
     pid = holder(directory)
     if pid is None:
         run.state.ledger.give_all_up()  # of a process that was killed
@@ -53,7 +50,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
         condition = "interrupted"
     estimate = None
     if source is None and run.state.counts.requests and not is_complete(run):
-        estimate = forecast(basis_of(run, observed=observed))
+        estimate = estimate_of(run)
     if json_output:
         import json
         from dataclasses import asdict
