@@ -17,7 +17,6 @@ from typing import Any, Literal, TypeVar
 from selfinstruct.analysis.explain.results import MEANING
 from selfinstruct.backend import Backend
 from selfinstruct.events import (
-    Accepted,
     Classified,
     Committed,
     CompletionReceived,
@@ -40,6 +39,7 @@ from selfinstruct.records import (
     Request,
     Task,
 )
+from selfinstruct.records.ids import in_reply_order, item_number
 from selfinstruct.runner.directory import Run
 
 T = TypeVar("T")
@@ -217,38 +217,30 @@ def _answered(
 
 
 def _candidates(decision: Committed, pool: Pool) -> Iterator[Item]:
-    verdicts: tuple[Accepted | Rejection, ...] = (*decision.accepted, *decision.rejected)
-    for verdict in sorted(verdicts, key=lambda verdict: _number(verdict.candidate_id)):
-        if isinstance(verdict, Rejection):
-            yield _rejected(verdict, pool)
+    for item in decision.items:
+        if isinstance(item, Rejection):
+            yield _rejected(item, pool)
             continue
         yield Item(
-            number=_number(verdict.candidate_id),
+            number=item_number(item.candidate_id),
             verdict="accepted",
-            text=verdict.instruction,
-            instance=verdict.instance,
+            text=item.instruction,
+            instance=item.instance,
         )
 
 
 def _instances(decision: InstancesWritten) -> Iterator[Item]:
-    rejected = {_number(rejection.candidate_id): rejection for rejection in decision.rejected}
-    if 0 in rejected:
-        yield _rejected(rejected[0])
-        return
-    # What is kept has no number of its own: those that no rejection has, in order.
-    kept = iter(decision.instances)
-    for number in range(1, len(decision.instances) + len(rejected) + 1):
-        if number in rejected:
-            yield _rejected(rejected[number])
-            continue
-        instance = next(kept)
-        yield Item(number=number, verdict="accepted", text=pair_text(instance), instance=instance)
+    for number, item in in_reply_order(decision.instances, decision.rejected):
+        if isinstance(item, Rejection):
+            yield _rejected(item)
+        else:
+            yield Item(number=number, verdict="accepted", text=pair_text(item), instance=item)
 
 
 def _rejected(rejection: Rejection, pool: Pool | None = None) -> Item:
     near = rejection.nearest
     return Item(
-        number=_number(rejection.candidate_id),
+        number=item_number(rejection.candidate_id),
         verdict="rejected",
         text=rejection.text,
         reason=rejection.reason,
@@ -257,8 +249,3 @@ def _rejected(rejection: Rejection, pool: Pool | None = None) -> Item:
         if near is not None and pool is not None
         else None,
     )
-
-
-def _number(candidate_id: str) -> int:
-    """The n of `<request id>#<n>`."""
-    return int(candidate_id.rpartition("#")[2])

@@ -22,8 +22,9 @@ from selfinstruct.events import (
 from selfinstruct.pipeline.novelty import Verdict
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
 from selfinstruct.pipeline.profiles import PROFILES
-from selfinstruct.pipeline.state import RunState, classification_id, generation_id
+from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Answer, Candidate, Neighbour, Reason, Rejection, rejected_text
+from selfinstruct.records.ids import classification_id, generation_id, task_of
 
 
 def next_decisions(state: RunState, config: RunConfig) -> Iterator[Decision]:
@@ -38,7 +39,7 @@ def next_decisions(state: RunState, config: RunConfig) -> Iterator[Decision]:
     for outcome in state.waiting.values():
         if outcome.stage == "generate":
             continue
-        task_id = outcome.request_id.split("/")[1]
+        task_id = task_of(outcome.request_id)
         if outcome.stage == "classify":
             yield classified(state, config, task_id, outcome)
         else:

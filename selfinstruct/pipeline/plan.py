@@ -12,8 +12,9 @@ from random import Random
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.pipeline.prompts import Template, render
 from selfinstruct.pipeline.recipes import Recipe, list_template, sampling
-from selfinstruct.pipeline.state import RunState, classification_id, generation_id, instances_id
+from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Request, Task
+from selfinstruct.records.ids import classification_id, generation_id, instances_id
 
 
 def is_plannable(state: RunState, config: RunConfig, number: int) -> bool:

@@ -39,6 +39,7 @@ from selfinstruct.pipeline.novelty import NoveltyIndex
 from selfinstruct.pipeline.pool import Pool
 from selfinstruct.pipeline.timeline import Timeline
 from selfinstruct.records import Provenance, Reason, Rejection, SeedTask, Stage, Task, Usage
+from selfinstruct.records.ids import classification_id, generation_id, instances_id, item_number
 
 
 @dataclass(kw_only=True)
@@ -164,26 +165,6 @@ def initial(
         scripts=scripts_of([task.instruction for task in pool]),
         keeps_instances=keeps_instances,
     )
-
-
-def generation_id(number: int) -> str:
-    """Id of generation request `number`: "generate/000123"."""
-    return f"generate/{number:06d}"
-
-
-def classification_id(task_id: str, *, again: bool) -> str:
-    """Id of the question about a task's kind: "classify/task_000001", the second one with "/again"."""
-    return f"classify/{task_id}/again" if again else f"classify/{task_id}"
-
-
-def instances_id(task_id: str) -> str:
-    """Id of the request for a task's instances: "instances/task_000001"."""
-    return f"instances/{task_id}"
-
-
-def import_id(task_id: str) -> str:
-    """What the instances that a task was imported with are numbered by: "import/task_000001"."""
-    return f"import/{task_id}"
 
 
 def apply(state: RunState, event: Event) -> RunState:
@@ -360,9 +341,8 @@ def _count_instances(counts: Counts, number: int) -> None:
 def _count_candidates(state: RunState, event: Committed) -> None:
     """Count candidates by the pool that each was compared with: later ones see earlier ones."""
     size = state.pool_sizes[-1]
-    verdicts = [(accepted.candidate_id, True) for accepted in event.accepted]
-    verdicts += [(rejection.candidate_id, False) for rejection in event.rejected]
-    for _, is_accepted in sorted(verdicts, key=lambda verdict: (len(verdict[0]), verdict[0])):
+    for item in event.items:
+        is_accepted = isinstance(item, Accepted)
         state.counts.decided_at[step(size)] += 1
         state.counts.accepted_at[step(size)] += is_accepted
         size += is_accepted
@@ -406,7 +386,7 @@ def _task(accepted: Accepted, outcome: Outcome) -> Task:
         instances=(accepted.instance,) if accepted.instance is not None else None,
         provenance=Provenance(
             request_id=outcome.request_id,
-            ordinal=int(accepted.candidate_id.rpartition("#")[2]),
+            ordinal=item_number(accepted.candidate_id),
             # As read from a journal they would be texts of their own for each task.
             model=intern(outcome.completion.model),
             template=intern(outcome.template),

@@ -11,7 +11,7 @@ from itertools import islice
 from selfinstruct.analysis.explain.lookup import History
 from selfinstruct.analysis.explain.results import Explanation, Fate
 from selfinstruct.events import SourceTask
-from selfinstruct.pipeline.state import generation_id
+from selfinstruct.records.ids import generation_id
 from selfinstruct.runner.directory import Run
 from selfinstruct.runner.manifest import VERSIONS
 

@@ -45,8 +45,15 @@ from selfinstruct.pipeline.filters import is_in_wrong_script
 from selfinstruct.pipeline.parse.cleanup import folded
 from selfinstruct.pipeline.parse.types import pair_text
 from selfinstruct.pipeline.profiles import PROFILES
-from selfinstruct.pipeline.state import classification_id, generation_id, import_id, instances_id
 from selfinstruct.records import Answer, Instance, Reason, Rejection, Task
+from selfinstruct.records.ids import (
+    classification_id,
+    generation_id,
+    import_id,
+    in_reply_order,
+    instances_id,
+    item_number,
+)
 from selfinstruct.runner.directory import Run, replay
 from selfinstruct.runner.journal_line import Entry
 
@@ -205,14 +212,14 @@ class History:
         decided, _ = self.decisions[name]
         # A candidate was compared with all of earlier replies, and with what this one had brought so far.
         before = upto = self.run.state.pool_sizes[decision.number - 1]
-        verdicts: tuple[Accepted | Rejection, ...] = (*decision.accepted, *decision.rejected)
-        for verdict in sorted(verdicts, key=lambda verdict: _ordinal(verdict.candidate_id)):
-            accepted = verdict if isinstance(verdict, Accepted) else None
-            rejected = verdict if isinstance(verdict, Rejection) else None
-            text = verdict.instruction if isinstance(verdict, Accepted) else verdict.text
-            ordinal = _ordinal(verdict.candidate_id)
+        items = decision.items
+        for item in items:
+            accepted = item if isinstance(item, Accepted) else None
+            rejected = item if isinstance(item, Rejection) else None
+            text = item.instruction if isinstance(item, Accepted) else item.text
+            ordinal = item_number(item.candidate_id)
             yield CandidateFate(
-                id=verdict.candidate_id,
+                id=item.candidate_id,
                 text=text,
                 verdict="accepted" if accepted else "rejected",
                 stage=rejected.stage if rejected else "accepted",
@@ -224,7 +231,7 @@ class History:
                 nearest=self._nearest(text, upto=upto, before=before) if ordinal else None,
                 request_id=name,
                 ordinal=ordinal,
-                items=len(verdicts),
+                items=len(items),
                 model=outcome.completion.model,
                 received=received,
                 decided=decided,
@@ -270,13 +277,9 @@ class History:
         else:
             received, decided = self.outcomes[name][0], self.decisions[name][0]
         instruction = self.run.state.pool.by_id(decision.task_id).instruction
-        rejected = {int(r.candidate_id.rpartition("#")[2]): r for r in decision.rejected}
-        kept = iter(instances)
-        last = len(instances) + len(rejected)
-        for n in [0] if 0 in rejected else range(1, last + 1):
-            rejection = rejected.get(n)
-            # What was kept has no number of its own in the journal: those that no rejection has, in order.
-            instance = next(kept, None) if rejection is None else None
+        for n, item in in_reply_order(instances, decision.rejected):
+            rejection = item if isinstance(item, Rejection) else None
+            instance = item if isinstance(item, Instance) else None
             yield InstanceFate(
                 id=f"{name}#{n}",
                 task_id=decision.task_id,
@@ -383,9 +386,3 @@ def _is_of(item: CandidateFate | InstanceFate, passage: str) -> bool:
 
 def _unnumbered(name: str) -> str:
     return re.sub(r"\d+", "0", name.casefold())
-
-
-def _ordinal(candidate_id: str) -> int:
-    """The n of `<request id>#<n>`."""
-    n = candidate_id.rpartition("#")[2]
-    return int(n) if n.isdecimal() else 0

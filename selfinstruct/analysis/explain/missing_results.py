@@ -1,7 +1,7 @@
 """Why nothing follows from an outcome, or not yet, in a sentence for a person."""
 
 from selfinstruct.events import Outcome, RequestFailed
-from selfinstruct.pipeline.state import generation_id
+from selfinstruct.records.ids import generation_id, task_of
 from selfinstruct.runner.directory import Run
 
 
@@ -29,6 +29,6 @@ def _unused(run: Run, outcome: Outcome) -> str:
     """Why nothing follows from a reply in a run that was refiltered, where nobody will be asked."""
     if outcome.stage == "generate":
         return "It is not decided: it was waiting in the run that this one was refiltered from."
-    if outcome.request_id.split("/")[1] in run.state.source_tasks:
+    if task_of(outcome.request_id) in run.state.source_tasks:
         return "It is not used: the task that it is about is none of this run."
     return "It is not used: the first answer decides, as it is read now."

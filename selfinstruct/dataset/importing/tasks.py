@@ -12,8 +12,8 @@ from selfinstruct.dataset.importing.merge import Gathered
 from selfinstruct.events import TaskImported
 from selfinstruct.pipeline.parse.types import AskedInstances, pair_text
 from selfinstruct.pipeline.profiles import PROFILES
-from selfinstruct.pipeline.state import import_id
 from selfinstruct.records import Completion, Instance, Reason, Rejection
+from selfinstruct.records.ids import import_id, in_reply_order
 
 
 def task_imported(task: Gathered, number: int, config: RunConfig) -> TaskImported:
@@ -75,12 +75,8 @@ def _items(task: Gathered, raw: Completion, config: RunConfig) -> Iterator[Insta
         limit=config.max_instances,
     )
     parsed = PROFILES[config.profile].read_instances("reply", raw, asked)
-    rejected = {int(r.candidate_id.rpartition("#")[2]): r for r in parsed.rejections}
-    # What is kept has no number of its own: those that no rejection has, in order.
-    kept = iter(parsed.instances)
-    last = len(parsed.instances) + len(rejected)
-    for n in [0] if 0 in rejected else range(1, last + 1):
-        yield rejected[n] if n in rejected else next(kept)
+    for _, item in in_reply_order(parsed.instances, parsed.rejections):
+        yield item
 
 
 def _rejection(instance: Instance, reason: Reason) -> Rejection:
