@@ -113,7 +113,7 @@ def read_again(
     candidates: list[dict[str, str]] = []
     rejections = list(listed.rejections)
     for candidate in listed.candidates:
-        reason = reader.objection(candidate.instruction, recipe=recipe, scripts=scripts)
+        reason = reader.rejection_reason(candidate.instruction, recipe=recipe, scripts=scripts)
         if reason is not None:
             rejections.append(
                 Rejection(

@@ -14,7 +14,7 @@ from selfinstruct.cli import app
 from selfinstruct.cli.terminal import cells, one_line
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.events import Committed, Reserved
-from selfinstruct.pipeline.state import next_step, step
+from selfinstruct.pipeline.counts import next_step, step
 from selfinstruct.pipeline.summary import summarize
 from selfinstruct.records import Reason
 from selfinstruct.runner.directory import open_run, read_history, read_run

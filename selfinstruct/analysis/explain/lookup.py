@@ -359,7 +359,7 @@ class History:
         run, state = self.run, self.run.state
         profile = PROFILES[run.config.profile]
         reasons = [reason for reason, objects in profile.rules[run.config.recipe] if objects(text)]
-        if profile.minds_script and is_in_wrong_script(text, state.scripts):
+        if profile.checks_script and is_in_wrong_script(text, state.scripts):
             reasons.append(Reason.WRONG_SCRIPT)
         if profile.needs_tokens and not state.index.tokens(text):
             reasons.append(Reason.NO_TOKENS)

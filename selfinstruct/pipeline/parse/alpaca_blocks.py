@@ -18,7 +18,7 @@ from selfinstruct.pipeline.parse.cleanup import (
     whole_reply,
     without_goodbye,
 )
-from selfinstruct.pipeline.parse.instances import objection
+from selfinstruct.pipeline.parse.instances import rejection_reason
 from selfinstruct.pipeline.parse.types import AskedList, ParsedList, rejection
 from selfinstruct.records import Candidate, Completion, Instance, Reason
 
@@ -82,7 +82,7 @@ def _candidate(candidate_id: str, block: _Block) -> tuple[Candidate, Reason | No
     kinds = [kind for kind, _ in block.fields]
     if len(set(kinds)) < len(kinds) or "output" not in kinds or kinds[-1] != "output":
         return candidate, Reason.MALFORMED
-    return candidate, objection(instance)
+    return candidate, rejection_reason(instance)
 
 
 def _blocks(text: str, asked: AskedList) -> tuple[list[_Block], str | None]:

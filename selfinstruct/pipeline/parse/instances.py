@@ -96,7 +96,7 @@ def instances(request_id: str, completion: Completion, asked: AskedInstances) ->
     judged: list[tuple[Instance, Reason | None]] = []
     for pair in pairs:
         instance = Instance(input=_input(pair.given), output=pair.output)
-        reason = pair.reason or objection(instance, is_label=asked.output_first)
+        reason = pair.reason or rejection_reason(instance, is_label=asked.output_first)
         if reason is None and asked.output_first and pair.given == _LEFT_EMPTY:
             reason = Reason.EMPTY_INPUT
         judged.append((instance, reason))
@@ -115,7 +115,7 @@ def _alike(text: str) -> str:
     return folded(text).strip("\"'“”‘’ ")
 
 
-def objection(instance: Instance, *, is_label: bool = False) -> Reason | None:
+def rejection_reason(instance: Instance, *, is_label: bool = False) -> Reason | None:
     """What speaks against an instance by itself. A label may well be "none"."""
     if says_nothing(instance.output) and not (is_label and is_none(instance.output)):
         return Reason.EMPTY_OUTPUT
