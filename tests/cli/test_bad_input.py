@@ -373,9 +373,18 @@ def test_a_folder_of_templates_that_cannot_be_used_leaves_no_directory(
         ("{% for %}{{ instruction }}", "classify.txt:1: is not a valid template: "),
         ("{{ instruction }}{{ 1 / 0 }}", "cannot be rendered: division by zero; fix the templ"),
         ("{{ instruction }}{% include 'x' %}", "cannot be rendered: no loader"),
-        ("{{ 'x' * 10000000000 }}{{ instruction }}", r"cannot be rendered: the result of \* would be"),
-        ("{{ [1] * 9999999999 }}{{ instruction }}", r"cannot be rendered: the result of \* would be"),
-        ("{{ 9 ** 9 ** 9 ** 9 }}{{ instruction }}", r"cannot be rendered: the result of \*\* would be"),
+        (
+            "{{ 'x' * 10000000000 }}{{ instruction }}",
+            r"cannot be rendered: the result of \* would be",
+        ),
+        (
+            "{{ [1] * 9999999999 }}{{ instruction }}",
+            r"cannot be rendered: the result of \* would be",
+        ),
+        (
+            "{{ 9 ** 9 ** 9 ** 9 }}{{ instruction }}",
+            r"cannot be rendered: the result of \*\* would be",
+        ),
         (
             "{{ instruction }}{% for a in range(2000) %}{{ '-' * 2000 }}{% endfor %}",
             "cannot be rendered: a prompt of more than 1,000,000 characters; fix",
