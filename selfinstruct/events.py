@@ -13,6 +13,7 @@ from typing import Literal
 from selfinstruct.cost import ExpectedUse, Price
 from selfinstruct.cost.worst_case import normalize
 from selfinstruct.records import STRICT, Answer, Completion, Instance, Rejection, Request, Stage
+from selfinstruct.records.ids import item_number
 
 RunEnd = Literal["complete", "interrupted", "limit", "failed"]
 
@@ -134,6 +135,12 @@ class Committed:
     """From 1."""
     accepted: tuple[Accepted, ...]
     rejected: tuple[Rejection, ...]
+
+    @property
+    def items(self) -> list[Accepted | Rejection]:
+        """All decisions, in the order of the reply."""
+        decided: tuple[Accepted | Rejection, ...] = (*self.accepted, *self.rejected)
+        return sorted(decided, key=lambda item: item_number(item.candidate_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

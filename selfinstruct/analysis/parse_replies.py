@@ -16,6 +16,7 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
 from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.records import Completion, Rejection, Stage
+from selfinstruct.records.ids import item_number
 
 _SHOWN = re.compile(r"^\s*(\d{1,3})\. (?:Instruction: )?(.*\S)", re.MULTILINE)
 
@@ -112,7 +113,7 @@ def read_again(
     candidates: list[dict[str, str]] = []
     rejections = list(listed.rejections)
     for candidate in listed.candidates:
-        reason = reader.objection(candidate.instruction, recipe=recipe, scripts=scripts)
+        reason = reader.rejection_reason(candidate.instruction, recipe=recipe, scripts=scripts)
         if reason is not None:
             rejections.append(
                 Rejection(
@@ -127,7 +128,7 @@ def read_again(
         if candidate.instance is not None:
             fields |= {"input": candidate.instance.input, "output": candidate.instance.output}
         candidates.append(fields)
-    rejections.sort(key=lambda rejection: int(rejection.candidate_id.rpartition("#")[2]))
+    rejections.sort(key=lambda rejection: item_number(rejection.candidate_id))
     return {"candidates": candidates, "rejections": _shown(rejections)}
 
 

@@ -28,9 +28,9 @@ from selfinstruct.pipeline.decide import classified, commit, instances_written
 from selfinstruct.pipeline.parse.types import pair_text
 from selfinstruct.pipeline.plan import generation_request, is_plannable, task_request
 from selfinstruct.pipeline.pool import Pool
-from selfinstruct.pipeline.reply_items import in_order
 from selfinstruct.pipeline.state import apply, forget_undecided
 from selfinstruct.records import Answer, Completion, Instance, Reason, Rejection, Request, Task
+from selfinstruct.records.ids import in_reply_order, item_number
 from selfinstruct.records.reasons import MEANING
 from selfinstruct.runner.directory import Run
 
@@ -199,10 +199,12 @@ def _answered(
 
 
 def _items(decision: Committed | InstancesWritten, pool: Pool) -> Iterator[Item]:
-    accepted: tuple[Accepted | Instance, ...] = (
-        decision.accepted if isinstance(decision, Committed) else decision.instances
-    )
-    for number, item in in_order(accepted, decision.rejected):
+    numbered: Iterable[tuple[int, Accepted | Instance | Rejection]]
+    if isinstance(decision, Committed):
+        numbered = ((item_number(item.candidate_id), item) for item in decision.items)
+    else:
+        numbered = in_reply_order(decision.instances, decision.rejected)
+    for number, item in numbered:
         if isinstance(item, Rejection):
             near = item.nearest
             yield Item(

@@ -16,8 +16,8 @@ from selfinstruct.pipeline.plan import (
     is_worth_asking,
     task_request,
 )
-from selfinstruct.pipeline.state import generation_id
 from selfinstruct.records import Request, Stage, Task
+from selfinstruct.records.ids import generation_id
 from selfinstruct.runner.directory import Run
 from selfinstruct.runner.failures import FailurePolicy
 

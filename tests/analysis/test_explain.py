@@ -26,8 +26,8 @@ from selfinstruct.pipeline import tokenizers
 from selfinstruct.pipeline.decide import commit
 from selfinstruct.pipeline.parse.cleanup import folded
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
-from selfinstruct.pipeline.state import generation_id
 from selfinstruct.records import Completion, Reason, Request
+from selfinstruct.records.ids import generation_id
 from selfinstruct.records.reasons import MEANING
 from selfinstruct.runner.directory import read_history
 

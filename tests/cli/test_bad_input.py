@@ -370,18 +370,27 @@ def test_a_folder_of_templates_that_cannot_be_used_leaves_no_directory(
     [
         ("Task: {{ instrution }}", "classify.txt: uses an unknown value: instrution .*write one"),
         ("Task", "does not use 'instruction', .*; put {{ instruction }} where it belongs"),
-        ("one\ntwo {{ instruction", "classify.txt:2: is not a valid template: .*a value stands"),
+        ("one\ntwo {{ instruction", "classify.txt:2: is not a valid template: .*write values in"),
         ("{% for %}{{ instruction }}", "classify.txt:1: is not a valid template: "),
-        ("{{ instruction }}{{ 1 / 0 }}", "cannot be rendered: division by zero; mend the templ"),
+        ("{{ instruction }}{{ 1 / 0 }}", "cannot be rendered: division by zero; fix the templ"),
         ("{{ instruction }}{% include 'x' %}", "cannot be rendered: no loader"),
-        ("{{ 'x' * 10000000000 }}{{ instruction }}", r"cannot be rendered: \* with such values"),
-        ("{{ [1] * 9999999999 }}{{ instruction }}", r"cannot be rendered: \* with such values"),
-        ("{{ 9 ** 9 ** 9 ** 9 }}{{ instruction }}", r"cannot be rendered: \*\* with such values"),
+        (
+            "{{ 'x' * 10000000000 }}{{ instruction }}",
+            r"cannot be rendered: the result of \* would be",
+        ),
+        (
+            "{{ [1] * 9999999999 }}{{ instruction }}",
+            r"cannot be rendered: the result of \* would be",
+        ),
+        (
+            "{{ 9 ** 9 ** 9 ** 9 }}{{ instruction }}",
+            r"cannot be rendered: the result of \*\* would be",
+        ),
         (
             "{{ instruction }}{% for a in range(2000) %}{{ '-' * 2000 }}{% endfor %}",
-            "cannot be rendered: a prompt of more than 1,000,000 characters; mend",
+            "cannot be rendered: a prompt of more than 1,000,000 characters; fix",
         ),
-        ("{{ " + "(" * 5000 + "1}} {{ instruction }}", "is nested too deeply; mend the template"),
+        ("{{ " + "(" * 5000 + "1}} {{ instruction }}", "is nested too deeply; fix the template"),
         (b"\xff{{ instruction }}", "classify.txt: is not UTF-8 text; save it as such"),
         (b"x" * 1_000_001, "classify.txt: is longer than 1,000,000 characters"),
         ("{{ '-' * 20 }} {{ 3 * 4 }} {{ instruction }}", ""),
@@ -424,7 +433,7 @@ GOOD = '{"instruction": "Add.", "output": "3"}'
             r"s.jsonl:3: the id 'x' appears twice \(first in line 1\); ids must differ",
         ),
         ('{"id": "\\u001b[2J", "instruction": "a", "output": 1}', "s.jsonl:1: "),
-        (f"[{GOOD},", "s.jsonl:1: is not JSON: .*; mend the list there"),
+        (f"[{GOOD},", "s.jsonl:1: is not JSON: .*; fix the list there"),
         (f"[{GOOD}, 7]", "s.jsonl: entry 2 is not an object with an instruction"),
     ],
 )

@@ -919,7 +919,7 @@ def test_nothing_is_imported_once_something_was_asked(imported: Path) -> None:
     late = next(event for event in events if isinstance(event, TaskImported))
     file = next(event for event in events if isinstance(event, ImportedFile))
     for event in (file, replace(late, task_id="task_000099")):
-        with pytest.raises(ValueError, match="cannot be imported once something was asked"):
+        with pytest.raises(ValueError, match="cannot be imported after the first request"):
             apply(state, event)
 
 
@@ -930,7 +930,7 @@ def test_a_reply_does_not_follow_where_imported_tasks_are_missing(imported: Path
     kept = [line for line in lines if b'"id":"task_000006"' not in line]
     kept = [line for line in kept if b'"task_imported","task_id":"task_000006"' not in line]
     journal.write_bytes(sealed_journal(kept))
-    with pytest.raises(JournalError, match="1 of the tasks that were imported are missing"):
+    with pytest.raises(JournalError, match="1 of the imported tasks are missing"):
         read_run(imported)
 
 

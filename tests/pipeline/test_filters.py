@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT
 
-from selfinstruct.pipeline.filters import RULES, is_in_wrong_script, objection, scripts_of
+from selfinstruct.pipeline.filters import RULES, is_in_wrong_script, rejection_reason, scripts_of
 from selfinstruct.pipeline.seed_tasks import read_seed_tasks
 from selfinstruct.records import Reason
 
@@ -57,7 +57,7 @@ NOT_TEXT_ALPACA = ["video", "audio", "music", "flowchart", "diagram"]
     ],
 )
 def test_the_first_rule_that_objects_names_the_reason(instruction: str, reason: Reason) -> None:
-    assert objection(instruction, DEFAULT) == reason
+    assert rejection_reason(instruction, DEFAULT) == reason
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_first_rule_that_objects_names_the_reason(instruction: str, reason: 
     ],
 )
 def test_nothing_speaks_against_a_good_instruction(instruction: str) -> None:
-    assert objection(instruction, DEFAULT) is None
+    assert rejection_reason(instruction, DEFAULT) is None
 
 
 @pytest.mark.parametrize(
@@ -97,19 +97,19 @@ def test_nothing_speaks_against_a_good_instruction(instruction: str) -> None:
     ],
 )
 def test_an_instruction_with_an_address_is_rejected(instruction: str) -> None:
-    assert objection(instruction, DEFAULT) == Reason.URL
+    assert rejection_reason(instruction, DEFAULT) == Reason.URL
 
 
 def test_speaking_of_the_web_is_no_address() -> None:
-    assert objection("Explain what http and www stand for.", DEFAULT) is None
-    assert objection("Say whether HTTPS is safer than FTP.", DEFAULT) is None
+    assert rejection_reason("Explain what http and www stand for.", DEFAULT) is None
+    assert rejection_reason("Say whether HTTPS is safer than FTP.", DEFAULT) is None
 
 
 @pytest.mark.parametrize(
     "sign", ["\0", "\x1b", "\x7f", "\u200b", "\u202e", "\ue000", "\ufffd", "\ufeff"]
 )
 def test_control_characters_are_rejected(sign: str) -> None:
-    assert objection(f"Name a river{sign} in Spain.", DEFAULT) == Reason.CONTROL_CHARACTERS
+    assert rejection_reason(f"Name a river{sign} in Spain.", DEFAULT) == Reason.CONTROL_CHARACTERS
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_control_characters_are_rejected(sign: str) -> None:
     ],
 )
 def test_white_space_and_joiners_are_no_control_characters(instruction: str) -> None:
-    assert objection(instruction, DEFAULT) is None
+    assert rejection_reason(instruction, DEFAULT) is None
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_white_space_and_joiners_are_no_control_characters(instruction: str) -> 
     ],
 )
 def test_several_tasks_in_one_are_rejected(instruction: str) -> None:
-    assert objection(instruction, DEFAULT) == Reason.MERGED_TASKS
+    assert rejection_reason(instruction, DEFAULT) == Reason.MERGED_TASKS
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_several_tasks_in_one_are_rejected(instruction: str) -> None:
     ],
 )
 def test_one_task_with_numbers_or_with_the_words_of_a_form_is_one(instruction: str) -> None:
-    assert objection(instruction, DEFAULT) is None
+    assert rejection_reason(instruction, DEFAULT) is None
 
 
 # ── both ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -171,21 +171,21 @@ def test_what_is_not_text_is_found_as_a_whole_word_in_any_case(
 ) -> None:
     rules = RULES[profile, recipe]
     expected = Reason.NOT_FOR_TEXT_MODEL if word in NOT_TEXT or recipe == "alpaca" else None
-    assert objection(f"Say what the {word} is about.", rules) == expected
-    assert objection(f"Say it twice: {word.upper()}!", rules) == expected
-    assert objection(f"Say what the un{word} is about.", rules) is None
-    assert objection(f"Say what the {word}ness is about.", rules) is None
+    assert rejection_reason(f"Say what the {word} is about.", rules) == expected
+    assert rejection_reason(f"Say it twice: {word.upper()}!", rules) == expected
+    assert rejection_reason(f"Say what the un{word} is about.", rules) is None
+    assert rejection_reason(f"Say what the {word}ness is about.", rules) is None
 
 
 @given(st.text(), st.sampled_from(sorted(RULES)))
 def test_rules_judge_any_text(text: str, which: tuple[str, str]) -> None:
-    reason = objection(text, RULES[which])
+    reason = rejection_reason(text, RULES[which])
     assert reason is None or reason in {name for name, _ in RULES[which]}
 
 
 @given(st.text())
 def test_what_passes_has_words_and_no_line_to_cheat_with(text: str) -> None:
-    if objection(text, DEFAULT) is None:
+    if rejection_reason(text, DEFAULT) is None:
         assert any(map(str.isalnum, text))
         assert "\0" not in text
 
@@ -193,7 +193,7 @@ def test_what_passes_has_words_and_no_line_to_cheat_with(text: str) -> None:
 def test_our_own_seed_tasks_pass_all_rules() -> None:
     seeds = read_seed_tasks(ROOT / "seed_tasks.jsonl")
     for rules in RULES.values():
-        assert {seed.instruction: objection(seed.instruction, rules) for seed in seeds} == {
+        assert {seed.instruction: rejection_reason(seed.instruction, rules) for seed in seeds} == {
             seed.instruction: None for seed in seeds
         }
 
@@ -222,12 +222,12 @@ def test_our_own_seed_tasks_pass_all_rules() -> None:
     ],
 )
 def test_the_published_rules_judge_as_published(instruction: str, reason: Reason | None) -> None:
-    assert objection(instruction, PAPER) == reason
+    assert rejection_reason(instruction, PAPER) == reason
 
 
 @pytest.mark.parametrize("sign", string.punctuation)
 def test_the_published_rules_reject_any_ascii_sign_at_the_beginning(sign: str) -> None:
-    assert objection(f"{sign}name a river in Spain", PAPER) == Reason.LEADING_PUNCTUATION
+    assert rejection_reason(f"{sign}name a river in Spain", PAPER) == Reason.LEADING_PUNCTUATION
 
 
 # ── the language of a run ────────────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import LCSseq
 from rouge_score import rouge_scorer, scoring
 
-from selfinstruct.pipeline.novelty import NoveltyIndex, Similar, Verdict, f_measure, token_sequences
+from selfinstruct.pipeline.novelty import (
+    NoveltyIndex,
+    NoveltyResult,
+    Similar,
+    f_measure,
+    token_sequences,
+)
 from selfinstruct.pipeline.novelty.rouge_l import Need, f_measures
 from selfinstruct.pipeline.novelty.token_sequences import as_arrays, bits_of
 from selfinstruct.pipeline.tokenizers import TOKENIZERS
@@ -129,11 +135,11 @@ def few_characters() -> Iterator[None]:
 CONDITIONS = {"crowded": crowded, "few characters": few_characters}
 
 
-def expected_verdict(name: str, pool: Sequence[str], text: str, threshold: float) -> Verdict:
+def expected_verdict(name: str, pool: Sequence[str], text: str, threshold: float) -> NoveltyResult:
     scores = [score(name, pooled, text) for pooled in pool]
     if max(scores, default=0.0) <= threshold:
-        return Verdict(novel=True)
-    return Verdict(novel=False, position=scores.index(max(scores)), rouge_l=max(scores))
+        return NoveltyResult(novel=True)
+    return NoveltyResult(novel=False, position=scores.index(max(scores)), rouge_l=max(scores))
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -192,9 +198,9 @@ def test_a_score_at_the_threshold_is_decided_as_rouge_score_does(
     around = [f"x{i} y{i} z{i}" for i in range(4)]
     for threshold in (reached, math.nextafter(reached, 0), math.nextafter(reached, 1), 0.7):
         if threshold <= 1:
-            expected = Verdict(novel=True)
+            expected = NoveltyResult(novel=True)
             if reached > threshold:
-                expected = Verdict(novel=False, position=2, rouge_l=reached)
+                expected = NoveltyResult(novel=False, position=2, rouge_l=reached)
             pool = [*around[:2], one, *around[2:]]
             assert NoveltyIndex(threshold, "rouge", pool).check(other) == expected
             with crowded():  # so that it stands in a level
@@ -368,7 +374,9 @@ def test_of_thousands_of_equal_texts_each_is_compared_with_the_one_that_joined()
     with patch("rapidfuzz.distance.LCSseq.similarity", wraps=LCSseq.similarity) as compared:
         verdicts = index.check_in_turn(texts)
     assert (
-        verdicts == [Verdict(novel=True)] + [Verdict(novel=False, position=0, rouge_l=1.0)] * 2999
+        verdicts
+        == [NoveltyResult(novel=True)]
+        + [NoveltyResult(novel=False, position=0, rouge_l=1.0)] * 2999
     )
     assert compared.call_count == 2999
 

@@ -25,7 +25,7 @@ def test_six_seed_tasks_and_two_generated_ones_are_drawn_once_there_are_two(
 ) -> None:
     pool = make_pool(generated)
     upto = min(upto, generated)
-    drawn = pool.draw(Random(seed), count=8, generated=2, upto=12 + upto)
+    drawn = pool.sample(Random(seed), count=8, generated=2, size=12 + upto)
     ids = [task.id for task in drawn]
     assert len(set(ids)) == 8
     assert sum(task.origin == "generated" for task in drawn) == min(2, upto)

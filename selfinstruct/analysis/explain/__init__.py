@@ -9,7 +9,7 @@ import re
 from selfinstruct.analysis.explain.lookup import History
 from selfinstruct.analysis.explain.results import Explanation, Result
 from selfinstruct.events import SourceTask
-from selfinstruct.pipeline.state import generation_id
+from selfinstruct.records.ids import generation_id
 from selfinstruct.runner.manifest import VERSIONS
 
 

@@ -39,9 +39,15 @@ from selfinstruct.pipeline.filters import is_in_wrong_script
 from selfinstruct.pipeline.parse.cleanup import folded
 from selfinstruct.pipeline.parse.types import pair_text
 from selfinstruct.pipeline.profiles import PROFILES
-from selfinstruct.pipeline.reply_items import in_order, ordinal
-from selfinstruct.pipeline.state import classification_id, generation_id, import_id, instances_id
 from selfinstruct.records import Answer, Instance, Reason, Rejection, Task
+from selfinstruct.records.ids import (
+    classification_id,
+    generation_id,
+    import_id,
+    in_reply_order,
+    instances_id,
+    item_number,
+)
 from selfinstruct.records.reasons import MEANING
 from selfinstruct.runner.directory import Run, replay
 from selfinstruct.runner.journal_line import Entry
@@ -209,12 +215,12 @@ class History:
         decided, _ = self.decisions[name]
         # A candidate is compared with the pool before the reply and with tasks accepted from the reply.
         before = upto = self.run.state.pool_sizes[decision.number - 1]
-        items = in_order(decision.accepted, decision.rejected)
-        for _, item in items:
+        items = decision.items
+        for item in items:
             accepted = item if isinstance(item, Accepted) else None
             rejected = item if isinstance(item, Rejection) else None
             text = item.instruction if isinstance(item, Accepted) else item.text
-            number = ordinal(item.candidate_id)
+            number = item_number(item.candidate_id)
             yield CandidateResult(
                 id=item.candidate_id,
                 text=text,
@@ -271,7 +277,7 @@ class History:
         else:
             received, decided = self.outcomes[name][0], self.decisions[name][0]
         instruction = self.run.state.pool.by_id(decision.task_id).instruction
-        for number, item in in_order(decision.instances or (), decision.rejected):
+        for number, item in in_reply_order(decision.instances or (), decision.rejected):
             rejected = item if isinstance(item, Rejection) else None
             yield InstanceResult(
                 id=f"{name}#{number}",
@@ -351,7 +357,7 @@ class History:
         run, state = self.run, self.run.state
         profile = PROFILES[run.config.profile]
         reasons = [reason for reason, objects in profile.rules[run.config.recipe] if objects(text)]
-        if profile.minds_script and is_in_wrong_script(text, state.scripts):
+        if profile.checks_script and is_in_wrong_script(text, state.scripts):
             reasons.append(Reason.WRONG_SCRIPT)
         if profile.needs_tokens and not state.index.tokens(text):
             reasons.append(Reason.NO_TOKENS)

@@ -1,7 +1,7 @@
 """Why a request has no result yet, or never will."""
 
 from selfinstruct.events import Outcome, RequestFailed
-from selfinstruct.pipeline.state import generation_id
+from selfinstruct.records.ids import generation_id, task_of
 from selfinstruct.runner.directory import Run
 
 
@@ -18,7 +18,7 @@ def problem(run: Run, outcome: Outcome, *, is_decided: bool) -> str:
     if run.state.source is not None:
         if outcome.stage == "generate":
             return "The reply has no decision, because the source run had not decided it."
-        if outcome.request_id.split("/")[1] in run.state.source_tasks:
+        if task_of(outcome.request_id) in run.state.source_tasks:
             return "The reply is not used: this run does not have its task."
         return "The reply is not used: an earlier answer was clear."
     if outcome.stage != "generate":

@@ -43,14 +43,8 @@ from selfinstruct.events import (
     TaskImported,
 )
 from selfinstruct.pipeline.decide import classified, commit, instances_written
-from selfinstruct.pipeline.state import (
-    RunState,
-    apply,
-    classification_id,
-    generation_id,
-    initial,
-    instances_id,
-)
+from selfinstruct.pipeline.state import RunState, apply, initial
+from selfinstruct.records.ids import classification_id, generation_id, instances_id
 from selfinstruct.runner.directory import Run, replay
 from selfinstruct.runner.journal_line import Entry
 

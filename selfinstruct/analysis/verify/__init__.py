@@ -34,15 +34,9 @@ from selfinstruct.events import (
     TaskImported,
 )
 from selfinstruct.pipeline.decide import classified, commit, instances_written
-from selfinstruct.pipeline.state import (
-    apply,
-    classification_id,
-    generation_id,
-    import_id,
-    initial,
-    instances_id,
-)
+from selfinstruct.pipeline.state import apply, initial
 from selfinstruct.records import Reason
+from selfinstruct.records.ids import classification_id, generation_id, import_id, instances_id
 from selfinstruct.runner.directory import Run
 from selfinstruct.runner.journal_line import Entry
 from selfinstruct.runner.manifest import VERSIONS

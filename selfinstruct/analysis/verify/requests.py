@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from selfinstruct.analysis.verify import differences
 from selfinstruct.events import CompletionReceived, Outcome
 from selfinstruct.pipeline.plan import generation_request, is_plannable, task_request
-from selfinstruct.pipeline.state import RunState, generation_id
+from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Request
+from selfinstruct.records.ids import generation_id
 from selfinstruct.runner.directory import Run
 
 

@@ -206,7 +206,7 @@ def _materials(run: Run) -> tuple[Material, list[Material]]:
 def _idle_rules(run: Run, summary: RunSummary) -> list[Reason]:
     profile = PROFILES[run.config.profile]
     rules = [reason for reason, _ in RULES[profile.name, run.recipe.name]]
-    rules += [Reason.WRONG_SCRIPT] * profile.minds_script + [
+    rules += [Reason.WRONG_SCRIPT] * profile.checks_script + [
         Reason.NO_TOKENS
     ] * profile.needs_tokens
     rules.append(Reason.NOT_NOVEL)

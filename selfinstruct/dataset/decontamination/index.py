@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from selfinstruct.dataset.decontamination.benchmark_items import LONG_ENOUGH, Item
 from selfinstruct.dataset.decontamination.field_texts import FieldText
 from selfinstruct.dataset.decontamination.ngrams import Grams, distinct, known_from
-from selfinstruct.pipeline.novelty import NoveltyIndex, Verdict
+from selfinstruct.pipeline.novelty import NoveltyIndex, NoveltyResult
 from selfinstruct.pipeline.tokenizers import unicode
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ class BenchmarkIndex:
         best = 2 * common / max(1, words + max(common, LONG_ENOUGH))
         return best >= self._novelty.threshold - _SLACK
 
-    def _verdicts(self, texts: Iterable[str]) -> dict[str, Verdict]:
+    def _verdicts(self, texts: Iterable[str]) -> dict[str, NoveltyResult]:
         """Of each text once: many records of a chat begin with the same words of the system."""
         if self._novelty is None:
             return {}
@@ -304,7 +304,7 @@ class BenchmarkIndex:
         self,
         texts: Sequence[FieldText],
         tokens: Sequence[Sequence[str]],
-        verdicts: Mapping[str, Verdict],
+        verdicts: Mapping[str, NoveltyResult],
     ) -> Iterator[Hit]:
         for (field, text), words in zip(texts, tokens, strict=True):
             numbers, score = self._short.get(tuple(words), []), 1.0

@@ -12,9 +12,8 @@ from selfinstruct.dataset.importing.merge import Gathered
 from selfinstruct.events import TaskImported
 from selfinstruct.pipeline.parse.types import AskedInstances, pair_text
 from selfinstruct.pipeline.profiles import PROFILES
-from selfinstruct.pipeline.reply_items import in_order
-from selfinstruct.pipeline.state import import_id
 from selfinstruct.records import Completion, Instance, Reason, Rejection
+from selfinstruct.records.ids import import_id, in_reply_order
 
 
 def task_imported(task: Gathered, number: int, config: RunConfig) -> TaskImported:
@@ -76,7 +75,7 @@ def _items(task: Gathered, raw: Completion, config: RunConfig) -> Iterator[Insta
         limit=config.max_instances,
     )
     parsed = PROFILES[config.profile].read_instances("reply", raw, asked)
-    for _, item in in_order(parsed.instances, parsed.rejections):
+    for _, item in in_reply_order(parsed.instances, parsed.rejections):
         yield item
 
 

@@ -7,7 +7,7 @@ and texts of any length. Fast: of a pool of 52,000 instructions a text is compar
     >>> index.add("Write a short poem about the sea.")
     0
     >>> index.check("Write a short poem about the old sea.")
-    Verdict(novel=False, position=0, rouge_l=0.9333333333333333)
+    NoveltyResult(novel=False, position=0, rouge_l=0.9333333333333333)
     >>> index.check("How many legs has a spider?").novel
     True
 
@@ -22,7 +22,7 @@ and texts of any length. Fast: of a pool of 52,000 instructions a text is compar
 """
 
 from selfinstruct.pipeline.novelty.index import NoveltyIndex
-from selfinstruct.pipeline.novelty.results import Similar, Similarities, Verdict
+from selfinstruct.pipeline.novelty.results import NoveltyResult, Similar, Similarities
 from selfinstruct.pipeline.novelty.rouge_l import f_measure
 
-__all__ = ["NoveltyIndex", "Similar", "Similarities", "Verdict", "f_measure"]
+__all__ = ["NoveltyIndex", "NoveltyResult", "Similar", "Similarities", "f_measure"]

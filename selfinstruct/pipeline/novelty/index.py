@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from selfinstruct.pipeline.novelty.results import Similar, Similarities, Verdict
+from selfinstruct.pipeline.novelty.results import NoveltyResult, Similar, Similarities
 from selfinstruct.pipeline.novelty.rouge_l import f_measure, f_measures
 from selfinstruct.pipeline.novelty.token_encoding import Characters, TooManyTokensError
 from selfinstruct.pipeline.tokenizers import TOKENIZERS
@@ -66,11 +66,11 @@ class NoveltyIndex:
         self._strings.append(self._characters.added(self.tokens(text)))
         return len(self._texts) - 1
 
-    def check(self, text: str) -> Verdict:
+    def check(self, text: str) -> NoveltyResult:
         """Compare a text with the whole pool."""
         return self.check_each([text])[0]
 
-    def check_each(self, texts: Iterable[str]) -> list[Verdict]:
+    def check_each(self, texts: Iterable[str]) -> list[NoveltyResult]:
         """Compare each of some texts with the whole pool, and none with another.
 
         The same as `check` for each. A dozen texts together take less than half of the time.
@@ -84,12 +84,12 @@ class NoveltyIndex:
             verdicts += [_verdict(nearest.get(row)) for row in range(len(some))]
         return verdicts
 
-    def admit(self, texts: Iterable[str]) -> list[Verdict]:
+    def admit(self, texts: Iterable[str]) -> list[NoveltyResult]:
         """Check texts in order and add the novel ones, so that later ones are compared with earlier ones.
 
         The same as `check` and `add` for each, in about a third of the time.
         """
-        verdicts: list[Verdict] = []
+        verdicts: list[NoveltyResult] = []
         iterator = iter(_several(texts))
         while some := list(islice(iterator, _AT_ONCE)):
             # Tokens of texts that turn out not to be novel stay known. That takes a little memory, no more.
@@ -102,7 +102,7 @@ class NoveltyIndex:
             verdicts += found
         return verdicts
 
-    def check_in_turn(self, texts: Iterable[str]) -> list[Verdict]:
+    def check_in_turn(self, texts: Iterable[str]) -> list[NoveltyResult]:
         """What `admit` would say of these texts, with nothing added.
 
         Where a witness is one of these, its position is the one that it would get.
@@ -169,7 +169,7 @@ class NoveltyIndex:
                 nearest[row] = Similar(position, score)
         return nearest
 
-    def _in_turn(self, texts: Sequence[str], strings: Sequence[str]) -> list[Verdict]:
+    def _in_turn(self, texts: Sequence[str], strings: Sequence[str]) -> list[NoveltyResult]:
         """Verdicts on texts of which those that are novel join the pool, one after the other."""
         if not texts:
             return []
@@ -249,7 +249,7 @@ def _several(texts: Iterable[str]) -> Iterable[str]:
     return texts
 
 
-def _verdict(nearest: Similar | None) -> Verdict:
+def _verdict(nearest: Similar | None) -> NoveltyResult:
     if nearest is None:
-        return Verdict(novel=True)
-    return Verdict(novel=False, position=nearest.position, rouge_l=nearest.rouge_l)
+        return NoveltyResult(novel=True)
+    return NoveltyResult(novel=False, position=nearest.position, rouge_l=nearest.rouge_l)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class NoveltyResult:
     """What `check` says of a text."""
 
     novel: bool

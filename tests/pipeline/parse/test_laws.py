@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import make_completion
 
-from selfinstruct.pipeline.parse.cleanup import says_nothing
+from selfinstruct.pipeline.parse.cleanup import is_placeholder
 from selfinstruct.pipeline.parse.types import (
     AskedInstances,
     AskedList,
@@ -221,7 +221,7 @@ def test_no_candidate_of_the_default_profile_is_empty_or_has_an_output_that_says
 ) -> None:
     for candidate in DEFAULT.read_list[recipe](ID, completion, asked).candidates:
         instance = candidate.instance
-        assert instance is None or not says_nothing(instance.output)
+        assert instance is None or not is_placeholder(instance.output)
         assert instance is None or instance.input != instance.output
         assert "\n" not in candidate.instruction
 
@@ -252,7 +252,7 @@ def test_no_instance_of_the_default_profile_says_nothing_repeats_or_contradicts_
     completion: Completion, asked: AskedInstances
 ) -> None:
     kept = DEFAULT.read_instances(ID, completion, asked).instances
-    assert not any(says_nothing(one.output) for one in kept)
+    assert not any(is_placeholder(one.output) for one in kept)
     assert not any(one.output.endswith(":") or one.output == one.input for one in kept)
     assert len(set(kept)) == len(kept)
     inputs = [one.input for one in kept if one.input or asked.output_first]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import make_completion
 
-from selfinstruct.pipeline.filters import RULES, objection
+from selfinstruct.pipeline.filters import RULES, rejection_reason
 from selfinstruct.pipeline.parse.alpaca_blocks import blocks
 from selfinstruct.pipeline.parse.classification import answer
 from selfinstruct.pipeline.parse.instances import instances
@@ -129,7 +129,7 @@ def test_the_next_turn_is_dropped(next_turn: str) -> None:
 )  # fmt: skip
 def test_no_record_contains_a_marker(marker: str) -> None:
     for quoted in (f"`{marker}`", f"“{marker}”"):
-        assert objection(
+        assert rejection_reason(
             f"Explain what {quoted} means in a chat.", RULES["default", "self-instruct"]
         ) == (Reason.CONTROL_TOKENS)
         reply = make_completion(f"Input: two\nOutput: five {quoted} six\n")
