@@ -68,8 +68,8 @@ def carry_out(
     began = time.monotonic()
     with ExitStack() as kept:
         kept.enter_context(_signals_given_back())
-        heard = announcement.heard if announcement is not None else None
-        with open_run(directory, settings, heard=heard) as opened:
+        on_replay = announcement.heard if announcement is not None else lambda *_: None
+        with open_run(directory, settings, on_replay=on_replay) as opened:
             if log_file is not None:
                 kept.enter_context(logging_to(log_file, level=getattr(logging, log_level.name)))
             target = opened.config.num_instructions
