@@ -14,6 +14,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from selfinstruct.errors import RunDirectoryError, RunWriteError
+from selfinstruct.files import because, is_of_the_machine
+
 CONFIG = "config.yaml"
 JOURNAL = "journal.jsonl"
 TORN = f"{JOURNAL}.torn"
@@ -30,6 +33,18 @@ NAMES = FILES | {PROMPTS, EXPORTS}
 
 _TYPICAL = (CONFIG, JOURNAL, LOCK)
 """A folder with two of these files is a run; a config.yaml alone may belong to another program."""
+
+
+def system_error(
+    directory: Path, action: str, error: OSError, *, name: str = ""
+) -> RunDirectoryError:
+    """Return the error for an operation that the system refused on a run directory.
+
+    `action` is a participle, such as "read"; `name` names the file if one caused the error. A RunWriteError
+    says that the machine failed, not the user.
+    """
+    kind = RunWriteError if is_of_the_machine(error) else RunDirectoryError
+    return kind(directory, f"{name} cannot be {action} {because(error)}".lstrip())
 
 
 def owning_run(path: Path, *, run: Path | None = None) -> Path | None:

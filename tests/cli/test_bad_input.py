@@ -458,10 +458,13 @@ def test_a_name_with_a_nul_is_no_file_from_python_either() -> None:
 # ── directories that are no run ──────────────────────────────────────────────────────────────────────────
 
 NO_RUN = [
-    ("none", "none: does not exist .*; name the one that `selfinstruct run` was told with -o"),
-    ("folder", "folder: is not a run directory .*; name the one that"),
-    ("latin", "latin: is a file and no run directory .*; name the one that"),
-    ("latin/x", "latin/x: does not exist .*; name the one that"),
+    (
+        "none",
+        "none: does not exist .*; name the directory that was given to `selfinstruct run` with -o",
+    ),
+    ("folder", "folder: is not a run directory .*; name the directory that"),
+    ("latin", "latin: is a file and no run directory .*; name the directory that"),
+    ("latin/x", "latin/x: does not exist .*; name the directory that"),
     ("loop", "loop: cannot be read .*leads back to itself"),
     (LONG, "aaa: cannot be read .File name too long.; choose a shorter name"),
     ("no\x1b[2Jne\n", r"no\\x1b\[2Jne\\n: does not exist"),
@@ -522,8 +525,13 @@ def appended(path: Path, *texts: str) -> None:
 
 AGAIN = "restore it from a copy, or choose another directory for a new run"
 SPOILED: list[tuple[str, Callable[..., None], tuple[str, ...], str]] = [
-    ("config.yaml", changed, ("threshold: 0.7", "threshold: 0.6"), "settings .* put them back, or"),
-    ("config.yaml", changed, ("threshold: 0.7", "threshold: high"), "threshold in config.*it back"),
+    ("config.yaml", changed, ("threshold: 0.7", "threshold: 0.6"), "settings .* restore them, or"),
+    (
+        "config.yaml",
+        changed,
+        ("threshold: 0.7", "threshold: high"),
+        "threshold in config.*restore it",
+    ),
     (
         "config.yaml",
         changed,

@@ -622,7 +622,7 @@ def test_a_journal_cut_at_any_byte_is_refused_or_gives_the_same_dataset(
         else:
             refused += 1
             with pytest.raises(
-                RunDirectoryError, match=r"journal was cut: \d of the 6 tasks that were"
+                RunDirectoryError, match=r"journal was cut: \d of the 6 imported tasks"
             ):
                 run(imported, backend=ScriptedBackend())
     assert refused > 3
@@ -740,7 +740,7 @@ def test_alpaca_never_asks_for_instances_so_it_takes_whole_tasks_only(
 
 def test_alpaca_is_not_chosen_later_either(imported: Path) -> None:
     with pytest.raises(
-        ConfigError, match="recipe: alpaca never asks for instances, which some imported tasks"
+        ConfigError, match="recipe: alpaca never asks for instances, and some imported tasks"
     ):
         run(imported, {**GROWN, "recipe": "alpaca"}, backend=ScriptedBackend())
     assert read_run(imported).config.recipe == "self-instruct"
@@ -768,7 +768,7 @@ def test_killed_before_its_last_file_it_is_no_run_and_the_same_command_completes
         read_run(new)
     with pytest.raises(
         RunDirectoryError,
-        match=r"left of importing machine_generated_instructions\.jsonl, which was broken",
+        match=r"left of importing machine_generated_instructions\.jsonl, which was interrupted",
     ):
         run(new, {"model": "m"}, backend=ScriptedBackend())
     import_run(new, old, {})

@@ -18,7 +18,7 @@ from selfinstruct.pipeline.recipes import sampling
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.records import Reason, Sampling, Stage
 from selfinstruct.runner.directory import Run
-from selfinstruct.runner.manifest import Manifest, fresh
+from selfinstruct.runner.manifest import Manifest, new_manifest
 from selfinstruct.runner.run_files import PROMPTS, SEEDS
 
 _EXAMPLES_OF = 20
@@ -181,7 +181,7 @@ def _materials(run: Run) -> tuple[Material, list[Material]]:
         templates=run.templates,
         versions=run.versions,
     ).hashes
-    ours = fresh(
+    ours = new_manifest(
         {
             "model": "any",
             "recipe": config.recipe,

@@ -19,7 +19,7 @@ from selfinstruct.files import because
 from selfinstruct.records import Reason
 from selfinstruct.runner.create import make_run
 from selfinstruct.runner.directory import require_free
-from selfinstruct.runner.manifest import Manifest, fresh, program_versions
+from selfinstruct.runner.manifest import Manifest, new_manifest, program_versions
 
 Show = Callable[[float | None, str], None]
 """Takes the share done of what is under way, None where it is not known, and what there is to say."""
@@ -69,7 +69,7 @@ def import_run(
     RunDirectoryError, JournalError; then there is no run.
     """
     require_free(directory)
-    manifest = fresh(settings, needs_model=False)
+    manifest = new_manifest(settings, needs_model=False)
     sources = _sources(files)
     gathering = Gathering(
         (seed.instruction for seed in manifest.seed_tasks), profile=manifest.config.profile
