@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -33,6 +34,7 @@ from selfinstruct.simulate.faults.plan import (
     Outage,
     Page,
     RequestFault,
+    RequestFaultName,
     Reset,
     RetryAfter,
     Status,
@@ -123,7 +125,9 @@ def plans(draw: st.DrawFn) -> FaultPlan:
     return FaultPlan(
         seed=draw(st.integers(0, 10**6)),
         at_most=AT_MOST,
-        per_attempt=tuple(replace(fault, share=total / len(faults)) for fault in faults),
+        per_attempt=tuple(
+            fault.model_copy(update={"share": total / len(faults)}) for fault in faults
+        ),
         outages=tuple(outages),
     )
 
@@ -170,15 +174,7 @@ def test_a_request_that_never_succeeds_costs_what_the_table_allows(tmp_path: Pat
     assert read_run(directory).state.accepted >= 60
 
 
-CONTENT_FAULTS = (
-    "length",
-    "content_filter",
-    "refusal",
-    "empty",
-    "null_content",
-    "no_usage",
-    "other_model",
-)
+CONTENT_FAULTS = tuple(name for name in get_args(RequestFaultName) if name != "never")
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])

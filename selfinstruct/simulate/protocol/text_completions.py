@@ -1,10 +1,4 @@
-r"""Text completions: the JSON on both sides of `POST /v1/completions`, the API for base models.
-
-Knows that there is one prompt, a text, which the reply continues, and that a reply has 16 tokens
-unless more are asked for. A request of two members is enough::
-
-    {"model": "simulated", "prompt": "8. Name three rivers.\n9.", "max_tokens": 400}
-"""
+"""Requests and replies of `POST /v1/completions`, the API for base models."""
 
 import json
 from typing import Any, Final
@@ -16,48 +10,33 @@ from selfinstruct.simulate.protocol.completions import (
     digest,
     usage,
 )
-from selfinstruct.simulate.protocol.request_members import (
-    RequestError,
-    common_members,
-    flag,
-    json_object,
-    whole,
-)
+from selfinstruct.simulate.protocol.request_bodies import TextBody, parse
 
-USUAL_LIMIT: Final = 16
-"""Tokens per choice when `max_tokens` is absent or null, as OpenAI has it."""
+DEFAULT_MAX_TOKENS: Final = 16
+"""Maximum of tokens per choice without `max_tokens`, the default of OpenAI."""
 
 
 def read(body: bytes, served: str) -> CompletionRequest:
-    """The request in `body`, for an endpoint that serves the model `served`.
-
-    Raises RequestError: 400 for JSON that does not parse or a member that is missing, of the wrong type
-    or out of range, 404 for another model.
-    """
-    asked = json_object(body)
-    prompt = _prompt(asked.get("prompt"))
-    limit = whole(asked, "max_tokens", least=0)  # none at all is useful with `echo`
-    echo = flag(asked, "echo")
-    whole(asked, "logprobs", least=0)  # accepted, and never given
-    common = common_members(asked, served)
-    # The first entry keeps the fingerprints apart from those of chat requests.
-    shaping = ["text", common.model, prompt, common.sampling, common.seed]
+    """Return the request in `body` to the model `served`. Raises RequestError."""
+    asked = parse(TextBody, body, served)
     return CompletionRequest(
-        model=common.model,
-        prompt=prompt,
-        texts=(prompt,),
-        choices=common.choices,
-        stops=common.stops,
-        limit=USUAL_LIMIT if limit is None else limit,
-        echo=echo,
-        fingerprint=digest(json.dumps(shaping)),
+        model=asked.model,
+        prompt=asked.prompt,
+        texts=(asked.prompt,),
+        choices=asked.n or 1,
+        stops=asked.stop,
+        # With `echo`, a maximum of 0 is useful.
+        max_tokens=DEFAULT_MAX_TOKENS if asked.max_tokens is None else asked.max_tokens,
+        echo=bool(asked.echo),
+        # "text" makes the fingerprints differ from those of chat requests.
+        fingerprint=digest(json.dumps(["text", asked.model, asked.prompt, asked.sampling])),
     )
 
 
 def answer(request: CompletionRequest, write: Write, created: int) -> dict[str, Any]:
-    """The object that answers `request`; `created` is in seconds since 1970."""
+    """Return the reply to `request`; `created` is in seconds since 1970."""
     written = choices(request, write)
-    before = request.prompt if request.echo else ""
+    echo = request.prompt if request.echo else ""
     return {
         "id": f"cmpl-{request.fingerprint[:24]}",
         "object": "text_completion",
@@ -66,7 +45,7 @@ def answer(request: CompletionRequest, write: Write, created: int) -> dict[str, 
         "choices": [
             {
                 "index": index,
-                "text": before + choice.text,
+                "text": echo + choice.text,
                 "logprobs": None,
                 "finish_reason": choice.reason,
             }
@@ -75,16 +54,3 @@ def answer(request: CompletionRequest, write: Write, created: int) -> dict[str, 
         "usage": usage(request, written),
         "system_fingerprint": "fp_simulated",
     }
-
-
-def _prompt(prompt: object) -> str:
-    """The one text that is to be continued, which may also stand alone in a list."""
-    if isinstance(prompt, list) and len(prompt) == 1:
-        prompt = prompt[0]
-    if not isinstance(prompt, str):
-        message = (
-            "'prompt' must be a string or a list of one string; the simulated endpoint reads "
-            "neither tokens nor several prompts at once."
-        )
-        raise RequestError(400, message, param="prompt")
-    return prompt
