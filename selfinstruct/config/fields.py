@@ -55,6 +55,7 @@ def setting(
     short: str = "",
     shown_default: str = "",
     operational: bool = False,
+    rare: bool = False,
     check: Check | None = None,
 ) -> T:
     """Declare one setting: its default, its help text and where it belongs."""
@@ -64,6 +65,7 @@ def setting(
         "panel": panel,
         "short": short,
         "operational": operational,
+        "rare": rare,
         "check": check,
     }
     declared: Any = field(default=default, metadata=metadata)

@@ -29,7 +29,6 @@ from urllib.parse import urlsplit
 from selfinstruct.config.fields import By, at_least, between, one_of, setting
 from selfinstruct.config.request_extras import body_problem, headers_problem
 from selfinstruct.errors import ConfigError
-from selfinstruct.records import STRICT
 
 
 def web_address_problem(value: str) -> str | None:
@@ -84,8 +83,6 @@ _COST = "What it may cost"
 class RunConfig:
     """All settings of a run. Raises ConfigError for a value that a setting cannot have."""
 
-    __pydantic_config__ = STRICT
-
     model: str = setting(
         "",
         "Model to ask, as the endpoint names it.",
@@ -128,24 +125,28 @@ class RunConfig:
         default=False,
         text="Use only the classification tasks among the seed tasks, and ask for classification tasks.",
         panel=_DATA,
+        rare=True,
     )
     demonstrations: int = setting(
         # Self-Instruct §2.2; Alpaca's published code
         By("recipe", {"self-instruct": 8, "alpaca": 3}),
         "Tasks shown in a prompt for new ones.",
         panel=_DATA,
+        rare=True,
         check=between(1, 100),
     )
     generated_demonstrations: int = setting(
         By("recipe", {"self-instruct": 2, "alpaca": 0}, at_most="demonstrations"),
         "How many of them are generated ones, once there are enough; the others are seed tasks.",
         panel=_DATA,
+        rare=True,
         check=between(0, 100),
     )
     show_input: bool = setting(
         default=False,
         text="Show each demonstration with its first input, where it has one (alpaca always does).",
         panel=_DATA,
+        rare=True,
     )
     seed: int = setting(0, "Seed of every random draw of the run.", panel=_DATA)
     threshold: float = setting(
@@ -159,12 +160,14 @@ class RunConfig:
         By("profile", {"default": "unicode", "paper": "rouge"}),
         "What ROUGE-L compares: unicode (words of any script), or rouge (a-z and 0-9, as published).",
         panel=_DATA,
+        rare=True,
         check=one_of("unicode", "rouge"),
     )
     max_instances: int = setting(
         5,  # Self-Instruct's published code keeps at most five
         "Instances kept of a task.",
         panel=_DATA,
+        rare=True,
         check=between(1, 20),
     )
     lag_min: int = setting(
@@ -172,9 +175,10 @@ class RunConfig:
         "How many replies, at least, a generation request may run ahead of the pool that it draws on. "
         "Changes the dataset; there is rarely a reason to touch it.",
         panel=_DATA,
+        rare=True,
         check=at_least(1),
     )
-    lag_max: int = setting(512, "The same, at most.", panel=_DATA, check=at_least(1))
+    lag_max: int = setting(512, "The same, at most.", panel=_DATA, rare=True, check=at_least(1))
 
     # Self-Instruct, appendix A.1 and Table 4, except the lengths: 3 tokens of an answer and 300 of an
     # instance were enough for a base model with stop sequences; chat models need room for both. For alpaca,
@@ -183,40 +187,52 @@ class RunConfig:
         By("recipe", {"self-instruct": 0.7, "alpaca": 1.0}),
         "Temperature when writing instructions.",
         panel=_SAMPLING,
+        rare=True,
         check=between(0, 100),
     )
     generate_top_p: float | None = setting(
         By("recipe", {"self-instruct": 0.5, "alpaca": 1.0}),
         "Nucleus size when writing instructions.",
         panel=_SAMPLING,
+        rare=True,
         check=between(0, 1),
     )
     generate_presence_penalty: float | None = setting(
         By("recipe", {"self-instruct": 2.0, "alpaca": None}),
         "Presence penalty when writing instructions.",
         panel=_SAMPLING,
+        rare=True,
         check=between(-100, 100),
     )
     generate_max_tokens: int | None = setting(
         By("recipe", {"self-instruct": 1024, "alpaca": 3072}),
         "Token limit of a list of instructions.",
         panel=_SAMPLING,
+        rare=True,
         check=at_least(1),
     )
     classify_temperature: float | None = setting(
-        0.0, "Temperature when classifying.", panel=_SAMPLING, check=between(0, 100)
+        0.0, "Temperature when classifying.", panel=_SAMPLING, rare=True, check=between(0, 100)
     )
     classify_max_tokens: int | None = setting(
-        16, "Token limit of a yes or no.", panel=_SAMPLING, check=at_least(1)
+        16, "Token limit of a yes or no.", panel=_SAMPLING, rare=True, check=at_least(1)
     )
     instances_temperature: float | None = setting(
-        0.0, "Temperature when writing instances.", panel=_SAMPLING, check=between(0, 100)
+        0.0,
+        "Temperature when writing instances.",
+        panel=_SAMPLING,
+        rare=True,
+        check=between(0, 100),
     )
     instances_presence_penalty: float | None = setting(
-        1.5, "Presence penalty when writing instances.", panel=_SAMPLING, check=between(-100, 100)
+        1.5,
+        "Presence penalty when writing instances.",
+        panel=_SAMPLING,
+        rare=True,
+        check=between(-100, 100),
     )
     instances_max_tokens: int | None = setting(
-        1024, "Token limit of a task's instances.", panel=_SAMPLING, check=at_least(1)
+        1024, "Token limit of a task's instances.", panel=_SAMPLING, rare=True, check=at_least(1)
     )
 
     extra_body: Mapping[str, Any] | None = setting(
@@ -264,6 +280,7 @@ class RunConfig:
         "What a chat endpoint calls the token limit: max_tokens, max_completion_tokens, or auto for the "
         "first until the endpoint asks for the second.",
         panel=_JOB,
+        rare=True,
         operational=True,
         check=one_of("auto", "max_tokens", "max_completion_tokens"),
     )
@@ -281,6 +298,7 @@ class RunConfig:
         10.0,
         "Seconds to wait for a connection.",
         panel=_JOB,
+        rare=True,
         operational=True,
         check=between(0.001, 3600),
     )
@@ -288,6 +306,7 @@ class RunConfig:
         100,
         "Stop when this many generation requests in a row yield no new instruction.",
         panel=_JOB,
+        rare=True,
         operational=True,
         check=at_least(1),
     )
@@ -295,6 +314,7 @@ class RunConfig:
         6,
         "How often in a row a request is sent before others have their turn.",
         panel=_JOB,
+        rare=True,
         operational=True,
         check=between(1, 100),
     )
@@ -318,6 +338,7 @@ class RunConfig:
         None,
         "The same for tokens that the endpoint has in a cache.",
         panel=_COST,
+        rare=True,
         shown_default="that of the model, or else price_input",
         operational=True,
         check=at_least(0),
@@ -368,6 +389,7 @@ class RunConfig:
         1.0,
         "Ask on a terminal before a start that will probably cost more dollars than that.",
         panel=_COST,
+        rare=True,
         operational=True,
         check=at_least(0),
     )

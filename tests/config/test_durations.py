@@ -70,7 +70,7 @@ def test_yaml_takes_durations_beside_numbers(tmp_path: Path) -> None:
     [
         ("max_time_s: soon", "max_time_s: must be a number of seconds or a duration such as .* not 'soon'"),
         ("max_time_s: true", "max_time_s: must be a number of seconds or a duration such as .* not true"),
-        ("give_up_after_s: null", "not null; leave the line out for the default"),
+        ("give_up_after_s: null", "not null; leave the setting out to use the default"),
         ("give_up_after_s: 31d", "give_up_after_s: must lie between 0 and 2.592e.06, not 2678400.0"),
         ("connect_timeout_s: 'nan'", "connect_timeout_s: must be a finite number"),
     ],
