@@ -147,7 +147,7 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
     """Run the pipeline, and leave a sample of its requests for the bare loop."""
     from selfinstruct.config.schema import RunConfig
     from selfinstruct.llm.online import OnlineBackend
-    from selfinstruct.llm.request_body import door, parameters
+    from selfinstruct.llm.request_body import api_path, parameters
     from selfinstruct.records import Completion, Request
     from selfinstruct.runner.directory import open_run
     from selfinstruct.runner.loop import grow
@@ -183,7 +183,7 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
                 return time.process_time() - cpu
 
     cpu_s = asyncio.run(grown())
-    asked = [(door(request), parameters(request)) for request in sample]
+    asked = [(api_path(request), parameters(request)) for request in sample]
     (arguments.folder / "asked.json").write_text(json.dumps(asked))
     return {"cpu_s": cpu_s, "requests": number}
 

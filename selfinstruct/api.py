@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfinstruct.backend import Backend
+from selfinstruct.config.address import for_a_new_run, with_address
 from selfinstruct.config.reading import load_settings
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.export import (
@@ -54,9 +55,9 @@ def run(
         config.given() if isinstance(config, RunConfig) else load_settings("settings", config)
     )
     if backend is None and not is_run(directory):
-        from selfinstruct.llm.endpoint import for_a_new_run
+        from selfinstruct.llm.endpoint import client
 
-        settings = for_a_new_run(settings, environ=os.environ)
+        settings = for_a_new_run(settings, environ=os.environ, client=client)
     with open_run(directory, settings) as opened:
         if is_complete(opened):
             return summarize(opened.state)
@@ -101,7 +102,6 @@ def online_backend(
     The first start of an imported run fixes its address. `on_wait` gets every wait before a retry, as the
     problem and the seconds. Raises ConfigError.
     """
-    from selfinstruct.llm.endpoint import with_address
     from selfinstruct.llm.online import OnlineBackend
 
     if opened.state.imports and not opened.state.counts.requests:

@@ -178,9 +178,9 @@ class BackendError(SelfInstructError):
 class TransientError(BackendError):
     """Another attempt may succeed.
 
-    `seen` names the row of `llm.outcomes` that says how often; `retry_after_s` is what the endpoint asked
-    for, in seconds; `is_last` says that it asked for no further attempt at present; `may_be_own` whether it
-    may be about this request, and is not merely about the endpoint.
+    `outcome` is an `llm.outcomes.AttemptOutcome`, or "". `retry_after_s` is the wait in seconds that the
+    endpoint asks for. `is_last` means that the endpoint asks for no further attempt now. `counts_as_strike`
+    means that the request, and not only the endpoint, may be at fault.
     """
 
     def __init__(
@@ -188,13 +188,13 @@ class TransientError(BackendError):
         problem: str,
         *,
         attempts: int = 1,
-        seen: str = "",
+        outcome: str = "",
         retry_after_s: float | None = None,
         is_last: bool = False,
-        may_be_own: bool = True,
+        counts_as_strike: bool = True,
     ) -> None:
-        self.may_be_own = may_be_own
-        self.seen = seen
+        self.counts_as_strike = counts_as_strike
+        self.outcome = outcome
         self.retry_after_s = retry_after_s
         self.is_last = is_last
         super().__init__(problem, attempts=attempts)

@@ -49,15 +49,16 @@ def carry_out(
     from selfinstruct.cli.log_file import check_log_file, logging_to
     from selfinstruct.cli.on_finish import Ending, run_on_finish
     from selfinstruct.cli.run_log import log, log_ending
+    from selfinstruct.config.address import for_a_new_run
     from selfinstruct.errors import SelfInstructError
-    from selfinstruct.llm.endpoint import for_a_new_run
+    from selfinstruct.llm.endpoint import client
     from selfinstruct.pipeline.summary import summarize
     from selfinstruct.runner.directory import is_run, open_run, planned_run
     from selfinstruct.runner.loop import is_complete
 
     is_new = not is_run(directory)
     if is_new:
-        settings = for_a_new_run(settings, environ=os.environ)
+        settings = for_a_new_run(settings, environ=os.environ, client=client)
     if log_file is not None:
         check_log_file(log_file, directory)
     if is_new and announcement is not None and announcement.may_ask:
@@ -151,8 +152,8 @@ async def _send(
 ) -> None:
     from selfinstruct.cli.run_log import RunLog
     from selfinstruct.cli.run_progress import show_progress
+    from selfinstruct.config.address import address
     from selfinstruct.errors import RunWriteError
-    from selfinstruct.llm.endpoint import address
     from selfinstruct.runner.disk_space import DiskWatch
     from selfinstruct.runner.loop import grow
 

@@ -43,12 +43,13 @@ _TITLES = {
 def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_output: bool) -> None:
     """Ask a request of each stage and show what comes of it; exits with 4 where the endpoint gives up."""
     from selfinstruct.analysis.estimate import estimate_of
+    from selfinstruct.config.address import for_a_new_run
     from selfinstruct.errors import BackendError
-    from selfinstruct.llm.endpoint import for_a_new_run
+    from selfinstruct.llm.endpoint import client
     from selfinstruct.runner.directory import is_run, planned_run
 
     if directory is None or not is_run(directory):
-        settings = for_a_new_run(settings, environ=os.environ)
+        settings = for_a_new_run(settings, environ=os.environ, client=client)
     run = planned_run(directory, settings)
     run.config = impatient(run.config)
     missing = run.config.num_instructions - run.state.accepted
@@ -258,10 +259,10 @@ def _parts(line: str, width: int) -> list[str]:
 
 
 def _address(run: "Run", request: "Request") -> str:
-    from selfinstruct.llm.endpoint import address
-    from selfinstruct.llm.request_body import door
+    from selfinstruct.config.address import address
+    from selfinstruct.llm.request_body import api_path
 
-    return address(run.config, environ=os.environ).rstrip("/") + door(request)
+    return address(run.config, environ=os.environ).rstrip("/") + api_path(request)
 
 
 def _as_json(

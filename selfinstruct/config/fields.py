@@ -1,6 +1,6 @@
-"""How a setting is declared: its default, its help text, where it belongs, and what it may be.
+"""Declare a setting: its default, help text, panel of `--help`, and valid values.
 
-`RunConfig` consists of such declarations; `reading`, the flags and the fingerprint read them.
+`RunConfig` consists of these declarations; `reading`, the command line and the fingerprint use them.
 
     >>> at_least(1)(0)
     'must be at least 1, not 0'
@@ -8,25 +8,24 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-T = TypeVar("T")
 Check = Callable[[Any], str | None]
-"""Says what is wrong with a value, or None."""
+"""Returns the problem with a value, or None."""
 
 
 def between(low: float, high: float) -> Check:
-    """Check that a number lies between two others, these included."""
-    return lambda v: None if low <= v <= high else f"must lie between {low:g} and {high:g}, not {v}"
+    """Check that a number is in a range; both ends are valid."""
+    return lambda v: None if low <= v <= high else f"must be between {low:g} and {high:g}, not {v}"
 
 
 def at_least(low: float) -> Check:
-    """Check that a number is not smaller than another."""
+    """Check that a number is not below a minimum."""
     return lambda v: None if v >= low else f"must be at least {low:g}, not {v}"
 
 
 def one_of(*choices: str) -> Check:
-    """Check that a text is one of these."""
+    """Check that a text is one of the choices."""
     listed = ", ".join(choices[:-1]) + f" or {choices[-1]}"
     return lambda v: None if v in choices else f"must be {listed}, not {v!r}"
 
@@ -37,9 +36,9 @@ class By:
 
     setting: str
     values: Mapping[str, Any]
-    """By the other's value; the first is that of the other's own default."""
+    """Default for each value of the other setting; the first entry is for its own default."""
     at_most: str = ""
-    """A setting whose value this default does not exceed."""
+    """Name of a setting that is an upper bound for this default."""
 
     def __str__(self) -> str:
         values = {name: "none" if value is None else value for name, value in self.values.items()}
@@ -48,8 +47,8 @@ class By:
 
 
 def setting(
-    default: T | By,
-    text: str,
+    default: Any,
+    help_text: str,
     *,
     panel: str,
     short: str = "",
@@ -57,10 +56,14 @@ def setting(
     operational: bool = False,
     rare: bool = False,
     check: Check | None = None,
-) -> T:
-    """Declare one setting: its default, its help text and where it belongs."""
+) -> Any:
+    """Declare a setting as a dataclass field.
+
+    `short` is a one-letter flag. `shown_default` replaces the default in the help. `operational` settings
+    may change between starts of a run. `rare` settings have no flag: the command line takes them in `--set`.
+    """
     metadata = {
-        "help": text,
+        "help": help_text,
         "shown_default": shown_default,
         "panel": panel,
         "short": short,
@@ -68,5 +71,4 @@ def setting(
         "rare": rare,
         "check": check,
     }
-    declared: Any = field(default=default, metadata=metadata)
-    return declared  # type: ignore[no-any-return]
+    return field(default=default, metadata=metadata)

@@ -193,6 +193,12 @@ def _short(text: str) -> str:
 # ── YAML ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+_YAML_REMEDY = (
+    "quote values with special characters such as : or @, close quotes and brackets, "
+    "and indent with spaces"
+)
+
+
 class YamlError(ValueError):
     """A text is not YAML, or a file cannot contain settings. `line` counts from 1."""
 
@@ -282,8 +288,5 @@ def _parsed(text: str) -> Any:
         raise YamlError(f"is not YAML: {problem}") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else None
-        remedy = (
-            "quote values that contain special characters, close quotes and brackets, and indent "
-            "with spaces"
-        )
+        remedy = "keep one of them" if "another document" in str(error.problem) else _YAML_REMEDY
         raise YamlError(f"is not YAML: {error.problem}; {remedy}", line=line) from None

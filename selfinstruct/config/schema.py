@@ -1,18 +1,17 @@
 """`RunConfig`: every setting of a run, declared once.
 
-The declaration serves the YAML file (`settings` reads it), the flags (`cli.options` makes one of each field),
-the stored copy in the run directory and the fingerprint. Precedence: defaults < YAML file < flags.
+The YAML file, the command line, the copy in the run directory and the fingerprint all use this declaration.
+Precedence: defaults < YAML file < flags.
 
-Settings are of two kinds. *Data* settings decide what the dataset is, given the replies; they are part of the
-run's fingerprint and cannot change once the run has a reply. *Operational* settings decide how the run is
-carried out (how fast, how far, from which address): they may change at every start, and the last ones given
-are remembered.
+*Data* settings decide what the dataset contains, given the replies. They are part of the fingerprint and
+cannot change once the run has a reply. *Operational* settings decide how the run is carried out: speed,
+size, address, limits. They may change at every start; the run remembers the latest values.
 
     >>> RunConfig(model="m", threshold=0.8).given()
     {'model': 'm', 'threshold': 0.8}
     >>> RunConfig(model="m", threshold=7)
     Traceback (most recent call last):
-    selfinstruct.errors.ConfigError: threshold: must lie between 0 and 1, not 7
+    selfinstruct.errors.ConfigError: threshold: must be between 0 and 1, not 7
 """
 
 import dataclasses
@@ -22,6 +21,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,7 +32,7 @@ from selfinstruct.errors import ConfigError
 
 
 def web_address_problem(value: str) -> str | None:
-    """What is wrong with the address of an endpoint, without repeating it."""
+    """Return the problem with the address of an endpoint, or None; never repeats the address."""
     try:
         parts = urlsplit(value)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -42,7 +42,7 @@ def web_address_problem(value: str) -> str | None:
     if not is_address or not value.isprintable() or " " in value:
         return "must be an address such as http://localhost:8000/v1"
     if "@" in parts.netloc or parts.query or parts.fragment:
-        # The address is stored and shown; a secret in it would be too.
+        # The address is stored and shown, and a secret in the address would be too.
         return (
             "must not contain a user name, a password or a query; "
             "put the key into an environment variable"
@@ -52,385 +52,294 @@ def web_address_problem(value: str) -> str | None:
 
 def _model_problem(value: str) -> str | None:
     if value and not value.strip():
-        return "is blank; name the model to ask, for example --model gpt-4.1-mini"
+        return "is blank; name a model, for example --model gpt-4.1-mini"
     if not value.isprintable():
-        return "holds characters that cannot be seen; write the name as the endpoint has it"
+        return "contains invisible characters; write the name as the endpoint does"
     return None
 
 
-def _variable_name(value: str) -> str | None:
-    # Not repeated: who mistakes this for the place of the key has typed the key.
+def _variable_name_problem(value: str) -> str | None:
+    # Do not echo the value: a user who confuses this setting with the key has typed the key.
     if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value) is None:
         return "must be the name of an environment variable, such as OPENAI_API_KEY"
     return None
 
 
-def _is_text(value: str) -> bool:
+def _text_problem(value: object) -> str | None:
+    """Return why a path or text cannot be stored or used, or None."""
+    if isinstance(value, Path) and "\0" in str(value):
+        return "contains a NUL character, which no path can contain"
     try:
-        value.encode("utf-8")
+        str(value).encode("utf-8")
     except UnicodeEncodeError:
-        return False
-    return True
+        return "contains bytes that are not text"
+    return None
 
 
-_DATA = "What is made"
-_SAMPLING = "Sampling"
-_JOB = "How the job is run"
-_COST = "What it may cost"
+_dataset = partial(setting, panel="Dataset")
+_sampling = partial(setting, panel="Sampling", rare=True)
+_job = partial(setting, panel="How to run", operational=True)
+_cost = partial(setting, panel="Costs and limits", operational=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """All settings of a run. Raises ConfigError for a value that a setting cannot have."""
+    """All settings of a run. Raises ConfigError for an invalid value."""
 
-    model: str = setting(
-        "",
-        "Model to ask, as the endpoint names it.",
-        panel=_DATA,
-        short="-m",
-        check=_model_problem,
+    model: str = _dataset(
+        "", "Name of the model at the endpoint.", short="-m", check=_model_problem
     )
-    recipe: str = setting(
+    recipe: str = _dataset(
         "self-instruct",
-        "How tasks are made: self-instruct (Wang et al., 2022: instructions, kinds and instances in three "
-        "stages) or alpaca (Taori et al., 2023: all in one call).",
-        panel=_DATA,
+        "Method: self-instruct (Wang et al., 2022: instructions, classification and instances in three "
+        "stages) or alpaca (Taori et al., 2023: everything in one request).",
         check=one_of("self-instruct", "alpaca"),
     )
-    profile: str = setting(
+    profile: str = _dataset(
         "default",
-        "How replies are read and judged: default, or paper for the decisions of the published code.",
-        panel=_DATA,
+        "Parsing and filtering rules: default, or paper for the rules of the published code.",
         check=one_of("default", "paper"),
     )
-    api: str = setting(
+    api: str = _dataset(
         "chat",
-        "What is asked: chat, or completions for base models, whose prompts are texts to continue.",
-        panel=_DATA,
+        "API of the endpoint: chat, or completions for base models.",
         check=one_of("chat", "completions"),
     )
-    seed_tasks: Path | None = setting(
+    seed_tasks: Path | None = _dataset(
         None,
-        "Seed tasks: JSONL in the published schema, or an Alpaca-style JSON or JSONL list.",
-        panel=_DATA,
+        "Seed tasks: JSONL in the published schema, or a JSON or JSONL list in Alpaca's format.",
         shown_default="the 175 that come with selfinstruct",
     )
-    prompts: Path | None = setting(
-        None,
-        "Folder of templates to use instead of the recipe's own.",
-        panel=_DATA,
-        shown_default="the recipe's own",
+    prompts: Path | None = _dataset(
+        None, "Folder with prompt templates.", shown_default="the templates of the recipe"
     )
-    classification_seeds_only: bool = setting(
+    classification_seeds_only: bool = _dataset(
         default=False,
-        text="Use only the classification tasks among the seed tasks, and ask for classification tasks.",
-        panel=_DATA,
+        help_text="Use only the classification tasks of the seed tasks, and ask for classification tasks.",
         rare=True,
     )
-    demonstrations: int = setting(
+    demonstrations: int = _dataset(
         # Self-Instruct §2.2; Alpaca's published code
         By("recipe", {"self-instruct": 8, "alpaca": 3}),
-        "Tasks shown in a prompt for new ones.",
-        panel=_DATA,
+        "Example tasks in each prompt for new tasks.",
         rare=True,
         check=between(1, 100),
     )
-    generated_demonstrations: int = setting(
+    generated_demonstrations: int = _dataset(
         By("recipe", {"self-instruct": 2, "alpaca": 0}, at_most="demonstrations"),
-        "How many of them are generated ones, once there are enough; the others are seed tasks.",
-        panel=_DATA,
+        "Example tasks that are generated tasks, once there are enough; the others are seed tasks.",
         rare=True,
         check=between(0, 100),
     )
-    show_input: bool = setting(
+    show_input: bool = _dataset(
         default=False,
-        text="Show each demonstration with its first input, where it has one (alpaca always does).",
-        panel=_DATA,
+        help_text="Show the first input of each example task (alpaca always does).",
         rare=True,
     )
-    seed: int = setting(0, "Seed of every random draw of the run.", panel=_DATA)
-    threshold: float = setting(
+    seed: int = _dataset(0, "Seed of all random draws.")
+    threshold: float = _dataset(
         0.7,  # Self-Instruct §2.2
-        "A candidate whose ROUGE-L to any task of the pool is higher is not novel.",
-        panel=_DATA,
+        "Maximum ROUGE-L between a new instruction and the pool; a higher score is a duplicate.",
         short="-t",
         check=between(0, 1),
     )
-    tokenizer: str = setting(
+    tokenizer: str = _dataset(
         By("profile", {"default": "unicode", "paper": "rouge"}),
-        "What ROUGE-L compares: unicode (words of any script), or rouge (a-z and 0-9, as published).",
-        panel=_DATA,
+        "Words that ROUGE-L compares: unicode (any script), or rouge (a-z and 0-9, as published).",
         rare=True,
         check=one_of("unicode", "rouge"),
     )
-    max_instances: int = setting(
+    max_instances: int = _dataset(
         5,  # Self-Instruct's published code keeps at most five
-        "Instances kept of a task.",
-        panel=_DATA,
+        "Maximum number of instances for each task.",
         rare=True,
         check=between(1, 20),
     )
-    lag_min: int = setting(
+    lag_min: int = _dataset(
         4,
-        "How many replies, at least, a generation request may run ahead of the pool that it draws on. "
-        "Changes the dataset; there is rarely a reason to touch it.",
-        panel=_DATA,
+        "Minimum number of replies that a generation request may run ahead of the pool. "
+        "Changes the dataset.",
         rare=True,
         check=at_least(1),
     )
-    lag_max: int = setting(512, "The same, at most.", panel=_DATA, rare=True, check=at_least(1))
-
-    # Self-Instruct, appendix A.1 and Table 4, except the lengths: 3 tokens of an answer and 300 of an
-    # instance were enough for a base model with stop sequences; chat models need room for both. For alpaca,
-    # what its published code sends.
-    generate_temperature: float | None = setting(
-        By("recipe", {"self-instruct": 0.7, "alpaca": 1.0}),
-        "Temperature when writing instructions.",
-        panel=_SAMPLING,
+    lag_max: int = _dataset(
+        512,
+        "Maximum number of replies that a generation request may run ahead of the pool. "
+        "Changes the dataset.",
         rare=True,
+        check=at_least(1),
+    )
+
+    # Self-Instruct, appendix A.1 and Table 4, except max_tokens: 3 for a classification and 300 for an
+    # instance were enough for a base model with stop sequences; chat models need more. The values for alpaca
+    # are from its published code.
+    generate_temperature: float | None = _sampling(
+        By("recipe", {"self-instruct": 0.7, "alpaca": 1.0}),
+        "Temperature for instructions.",
         check=between(0, 100),
     )
-    generate_top_p: float | None = setting(
+    generate_top_p: float | None = _sampling(
         By("recipe", {"self-instruct": 0.5, "alpaca": 1.0}),
-        "Nucleus size when writing instructions.",
-        panel=_SAMPLING,
-        rare=True,
+        "Nucleus sampling (top_p) for instructions.",
         check=between(0, 1),
     )
-    generate_presence_penalty: float | None = setting(
+    generate_presence_penalty: float | None = _sampling(
         By("recipe", {"self-instruct": 2.0, "alpaca": None}),
-        "Presence penalty when writing instructions.",
-        panel=_SAMPLING,
-        rare=True,
+        "Presence penalty for instructions.",
         check=between(-100, 100),
     )
-    generate_max_tokens: int | None = setting(
+    generate_max_tokens: int | None = _sampling(
         By("recipe", {"self-instruct": 1024, "alpaca": 3072}),
-        "Token limit of a list of instructions.",
-        panel=_SAMPLING,
-        rare=True,
+        "max_tokens for instructions.",
         check=at_least(1),
     )
-    classify_temperature: float | None = setting(
-        0.0, "Temperature when classifying.", panel=_SAMPLING, rare=True, check=between(0, 100)
+    classify_temperature: float | None = _sampling(
+        0.0, "Temperature for classification.", check=between(0, 100)
     )
-    classify_max_tokens: int | None = setting(
-        16, "Token limit of a yes or no.", panel=_SAMPLING, rare=True, check=at_least(1)
+    classify_max_tokens: int | None = _sampling(
+        16, "max_tokens for classification.", check=at_least(1)
     )
-    instances_temperature: float | None = setting(
-        0.0,
-        "Temperature when writing instances.",
-        panel=_SAMPLING,
-        rare=True,
-        check=between(0, 100),
+    instances_temperature: float | None = _sampling(
+        0.0, "Temperature for instances.", check=between(0, 100)
     )
-    instances_presence_penalty: float | None = setting(
-        1.5,
-        "Presence penalty when writing instances.",
-        panel=_SAMPLING,
-        rare=True,
-        check=between(-100, 100),
+    instances_presence_penalty: float | None = _sampling(
+        1.5, "Presence penalty for instances.", check=between(-100, 100)
     )
-    instances_max_tokens: int | None = setting(
-        1024, "Token limit of a task's instances.", panel=_SAMPLING, rare=True, check=at_least(1)
+    instances_max_tokens: int | None = _sampling(
+        1024, "max_tokens for instances.", check=at_least(1)
     )
-
-    extra_body: Mapping[str, Any] | None = setting(
+    extra_body: Mapping[str, Any] | None = _sampling(
         None,
-        'Members to add to every request, as a JSON object, such as {"top_k": 20}; one that is null is left '
-        "out of what is sent.",
-        panel=_SAMPLING,
+        'More members for the body of every request, as a JSON object such as {"top_k": 20}; null removes a '
+        "member.",
+        rare=False,
         check=body_problem,
     )
 
-    num_instructions: int = setting(
-        100,
-        "Accepted instructions to reach, seed tasks not counted.",
-        panel=_JOB,
-        short="-n",
-        operational=True,
-        check=at_least(1),
+    num_instructions: int = _job(
+        100, "Accepted instructions to reach, without seed tasks.", short="-n", check=at_least(1)
     )
-    base_url: str | None = setting(
+    base_url: str | None = _job(
         None,
         "Address of the endpoint, up to and including /v1.",
-        panel=_JOB,
         shown_default="$OPENAI_BASE_URL, or https://api.openai.com/v1",
-        operational=True,
         check=web_address_problem,
     )
-    api_key_env: str = setting(
+    api_key_env: str = _job(
         "OPENAI_API_KEY",
-        "Environment variable that holds the key.",
-        panel=_JOB,
-        operational=True,
-        check=_variable_name,
+        "Name of the environment variable that contains the API key.",
+        check=_variable_name_problem,
     )
-    extra_header: tuple[str, ...] = setting(
+    extra_header: tuple[str, ...] = _job(
         (),
-        "A header to send with every request; can be given several times. $NAME in it stands for an "
-        "environment variable, so that no secret is stored: 'api-key: $AZURE_API_KEY', in single quotes.",
-        panel=_JOB,
-        operational=True,
+        "Header for every request; repeatable. $NAME inserts an environment variable when the request is "
+        "sent, so no secret is stored: 'api-key: $AZURE_API_KEY', in single quotes.",
         check=headers_problem,
     )
-    # The same limit under either name, so what is made does not depend on it.
-    token_limit: str = setting(
+    token_limit: str = _job(
         "auto",
-        "What a chat endpoint calls the token limit: max_tokens, max_completion_tokens, or auto for the "
-        "first until the endpoint asks for the second.",
-        panel=_JOB,
+        "Parameter of chat requests that limits a reply: max_tokens, max_completion_tokens, or auto to "
+        "start with the first and switch when the endpoint asks for the second.",
         rare=True,
-        operational=True,
         check=one_of("auto", "max_tokens", "max_completion_tokens"),
     )
-    max_concurrency: int = setting(
-        32, "Requests in flight at a time.", panel=_JOB, operational=True, check=between(1, 4096)
+    max_concurrency: int = _job(32, "Maximum number of requests in flight.", check=between(1, 4096))
+    request_timeout_s: float = _job(
+        300.0, "Seconds to wait for a complete reply.", check=between(0.001, 86400)
     )
-    request_timeout_s: float = setting(
-        300.0,
-        "Seconds to wait for a whole reply.",
-        panel=_JOB,
-        operational=True,
-        check=between(0.001, 86400),
+    connect_timeout_s: float = _job(
+        10.0, "Seconds to wait for a connection.", rare=True, check=between(0.001, 3600)
     )
-    connect_timeout_s: float = setting(
-        10.0,
-        "Seconds to wait for a connection.",
-        panel=_JOB,
-        rare=True,
-        operational=True,
-        check=between(0.001, 3600),
-    )
-    stall_after: int = setting(
+    stall_after: int = _job(
         100,
-        "Stop when this many generation requests in a row yield no new instruction.",
-        panel=_JOB,
+        "Stop after this many generation requests in a row without a new instruction.",
         rare=True,
-        operational=True,
         check=at_least(1),
     )
-    max_attempts: int = setting(
+    max_attempts: int = _job(
         6,
-        "How often in a row a request is sent before others have their turn.",
-        panel=_JOB,
+        "Attempts in a row at a request before other requests have their turn.",
         rare=True,
-        operational=True,
         check=between(1, 100),
     )
-    give_up_after_s: float = setting(
+    give_up_after_s: float = _job(
         7200.0,
-        "Seconds to wait for an endpoint that answers nobody any more, before the run stops.",
-        panel=_JOB,
-        operational=True,
+        "Seconds to wait for an endpoint that does not respond before the run stops.",
         check=between(0, 30 * 86400),
     )
 
-    price_input: float | None = setting(
+    price_input: float | None = _cost(
         None,
-        "Dollars per million tokens of prompts.",
-        panel=_COST,
-        shown_default="that of the model, if it is known",
-        operational=True,
+        "Dollars per million prompt tokens.",
+        shown_default="the price of the model, if known",
         check=at_least(0),
     )
-    price_cached_input: float | None = setting(
+    price_cached_input: float | None = _cost(
         None,
-        "The same for tokens that the endpoint has in a cache.",
-        panel=_COST,
+        "Dollars per million cached prompt tokens.",
+        shown_default="the price of the model, or price_input",
         rare=True,
-        shown_default="that of the model, or else price_input",
-        operational=True,
         check=at_least(0),
     )
-    price_output: float | None = setting(
+    price_output: float | None = _cost(
         None,
-        "Dollars per million tokens of replies.",
-        panel=_COST,
-        shown_default="that of the model, if it is known",
-        operational=True,
+        "Dollars per million completion tokens.",
+        shown_default="the price of the model, if known",
         check=at_least(0),
     )
-    free: bool = setting(
-        default=False,
-        text="The endpoint costs nothing, such as a server of your own.",
-        panel=_COST,
-        operational=True,
+    free: bool = _cost(default=False, help_text="The endpoint is free, such as a server you run.")
+    max_cost: float | None = _cost(
+        None, "Maximum cost of the run in dollars, over all its starts.", check=at_least(0)
     )
-    max_cost: float | None = setting(
-        None,
-        "Dollars that the run may cost, in all its starts together.",
-        panel=_COST,
-        operational=True,
-        check=at_least(0),
+    max_tokens_total: int | None = _cost(
+        None, "Maximum number of prompt and completion tokens of the run.", check=at_least(1)
     )
-    max_tokens_total: int | None = setting(
-        None,
-        "Tokens of prompts and replies that it may take, likewise.",
-        panel=_COST,
-        operational=True,
-        check=at_least(1),
+    max_requests: int | None = _cost(
+        None, "Maximum number of requests of the run; every attempt counts.", check=at_least(1)
     )
-    max_requests: int | None = setting(
-        None,
-        "Requests that it may send, likewise, each attempt counted.",
-        panel=_COST,
-        operational=True,
-        check=at_least(1),
+    max_time_s: float | None = _cost(
+        None, "Maximum time of the run in seconds, over all its starts.", check=at_least(0)
     )
-    max_time_s: float | None = setting(
-        None,
-        "Seconds that it may take, likewise.",
-        panel=_COST,
-        operational=True,
-        check=at_least(0),
-    )
-    confirm_above: float = setting(
+    confirm_above: float = _cost(
         1.0,
-        "Ask on a terminal before a start that will probably cost more dollars than that.",
-        panel=_COST,
+        "Ask for confirmation on a terminal when a start will probably cost more dollars.",
         rare=True,
-        operational=True,
         check=at_least(0),
     )
-    max_requests_per_minute: int | None = setting(
+    max_requests_per_minute: int | None = _cost(
         None,
-        "Requests to send in any minute, at most.",
-        panel=_COST,
-        shown_default="what the endpoint states in its replies",
-        operational=True,
+        "Rate limit: requests in any minute.",
+        shown_default="the limit that the endpoint states",
         check=at_least(1),
     )
-    max_tokens_per_minute: int | None = setting(
+    max_tokens_per_minute: int | None = _cost(
         None,
-        "Tokens of prompts and replies to ask for in any minute, at most.",
-        panel=_COST,
-        shown_default="what the endpoint states in its replies",
-        operational=True,
+        "Rate limit: prompt and completion tokens in any minute.",
+        shown_default="the limit that the endpoint states",
         check=at_least(1),
     )
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
             if isinstance(getattr(self, spec.name), By):
-                # Frozen from here on; until now a default could not know what the others are.
+                # The default depends on a setting that was not known before.
                 object.__setattr__(self, spec.name, self._default(spec))
-            check = spec.metadata["check"]
             value = getattr(self, spec.name)
+            check = spec.metadata["check"]
             if isinstance(value, float) and not math.isfinite(value):
                 raise ConfigError(spec.name, f"must be a finite number, not {value}")
-            if isinstance(value, str | Path) and not _is_text(str(value)):
-                raise ConfigError(spec.name, "holds bytes that are no text")
-            problem = check(value) if check is not None and value is not None else None
+            problem = _text_problem(value) if isinstance(value, str | Path) else None
+            if problem is None and check is not None and value is not None:
+                problem = check(value)
             if problem is not None:
                 raise ConfigError(spec.name, problem)
-        # As they are read back from YAML and JSON, and nobody else's to change.
+        # Copies that nothing outside can change, equal to what YAML and JSON give back.
         object.__setattr__(self, "extra_header", tuple(self.extra_header))
         body = json.loads(json.dumps(self.extra_body)) if self.extra_body else None
         object.__setattr__(self, "extra_body", body)
 
     def given(self) -> dict[str, Any]:
-        """The settings that differ from their defaults."""
+        """Return the settings that differ from their defaults."""
         return {
             spec.name: getattr(self, spec.name)
             for spec in dataclasses.fields(self)
@@ -438,7 +347,7 @@ class RunConfig:
         }
 
     def changed(self, **settings: Any) -> "RunConfig":
-        """A copy with other settings. Unlike `dataclasses.replace`, defaults follow what they depend on."""
+        """Return a copy with other settings; unlike in `dataclasses.replace`, defaults are computed again."""
         return RunConfig(**(self.given() | settings))
 
     def _default(self, spec: "dataclasses.Field[Any]") -> Any:
@@ -449,11 +358,11 @@ class RunConfig:
         return min(value, getattr(self, default.at_most)) if default.at_most else value
 
     def lag(self, number: int) -> int:
-        """How many commits request `number` (from 1) does not wait for.
+        """Return how many commits request `number` (from 1) does not wait for.
 
-        Small at first, so that a short run already draws on its own tasks; growing well above the
-        concurrency, so that one slow request does not stall the others. A function of the number alone:
-        the pool that a request sees must not depend on timing.
+        The lag depends on the number alone, because timing must not change the pool that a request sees. It
+        starts small, so that a short run uses its own tasks in prompts. It grows well above the concurrency,
+        so that one slow request does not stall the others.
         """
         return min(max(number // 2, self.lag_min), self.lag_max)
 
@@ -461,14 +370,14 @@ class RunConfig:
 OPERATIONAL = frozenset(
     spec.name for spec in dataclasses.fields(RunConfig) if spec.metadata["operational"]
 )
-"""Settings that may change between starts. `base_url` is one: the same model may move to another address."""
+"""Settings that may change between starts, among them `base_url`: a model may move to another address."""
 
 BY_CONTENT = frozenset({"seed_tasks", "prompts"})
-"""Settings that count by the content they name; the path itself may change."""
+"""Settings that count by the content of a file or folder; the path may change."""
 
 
 def plain(config: RunConfig) -> dict[str, Any]:
-    """All settings as JSON and YAML can hold them."""
+    """Return all settings in types that JSON and YAML have."""
     return {
         name: str(value) if isinstance(value, Path) else value
         for name, value in dataclasses.asdict(config).items()
@@ -478,9 +387,10 @@ def plain(config: RunConfig) -> dict[str, Any]:
 def fingerprint(
     settings: Mapping[str, Any], *, hashes: Mapping[str, str], versions: Mapping[str, int]
 ) -> str:
-    """What a run is, as 64 hex digits: data settings, content of seeds and templates, versions of the rules.
+    """Return the identity of a run: 64 hex digits.
 
-    `settings` are those the run was made with, as `plain` gives them.
+    The fingerprint covers the data settings (from `plain`), the hashes of seed tasks and templates, and the
+    versions of the rules.
     """
     identity = {
         "settings": {

@@ -1,7 +1,7 @@
-"""Where the templates and seed tasks that come with selfinstruct lie.
+"""Find the templates and seed tasks that come with selfinstruct.
 
-In a checkout they stand at the top of the tree, where people look for them; the wheel carries the same two
-as `selfinstruct/shipped/`. One function finds both.
+In a checkout, `prompts/` and `seed_tasks.jsonl` are at the top of the tree; in a wheel they are in
+`selfinstruct/shipped/`.
 """
 
 from pathlib import Path
@@ -10,6 +10,6 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def resource(name: str) -> Path:
-    """Path of "prompts" or "seed_tasks.jsonl", in an installed wheel and in a checkout alike."""
+    """Return the path of "prompts" or "seed_tasks.jsonl", in a wheel or a checkout."""
     packaged = _PACKAGE / "shipped" / name
     return packaged if packaged.exists() else _PACKAGE.parent / name

@@ -1,7 +1,4 @@
-"""What it means that an exchange failed: with a reply that says no, or with none. Sends nothing.
-
-The client's errors → those of `outcomes`, in words for a person, without secrets.
-"""
+"""Convert errors of the HTTP client to the errors of `outcomes`, in plain words and without secrets."""
 
 import ssl
 from collections.abc import Iterator, Sequence
@@ -9,53 +6,55 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from selfinstruct.errors import BackendError
-from selfinstruct.llm.outcomes import Seen, error_of, from_status
+from selfinstruct.llm.outcomes import AttemptOutcome, error_of, from_status
 from selfinstruct.llm.redaction import redacted
-from selfinstruct.llm.reply import quoted, shown
+from selfinstruct.llm.reply import quoted, shortened
 from selfinstruct.llm.retry import stated_wait_s
 
 if TYPE_CHECKING:
     import openai
 
 
-def untold(
-    error: "openai.APIConnectionError", *, where: str, timeout_s: float, secrets: Sequence[str]
+def connection_error(
+    error: "openai.APIConnectionError", *, url: str, timeout_s: float, secrets: Sequence[str]
 ) -> BackendError:
-    """What it means that there is no reply from `where`, the endpoint's address, within so many seconds."""
-    seen, why = _cause(error, secrets)
+    """Return the error for an attempt without a reply from `url` within `timeout_s` seconds."""
+    outcome, cause = _outcome_and_cause(error, secrets)
+    check = "check that the server is running and --base-url is right"
     problem = {
-        Seen.NO_CONNECTION: f"no connection to {where} ({why}); does the server run, and is --base-url "
-        "right?",
-        Seen.CONNECT_TIMEOUT: f"no connection to {where} in time; does the server run, and is "
-        "--base-url right?",
-        Seen.SILENT: f"no reply within {timeout_s:g} s",
-        Seen.DROPPED: f"{where} dropped the connection ({why})",
-        Seen.CUT: f"{where} dropped the connection in the middle of a reply ({why})",
-    }.get(seen, why)
-    return error_of(seen, problem)
+        AttemptOutcome.NO_CONNECTION: f"no connection to {url} ({cause}); {check}",
+        AttemptOutcome.CONNECT_TIMEOUT: f"no connection to {url} in time; {check}",
+        AttemptOutcome.SILENT: f"no reply within {timeout_s:g} s",
+        AttemptOutcome.DROPPED: f"{url} dropped the connection ({cause})",
+        AttemptOutcome.CUT: f"{url} dropped the connection in the middle of a reply ({cause})",
+    }.get(outcome, cause)
+    return error_of(outcome, problem)
 
 
-def told_by(
+def status_error(
     error: "openai.APIStatusError", advice: str = "", *, secrets: Sequence[str] = ()
 ) -> BackendError:
-    """What a reply with an error status means, and what can be done about it."""
+    """Return the error for a reply with an error status; `advice` is what the user can do."""
     headers = error.response.headers
     should_retry = headers.get("x-should-retry")
     status = error.status_code
     message = quoted(error.body, secrets) or quoted(error.message, secrets)
     problem = f"{status}: {message}" if message else str(status)
     if status < 400:
-        where = quoted(headers.get("location", ""), secrets) or "nowhere"
-        problem = f"{status}: it redirects to {where}"
-    seen = from_status(status, code=_code(error.body), should_retry=should_retry)
-    if seen in (Seen.BUSY, Seen.GATEWAY_TIMEOUT, Seen.RATE_LIMITED):
+        location = quoted(headers.get("location", ""), secrets) or "no address"
+        problem = f"{status}: redirect to {location}"
+    outcome = from_status(status, code=_code(error.body), should_retry=should_retry)
+    if outcome in (
+        AttemptOutcome.BUSY,
+        AttemptOutcome.GATEWAY_TIMEOUT,
+        AttemptOutcome.RATE_LIMITED,
+    ):
         problem = f"the endpoint answered {problem}"
-    elif seen is Seen.REJECTED:
-        problem = f"the endpoint refuses the request ({problem})" + (
-            f"; {advice}" if advice else ""
-        )
+    elif outcome is AttemptOutcome.REJECTED:
+        problem = f"the endpoint refuses the request ({problem})"
+        problem += f"; {advice}" if advice else ""
     return error_of(
-        seen,
+        outcome,
         problem,
         status=status,
         retry_after_s=stated_wait_s(headers, now=datetime.now(UTC)),
@@ -64,43 +63,44 @@ def told_by(
 
 
 def _code(body: object) -> str | None:
-    """The name of an error, where it has one."""
+    """Return the code or type of an error body, if any."""
     members = body if isinstance(body, dict) else {}
-    named = (members.get("code"), members.get("type"))
-    return next((name for name in named if isinstance(name, str)), None)
+    codes = (members.get("code"), members.get("type"))
+    return next((code for code in codes if isinstance(code, str)), None)
 
 
-def _cause(error: Exception, secrets: Sequence[str] = ()) -> tuple[Seen, str]:
-    """Why there is no reply, and in which words; a header that cannot be sent is not repeated."""
+def _outcome_and_cause(error: Exception, secrets: Sequence[str]) -> tuple[AttemptOutcome, str]:
+    """Find out why there is no reply; the cause never repeats a header that cannot be sent."""
     import httpx2
 
-    from selfinstruct.llm.bodies import MOST_BYTES, TooLargeError
+    from selfinstruct.llm.bodies import MAX_BYTES, TooLargeError
 
     causes = list(_causes(error))
     cause = causes[0] if causes else error
-    said = shown(redacted(str(cause), secrets)) or type(cause).__name__
+    message = shortened(redacted(str(cause), secrets)) or type(cause).__name__
     if any(isinstance(inner, ssl.SSLCertVerificationError) for inner in causes):
-        return Seen.NO_TRUST, said
+        return AttemptOutcome.NO_TRUST, message
     if any(isinstance(inner, TooLargeError) for inner in causes):
-        return Seen.TOO_LARGE, f"a reply larger than {MOST_BYTES // 2**20} MiB"
+        return AttemptOutcome.TOO_LARGE, f"a reply larger than {MAX_BYTES // 2**20} MiB"
     if isinstance(cause, httpx2.ConnectTimeout | httpx2.PoolTimeout):
-        return Seen.CONNECT_TIMEOUT, said
+        return AttemptOutcome.CONNECT_TIMEOUT, message
     if isinstance(cause, httpx2.TimeoutException):
-        return Seen.SILENT, said
+        return AttemptOutcome.SILENT, message
     if isinstance(cause, httpx2.RemoteProtocolError):
-        # The one has no other name than its words.
-        return (Seen.CUT if "message body" in said else Seen.DROPPED), said
+        # Only the message distinguishes the two.
+        is_cut = "message body" in message
+        return (AttemptOutcome.CUT if is_cut else AttemptOutcome.DROPPED), message
     if isinstance(cause, httpx2.ReadError | httpx2.WriteError | httpx2.CloseError):
-        return Seen.DROPPED, said
+        return AttemptOutcome.DROPPED, message
     if isinstance(cause, httpx2.NetworkError | httpx2.ProxyError):
-        return Seen.NO_CONNECTION, said
+        return AttemptOutcome.NO_CONNECTION, message
     if isinstance(cause, httpx2.DecodingError):
-        return Seen.NOT_JSON, "a reply that cannot be decompressed"
+        return AttemptOutcome.NOT_JSON, "a reply that cannot be decompressed"
     if isinstance(cause, httpx2.TooManyRedirects):
-        return Seen.UNKNOWN, said
+        return AttemptOutcome.UNKNOWN, message
     if isinstance(cause, httpx2.LocalProtocolError | httpx2.UnsupportedProtocol | ValueError):
-        return Seen.UNSENDABLE, type(cause).__name__
-    return Seen.DROPPED, type(cause).__name__  # it may have been sent, and may be billed
+        return AttemptOutcome.UNSENDABLE, type(cause).__name__
+    return AttemptOutcome.DROPPED, type(cause).__name__  # possibly sent, so possibly billed
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -1,13 +1,13 @@
-"""What an attempt can meet, and what follows: the one table.
+"""What can happen to an attempt, and what follows: one table for all errors.
 
-    AGAIN     another attempt of the same request, after a wait       raises TransientError
-    REFUSED   an outcome of this request, which is not sent again     raises RequestRejectedError
-    STOP      the endpoint would refuse every request: the run stops  raises EndpointError
-    READ      a reply, journaled as it came                           returns a Completion
+    RETRY    another attempt at the request, after a wait           raises TransientError
+    REJECT   the request failed and is not sent again               raises RequestRejectedError
+    STOP     the endpoint would refuse every request: end the run   raises EndpointError
+    ACCEPT   a reply, journaled as received                         returns a Completion
 
-`online` says what it saw, as a `Seen`; `retry` looks up here how often and after which wait there is another
-attempt. What becomes of a request whose attempts are used up is the business of
-`selfinstruct.runner.outages`, what becomes of one that is refused that of `selfinstruct.runner.bad_requests`.
+`online` finds the outcome of an attempt; `retry` looks up its rule for the number of attempts and the waits.
+After the last attempt, `selfinstruct.runner.outages` decides about the request. A rejected request goes to
+`selfinstruct.runner.bad_requests`.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ from selfinstruct.errors import (
 )
 
 
-class Seen(StrEnum):
-    """What an attempt met."""
+class AttemptOutcome(StrEnum):
+    """What happened to an attempt."""
 
     # no reply
     NO_CONNECTION = auto()
@@ -43,7 +43,7 @@ class Seen(StrEnum):
     UNKNOWN = auto()
     NO_CREDIT = auto()
     REJECTED = auto()
-    # a reply with status 200 that is no completion
+    # a reply with status 200 that is not a completion
     NOT_JSON = auto()
     TOO_LARGE = auto()
     ERROR_BODY = auto()
@@ -59,138 +59,141 @@ class Seen(StrEnum):
     OTHER_COUNT = auto()
 
 
-class Then(Enum):
-    """What follows."""
+class Action(Enum):
+    """What follows an attempt."""
 
-    AGAIN = "another attempt"
-    REFUSED = "refused"
+    RETRY = "another attempt"
+    REJECT = "refused"
     STOP = "the run stops"
-    READ = "journaled as it is"
+    ACCEPT = "journaled as it is"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A row of the table."""
+class Rule:
+    """The rule for an outcome."""
 
-    meets: str
-    """What was met, in words."""
-    then: Then
-    most: int | None = None
-    """Attempts of one request that may meet this, where `max_attempts` does not say so."""
-    at_once: bool = False
-    """Whether the first wait is none: it is the connection that was bad, and a new one may be good."""
-    counts: bool = True
-    """Whether it uses up attempts."""
-    may_be_own: bool = True
-    """Whether it may be about this request, so that it counts for giving it up."""
+    description: str
+    action: Action
+    max_in_a_row: int | None = None
+    """Maximum number of attempts with this outcome; None for the setting `max_attempts`."""
+    retry_at_once: bool = False
+    """Whether the first retry is immediate, because a new connection may work."""
+    uses_attempt: bool = True
+    """Whether the attempt counts towards `max_attempts`."""
+    counts_as_strike: bool = True
+    """Whether the request may be at fault, so that the failure is a strike against the request."""
     may_bill: bool = True
-    """Whether the endpoint may bill it: it may have written a reply, whether that arrived or not."""
+    """Whether the endpoint may bill the attempt: a reply may have been written, but not received."""
     remedy: str = ""
-    """What a person can do, where something must be done."""
+    """What the user can do, for outcomes that stop the run."""
 
 
-MOST_TIMED_OUT = 3
-"""In a row. The endpoint may have written, and may bill, what came too late."""
-MOST_RATE_LIMITED = 120
-"""In a row. Not counted as attempts, but not without end either; there is a limit in time too (`retry`)."""
+MAX_TIMEOUTS = 3
+"""In a row. The endpoint may bill a reply that arrives too late."""
+MAX_RATE_LIMITED = 120
+"""In a row. `retry` limits the time as well."""
 
-TABLE: Mapping[Seen, Row] = {
-    Seen.NO_CONNECTION: Row(
+RULES: Mapping[AttemptOutcome, Rule] = {
+    AttemptOutcome.NO_CONNECTION: Rule(
         "no connection (refused, unknown host, network down)",
-        Then.AGAIN,
-        may_be_own=False,
+        Action.RETRY,
+        counts_as_strike=False,
         may_bill=False,
     ),
-    Seen.CONNECT_TIMEOUT: Row(
-        "no connection within connect_timeout_s", Then.AGAIN, may_be_own=False, may_bill=False
+    AttemptOutcome.CONNECT_TIMEOUT: Rule(
+        "no connection within connect_timeout_s",
+        Action.RETRY,
+        counts_as_strike=False,
+        may_bill=False,
     ),
-    Seen.DROPPED: Row(
-        "connection dropped before a reply, as with one kept alive too long",
-        Then.AGAIN,
-        at_once=True,
+    AttemptOutcome.DROPPED: Rule(
+        "connection dropped before a reply (such as an idle connection)",
+        Action.RETRY,
+        retry_at_once=True,
     ),
-    Seen.CUT: Row("connection lost in the middle of a reply", Then.AGAIN),
-    Seen.SILENT: Row(
-        "not a byte of a reply within request_timeout_s", Then.AGAIN, most=MOST_TIMED_OUT
+    AttemptOutcome.CUT: Rule("connection lost in the middle of a reply", Action.RETRY),
+    AttemptOutcome.SILENT: Rule(
+        "no byte of a reply within request_timeout_s", Action.RETRY, max_in_a_row=MAX_TIMEOUTS
     ),
-    Seen.TOO_SLOW: Row(
-        "a reply that is not whole within request_timeout_s", Then.AGAIN, most=MOST_TIMED_OUT
+    AttemptOutcome.TOO_SLOW: Rule(
+        "no complete reply within request_timeout_s", Action.RETRY, max_in_a_row=MAX_TIMEOUTS
     ),
-    Seen.NO_TRUST: Row(
+    AttemptOutcome.NO_TRUST: Rule(
         "a certificate that cannot be verified",
-        Then.STOP,
+        Action.STOP,
         may_bill=False,
-        remedy="the certificate of the endpoint cannot be verified against the trust store of the operating "
-        "system, which is what the openai package uses; install ca-certificates, or point $SSL_CERT_FILE to "
-        "a file of trusted certificates",
+        remedy="the certificate of the endpoint cannot be verified with the trust store of the operating "
+        "system, which the openai package uses; install ca-certificates, or set $SSL_CERT_FILE to a file of "
+        "trusted certificates",
     ),
-    Seen.UNSENDABLE: Row(
-        "a request that cannot be sent (a garbled header)",
-        Then.STOP,
+    AttemptOutcome.UNSENDABLE: Rule(
+        "a request that cannot be sent (an invalid header)",
+        Action.STOP,
         may_bill=False,
         remedy="the request cannot be sent; check the key and --extra-header",
     ),
-    Seen.BUSY: Row("408, 409, 425, other 5xx", Then.AGAIN, may_bill=False),
-    Seen.GATEWAY_TIMEOUT: Row(
-        "504, 524: a gateway waits no longer for who is asked", Then.AGAIN, most=MOST_TIMED_OUT
+    AttemptOutcome.BUSY: Rule("408, 409, 425, other 5xx", Action.RETRY, may_bill=False),
+    AttemptOutcome.GATEWAY_TIMEOUT: Rule(
+        "504, 524 (gateway timeout)", Action.RETRY, max_in_a_row=MAX_TIMEOUTS
     ),
-    Seen.RATE_LIMITED: Row(
+    AttemptOutcome.RATE_LIMITED: Rule(
         "429",
-        Then.AGAIN,
-        most=MOST_RATE_LIMITED,
-        counts=False,
-        may_be_own=False,
+        Action.RETRY,
+        max_in_a_row=MAX_RATE_LIMITED,
+        uses_attempt=False,
+        counts_as_strike=False,
         may_bill=False,
     ),
-    Seen.BAD_KEY: Row(
+    AttemptOutcome.BAD_KEY: Rule(
         "401",
-        Then.STOP,
+        Action.STOP,
         may_bill=False,
-        remedy="the key was refused; check the environment variable that holds it (--api-key-env)",
+        remedy="the key was refused; check the environment variable with the key (--api-key-env)",
     ),
-    Seen.FORBIDDEN: Row(
+    AttemptOutcome.FORBIDDEN: Rule(
         "403",
-        Then.STOP,
+        Action.STOP,
         may_bill=False,
         remedy="the key may not use this model or endpoint; check --model and the account",
     ),
-    Seen.UNKNOWN: Row(
+    AttemptOutcome.UNKNOWN: Rule(
         "404, 405, 3xx, or any status with the code model_not_found",
-        Then.STOP,
+        Action.STOP,
         may_bill=False,
         remedy="the endpoint does not know this address or model; check --model and --base-url (an address "
         "usually ends in /v1)",
     ),
-    Seen.NO_CREDIT: Row(
-        "402, or any status with the code of a spent credit",
-        Then.STOP,
+    AttemptOutcome.NO_CREDIT: Rule(
+        "402, or any status with a code that means no credit",
+        Action.STOP,
         may_bill=False,
-        remedy="the account has no credit left; add some, then continue the run",
+        remedy="the account has no credit left; add credit, then continue the run",
     ),
-    Seen.REJECTED: Row("400, 413, 422 and other 4xx", Then.REFUSED, may_bill=False),
-    Seen.NOT_JSON: Row("200 with a page, a text, or broken or cut JSON", Then.AGAIN),
-    Seen.TOO_LARGE: Row("a reply larger than 8 MiB", Then.AGAIN, most=MOST_TIMED_OUT),
-    Seen.ERROR_BODY: Row(
-        "200 with an error in its body, beside its choices or inside them, or with the finish reason of a "
-        "failure (an error that names a status counts as that status)",
-        Then.AGAIN,
+    AttemptOutcome.REJECTED: Rule("400, 413, 422 and other 4xx", Action.REJECT, may_bill=False),
+    AttemptOutcome.NOT_JSON: Rule("200 with a page, a text, or broken or cut JSON", Action.RETRY),
+    AttemptOutcome.TOO_LARGE: Rule(
+        "a reply larger than 8 MiB", Action.RETRY, max_in_a_row=MAX_TIMEOUTS
     ),
-    Seen.NO_CHOICES: Row("200 without choices, or with none in them", Then.AGAIN),
-    Seen.COMPLETE: Row("a completion", Then.READ),
-    Seen.LENGTH: Row(
-        "cut by its length limit, by its finish reason or its token count; never asked again unchanged",
-        Then.READ,
+    AttemptOutcome.ERROR_BODY: Rule(
+        "200 with an error next to or inside the choices, or with the finish reason of a failure (an error "
+        "with a status counts as that status)",
+        Action.RETRY,
     ),
-    Seen.CONTENT_FILTER: Row("cut by a content filter", Then.READ),
-    Seen.REFUSAL: Row("a refusal in place of content", Then.READ),
-    Seen.NO_TEXT: Row("null or empty content", Then.READ),
-    Seen.NO_USAGE: Row("usage missing or unreadable", Then.READ),
-    Seen.OTHER_MODEL: Row("another name of the model than the one asked for", Then.READ),
-    Seen.OTHER_COUNT: Row("more choices than the one asked for; the first is read", Then.READ),
+    AttemptOutcome.NO_CHOICES: Rule("200 without choices, or with an empty list", Action.RETRY),
+    AttemptOutcome.COMPLETE: Rule("a completion", Action.ACCEPT),
+    AttemptOutcome.LENGTH: Rule(
+        "cut at max_tokens, by finish reason or token count", Action.ACCEPT
+    ),
+    AttemptOutcome.CONTENT_FILTER: Rule("cut by a content filter", Action.ACCEPT),
+    AttemptOutcome.REFUSAL: Rule("a refusal in place of content", Action.ACCEPT),
+    AttemptOutcome.NO_TEXT: Rule("null or empty content", Action.ACCEPT),
+    AttemptOutcome.NO_USAGE: Rule("usage missing or unreadable", Action.ACCEPT),
+    AttemptOutcome.OTHER_MODEL: Rule("a model name that differs from the request", Action.ACCEPT),
+    AttemptOutcome.OTHER_COUNT: Rule("more than one choice; the first is read", Action.ACCEPT),
 }
 
 OVERLOADED = frozenset({503, 529})
-"""Of those that are busy, the statuses which say that there is too much to do."""
+"""Statuses of an overloaded endpoint, among the statuses with the outcome BUSY."""
 
 _BUSY = frozenset({408, 409, 425})
 _GATEWAY_TIMEOUT = frozenset({504, 524})
@@ -204,55 +207,57 @@ _NO_CREDIT = frozenset(
 )
 
 
-def from_status(status: int, *, code: str | None = None, should_retry: str | None = None) -> Seen:
-    """What a reply with an error status is; `should_retry` is the header x-should-retry."""
+def from_status(
+    status: int, *, code: str | None = None, should_retry: str | None = None
+) -> AttemptOutcome:
+    """Return the outcome for an error status, the code of the error and the header x-should-retry."""
     if status == 402 or code in _NO_CREDIT:
-        return Seen.NO_CREDIT
+        return AttemptOutcome.NO_CREDIT
     if code == "model_not_found":
-        return Seen.UNKNOWN
+        return AttemptOutcome.UNKNOWN
     if status == 429:
-        return Seen.RATE_LIMITED
+        return AttemptOutcome.RATE_LIMITED
     if status in _GATEWAY_TIMEOUT:
-        return Seen.GATEWAY_TIMEOUT
+        return AttemptOutcome.GATEWAY_TIMEOUT
     if status in _BUSY or status >= 500:
-        return Seen.BUSY
+        return AttemptOutcome.BUSY
     if status == 401:
-        return Seen.BAD_KEY
+        return AttemptOutcome.BAD_KEY
     if status == 403:
-        return Seen.FORBIDDEN
+        return AttemptOutcome.FORBIDDEN
     if status in (404, 405) or status < 400:
-        return Seen.UNKNOWN
-    return Seen.BUSY if should_retry == "true" else Seen.REJECTED
+        return AttemptOutcome.UNKNOWN
+    return AttemptOutcome.BUSY if should_retry == "true" else AttemptOutcome.REJECTED
 
 
 def error_of(
-    seen: Seen,
+    outcome: AttemptOutcome,
     problem: str,
     *,
     status: int | None = None,
     retry_after_s: float | None = None,
     is_last: bool = False,
 ) -> BackendError:
-    """The error for what an attempt met, which must be no completion.
+    """Return the error for an outcome that is not a completion.
 
-    `problem` is what happened in words; `status` that of the reply, where there was one; `retry_after_s` what
-    the endpoint asked for; `is_last` says that it asked for no further attempt now.
+    `problem` describes the error; `status` is the status of the reply, if any; `retry_after_s` is the wait
+    that the endpoint asks for; `is_last` means that the endpoint asked for no further attempt now.
     """
-    row = TABLE[seen]
+    rule = RULES[outcome]
     error: BackendError
-    if row.then is Then.AGAIN:
+    if rule.action is Action.RETRY:
         error = TransientError(
             problem,
-            seen=seen,
+            outcome=outcome,
             retry_after_s=retry_after_s,
             is_last=is_last,
-            may_be_own=row.may_be_own and not is_last,
+            counts_as_strike=rule.counts_as_strike and not is_last,
         )
-    elif row.then is Then.REFUSED:
+    elif rule.action is Action.REJECT:
         error = RequestRejectedError(problem, status=status)
-    elif row.then is Then.STOP:
-        error = EndpointError(f"{row.remedy} ({problem})")
+    elif rule.action is Action.STOP:
+        error = EndpointError(f"{rule.remedy} ({problem})")
     else:
-        raise ValueError(f"{seen} is no error")
-    error.may_bill = row.may_bill
+        raise ValueError(f"{outcome} is not an error")
+    error.may_bill = rule.may_bill
     return error

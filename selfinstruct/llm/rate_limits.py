@@ -1,87 +1,160 @@
-"""Rate limits: one gate that every attempt of every stage passes.
+"""Rate limits: one limiter that every attempt of every stage passes.
 
-    gate = Gate(slots=32, requests_per_minute=500)
-    async with gate.admitted(1300) as passage:    # waits until one more, of at most 1,300 tokens, may be sent
+    limiter = RateLimiter(slots=32, requests_per_minute=500)
+    async with limiter.admit(1300) as admission:     # waits until 1,300 more tokens may be sent
         reply = await send()
-        gate.learn(reply.headers)                 # limits that nobody gave are learned
-        gate.settle(passage, 470)                 # so many tokens it was
-        gate.answered(passage)                    # … or slow_down(passage, wait_s), or timed_out(passage)
+        limiter.learn(reply.headers)                 # limits that the user did not give
+        limiter.settle(admission, 470)               # tokens that the request really used
+        limiter.answered(admission)                  # or slow_down(admission), timed_out(admission)
 
-Four things decide, and one place (`Gate._admit`) asks them: whose turn it is (first come, first served, so
-nobody starves), how many may be in flight, until when everybody is to wait, and the rates. A timer is set
-for the moment at which the first in the queue may go; nobody else is woken, and nothing is asked again and
-again. Time is that of the running event loop.
+`RateLimiter._admit` combines four conditions: the order of arrival, the number of requests in flight, a pause
+that the endpoint asked for, and the rates. A timer wakes the first request in the queue when the request may
+be sent; nothing polls. Times are those of the running event loop.
+
+Rates are exact windows, filled evenly:
+
+>>> rate = Rate(2)
+>>> [rate.take(1, now=0.0), rate.free_at(1, now=0.0)][1]        # the second request is not sent at once
+25.0
+>>> [rate.take(1, now=25.0), rate.free_at(1, now=25.0)][1]
+60.0
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from types import TracebackType
-from typing import Self
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 
 from selfinstruct.errors import TransientError
-from selfinstruct.llm.rate_limit_headers import Stated, stated
-from selfinstruct.llm.rate_windows import Charge, Rate
-from selfinstruct.llm.retry import LONGEST_RETRY_AFTER_S
+from selfinstruct.llm.rate_limit_headers import MINUTE_S, StatedLimit, stated_limit
+from selfinstruct.llm.retry import MAX_RETRY_AFTER_S
 
-TIMED_OUT = 2
-"""Time-outs without an answer between them that mean too much at once: one alone may have any cause."""
+PACE_S = 5.0
+"""Seconds by which requests may be ahead of an even pace."""
+TIMEOUTS_IN_A_ROW = 2
+"""Timeouts without an answer in between that reduce the concurrency; a single timeout may have any cause."""
+_SHARE_WEIGHT = 0.1
+"""Weight of the latest charge in the mean share of charges that is used."""
+
+
+class Charge:
+    """An amount taken from a rate."""
+
+    __slots__ = ("amount", "at", "in_window", "paced", "rate")
+
+    def __init__(self, rate: "Rate", at: float, amount: int, paced: float) -> None:
+        self.rate = rate
+        self.at = at
+        self.amount = amount
+        self.paced = paced
+        """Amount that the pace counts: the expected use."""
+        self.in_window = True
+
+    def settle(self, amount: int) -> None:
+        """Replace the amount by the amount that was really used."""
+        self.rate.settle(self, amount)
+
+
+class Rate:
+    """A maximum for any minute, spread over the minute.
+
+    The window is exact: a charge counts for 60 s, so no minute contains more than `per_minute`, wherever the
+    minute begins. A larger amount passes when the window is empty. The pace is a bucket of `PACE_S` that only
+    spreads the charges: the pace counts what charges use on average, the window what was charged.
+    """
+
+    __slots__ = ("_charges", "_paced_until", "_share", "_used", "per_minute")
+
+    def __init__(self, per_minute: int) -> None:
+        self.per_minute = per_minute
+        self._charges: deque[Charge] = deque()
+        self._used = 0
+        self._paced_until = 0.0
+        self._share = 1.0
+
+    def free_at(self, amount: int, now: float) -> float:
+        """Return when the amount fits; not later than `now` if the amount fits already."""
+        while self._charges and self._charges[0].at + MINUTE_S <= now:
+            expired = self._charges.popleft()
+            expired.in_window = False
+            self._used -= expired.amount
+        at = self._paced_until - PACE_S
+        used = self._used
+        for charge in self._charges:
+            if not used or used + amount <= self.per_minute:
+                break
+            used -= charge.amount
+            at = max(at, charge.at + MINUTE_S)
+        return at
+
+    def take(self, amount: int, now: float) -> Charge:
+        """Charge an amount that fits."""
+        charge = Charge(self, now, amount, min(amount * self._share, self.per_minute))
+        self._charges.append(charge)
+        self._used += amount
+        self._paced_until = max(self._paced_until, now) + charge.paced * MINUTE_S / self.per_minute
+        return charge
+
+    def settle(self, charge: Charge, amount: int) -> None:
+        """Replace the amount of a charge by the amount that was really used."""
+        if amount and charge.amount:
+            self._share += _SHARE_WEIGHT * (min(1.0, amount / charge.amount) - self._share)
+        if charge.in_window:
+            self._used += amount - charge.amount
+        # An impossible count of a server delays others by at most a minute.
+        paced = min(amount, self.per_minute)
+        self._paced_until += (paced - charge.paced) * MINUTE_S / self.per_minute
+        charge.amount = amount
+        charge.paced = paced
 
 
 class _Limit:
-    """One of the two limits: given, learned, or none."""
+    """The limit of requests or tokens: given by the user, learned from headers, or unknown."""
 
     __slots__ = ("_is_given", "_stated", "rate")
 
-    def __init__(self, most: int | None) -> None:
-        self.rate = Rate(most) if most is not None else None
-        self._is_given = most is not None
+    def __init__(self, per_minute: int | None) -> None:
+        self.rate = Rate(per_minute) if per_minute is not None else None
+        self._is_given = per_minute is not None
         self._stated: int | None = None
 
-    def learn(self, said: Stated) -> None:
-        if self._is_given or said.limit is None:
+    def free_at(self, amount: int, now: float) -> float:
+        return self.rate.free_at(amount, now) if self.rate is not None else 0.0
+
+    def take(self, amount: int, now: float) -> Charge | None:
+        return self.rate.take(amount, now) if self.rate is not None else None
+
+    def learn(self, stated: StatedLimit) -> None:
+        if self._is_given or stated.limit is None:
             return
-        if said.is_of_a_minute is None and said.limit == self._stated:
+        if stated.is_per_minute is None and stated.limit == self._stated:
             return
-        self._stated = said.limit
-        if said.is_of_a_minute is False:
-            self.rate = None  # of a day: the endpoint says when it is used up
+        self._stated = stated.limit
+        if stated.is_per_minute is False:
+            self.rate = None  # a daily limit: the endpoint reports when it is used up
         elif self.rate is None:
-            self.rate = Rate(said.limit)
+            self.rate = Rate(stated.limit)
         else:
-            self.rate.most = said.limit
+            self.rate.per_minute = stated.limit
 
 
-class Passage:
-    """One attempt, from asking for admission to its end. Made by `Gate.admitted`."""
+class Admission:
+    """One attempt at the limiter."""
 
-    __slots__ = ("_gate", "era", "request", "token", "tokens", "waiting")
+    __slots__ = ("reductions", "request_charge", "token_charge", "tokens", "waiting")
 
-    def __init__(self, gate: "Gate", tokens: int) -> None:
-        self._gate = gate
+    def __init__(self, tokens: int) -> None:
         self.tokens = tokens
-        """At most."""
+        """Maximum number of tokens that the attempt can use."""
         self.waiting: asyncio.Future[None] | None = None
-        self.era = 0
-        """How often the allowance had fallen when it was admitted."""
-        self.request: Charge | None = None
-        self.token: Charge | None = None
-
-    async def __aenter__(self) -> Self:
-        await self._gate.enter(self)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._gate.leave()
+        self.reductions = 0
+        """Reductions of the concurrency before the admission."""
+        self.request_charge: Charge | None = None
+        self.token_charge: Charge | None = None
 
 
-class Gate:
-    """Admits attempts, in the order in which they come."""
+class RateLimiter:
+    """Admits attempts in the order of arrival."""
 
     def __init__(
         self,
@@ -94,86 +167,95 @@ class Gate:
     ) -> None:
         """Begin with nothing in flight.
 
-        `slots` may be in flight at a time. Limits that are None are learned. `stop` ends all waiting;
-        `sleep` is how to wait where the endpoint says for how long.
+        `slots` is the maximum number of attempts in flight. Limits that are None are learned from replies.
+        `stop` ends all waiting. `sleep` waits for the pauses that the endpoint asks for.
         """
         self._slots = slots
-        self.allowance = slots
-        """How many may be in flight now: falls by half where it is too much, and climbs back one by one."""
+        self.concurrency = slots
+        """Maximum number in flight now: halved on overload, then raised one by one."""
         self.in_flight = 0
         self._requests = _Limit(requests_per_minute)
         self._tokens = _Limit(tokens_per_minute)
         self._stop = stop
         self._sleep = sleep
-        self._queue: deque[Passage] = deque()
+        self._queue: deque[Admission] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._holding: asyncio.Task[None] | None = None
-        """Runs for as long as nobody is to be sent …"""
-        self._held_until = 0.0
-        """… which is until then."""
-        self._era = 0
-        self._answered = 0
-        """Answers since the allowance was changed, to what was sent after it fell."""
-        self._timed_out = 0
+        self._stop_task: asyncio.Task[None] | None = None
+        self._pause_task: asyncio.Task[None] | None = None
+        """Exists as long as nothing may be sent."""
+        self._paused_until = 0.0
+        self._reductions = 0
+        self._answers = 0
+        """Answers to attempts since the last change of the concurrency."""
+        self._timeouts = 0
 
     @property
     def requests_per_minute(self) -> int | None:
-        """What holds for requests, given or learned."""
-        return self._requests.rate.most if self._requests.rate is not None else None
+        """Limit of requests, given or learned."""
+        return self._requests.rate.per_minute if self._requests.rate is not None else None
 
     @property
     def tokens_per_minute(self) -> int | None:
-        """What holds for tokens, given or learned."""
-        return self._tokens.rate.most if self._tokens.rate is not None else None
+        """Limit of tokens, given or learned."""
+        return self._tokens.rate.per_minute if self._tokens.rate is not None else None
 
-    def admitted(self, tokens: int = 0) -> Passage:
-        """Around one attempt that takes no more tokens than that.
-
-        Entering waits for its turn. Raises TransientError where the run is stopped before.
-        """
-        return Passage(self, tokens)
+    @asynccontextmanager
+    async def admit(self, tokens: int = 0) -> AsyncIterator[Admission]:
+        """Admit one attempt of at most `tokens` tokens; see `acquire`."""
+        admission = await self.acquire(tokens)
+        try:
+            yield admission
+        finally:
+            self.release()
 
     def close(self) -> None:
-        """Wait for nothing any more. Nobody may be waiting."""
-        if self._holding is not None:
-            self._holding.cancel()
-            self._holding = None
+        """End a pause. Nothing may be waiting."""
+        if self._pause_task is not None:
+            self._pause_task.cancel()
+            self._pause_task = None
 
-    # ── who is next, and when ────────────────────────────────────────────────────────────────────────────
+    # ── admission ────────────────────────────────────────────────────────────────────────────────────────
 
-    async def enter(self, passage: Passage) -> None:
-        """Wait for its turn. Raises TransientError where the run is stopped before."""
+    async def acquire(self, tokens: int = 0) -> Admission:
+        """Wait until an attempt may be sent. Raises TransientError if the run is stopped first."""
+        admission = Admission(tokens)
         loop = asyncio.get_running_loop()
-        if not self._queue and self._holding is None and self.in_flight < self.allowance:
+        if not self._queue and self._pause_task is None and self.in_flight < self.concurrency:
             now = loop.time()
-            if self._free_at(passage, now) <= now:
-                self._begin(passage, now)
-                return
+            if self._free_at(admission, now) <= now:
+                self._begin(admission, now)
+                return admission
         if self._stop is not None and self._stop.is_set():
             raise _stopped()
-        passage.waiting = loop.create_future()
-        self._queue.append(passage)
-        if self._stop is not None and self._watching is None:
-            self._watching = loop.create_task(self._watch(self._stop))
+        admission.waiting = loop.create_future()
+        self._queue.append(admission)
+        if self._stop is not None and self._stop_task is None:
+            self._stop_task = loop.create_task(self._refuse_after(self._stop))
         self._admit()
         try:
-            await passage.waiting
+            await admission.waiting
         except asyncio.CancelledError:
-            if not passage.waiting.cancelled() and passage.waiting.exception() is None:
-                self._undo(passage)  # admitted, and gone before it knew
+            if not admission.waiting.cancelled() and admission.waiting.exception() is None:
+                self._undo(admission)  # cancelled between the admission and its use
             self._admit()
             raise
+        return admission
+
+    def release(self) -> None:
+        """End an attempt, whatever its outcome."""
+        self.in_flight -= 1
+        if self._queue:
+            self._admit()
 
     def _admit(self) -> None:
-        """Let in whoever may go, in order; set the timer for the next one. Waits for nothing itself."""
+        """Admit all attempts that may be sent, in order, and set the timer for the next one."""
         wake_at: float | None = None
         while self._queue:
             first = self._queue[0]
             assert first.waiting is not None
             if not first.waiting.done():
-                if self._holding is not None or self.in_flight >= self.allowance:
-                    break  # whoever leaves sees to the next one, or the end of the hold
+                if self._pause_task is not None or self.in_flight >= self.concurrency:
+                    break  # the end of the pause, or the next release, calls this again
                 now = first.waiting.get_loop().time()
                 wake_at = self._free_at(first, now)
                 if wake_at > now:
@@ -183,130 +265,115 @@ class Gate:
                 first.waiting.set_result(None)
             self._queue.popleft()
         self._wake(wake_at)
-        if not self._queue and self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
+        if not self._queue and self._stop_task is not None:
+            self._stop_task.cancel()
+            self._stop_task = None
 
-    def _free_at(self, passage: Passage, now: float) -> float:
-        at = 0.0
-        if self._requests.rate is not None:
-            at = max(at, self._requests.rate.free_at(1, now))
-        if self._tokens.rate is not None:
-            at = max(at, self._tokens.rate.free_at(passage.tokens, now))
-        return at
+    def _free_at(self, admission: Admission, now: float) -> float:
+        return max(self._requests.free_at(1, now), self._tokens.free_at(admission.tokens, now))
 
-    def _begin(self, passage: Passage, now: float) -> None:
+    def _begin(self, admission: Admission, now: float) -> None:
         self.in_flight += 1
-        passage.era = self._era
-        if self._requests.rate is not None:
-            passage.request = self._requests.rate.take(1, now)
-        if self._tokens.rate is not None:
-            passage.token = self._tokens.rate.take(passage.tokens, now)
+        admission.reductions = self._reductions
+        admission.request_charge = self._requests.take(1, now)
+        admission.token_charge = self._tokens.take(admission.tokens, now)
 
-    def _undo(self, passage: Passage) -> None:
-        """It was not sent after all."""
-        if passage.request is not None:
-            passage.request.rate.settle(passage.request, 0)
-        self.settle(passage, 0)
-        self.leave()
-
-    def leave(self) -> None:
-        """An attempt has ended, however it did."""
-        self.in_flight -= 1
-        if self._queue:
-            self._admit()
+    def _undo(self, admission: Admission) -> None:
+        """Take back an admission that was not used."""
+        if admission.request_charge is not None:
+            admission.request_charge.settle(0)
+        self.settle(admission, 0)
+        self.release()
 
     def _wake(self, at: float | None) -> None:
-        """Look again at this time, and at no other."""
+        """Set the only timer, or remove the timer."""
         if self._timer is not None:
             if at == self._timer.when():
                 return
             self._timer.cancel()
             self._timer = None
         if at is not None:
-            self._timer = asyncio.get_running_loop().call_at(at, self._ring)
+            self._timer = asyncio.get_running_loop().call_at(at, self._on_timer)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         self._admit()
 
-    async def _watch(self, stop: asyncio.Event) -> None:
-        """Send everybody away who waits when the run is stopped."""
+    async def _refuse_after(self, stop: asyncio.Event) -> None:
+        """Refuse all waiting attempts when the run is stopped."""
         await stop.wait()
-        for passage in self._queue:
-            if passage.waiting is not None and not passage.waiting.done():
-                passage.waiting.set_exception(_stopped())
-        self._watching = None
+        for admission in self._queue:
+            if admission.waiting is not None and not admission.waiting.done():
+                admission.waiting.set_exception(_stopped())
+        self._stop_task = None
         self._admit()
 
-    # ── what was heard ───────────────────────────────────────────────────────────────────────────────────
+    # ── feedback ─────────────────────────────────────────────────────────────────────────────────────────
 
     def learn(self, headers: Mapping[str, str]) -> None:
-        """Read the headers of a reply, whatever they are."""
-        requests, tokens = stated(headers, "requests"), stated(headers, "tokens")
+        """Learn limits and pauses from the headers of any reply."""
+        requests, tokens = stated_limit(headers, "requests"), stated_limit(headers, "tokens")
         if requests is None and tokens is None:
             return
-        for limit, said in ((self._requests, requests), (self._tokens, tokens)):
-            if said is not None:
-                limit.learn(said)
-                self._hold(said.wait_s)
+        for limit, stated in ((self._requests, requests), (self._tokens, tokens)):
+            if stated is not None:
+                limit.learn(stated)
+                self._pause(stated.wait_s)
         self._admit()
 
-    def settle(self, passage: Passage, tokens: int) -> None:
-        """It took so many tokens; until that is known it counts with the most that it can take."""
-        if passage.token is not None:
-            passage.token.rate.settle(passage.token, tokens)
+    def settle(self, admission: Admission, tokens: int) -> None:
+        """Record the tokens that the attempt used; until then the maximum counts."""
+        if admission.token_charge is not None:
+            admission.token_charge.settle(tokens)
             self._admit()
 
-    def answered(self, passage: Passage) -> None:
-        """It was answered: as many more as may be in flight, and one more may be."""
-        self._timed_out = 0
-        if self.allowance == self._slots or passage.era != self._era:
+    def answered(self, admission: Admission) -> None:
+        """Record an answer: after as many answers as the concurrency, the concurrency rises by one."""
+        self._timeouts = 0
+        if self.concurrency == self._slots or admission.reductions != self._reductions:
             return
-        self._answered += 1
-        if self._answered >= self.allowance:
-            self._answered = 0
-            self.allowance += 1
+        self._answers += 1
+        if self._answers >= self.concurrency:
+            self._answers = 0
+            self.concurrency += 1
             self._admit()
 
-    def slow_down(self, passage: Passage, wait_s: float | None = None) -> None:
-        """The endpoint said that it is too much, and, if it did, how long nobody is to be sent."""
-        self._hold(wait_s or 0.0)
-        self._fall(passage)
+    def slow_down(self, admission: Admission, wait_s: float | None = None) -> None:
+        """Record an overload; nothing is sent for `wait_s` seconds."""
+        self._pause(wait_s or 0.0)
+        self._reduce(admission)
         self._admit()
 
-    def timed_out(self, passage: Passage) -> None:
-        """Nothing came in time."""
-        self._timed_out += 1
-        if self._timed_out >= TIMED_OUT:
-            self._fall(passage)
+    def timed_out(self, admission: Admission) -> None:
+        """Record a timeout."""
+        self._timeouts += 1
+        if self._timeouts >= TIMEOUTS_IN_A_ROW:
+            self._reduce(admission)
 
-    def _hold(self, wait_s: float) -> None:
-        """Nobody is sent before; the longest wait that anybody heard of holds."""
-        wait_s = min(wait_s, LONGEST_RETRY_AFTER_S)
+    def _pause(self, wait_s: float) -> None:
+        """Send nothing for some seconds; the longest pause wins."""
+        wait_s = min(wait_s, MAX_RETRY_AFTER_S)
         until = asyncio.get_running_loop().time() + wait_s
-        if wait_s <= 0 or (self._holding is not None and until <= self._held_until):
+        if wait_s <= 0 or (self._pause_task is not None and until <= self._paused_until):
             return
-        if self._holding is not None:
-            self._holding.cancel()
-        self._held_until = until
-        self._holding = asyncio.ensure_future(self._pass(wait_s))
+        if self._pause_task is not None:
+            self._pause_task.cancel()
+        self._paused_until = until
+        self._pause_task = asyncio.ensure_future(self._resume_after(wait_s))
 
-    async def _pass(self, wait_s: float) -> None:
+    async def _resume_after(self, wait_s: float) -> None:
         await self._sleep(wait_s)
-        self._holding = None
+        self._pause_task = None
         self._admit()
 
-    def _fall(self, passage: Passage) -> None:
-        """Half as many at a time; for all that were in flight together only once."""
-        if passage.era == self._era:
-            self._era += 1
-            self._answered = 0
-            self._timed_out = 0
-            self.allowance = max(1, self.allowance // 2)
+    def _reduce(self, admission: Admission) -> None:
+        """Halve the concurrency, once for all attempts that were in flight together."""
+        if admission.reductions == self._reductions:
+            self._reductions += 1
+            self._answers = 0
+            self._timeouts = 0
+            self.concurrency = max(1, self.concurrency // 2)
 
 
 def _stopped() -> TransientError:
-    return TransientError(
-        "the run was stopped while waiting for its turn at a rate limit", is_last=True
-    )
+    return TransientError("the run was stopped while waiting for a rate limit", is_last=True)

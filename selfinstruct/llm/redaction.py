@@ -1,4 +1,4 @@
-r"""Secrets are taken out of what an endpoint sent before any of it is cut, rewritten or shown. Pure.
+r"""Remove secrets from replies before a reply is cut, rewritten or shown.
 
 >>> redacted({"error": ["no such key: sk-0123456789"]}, ["sk-0123456789"])
 {'error': ['no such key: …']}
@@ -15,23 +15,23 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_INSTEAD = "…"
+_REPLACEMENT = "…"
 
 
 def redacted(value: T, secrets: Sequence[str]) -> T:
-    """A text, bytes, or what JSON can hold, without the secrets, however they are escaped in it."""
+    """Return a text, bytes or JSON value without the secrets, in any escaping."""
     if not secrets:
         return value
-    taken_out: Any = _redacted(value, _pattern(tuple(secrets)))
-    return taken_out  # type: ignore[no-any-return]
+    result: Any = _redacted(value, _pattern(tuple(secrets)))
+    return result  # type: ignore[no-any-return]
 
 
 def _redacted(value: Any, pattern: re.Pattern[str]) -> Any:
     if isinstance(value, str):
-        return pattern.sub(_INSTEAD, value)
+        return pattern.sub(_REPLACEMENT, value)
     if isinstance(value, bytes):
         text = value.decode(json.detect_encoding(value), errors="replace")
-        return pattern.sub(_INSTEAD, text).encode() if pattern.search(text) else value
+        return pattern.sub(_REPLACEMENT, text).encode() if pattern.search(text) else value
     if isinstance(value, list):
         return [_redacted(item, pattern) for item in value]
     if isinstance(value, dict):
@@ -41,22 +41,22 @@ def _redacted(value: Any, pattern: re.Pattern[str]) -> Any:
 
 @lru_cache(maxsize=16)
 def _pattern(secrets: tuple[str, ...]) -> re.Pattern[str]:
-    """What matches any of them; the longest first, since one may be a part of another."""
-    return re.compile("|".join(_writings(s) for s in sorted(secrets, key=len, reverse=True)))
+    """Match any secret; the longest first, because a secret may be part of another."""
+    return re.compile("|".join(_spellings(s) for s in sorted(secrets, key=len, reverse=True)))
 
 
-def _writings(secret: str) -> str:
-    parts = [_BLANKS if part.isspace() else _writing(part) for part in _PARTS.findall(secret)]
-    return "\0*".join(parts)  # of two-byte characters read one byte each
+def _spellings(secret: str) -> str:
+    parts = [_BLANKS if part.isspace() else _spelling(part) for part in _PARTS.findall(secret)]
+    return "\0*".join(parts)  # two-byte characters, read byte by byte
 
 
 _PARTS = re.compile(r"\s+|\S")
 _BLANKS = r"(?:\s|\\+t|\\+u00(?:09|20)|%09|%20)+"
-"""Somebody may have made one blank of several."""
+"""Any run of spaces: a server may have merged several."""
 
 
-def _writing(char: str) -> str:
-    """A character as it is, or as JSON, Python, HTML or an address escapes it."""
+def _spelling(char: str) -> str:
+    """Match a character, or its escape in JSON, Python, HTML or a URL."""
     if char.isalnum():
         return char
     number = ord(char)

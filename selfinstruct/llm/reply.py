@@ -1,7 +1,7 @@
-"""A reply as the endpoint sent it → a Completion, or what is wrong with it. Pure.
+"""Read the body of a reply: return a Completion, or raise the error that the body describes.
 
-Replies are read from their raw JSON: endpoints send texts, error pages and half-filled objects with status
-200, and typed objects of a client would pass those on without a word.
+The body is read as plain JSON, because endpoints send texts, error pages and incomplete objects with status
+200, and the typed objects of the client would hide them.
 """
 
 import json
@@ -11,31 +11,33 @@ from typing import Any
 
 from selfinstruct.backend import scrub
 from selfinstruct.errors import BackendError
-from selfinstruct.llm.outcomes import Seen, error_of, from_status
+from selfinstruct.llm.outcomes import AttemptOutcome, error_of, from_status
 from selfinstruct.llm.redaction import redacted
 from selfinstruct.records import Completion, Usage
 from selfinstruct.records.finish_reasons import Ending, ending
 
-_SHOWN = 300
-"""Characters of an endpoint's own words that an error carries."""
-_LONGEST_NAME = 200
-"""Characters of a model's name and of a finish reason that are stored."""
+_MAX_SHOWN_CHARACTERS = 300
+"""Maximum length of a text of the endpoint in an error message."""
+_MAX_NAME_CHARACTERS = 200
+"""Maximum stored length of a model name and a finish reason."""
 
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Whatever else goes wrong in here is an outcome as well: endpoints send what nobody has thought of."""
+    """Convert any exception to a BackendError, because endpoints may send anything."""
     try:
         yield
     except BackendError:
         raise
-    except Exception as error:  # noqa: BLE001 - of whatever kind
+    except Exception as error:  # noqa: BLE001 - see the docstring
         raise unreadable(error) from None
 
 
 def unreadable(error: Exception) -> BackendError:
-    """What it means that reading a reply failed in a way that no code foresees."""
-    return error_of(Seen.NOT_JSON, f"a reply that cannot be read ({type(error).__name__})")
+    """Return the error for a reply that raised an unexpected exception."""
+    return error_of(
+        AttemptOutcome.NOT_JSON, f"a reply that cannot be read ({type(error).__name__})"
+    )
 
 
 @reading()
@@ -48,22 +50,23 @@ def read_completion(
 ) -> Completion:
     """Read the body of a reply with status 200.
 
-    Raises BackendError where the body is no completion: broken JSON, a page, no choices, an error object
-    instead of choices or inside them, a finish reason that names a failure. The error holds no secret. A
-    reply without text is a completion with an empty text, or with the text of the refusal.
+    Raises BackendError, without secrets, for anything but a completion: invalid JSON, a page, no choices, an
+    error object instead of choices or inside them, the finish reason of a failure. A reply without text is a
+    completion with an empty text, or with the text of the refusal.
     """
     try:
         data = json.loads(body)
-    except (ValueError, RecursionError):  # brackets can be nested deeper than the parser goes
-        start = shown(redacted(body.decode(errors="replace"), secrets))
+    except (ValueError, RecursionError):
+        start = shortened(redacted(body.decode(errors="replace"), secrets))
         raise error_of(
-            Seen.NOT_JSON, f"the endpoint answered 200 with no JSON: {start or 'nothing at all'}"
+            AttemptOutcome.NOT_JSON,
+            f"the endpoint answered 200 without JSON: {start or 'empty body'}",
         ) from None
     choices = data.get("choices") if isinstance(data, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise _no_choices(data, secrets)
     message = choices[0].get("message")
-    # A chat has messages, a completion has its text in the choice itself.
+    # The completions API has no messages, and the text is in the choice.
     message = message if isinstance(message, dict) else {"content": choices[0].get("text")}
     finish_reason = _name(choices[0].get("finish_reason")) or None
     failure = _failure((data, choices[0], message), finish_reason, secrets)
@@ -82,25 +85,25 @@ def read_completion(
 
 
 def _name(value: object) -> str:
-    """Return a name as it is stored: a text of bounded length, "" for anything else."""
-    return scrub(value[:_LONGEST_NAME]) if isinstance(value, str) else ""
+    """Return a name of bounded length, or "" if the value is not text."""
+    return scrub(value[:_MAX_NAME_CHARACTERS]) if isinstance(value, str) else ""
 
 
 def _failure(
     members: Sequence[Mapping[str, Any]], finish_reason: str | None, secrets: Sequence[str]
 ) -> BackendError | None:
-    """Return what a reply with choices says about its own failure, or None.
+    """Return the error in a reply with choices, or None.
 
-    Endpoints that fail in the middle of a reply have sent status 200 by then. The text up to that point is no
-    answer, and may be billed.
+    An endpoint that fails in the middle of a reply has already sent status 200. The partial text is discarded
+    and may be billed.
     """
     failed = next((member for member in members if _has_error(member)), None)
     if failed is not None:
         failure = _error_body(failed, secrets)
     elif ending(finish_reason) is Ending.FAILED:
         failure = error_of(
-            Seen.ERROR_BODY,
-            f"the endpoint broke its reply off (finish reason {shown(finish_reason or '')})",
+            AttemptOutcome.ERROR_BODY,
+            f"the endpoint ended the reply early (finish reason {shortened(finish_reason or '')})",
         )
     else:
         return None
@@ -117,26 +120,29 @@ def _no_choices(data: Any, secrets: Sequence[str]) -> BackendError:
     if isinstance(data, dict) and data.get("error"):
         return _error_body(data, secrets)
     return error_of(
-        Seen.NO_CHOICES, f"the endpoint answered 200 without choices: {quoted(data, secrets)}"
+        AttemptOutcome.NO_CHOICES,
+        f"the endpoint answered 200 without choices: {quoted(data, secrets)}",
     )
 
 
 def _error_body(data: Mapping[str, Any], secrets: Sequence[str]) -> BackendError:
-    """Return what the error object of a reply with status 200 means."""
+    """Return the error for a reply with status 200 and an error object."""
     error = data["error"]
     problem = f"the endpoint answered 200 with an error: {quoted(data, secrets)}"
     code = error.get("code") if isinstance(error, dict) else None
-    # Relays hand on the status of somebody behind them in this way.
+    # Relays report the status of an upstream server as the code.
     if isinstance(code, int) and 400 <= code < 600:
         return error_of(from_status(code), problem, status=code)
     if isinstance(code, str):
-        seen = from_status(500, code=code)  # a code that says more than the status, or nothing new
-        return error_of(seen if seen is not Seen.BUSY else Seen.ERROR_BODY, problem)
-    return error_of(Seen.ERROR_BODY, problem)
+        outcome = from_status(500, code=code)
+        # BUSY only repeats the status 500: the code is unknown.
+        is_known = outcome is not AttemptOutcome.BUSY
+        return error_of(outcome if is_known else AttemptOutcome.ERROR_BODY, problem)
+    return error_of(AttemptOutcome.ERROR_BODY, problem)
 
 
 def _text(content: object) -> str:
-    """Return content as text: a string, or the texts of a list of parts. Reasoning is no content."""
+    """Return the text of a string or a list of parts, without reasoning."""
     if isinstance(content, list):
         parts = [part for part in content if isinstance(part, dict)]
         return "".join(_text(p.get("text")) for p in parts if p.get("type") not in _REASONING_PARTS)
@@ -144,14 +150,14 @@ def _text(content: object) -> str:
 
 
 _REASONING_PARTS = ("thinking", "reasoning", "redacted_thinking", "thought")
-"""Types of the parts in which Mistral, Anthropic and relays send reasoning."""
+"""Types of parts with reasoning: Mistral, Anthropic, relays."""
 
 
 def read_usage(usage: object, *, has_text: bool) -> Usage | str | None:
-    """Read the token counts of a reply; `has_text` says that the reply has a visible text.
+    """Read the token counts of a reply; `has_text` is whether the reply has visible text.
 
-    Returns the usage, the problem with impossible counts in words, or None where there are no counts.
-    Reasoning tokens count as written, also where only `total_tokens` or the details include them.
+    Returns the usage, a description of impossible counts, or None without counts. Reasoning tokens count as
+    completion tokens, even if only `total_tokens` or the details include them.
     """
     if not isinstance(usage, dict):
         return None
@@ -161,27 +167,27 @@ def read_usage(usage: object, *, has_text: bool) -> Usage | str | None:
         return None
     for name, count in counts.items():
         if type(count) is not int or count < 0:
-            return f"{name} is {shown(json.dumps(count))}"
+            return f"{name} is {shortened(json.dumps(count))}"
     if len(counts.keys() & set(names[:2])) == 1:
-        return f"there is only {shown(', '.join(counts))}"
+        return f"the only count is {shortened(', '.join(counts))}"
     prompt, stated = counts["prompt_tokens"], counts["completion_tokens"]
     details = usage.get("completion_tokens_details")
     reasoning = details.get("reasoning_tokens") if isinstance(details, dict) else None
     written = max(stated, counts.get("total_tokens", 0) - prompt)
     if type(reasoning) is int and reasoning > stated:
         written = max(written, stated + reasoning)
-    found = Usage(
+    read = Usage(
         prompt_tokens=prompt,
         completion_tokens=written,
         cached_tokens=_cached(usage, prompt_tokens=prompt),
     )
-    if not found.is_credible or (has_text and not written):
+    if not read.is_credible or (has_text and not written):
         return f"prompt_tokens is {prompt}, completion_tokens is {written}"
-    return found
+    return read
 
 
 def _cached(usage: dict[str, Any], *, prompt_tokens: int) -> int:
-    """Tokens of the prompt that came from a cache, in either of two forms; 0 where that makes no sense."""
+    """Return the cached prompt tokens in either format; 0 for an impossible number."""
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     if cached is None:
@@ -191,8 +197,8 @@ def _cached(usage: dict[str, Any], *, prompt_tokens: int) -> int:
     return cached if 0 <= cached <= prompt_tokens else 0
 
 
-def words(body: object) -> str:
-    """The endpoint's own words in an error body."""
+def error_message(body: object) -> str:
+    """Return the message in an error body."""
     error = body.get("error", body) if isinstance(body, dict) else body
     if isinstance(error, dict):
         error = error.get("message") or error.get("detail") or error
@@ -200,12 +206,14 @@ def words(body: object) -> str:
 
 
 def quoted(body: object, secrets: Sequence[str]) -> str:
-    """The endpoint's own words as an error carries them, without secrets."""
-    # First, while each is whole and as it was written; once more for what was no text.
-    return shown(redacted(words(redacted(body, secrets)), secrets))
+    """Return the message in an error body for an error of ours, shortened and without secrets."""
+    # Redact whole strings first; redact again, because other objects become text only then.
+    return shortened(redacted(error_message(redacted(body, secrets)), secrets))
 
 
-def shown(text: str) -> str:
-    """Somebody else's words as an error carries them: one line, and not too long."""
-    line = " ".join(scrub(text[: 4 * _SHOWN]).split())
-    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+def shortened(text: str) -> str:
+    """Return a text of the endpoint as one line of bounded length."""
+    line = " ".join(scrub(text[: 4 * _MAX_SHOWN_CHARACTERS]).split())
+    if len(line) <= _MAX_SHOWN_CHARACTERS:
+        return line
+    return line[: _MAX_SHOWN_CHARACTERS - 1] + "…"

@@ -1,105 +1,92 @@
-"""A request as the API takes it: the JSON body, and which door it goes to. Sends nothing.
-
-Also what an endpoint says about it: that it wants the token limit under its newer name, or that it does not
-take a parameter, which can then be left out.
-"""
+"""Convert a request to the JSON body and the path of the API, and read what a refusal says about the body."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from selfinstruct.llm.reply import words
+from selfinstruct.llm.reply import error_message
 from selfinstruct.records import Request, Stage
 
-OLDER_LIMIT = "max_tokens"
-NEWER_LIMIT = "max_completion_tokens"
-"""What OpenAI's reasoning models call the limit, and what they insist on."""
-
-LIMITS = frozenset({OLDER_LIMIT, NEWER_LIMIT})
-"""Both names of the token limit."""
+MAX_TOKENS = "max_tokens"
+MAX_COMPLETION_TOKENS = "max_completion_tokens"
+"""Name that reasoning models of OpenAI require instead of `max_tokens`."""
+MAX_TOKENS_NAMES = frozenset({MAX_TOKENS, MAX_COMPLETION_TOKENS})
 
 
-def door(request: Request) -> str:
-    """The path of the API, below the base URL, that takes such a request."""
+def api_path(request: Request) -> str:
+    """Return the path of the API for a request, relative to the base URL."""
     return "/completions" if request.prompt.text is not None else "/chat/completions"
 
 
-def parameters(request: Request, *, limit: str = OLDER_LIMIT) -> dict[str, Any]:
-    """The body of a request, that for chats or that for texts; what is None is not sent.
+def parameters(request: Request, *, max_tokens_name: str = MAX_TOKENS) -> dict[str, Any]:
+    """Return the body of a request; parameters that are None are left out.
 
-    `limit` is what a chat endpoint calls the token limit. Extra members replace those of the same name.
+    `max_tokens_name` is the name of max_tokens in chat requests. Members of `extra` replace parameters.
     """
     sampling = request.sampling
     is_text = request.prompt.text is not None
-    ours = {
+    optional = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "presence_penalty": sampling.presence_penalty,
-        OLDER_LIMIT if is_text else limit: sampling.max_tokens,
+        MAX_TOKENS if is_text else max_tokens_name: sampling.max_tokens,
         "stop": list(sampling.stop) or None,
     }
-    # Under both names at once the limit would be refused.
-    replaced = LIMITS if LIMITS & sampling.extra.keys() else frozenset()
-    optional = {n: v for n, v in ours.items() if n not in replaced} | dict(sampling.extra)
-    asked: dict[str, Any]
-    if is_text:
-        asked = {"prompt": request.prompt.text}
-    else:
-        asked = {
+    if MAX_TOKENS_NAMES & sampling.extra.keys():
+        # Endpoints refuse both names in one request.
+        optional = {n: v for n, v in optional.items() if n not in MAX_TOKENS_NAMES}
+    optional |= sampling.extra
+    prompt: dict[str, Any] = {"prompt": request.prompt.text}
+    if not is_text:
+        prompt = {
             "messages": [{"role": m.role, "content": m.content} for m in request.prompt.messages]
         }
-    return {
-        "model": sampling.model,
-        **asked,
-        **{name: value for name, value in optional.items() if value is not None},
-    }
+    given = {name: value for name, value in optional.items() if value is not None}
+    return {"model": sampling.model, **prompt, **given}
 
 
-def wants_newer_limit(status: int, error: object, body: Mapping[str, Any]) -> bool:
-    """Whether a refusal says that the token limit is to be sent under its newer name.
-
-    `error` is the error object of the reply, `body` what was sent.
-    """
-    if status not in (400, 422) or OLDER_LIMIT not in body or "messages" not in body:
+def wants_max_completion_tokens(status: int, error: object, body: Mapping[str, Any]) -> bool:
+    """Return whether a refusal of `body` asks for max_completion_tokens; `error` is the error object."""
+    if status not in (400, 422) or MAX_TOKENS not in body or "messages" not in body:
         return False
-    said = words(error).lower()
-    # Servers that know both names use both when they say that the number is too large.
-    is_about_the_name = re.search(r"instead|not supported|unsupported|unrecognized|unknown", said)
-    return NEWER_LIMIT in said and is_about_the_name is not None
+    message = error_message(error).lower()
+    # Servers that know both names mention both when the number is too large.
+    is_about_name = re.search(r"instead|not supported|unsupported|unrecognized|unknown", message)
+    return MAX_COMPLETION_TOKENS in message and is_about_name is not None
 
 
 def advice(status: int | None, error: object, request: Request, body: Mapping[str, Any]) -> str:
-    """What to type so that the parameter that a refusal blames is left out; "" where it blames none."""
-    name = blamed(error, body) if status in (400, 422) else ""
+    """Return the option that removes the refused parameter, as a sentence; "" without such a parameter."""
+    name = refused_parameter(error, body) if status in (400, 422) else ""
     if not name:
         return ""
     if name in request.sampling.extra:
         return f"{name!r} is a member of --extra-body"
-    flag = without(request.stage, name)
-    if name in LIMITS:
-        return f"give another one with {flag.partition(' ')[0]}, or leave it out with {flag}"
-    return f"leave it out with {flag}"
+    option = option_without(request.stage, name)
+    if name in MAX_TOKENS_NAMES:
+        return f"set another one with {option.removesuffix('null')}N, or remove it with {option}"
+    return f"remove it with {option}"
 
 
-def without(stage: Stage, name: str) -> str:
-    """What to type so that a stage does not send a parameter of ours."""
-    if name in LIMITS or name in _SET_BY_STAGE:
-        setting = OLDER_LIMIT if name in LIMITS else name
-        return f"--{stage}-{setting} null".replace("_", "-")
+def option_without(stage: Stage, name: str) -> str:
+    """Return the option that removes a parameter from the requests of a stage."""
+    if name in MAX_TOKENS_NAMES or name in _PER_STAGE:
+        setting = MAX_TOKENS if name in MAX_TOKENS_NAMES else name
+        return f"--set {stage}_{setting}=null"
     return f"--extra-body '{{\"{name}\": null}}'"
 
 
-_SET_BY_STAGE = frozenset({"temperature", "top_p", "presence_penalty"})
-"""Parameters with a setting for each stage that sends them."""
-_NEEDED = frozenset({"model", "messages", "prompt"})
-_READ = 2000
-"""Characters of an endpoint's words that are looked at."""
-_QUOTED = re.compile(r"['\"`‘“]([A-Za-z_]{1,40})['\"`’”]")
+_PER_STAGE = frozenset({"temperature", "top_p", "presence_penalty"})
+"""Parameters with a setting for each stage."""
+_REQUIRED = frozenset({"model", "messages", "prompt"})
+_MAX_MESSAGE_CHARACTERS = 2000
+"""Part of an error message that is searched for names."""
+_QUOTED_NAME = re.compile(r"['\"`‘“]([A-Za-z_]{1,40})['\"`’”]")
 
 
-def blamed(error: object, body: Mapping[str, Any]) -> str:
-    """The parameter that a refusal names and that can be left out; "" where there is none."""
+def refused_parameter(error: object, body: Mapping[str, Any]) -> str:
+    """Return the optional parameter that a refusal names; "" if there is none."""
     param = error.get("param") if isinstance(error, Mapping) else None
-    named = [param] if isinstance(param, str) else []
-    named += _QUOTED.findall(words(error)[:_READ])
-    return next((name for name in named if name in body and name not in _NEEDED), "")
+    names = [param] if isinstance(param, str) else []
+    names += _QUOTED_NAME.findall(error_message(error)[:_MAX_MESSAGE_CHARACTERS])
+    return next((name for name in names if name in body and name not in _REQUIRED), "")

@@ -1,8 +1,8 @@
-"""Whether and when there is another attempt: `outcomes.TABLE`, as tenacity takes it.
+"""Whether and when a request gets another attempt: the rules of `outcomes` as a tenacity policy.
 
-Waits grow exponentially with full jitter; a Retry-After of the endpoint wins, with some jitter on top, so
-that those who were told the same do not come back together. Both are capped. A rate limit is no failure: it
-does not use up attempts, but is not waited for without end either.
+Waits grow exponentially with full jitter. A Retry-After of the endpoint takes precedence, plus some jitter so
+that requests do not return together. Both have an upper bound. A rate limit does not use up attempts, but the
+total time is limited.
 """
 
 import asyncio
@@ -16,25 +16,24 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
 from selfinstruct.errors import TransientError
-from selfinstruct.llm.outcomes import TABLE, Row, Seen, Then
+from selfinstruct.llm.outcomes import RULES, Action, AttemptOutcome, Rule
 
-LONGEST_WAIT_S = 60.0
-"""No backoff grows beyond this."""
-LONGEST_RETRY_AFTER_S = 300.0
-"""No stated Retry-After is followed beyond this."""
-LONGEST_RATE_LIMITED_S = 3600.0
-"""A request that still meets a rate limit so long after its first attempt is not sent again for now."""
-SHORTEST_RATE_LIMITED_S = 60.0
-"""Before that it is, however soon the run is to be given up: rate limits are mostly those of a minute."""
+MAX_BACKOFF_S = 60.0
+MAX_RETRY_AFTER_S = 300.0
+"""Maximum wait for a Retry-After of the endpoint."""
+MAX_RATE_LIMITED_S = 3600.0
+"""Maximum time between the first attempt and a retry after a rate limit."""
+MIN_RATE_LIMITED_S = 60.0
+"""Minimum for the same time, because most rate limits are per minute."""
 
 OnWait = Callable[[str, float], None]
-"""Told of every wait before another attempt: the problem, and the seconds."""
+"""Called before each wait with the problem and the seconds."""
 
-_ANY = Row("a failure that no row names", Then.AGAIN)
+_NO_OUTCOME = Rule("an error without an outcome", Action.RETRY)
 
 
 def stated_wait_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
-    """Seconds that the endpoint asks to wait, from its three forms: milliseconds, seconds, a date."""
+    """Return the wait that the endpoint asks for, from retry-after-ms or retry-after (seconds or a date)."""
     for name, unit_s in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         value = headers.get(name)
         if value is None:
@@ -47,21 +46,21 @@ def stated_wait_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
             except (ValueError, OverflowError):
                 continue
             wait_s = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
-        if wait_s == wait_s:  # a NaN is a float too, and states nothing
-            return min(max(wait_s, 0.0), LONGEST_RETRY_AFTER_S)
+        if wait_s == wait_s:  # not NaN
+            return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
     return None
 
 
 def rate_limited_s(give_up_after_s: float) -> float:
-    """How long a request may meet nothing but a rate limit in a run that is given up after so long."""
-    return max(SHORTEST_RATE_LIMITED_S, min(LONGEST_RATE_LIMITED_S, give_up_after_s))
+    """Return how long to retry a request that only meets rate limits."""
+    return max(MIN_RATE_LIMITED_S, min(MAX_RATE_LIMITED_S, give_up_after_s))
 
 
-_backoff = wait_random_exponential(multiplier=1, max=LONGEST_WAIT_S)
+_backoff = wait_random_exponential(multiplier=1, max=MAX_BACKOFF_S)
 
 
-class _Round:
-    """The attempts of one request, from being asked to complete it until an answer or giving up."""
+class _Attempts:
+    """The attempts at a request, as `stop` and `wait` of tenacity need them."""
 
     def __init__(
         self, max_attempts: int, is_out: Callable[[], bool], rate_limited_s: float
@@ -69,62 +68,58 @@ class _Round:
         self._max_attempts = max_attempts
         self._rate_limited_s = rate_limited_s
         self._is_out = is_out
-        self._met: Counter[str] = Counter()
-        self._counted = 0
-
-    def _meet(self, attempt: RetryCallState) -> TransientError:
-        """Count what an attempt met, once."""
-        error = _error(attempt)
-        if attempt.attempt_number > self._counted:
-            self._counted = attempt.attempt_number
-            self._met[error.seen] += 1
-        return error
+        self._outcomes: Counter[str] = Counter()
+        self._last_counted = 0
 
     def is_over(self, attempt: RetryCallState) -> bool:
-        error = self._meet(attempt)
-        row = _row(error)
-        if error.is_last or (row.most is not None and self._met[error.seen] >= row.most):
+        error = self._count(attempt)
+        rule = _rule(error.outcome)
+        if error.is_last:
             return True
-        if not row.counts:
+        if rule.max_in_a_row is not None and self._outcomes[error.outcome] >= rule.max_in_a_row:
+            return True
+        if not rule.uses_attempt:
             return self._rate_limit_left_s(attempt) <= 0
-        counted = sum(n for seen, n in self._met.items() if _row_of(seen).counts)
-        if counted >= self._max_attempts:
+        used = sum(n for outcome, n in self._outcomes.items() if _rule(outcome).uses_attempt)
+        if used >= self._max_attempts:
             return True
         if self._is_out():
-            error.may_be_own = False  # it did not have its attempts
+            error.counts_as_strike = False  # the request did not have all its attempts
             return True
         return False
+
+    def wait_s(self, attempt: RetryCallState) -> float:
+        error = self._count(attempt)
+        if error.retry_after_s is not None:
+            wait_s = error.retry_after_s + random.uniform(0, max(1.0, error.retry_after_s / 4))
+        elif _rule(error.outcome).retry_at_once and self._outcomes[error.outcome] == 1:
+            wait_s = 0.0
+        else:
+            wait_s = _backoff(attempt)
+        if not _rule(error.outcome).uses_attempt:
+            return min(wait_s, self._rate_limit_left_s(attempt))
+        return wait_s
+
+    def _count(self, attempt: RetryCallState) -> TransientError:
+        """Count the outcome of an attempt, once."""
+        error = _error(attempt)
+        if attempt.attempt_number > self._last_counted:
+            self._last_counted = attempt.attempt_number
+            self._outcomes[error.outcome] += 1
+        return error
 
     def _rate_limit_left_s(self, attempt: RetryCallState) -> float:
         return max(0.0, self._rate_limited_s - (attempt.seconds_since_start or 0.0))
 
-    def wait_s(self, attempt: RetryCallState) -> float:
-        wait_s = self._wait_s(attempt)
-        if not _row(_error(attempt)).counts:
-            return min(wait_s, self._rate_limit_left_s(attempt))
-        return wait_s
-
-    def _wait_s(self, attempt: RetryCallState) -> float:
-        error = self._meet(attempt)
-        if error.retry_after_s is not None:
-            return error.retry_after_s + random.uniform(0, max(1.0, error.retry_after_s / 4))
-        if _row(error).at_once and self._met[error.seen] == 1:
-            return 0.0
-        return _backoff(attempt)
-
 
 def _error(attempt: RetryCallState) -> TransientError:
     error = attempt.outcome.exception() if attempt.outcome is not None else None
-    assert isinstance(error, TransientError)  # nothing else is tried again
+    assert isinstance(error, TransientError)  # the only error that is retried
     return error
 
 
-def _row(error: TransientError) -> Row:
-    return _row_of(error.seen)
-
-
-def _row_of(seen: str) -> Row:
-    return TABLE[Seen(seen)] if seen else _ANY
+def _rule(outcome: str) -> Rule:
+    return RULES[AttemptOutcome(outcome)] if outcome else _NO_OUTCOME
 
 
 def policy(
@@ -133,16 +128,16 @@ def policy(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     on_wait: OnWait | None = None,
     is_out: Callable[[], bool] = lambda: False,
-    rate_limited_s: float = LONGEST_RATE_LIMITED_S,
+    rate_limited_s: float = MAX_RATE_LIMITED_S,
 ) -> AsyncRetrying:
-    """Retry TransientError as often as the table allows, then raise the last one.
+    """Return a tenacity policy that retries TransientError by the rules, then raises the last error.
 
-    `is_out` says that the endpoint answers nobody at present: then there is no further attempt for now.
-    `rate_limited_s` is how long a rate limit is waited for.
+    `is_out` returns whether the endpoint is down; a request then gets no further attempt for now.
+    `rate_limited_s` is the maximum time to retry after rate limits.
     """
-    attempts = _Round(max_attempts, is_out, rate_limited_s)
+    attempts = _Attempts(max_attempts, is_out, rate_limited_s)
 
-    def tell(attempt: RetryCallState) -> None:
+    def report(attempt: RetryCallState) -> None:
         if on_wait is not None and attempt.next_action is not None:
             on_wait(str(_error(attempt)), attempt.next_action.sleep)
 
@@ -151,6 +146,6 @@ def policy(
         stop=attempts.is_over,
         wait=attempts.wait_s,
         sleep=sleep,
-        before_sleep=tell,
+        before_sleep=report,
         reraise=True,
     )

@@ -329,7 +329,7 @@ class OutagePolicy:
         if len(told) != 1:
             return []  # several failed with nothing answered between them: an outage
         line, aside = told[0]
-        aside.strikes += aside.error.may_be_own
+        aside.strikes += aside.error.counts_as_strike
         has_others = _others(line, aside) >= OTHERS_ANSWERED
         if line.answered and aside.strikes >= (STRIKES if has_others else STRIKES_ALONE):
             del line.aside[aside.request.id]

@@ -507,7 +507,7 @@ def test_what_cannot_be_refiltered_makes_no_directory(finished: Path, tmp_path: 
         pass
     with pytest.raises(RunDirectoryError, match="empty: has decided no reply yet"):
         refilter_run(tmp_path / "empty", tmp_path / "new", {})
-    with pytest.raises(ConfigError, match="threshold: must lie between 0 and 1"):
+    with pytest.raises(ConfigError, match="threshold: must be between 0 and 1"):
         refilter_run(finished, tmp_path / "new", {"threshold": 7.0})
     assert not (tmp_path / "new").exists()
 

@@ -262,7 +262,7 @@ def test_a_run_takes_settings_from_a_file_and_flags_win(
         (["run"], "say where the run goes: -o DIR"),
         (["run", "-o", "new"], "model: is missing; name the model"),
         (["run", "-o", "new", "-m", "m"], "$OPENAI_API_KEY is not set"),
-        (["run", "-o", "new", "-m", "m", "-t", "7"], "threshold: must lie between 0 and 1, not 7"),
+        (["run", "-o", "new", "-m", "m", "-t", "7"], "threshold: must be between 0 and 1, not 7"),
         (["run", "-o", "new", "-m", "m", "--treshold", "1"], "No such option: --treshold"),
         (["run", *NEW, "--seed-tasks", "no.jsonl"], "no.jsonl: cannot be read"),
         (

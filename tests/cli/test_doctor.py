@@ -73,7 +73,7 @@ def examine(server: Server, **settings: Any) -> tuple[dict[str, Finding], Script
                         stage: sampling(config, stage)
                         for stage in ("generate", "classify", "instances")
                     },
-                    limit=config.token_limit,
+                    max_tokens_name=config.token_limit,
                 )
                 return {f.name: f async for f in doctor.findings()}, script, doctor
 
@@ -116,10 +116,10 @@ def test_a_model_that_refuses_parameters_gets_all_of_them_named_at_once() -> Non
 
     findings, _, _ = examine(server)
     assert findings["generate sends"].remedy == (
-        "leave out: --generate-temperature null --generate-top-p null "
-        "--generate-presence-penalty null"
+        "leave out: --set generate_temperature=null --set generate_top_p=null "
+        "--set generate_presence_penalty=null"
     )
-    assert findings["classify sends"].remedy == "leave out: --classify-temperature null"
+    assert findings["classify sends"].remedy == "leave out: --set classify_temperature=null"
     assert findings["generate sends"].mark == "bad"
     assert findings["penalties"].said.startswith("refused (")
     assert findings["penalties"].mark == "open"
@@ -164,12 +164,44 @@ def test_without_a_list_of_models_the_completion_decides(answer: bytes, said: st
 
 
 @pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("2999-01-14", ("open", "m is shut down on 2999-01-14")),
+        ("2999-01-14T00:00:00Z", ("open", "m is shut down on 2999-01-14")),
+        (32472921600, ("open", "m is shut down on 2999-01-10")),
+        ("2020-01-14", ("bad", "m was shut down on 2020-01-14")),
+        (1578960000, ("bad", "m was shut down on 2020-01-14")),
+        (1578960000.5, ("bad", "m was shut down on 2020-01-14")),
+        *[(value, None) for value in (None, "", "soon", True, [], {}, 1e300, -1e300, "2020-13-45")],
+    ],
+)
+def test_a_stated_shutdown_date_is_shown(stated: object, expected: tuple[str, str] | None) -> None:
+    def server(path: str, body: dict[str, Any]) -> bytes:
+        if path.endswith("/models"):
+            cards = [
+                {"id": "m", "shutdown_date": stated},
+                {"id": "n", "shutdown_date": "2020-01-01"},
+            ]
+            return reply(body={"data": cards})
+        return counting(path, body)
+
+    findings, _, _ = examine(server)
+    assert findings["model"].mark == "ok"
+    assert findings["completion"].mark == "ok"
+    assert ("shutdown" in findings) == (expected is not None)
+    if expected is not None:
+        finding = findings["shutdown"]
+        assert (finding.mark, finding.said) == expected
+        assert finding.remedy == "choose another model"
+
+
+@pytest.mark.parametrize(
     ("answer", "said"),
     [
         (reply(401, {"error": {"message": "Bearer topsecret is no key"}}), "the key was refused"),
         (reply(404, {"error": {"message": "no such model"}}), "check --model and --base-url"),
         (reply(402, {"error": {"message": "pay"}}), "no credit left"),
-        (reply(200, b"<html>Log in</html>", content_type="text/html"), "with no JSON"),
+        (reply(200, b"<html>Log in</html>", content_type="text/html"), "200 without JSON"),
         (reply(503, {"error": {"message": "loading"}}), "answered 503: loading"),
         (reply(400, {"error": {"message": "this model does not chat"}}), "does not chat"),
         (HANG, "within 300 s"),
@@ -193,7 +225,7 @@ def test_a_server_that_falls_silent_is_not_asked_on() -> None:
 
     findings, script, _ = examine(server)
     assert list(findings)[-1] == "n"
-    assert findings["n"].said.startswith("cannot tell")
+    assert findings["n"].said.startswith("unknown: no")
     assert "n" in script.asked[-1]
 
 
@@ -206,9 +238,9 @@ def test_a_model_that_thinks_first_is_told_to_need_room() -> None:
 
     findings, _, doctor = examine(server)
     assert findings["completion"].mark == "open"
-    assert "--classify-max-tokens" in findings["completion"].remedy
+    assert "--set classify_max_tokens=2000" in findings["completion"].remedy
     assert findings["usage"].mark == "open"
-    assert findings["name in replies"].said == "the replies call it named-by-server"
+    assert findings["name in replies"].said == "replies name named-by-server"
     assert doctor.completion_tokens == 0
 
 
@@ -226,7 +258,7 @@ def test_an_added_member_that_is_refused_is_named() -> None:
 
     findings, _, _ = examine(server, extra_body={"top_k": 1})
     assert findings["completion"].mark == "bad"
-    assert findings["completion"].remedy == "take 'top_k' out of --extra-body"
+    assert findings["completion"].remedy == "remove 'top_k' from --extra-body"
 
 
 @pytest.mark.parametrize("body", [{"choices": 7}, {"choices": [7]}, [], "x", {"choices": [{}]}])

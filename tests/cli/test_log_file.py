@@ -177,7 +177,11 @@ def test_an_outage_and_its_end_are_logged(tmp_path: Path, typed: Callable[..., i
     assert logged[1]["stage"] == "generate"
     assert "no connection to" in logged[1]["problem"]
     assert 0 < logged[1]["seconds"] <= logged[1]["left_s"] <= 1.5
-    assert (logged[2]["level"], logged[2]["reason"], logged[2]["exit_code"]) == ("error", "failed", 4)
+    assert (logged[2]["level"], logged[2]["reason"], logged[2]["exit_code"]) == (
+        "error",
+        "failed",
+        4,
+    )
     assert "no connection to" in logged[2]["detail"]
 
 

@@ -269,7 +269,7 @@ def test_background_processes_do_not_delay_the_end(
     ("arguments", "said"),
     [
         (["-o", "run"], "model: is missing"),
-        (["-o", "run", "-m", "m", "-t", "7"], "threshold: must lie between"),
+        (["-o", "run", "-m", "m", "-t", "7"], "threshold: must be between"),
         (["none.yaml"], "none.yaml does not exist"),
         (["-o", "run", "-m", "m", "--on-finish", " "], "--on-finish names no command"),
     ],

@@ -71,7 +71,7 @@ def test_yaml_takes_durations_beside_numbers(tmp_path: Path) -> None:
         ("max_time_s: soon", "max_time_s: must be a number of seconds or a duration such as .* not 'soon'"),
         ("max_time_s: true", "max_time_s: must be a number of seconds or a duration such as .* not true"),
         ("give_up_after_s: null", "not null; leave the setting out to use the default"),
-        ("give_up_after_s: 31d", "give_up_after_s: must lie between 0 and 2.592e.06, not 2678400.0"),
+        ("give_up_after_s: 31d", "give_up_after_s: must be between 0 and 2.592e.06, not 2678400.0"),
         ("connect_timeout_s: 'nan'", "connect_timeout_s: must be a finite number"),
     ],
 )  # fmt: skip
@@ -89,7 +89,7 @@ def test_flags_take_durations_and_refuse_what_is_none(tmp_path: Path) -> None:
         return " ".join(done.stderr.replace("│", " ").split())
 
     # Read, and so refused only for what it is.
-    assert "connect_timeout_s: must lie between 0.001 and 3600, not 7200.0" in refused(
+    assert "connect_timeout_s: must be between 0.001 and 3600, not 7200.0" in refused(
         "-m", "m", "--connect-timeout", "2h", "--max-time", "8h", "--give-up-after-s", "90m"
     )
     assert "must be a number of seconds or a duration such as 8h or 1h30m, not 'soon'" in refused(

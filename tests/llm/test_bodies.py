@@ -15,9 +15,9 @@ from scripted_server import chat, reply, scripted
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import BackendError, TransientError
 from selfinstruct.events import received
-from selfinstruct.llm.bodies import MOST_BYTES
+from selfinstruct.llm.bodies import MAX_BYTES
 from selfinstruct.llm.online import OnlineBackend
-from selfinstruct.llm.outcomes import Seen
+from selfinstruct.llm.outcomes import AttemptOutcome
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
 from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling
@@ -30,7 +30,7 @@ REQUEST = Request(
     prompt=Prompt(template="t@0", messages=(Message(role="user", content="Continue."),)),
     sampling=Sampling(model="m", max_tokens=64),
 )
-MOST_MEMORY = 8 * MOST_BYTES
+MOST_MEMORY = 8 * MAX_BYTES
 
 
 async def ask(url: str) -> Completion | BackendError:
@@ -109,18 +109,18 @@ def test_an_endless_body_ends_the_attempt(head: bytes, piece: bytes) -> None:
     finally:
         tracemalloc.stop()
     assert isinstance(error, TransientError)
-    assert (error.seen, error.attempts) == (Seen.TOO_LARGE, 2)
+    assert (error.outcome, error.attempts) == (AttemptOutcome.TOO_LARGE, 2)
     assert error.may_bill
     assert "larger than 8 MiB" in str(error)
-    assert max(sent) < 8 * MOST_BYTES  # what the buffers of two sockets take on top
+    assert max(sent) < 8 * MAX_BYTES  # what the buffers of two sockets take on top
     assert most < MOST_MEMORY
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_small_body_may_not_inflate(encoding: str) -> None:
     deflated = gzip.compress if encoding == "gzip" else zlib.compress
-    bomb = deflated(bytes(32 * MOST_BYTES))
-    assert len(bomb) < MOST_BYTES // 16
+    bomb = deflated(bytes(32 * MAX_BYTES))
+    assert len(bomb) < MAX_BYTES // 16
     tracemalloc.start()
     try:
         error, attempts = asked(reply(200, bomb, headers={"content-encoding": encoding}))
@@ -128,7 +128,7 @@ def test_a_small_body_may_not_inflate(encoding: str) -> None:
     finally:
         tracemalloc.stop()
     assert isinstance(error, TransientError)
-    assert (error.seen, attempts) == (Seen.TOO_LARGE, 2)
+    assert (error.outcome, attempts) == (AttemptOutcome.TOO_LARGE, 2)
     assert most < MOST_MEMORY
 
 
@@ -139,7 +139,7 @@ def test_a_compressed_reply_is_read(encoding: str) -> None:
     completion, _ = asked(reply(200, packed, headers={"content-encoding": encoding}))
     if encoding == "x-gzip":
         assert isinstance(completion, TransientError)  # nobody asked for that
-        assert completion.seen == Seen.NOT_JSON
+        assert completion.outcome == AttemptOutcome.NOT_JSON
         return
     assert isinstance(completion, Completion)
     assert completion.text == "9. Name a river. " * 9_000
@@ -153,7 +153,7 @@ def test_a_compressed_reply_is_read(encoding: str) -> None:
 def test_a_bad_compression_is_no_reply(body: bytes) -> None:
     error, _ = asked(reply(200, body, headers={"content-encoding": "gzip"}))
     assert isinstance(error, TransientError)
-    assert error.seen == Seen.NOT_JSON
+    assert error.outcome == AttemptOutcome.NOT_JSON
 
 
 def test_stored_names_are_short() -> None:

@@ -26,9 +26,9 @@ from selfinstruct.errors import (
 )
 from selfinstruct.llm import retry
 from selfinstruct.llm.online import OnlineBackend
-from selfinstruct.llm.outcomes import Seen, error_of
+from selfinstruct.llm.outcomes import AttemptOutcome, error_of
 from selfinstruct.llm.reply import read_completion
-from selfinstruct.llm.retry import LONGEST_RETRY_AFTER_S, LONGEST_WAIT_S, stated_wait_s
+from selfinstruct.llm.retry import MAX_BACKOFF_S, MAX_RETRY_AFTER_S, stated_wait_s
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Usage
 
 REQUEST = Request(
@@ -263,11 +263,11 @@ def test_what_cannot_be_read_in_a_way_nobody_thought_of_is_tried_again(
     def fail(_: object) -> str:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("selfinstruct.llm.reply.words", fail)
+    monkeypatch.setattr("selfinstruct.llm.reply.error_message", fail)
     error, script = ask(reply(status, {"error": {"message": "x"}}))
     assert isinstance(error, TransientError)
     assert str(error) == "a reply that cannot be read (ZeroDivisionError)"
-    assert (error.seen, len(script.asked)) == (Seen.NOT_JSON, 4)
+    assert (error.outcome, len(script.asked)) == (AttemptOutcome.NOT_JSON, 4)
 
 
 def test_an_endpoint_that_is_not_there_is_named() -> None:
@@ -493,7 +493,7 @@ def test_what_waits_at_a_rate_limit_when_the_run_is_stopped_was_not_sent_and_is_
         ({"retry-after": "7"}, 7.0),
         ({"retry-after": "0.5"}, 0.5),
         ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
-        ({"retry-after": "9999"}, LONGEST_RETRY_AFTER_S),
+        ({"retry-after": "9999"}, MAX_RETRY_AFTER_S),
         ({"retry-after": "-3"}, 0.0),
     ],
 )
@@ -513,7 +513,7 @@ def test_a_rate_limit_uses_up_no_attempts() -> None:
 
 
 def test_rate_limits_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "SHORTEST_RATE_LIMITED_S", 0.0)
+    monkeypatch.setattr(retry, "MIN_RATE_LIMITED_S", 0.0)
     limited = reply(429, {"error": {"message": "slow down"}})
     error, script = ask(limited, config=replace(CONFIG, give_up_after_s=0))
     assert isinstance(error, TransientError)
@@ -546,7 +546,7 @@ def test_a_stated_wait_does_not_go_beyond_the_end_of_waiting_for_a_rate_limit(
         async def limited() -> None:
             nonlocal attempts
             attempts += 1
-            raise error_of(Seen.RATE_LIMITED, "slow down", retry_after_s=300)
+            raise error_of(AttemptOutcome.RATE_LIMITED, "slow down", retry_after_s=300)
 
         with pytest.raises(TransientError):
             await retry.policy(max_attempts=2, sleep=sleep, rate_limited_s=200)(limited)
@@ -572,7 +572,7 @@ def test_a_stated_wait_may_be_a_date() -> None:
 @given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms"]), st.text(max_size=12)))
 def test_no_header_makes_the_wait_negative_or_endless(headers: dict[str, str]) -> None:
     wait_s = stated_wait_s(headers, now=datetime.now(UTC))
-    assert wait_s is None or 0 <= wait_s <= LONGEST_RETRY_AFTER_S
+    assert wait_s is None or 0 <= wait_s <= MAX_RETRY_AFTER_S
 
 
 def test_every_wait_is_told_with_its_reason() -> None:
@@ -597,7 +597,7 @@ def test_waits_without_a_word_from_the_endpoint_grow_within_a_bound() -> None:
     ask(reply(503, {}), config=replace(CONFIG, max_attempts=12), clock=clock)
     assert len(clock.slept) == 11
     for n, slept in enumerate(clock.slept):
-        assert 0 <= slept <= min(2**n, LONGEST_WAIT_S)
+        assert 0 <= slept <= min(2**n, MAX_BACKOFF_S)
     assert len(set(clock.slept)) > 3  # jitter: a thousand clients must not come back at once
 
 
@@ -638,7 +638,9 @@ def test_openai_without_a_key_says_where_to_put_it() -> None:
 
 @pytest.mark.parametrize("key", ["sk-a\nb", "sk-a b", "sk-\u2026", "sk-a\x7f"])
 def test_a_garbled_key_is_refused_without_showing_it(key: str) -> None:
-    with pytest.raises(ConfigError, match="holds characters that no key has") as caught:
+    with pytest.raises(
+        ConfigError, match="contains a space, a line break or a non-ASCII"
+    ) as caught:
         OnlineBackend(RunConfig(model="m"), environ={"OPENAI_API_KEY": key})
     assert "sk-" not in str(caught.value)
 

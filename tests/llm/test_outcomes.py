@@ -23,7 +23,7 @@ from selfinstruct.errors import (
     TransientError,
 )
 from selfinstruct.llm.online import OnlineBackend
-from selfinstruct.llm.outcomes import TABLE, Seen, Then, error_of, from_status
+from selfinstruct.llm.outcomes import RULES, Action, AttemptOutcome, error_of, from_status
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Usage
 
 ATTEMPTS = 6
@@ -61,25 +61,25 @@ def error_with_200(**members: Any) -> bytes:
     return reply(200, {"error": {"message": "words of the server"} | members})
 
 
-CASES: Mapping[Seen, Sequence[Case]] = {
-    Seen.DROPPED: [Case("reset before a reply", RESET)],
-    Seen.CUT: [Case("cut in mid-body", CUT + choice())],
-    Seen.SILENT: [Case("hang", HANG)],
-    Seen.TOO_SLOW: [Case("drip", DRIP + choice())],
-    Seen.UNSENDABLE: [],  # below: nothing reaches a server
-    Seen.NO_CONNECTION: [],
-    Seen.CONNECT_TIMEOUT: [],
-    Seen.NO_TRUST: [],
-    Seen.BUSY: [
+CASES: Mapping[AttemptOutcome, Sequence[Case]] = {
+    AttemptOutcome.DROPPED: [Case("reset before a reply", RESET)],
+    AttemptOutcome.CUT: [Case("cut in mid-body", CUT + choice())],
+    AttemptOutcome.SILENT: [Case("hang", HANG)],
+    AttemptOutcome.TOO_SLOW: [Case("drip", DRIP + choice())],
+    AttemptOutcome.UNSENDABLE: [],  # below: nothing reaches a server
+    AttemptOutcome.NO_CONNECTION: [],
+    AttemptOutcome.CONNECT_TIMEOUT: [],
+    AttemptOutcome.NO_TRUST: [],
+    AttemptOutcome.BUSY: [
         *[Case(str(code), status(code)) for code in (408, 409, 425, 500, 502, 503, 529)],
         Case("page of a proxy", reply(502, b"<html>Bad gateway</html>", content_type="text/html")),
         Case("told to try again", status(422, x_should_retry="true")),
     ],
-    Seen.GATEWAY_TIMEOUT: [Case(str(code), status(code)) for code in (504, 524)],
-    Seen.RATE_LIMITED: [Case("429", status(429, retry_after="0"))],
-    Seen.BAD_KEY: [Case("401", status(401))],
-    Seen.FORBIDDEN: [Case("403", status(403))],
-    Seen.UNKNOWN: [
+    AttemptOutcome.GATEWAY_TIMEOUT: [Case(str(code), status(code)) for code in (504, 524)],
+    AttemptOutcome.RATE_LIMITED: [Case("429", status(429, retry_after="0"))],
+    AttemptOutcome.BAD_KEY: [Case("401", status(401))],
+    AttemptOutcome.FORBIDDEN: [Case("403", status(403))],
+    AttemptOutcome.UNKNOWN: [
         *[Case(str(code), status(code)) for code in (404, 405)],
         Case(
             "model by its code", status(400, {"error": {"message": "x", "code": "model_not_found"}})
@@ -87,7 +87,7 @@ CASES: Mapping[Seen, Sequence[Case]] = {
         Case("redirect to nowhere", reply(302, b"")),
         Case("redirect for ever", reply(302, b"", headers={"location": "/v1/chat/completions"})),
     ],
-    Seen.NO_CREDIT: [
+    AttemptOutcome.NO_CREDIT: [
         Case("402", status(402)),
         Case(
             "429 by its code",
@@ -99,11 +99,11 @@ CASES: Mapping[Seen, Sequence[Case]] = {
         ),
         Case("in a relay's 200", error_with_200(code=402)),
     ],
-    Seen.REJECTED: [
+    AttemptOutcome.REJECTED: [
         *[Case(str(code), status(code)) for code in (400, 413, 418, 422)],
         Case("in a relay's 200", error_with_200(code=400)),
     ],
-    Seen.NOT_JSON: [
+    AttemptOutcome.NOT_JSON: [
         Case("cut JSON", reply(200, b'{"choices": [{"mess')),
         Case("nothing", reply(200, b"")),
         Case("page", reply(200, b"<html>Log in</html>", content_type="text/html")),
@@ -111,8 +111,8 @@ CASES: Mapping[Seen, Sequence[Case]] = {
         Case("not UTF-8", reply(200, b'{"choices": "\xff\xfe"}')),
         Case("bad compression", reply(200, b"no gzip", headers={"content-encoding": "gzip"})),
     ],
-    Seen.TOO_LARGE: [Case("8 MiB and more", reply(200, b" " * (8 * 2**20 + 1)))],
-    Seen.ERROR_BODY: [
+    AttemptOutcome.TOO_LARGE: [Case("8 MiB and more", reply(200, b" " * (8 * 2**20 + 1)))],
+    AttemptOutcome.ERROR_BODY: [
         Case("message", error_with_200()),
         Case("with a code that says nothing", error_with_200(code="server_error")),
         Case("mere text", reply(200, {"error": "words of the server"})),
@@ -125,39 +125,45 @@ CASES: Mapping[Seen, Sequence[Case]] = {
             for word in ("error", "ERROR", "abort", "insufficient_system_resource", "network_error")
         ],
     ],
-    Seen.NO_CHOICES: [
+    AttemptOutcome.NO_CHOICES: [
         Case("missing", reply(body=chat(choices=...))),
         Case("null", reply(body=chat(choices=None))),
         Case("empty", reply(body=chat(choices=[]))),
         Case("null inside", reply(body=chat(choices=[None]))),
         Case("a list", reply(200, ["a list"])),
     ],
-    Seen.COMPLETE: [
+    AttemptOutcome.COMPLETE: [
         Case("complete", choice()),
         Case("error null", reply(body=chat(error=None))),
         Case("error without content", reply(body=chat(error={"message": "", "code": None}))),
     ],
-    Seen.LENGTH: [
+    AttemptOutcome.LENGTH: [
         Case("length", choice(finish_reason="length")),
         Case("MAX_TOKENS", choice(finish_reason="MAX_TOKENS")),
     ],
-    Seen.CONTENT_FILTER: [Case("content_filter", choice(finish_reason="content_filter"))],
-    Seen.REFUSAL: [Case("refusal", choice(message={"content": None, "refusal": "I will not."}))],
-    Seen.NO_TEXT: [
+    AttemptOutcome.CONTENT_FILTER: [Case("content_filter", choice(finish_reason="content_filter"))],
+    AttemptOutcome.REFUSAL: [
+        Case("refusal", choice(message={"content": None, "refusal": "I will not."}))
+    ],
+    AttemptOutcome.NO_TEXT: [
         Case("null", choice(message={"content": None})),
         Case("empty", choice(message={"content": ""})),
         Case("no message", choice(message=None)),
     ],
-    Seen.NO_USAGE: [
+    AttemptOutcome.NO_USAGE: [
         Case("missing", reply(body=chat(usage=...))),
         Case("null", reply(body=chat(usage=None))),
         Case("text", reply(body=chat(usage={"prompt_tokens": "7", "completion_tokens": 5}))),
     ],
-    Seen.OTHER_MODEL: [Case("other model", reply(body=chat(model="m-2026-01-31")))],
-    Seen.OTHER_COUNT: [Case("two", reply(body=chat(choices=chat()["choices"] * 2)))],
+    AttemptOutcome.OTHER_MODEL: [Case("other model", reply(body=chat(model="m-2026-01-31")))],
+    AttemptOutcome.OTHER_COUNT: [Case("two", reply(body=chat(choices=chat()["choices"] * 2)))],
 }
 
-ROWS = [pytest.param(seen, case, id=f"{seen}-{case.name}") for seen in Seen for case in CASES[seen]]
+ROWS = [
+    pytest.param(outcome, case, id=f"{outcome}-{case.name}")
+    for outcome in AttemptOutcome
+    for case in CASES[outcome]
+]
 
 
 def ask(
@@ -181,18 +187,18 @@ def ask(
     return run_at_once(asked())
 
 
-def attempts_allowed(seen: Seen) -> int:
-    return TABLE[seen].most or ATTEMPTS
+def attempts_allowed(outcome: AttemptOutcome) -> int:
+    return RULES[outcome].max_in_a_row or ATTEMPTS
 
 
 def test_every_row_has_its_case() -> None:
-    assert set(TABLE) == set(CASES) == set(Seen)
+    assert set(RULES) == set(CASES) == set(AttemptOutcome)
 
 
-@pytest.mark.parametrize(("seen", "case"), ROWS)
-def test_a_row_of_the_table(seen: Seen, case: Case) -> None:
-    row = TABLE[seen]
-    if row.then is Then.READ:
+@pytest.mark.parametrize(("outcome", "case"), ROWS)
+def test_a_row_of_the_table(outcome: AttemptOutcome, case: Case) -> None:
+    rule = RULES[outcome]
+    if rule.action is Action.ACCEPT:
         completion, script = ask(case.does)
         assert isinstance(completion, Completion)
         assert len(script.asked) == completion.attempts == 1
@@ -201,23 +207,25 @@ def test_a_row_of_the_table(seen: Seen, case: Case) -> None:
     assert isinstance(error, BackendError)
     assert error.exit_code == 4
     assert error.attempts == len(script.asked)
-    assert error.may_bill == row.may_bill
-    if row.then is Then.AGAIN:
+    assert error.may_bill == rule.may_bill
+    if rule.action is Action.RETRY:
         assert isinstance(error, TransientError)
-        assert error.seen == seen
-        assert len(script.asked) == attempts_allowed(seen)
+        assert error.outcome == outcome
+        assert len(script.asked) == attempts_allowed(outcome)
     else:
-        assert isinstance(error, EndpointError if row.then is Then.STOP else RequestRejectedError)
+        assert isinstance(
+            error, EndpointError if rule.action is Action.STOP else RequestRejectedError
+        )
         assert len(script.asked) == 1
-        assert row.remedy in str(error)
+        assert rule.remedy in str(error)
 
 
 @pytest.mark.parametrize(
-    ("seen", "case"),
-    [p for p in ROWS if TABLE[p.values[0]].then is Then.AGAIN],  # type: ignore[index]
+    ("outcome", "case"),
+    [p for p in ROWS if RULES[p.values[0]].action is Action.RETRY],  # type: ignore[index]
 )
-def test_what_passes_is_answered_at_the_last_attempt(seen: Seen, case: Case) -> None:
-    failures = attempts_allowed(seen) - 1
+def test_what_passes_is_answered_at_the_last_attempt(outcome: AttemptOutcome, case: Case) -> None:
+    failures = attempts_allowed(outcome) - 1
     completion, script = ask(*[case.does] * failures, choice())
     assert isinstance(completion, Completion)
     assert completion.attempts == len(script.asked) == failures + 1
@@ -226,12 +234,12 @@ def test_what_passes_is_answered_at_the_last_attempt(seen: Seen, case: Case) -> 
 def test_no_connection_is_told_with_the_address() -> None:
     error = ask_at(f"http://127.0.0.1:{unused_port()}/v1")
     assert isinstance(error, TransientError)
-    assert (error.seen, error.attempts) == (Seen.NO_CONNECTION, ATTEMPTS)
+    assert (error.outcome, error.attempts) == (AttemptOutcome.NO_CONNECTION, ATTEMPTS)
     assert not error.may_bill
     assert "no connection to http://127.0.0.1:" in str(error)
     unknown = ask_at("http://nowhere.invalid/v1", IMPATIENT)
     assert isinstance(unknown, TransientError)
-    assert unknown.seen in (Seen.NO_CONNECTION, Seen.CONNECT_TIMEOUT)
+    assert unknown.outcome in (AttemptOutcome.NO_CONNECTION, AttemptOutcome.CONNECT_TIMEOUT)
 
 
 def test_a_connection_that_does_not_come_about_in_time() -> None:
@@ -249,7 +257,7 @@ def test_a_connection_that_does_not_come_about_in_time() -> None:
             for one in waiting:
                 one.close()
     assert isinstance(error, TransientError)
-    assert error.seen == Seen.CONNECT_TIMEOUT
+    assert error.outcome == AttemptOutcome.CONNECT_TIMEOUT
     assert not error.may_bill
 
 
@@ -355,21 +363,24 @@ def unused_port() -> int:
 
 
 @pytest.mark.parametrize(
-    ("seen", "expected"),
+    ("outcome", "expected"),
     [
-        (Seen.LENGTH, {"finish_reason": "length", "text": "9. Name a river."}),
-        (Seen.CONTENT_FILTER, {"finish_reason": "content_filter", "text": "9. Name a river."}),
-        (Seen.REFUSAL, {"text": "I will not."}),
-        (Seen.NO_TEXT, {"text": ""}),
-        (Seen.NO_USAGE, {"usage": None, "text": "9. Name a river."}),
-        (Seen.OTHER_MODEL, {"model": "m-2026-01-31"}),
-        (Seen.OTHER_COUNT, {"usage": Usage(prompt_tokens=7, completion_tokens=5)}),
+        (AttemptOutcome.LENGTH, {"finish_reason": "length", "text": "9. Name a river."}),
+        (
+            AttemptOutcome.CONTENT_FILTER,
+            {"finish_reason": "content_filter", "text": "9. Name a river."},
+        ),
+        (AttemptOutcome.REFUSAL, {"text": "I will not."}),
+        (AttemptOutcome.NO_TEXT, {"text": ""}),
+        (AttemptOutcome.NO_USAGE, {"usage": None, "text": "9. Name a river."}),
+        (AttemptOutcome.OTHER_MODEL, {"model": "m-2026-01-31"}),
+        (AttemptOutcome.OTHER_COUNT, {"usage": Usage(prompt_tokens=7, completion_tokens=5)}),
     ],
 )
 def test_what_is_read_is_journaled_as_the_server_said_it(
-    seen: Seen, expected: dict[str, Any]
+    outcome: AttemptOutcome, expected: dict[str, Any]
 ) -> None:
-    completion, _ = ask(CASES[seen][0].does)
+    completion, _ = ask(CASES[outcome][0].does)
     for name, value in expected.items():
         assert getattr(completion, name) == value
 
@@ -431,7 +442,7 @@ def test_where_no_key_was_sent_it_is_the_variable_that_is_told() -> None:
 
 def test_a_redirect_is_told_and_not_followed() -> None:
     error, _ = ask(reply(308, b"", headers={"location": "https://elsewhere.invalid/v1"}))
-    assert "(308: it redirects to https://elsewhere.invalid/v1)" in str(error)
+    assert "(308: redirect to https://elsewhere.invalid/v1)" in str(error)
 
 
 def test_an_endpoint_that_says_not_to_try_again_is_not_asked_again_for_now() -> None:
@@ -461,25 +472,34 @@ def test_the_page_about_outcomes_has_every_row() -> None:
     page = (ROOT / "docs/outcomes.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
     told = {meets.replace("`", ""): (then, billed) for meets, then, billed in rows}
-    for row in TABLE.values():
-        then, billed = told[row.meets]
-        assert then.startswith(row.then.value), row.meets
-        if row.most is not None:
-            assert str(row.most) in then
-        if row.then is Then.READ:
+    for rule in RULES.values():
+        then, billed = told[rule.description]
+        assert then.startswith(rule.action.value), rule.description
+        if rule.max_in_a_row is not None:
+            assert str(rule.max_in_a_row) in then
+        if rule.action is Action.ACCEPT:
             assert billed == "yes"
         else:
-            assert billed == ("may be" if row.may_bill else "no"), row.meets
+            assert billed == ("may be" if rule.may_bill else "no"), rule.description
 
 
-@pytest.mark.parametrize("seen", [seen for seen in Seen if TABLE[seen].then is not Then.READ])
-def test_an_error_says_whether_it_may_be_billed(seen: Seen) -> None:
-    assert error_of(seen, "x").may_bill == TABLE[seen].may_bill
+@pytest.mark.parametrize(
+    "outcome", [outcome for outcome in AttemptOutcome if RULES[outcome].action is not Action.ACCEPT]
+)
+def test_an_error_says_whether_it_may_be_billed(outcome: AttemptOutcome) -> None:
+    assert error_of(outcome, "x").may_bill == RULES[outcome].may_bill
 
 
 def test_no_status_that_says_no_is_billed_and_whatever_may_have_been_written_is() -> None:
     # A gateway says no for somebody who may still be writing.
-    billed = {code for code in range(300, 600) if TABLE[from_status(code)].may_bill}
+    billed = {code for code in range(300, 600) if RULES[from_status(code)].may_bill}
     assert billed == {504, 524}
-    written = (Seen.DROPPED, Seen.CUT, Seen.SILENT, Seen.TOO_SLOW, Seen.NOT_JSON, Seen.NO_CHOICES)
-    assert all(TABLE[seen].may_bill for seen in written)
+    written = (
+        AttemptOutcome.DROPPED,
+        AttemptOutcome.CUT,
+        AttemptOutcome.SILENT,
+        AttemptOutcome.TOO_SLOW,
+        AttemptOutcome.NOT_JSON,
+        AttemptOutcome.NO_CHOICES,
+    )
+    assert all(RULES[outcome].may_bill for outcome in written)

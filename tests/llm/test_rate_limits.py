@@ -15,10 +15,9 @@ from virtual_clock import VirtualClock, run_at_once
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import TransientError
 from selfinstruct.llm.online import OnlineBackend
-from selfinstruct.llm.rate_limit_headers import Stated, stated
-from selfinstruct.llm.rate_limits import Gate, Passage
-from selfinstruct.llm.rate_windows import MINUTE_S
-from selfinstruct.llm.retry import LONGEST_RETRY_AFTER_S
+from selfinstruct.llm.rate_limit_headers import MINUTE_S, StatedLimit, stated_limit
+from selfinstruct.llm.rate_limits import Admission, RateLimiter
+from selfinstruct.llm.retry import MAX_RETRY_AFTER_S
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling
 
 ROUNDING_S = 1e-6
@@ -50,8 +49,8 @@ class Attempt:
 
 
 @dataclass
-class Seen:
-    """What an outsider sees of a gate."""
+class Observed:
+    """What an outsider sees of a limiter."""
 
     arrived: list[int]
     """Which of the attempts, in the order in which they came."""
@@ -63,12 +62,12 @@ class Seen:
     """From when until when nobody was to be sent."""
 
 
-class Watched(Gate):
+class Watched(RateLimiter):
     """Never lets in more than it may."""
 
-    def _begin(self, passage: Passage, now: float) -> None:
-        super()._begin(passage, now)
-        assert self.in_flight <= self.allowance
+    def _begin(self, admission: Admission, now: float) -> None:
+        super()._begin(admission, now)
+        assert self.in_flight <= self.concurrency
 
 
 @st.composite
@@ -86,37 +85,37 @@ def attempts(draw: st.DrawFn) -> Attempt:
     )
 
 
-async def passed(gate: Gate, plan: Sequence[Attempt]) -> Seen:
+async def passed(limiter: RateLimiter, plan: Sequence[Attempt]) -> Observed:
     """Let all attempts pass, and see that nothing of them is left."""
-    seen = Seen([], [], {}, [])
+    observed = Observed([], [], {}, [])
 
     async def attempt(number: int, what: Attempt) -> None:
         await asyncio.sleep(what.arrives)
-        seen.arrived.append(number)
+        observed.arrived.append(number)
         with suppress(TimeoutError):
             async with asyncio.timeout(what.patience_s):
-                async with gate.admitted(what.at_most) as passage:
-                    seen.admitted.append((now(), number))
-                    seen.took[number] = what.at_most
+                async with limiter.admit(what.at_most) as admission:
+                    observed.admitted.append((now(), number))
+                    observed.took[number] = what.at_most
                     await asyncio.sleep(what.lasts)
                     if what.ends == "too much":
-                        seen.held.append((now(), now() + (what.wait_s or 0)))
-                        gate.slow_down(passage, what.wait_s)
+                        observed.held.append((now(), now() + (what.wait_s or 0)))
+                        limiter.slow_down(admission, what.wait_s)
                     elif what.ends == "timed out":
-                        gate.timed_out(passage)
+                        limiter.timed_out(admission)
                     else:
-                        gate.answered(passage)
-                    gate.settle(passage, what.takes)
-                    seen.took[number] = what.takes
+                        limiter.answered(admission)
+                    limiter.settle(admission, what.takes)
+                    observed.took[number] = what.takes
 
     async with asyncio.TaskGroup() as group:
         for number, what in enumerate(plan):
             group.create_task(attempt(number, what))
-    assert gate.in_flight == 0
-    gate.close()
+    assert limiter.in_flight == 0
+    limiter.close()
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    return seen
+    return observed
 
 
 def windows(taken: Sequence[tuple[float, int]]) -> list[list[int]]:
@@ -141,29 +140,31 @@ LIMITS = st.none() | st.integers(1, 12)
 def test_no_minute_ever_holds_more_than_the_rates_and_nobody_starves(
     plan: list[Attempt], slots: int, requests: int | None, tokens: int | None
 ) -> None:
-    async def main() -> Seen:
-        gate = Watched(
+    async def main() -> Observed:
+        limiter = Watched(
             slots=slots,
             requests_per_minute=requests,
             tokens_per_minute=tokens,
             stop=asyncio.Event(),
         )
-        return await passed(gate, plan)
+        return await passed(limiter, plan)
 
-    seen = run_at_once(main())
+    observed = run_at_once(main())
     # Every one that had the patience passed, in the order in which they came.
-    numbers = [number for _, number in seen.admitted]
+    numbers = [number for _, number in observed.admitted]
     assert {n for n, what in enumerate(plan) if what.patience_s is None} <= set(numbers)
-    assert numbers == [number for number in seen.arrived if number in numbers]
-    took = [(at, seen.took[number]) for at, number in seen.admitted]
+    assert numbers == [number for number in observed.arrived if number in numbers]
+    took = [(at, observed.took[number]) for at, number in observed.admitted]
     if requests is not None:
         assert max(map(len, windows(took)), default=0) <= requests
     if tokens is not None:
         for window in windows(took):
             # What is larger than the whole limit passes alone.
             assert sum(window) <= tokens or len([amount for amount in window if amount]) == 1
-    for begins, ends in seen.held:
-        assert not [at for at, _ in seen.admitted if begins + ROUNDING_S < at < ends - ROUNDING_S]
+    for begins, ends in observed.held:
+        assert not [
+            at for at, _ in observed.admitted if begins + ROUNDING_S < at < ends - ROUNDING_S
+        ]
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.data())
@@ -174,11 +175,11 @@ def test_whoever_is_cancelled_takes_no_admission_along(
     """Cancelled at any step of the loop, also between being let in and going through."""
 
     async def main() -> None:
-        gate = Gate(slots=2, requests_per_minute=6)
+        limiter = RateLimiter(slots=2, requests_per_minute=6)
         times: list[float] = []
 
         async def attempt() -> None:
-            async with gate.admitted():
+            async with limiter.admit():
                 times.append(now())
                 await asyncio.sleep(0)
 
@@ -190,7 +191,7 @@ def test_whoever_is_cancelled_takes_no_admission_along(
             if data.draw(st.booleans()):
                 cancelled += task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert gate.in_flight == 0
+        assert limiter.in_flight == 0
         assert len(gaps) - cancelled <= len(times) <= len(gaps)
         for window in windows([(at, 1) for at in times]):
             assert len(window) <= 6
@@ -205,18 +206,17 @@ def test_whoever_is_cancelled_takes_no_admission_along(
 
 def test_an_admission_that_nobody_came_for_goes_to_the_next_one() -> None:
     async def main() -> float:
-        gate = Gate(slots=1, requests_per_minute=1)
+        limiter = RateLimiter(slots=1, requests_per_minute=1)
 
         async def attempt() -> None:
-            async with gate.admitted():
+            async with limiter.admit():
                 pass
 
-        first = gate.admitted()
-        await first.__aenter__()
+        await limiter.acquire()
         second = asyncio.ensure_future(attempt())
         await asyncio.sleep(61)
-        gate.leave()  # lets the second one in, which is cancelled before it knows
-        assert gate.in_flight == 1
+        limiter.release()  # admits the second attempt, which is then cancelled
+        assert limiter.in_flight == 1
         second.cancel()
         began = now()
         await attempt()
@@ -228,9 +228,9 @@ def test_an_admission_that_nobody_came_for_goes_to_the_next_one() -> None:
 @pytest.mark.parametrize("per_minute", [1, 7, 60, 600])
 def test_a_limit_is_used_to_the_full_and_evenly(per_minute: int) -> None:
     async def main() -> list[float]:
-        gate = Gate(slots=64, requests_per_minute=per_minute)
-        seen = await passed(gate, [Attempt(0, 2, 0, 0)] * 2 * per_minute)
-        return [at for at, _ in seen.admitted]
+        limiter = RateLimiter(slots=64, requests_per_minute=per_minute)
+        observed = await passed(limiter, [Attempt(0, 2, 0, 0)] * 2 * per_minute)
+        return [at for at, _ in observed.admitted]
 
     times = run_at_once(main())
     assert times[-1] == pytest.approx(2 * MINUTE_S - MINUTE_S / per_minute, abs=6)
@@ -244,8 +244,8 @@ def test_a_loose_bound_costs_little_of_a_token_limit() -> None:
     """Attempts that may take 4,300 tokens and take 1,500 a few seconds later, as English does."""
 
     async def main() -> float:
-        gate = Gate(slots=64, tokens_per_minute=200_000)
-        await passed(gate, [Attempt(0, 5, 4300, 1500)] * 1000)
+        limiter = RateLimiter(slots=64, tokens_per_minute=200_000)
+        await passed(limiter, [Attempt(0, 5, 4300, 1500)] * 1000)
         return now()
 
     assert run_at_once(main()) <= 1.25 * 1000 * 1500 / 200_000 * MINUTE_S
@@ -253,10 +253,10 @@ def test_a_loose_bound_costs_little_of_a_token_limit() -> None:
 
 def test_what_is_larger_than_the_limit_passes_alone_once_a_minute() -> None:
     async def main() -> list[float]:
-        gate = Gate(slots=8, tokens_per_minute=20)
+        limiter = RateLimiter(slots=8, tokens_per_minute=20)
         nothing = [Attempt(0, 1, 15, 0, "not billed")]
-        seen = await passed(gate, nothing + [Attempt(3, 1, 50, 50)] * 3 + nothing)
-        return [at for at, _ in seen.admitted]
+        observed = await passed(limiter, nothing + [Attempt(3, 1, 50, 50)] * 3 + nothing)
+        return [at for at, _ in observed.admitted]
 
     assert run_at_once(main()) == pytest.approx([0, 1, 3, 63, 123], abs=ROUNDING_S)
 
@@ -273,10 +273,10 @@ def test_waiters_sleep_until_their_time_and_nobody_asks_in_between(
         return call_at(*args, **options)
 
     async def main() -> int:
-        gate = Gate(slots=500, requests_per_minute=6)
+        limiter = RateLimiter(slots=500, requests_per_minute=6)
 
         async def attempt() -> None:
-            async with gate.admitted():
+            async with limiter.admit():
                 pass
 
         monkeypatch.setattr(VirtualClock, "call_at", counted)
@@ -289,10 +289,10 @@ def test_waiters_sleep_until_their_time_and_nobody_asks_in_between(
 def test_stopping_sends_everybody_away_who_waits() -> None:
     async def main() -> list[object]:
         stop = asyncio.Event()
-        gate = Gate(slots=4, requests_per_minute=2, stop=stop)
+        limiter = RateLimiter(slots=4, requests_per_minute=2, stop=stop)
 
         async def attempt() -> float:
-            async with gate.admitted():
+            async with limiter.admit():
                 await asyncio.sleep(60)
             return now()
 
@@ -300,7 +300,7 @@ def test_stopping_sends_everybody_away_who_waits() -> None:
         await asyncio.sleep(50)
         stop.set()
         ends = await asyncio.gather(*tasks, attempt(), return_exceptions=True)
-        assert gate.in_flight == 0
+        assert limiter.in_flight == 0
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return list(ends)
 
@@ -316,19 +316,17 @@ def test_stopping_sends_everybody_away_who_waits() -> None:
 
 def test_the_allowance_falls_once_for_all_that_were_in_flight_and_climbs_back_one_by_one() -> None:
     async def main() -> list[int]:
-        gate = Gate(slots=8)
+        limiter = RateLimiter(slots=8)
         allowed = []
-        together = [gate.admitted() for _ in range(8)]
-        for passage in together:
-            await passage.__aenter__()
-        for passage in together:
-            gate.slow_down(passage)
-            gate.leave()
-        allowed.append(gate.allowance)
+        together = [await limiter.acquire() for _ in range(8)]
+        for admission in together:
+            limiter.slow_down(admission)
+            limiter.release()
+        allowed.append(limiter.concurrency)
         for _ in range(4 + 5 + 6 + 7 + 20):
-            async with gate.admitted() as passage:
-                gate.answered(passage)
-            allowed.append(gate.allowance)
+            async with limiter.admit() as admission:
+                limiter.answered(admission)
+            allowed.append(limiter.concurrency)
         return allowed
 
     assert run_at_once(main()) == [4] * 4 + [5] * 5 + [6] * 6 + [7] * 7 + [8] * 21
@@ -336,24 +334,23 @@ def test_the_allowance_falls_once_for_all_that_were_in_flight_and_climbs_back_on
 
 def test_the_allowance_never_falls_below_one() -> None:
     async def main() -> int:
-        gate = Gate(slots=5)
+        limiter = RateLimiter(slots=5)
         for _ in range(6):
-            async with gate.admitted() as passage:
-                gate.slow_down(passage)
-        return gate.allowance
+            async with limiter.admit() as admission:
+                limiter.slow_down(admission)
+        return limiter.concurrency
 
     assert run_at_once(main()) == 1
 
 
 def test_what_was_sent_before_a_fall_does_not_climb_back() -> None:
     async def main() -> int:
-        gate = Gate(slots=8)
-        old, other = gate.admitted(), gate.admitted()
-        async with old, other:
-            gate.slow_down(old)
+        limiter = RateLimiter(slots=8)
+        async with limiter.admit() as old, limiter.admit() as other:
+            limiter.slow_down(old)
             for _ in range(20):
-                gate.answered(other)
-        return gate.allowance
+                limiter.answered(other)
+        return limiter.concurrency
 
     assert run_at_once(main()) == 4
 
@@ -363,30 +360,28 @@ def test_several_that_time_out_are_too_many_at_once_and_one_alone_is_not(
     ends: str, allowed: int
 ) -> None:
     async def main() -> int:
-        gate = Gate(slots=8)
+        limiter = RateLimiter(slots=8)
         for end in ends:
-            async with gate.admitted() as passage:
-                (gate.timed_out if end == "t" else gate.answered)(passage)
-        return gate.allowance
+            async with limiter.admit() as admission:
+                (limiter.timed_out if end == "t" else limiter.answered)(admission)
+        return limiter.concurrency
 
     assert run_at_once(main()) == allowed
 
 
 @pytest.mark.parametrize(
     ("waits", "expected"),
-    [((7,), 7), ((30, 5), 30), ((5, 30), 30), ((10**6,), LONGEST_RETRY_AFTER_S)],
+    [((7,), 7), ((30, 5), 30), ((5, 30), 30), ((10**6,), MAX_RETRY_AFTER_S)],
 )
 def test_the_longest_wait_that_was_stated_holds_for_everybody(
     waits: tuple[float, ...], expected: float
 ) -> None:
     async def main() -> float:
-        gate = Gate(slots=8)
+        limiter = RateLimiter(slots=8)
+        admission = await limiter.acquire()
         for wait_s in waits:
-            passage = gate.admitted()
-            if not gate.in_flight:
-                await passage.__aenter__()
-            gate.slow_down(passage, wait_s)
-        async with gate.admitted():
+            limiter.slow_down(admission, wait_s)
+        async with limiter.admit():
             return now()
 
     assert run_at_once(main()) == pytest.approx(expected, abs=ROUNDING_S)
@@ -406,35 +401,35 @@ def headers(
     ("said", "expected"),
     [
         # One of 5,000 is back in 12 ms: it is a minute's.
-        (headers(5000, 4999, "12ms"), Stated(5000, True)),
-        (headers(60, 59, "1s"), Stated(60, True)),
-        (headers(160_000, 159_976, "9ms"), Stated(160_000, True)),
+        (headers(5000, 4999, "12ms"), StatedLimit(5000, True)),
+        (headers(60, 59, "1s"), StatedLimit(60, True)),
+        (headers(160_000, 159_976, "9ms"), StatedLimit(160_000, True)),
         # 30 of 14,400 are back in three minutes: it is a day's.
-        (headers(14_400, 14_370, "2m59.56s"), Stated(14_400, False)),
-        (headers(200, 199, "7m12s"), Stated(200, False)),
-        (headers(1000, 400, "17h3m"), Stated(1000, False)),
+        (headers(14_400, 14_370, "2m59.56s"), StatedLimit(14_400, False)),
+        (headers(200, 199, "7m12s"), StatedLimit(200, False)),
+        (headers(1000, 400, "17h3m"), StatedLimit(1000, False)),
         # A minute that begins anew for all at once.
-        (headers(100, 40, "31"), Stated(100, True)),
+        (headers(100, 40, "31"), StatedLimit(100, True)),
         # Nothing can be told.
-        (headers(100, 100, "0s"), Stated(100, None)),
-        (headers(100), Stated(100, None)),
-        (headers(150_000_000, 149_999_990, "0s"), Stated(150_000_000, None)),
+        (headers(100, 100, "0s"), StatedLimit(100, None)),
+        (headers(100), StatedLimit(100, None)),
+        (headers(150_000_000, 149_999_990, "0s"), StatedLimit(150_000_000, None)),
         # Nothing is left.
-        (headers(60, 0, "60s"), Stated(60, True, 1.0)),
-        (headers(60, 0, "20s"), Stated(60, True, 20.0)),
-        (headers(remaining=0, reset=55), Stated(None, None, 55.0)),
+        (headers(60, 0, "60s"), StatedLimit(60, True, 1.0)),
+        (headers(60, 0, "20s"), StatedLimit(60, True, 20.0)),
+        (headers(remaining=0, reset=55), StatedLimit(None, None, 55.0)),
         # No limit, or nonsense.
         (headers(-1, -1, 0), None),
-        (headers(0, 0, 0), Stated(None, None)),
+        (headers(0, 0, 0), StatedLimit(None, None)),
         (headers("many"), None),
         (headers(remaining="-0", reset="soon"), None),
-        (headers(100, 0, "1767225600"), Stated(100, None)),
-        (headers(100, 0, "5s or so"), Stated(100, None)),
+        (headers(100, 0, "1767225600"), StatedLimit(100, None)),
+        (headers(100, 0, "5s or so"), StatedLimit(100, None)),
         ({}, None),
     ],
 )
-def test_what_headers_state(said: dict[str, str], expected: Stated | None) -> None:
-    assert stated(said, "requests") == expected
+def test_what_headers_state(said: dict[str, str], expected: StatedLimit | None) -> None:
+    assert stated_limit(said, "requests") == expected
 
 
 JUNK = st.dictionaries(
@@ -451,23 +446,23 @@ JUNK = st.dictionaries(
 @settings(max_examples=200)
 def test_no_headers_raise_or_stop_anything(replies: list[dict[str, str]]) -> None:
     async def main() -> float:
-        gate = Gate(slots=4)
+        limiter = RateLimiter(slots=4)
         for said in replies:
-            async with gate.admitted(1000) as passage:
-                gate.learn(said)
-                gate.settle(passage, 500)
-        async with gate.admitted(1000):
+            async with limiter.admit(1000) as admission:
+                limiter.learn(said)
+                limiter.settle(admission, 500)
+        async with limiter.admit(1000):
             pass
-        gate.close()
+        limiter.close()
         return now()
 
-    assert run_at_once(main()) <= len(replies) * (LONGEST_RETRY_AFTER_S + MINUTE_S) + 1
+    assert run_at_once(main()) <= len(replies) * (MAX_RETRY_AFTER_S + MINUTE_S) + 1
 
 
 def test_a_limit_is_learned_anew_and_a_given_one_stays() -> None:
     async def main() -> list[tuple[int | None, int | None]]:
-        learning = Gate(slots=4)
-        given = Gate(slots=4, requests_per_minute=7, tokens_per_minute=70)
+        learning = RateLimiter(slots=4)
+        given = RateLimiter(slots=4, requests_per_minute=7, tokens_per_minute=70)
         known = []
         for said in (
             headers(60, 59, "1s") | headers(9000, 8990, "66ms", unit="tokens"),
@@ -477,8 +472,8 @@ def test_a_limit_is_learned_anew_and_a_given_one_stays() -> None:
             headers(1000, 1000, "0s"),
             headers(50, 49, "1.2s"),
         ):
-            for gate in (learning, given):
-                gate.learn(said)
+            for limiter in (learning, given):
+                limiter.learn(said)
             known.append((learning.requests_per_minute, learning.tokens_per_minute))
             assert (given.requests_per_minute, given.tokens_per_minute) == (7, 70)
         return known
@@ -490,10 +485,10 @@ def test_a_limit_is_learned_anew_and_a_given_one_stays() -> None:
 
 def test_where_nothing_is_left_nobody_is_sent_before_there_is() -> None:
     async def main() -> float:
-        gate = Gate(slots=4)
-        async with gate.admitted():
-            gate.learn(headers(60, 0, "20s"))
-        async with gate.admitted():
+        limiter = RateLimiter(slots=4)
+        async with limiter.admit():
+            limiter.learn(headers(60, 0, "20s"))
+        async with limiter.admit():
             return now()
 
     assert run_at_once(main()) == pytest.approx(20, abs=ROUNDING_S)
@@ -501,10 +496,10 @@ def test_where_nothing_is_left_nobody_is_sent_before_there_is() -> None:
 
 def test_nonsense_about_tokens_costs_no_more_than_a_minute() -> None:
     async def main() -> float:
-        gate = Gate(slots=4, tokens_per_minute=100)
-        async with gate.admitted(10) as passage:
-            gate.settle(passage, 10**18)
-        async with gate.admitted(10):
+        limiter = RateLimiter(slots=4, tokens_per_minute=100)
+        async with limiter.admit(10) as admission:
+            limiter.settle(admission, 10**18)
+        async with limiter.admit(10):
             return now()
 
     assert run_at_once(main()) == pytest.approx(MINUTE_S, abs=ROUNDING_S)
@@ -543,10 +538,10 @@ def complete(
     config: RunConfig = CONFIG,
     apart_s: float = 0.0,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> tuple[list[Any], list[float], Gate]:
+) -> tuple[list[Any], list[float], RateLimiter]:
     """Ask so many times at once, or each a little later; gives the results, and when the server was asked."""
 
-    async def asked() -> tuple[list[Any], list[float], Gate]:
+    async def asked() -> tuple[list[Any], list[float], RateLimiter]:
         async with scripted() as script:
             timed = Timed(*replies)
             script.replies = timed
@@ -560,7 +555,7 @@ def complete(
             async with backend:
                 asking = [ask(number) for number in range(requests)]
                 results = await asyncio.gather(*asking, return_exceptions=True)
-            return list(results), timed.times, backend.gate
+            return list(results), timed.times, backend.limiter
 
     return run_at_once(asked())
 
@@ -569,11 +564,11 @@ LIMITED = reply(429, {"error": {"message": "slow down"}}, headers={"retry-after-
 
 
 def test_one_429_holds_all_others_until_the_stated_time() -> None:
-    results, times, gate = complete(LIMITED, GOOD, requests=5, apart_s=0.1)
+    results, times, limiter = complete(LIMITED, GOOD, requests=5, apart_s=0.1)
     assert all(isinstance(result, Completion) for result in results)
     assert len(times) == 6
     assert times[1] - times[0] >= 0.7
-    assert gate.in_flight == 0
+    assert limiter.in_flight == 0
 
 
 @pytest.mark.parametrize(("status", "allowed"), [(429, 4), (503, 4), (529, 4), (500, 8), (400, 8)])
@@ -581,14 +576,14 @@ def test_an_endpoint_that_has_too_much_to_do_is_sent_half_as_much(
     status: int, allowed: int
 ) -> None:
     refused = reply(status, {"error": {"message": "x"}})
-    _, _, gate = complete(refused, GOOD, requests=1, sleep=lambda _: asyncio.sleep(0))
-    assert gate.allowance == allowed
+    _, _, limiter = complete(refused, GOOD, requests=1, sleep=lambda _: asyncio.sleep(0))
+    assert limiter.concurrency == allowed
 
 
 def test_attempts_that_time_out_one_after_another_halve_it_too() -> None:
     config = replace(CONFIG, max_attempts=1)
-    _, times, gate = complete(HANG, requests=2, config=config)
-    assert (len(times), gate.allowance) == (2, 4)
+    _, times, limiter = complete(HANG, requests=2, config=config)
+    assert (len(times), limiter.concurrency) == (2, 4)
 
 
 def test_nobody_listening_is_no_reason_to_send_less() -> None:
@@ -598,7 +593,7 @@ def test_nobody_listening_is_no_reason_to_send_less() -> None:
             for _ in range(4):
                 with pytest.raises(TransientError):
                     await backend.complete(REQUEST)
-            return backend.gate.allowance
+            return backend.limiter.concurrency
 
     assert run_at_once(asked()) == 8
 
@@ -607,12 +602,12 @@ def test_limits_are_learned_from_replies_good_or_bad() -> None:
     both = headers(600, 599, "100ms") | headers(90_000, 89_000, "666ms", unit="tokens")
     for status in (200, 400, 500):
         learned = reply(status, chat(), headers=both)
-        _, _, gate = complete(learned, requests=1, config=replace(CONFIG, max_attempts=1))
-        assert (gate.requests_per_minute, gate.tokens_per_minute) == (600, 90_000)
+        _, _, limiter = complete(learned, requests=1, config=replace(CONFIG, max_attempts=1))
+        assert (limiter.requests_per_minute, limiter.tokens_per_minute) == (600, 90_000)
 
 
 @pytest.mark.parametrize(
-    ("given", "stated_limit", "sent"),
+    ("given", "headers_", "sent"),
     [
         # One a second, after those of the first five seconds.
         (None, headers(60, 59, "1s"), range(6, 8)),
@@ -623,12 +618,12 @@ def test_limits_are_learned_from_replies_good_or_bad() -> None:
     ids=["learned", "given", "both", "neither"],
 )
 def test_a_limit_holds_for_what_is_sent(
-    given: int | None, stated_limit: dict[str, str], sent: range
+    given: int | None, headers_: dict[str, str], sent: range
 ) -> None:
     config = replace(CONFIG, max_requests_per_minute=given)
 
     async def asked() -> Script:
-        async with scripted(reply(body=chat(), headers=stated_limit)) as script:
+        async with scripted(reply(body=chat(), headers=headers_)) as script:
             async with OnlineBackend(replace(config, base_url=script.url), environ={}) as backend:
                 await backend.complete(REQUEST)
                 asking = [asyncio.ensure_future(backend.complete(REQUEST)) for _ in range(20)]
@@ -653,7 +648,7 @@ def test_tokens_count_with_the_most_that_they_can_be_until_the_reply_says_how_ma
         ):
             asking = [asyncio.ensure_future(backend.complete(REQUEST)) for _ in range(3)]
             while not all(task.done() for task in asking):
-                in_flight.append(backend.gate.in_flight)
+                in_flight.append(backend.limiter.in_flight)
                 await asyncio.sleep(0)
         return in_flight
 

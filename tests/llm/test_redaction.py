@@ -14,7 +14,7 @@ from scripted_server import reply, scripted
 from selfinstruct.config.request_extras import Header, filled_in
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import BackendError
-from selfinstruct.llm.online import OnlineBackend, Probe
+from selfinstruct.llm.online import OnlineBackend, RawReply
 from selfinstruct.llm.redaction import redacted
 from selfinstruct.records import Message, Prompt, Request, Sampling
 
@@ -43,8 +43,8 @@ def refused(answer: bytes, *, key: str = KEY, **settings: Any) -> BackendError:
     return asyncio.run(asked())
 
 
-def probed(answer: bytes) -> Probe:
-    async def asked() -> Probe:
+def probed(answer: bytes) -> RawReply:
+    async def asked() -> RawReply:
         async with scripted(answer) as script:
             config = RunConfig(model="m", base_url=script.url)
             async with OnlineBackend(config, environ={"OPENAI_API_KEY": KEY}) as backend:

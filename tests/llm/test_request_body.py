@@ -14,6 +14,7 @@ from scripted_server import ByRequest, Script, chat, reply, scripted
 from support import ROOT, ScriptedBackend, typed
 
 from selfinstruct.api import run
+from selfinstruct.config.address import for_a_new_run
 from selfinstruct.config.request_extras import filled_in, header_problem, headers_problem
 from selfinstruct.config.schema import RunConfig, fingerprint, plain
 from selfinstruct.errors import (
@@ -23,7 +24,7 @@ from selfinstruct.errors import (
     RequestRejectedError,
 )
 from selfinstruct.events import RunStarted
-from selfinstruct.llm.endpoint import for_a_new_run
+from selfinstruct.llm.endpoint import client
 from selfinstruct.llm.online import OnlineBackend
 from selfinstruct.llm.request_body import advice, parameters
 from selfinstruct.pipeline.recipes import sampling
@@ -143,24 +144,24 @@ def test_what_a_config_holds_cannot_be_changed_from_outside() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("X-Title", "must have the form 'Name: value'"),
-        ("X Title: mine", "must have the form"),
-        (": mine", "must have the form"),
+        ("X-Title", "must be 'Name: value'"),
+        ("X Title: mine", "must be 'Name: value'"),
+        (": mine", "must be 'Name: value'"),
         ("X-Title:  ", "X-Title has no value"),
-        ("X-Title: a\r\nEvil: b", "a line end"),
-        ("X-Title: café", "other than ASCII"),
-        ("X-Title\r\nEvil: b", "must have the form"),
-        ("Content-Length: 7", "is set by selfinstruct itself"),
-        ("X-Title: ${", "begins no name"),
+        ("X-Title: a\r\nEvil: b", "a line break"),
+        ("X-Title: café", "non-ASCII"),
+        ("X-Title\r\nEvil: b", "must be 'Name: value'"),
+        ("Content-Length: 7", "is reserved: selfinstruct sets it"),
+        ("X-Title: ${", "without the name"),
         ("Authorization: Bearer abc", "write 'Authorization: Bearer $MY_KEY'"),
-        ("api-key: 0123", "write 'api-key: $API_KEY'"),
+        ("api-key: 0123", "write 'api-key: $MY_KEY'"),
         ("X-Goog-Api-Key: 0123", "looks like a secret"),
         ("Cookie: a=b", "looks like a secret"),
         ("X-Auth: b", "looks like a secret"),
         ("CF-Access-Client-Secret: b", "looks like a secret"),
         ("X-Thing: Bearer abc", "looks like a secret"),
         ("X-Thing: sk-abc", "looks like a secret"),
-        ("Authorization: Bearer sk-abc$X", "put all of it into an environment variable"),
+        ("Authorization: Bearer sk-abc$X", "put the whole secret into an environment variable"),
         ("Authorization: Bearer $X abc", "looks like a secret"),
         ("X-Password: abc$word123", "looks like a secret"),
         ("X-Password: ${X}0123", "looks like a secret"),
@@ -217,7 +218,7 @@ def test_a_variable_that_gives_no_value_is_named(environ: dict[str, str]) -> Non
         "extra_header": ["api-key: $MY_KEY"],
     }
     with pytest.raises(ConfigError, match=r"api-key needs \$MY_KEY, which"):
-        for_a_new_run(settings, environ=environ)
+        for_a_new_run(settings, environ=environ, client=client)
 
 
 @given(st.text(max_size=30))
@@ -388,17 +389,17 @@ def test_a_limit_that_is_too_large_is_not_renamed() -> None:
 @pytest.mark.parametrize(
     ("stage", "error", "said"),
     [
-        ("generate", {"param": "temperature", "message": "no"}, "--generate-temperature null"),
+        ("generate", {"param": "temperature", "message": "no"}, "--set generate_temperature=null"),
         (
             "instances",
             {"message": "Unsupported parameter: 'presence_penalty' is not supported."},
-            "leave it out with --instances-presence-penalty null",
+            "remove it with --set instances_presence_penalty=null",
         ),
-        ("classify", {"message": 'unknown field "temperature"'}, "--classify-temperature null"),
+        ("classify", {"message": 'unknown field "temperature"'}, "--set classify_temperature=null"),
         (
             "classify",
             {"param": "max_tokens", "message": "too large"},
-            "another one with --classify-max-tokens, or leave it out with --classify-max-tokens null",
+            "another one with --set classify_max_tokens=N, or remove it with --set classify_max_tokens=null",
         ),
         ("generate", {"param": "stop", "message": "no"}, "with --extra-body '{\"stop\": null}'"),
         ("generate", {"param": "top_k", "message": "no"}, "'top_k' is a member of --extra-body"),
@@ -410,7 +411,7 @@ def test_a_limit_that_is_too_large_is_not_renamed() -> None:
         (
             "generate",
             {"detail": [{"loc": ["body", "temperature"], "msg": "too high"}]},
-            "--generate-temperature null",
+            "--set generate_temperature=null",
         ),
     ],
 )
@@ -430,8 +431,8 @@ def test_a_refusal_ends_with_what_to_type() -> None:
     refusal = reply(400, {"error": {"message": "'presence_penalty' is not supported"}})
     (error,), _ = ask(refusal)
     assert str(error).endswith(
-        "(400: 'presence_penalty' is not supported); leave it out with "
-        "--generate-presence-penalty null"
+        "(400: 'presence_penalty' is not supported); remove it with "
+        "--set generate_presence_penalty=null"
     )
 
 
@@ -487,7 +488,7 @@ def test_a_file_or_a_folder_may_be_named_none(tmp_path: Path) -> None:
         (["--classify-max-tokens", "1.5"], "must be a whole number, or null"),
         (["--extra-body", "top_k=1"], "must be a JSON object, such as"),
         (["--extra-body", "[1]"], "must be a JSON object, such as"),
-        (["--extra-body", json.dumps({"messages": []})], "must not hold 'messages'"),
+        (["--extra-body", json.dumps({"messages": []})], "must not contain 'messages'"),
         (["--extra-header", "api-key: hunter2"], "in single quotes"),
         (["--extra-header", "api-key: $NOT_THERE_X"], "needs $NOT_THERE_X, which is not set"),
     ],

@@ -466,7 +466,7 @@ def test_the_documented_command_computes_the_checksum(tmp_path: Path) -> None:
     ("values", "said"),
     [
         ({"max_concurrency": "many"}, "max_concurrency: must be a whole number, not 'many'"),
-        ({"max_concurrency": 0}, "max_concurrency: must lie between 1 and 4096"),
+        ({"max_concurrency": 0}, "max_concurrency: must be between 1 and 4096"),
         ({"max_concurrency": True}, "max_concurrency: must be a whole number"),
         ({"max_concurrency": None}, "max_concurrency: must be a whole number"),
         ({"max_time_s": "8h"}, r"not written as it should be \(max_time_s\)"),

@@ -206,7 +206,7 @@ def test_a_server_that_is_not_there_when_a_run_is_resumed_costs_no_request(
         async def complete(self, request: Request) -> Completion:
             await asyncio.sleep(1)
             self.asked[request.id] += 1
-            raise TransientError("no connection", may_be_own=False)
+            raise TransientError("no connection", counts_as_strike=False)
 
     config = replace(config, num_instructions=60)
     with pytest.raises(EndpointError):
@@ -465,7 +465,7 @@ def test_what_cannot_be_the_fault_of_a_request_is_no_strike() -> None:
     for n in range(20):
         unlucky = line.send(100 * n)
         line.outage_policy.failed(
-            unlucky, TransientError("no connection", may_be_own=False), now=100 * n
+            unlucky, TransientError("no connection", counts_as_strike=False), now=100 * n
         )
         for m in range(1, 40):
             answered = line.send(100 * n + m)
@@ -473,7 +473,7 @@ def test_what_cannot_be_the_fault_of_a_request_is_no_strike() -> None:
                 assert line.outage_policy.answered(answered, now=100 * n + m) == []
             else:
                 line.outage_policy.failed(
-                    answered, TransientError("no", may_be_own=False), now=100 * n + m
+                    answered, TransientError("no", counts_as_strike=False), now=100 * n + m
                 )
 
 

@@ -158,9 +158,10 @@ def _output(directory: Path, run: "Run") -> "Finding":
 
 def _way(config: "RunConfig") -> "Iterator[Finding]":
     """The address, and what proves who asks. No value of a variable is ever shown."""
+    from selfinstruct.config.address import address
     from selfinstruct.errors import ConfigError
     from selfinstruct.llm.doctor import Finding
-    from selfinstruct.llm.endpoint import NO_KEY, address, api_key, client, headers
+    from selfinstruct.llm.endpoint import NO_KEY, api_key, client, headers
 
     try:
         yield Finding("address", "ok", address(config, environ=os.environ))
@@ -207,7 +208,7 @@ async def _examine(run: "Run", page: _Page) -> "Doctor":
             model=config.model,
             api=config.api,
             samplings={stage: sampling(config, stage) for stage in stages},
-            limit=config.token_limit,
+            max_tokens_name=config.token_limit,
         )
         async for finding in examined.findings():
             page.tell(finding)

@@ -55,7 +55,7 @@ def estimate(
     from selfinstruct.analysis.estimate import basis_of, forecast
     from selfinstruct.budget.prices import require_price
     from selfinstruct.cli.expected_cost import limit_lines
-    from selfinstruct.llm.endpoint import address
+    from selfinstruct.config.address import address
     from selfinstruct.runner.directory import is_run, planned_run
 
     directory, settings = run_named(source, output, settings)
@@ -77,8 +77,8 @@ def estimate(
 
 def _with_address(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with the address that a new run would have: prices are those of an address."""
+    from selfinstruct.config.address import address
     from selfinstruct.config.schema import RunConfig
-    from selfinstruct.llm.endpoint import address
 
     if not settings.get("model"):
         return dict(settings)

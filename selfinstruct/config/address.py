@@ -1,0 +1,45 @@
+"""Find the address of the endpoint: a setting, or an environment variable."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from selfinstruct.config.schema import RunConfig, web_address_problem
+from selfinstruct.errors import ConfigError
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+def address(config: RunConfig, *, environ: Mapping[str, str]) -> str:
+    """Return the setting `base_url`, or $OPENAI_BASE_URL, or OpenAI's address. Raises ConfigError."""
+    if config.base_url:
+        return config.base_url
+    url = environ.get("OPENAI_BASE_URL", "").strip()
+    problem = web_address_problem(url) if url else None
+    if problem is not None:
+        raise ConfigError("$OPENAI_BASE_URL", problem)
+    return url or OPENAI_URL
+
+
+def with_address(config: RunConfig, *, environ: Mapping[str, str]) -> RunConfig:
+    """Set `base_url`, because prices depend on the address. Raises ConfigError."""
+    return config if config.base_url else replace(config, base_url=address(config, environ=environ))
+
+
+def for_a_new_run(
+    settings: Mapping[str, Any],
+    *,
+    environ: Mapping[str, str],
+    client: Callable[..., object] | None = None,
+) -> dict[str, Any]:
+    """Set `base_url` for a new run: the environment may differ at a later start.
+
+    `client(config, environ=…)` makes a client, to find an invalid key or header before the run directory
+    exists. Raises ConfigError.
+    """
+    if not settings.get("model"):
+        return dict(settings)  # `open_run` reports the missing model
+    config = RunConfig(**settings)
+    if client is not None:
+        client(config, environ=environ)
+    return {**settings, "base_url": address(config, environ=environ)}
