@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     import pandas
 
     from selfinstruct.dataset.importing.directory import Import
+    from selfinstruct.llm.online import OnlineBackend
+    from selfinstruct.llm.retry import OnWait
 
 
 def run(
@@ -88,14 +90,25 @@ def _beside_the_loop(opened: Run, backend: Backend | None) -> RunSummary:
 async def _grow(opened: Run, backend: Backend | None, stop: asyncio.Event) -> RunSummary:
     if backend is not None:
         return await grow(opened, backend=backend, stop=stop)
+    async with online_backend(opened, stop=stop) as online:
+        return await grow(opened, backend=online, stop=stop)
+
+
+def online_backend(
+    opened: Run, *, stop: asyncio.Event, on_wait: "OnWait | None" = None
+) -> "OnlineBackend":
+    """Return the backend for the endpoint of an opened run.
+
+    The first start of an imported run fixes its address. `on_wait` gets every wait before a retry, as the
+    problem and the seconds. Raises ConfigError.
+    """
     from selfinstruct.llm.online import OnlineBackend
 
-    if opened.state.imports and not opened.state.counts.requests:  # its first start
+    if opened.state.imports and not opened.state.counts.requests:
         opened.config = with_address(opened.config, environ=os.environ)
-    async with OnlineBackend(
-        opened.config, environ=os.environ, stop=stop, budget=opened.budget
-    ) as online:
-        return await grow(opened, backend=online, stop=stop)
+    return OnlineBackend(
+        opened.config, environ=os.environ, stop=stop, on_wait=on_wait, budget=opened.budget
+    )
 
 
 def export_run(

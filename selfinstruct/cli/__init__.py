@@ -1,10 +1,10 @@
-"""The command line. A command parses, calls one library function, prints; data to stdout, talk to stderr.
+"""The command line. A command parses arguments, calls one library function, and prints.
 
-Only typer and the standard library are imported here: `--help` must not wait for a client library.
+Data goes to stdout, messages to stderr. This module imports only typer and the standard library, so that
+`--help` and shell completion are fast.
 """
 
 import os
-import signal
 import sys
 from typing import NoReturn
 
@@ -25,21 +25,33 @@ from selfinstruct.cli.commands.run import run
 from selfinstruct.cli.commands.simulate import simulate
 from selfinstruct.cli.commands.status import status
 from selfinstruct.cli.commands.verify import verify
-from selfinstruct.cli.options import CONTEXT
-from selfinstruct.cli.terminal import is_ignored, say, speak_any_alphabet
+from selfinstruct.cli.options import CONTEXT, Command, Group
+from selfinstruct.cli.signals import exit_at_once
+from selfinstruct.cli.terminal import say, speak_any_alphabet
 from selfinstruct.errors import SelfInstructError
-from selfinstruct.text import visible
+
+_COMMANDS = {
+    "Make": (run, estimate, doctor, import_, demo),
+    "Look": (status, explain, verify),
+    "Improve": (filter, decontaminate, refilter),
+    "Train": (export,),
+    "Debug": (parse, simulate),
+}
 
 app = typer.Typer(
     name="selfinstruct",
     help="Grow seed tasks into an instruction-tuning dataset with Self-Instruct.",
     epilog="Start with: selfinstruct demo",
+    cls=Group,
     no_args_is_help=True,
-    add_completion=False,
     context_settings=CONTEXT,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+for _panel, _commands in _COMMANDS.items():
+    for _command in _commands:
+        _name = _command.__name__.rstrip("_")
+        app.command(_name, cls=Command, rich_help_panel=_panel)(_command)
 
 
 def _show_version(wanted: bool) -> None:
@@ -57,42 +69,18 @@ def _options(
     pass
 
 
-app.command()(run)
-app.command()(doctor)
-app.command()(estimate)
-app.command()(demo)
-app.command()(simulate)
-app.command()(status)
-app.command()(explain)
-app.command()(verify)
-app.command()(export)
-app.command()(refilter)
-app.command("import")(import_)
-app.command()(decontaminate)
-app.command()(parse)
-app.command()(filter)
-
-
 def main() -> NoReturn:
-    """Run the command line and exit: 0, 1, 2, 3, 4 or 130 (see `selfinstruct.errors`)."""
-    # Until a command takes these over.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if not is_ignored(number):
-            signal.signal(number, _interrupted)
+    """Run the command line and exit with 0, 1, 2, 3, 4 or 130 (see `selfinstruct.errors`)."""
+    exit_at_once()
     speak_any_alphabet()
     try:
-        app()
+        # With this name, completion also works for `python -m selfinstruct`.
+        app(prog_name="selfinstruct")
     except SelfInstructError as error:
-        say(f"selfinstruct: {visible(str(error))}")
+        say(f"selfinstruct: {error}")
         sys.exit(error.exit_code)
     except OSError as error:
-        # Mostly of the output: its reader went away, as `head` does, or its disk is full.
-        say(f"selfinstruct: {visible(str(error.filename or 'the output'))}: {error.strerror}")
-        os._exit(1)  # leaving in the ordinary way would try once more to write it
+        # Mostly an error of stdout: a reader that closed the pipe, as `head` does, or a full disk.
+        say(f"selfinstruct: {error.filename or 'the output'}: {error.strerror}")
+        os._exit(1)  # an ordinary exit would flush stdout again
     sys.exit(0)
-
-
-def _interrupted(*_: object) -> NoReturn:
-    # Not by an exception: most of this time modules are being loaded, and what is raised inside one of the
-    # import system's callbacks is printed and swallowed. Nothing needs tidying up; kill -9 is no worse.
-    os._exit(130)

@@ -1,9 +1,9 @@
-"""The log of a run as JSON lines, for programs and for the morning after: `--log-file`.
+"""The log of a run as JSON lines: `--log-file`.
 
     {"at":"2026-01-31T23:59:59.000000Z","level":"info","event":"progress","accepted":812,"candidates":1043, …}
 
-What is said is `run_log`'s business. It goes to the logger "selfinstruct" of the standard library, as a
-message (the event) with `extra={"members": {…}}`, so that other handlers get it too.
+`run_log` sends the events to the logger "selfinstruct" of the standard library, as a message (the event's
+name) with `extra={"members": {…}}`, so other handlers get them too.
 """
 
 import json
@@ -21,51 +21,49 @@ from selfinstruct.files import because
 from selfinstruct.runner.run_files import FILES, owning_run
 
 LOGGER = logging.getLogger("selfinstruct")
-# Without any handler, Python itself would print what is a warning or worse to stderr.
+# Without a handler, Python prints warnings and errors to stderr.
 LOGGER.addHandler(logging.NullHandler())
 
 
 class JsonLines(logging.Formatter):
-    """A record as one JSON object. What is no ASCII is escaped, so that nothing in it drives a terminal."""
+    """Formats a record as a JSON object in ASCII, so that its text cannot control a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record, without its end."""
+        """Return the line of a record, without a line end."""
         at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        told = {"at": at, "level": record.levelname.lower(), "event": record.getMessage()}
+        line = {"at": at, "level": record.levelname.lower(), "event": record.getMessage()}
         members = getattr(record, "members", {})
-        return json.dumps({**told, **members}, default=str, separators=(",", ":"))
+        return json.dumps({**line, **members}, default=str, separators=(",", ":"))
 
 
 class LogFile(logging.Handler):
-    """Appends lines to a file. One that cannot be written is said so once, and must not end a run."""
+    """Appends lines to a file. A write error is reported once and does not stop the run."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._is_cut = _ends_within_a_line(path)
-        self._is_said = False
+        self._is_torn = _is_torn(path)
+        self._has_reported = False
         self.setFormatter(JsonLines())
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line of a record."""
         line = self.format(record).encode() + b"\n"
-        view = memoryview(b"\n" + line if self._is_cut else line)
+        view = memoryview(b"\n" + line if self._is_torn else line)
         try:
             while view:
                 written = os.write(self._fd, view)
-                self._is_cut = written < len(view)
+                self._is_torn = written < len(view)
                 view = view[written:]
         except OSError as error:
-            # The next one is tried again: there may be room by then.
-            if not self._is_said:
-                self._is_said = True
-                say(
-                    f"{self._path}: the log cannot be written ({error.strerror}); the run goes on without it"
-                )
+            # Later lines are tried too: the disk may have room again.
+            if not self._has_reported:
+                self._has_reported = True
+                say(f"{self._path}: cannot write the log ({error.strerror}); the run continues")
 
     def close(self) -> None:
-        """Close the file. Closing twice does no harm."""
+        """Close the file; a second call does nothing."""
         if self._fd >= 0:
             with suppress(OSError):
                 os.close(self._fd)
@@ -73,8 +71,8 @@ class LogFile(logging.Handler):
         super().close()
 
 
-def _ends_within_a_line(path: Path) -> bool:
-    """Whether a file was cut in the middle of a line, by a full disk, say."""
+def _is_torn(path: Path) -> bool:
+    """Return whether a file ends within a line, for example after a full disk."""
     with suppress(OSError, ValueError):
         if path.is_file():
             with path.open("rb") as file:
@@ -84,46 +82,39 @@ def _ends_within_a_line(path: Path) -> bool:
 
 
 def check_log_file(path: Path, directory: Path) -> None:
-    """Raise InputError for a file that cannot hold the log of the run in a directory. Makes nothing."""
+    """Raise InputError if a file cannot hold the log of the run in `directory`. Creates nothing."""
     if "\0" in str(path):
-        raise InputError(path, "is no name of a file")
-    real = _real(path)
-    is_in_directory = real.parent == _real(directory)
+        raise InputError(path, "contains a NUL character, which no file name has")
+    real = Path(os.path.realpath(path))
+    is_in_directory = real.parent == Path(os.path.realpath(directory))
     run = owning_run(path, run=directory)
     if run is None and is_in_directory and real.name.casefold() in FILES:
         run = directory
     if run is not None:
-        raise InputError(
-            path, f"is a part of the run in {run} and no log is written to it; choose another name"
-        )
+        raise InputError(path, f"is a file of the run in {run}; choose another name for the log")
     try:
         try:
             mode = path.stat().st_mode
         except FileNotFoundError:
-            if not is_in_directory:  # which is made with the run
-                _check_that_it_can_be_made(path)
+            if not is_in_directory:  # the run creates the directory
+                _check_folder(real.parent)
             return
-        # What is no regular file may wait for its reader on opening.
+        # Opening a named pipe may wait for its reader.
         if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
             os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
     except OSError as error:
         raise InputError(path, f"cannot be written {because(error)}") from None
 
 
-def _check_that_it_can_be_made(path: Path) -> None:
-    folder = _real(path).parent
+def _check_folder(folder: Path) -> None:
     folder.stat()
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(13, "Permission denied")
 
 
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))
-
-
 @contextmanager
 def logging_to(path: Path, *, level: int) -> Iterator[None]:
-    """Append what is logged in the block to a file. Raises InputError."""
+    """Append log records to a file while the block runs. Raises InputError."""
     try:
         handler = LogFile(path)
     except OSError as error:

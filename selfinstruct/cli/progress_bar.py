@@ -1,4 +1,4 @@
-"""A bar for work of which the share done is known: drawn on a terminal, elsewhere a line now and then."""
+"""A progress bar on a terminal; elsewhere, a line every half minute."""
 
 import sys
 import time
@@ -8,46 +8,59 @@ from contextlib import contextmanager
 from selfinstruct.cli.terminal import say
 
 _DRAWN_EVERY_S = 0.25
-_SAID_EVERY_S = 30.0
+_PRINTED_EVERY_S = 30.0
 
 Show = Callable[[float | None, str], None]
-"""Takes the share done, None where it is not known, and what there is to say."""
+"""Takes the share done in [0, 1], None if unknown, and a text. On a terminal, the text may have two lines."""
 
 
 @contextmanager
 def bar(*, quiet: bool = False, now: Callable[[], float] = time.monotonic) -> Iterator[Show]:
-    """Show how far it is while the block runs; call what it yields as often as you like."""
-    every, shown_at = _SAID_EVERY_S, now()
+    """Show progress while the block runs. Call the yielded function as often as you like."""
+    if quiet:
+        yield lambda _share, _text: None
+    elif sys.stderr is not None and sys.stderr.isatty():
+        with _drawn() as show:
+            yield _throttled(show, _DRAWN_EVERY_S, now(), now)
+    else:
+        yield _throttled(_print, _PRINTED_EVERY_S, now() + _PRINTED_EVERY_S, now)
 
-    def is_due() -> bool:
-        nonlocal shown_at
-        due = not quiet and now() - shown_at >= every
-        shown_at = now() if due else shown_at
-        return due
 
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
+def _throttled(show: Show, every_s: float, next_at: float, now: Callable[[], float]) -> Show:
+    def show_if_due(share: float | None, text: str) -> None:
+        nonlocal next_at
+        if now() >= next_at:
+            next_at = now() + every_s
+            show(share, text)
 
-        def tell(share: float | None, line: str) -> None:
-            if is_due():
-                say(line if share is None else f"{share:.0%}, {line}")
+    return show_if_due
 
-        yield tell
-        return
+
+def _print(share: float | None, text: str) -> None:
+    line = text.replace("\n", ", ")
+    say(line if share is None else f"{share:.0%}, {line}")
+
+
+@contextmanager
+def _drawn() -> Iterator[Show]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.table import Column
 
-    every, shown_at = _DRAWN_EVERY_S, shown_at - _SAID_EVERY_S
     columns = (
         BarColumn(bar_width=16),
         TaskProgressColumn(),
-        TextColumn("{task.fields[line]}", markup=False),
+        TextColumn(
+            "{task.fields[text]}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis"),
+        ),
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, refresh_per_second=4, transient=True) as drawn:
-        task = drawn.add_task("", total=1.0, line="")
+        task = drawn.add_task("", total=1.0, text="")
 
-        def draw(share: float | None, line: str) -> None:
-            if is_due():
-                drawn.update(task, total=None if share is None else 1.0, completed=share, line=line)
+        def show(share: float | None, text: str) -> None:
+            drawn.update(task, total=None if share is None else 1.0, completed=share, text=text)
 
-        yield draw
+        yield show

@@ -1,32 +1,34 @@
-"""A run in the foreground: what is said of it, what is logged, what a signal does, how it ends."""
+"""A run in the foreground: messages, log, signals, and the ending."""
 
 import asyncio
 import logging
 import os
 import shlex
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from selfinstruct.cli.options import LogLevel
-from selfinstruct.cli.terminal import is_ignored, say
-from selfinstruct.text import visible
+from selfinstruct.cli.options import LogLevel, flag
+from selfinstruct.cli.signals import restored, stopping
+from selfinstruct.cli.terminal import say
+from selfinstruct.text import counted
 
 if TYPE_CHECKING:
+    import signal
+
     from selfinstruct.cli.expected_cost import Announcement
     from selfinstruct.cost import ExpectedUse
+    from selfinstruct.llm.online import OnlineBackend
     from selfinstruct.pipeline.state import RunState
     from selfinstruct.pipeline.summary import RunSummary
     from selfinstruct.runner.directory import Run
     from selfinstruct.runner.failures import Pause
 
-_WAITS_SAID_EVERY_S = 10.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_WAIT_REPORTED_EVERY_S = 10.0
 
 
 def carry_out(
@@ -40,19 +42,16 @@ def carry_out(
     log_level: LogLevel = LogLevel.INFO,
     on_finish: str | None = None,
 ) -> "RunSummary":
-    """Run until the end and talk about it; exit with the code of how it ended unless that is 0.
+    """Run until the end and report on it. Raises typer.Exit unless the run is complete.
 
-    `announcement` is made before anything is sent; where it asks, before the directory of a new run is made.
-    `again` is the command that continues it, `on_finish` one that is told how it ended.
+    `announcement` shows the expected cost before the first request; if it asks, before the directory of a
+    new run is made. `again` is the command that continues the run. `on_finish` is a shell command.
     """
-    from selfinstruct.analysis.estimate import estimate_of
-    from selfinstruct.cli.expected_cost import left_line
     from selfinstruct.cli.log_file import check_log_file, logging_to
     from selfinstruct.cli.on_finish import Ending, run_on_finish
     from selfinstruct.cli.run_log import log, log_ending
-    from selfinstruct.cli.summary_lines import funnel_lines
-    from selfinstruct.config.address import for_a_new_run, with_address
-    from selfinstruct.errors import LimitReachedError, SelfInstructError
+    from selfinstruct.config.address import for_a_new_run
+    from selfinstruct.errors import SelfInstructError
     from selfinstruct.llm.endpoint import client
     from selfinstruct.pipeline.summary import summarize
     from selfinstruct.runner.directory import is_run, open_run, planned_run
@@ -65,46 +64,15 @@ def carry_out(
         check_log_file(log_file, directory)
     if is_new and announcement is not None and announcement.may_ask:
         announcement.ask(planned_run(directory, settings))
-    failure: Exception | None = None
     began = time.monotonic()
-    with ExitStack() as kept:
-        kept.enter_context(_signals_given_back())
+    with ExitStack() as stack:
+        stack.enter_context(restored())
         with open_run(directory, settings) as opened:
             if log_file is not None:
-                kept.enter_context(logging_to(log_file, level=getattr(logging, log_level.name)))
-            target = opened.config.num_instructions
+                stack.enter_context(logging_to(log_file, level=getattr(logging, log_level.name)))
             is_continued = bool(opened.state.counts.requests)
-            if opened.journal is not None and opened.journal.set_aside:
-                say(_set_aside(opened.journal.path, opened.journal.set_aside))
-            if is_complete(opened):
-                summary = summarize(opened.state)
-                say(
-                    f"{directory} is complete: {summary.accepted:,} instructions ({target:,} asked for), "
-                    f"{summary.rows:,} rows. To grow it further, give a larger -n."
-                )
-            else:
-                if is_continued:
-                    say(
-                        f"continuing {directory}: {opened.state.accepted:,} of {target:,} instructions"
-                    )
-                if opened.state.imports and not is_continued:
-                    # Its first start: a later one may find another address in the environment.
-                    opened.config = with_address(opened.config, environ=os.environ)
-                expected_use = (
-                    announcement.make(opened).expected_use if announcement is not None else None
-                )
-                try:
-                    asyncio.run(_carry_out(opened, expected_use))
-                except asyncio.CancelledError:
-                    pass  # the second signal
-                except Exception as error:  # noqa: BLE001 - raised again once everybody is told
-                    failure = error
-                summary = summarize(opened.state)
-                if summary.requests:
-                    ended = "complete" if is_complete(opened) else "stopped"
-                    say(f"{directory} {ended}:", *funnel_lines(summary))
-                if isinstance(failure, LimitReachedError):
-                    say(left_line(estimate_of(opened), base_url=opened.config.base_url))
+            failure = _grow(opened, announcement)
+            summary = summarize(opened.state)
             ending = Ending(
                 directory=directory,
                 summary=summary,
@@ -116,8 +84,8 @@ def carry_out(
             )
         log_ending(ending)
         if ending.detail and isinstance(failure, SelfInstructError):
-            say(f"selfinstruct: {visible(ending.detail)}")
-        # The run is closed by now: what is run here may export or continue it.
+            say(f"selfinstruct: {ending.detail}")
+        # The run is closed by now: the command may export or continue the run.
         if on_finish is not None:
             code = run_on_finish(on_finish, ending)
             log("on_finish_ended", exit_code=code)
@@ -133,65 +101,101 @@ def carry_out(
     return summary
 
 
-def _set_aside(journal: Path, size: int) -> str:
-    if size == 1:
-        what, are = f"the last byte of {journal} was", "it is"
-    else:
-        what, are = f"the last {size:,} bytes of {journal} were", "they are"
-    return f"{what} no whole line; {are} set aside in {journal.name}.torn"
+def _grow(opened: "Run", announcement: "Announcement | None") -> Exception | None:
+    """Grow an opened run and report on it; return the error that stopped the run."""
+    from selfinstruct.analysis.estimate import estimate_of
+    from selfinstruct.api import online_backend
+    from selfinstruct.cli.expected_cost import left_line
+    from selfinstruct.cli.summary_lines import funnel_lines
+    from selfinstruct.errors import LimitReachedError
+    from selfinstruct.pipeline.summary import summarize
+    from selfinstruct.runner.loop import is_complete
+
+    directory, target = opened.directory, opened.config.num_instructions
+    if opened.journal is not None and opened.journal.set_aside:
+        size = counted(opened.journal.set_aside, "byte")
+        path = opened.journal.path
+        say(f"{path} ended within a line; moved the last {size} to {path.name}.torn")
+    if is_complete(opened):
+        summary = summarize(opened.state)
+        say(
+            f"{directory} is complete: {summary.accepted:,} instructions ({target:,} asked for), "
+            f"{summary.rows:,} rows. To grow the run further, give a larger -n."
+        )
+        return None
+    if opened.state.counts.requests:
+        say(f"continuing {directory}: {opened.state.accepted:,} of {target:,} instructions")
+    stop = asyncio.Event()
+    backend = online_backend(opened, stop=stop, on_wait=_report_some_waits())
+    expected_use = announcement.make(opened).expected_use if announcement is not None else None
+    failure: Exception | None = None
+    try:
+        asyncio.run(_send(opened, backend, stop, expected_use))
+    except asyncio.CancelledError:
+        pass  # the second signal
+    except Exception as error:  # noqa: BLE001 - raised again after the last messages
+        failure = error
+    summary = summarize(opened.state)
+    if summary.requests:
+        status = "complete" if is_complete(opened) else "stopped"
+        say(f"{directory} {status}:", *funnel_lines(summary))
+    if isinstance(failure, LimitReachedError):
+        say(left_line(estimate_of(opened), base_url=opened.config.base_url))
+    return failure
 
 
-async def _carry_out(opened: "Run", expected_use: "ExpectedUse | None") -> "RunSummary":
+async def _send(
+    opened: "Run",
+    backend: "OnlineBackend",
+    stop: asyncio.Event,
+    expected_use: "ExpectedUse | None",
+) -> None:
     from selfinstruct.cli.run_log import RunLog
-    from selfinstruct.cli.run_progress import progress
+    from selfinstruct.cli.run_progress import show_progress
     from selfinstruct.config.address import address
     from selfinstruct.errors import RunWriteError
-    from selfinstruct.llm.online import OnlineBackend
     from selfinstruct.runner.disk_space import DiskWatch
     from selfinstruct.runner.loop import grow
 
-    stop = asyncio.Event()
     run_log = RunLog(opened, address=address(opened.config, environ=os.environ))
     if opened.journal is not None:
         opened.journal.heard = run_log.heard
     disk = DiskWatch(opened.directory, max_concurrency=opened.config.max_concurrency)
-    _say_what_will_not_fit(opened)
+    _warn_of_small_disk(opened)
     if (problem := disk.problem()) is not None:
         raise RunWriteError(opened.directory, problem)
-    with _stopping(stop):
-        async with OnlineBackend(
-            opened.config,
-            environ=os.environ,
-            stop=stop,
-            on_wait=_now_and_then(),
-            budget=opened.budget,
-        ) as backend:
-            with progress(opened.config.num_instructions, opened.recipe) as show:
+    in_flight = 0
 
-                def watch(state: "RunState", in_flight: int) -> None:
-                    show(state, in_flight)
-                    run_log.watch(state, in_flight)
-                    if not stop.is_set() and disk.problem() is not None:
-                        stop.set()
+    def watch(_: "RunState", number: int) -> None:
+        nonlocal in_flight
+        in_flight = number
+        if not stop.is_set() and disk.problem() is not None:
+            stop.set()
 
-                telling = asyncio.ensure_future(run_log.tell_progress())
-                try:
-                    summary = await grow(
-                        opened,
-                        backend=backend,
-                        stop=stop,
-                        watch=watch,
-                        on_pause=_say_pause,
-                        expected_use=expected_use,
-                    )
-                finally:
-                    telling.cancel()
+    with stopping(stop, _report_signal):
+        async with backend:
+            reports = [
+                asyncio.create_task(show_progress(opened, lambda: in_flight)),
+                asyncio.create_task(run_log.log_progress(lambda: in_flight)),
+            ]
+            try:
+                await grow(
+                    opened,
+                    backend=backend,
+                    stop=stop,
+                    watch=watch,
+                    on_pause=_report_pause,
+                    expected_use=expected_use,
+                )
+            finally:
+                for report in reports:
+                    report.cancel()
+                await asyncio.gather(*reports, return_exceptions=True)
     if disk.shortage is not None:
         raise RunWriteError(opened.directory, disk.shortage)
-    return summary
 
 
-def _say_what_will_not_fit(opened: "Run") -> None:
+def _warn_of_small_disk(opened: "Run") -> None:
     from selfinstruct.cli.run_log import log
     from selfinstruct.runner.disk_space import warning
 
@@ -210,14 +214,21 @@ def _say_what_will_not_fit(opened: "Run") -> None:
         log("disk_may_be_too_small", level=logging.WARNING, problem=problem)
 
 
-def _say_pause(pause: "Pause") -> None:
+def _report_signal(number: "signal.Signals", is_second: bool) -> None:
+    from selfinstruct.cli.run_log import log
+
+    log("stop_asked", signal=number.name, at_once=is_second)
+    if not is_second:
+        say("stopping after the requests in flight finish (a second Ctrl-C stops at once)")
+
+
+def _report_pause(pause: "Pause") -> None:
     from selfinstruct.cli.run_log import log
     from selfinstruct.text import duration
 
-    left = f"for {duration(pause.left_s)} at most (--give-up-after)"
     say(
-        f"{pause.stage}: nobody is answered at present; next try in {duration(pause.seconds)}, {left}: "
-        f"{visible(pause.problem)}"
+        f"{pause.stage}: endpoint not responding; retrying in {duration(pause.seconds)} (gives up after "
+        f"{duration(pause.left_s)}, see {flag('give_up_after_s')}): {pause.problem}"
     )
     log(
         "pause",
@@ -229,65 +240,17 @@ def _say_pause(pause: "Pause") -> None:
     )
 
 
-def _now_and_then() -> Callable[[str, float], None]:
-    """Say why the run waits, but not for each of hundreds of requests that wait for the same thing."""
+def _report_some_waits() -> Callable[[str, float], None]:
+    """Return a function that reports waits, but not each of hundreds with the same cause."""
     from selfinstruct.cli.run_log import log
 
-    said_at = -_WAITS_SAID_EVERY_S
+    reported_at = -_WAIT_REPORTED_EVERY_S
 
     def on_wait(problem: str, seconds: float) -> None:
-        nonlocal said_at
-        if time.monotonic() - said_at >= _WAITS_SAID_EVERY_S:
-            said_at = time.monotonic()
-            say(f"trying again in {seconds:.1f} s: {visible(problem)}")
+        nonlocal reported_at
+        if time.monotonic() - reported_at >= _WAIT_REPORTED_EVERY_S:
+            reported_at = time.monotonic()
+            say(f"retrying in {seconds:.1f} s: {problem}")
             log("wait", problem=problem, seconds=round(seconds, 1))
 
     return on_wait
-
-
-@contextmanager
-def _stopping(stop: asyncio.Event) -> Iterator[None]:
-    """The first signal asks to stop; the second cancels whatever is going on."""
-    from selfinstruct.cli.run_log import log
-
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    assert task is not None
-
-    is_second = False
-
-    def stopped(number: signal.Signals) -> None:
-        nonlocal is_second
-        log("stop_asked", signal=number.name, at_once=is_second)
-        if is_second:
-            task.cancel()
-            return
-        is_second = True
-        stop.set()  # before anything is said: there may be nobody left to say it to
-        say("stopping once the requests in flight have finished (again: at once)")
-
-    taken = [number for number in _SIGNALS if not is_ignored(number)]
-    for number in taken:
-        loop.add_signal_handler(number, stopped, number)
-    try:
-        yield
-    finally:
-        for number in taken:
-            loop.remove_signal_handler(number)
-            # Who is impatient must not break off what is left: saying how it ended.
-            signal.signal(number, _too_late)
-
-
-def _too_late(*_: object) -> None:
-    pass
-
-
-@contextmanager
-def _signals_given_back() -> Iterator[None]:
-    """Leave signals to whoever had them before the block."""
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,16 +1,16 @@
-"""What is logged of a run: events with their members. No prompt, no reply and no key, at any level.
+"""The events in the log of a run. No event contains a prompt, a reply or a key, at any level.
 
-What an endpoint says about a request that it refuses is logged in its words, without keys.
+An event may quote why the endpoint refused a request, without keys.
 """
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from selfinstruct.cli.log_file import LOGGER
 from selfinstruct.cli.on_finish import Ending
 from selfinstruct.events import CompletionReceived, Event, RequestFailed, RunStarted
-from selfinstruct.pipeline.state import RunState
 from selfinstruct.runner.directory import Run
 
 PROGRESS_EVERY_S = 30.0
@@ -26,32 +26,24 @@ _LIMITS = (
 
 
 def log(event: str, *, level: int = logging.INFO, **members: object) -> None:
-    """Log an event. A handler finds the members as `record.members`."""
+    """Log an event. Handlers find the members as `record.members`."""
     LOGGER.log(level, event, extra={"members": members})
 
 
-def costs_logged(state: RunState) -> dict[str, Any]:
-    """What a run has cost so far, as a member of its progress; none where that is not known."""
-    if state.price is None:
-        return {}
-    return {"cost_usd": round(float(state.price.cost(state.ledger.spent)), 6)}
-
-
 class RunLog:
-    """What happens in one process's work on a run."""
+    """Logs the work of one process on a run."""
 
     def __init__(self, run: Run, *, address: str) -> None:
-        """Begin before the first event; `address` is that of the endpoint, which holds no secret."""
+        """Prepare to log. `address` is the endpoint's address."""
         self._run = run
         self._address = address
         self._is_new = not run.state.counts.requests
-        self._in_flight = 0
 
     def heard(self, event: Event) -> None:
-        """Log what has been journaled."""
+        """Log an event of the journal."""
         match event:
             case RunStarted():
-                self._started(event)
+                self._log_start(event)
             case RequestFailed():
                 log(
                     "request_failed",
@@ -63,9 +55,9 @@ class RunLog:
                     attempts=event.attempts,
                 )
             case CompletionReceived():
-                self._completed(event)
+                self._log_completion(event)
 
-    def _started(self, event: RunStarted) -> None:
+    def _log_start(self, event: RunStarted) -> None:
         config, state = self._run.config, self._run.state
         log(
             "run_started" if self._is_new else "run_continued",
@@ -79,7 +71,7 @@ class RunLog:
             limits={n: getattr(config, n) for n in _LIMITS if getattr(config, n) is not None},
         )
 
-    def _completed(self, event: CompletionReceived) -> None:
+    def _log_completion(self, event: CompletionReceived) -> None:
         if not LOGGER.isEnabledFor(logging.DEBUG):
             return
         completion = event.completion
@@ -95,35 +87,29 @@ class RunLog:
             finish_reason=completion.finish_reason,
         )
 
-    def watch(self, _: RunState, in_flight: int) -> None:
-        """Remember what is in flight; see `selfinstruct.runner.loop.Watch`."""
-        self._in_flight = in_flight
-
-    async def tell_progress(self) -> None:
-        """Log how far the run is, by the clock: a log must show that it lives when the endpoint hangs."""
+    async def log_progress(self, in_flight: Callable[[], int]) -> None:
+        """Log progress by the clock, so that the log also grows while the endpoint hangs."""
         while True:
             await asyncio.sleep(PROGRESS_EVERY_S)
-            self._progress()
-
-    def _progress(self) -> None:
-        state = self._run.state
-        log(
-            "progress",
-            accepted=state.accepted,
-            target=self._run.config.num_instructions,
-            candidates=state.grown + state.counts.rejected.total(),
-            finished=state.counts.finished_tasks,
-            in_flight=self._in_flight,
-            requests=state.counts.requests.total(),
-            failed=state.counts.failed.total(),
-            prompt_tokens=state.counts.prompt_tokens,
-            completion_tokens=state.counts.completion_tokens,
-            **costs_logged(state),
-        )
+            state = self._run.state
+            members: dict[str, Any] = {
+                "accepted": state.accepted,
+                "target": self._run.config.num_instructions,
+                "candidates": state.grown + state.counts.rejected.total(),
+                "finished": state.counts.finished_tasks,
+                "in_flight": in_flight(),
+                "requests": state.counts.requests.total(),
+                "failed": state.counts.failed.total(),
+                "prompt_tokens": state.counts.prompt_tokens,
+                "completion_tokens": state.counts.completion_tokens,
+            }
+            if state.price is not None:
+                members["cost_usd"] = round(float(state.price.cost(state.ledger.spent)), 6)
+            log("progress", **members)
 
 
 def log_ending(ending: Ending) -> None:
-    """Log how the run ended, and first of all which limit ended it."""
+    """Log the limit that stopped the run, if any, then the ending."""
     if ending.limit:
         log("limit_reached", level=logging.WARNING, limit=ending.limit, problem=ending.detail)
     level = {"failed": logging.ERROR, "limit": logging.WARNING}.get(ending.reason, logging.INFO)

@@ -1,30 +1,27 @@
-"""How a run shows that it lives: a bar on a terminal, a plain line every half minute elsewhere.
+"""The progress of a run: share done, time left, cost.
 
-What is left is counted in requests, not in accepted instructions: two thirds of the work come after those.
+The share counts requests, not accepted instructions: after an instruction is accepted, two thirds of its
+requests remain.
 """
 
-import sys
-import threading
+import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from selfinstruct.cli.cost_lines import doubling, next_thousand
-from selfinstruct.cli.terminal import say
+from selfinstruct.cli.progress_bar import bar
 from selfinstruct.pipeline.marginal_cost import RECENT, marginal_cost
 from selfinstruct.pipeline.plan import expected_yield
 from selfinstruct.pipeline.recipes import Recipe
 from selfinstruct.pipeline.state import RunState
-from selfinstruct.runner.loop import Watch
+from selfinstruct.runner.directory import Run
 from selfinstruct.text import dollars
 
-_PLAIN_EVERY_S = 30.0
-_SHOWN_EVERY_S = 0.25
-_BAR_WIDTH = 16
+_UPDATED_EVERY_S = 0.25
 
 
 class Pace:
-    """How much is done, and how fast this process does it."""
+    """How far a run is, and how fast this process works."""
 
     def __init__(
         self, target: int, recipe: Recipe, *, now: Callable[[], float] = time.monotonic
@@ -32,60 +29,65 @@ class Pace:
         self._target = target
         self._recipe = recipe
         self._now = now
-        self._began = 0.0
+        self._started_at = 0.0
         self._done_before: int | None = None
 
     def share_done(self, state: RunState) -> float:
-        """Requests made, of those that the run will probably need, in [0, 1]."""
+        """Return requests made ÷ requests that the run will probably need, in [0, 1]."""
         done = _requests(state)
         return done / (done + self._left(state)) if done else 0.0
 
     def parts(self, state: RunState, in_flight: int) -> list[str]:
-        """What there is to say of how far it is, the most important first."""
-        now = marginal_cost(state)
+        """Return the parts of the progress line, the most important first."""
+        costs = marginal_cost(state)
         return [
             f"{state.accepted:,}/{self._target:,} accepted",
             self._time_left(state),
-            *([dollars(now.cost_usd)] if now.cost_usd else []),
-            f"{now.acceptance:.0%} of candidates" if state.commits else "– of candidates",
+            *([dollars(costs.cost_usd)] if costs.cost_usd else []),
+            f"{costs.acceptance:.0%} of candidates" if state.commits else "– of candidates",
             f"{state.counts.finished_tasks:,} finished",
             f"{in_flight} in flight",
             f"{state.ledger.spent.tokens / 1e6:.2f} M tokens",
         ]
 
     def prospects(self, state: RunState) -> list[str]:
-        """What there is to say of what an instruction costs, and what the next ones will."""
-        now, parts = marginal_cost(state), []
-        if now.cost_usd and now.usd_per_accepted:
-            parts.append(f"{dollars(now.usd_per_accepted)} an instruction")
+        """Return what an instruction costs, and what the next ones will cost."""
+        costs, parts = marginal_cost(state), []
+        if costs.cost_usd and costs.usd_per_accepted:
+            parts.append(f"{dollars(costs.usd_per_accepted)} an instruction")
         if state.grown > RECENT:
-            lately = [f"{now.recent_acceptance:.0%}"]
-            if now.cost_usd and now.recent_usd_per_accepted:
-                lately.insert(0, dollars(now.recent_usd_per_accepted))
-            parts.append(f"the last {RECENT}: {', '.join(lately)}")
-        if ahead := next_thousand(now):
+            recent = [f"{costs.recent_acceptance:.0%}"]
+            if costs.cost_usd and costs.recent_usd_per_accepted:
+                recent.insert(0, dollars(costs.recent_usd_per_accepted))
+            parts.append(f"the last {RECENT}: {', '.join(recent)}")
+        if ahead := next_thousand(costs):
             parts.append(f"the next 1,000: {ahead}")
-        if now.doubles_at is not None and (shown := doubling(now.doubles_at)):
-            parts.append(f"twice that {shown}")
+        if costs.doubles_at is not None and (at := doubling(costs.doubles_at)):
+            parts.append(f"twice that {at}")
         return parts
 
+    def text(self, state: RunState, in_flight: int) -> str:
+        """Return the progress line, and a line of prospects if any are known."""
+        lines = (self.parts(state, in_flight), self.prospects(state))
+        return "\n".join(", ".join(parts) for parts in lines if parts)
+
     def _left(self, state: RunState) -> float:
-        """Requests still to come: two for every instruction, and the lists they are found in."""
+        """Estimate the requests left: two for each instruction, and the lists that yield them."""
         missing = max(0, self._target - state.accepted)
         lists = missing / expected_yield(state, self._recipe)
         requests = state.counts.requests
-        # Of so many open tasks the kind is known.
+        # Open tasks whose kind is known need one request instead of two.
         classified = requests["classify"] + state.counts.imported_kinds - requests["instances"]
         return max(0.0, 2 * missing + lists + 2 * state.open_tasks - max(0, classified))
 
     def _time_left(self, state: RunState) -> str:
         done = _requests(state)
         if self._done_before is None:
-            self._done_before, self._began = done, self._now()
+            self._done_before, self._started_at = done, self._now()
         gained = done - self._done_before
         if not gained:
             return "time left unknown"
-        seconds = round((self._now() - self._began) / gained * self._left(state))
+        seconds = round((self._now() - self._started_at) / gained * self._left(state))
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
 
 
@@ -93,71 +95,10 @@ def _requests(state: RunState) -> int:
     return state.counts.requests.total()
 
 
-def fitting(parts: list[str], width: int) -> str:
-    """As many parts as fit into a line of `width` characters, one at least."""
-    while len(parts) > 1 and len(", ".join(parts)) > width:
-        parts = parts[:-1]
-    return ", ".join(parts)
-
-
-@contextmanager
-def progress(
-    target: int, recipe: Recipe, *, now: Callable[[], float] = time.monotonic
-) -> Iterator[Watch]:
-    """Show progress while the block runs; call what it yields after every round."""
-    pace = Pace(target, recipe, now=now)
-    if sys.stderr is None or not sys.stderr.isatty():
-        with _plain(pace) as watch_plainly:
-            yield watch_plainly
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    console = Console(stderr=True)
-    columns = (
-        BarColumn(bar_width=_BAR_WIDTH),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[line]}", markup=False),
-    )
-    with Progress(*columns, console=console, refresh_per_second=4) as bar:
-        task = bar.add_task("", total=1.0, line="")
-        shown_at = -_SHOWN_EVERY_S
-
-        def watch(state: RunState, in_flight: int) -> None:
-            nonlocal shown_at
-            if now() - shown_at >= _SHOWN_EVERY_S or not in_flight:
-                shown_at = now()
-                width = console.width - _BAR_WIDTH - 7
-                line = fitting(pace.parts(state, in_flight), width)
-                if prospects := pace.prospects(state):
-                    line += f"\n{fitting(prospects, width)}"
-                bar.update(task, completed=pace.share_done(state), line=line)
-
-        yield watch
-
-
-@contextmanager
-def _plain(pace: Pace) -> Iterator[Watch]:
-    latest: tuple[RunState, int] | None = None
-    ended = threading.Event()
-
-    def watch(state: RunState, in_flight: int) -> None:
-        nonlocal latest
-        if latest is None:
-            pace.parts(state, in_flight)  # its clock starts now, not with the first line
-        latest = state, in_flight
-
-    def talk() -> None:
-        # By the clock and not by rounds: a log must show that the run lives when the endpoint hangs.
-        while not ended.wait(_PLAIN_EVERY_S):
-            if latest is not None:
-                state, in_flight = latest
-                say(", ".join(pace.parts(state, in_flight) + pace.prospects(state)))
-
-    thread = threading.Thread(target=talk, name="progress", daemon=True)
-    thread.start()
-    try:
-        yield watch
-    finally:
-        ended.set()
-        thread.join()
+async def show_progress(run: Run, in_flight: Callable[[], int]) -> None:
+    """Show progress by the clock until cancelled, also while the endpoint hangs."""
+    pace = Pace(run.config.num_instructions, run.recipe)
+    with bar() as show:
+        while True:
+            show(pace.share_done(run.state), pace.text(run.state, in_flight()))
+            await asyncio.sleep(_UPDATED_EVERY_S)

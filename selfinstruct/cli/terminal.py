@@ -1,30 +1,24 @@
 """Messages to the terminal, and its signals."""
 
-import signal
 import sys
 from contextlib import suppress
 
 from selfinstruct.text import visible
 
 
-def is_ignored(number: int) -> bool:
-    """Whether whoever started us wants a signal to be ignored, as `nohup` does with SIGHUP."""
-    return signal.getsignal(number) is signal.SIG_IGN
-
-
 def speak_any_alphabet() -> None:
-    """Let a terminal that knows few characters show the others written out, in place of an error."""
+    """Escape characters that the encoding of stdout or stderr lacks, instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 def say(*lines: str) -> None:
-    """Talk: goes to stderr, since stdout is for data. A terminal that is gone must not end a run.
+    """Print lines to stderr: stdout is for data. A closed terminal does not end a run.
 
-    What could drive the terminal is written out, a line end within a line too: names of files may hold it.
+    Control characters are escaped, line ends within a line too: file names may contain them.
     """
     with suppress(OSError, ValueError):
-        if sys.stderr is not None:  # it is where the caller closed it
-            shown = [visible(line, keep="") for line in lines]
-            print(*shown, sep="\n", file=sys.stderr, flush=True)  # noqa: T201
+        if sys.stderr is not None:  # None if the parent process closed it
+            escaped = [visible(line, keep="") for line in lines]
+            print(*escaped, sep="\n", file=sys.stderr, flush=True)  # noqa: T201

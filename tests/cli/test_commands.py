@@ -2,17 +2,20 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from rouge_score import rouge_scorer
 from support import ROOT, ScriptedBackend, make_seed_task, scripted_text, typed
 from waiting import PATIENCE_S
 
 from selfinstruct.api import run
+from selfinstruct.cli.options import flag
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.events import RunStarted
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
@@ -71,30 +74,135 @@ def test_help_shows_an_example(name: str) -> None:
     assert "Example" in done.stdout
 
 
-def test_help_of_run_has_a_flag_for_every_setting() -> None:
-    text = typed("run", "--help").stdout
-    for name in RunConfig.__dataclass_fields__:
-        assert f"--{name.replace('_', '-')}" in text
+COMMON = [
+    name for name, spec in RunConfig.__dataclass_fields__.items() if not spec.metadata["rare"]
+]
+RARE = [name for name in RunConfig.__dataclass_fields__ if name not in COMMON]
 
 
-def test_help_of_run_can_be_read_at_80_columns() -> None:
-    text = typed("run", "--help", environ={"COLUMNS": "80"}).stdout
-    for name in RunConfig.__dataclass_fields__:
-        assert f"--{name.replace('_', '-')} " in text
-    assert "alpaca: none" in " ".join(text.replace("│", " ").split())
+@pytest.mark.parametrize("name", ["run", "estimate", "doctor"])
+def test_help_fits_on_two_screens(name: str) -> None:
+    text = typed(name, "--help", environ={"COLUMNS": "80"}).stdout
+    assert len(text.splitlines()) <= 96
+    missing = [setting for setting in COMMON if f"{flag(setting)} " not in text]
+    extra = [setting for setting in RARE if setting.replace("_", "-") in text]
+    assert (missing, extra) == ([], [])
+    assert "--set " in text
 
 
-def test_a_switch_of_a_file_can_be_taken_back(tmp_path: Path) -> None:
-    (tmp_path / "run.yaml").write_text("show_input: true\nclassification_seeds_only: true\n")
-    flags = [*NEW[2:], "--max-attempts", 1, "--give-up-after", 0]
-    done = typed("run", "run.yaml", "-o", "out", *flags, "--no-show-input", cwd=tmp_path)
-    assert done.returncode == 4
-    stored = (tmp_path / "out/config.yaml").read_text()
-    assert "show_input: false" in stored
-    assert "classification_seeds_only: true" in stored
-    both = typed("run", "-o", "new", *flags, "--show-input", "--no-show-input", cwd=tmp_path)
-    assert both.returncode == 2
-    assert "contradict each other" in both.stderr
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_shows_no_type_of_a_switch(name: str) -> None:
+    assert "<bool>" not in typed(*filter(None, [name]), "--help").stdout
+
+
+def test_help_groups_the_commands() -> None:
+    text = typed("--help").stdout
+    panels = re.findall(r"╭─ (\w+) ─", text)
+    assert panels == ["Options", "Make", "Look", "Improve", "Train", "Debug"]
+    assert set(COMMANDS) == set(re.findall(r"^│ ([a-z]+) ", text, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", ["run", "estimate", "doctor"])
+def test_a_rare_flag_names_its_setting(tmp_path: Path, name: str) -> None:
+    for setting in RARE:
+        for typed_flag in (
+            flag_like(setting),
+            flag_like(setting).replace("-", "_").replace("__", "--", 1),
+        ):
+            done = typed(name, typed_flag, "1", cwd=tmp_path)
+            message = f"{flag_like(setting)} is set with --set {setting}=…"
+            assert (done.returncode, done.stdout) == (2, "")
+            assert message in " ".join(done.stderr.replace("│", " ").split())
+
+
+def flag_like(setting: str) -> str:
+    return f"--{setting.removesuffix('_s').replace('_', '-')}"
+
+
+def test_set_takes_any_setting(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("show_input: true\nstall_after: 5\n")
+    settings = ["show_input=false", "generate-temperature=null", "max_time_s=8h", "api_key_env=X"]
+    sets = [part for setting in settings for part in ("--set", setting)]
+    flags = [*NEW[2:], "--give-up-after", 0, "--set", "max_attempts=1"]
+    done = typed("run", "run.yaml", "-o", "out", *flags, *sets, cwd=tmp_path)
+    assert done.returncode == 4, done.stderr
+    stored = yaml.safe_load((tmp_path / "out/config.yaml").read_text())["settings"]
+    assert (stored["show_input"], stored["stall_after"], stored["max_attempts"]) == (False, 5, 1)
+    assert (stored["generate_temperature"], stored["api_key_env"]) == (None, "X")
+    assert stored["max_time_s"] == 28800
+
+
+@pytest.mark.parametrize(
+    ("flags", "place"),
+    [
+        (["--set", "treshold=1"], "treshold"),
+        (["--set", "threshold"], "--set"),
+        (["--set", "threshold=high"], "threshold"),
+        (["--set", "max_attempts=[1"], "max_attempts"),
+        (["--set", "seed=1", "--set", "seed=1"], "seed is given twice"),
+        (["--set", "threshold=0.5", "-t", 0.5], "threshold is given twice"),
+    ],
+)
+def test_set_refuses_what_is_no_setting(tmp_path: Path, flags: list[object], place: str) -> None:
+    done = typed("run", *NEW, *flags, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert place in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["ru"], {"run"}),
+        (["run", "--max-ti"], {"--max-time"}),
+        (["run", "-m", "m", "--se"], {"--seed", "--seed-tasks", "--set"}),
+        (["export", "run", "--form"], {"--format"}),
+    ],
+)
+def test_bash_completes_commands_and_options(
+    tmp_path: Path, words: list[str], expected: set[str]
+) -> None:
+    script = typed(environ={"_SELFINSTRUCT_COMPLETE": "source_bash"}).stdout
+    program = tmp_path / "selfinstruct"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m selfinstruct "$@"\n')
+    program.chmod(0o755)
+    line = f"COMP_WORDS=(selfinstruct {' '.join(words)}); COMP_CWORD={len(words)}"
+    call = '_selfinstruct_completion selfinstruct; printf "%s\\n" "${COMPREPLY[@]}"'
+    done = subprocess.run(
+        ["bash", "-c", "\n".join([script, line, call])],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        timeout=PATIENCE_S,
+    )
+    assert set(done.stdout.split()) == expected, done.stderr
+
+
+def test_zsh_completes_commands_and_options() -> None:
+    script = typed(environ={"_SELFINSTRUCT_COMPLETE": "source_zsh"}).stdout
+    assert "_SELFINSTRUCT_COMPLETE=complete_zsh selfinstruct" in script
+    for line, expected in (("selfinstruct ru", '"run"'), ("selfinstruct run --ma", '"--max-time"')):
+        protocol = {"_SELFINSTRUCT_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": line}
+        assert expected in command(environ=protocol).stdout
+
+
+@pytest.mark.parametrize("arguments", [["--version"], []])
+def test_version_and_completion_import_nothing_heavy(arguments: list[str]) -> None:
+    protocol = {"COMP_WORDS": "selfinstruct ru", "COMP_CWORD": "1"}
+    if not arguments:
+        protocol["_SELFINSTRUCT_COMPLETE"] = "complete_bash"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "selfinstruct", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **protocol},
+        timeout=PATIENCE_S,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 0
+    assert "selfinstruct.cli" in imported
+    assert not imported & {"openai", "pydantic", "pandas", "numpy", "rapidfuzz", "jinja2", "yaml"}
+    assert "selfinstruct.pipeline" not in imported
 
 
 def test_the_version_is_shown() -> None:

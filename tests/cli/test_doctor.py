@@ -171,7 +171,7 @@ NO_DATES: tuple[object, ...] = (None, "", "soon", True, [], {}, 1e300, -1e300, "
     [
         ("2999-01-14", ("open", "m is shut down on 2999-01-14")),
         ("2999-01-14T00:00:00Z", ("open", "m is shut down on 2999-01-14")),
-        (32472921600, ("open", "m is shut down on 2999-01-07")),
+        (32472921600, ("open", "m is shut down on 2999-01-10")),
         ("2020-01-14", ("bad", "m was shut down on 2020-01-14")),
         (1578960000, ("bad", "m was shut down on 2020-01-14")),
         (1578960000.5, ("bad", "m was shut down on 2020-01-14")),

@@ -1,4 +1,4 @@
-"""`--log-file`: what happens in a run as JSON lines, without a key and without what a model wrote."""
+"""`--log-file`: events of a run as JSON lines, without keys and model output."""
 
 import io
 import json
@@ -38,7 +38,7 @@ def _signals_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Type `selfinstruct …` in this process; gives the exit code."""
+    """Run `selfinstruct …` in this process; returns the exit code."""
 
     def call(*arguments: object) -> int:
         monkeypatch.setattr(sys, "argv", ["selfinstruct", *map(str, arguments)])
@@ -51,19 +51,19 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """What was logged; every line is whole, and begins alike."""
-    told = [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
-    for line in told:
+    """Return the logged lines, each with the same first members."""
+    logged = [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
+    for line in logged:
         assert list(line)[:3] == ["at", "level", "event"]
         assert datetime.fromisoformat(line["at"]).utcoffset() == timedelta(0)
-    return told
+    return logged
 
 
 def events(path: Path) -> list[str]:
     return [line["event"] for line in lines(path)]
 
 
-def test_a_run_is_logged_from_its_start_to_its_end_without_any_text(
+def test_a_log_has_start_progress_end_and_no_text(
     tmp_path: Path,
     endpoint: SimulatedEndpoint,
     typed: Callable[..., int],
@@ -99,13 +99,13 @@ def test_a_run_is_logged_from_its_start_to_its_end_without_any_text(
     for task in state.pool.generated:
         assert task.instruction not in path.read_text()
 
-    # It goes on in the same file.
+    # A later start appends to the same file.
     assert typed("run", directory, "-n", 20, "--log-file", path) == 0
     assert events(path).count("run_started") == events(path).count("run_continued") == 1
     assert events(path)[-1] == "finished"
 
 
-def test_at_debug_every_request_has_its_line_still_without_text(
+def test_debug_logs_each_request_without_text(
     tmp_path: Path, endpoint: SimulatedEndpoint, typed: Callable[..., int]
 ) -> None:
     directory, path = tmp_path / "run", tmp_path / "night.jsonl"
@@ -126,7 +126,7 @@ def test_at_debug_every_request_has_its_line_still_without_text(
 
 
 def bad_day(script: Script, number: int) -> bytes:
-    """Reply `number`: it is busy at first, refuses a third of the questions, and repeats the key in words."""
+    """Return reply `number`: a 503 first, refusals for some questions, all quoting the key."""
     said = {"error": {"message": f"no, Bearer {KEY}, not {KEY}"}}
     stage, _, name = script.headers[-1]["x-client-request-id"].partition("/")
     if number == 1:
@@ -138,7 +138,7 @@ def bad_day(script: Script, number: int) -> bytes:
     return reply(200, chat("Output: It is so."))
 
 
-def test_waits_and_refused_requests_are_logged_and_no_key_ever_is(tmp_path: Path) -> None:
+def test_waits_and_refusals_are_logged_without_keys(tmp_path: Path) -> None:
     path = tmp_path / "night.jsonl"
 
     with scripted_aside() as script:
@@ -155,11 +155,11 @@ def test_waits_and_refused_requests_are_logged_and_no_key_ever_is(tmp_path: Path
     text = path.read_text()
     assert KEY[3:] not in text + said
     assert KEY[-12:] not in text + said
-    told = lines(path)
-    (wait,) = [line for line in told if line["event"] == "wait"]
+    logged = lines(path)
+    (wait,) = [line for line in logged if line["event"] == "wait"]
     assert "503" in wait["problem"]
     assert wait["seconds"] >= 0
-    refused = [line for line in told if line["event"] == "request_failed"]
+    refused = [line for line in logged if line["event"] == "request_failed"]
     assert refused
     assert len(refused) == sum(read_run(tmp_path / "run").state.counts.failed.values())
     for line in refused:
@@ -168,30 +168,43 @@ def test_waits_and_refused_requests_are_logged_and_no_key_ever_is(tmp_path: Path
         assert "no, " in line["problem"]
 
 
-def test_an_outage_and_how_it_ended_are_logged(tmp_path: Path, typed: Callable[..., int]) -> None:
+def test_an_outage_and_its_end_are_logged(tmp_path: Path, typed: Callable[..., int]) -> None:
     directory, path = tmp_path / "run", tmp_path / "night.jsonl"
-    flags = ["-m", "m", "--base-url", "http://127.0.0.1:9/v1", "--max-attempts", 1]
+    flags = ["-m", "m", "--base-url", "http://127.0.0.1:9/v1", "--set", "max_attempts=1"]
     assert typed("run", "-o", directory, *flags, "--give-up-after", "1.5s", "--log-file", path) == 4
-    told = lines(path)
-    assert [line["event"] for line in told] == ["run_started", "pause", "finished"]
-    assert told[1]["stage"] == "generate"
-    assert "no connection to" in told[1]["problem"]
-    assert 0 < told[1]["seconds"] <= told[1]["left_s"] <= 1.5
-    assert (told[2]["level"], told[2]["reason"], told[2]["exit_code"]) == ("error", "failed", 4)
-    assert "no connection to" in told[2]["detail"]
+    logged = lines(path)
+    assert [line["event"] for line in logged] == ["run_started", "pause", "finished"]
+    assert logged[1]["stage"] == "generate"
+    assert "no connection to" in logged[1]["problem"]
+    assert 0 < logged[1]["seconds"] <= logged[1]["left_s"] <= 1.5
+    assert (logged[2]["level"], logged[2]["reason"], logged[2]["exit_code"]) == (
+        "error",
+        "failed",
+        4,
+    )
+    assert "no connection to" in logged[2]["detail"]
 
 
 def test_a_limit_is_logged_with_its_name(
     tmp_path: Path, endpoint: SimulatedEndpoint, typed: Callable[..., int], capsys: Any
 ) -> None:
     directory, path = tmp_path / "run", tmp_path / "night.jsonl"
-    flags = ["-m", "simulated", "--base-url", endpoint.base_url, "-n", 100, "--stall-after", 1]
-    # Nothing is novel.
+    flags = [
+        "-m",
+        "simulated",
+        "--base-url",
+        endpoint.base_url,
+        "-n",
+        100,
+        "--set",
+        "stall_after=1",
+    ]
+    # With this threshold, no candidate is novel.
     assert typed("run", "-o", directory, *flags, "-t", "0", "--log-file", path) == 3
-    told = lines(path)
-    assert told[-2]["event"] == "limit_reached"
-    assert told[-2]["limit"] == "stall_after"
-    assert (told[-1]["reason"], told[-1]["exit_code"]) == ("limit", 3)
+    logged = lines(path)
+    assert logged[-2]["event"] == "limit_reached"
+    assert logged[-2]["limit"] == "stall_after"
+    assert (logged[-1]["reason"], logged[-1]["exit_code"]) == ("limit", 3)
     assert f"{directory} stopped (limit stall_after): 0 instructions" in capsys.readouterr().err
 
 
@@ -201,16 +214,16 @@ def test_a_limit_is_logged_with_its_name(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("run/journal.jsonl", "run/journal.jsonl: is a part of the run in"),
-        ("run/prompts/classify.txt", "is a part of the run in"),
-        ("link.jsonl", "link.jsonl: is a part of the run in"),
-        ("new/config.yaml", "new/config.yaml: is a part of the run in new"),
+        ("run/journal.jsonl", "run/journal.jsonl: is a file of the run in"),
+        ("run/prompts/classify.txt", "is a file of the run in"),
+        ("link.jsonl", "link.jsonl: is a file of the run in"),
+        ("new/config.yaml", "new/config.yaml: is a file of the run in new"),
         ("none/night.jsonl", "none/night.jsonl: cannot be written (No such file or directory)"),
         (".", "cannot be written (Is a directory); name a file"),
         ("seeds.jsonl/x", "cannot be written (Not a directory)"),
     ],
 )
-def test_a_file_that_cannot_hold_a_log_is_refused_before_a_run_is_made(
+def test_an_unsuitable_log_file_prevents_the_run(
     tmp_path: Path,
     typed: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
@@ -234,7 +247,7 @@ def test_a_file_that_cannot_hold_a_log_is_refused_before_a_run_is_made(
     assert (run / "journal.jsonl").read_text() == ""
 
 
-def test_a_log_may_lie_in_the_run_directory_also_in_one_that_is_yet_to_be_made(
+def test_the_log_may_be_in_the_run_directory(
     tmp_path: Path, endpoint: SimulatedEndpoint, typed: Callable[..., int]
 ) -> None:
     path = tmp_path / "run/night.jsonl"
@@ -244,10 +257,10 @@ def test_a_log_may_lie_in_the_run_directory_also_in_one_that_is_yet_to_be_made(
         assert events(path).count("finished") == expected
 
 
-def test_checking_makes_nothing(tmp_path: Path) -> None:
+def test_checking_creates_nothing(tmp_path: Path) -> None:
     check_log_file(tmp_path / "night.jsonl", tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(InputError, match="is no name of a file"):
+    with pytest.raises(InputError, match="contains a NUL character"):
         check_log_file(tmp_path / "a\0b", tmp_path / "run")
 
 
@@ -256,10 +269,10 @@ def test_checking_makes_nothing(tmp_path: Path) -> None:
     [
         (["--log-level", "debug"], "give --log-file FILE"),
         (["--log-level", "loud", "--log-file", "x"], "'loud'"),
-        (["--preview", "--log-file", "x"], "are of a run, not of its preview"),
+        (["--preview", "--log-file", "x"], "give --preview without"),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(
+def test_contradicting_options_are_refused(
     tmp_path: Path,
     typed: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
@@ -272,7 +285,7 @@ def test_options_that_contradict_each_other_are_refused(
     assert said in capsys.readouterr().err
 
 
-def test_a_log_that_cannot_be_written_is_said_once_and_ends_no_run(
+def test_a_failing_log_is_reported_once(
     tmp_path: Path,
     endpoint: SimulatedEndpoint,
     typed: Callable[..., int],
@@ -281,13 +294,11 @@ def test_a_log_that_cannot_be_written_is_said_once_and_ends_no_run(
     flags = ["-m", "simulated", "--base-url", endpoint.base_url, "-n", 3, "--log-level", "debug"]
     assert typed("run", "-o", tmp_path / "run", *flags, "--log-file", "/dev/full") == 0
     said = capsys.readouterr().err
-    assert said.count("the log cannot be written (No space left on device)") == 1
-    assert "the run goes on without it" in said
+    assert said.count("cannot write the log (No space left on device)") == 1
+    assert "the run continues" in said
 
 
-def test_what_was_cut_in_the_middle_of_a_line_spoils_no_other(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_torn_line_spoils_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "night.jsonl"
     path.write_text('{"at":"of a crash')
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -308,10 +319,10 @@ def test_what_was_cut_in_the_middle_of_a_line_spoils_no_other(
     assert json.loads(first)["event"] == "first"
     assert len(cut) == 9
     assert json.loads(second)["event"] == "second"
-    assert capsys.readouterr().err.count("the log cannot be written (File too large)") == 1
+    assert capsys.readouterr().err.count("cannot write the log (File too large)") == 1
 
 
-def test_nothing_that_is_logged_drives_a_terminal_or_cannot_be_written(tmp_path: Path) -> None:
+def test_logged_text_is_escaped(tmp_path: Path) -> None:
     hostile = 'red \x1b[31m \x9b \u202e \ud800 "\n'
     path = tmp_path / "night.jsonl"
     with logging_to(path, level=logging.INFO):
@@ -323,23 +334,23 @@ def test_nothing_that_is_logged_drives_a_terminal_or_cannot_be_written(tmp_path:
     assert json.loads(text)["problem"] == hostile
 
 
-def test_python_gets_the_same_events_with_handlers_of_its_own(
+def test_other_handlers_get_the_same_events(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines())
     with monkeypatch.context() as patch:
-        patch.setattr(logging.getLogger(), "handlers", [])  # as outside of tests
+        patch.setattr(logging.getLogger(), "handlers", [])  # pytest installs handlers
         log("warned", level=logging.WARNING, id="generate/000001")
-    assert capsys.readouterr().err == ""  # nobody listens
+    assert capsys.readouterr().err == ""  # no handler prints the warning
     monkeypatch.setattr(LOGGER, "handlers", [*LOGGER.handlers, handler])
     log("warned", level=logging.WARNING, id="generate/000001")
     log("informed")
     assert json.loads(stream.getvalue())["id"] == "generate/000001"
 
 
-def test_the_logger_is_left_as_it_was(tmp_path: Path) -> None:
+def test_the_logger_is_restored(tmp_path: Path) -> None:
     before = LOGGER.level, list(LOGGER.handlers)
     with logging_to(tmp_path / "night.jsonl", level=logging.DEBUG):
         assert any(isinstance(handler, LogFile) for handler in LOGGER.handlers)

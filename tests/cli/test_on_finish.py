@@ -1,4 +1,4 @@
-"""How a run ends: the last line, and the command that is told of it."""
+"""The end of a run: its last line and the --on-finish command."""
 
 import json
 import math
@@ -16,14 +16,14 @@ import pytest
 from waiting import PATIENCE_S, until
 
 from selfinstruct import cli
-from selfinstruct.cli import on_finish
+from selfinstruct.cli import signals
 from selfinstruct.cli.on_finish import Ending, run_on_finish
 from selfinstruct.errors import JournalError, LimitReachedError
 from selfinstruct.pipeline.summary import summarize
 from selfinstruct.runner.directory import read_run
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
-TELL = "cat > told.json"
+SAVE = "cat > report.json"
 UNTIL = "until test -e"
 
 
@@ -38,8 +38,8 @@ def start(*arguments: object, cwd: Path, **options: Any) -> "subprocess.Popen[st
     )
 
 
-def said_at_last(process: "subprocess.Popen[str]") -> str:
-    """What it says until its end."""
+def rest_of_stderr(process: "subprocess.Popen[str]") -> str:
+    """Return the rest of stderr after the process ends."""
     try:
         return process.communicate(timeout=PATIENCE_S)[1]
     except subprocess.TimeoutExpired:
@@ -54,7 +54,7 @@ Run = Callable[..., tuple[int, str, str]]
 def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Run]:
-    """Type `selfinstruct run …` in this process; gives exit code, stdout and stderr."""
+    """Run `selfinstruct run …` in this process; returns exit code, stdout and stderr."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     monkeypatch.chdir(tmp_path)
@@ -71,9 +71,9 @@ def run(
         signal.signal(number, handler)
 
 
-def told(folder: Path) -> dict[str, Any]:
-    given: dict[str, Any] = json.loads((folder / "told.json").read_text())
-    return given
+def report_in(folder: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return report
 
 
 def journal(folder: Path) -> bytes:
@@ -85,98 +85,98 @@ def flags(endpoint: SimulatedEndpoint, target: int = 12) -> list[object]:
     return ["-o", "run", "-m", "simulated", "--base-url", endpoint.base_url, "-n", target]
 
 
-def test_a_complete_run_tells_the_command_and_ends_with_one_line(
+def test_a_complete_run_reports_to_the_command(
     tmp_path: Path, run: Run, endpoint: SimulatedEndpoint
 ) -> None:
-    command = f"{TELL}; echo to stdout; echo to stderr >&2; exit 7"
+    command = f"{SAVE}; echo to stdout; echo to stderr >&2; exit 7"
     code, out, err = run(*flags(endpoint), "--json", "--on-finish", command)
-    assert code == 0  # whatever the command exits with
-    given = told(tmp_path)
-    assert {name: given[name] for name in ("directory", "reason", "exit_code", "detail")} == {
+    assert code == 0  # the exit code of the command does not matter
+    report = report_in(tmp_path)
+    assert {name: report[name] for name in ("directory", "reason", "exit_code", "detail")} == {
         "directory": str(tmp_path / "run"),
         "reason": "complete",
         "exit_code": 0,
         "detail": "",
     }
-    assert given["summary"] == json.loads(out)  # nothing else is on stdout
+    assert report["summary"] == json.loads(out)  # stdout contains nothing else
     lines = err.splitlines()
     assert lines[-4:-1] == [
         "to stdout",
         "to stderr",
-        "selfinstruct: the command of --on-finish failed (exit 7)",
+        "selfinstruct: the --on-finish command failed (exit 7)",
     ]
     summary = summarize(read_run(tmp_path / "run").state)
-    start_of_it = (
+    beginning = (
         f"selfinstruct: run complete: {summary.accepted} instructions, {summary.rows} rows, "
         f"{sum(summary.requests.values())} requests, "
     )
-    assert lines[-1].startswith(start_of_it)
-    assert "run complete:" in err.removesuffix(lines[-1] + "\n")  # the funnel is above it
+    assert lines[-1].startswith(beginning)
+    assert "run complete:" in err.removesuffix(lines[-1] + "\n")  # the funnel comes first
     assert sum(line.startswith("selfinstruct: run ") for line in lines) == 1
 
-    # A complete run has ended, too.
-    (tmp_path / "told.json").unlink()
-    code, _, err = run("run", "--on-finish", TELL)
-    assert (code, told(tmp_path)["reason"]) == (0, "complete")
+    # The command also runs for a run that was complete before.
+    (tmp_path / "report.json").unlink()
+    code, _, err = run("run", "--on-finish", SAVE)
+    assert (code, report_in(tmp_path)["reason"]) == (0, "complete")
     assert err.splitlines()[-1].startswith("selfinstruct: run complete: ")
 
 
 def test_the_run_is_closed_when_the_command_runs(
     tmp_path: Path, run: Run, endpoint: SimulatedEndpoint
 ) -> None:
-    again = f"cat > told.json; {sys.executable} -m selfinstruct run run -n 14 --json > again.json"
+    again = f"cat > report.json; {sys.executable} -m selfinstruct run run -n 14 --json > again.json"
     code, _, err = run(*flags(endpoint), "--on-finish", again)
     assert code == 0, err
     assert json.loads((tmp_path / "again.json").read_text())["accepted"] >= 14
 
 
-def test_an_endpoint_that_gives_up_is_told(tmp_path: Path, run: Run) -> None:
+def test_an_endpoint_that_gives_up_is_reported(tmp_path: Path, run: Run) -> None:
     code, _, err = run(
-        *("-o", "run", "-m", "m", "--base-url", "http://127.0.0.1:9/v1", "--max-attempts", 1),
-        *("--give-up-after", 0, "--on-finish", TELL),
+        *("-o", "run", "-m", "m", "--base-url", "http://127.0.0.1:9/v1", "--set", "max_attempts=1"),
+        *("--give-up-after", 0, "--on-finish", SAVE),
     )
-    given = told(tmp_path)
-    assert (code, given["exit_code"], given["reason"]) == (4, 4, "failed")
-    assert "no connection to" in given["detail"]
-    assert f"selfinstruct: {given['detail']}" in err.splitlines()
+    report = report_in(tmp_path)
+    assert (code, report["exit_code"], report["reason"]) == (4, 4, "failed")
+    assert "no connection to" in report["detail"]
+    assert f"selfinstruct: {report['detail']}" in err.splitlines()
     assert err.splitlines()[-1].startswith(
         "selfinstruct: run stopped (the endpoint gave up): 0 instructions"
     )
 
 
-def test_a_limit_is_told(tmp_path: Path, run: Run, endpoint: SimulatedEndpoint) -> None:
-    limits = ["-t", 0, "--stall-after", 1]
-    code, _, err = run(*flags(endpoint), *limits, "--on-finish", TELL)
-    given = told(tmp_path)
-    assert (code, given["exit_code"], given["reason"]) == (3, 3, "limit")
-    assert "yielded a new instruction" in given["detail"]
+def test_a_limit_is_reported(tmp_path: Path, run: Run, endpoint: SimulatedEndpoint) -> None:
+    limits = ["-t", 0, "--set", "stall_after=1"]
+    code, _, err = run(*flags(endpoint), *limits, "--on-finish", SAVE)
+    report = report_in(tmp_path)
+    assert (code, report["exit_code"], report["reason"]) == (3, 3, "limit")
+    assert "yielded a new instruction" in report["detail"]
     assert "selfinstruct: run stopped (limit stall_after): " in err.splitlines()[-1]
-    assert err.endswith("To continue: selfinstruct run run --stall-after MORE\n")
+    assert err.endswith("To continue: selfinstruct run run --set stall_after=MORE\n")
 
 
-def test_a_journal_that_failed_is_told(
+def test_a_failed_journal_is_reported(
     tmp_path: Path, run: Run, endpoint: SimulatedEndpoint
 ) -> None:
-    # As on a full disk: no file may grow beyond that.
+    # Like a full disk: no file may grow larger.
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, limit[1]))
     try:
-        code, _, err = run(*flags(endpoint, 200), "--on-finish", TELL)
+        code, _, err = run(*flags(endpoint, 200), "--on-finish", SAVE)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    given = told(tmp_path)
-    assert (code, given["exit_code"], given["reason"]) == (1, 1, "failed"), err
-    assert "run/journal.jsonl: cannot be written (File too large)" in given["detail"]
+    report = report_in(tmp_path)
+    assert (code, report["exit_code"], report["reason"]) == (1, 1, "failed"), err
+    assert "run/journal.jsonl: cannot be written (File too large)" in report["detail"]
     assert err.splitlines()[-1].startswith("selfinstruct: run stopped (failed): ")
 
 
-def test_an_interrupted_run_tells_the_command_which_the_same_ctrl_c_does_not_reach(
+def test_ctrl_c_does_not_reach_the_command(
     tmp_path: Path,
 ) -> None:
     with SimulatedEndpoint(latency_ms=(200, 300)) as endpoint:
         process = start(
             *flags(endpoint, 1000),
-            *("--on-finish", f"{TELL}; {UNTIL} go; do sleep 0.01; done; echo > done"),
+            *("--on-finish", f"{SAVE}; {UNTIL} go; do sleep 0.01; done; echo > done"),
             *("--log-file", "night.jsonl", "--log-level", "debug"),
             cwd=tmp_path,
             start_new_session=True,
@@ -184,14 +184,14 @@ def test_an_interrupted_run_tells_the_command_which_the_same_ctrl_c_does_not_rea
         with process:
             until(lambda: b"received" in journal(tmp_path))
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-            until((tmp_path / "told.json").exists)
-            os.killpg(process.pid, signal.SIGINT)  # it was meant for the run
+            until((tmp_path / "report.json").exists)
+            os.killpg(process.pid, signal.SIGINT)  # meant for the run
             (tmp_path / "go").touch()
-            err = said_at_last(process)
+            err = rest_of_stderr(process)
     assert process.returncode == 130, err
-    given = told(tmp_path)
-    assert (given["reason"], given["exit_code"], given["detail"]) == ("interrupted", 130, "")
-    assert given["summary"]["requests"]
+    report = report_in(tmp_path)
+    assert (report["reason"], report["exit_code"], report["detail"]) == ("interrupted", 130, "")
+    assert report["summary"]["requests"]
     assert (tmp_path / "done").exists()
     assert err.splitlines()[-1].startswith("selfinstruct: run stopped (interrupted): ")
     logged = [json.loads(line) for line in (tmp_path / "night.jsonl").read_text().splitlines()]
@@ -201,65 +201,65 @@ def test_an_interrupted_run_tells_the_command_which_the_same_ctrl_c_does_not_rea
     assert logged[-1]["exit_code"] == 0
 
 
-def test_a_run_that_is_stopped_at_once_still_tells_the_command(tmp_path: Path) -> None:
+def test_a_second_signal_still_runs_the_command(tmp_path: Path) -> None:
     simulate = [sys.executable, "-m", "selfinstruct", "simulate", "--port", "0"]
     with subprocess.Popen(
         [*simulate, "--latency-ms", "60000"], stdout=subprocess.PIPE, text=True
     ) as server:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
-        arguments = ["-o", "run", "-m", "simulated", "--base-url", url, "--on-finish", TELL]
+        arguments = ["-o", "run", "-m", "simulated", "--base-url", url, "--on-finish", SAVE]
         with start(*arguments, cwd=tmp_path) as process:
             assert process.stderr is not None
             until(lambda: b"run_started" in journal(tmp_path))
             process.send_signal(signal.SIGTERM)
-            while "once the requests in flight have finished" not in process.stderr.readline():
+            while "after the requests in flight finish" not in process.stderr.readline():
                 assert process.poll() is None
             process.send_signal(signal.SIGTERM)
-            said_at_last(process)
+            rest_of_stderr(process)
         server.kill()
     assert process.returncode == 130
-    assert told(tmp_path)["reason"] == "interrupted"
+    assert report_in(tmp_path)["reason"] == "interrupted"
 
 
-# A command that has read to the end of its stdin knows that its signals are waited for.
+# A command that has read all of its stdin knows that its signals are handled.
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
-def test_a_command_that_never_ends_is_ended_by_a_signal(
+def test_a_signal_ends_an_endless_command(
     run: Run, endpoint: SimulatedEndpoint, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(on_finish, "_AGAIN_S", 0.0)
-    command = f"{TELL}; kill -{name} $PPID; exec sleep 600"
+    monkeypatch.setattr(signals, "_SAME_KEY_PRESS_S", 0.0)
+    command = f"{SAVE}; kill -{name} $PPID; exec sleep 600"
     code, _, err = run(*flags(endpoint, 3), "--on-finish", command)
     assert code == 0
-    assert "the command of --on-finish failed (ended by SIGTERM)" in err
+    assert "the --on-finish command failed (ended by SIGTERM)" in err
     assert err.splitlines()[-1].startswith("selfinstruct: run complete: ")
 
 
 def test_a_second_ctrl_c_spares_the_command(
     run: Run, endpoint: SimulatedEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_finish, "_AGAIN_S", math.inf)
-    command = f"{TELL}; kill -INT $PPID; kill -INT $PPID; exit 7"
+    monkeypatch.setattr(signals, "_SAME_KEY_PRESS_S", math.inf)
+    command = f"{SAVE}; kill -INT $PPID; kill -INT $PPID; exit 7"
     code, _, err = run(*flags(endpoint, 3), "--on-finish", command)
     assert code == 0
-    assert "the command of --on-finish failed (exit 7)" in err
+    assert "the --on-finish command failed (exit 7)" in err
 
 
-def test_a_command_that_does_not_listen_is_ended_by_the_second_signal(
-    run: Run, endpoint: SimulatedEndpoint
-) -> None:
-    # A signal that comes too soon after another is lost.
-    command = f"trap '' TERM; {TELL}; while kill -TERM $PPID; do sleep 0.1; done"
+def test_the_second_signal_kills_a_deaf_command(run: Run, endpoint: SimulatedEndpoint) -> None:
+    # The system merges signals that arrive close together.
+    command = f"trap '' TERM; {SAVE}; while kill -TERM $PPID; do sleep 0.1; done"
     code, _, err = run(*flags(endpoint, 3), "--on-finish", command)
     assert code == 0
     assert "failed (ended by SIGKILL)" in err
 
 
-def test_a_command_that_reads_nothing_or_leaves_somebody_behind_holds_nothing_up(
+def test_background_processes_do_not_delay_the_end(
     run: Run, endpoint: SimulatedEndpoint, tmp_path: Path
 ) -> None:
     command = f"exec <&-; ({UNTIL} over; do sleep 0.1; done) >/dev/null 2>&1 &"
-    code, _, err = run(*flags(endpoint, 3), "--on-finish", command)  # or it would never end
+    code, _, err = run(
+        *flags(endpoint, 3), "--on-finish", command
+    )  # returns without waiting for the background process
     (tmp_path / "over").touch()
     assert code == 0, err
     assert "--on-finish failed" not in err
@@ -274,11 +274,11 @@ def test_a_command_that_reads_nothing_or_leaves_somebody_behind_holds_nothing_up
         (["-o", "run", "-m", "m", "--on-finish", " "], "--on-finish names no command"),
     ],
 )
-def test_where_no_run_was_opened_nothing_has_finished(
+def test_no_command_runs_if_no_run_started(
     tmp_path: Path, run: Run, arguments: list[str], said: str
 ) -> None:
-    given = arguments if "--on-finish" in arguments else [*arguments, "--on-finish", TELL]
-    code, _, err = run(*given)
+    all_arguments = arguments if "--on-finish" in arguments else [*arguments, "--on-finish", SAVE]
+    code, _, err = run(*all_arguments)
     assert code == 2
     assert said in " ".join(err.split())
     assert list(tmp_path.iterdir()) == []
@@ -304,9 +304,7 @@ def ending(tmp_path: Path, endpoint: SimulatedEndpoint, **changes: Any) -> Endin
     return Ending(**(fields | changes))
 
 
-def test_the_last_line_says_why_how_much_how_long_and_how_to_continue(
-    tmp_path: Path, endpoint: SimulatedEndpoint
-) -> None:
+def test_the_last_line_is_complete(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
     failure = LimitReachedError("max_cost", "$5.00 are spent")
     line = ending(tmp_path, endpoint, failure=failure).line()
     assert re.fullmatch(
@@ -322,7 +320,7 @@ def test_the_last_line_says_why_how_much_how_long_and_how_to_continue(
     assert (complete.exit_code, complete.reason) == (0, "complete")
 
 
-def test_an_error_that_is_not_ours_is_told_by_its_name_alone(
+def test_an_unexpected_error_shows_its_type_only(
     tmp_path: Path, endpoint: SimulatedEndpoint
 ) -> None:
     crashed = ending(tmp_path, endpoint, failure=KeyError("what a model wrote"))
@@ -331,7 +329,7 @@ def test_an_error_that_is_not_ours_is_told_by_its_name_alone(
     assert (broken.exit_code, broken.detail) == (1, "j: is broken")
 
 
-def test_where_there_is_no_shell_it_is_said(
+def test_a_missing_shell_is_reported(
     tmp_path: Path,
     endpoint: SimulatedEndpoint,
     monkeypatch: pytest.MonkeyPatch,
@@ -342,4 +340,4 @@ def test_where_there_is_no_shell_it_is_said(
 
     monkeypatch.setattr(subprocess, "Popen", none)
     assert run_on_finish("true", ending(tmp_path, endpoint)) is None
-    assert "the command of --on-finish cannot be started" in capsys.readouterr().err
+    assert "the --on-finish command did not start" in capsys.readouterr().err

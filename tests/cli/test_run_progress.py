@@ -1,20 +1,27 @@
-"""How a run shows that it lives."""
+"""The progress of a run."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from rich.console import Console
 from support import make_seed_task
-from waiting import until
 
-from selfinstruct.cli import run_progress as progress_module
-from selfinstruct.cli.run_progress import Pace, fitting, progress
+from selfinstruct.cli import progress_bar, run_progress
+from selfinstruct.cli.run_progress import Pace, show_progress
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import Consumption
 from selfinstruct.pipeline.recipes import SELF_INSTRUCT
 from selfinstruct.pipeline.state import RunState, initial
 from selfinstruct.records import Reason, Task
+from selfinstruct.runner.directory import Run
 
 
 def state_with(accepted: int, *, finished: int = 0, rejected: int = 0, tokens: int = 0) -> RunState:
-    """As after as many generation requests as accepted tasks, each with one."""
+    """Return a state after one generation request for each accepted task."""
     state = initial(RunConfig(model="m"), [make_seed_task(n) for n in range(8)])
     for n in range(accepted):
         state.pool.add(Task(id=f"task_{n}", instruction=f"Task {n}.", origin="generated"))
@@ -29,7 +36,7 @@ def state_with(accepted: int, *, finished: int = 0, rejected: int = 0, tokens: i
     return state
 
 
-def test_the_line_gives_target_time_left_rate_requests_in_flight_and_tokens() -> None:
+def test_the_line_has_all_parts() -> None:
     clock = [0.0]
     pace = Pace(100, SELF_INSTRUCT, now=lambda: clock[0])
     assert pace.parts(state_with(10), 4)[1] == "time left unknown"
@@ -39,47 +46,64 @@ def test_the_line_gives_target_time_left_rate_requests_in_flight_and_tokens() ->
     assert parts[2:] == ["50% of candidates", "20 finished", "32 in flight", "2.50 M tokens"]
 
 
-def test_the_time_left_counts_the_requests_that_come_after_the_last_acceptance() -> None:
+def test_time_left_counts_requests_after_the_last_acceptance() -> None:
     clock = [0.0]
     pace = Pace(40, SELF_INSTRUCT, now=lambda: clock[0])
     pace.parts(state_with(0), 1)
     clock[0] = 60.0
-    # Of 120 requests, 40 are done: as much again twice, in two minutes.
+    # 40 of 120 requests took one minute.
     state = state_with(40)
     assert pace.parts(state, 32)[1] == "0:02:00 left"
     assert pace.share_done(state) == pytest.approx(1 / 3)
     assert pace.share_done(state_with(40, finished=40)) == 1.0
 
 
-def test_only_what_this_process_did_counts_for_the_time_left() -> None:
+def test_time_left_counts_this_process_only() -> None:
     clock = [0.0]
     pace = Pace(1000, SELF_INSTRUCT, now=lambda: clock[0])
     pace.parts(state_with(900, finished=900), 1)
     clock[0] = 10.0
-    # Thirty requests in ten seconds; of some 270, those for ninety instructions are left.
+    # 30 requests took 10 seconds; about 270 are left, for 90 instructions.
     left = pace.parts(state_with(910, finished=910), 1)[1]
     assert left in ("0:01:30 left", "0:01:29 left")
 
 
-def test_a_narrow_terminal_gets_what_matters_most() -> None:
-    parts = ["198/300 accepted", "0:12:00 left", "79% of candidates", "32 in flight"]
-    assert fitting(parts, 200) == ", ".join(parts)
-    assert fitting(parts, 56) == "198/300 accepted, 0:12:00 left, 79% of candidates"
-    assert fitting(parts, 5) == "198/300 accepted"
+def progress_of(
+    state: RunState, until_printed: Callable[[str], bool], capsys: pytest.CaptureFixture[str]
+) -> str:
+    """Show the progress of a run until its output is as wanted."""
+    run = SimpleNamespace(config=RunConfig(model="m"), recipe=SELF_INSTRUCT, state=state)
+
+    async def show() -> str:
+        task = asyncio.create_task(show_progress(cast("Run", run), lambda: 4))
+        printed = ""
+        while not until_printed(printed):
+            await asyncio.sleep(0.001)
+            printed += capsys.readouterr().err
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return printed
+
+    return asyncio.run(show())
 
 
-def test_a_log_gets_a_plain_line_by_the_clock_even_when_nothing_happens(
+def test_a_log_gets_lines_by_the_clock(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(progress_module, "_PLAIN_EVERY_S", 0.05)
-    with progress(100, SELF_INSTRUCT) as watch:
-        watch(state_with(10), 4)
-        said: list[str] = []
+    """Also when nothing happens."""
+    monkeypatch.setattr(run_progress, "_UPDATED_EVERY_S", 0.01)
+    monkeypatch.setattr(progress_bar, "_PRINTED_EVERY_S", 0.03)
+    printed = progress_of(state_with(10), lambda text: text.count("\n") >= 2, capsys)
+    assert printed.startswith("29%, 10/100 accepted, time left unknown, 100% of candidates, ")
+    assert "\x1b" not in printed
 
-        def has_two_lines() -> bool:
-            said.append(capsys.readouterr().err)
-            return "".join(said).count("\n") >= 2
 
-        until(has_two_lines)
-    assert "".join(said).startswith("10/100 accepted, time left unknown, 100% of candidates, ")
-    assert "\x1b" not in "".join(said)
+def test_a_narrow_terminal_cuts_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(Console, "is_terminal", True)
+    printed = progress_of(state_with(10), lambda text: "10/100 accepted" in text, capsys)
+    assert "…" in printed
+    assert "in flight" not in printed

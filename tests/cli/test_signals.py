@@ -1,4 +1,4 @@
-"""Signals: a command is stopped with nothing left over, or when it is too late not at all."""
+"""Signals stop a command that writes files, until the files are complete."""
 
 import signal
 
@@ -7,7 +7,7 @@ import pytest
 from selfinstruct.cli.signals import stopped_by_signals
 
 
-def test_a_signal_stops_a_command_and_a_second_one_does_not_stop_the_tidying_up() -> None:
+def test_a_second_signal_does_not_stop_the_cleanup() -> None:
     before = signal.getsignal(signal.SIGTERM)
     done = []
 
@@ -17,23 +17,23 @@ def test_a_signal_stops_a_command_and_a_second_one_does_not_stop_the_tidying_up(
             done.append("work")
         finally:
             signal.raise_signal(signal.SIGINT)
-            done.append("tidying up")
+            done.append("cleanup")
 
     with pytest.raises(KeyboardInterrupt), stopped_by_signals():
         work()
-    assert done == ["tidying up"]
+    assert done == ["cleanup"]
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_while_files_get_their_names_no_signal_stops_a_command() -> None:
+def test_no_signal_stops_a_held_command() -> None:
     with stopped_by_signals() as hold:
         hold()
         signal.raise_signal(signal.SIGINT)
 
 
-def test_a_signal_that_python_swallowed_counts_before_files_get_their_names() -> None:
+def test_hold_raises_a_swallowed_signal() -> None:
     with stopped_by_signals() as hold:
-        with pytest.raises(KeyboardInterrupt):  # as a callback of a weak reference would
+        with pytest.raises(KeyboardInterrupt):  # a callback of a weak reference swallows this
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             hold()

@@ -1,4 +1,4 @@
-"""Stopping a run, gently and not: what is in flight lands, and a kill loses nothing that was journaled."""
+"""Stopping a run: requests in flight finish, and a kill loses nothing in the journal."""
 
 import json
 import signal
@@ -24,7 +24,7 @@ CONCURRENCY = 8
 TARGET = 200
 KILLS = 24
 ENDLESS = {"num-instructions": 100_000}
-"""A run that is stopped long before its end, however late the test is."""
+"""Settings of a run that does not end before the test stops the run."""
 
 
 @dataclass
@@ -35,14 +35,14 @@ class Endpoint:
     log: Path
 
     def received(self) -> list[str]:
-        """Ids of the requests it got, in order."""
+        """Return the ids of the received requests, in order."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines()]
         return [line["client_request_id"] for line in lines if line["event"] == "received"]
 
 
 @contextmanager
 def silent_endpoint(log: Path) -> Iterator[Endpoint]:
-    """In a process of its own, which can be ended before its replies of an hour are."""
+    """Start an endpoint that replies after an hour, in a process that the test kills."""
     arguments = ["simulate", "--port", "0", "--latency-ms", "3600000", "--log", str(log)]
     with subprocess.Popen(
         [sys.executable, "-m", "selfinstruct", *arguments], stdout=subprocess.PIPE, text=True
@@ -54,7 +54,7 @@ def silent_endpoint(log: Path) -> Iterator[Endpoint]:
 
 @pytest.fixture
 def slow_endpoint(tmp_path: Path) -> Iterator[Endpoint]:
-    """Replies take 5 to 60 ms, so that there is always something in flight."""
+    """An endpoint that replies after 5 to 60 ms, so requests are always in flight."""
     log = tmp_path / "log.jsonl"
     with SimulatedEndpoint(latency_ms=(5, 60), log=log) as endpoint:
         yield Endpoint(url=endpoint.base_url, log=log)
@@ -97,7 +97,7 @@ def journaled(directory: Path) -> set[str]:
     }
 
 
-def test_a_run_killed_at_random_moments_gives_the_same_bytes_and_asks_nothing_again(
+def test_kills_change_no_byte_and_repeat_no_request(
     tmp_path: Path, slow_endpoint: Endpoint, thorough: bool
 ) -> None:
     kills, target = (KILLS, TARGET) if thorough else (KILLS // 5 + 1, TARGET * 2 // 5)
@@ -112,14 +112,14 @@ def test_a_run_killed_at_random_moments_gives_the_same_bytes_and_asks_nothing_ag
     for _ in range(kills):
         before, seen = journaled(directory), len(slow_endpoint.received())
         with start(directory, slow_endpoint, **changes) as process:
-            # Starting up changes nothing; moments are drawn from the first request on.
+            # The run changes nothing before its first request.
             wait_for_requests(process, slow_endpoint, rng.randint(1, 2 * CONCURRENCY))
-            # On a busy machine the run may be over by now.
+            # On a busy machine the run may have ended.
             killed += process.poll() is None
             process.kill()
         asked, after = slow_endpoint.received()[seen:], journaled(directory)
         assert before <= after, "an acknowledged line was lost"
-        assert not before & set(asked), "a journaled request was asked again"
+        assert not before & set(asked), "a journaled request was sent again"
         assert len(set(asked) - after) <= CONCURRENCY
     assert killed
     done = typed(*flags(directory, slow_endpoint, **changes))
@@ -140,7 +140,7 @@ def wait_for_requests(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_the_first_signal_lets_what_is_in_flight_land(
+def test_first_signal_waits_for_requests_in_flight(
     tmp_path: Path, slow_endpoint: Endpoint, number: signal.Signals
 ) -> None:
     with start(tmp_path / "run", slow_endpoint, **ENDLESS) as process:
@@ -148,14 +148,14 @@ def test_the_first_signal_lets_what_is_in_flight_land(
         process.send_signal(number)
         _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
-    assert "once the requests in flight have finished" in said
+    assert "after the requests in flight finish" in said
     assert "To continue: selfinstruct run" in said
     assert "Traceback" not in said
     assert set(slow_endpoint.received()) == journaled(tmp_path / "run")
 
 
 def test_nohup_protects_from_a_hangup(tmp_path: Path, slow_endpoint: Endpoint) -> None:
-    """The commonest way to run overnight over a connection that will be cut."""
+    """The usual way to run overnight over a connection that may close."""
     arguments = ["-m", "simulated", "--base-url", slow_endpoint.url, "-n", "40"]
     with subprocess.Popen(
         [
@@ -177,9 +177,7 @@ def test_nohup_protects_from_a_hangup(tmp_path: Path, slow_endpoint: Endpoint) -
     assert process.returncode == 0, said
 
 
-def test_a_run_stops_when_asked_to_even_if_nobody_hears_it_say_so(
-    tmp_path: Path, slow_endpoint: Endpoint
-) -> None:
+def test_a_closed_stderr_does_not_prevent_stopping(tmp_path: Path, slow_endpoint: Endpoint) -> None:
     process = start(tmp_path / "run", slow_endpoint, **ENDLESS)
     wait_for_requests(process, slow_endpoint)
     assert process.stderr is not None
@@ -196,7 +194,7 @@ def test_the_second_signal_stops_at_once(tmp_path: Path) -> None:
         wait_for_requests(process, endpoint)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        while "once the requests in flight have finished" not in process.stderr.readline():
+        while "after the requests in flight finish" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=PATIENCE_S)
@@ -205,14 +203,14 @@ def test_the_second_signal_stops_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("made", [".", "run", "run/config.yaml", "run/journal.jsonl"])
-def test_a_signal_while_the_run_is_being_opened_leaves_one_that_can_go_on(
+def test_a_signal_during_opening_leaves_a_run(
     tmp_path: Path, slow_endpoint: Endpoint, made: str
 ) -> None:
     with start(tmp_path / "run", slow_endpoint, **ENDLESS) as process:
         until((tmp_path / made).exists)
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=PATIENCE_S)
-    # Before any code of ours is loaded, Python itself ends with the signal's number.
+    # Before our code is loaded, the signal ends Python itself.
     assert process.returncode in (130, -signal.SIGTERM), said
     assert "Traceback" not in said
     done = typed(*flags(tmp_path / "run", slow_endpoint, **{"num-instructions": 3}))
@@ -235,7 +233,7 @@ def test_status_and_export_work_while_a_run_writes(tmp_path: Path, slow_endpoint
     assert status["candidates"] == status["accepted"] + sum(status["rejected"].values())
 
 
-def test_the_same_dataset_at_any_concurrency_over_the_network(
+def test_concurrency_does_not_change_the_dataset(
     tmp_path: Path, slow_endpoint: Endpoint, thorough: bool
 ) -> None:
     exports = set()

@@ -25,36 +25,26 @@ def run(
     output: OutputOption = None,
     preview: Annotated[
         bool,
-        typer.Option(
-            "--preview", help="Send one request of each stage, show what comes of it, and stop."
-        ),
+        typer.Option("--preview", help="Send one request of each stage, then stop."),
     ] = False,
     log_file: LogFileOption = None,
     log_level: LogLevelOption = LogLevel.INFO,
     on_finish: OnFinishOption = None,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Start without asking, whatever it will cost.")
+        bool, typer.Option("--yes", "-y", help="Start without asking about the cost.")
     ] = False,
     json_output: JsonOption = False,
     **settings: Any,
 ) -> None:
-    """Grow seed tasks into a dataset; the same command continues a run that was stopped.
+    """Grow seed tasks into a dataset. The same command continues a stopped run.
 
-    Example, against OpenAI (key in $OPENAI_API_KEY):
+    Examples: OpenAI (key in $OPENAI_API_KEY), a local server, a run overnight:
 
         selfinstruct run -o my-run -m gpt-4.1-mini -n 1000
-
-    Example, against a local server:
-
         selfinstruct run -o my-run -m qwen3 --base-url http://localhost:8000/v1
-
-    Example, to be left alone overnight:
-
         nohup selfinstruct run my-run --max-time 8h --log-file night.jsonl &
 
-    A sampling parameter that is null is left out of what is sent: --generate-top-p null.
-
-    Ctrl-C stops once the requests in flight have finished; a second one stops at once.
+    Ctrl-C stops after the requests in flight finish, a second Ctrl-C at once.
     """
     directory, settings = run_named(source, output, settings)
     if preview and (log_file or on_finish):
