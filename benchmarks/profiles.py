@@ -4,7 +4,7 @@
 
 FOLDER holds recorded runs: `raw/index.json`, which names files of JSON lines (`kind`, `completion`,
 `finish_reason`, `instruction`, `num_prompt_instructions`, `prompt`) and the seed tasks that each began with.
-Prints the tables of docs/profiles.md. A candidate is usable when it passes the parser, the rules and novelty
+Prints the tables of docs/internals/profile-comparison.md. A candidate is usable when it passes the parser, the rules and novelty
 against the seed tasks and all usable ones before it, each profile with its own tokenizer. With --sample,
 prints that many of what only `default` has, drawn at random and always the same, as JSON lines for reading.
 """

@@ -49,7 +49,7 @@ def plain(text: str) -> str:
 
 
 def test_the_example_in_the_documents_is_true_at_80_columns(tmp_path: Path) -> None:
-    page = (ROOT / "docs/estimate.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/guides/estimate.md").read_text(encoding="utf-8")
     example = page.partition("-n 52000\n")[2].partition("```")[0]
     line = arguments("estimate", *MODEL, "-n", 52000)
     environ = {**os.environ, "COLUMNS": "80"}

@@ -31,7 +31,7 @@ from selfinstruct.simulate.faults.plan import (
 )
 from selfinstruct.simulate.faults.plan_values import REQUEST_FAULTS
 
-DOCUMENT = (ROOT / "docs/simulated-endpoint.md").read_text(encoding="utf-8")
+DOCUMENT = (ROOT / "docs/guides/simulated-endpoint.md").read_text(encoding="utf-8")
 SECTION = DOCUMENT.split("## Fault plans")[1].split("\n## ")[0]
 
 
