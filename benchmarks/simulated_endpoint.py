@@ -1,13 +1,13 @@
-"""How many requests a second the simulated endpoint answers.
+"""Requests per second of the simulated endpoint.
 
-Starts the endpoint in a process of its own, sends it the real prompts over a few keep-alive
-connections from a client that does next to nothing, and prints the median of the repeats::
+Starts the endpoint in a separate process, sends the real prompts over a few keep-alive connections from a
+minimal client, and prints the median of the repeats::
 
     $ python benchmarks/simulated_endpoint.py --repeats 3 --requests 4000
     generate  3,120 bytes  2,345 requests/s  (2,301 to 2,377)
     classify  …
 
-Each request differs from the others, so that nothing can be answered from a cache.
+Each request is different, so no cache can answer.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from selfinstruct.simulate.random_draws import Draws  # noqa: E402
 
 
 def prompts(kind: str, number: int, *, salt: int) -> Iterator[str]:
-    """`number` different prompts of a kind, "generate" or "classify"."""
+    """Yield `number` different prompts of a kind, "generate" or "classify"."""
     text = (REPOSITORY / "prompts" / "self-instruct" / f"{kind}.txt").read_text(encoding="utf-8")
     template = jinja2.Template(text)
     for at in range(number):
@@ -47,7 +47,7 @@ def prompts(kind: str, number: int, *, salt: int) -> Iterator[str]:
 
 
 def request(prompt: str) -> bytes:
-    """A whole HTTP request for `prompt`."""
+    """Return a complete HTTP request for `prompt`."""
     messages = [{"role": "user", "content": prompt}]
     body = json.dumps({"model": "simulated", "messages": messages, "temperature": 0.7}).encode()
     head = (
@@ -58,7 +58,7 @@ def request(prompt: str) -> bytes:
 
 
 async def exchange(port: int, requests: list[bytes], connections: int) -> float:
-    """Sends the requests over the connections, and returns the seconds until all are answered."""
+    """Send the requests over the connections. Return the seconds until all are answered."""
     waiting = iter(requests)
 
     async def talk() -> None:
@@ -78,12 +78,12 @@ async def exchange(port: int, requests: list[bytes], connections: int) -> float:
 
 
 def serve_and_tell(ready: Connection) -> None:
-    """Runs the endpoint, and sends its base URL down the pipe."""
+    """Run the endpoint, and send its base URL through the pipe."""
     serve(on_ready=ready.send)
 
 
 def main() -> None:
-    """Prints one line per kind of prompt."""
+    """Print one line per kind of prompt."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--requests", type=int, default=4000, help="requests per repeat")
