@@ -167,7 +167,7 @@ def report(
         return "–" if value is None else f"{value:.2f} s"
 
     table(
-        ("start", "instructions", "said so after", "first request after", "lived", "peak"),
+        ("start", "instructions", "continues after", "first request after", "lived", "peak"),
         (
             (
                 str(number),

@@ -41,7 +41,7 @@ HEAD = (
     "in flight",
     "achieved/s",
     "mean latency",
-    "as told",
+    "as set",
     "slots ÷ latency",
     "bare/s",
     "possible/s",
