@@ -1,7 +1,7 @@
 """What an estimate rests on before anything was asked, each with where it is from.
 
-"Recorded runs" are twelve runs of others with base models, Llama 3, GPT-3.5 and the like (docs/guides/estimate.md
-tells which figures they gave). Prompts are no assumption: they are made of the run's own templates and tasks.
+"Recorded runs" are twelve runs of others with base models, Llama 3, GPT-3.5 and the like; their figures are
+in docs/guides/estimate.md. Prompts are no assumption: they are made of the run's own templates and tasks.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
