@@ -323,7 +323,7 @@ def test_the_simulated_endpoint_is_in_good_health(
 
 
 def test_the_example_in_the_documents_is_true(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
-    page = (ROOT / "docs/before-you-spend.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/get-started/before-you-spend.md").read_text(encoding="utf-8")
     example = page.partition("-o my-run\n")[2].partition("```")[0]
     flags = ["-m", "simulated", "--base-url", endpoint.base_url, "-o", "my-run"]
     line = [sys.executable, "-m", "selfinstruct", "doctor", *flags]

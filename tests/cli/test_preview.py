@@ -191,7 +191,7 @@ def test_a_preview_fits_80_columns_and_writes_nothing(
 
 
 def test_the_example_in_the_documents_is_true(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
-    page = (ROOT / "docs/before-you-spend.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/get-started/before-you-spend.md").read_text(encoding="utf-8")
     example = page.partition("-n 1000\n")[2].partition("```")[0]
     flags = ["-m", "simulated", "--base-url", endpoint.base_url, "-n", 1000]
     line = [sys.executable, "-m", "selfinstruct", "run", "--preview", *map(str, flags)]

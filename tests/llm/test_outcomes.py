@@ -469,7 +469,7 @@ def test_every_status_means_something(code: int) -> None:
 
 
 def test_the_page_about_outcomes_has_every_row() -> None:
-    page = (ROOT / "docs/outcomes.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/reference/outcomes.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
     told = {meets.replace("`", ""): (then, billed) for meets, then, billed in rows}
     for rule in RULES.values():

@@ -33,7 +33,7 @@ from selfinstruct.simulate.faults.plan import (
 
 ATTEMPT_FAULTS = {kind.model_fields["fault"].default: kind for kind in get_args(AttemptFault)}
 REQUEST_FAULTS = get_args(RequestFaultName)
-PAGE = (ROOT / "docs/simulated-endpoint.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/guides/simulated-endpoint.md").read_text(encoding="utf-8")
 SECTION = PAGE.split("## Fault plans")[1].split("\n## ")[0]
 
 

@@ -1,7 +1,8 @@
 """Assumptions of an estimate before the first reply, each with its source.
 
-"Recorded runs" are twelve published runs with base models, Llama 3, GPT-3.5 and others (docs/estimate.md
-names their figures). Prompts need no assumption: the run's own templates and tasks give them.
+"Recorded runs" are twelve published runs with base models, Llama 3, GPT-3.5 and others;
+docs/guides/estimate.md names their figures. Prompts need no assumption: the run's own templates and tasks
+give them.
 """
 
 import operator
