@@ -178,9 +178,9 @@ class BackendError(SelfInstructError):
 class TransientError(BackendError):
     """Another attempt may succeed.
 
-    `outcome` is an `llm.outcomes.AttemptOutcome`, or "". `retry_after_s` is the wait in seconds that the
-    endpoint asks for. `is_last` means that the endpoint asks for no further attempt now. `counts_as_strike`
-    means that the request, and not only the endpoint, may be at fault.
+    `outcome` is the name of an `llm.outcomes.AttemptOutcome`, or "". `retry_after_s` is the wait in seconds
+    that the endpoint asks for. `is_last` means that the endpoint asks for no further attempt now.
+    `counts_as_strike` means that the request, and not only the endpoint, may be at fault.
     """
 
     def __init__(

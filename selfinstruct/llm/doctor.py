@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from selfinstruct.errors import BackendError, EndpointError, TransientError
 from selfinstruct.llm.online import OnlineBackend, RawReply
-from selfinstruct.llm.outcomes import AttemptOutcome
+from selfinstruct.llm.outcomes import AttemptOutcome, outcome_of
 from selfinstruct.llm.reply import read_completion, read_usage
 from selfinstruct.llm.request_body import (
     MAX_COMPLETION_TOKENS,
@@ -129,7 +129,7 @@ class Doctor:
             yield Finding("model", "open", problem)
             return
         except TransientError as error:
-            if error.outcome in _NO_CONNECTION:
+            if outcome_of(error) in _NO_CONNECTION:
                 raise
             yield Finding("model", "open", f"no list of models ({error}); {_LATER}")
             return
@@ -220,7 +220,7 @@ class Doctor:
             try:
                 yield await check(first)
             except BackendError as error:
-                outcome = error.outcome if isinstance(error, TransientError) else ""
+                outcome = outcome_of(error)
                 said = f"refused ({_short(error.problem)})"
                 if outcome in _NO_REPLY | {AttemptOutcome.RATE_LIMITED}:
                     said = f"unknown: {error}"

@@ -267,7 +267,7 @@ def test_what_cannot_be_read_in_a_way_nobody_thought_of_is_tried_again(
     error, script = ask(reply(status, {"error": {"message": "x"}}))
     assert isinstance(error, TransientError)
     assert str(error) == "a reply that cannot be read (ZeroDivisionError)"
-    assert (error.outcome, len(script.asked)) == (AttemptOutcome.NOT_JSON, 4)
+    assert (error.outcome, len(script.asked)) == (AttemptOutcome.NOT_JSON.name, 4)
 
 
 def test_an_endpoint_that_is_not_there_is_named() -> None:
