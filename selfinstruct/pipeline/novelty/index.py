@@ -74,7 +74,7 @@ class NoveltyIndex:
     def check_each(self, texts: Iterable[str]) -> list[NoveltyResult]:
         """Compare each text with the whole pool, but not with each other.
 
-        The results are those of `check` for each text. Checking a dozen texts together takes less than half
+        Gives the same results as `check` for each text. Checking a dozen texts together takes less than half
         the time.
         """
         texts = list(_checked(texts))
@@ -89,7 +89,7 @@ class NoveltyIndex:
     def admit(self, texts: Iterable[str]) -> list[NoveltyResult]:
         """Check texts in order and add the novel ones, so that each text is compared with earlier ones too.
 
-        The results are those of `check` and `add` for each text, in about a third of the time.
+        Gives the same results as `check` and `add` for each text, in about a third of the time.
         """
         results: list[NoveltyResult] = []
         iterator = iter(_checked(texts))
@@ -234,7 +234,7 @@ class NoveltyIndex:
 def _in_own_characters(
     texts: Sequence[Sequence[str]], others: Iterable[Sequence[str]]
 ) -> tuple[list[str], list[str]]:
-    """Return strings of texts and of others in which no two tokens of the texts share a character.
+    """Encode texts and others, with a different character for each token of the texts.
 
     Other tokens become character 0. Raises TooManyTokensError.
     """

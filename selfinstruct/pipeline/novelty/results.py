@@ -10,7 +10,7 @@ class NoveltyResult:
     """Result of a novelty check."""
 
     novel: bool
-    """Whether no text of the pool scores over the threshold."""
+    """True if no text of the pool scores over the threshold."""
     position: int | None = None
     """Position of the most similar text in the pool, the first of equals; None if novel."""
     rouge_l: float | None = None
