@@ -29,7 +29,7 @@ class Counts:
     instances_rejected: Counter[Reason] = field(default_factory=Counter)
     """Rejected instances, by reason."""
     unclear_kinds: int = 0
-    """Tasks for which the model gave no clear answer to the classification question."""
+    """Tasks without a clear answer to the classification question."""
     imported: int = 0
     """Imported tasks. They count as accepted, although no candidate became one of them."""
     imported_whole: int = 0

@@ -10,7 +10,7 @@ parameters, which are the same in both profiles. Only `default` uses `classify_a
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from selfinstruct.pipeline.filters import RULES, Rule, is_in_wrong_script, rejection_reason
+from selfinstruct.pipeline.filters import RULES, is_in_wrong_script, rejection_reason
 from selfinstruct.pipeline.parse import alpaca_blocks, classification, instances, lists, paper
 from selfinstruct.pipeline.parse.types import AnswerParser, InstanceParser, ListParser
 from selfinstruct.records import Reason
@@ -25,28 +25,22 @@ class Profile:
     """Parsers of replies to generation requests, by recipe."""
     read_answer: AnswerParser
     read_instances: InstanceParser
-    rules: Mapping[str, tuple[Rule, ...]]
-    """Rules for instructions, by recipe."""
     asks_twice: bool
-    """Whether to ask the classification question again after an unclear answer."""
+    """True if an unclear answer to the classification question leads to a second question."""
     needs_tokens: bool
-    """Whether to reject an instruction without tokens, which novelty cannot compare."""
+    """True if instructions without tokens are rejected, because novelty cannot compare them."""
     checks_script: bool
-    """Whether to reject an instruction in a script that the seed tasks do not use."""
+    """True if instructions in a script that the seed tasks do not use are rejected."""
 
     def rejection_reason(self, text: str, *, recipe: str, scripts: frozenset[str]) -> Reason | None:
         """Return why an instruction is rejected, or None. Novelty is checked later.
 
         `scripts` are the scripts of the seed tasks, see `filters.scripts_of`.
         """
-        reason = rejection_reason(text, self.rules[recipe])
+        reason = rejection_reason(text, RULES[self.name, recipe])
         if reason is None and self.checks_script and is_in_wrong_script(text, scripts):
             return Reason.WRONG_SCRIPT
         return reason
-
-
-def _rules(profile: str) -> dict[str, tuple[Rule, ...]]:
-    return {recipe: rules for (name, recipe), rules in RULES.items() if name == profile}
 
 
 DEFAULT = Profile(
@@ -54,7 +48,6 @@ DEFAULT = Profile(
     read_list={"self-instruct": lists.instructions, "alpaca": alpaca_blocks.blocks},
     read_answer=classification.answer,
     read_instances=instances.instances,
-    rules=_rules("default"),
     asks_twice=True,
     needs_tokens=True,
     checks_script=True,
@@ -65,7 +58,6 @@ PAPER = Profile(
     read_list={"self-instruct": paper.instructions, "alpaca": paper.blocks},
     read_answer=paper.answer,
     read_instances=paper.instances,
-    rules=_rules("paper"),
     asks_twice=False,
     needs_tokens=False,
     checks_script=False,

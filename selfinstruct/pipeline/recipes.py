@@ -26,7 +26,7 @@ class Recipe:
     instructions_asked: int
     """New instructions asked for in one request."""
     has_task_stages: bool
-    """Whether separate requests classify each task and write its instances. If not, one reply holds whole
+    """True if separate requests classify each task and write its instances. If False, one reply holds whole
     tasks."""
 
 
@@ -58,16 +58,16 @@ _INSTANCES_EXAMPLE = _TASK_EXAMPLE | {"max_instances": 5}
 CLASSIFY, CLASSIFY_AGAIN = "classify.txt", "classify_again.txt"
 INPUT_FIRST, OUTPUT_FIRST = "instances_input_first.txt", "instances_output_first.txt"
 
-TEMPLATE_NAMES = frozenset(
-    {
-        "generate.txt",
-        "generate_classification.txt",
-        CLASSIFY,
-        CLASSIFY_AGAIN,
-        INPUT_FIRST,
-        OUTPUT_FIRST,
-    }
-)
+_TEMPLATES: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "generate.txt": ("demonstrations", _LIST_EXAMPLE),
+    "generate_classification.txt": ("demonstrations", _LIST_EXAMPLE),
+    CLASSIFY: ("instruction", _TASK_EXAMPLE),
+    CLASSIFY_AGAIN: ("instruction", _TASK_EXAMPLE),
+    INPUT_FIRST: ("instruction", _INSTANCES_EXAMPLE),
+    OUTPUT_FIRST: ("instruction", _INSTANCES_EXAMPLE),
+}
+"""The value that each template must use, and an example of all its values."""
+TEMPLATE_NAMES = frozenset(_TEMPLATES)
 """File names of all templates that any run uses."""
 
 
@@ -86,23 +86,13 @@ def is_output_first(template_name: str) -> bool:
     return template_name.partition("@")[0].endswith(f"/{OUTPUT_FIRST}")
 
 
-def _templates(config: RunConfig) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Return, by file name, the value that a template must use and an example of all its values."""
-    files: dict[str, tuple[str, Mapping[str, Any]]] = {
-        list_template(config): ("demonstrations", _LIST_EXAMPLE)
-    }
-    if RECIPES[config.recipe].has_task_stages:
-        files[CLASSIFY] = ("instruction", _TASK_EXAMPLE)
-        if config.profile == "default":
-            files[CLASSIFY_AGAIN] = ("instruction", _TASK_EXAMPLE)
-        files[INPUT_FIRST] = ("instruction", _INSTANCES_EXAMPLE)
-        files[OUTPUT_FIRST] = ("instruction", _INSTANCES_EXAMPLE)
-    return files
-
-
 def template_names(config: RunConfig) -> tuple[str, ...]:
     """Return the file names of the templates that a run uses."""
-    return tuple(_templates(config))
+    names = [list_template(config)]
+    if RECIPES[config.recipe].has_task_stages:
+        again = [CLASSIFY_AGAIN] if config.profile == "default" else []
+        names += [CLASSIFY, *again, INPUT_FIRST, OUTPUT_FIRST]
+    return tuple(names)
 
 
 def load_templates(config: RunConfig, path: Path) -> dict[str, Template]:
@@ -118,13 +108,16 @@ def load_templates(config: RunConfig, path: Path) -> dict[str, Template]:
         raise InputError(path, f"cannot be read {because(error)}") from None
     except ValueError:  # a NUL character
         raise InputError(path, "is not a valid folder name; choose another") from None
-    missing = [name for name in _templates(config) if name not in present]
+    names = template_names(config)
+    missing = [name for name in names if name not in present]
     if missing:
         raise InputError(path, f"lacks {', '.join(missing)}; start from a copy of {shipped}")
-    templates = {
-        name: load_template(path / name, folder=folder(config), required=required, sample=sample)
-        for name, (required, sample) in _templates(config).items()
-    }
+    templates = {}
+    for name in names:
+        required, sample = _TEMPLATES[name]
+        templates[name] = load_template(
+            path / name, folder=folder(config), required=required, sample=sample
+        )
     name = list_template(config)
     problem = _mismatch(config, templates[name].compiled.render(_LIST_EXAMPLE))
     if problem:

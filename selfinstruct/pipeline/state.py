@@ -67,7 +67,7 @@ class RunState:
     last_not_novel: Rejection | None = None
     """The latest rejection for lack of novelty."""
     keeps_instances: bool = True
-    """Whether finished tasks keep their instances. A run needs the texts only if demonstrations show
+    """True if finished tasks keep their instances. A run needs the texts only if demonstrations show
     instances. If not, finished tasks have () and the texts remain in the journal."""
     source: RefilteredFrom | None = None
     """The run whose replies a refiltered run uses. A refiltered run sends no requests."""

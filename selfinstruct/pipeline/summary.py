@@ -52,7 +52,7 @@ class RunSummary:
     classification: int
     """Accepted instructions that are classification tasks."""
     unclear_kinds: int
-    """Accepted instructions for which the model gave no clear answer to the classification question."""
+    """Accepted instructions without a clear answer to the classification question."""
     with_instances: int
     """Accepted instructions with at least one instance."""
     instances_rejected: Mapping[Reason, int]

@@ -15,6 +15,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from itertools import groupby
 
 TOKENIZER_VERSION = 1
 """Version of the tokenizers, part of a run's fingerprint. It rises with any change of a token."""
@@ -75,24 +76,16 @@ def length_in_words(text: str) -> int:
 def _token() -> re.Pattern[str]:
     # Python's \w does not include combining marks. Without them, Hindi words would split at vowel signs.
 
-    marks = "".join(_as_ranges(_marks()))
+    marks = "".join(_mark_ranges())
     letter = r"[^\W_]"
     return re.compile(
         f"[{_SPACELESS}](?<={letter})[{marks}]*|(?:(?![{_SPACELESS}]){letter}[{marks}]*)+"
     )
 
 
-def _marks() -> Iterator[int]:
-    for code in range(sys.maxunicode + 1):
-        if unicodedata.category(chr(code))[0] == "M":
-            yield code
-
-
-def _as_ranges(codes: Iterator[int]) -> Iterator[str]:
-    first = last = next(codes)
-    for code in codes:
-        if code != last + 1:
-            yield f"{chr(first)}-{chr(last)}"
-            first = code
-        last = code
-    yield f"{chr(first)}-{chr(last)}"
+def _mark_ranges() -> Iterator[str]:
+    """Yield the combining marks as ranges of a character class."""
+    marks = [n for n in range(sys.maxunicode + 1) if unicodedata.category(chr(n))[0] == "M"]
+    for _, group in groupby(enumerate(marks), key=lambda numbered: numbered[1] - numbered[0]):
+        codes = [code for _, code in group]
+        yield f"{chr(codes[0])}-{chr(codes[-1])}"

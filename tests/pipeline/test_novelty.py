@@ -113,14 +113,12 @@ def crowded() -> Iterator[None]:
             _TAIL=2,
             _GROWTH=1,
             _FEW=0,
-            _AMONG=2,
-            _SETTLED_AT_ONCE=3,
+            _ROWS=2,
+            _BATCH=3,
         ),
-        patch.multiple("selfinstruct.pipeline.novelty.index_level", _AT_ONCE=3, _BUILT_AT_ONCE=3),
-        patch("selfinstruct.pipeline.novelty.index._AT_ONCE", 3),
-        patch.multiple(
-            "selfinstruct.pipeline.novelty.similarities", _TEXTS=3, _FIRST=1, _STRETCH=4
-        ),
+        patch.multiple("selfinstruct.pipeline.novelty.index_level", _BATCH=3, _BUILD_BATCH=3),
+        patch("selfinstruct.pipeline.novelty.index._BATCH", 3),
+        patch.multiple("selfinstruct.pipeline.novelty.similarities", _BLOCK=3, _FIRST=1, _CHUNK=4),
     ):
         yield
 
@@ -385,9 +383,9 @@ def test_one_text_in_the_place_of_several_is_refused() -> None:
     """It would be taken for a text a letter."""
     index = NoveltyIndex()
     for call in (index.admit, index.check_each, index.check_in_turn):
-        with pytest.raises(TypeError, match=r"give \[text\]"):
+        with pytest.raises(TypeError, match=r"pass \[text\]"):
             call("one text")
-    with pytest.raises(TypeError, match=r"give \[text\]"):
+    with pytest.raises(TypeError, match=r"pass \[text\]"):
         NoveltyIndex(texts="one text")
     with pytest.raises(TypeError, match=r"NoveltyIndex\(texts=…\)"):
         NoveltyIndex(["one text"])  # type: ignore[arg-type]

@@ -61,7 +61,7 @@ def answer_text(text: str) -> str:
 def without_fence(text: str, begins: "re.Pattern[str]") -> str:
     """Remove a code fence around a whole reply, if the first line inside matches `begins`."""
     lines = text.split("\n")
-    opening = next((n for n, line in enumerate(lines) if _FENCE.fullmatch(line)), None)
+    opening = next((n for n, line in enumerate(lines) if is_fence(line)), None)
     if opening is None:
         return text
     inside = next((line for line in lines[opening + 1 :] if line.strip()), "")

@@ -24,8 +24,8 @@ class AskedList:
     demonstrations: tuple[str, ...] | None = None
     """Instructions in the prompt; None if unknown."""
     continues: bool | None = None
-    """Whether the reply continues the prompt after the first number. True for a base model, False for a chat
-    model, None if unknown."""
+    """True if the reply continues the prompt after the first number, as with a base model; False for a chat
+    model; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class AskedInstances:
     """The prompt of an instance request, as far as parsers need it."""
 
     output_first: bool
-    """Whether the prompt asked for class labels before inputs."""
+    """True if the prompt asked for class labels before inputs."""
     instruction: str = ""
     """Instruction of the task; "" if unknown."""
     limit: int | None = None
@@ -66,12 +66,10 @@ class ParsedInstances:
     rejections: tuple[Rejection, ...]
 
 
-class ListParser(Protocol):
-    """Parser of replies to generation requests."""
-
-    def __call__(self, request_id: str, completion: Completion, asked: AskedList) -> ParsedList:
-        """Parse the candidates. Never raises."""
-        ...
+ListParser = Callable[[str, Completion, AskedList], ParsedList]
+"""Parser of replies to generation requests. Takes the request id. Never raises."""
+InstanceParser = Callable[[str, Completion, AskedInstances], ParsedInstances]
+"""Parser of replies to instance requests. Takes the request id. Never raises."""
 
 
 class AnswerParser(Protocol):
@@ -79,16 +77,6 @@ class AnswerParser(Protocol):
 
     def __call__(self, completion: Completion, *, instruction: str = "") -> Answer:
         """Parse the answer. Never raises."""
-        ...
-
-
-class InstanceParser(Protocol):
-    """Parser of replies to instance requests."""
-
-    def __call__(
-        self, request_id: str, completion: Completion, asked: AskedInstances
-    ) -> ParsedInstances:
-        """Parse the instances. Never raises."""
         ...
 
 

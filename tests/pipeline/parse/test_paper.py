@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support import make_completion
 
-from selfinstruct.pipeline.filters import rejection_reason
+from selfinstruct.pipeline.filters import RULES, rejection_reason
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
 from selfinstruct.pipeline.profiles import PAPER
 from selfinstruct.records import Reason
@@ -26,7 +26,7 @@ def read(text: str, *, continues: bool | None = True, finish_reason: str = "stop
 def kept(text: str, *, continues: bool | None = True, finish_reason: str = "stop") -> list[str]:
     """What is left of a list after the rules."""
     found = read(text, continues=continues, finish_reason=finish_reason)
-    return [one for one in found if rejection_reason(one, PAPER.rules["self-instruct"]) is None]
+    return [one for one in found if rejection_reason(one, RULES["paper", "self-instruct"]) is None]
 
 
 def pairs(
@@ -185,7 +185,7 @@ def test_a_continued_list_yields_what_the_published_code_does(
     completion = make_completion(text, finish_reason=finish_reason)
     parsed = PAPER.read_list["self-instruct"](ID, completion, AskedList(continues=True))
     found = [one.instruction for one in parsed.candidates]
-    found = [one for one in found if rejection_reason(one, PAPER.rules["self-instruct"]) is None]
+    found = [one for one in found if rejection_reason(one, RULES["paper", "self-instruct"]) is None]
     assert found == published_list(text, finish_reason)
 
 
