@@ -29,7 +29,7 @@ def send_chunks(connection: Connection, pieces: Iterator[bytes]) -> None:
 
 
 def too_many() -> Iterator[bytes]:
-    """Return pieces of which only the last one exceeds the maximum."""
+    """Return pieces that exceed the maximum with the last one."""
     return itertools.repeat(PIECE, MAX_BODY_BYTES // len(PIECE) + 1)
 
 

@@ -1,7 +1,7 @@
 """Examples: inputs and outputs, or labels and inputs, that fit an instruction.
 
-The kind of a task selects the texts in the word lists "outputs", "pairs" and "labels". For an instruction of
-somebody else, the texts have the right form only.
+The kind of a task selects the texts in the word lists "outputs", "pairs" and "labels". For other
+instructions, the texts only have the right form.
 """
 
 import re

@@ -85,7 +85,7 @@ class Scene:
 
 
 def new_scene(rng: SeededRandom, used: Mapping[str, str] | None = None) -> Scene:
-    """Return a scene in which the words in `used` are set; they select the settings."""
+    """Return a scene that begins with the words in `used`, in their settings."""
     used = used or {}
     homes: dict[bool, Setting] = {}
     for slot, words in used.items():

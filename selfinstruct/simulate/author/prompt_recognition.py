@@ -55,7 +55,7 @@ class Continuation:
     first: int
     last: int
     bare: bool
-    """Whether the prompt ends with the first number."""
+    """True if the prompt ends with the first number."""
     mark: str
     """Character after the numbers."""
     input_lead: str

@@ -1,4 +1,4 @@
-"""Which attempt gets which fault.
+"""Assigning faults to attempts.
 
 The fault of the n-th attempt at a request depends on the plan, the path, the body and n, and not on the
 time or on other requests. Outages are the exception: they count arrivals.
@@ -35,7 +35,7 @@ class Assignment:
 
     @property
     def is_billed(self) -> bool:
-        """Whether the endpoint bills the attempt: it writes a reply, even if the client gets none."""
+        """True if the endpoint writes a reply, even if the client gets none."""
         return self.name != "outage" and not isinstance(self.fault, Status | ErrorObject)
 
 

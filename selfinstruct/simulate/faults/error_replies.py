@@ -1,7 +1,7 @@
 """Faulty replies: what the client reads instead of the true reply.
 
 This module covers error statuses, pages and bodies that are not completions. `transport` covers faults
-of the connection, `content` those of the text.
+of the connection, `content` faults of the text.
 """
 
 import math

@@ -56,7 +56,7 @@ class Status(_AttemptFault):
     message: str | None = None
     retry_after: RetryAfter | None = None
     then_close: Flag = False
-    """Whether the connection closes after the reply, without a header that announces it."""
+    """True to close the connection after the reply, without a header that announces this."""
 
 
 class Hang(_AttemptFault):
@@ -212,7 +212,7 @@ class FaultPlan(Entry):
     at_most: Whole = 4
     """Maximum of faulty attempts per request, without outages, rate limits and "never"."""
     models: Flag = True
-    """Whether `GET /v1/models` works."""
+    """False to let `GET /v1/models` fail."""
     per_attempt: tuple[Annotated[AttemptFault, Field(discriminator="fault")], ...] = ()
     per_request: tuple[RequestFault, ...] = ()
     outages: tuple[Outage, ...] = ()

@@ -28,7 +28,7 @@ _WORDS: Final = {
     "string_type": "text",
     "tuple_type": "a list",
 }
-"""What a value must be, by the type of the error; pydantic's own words otherwise."""
+"""Requirements by type of error, in place of the words of pydantic."""
 
 
 class FaultPlanError(ValueError):

@@ -50,7 +50,7 @@ class FaultyTransport:
         self._is_closed = False
 
     def close(self) -> None:
-        """Close all connections on which a fault takes time, now and in the future."""
+        """Close all connections that wait for a fault, and all later ones that would."""
         self._is_closed = True
         for connection in tuple(self._active):
             connection.abort()

@@ -1,4 +1,4 @@
-"""What both completion APIs share: the validated request, its choices and its token usage.
+"""The validated request, choices and token usage of both completion APIs.
 
 The author is a function from a prompt and a seed to a text. The fingerprint of a request covers everything
 that changes the text: model, prompt and sampling parameters. It does not cover `n`, `stop` and `max_tokens`,
@@ -32,7 +32,7 @@ class CompletionRequest:
     max_tokens: int | None
     """Maximum of tokens per choice; None for no maximum."""
     echo: bool = False
-    """Whether each text begins with the prompt."""
+    """True to begin each text with the prompt."""
     fingerprint: str
     """64 hexadecimal digits, equal for two requests only if the author writes the same text."""
 

@@ -28,7 +28,7 @@ def read(body: bytes, served: str) -> CompletionRequest:
         # With `echo`, a maximum of 0 is useful.
         max_tokens=DEFAULT_MAX_TOKENS if asked.max_tokens is None else asked.max_tokens,
         echo=bool(asked.echo),
-        # "text" makes the fingerprints differ from those of chat requests.
+        # "text" makes the fingerprint differ from the one of a chat request.
         fingerprint=digest(json.dumps(["text", asked.model, asked.prompt, asked.sampling])),
     )
 

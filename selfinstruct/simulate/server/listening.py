@@ -37,7 +37,7 @@ class SimulatedEndpoint:
         model: Name of the served model.
         latency_ms: Shortest and longest delay of a reply, in milliseconds.
         log: Path of the request log; None for no log.
-        shares: How often the author makes mistakes; None for the defaults.
+        shares: Shares of the author's mistakes; None for the defaults.
         faults: Faults between the author and the client; None for no faults.
 
     Raises:
@@ -110,7 +110,7 @@ def serve(
 ) -> None:
     """Serve in the foreground until SIGINT or SIGTERM; call this from the main thread.
 
-    The arguments and errors are those of `SimulatedEndpoint`. Calls `on_ready` once, with the base URL,
+    The arguments and errors are the same as for `SimulatedEndpoint`. Calls `on_ready` once, with the base URL,
     when the endpoint accepts connections.
     """
     _check_latency(latency_ms)

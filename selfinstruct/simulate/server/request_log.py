@@ -9,8 +9,8 @@ Each request has two lines, "received" and a second one::
      "billed_prompt_tokens": 812, "billed_completion_tokens": 140}
 
 The second event is "broken" if a fault or the end of the server prevented a whole reply, and "hung_up" if
-the client left before the reply. A key "fault" names the fault. The billed tokens are those of the written
-reply, whether or not the client received the reply; their sum is the bill. The log holds the request id
+the client left before the reply. A key "fault" names the fault. The billed tokens are
+the tokens of the written reply, even if the client did not receive the reply. Their sum is the bill. The log holds the request id
 of the client and digests, but no other header and no text.
 """
 
@@ -39,7 +39,7 @@ class RequestLog:
 
     @property
     def is_open(self) -> bool:
-        """Whether the log writes lines."""
+        """True if the log writes lines."""
         return self._lines is not None
 
     def received(
