@@ -110,8 +110,8 @@ def serve(
 ) -> None:
     """Serve in the foreground until SIGINT or SIGTERM; call this from the main thread.
 
-    The arguments and errors are the same as for `SimulatedEndpoint`. Calls `on_ready` once, with the base URL,
-    when the endpoint accepts connections.
+    The arguments and errors are the same as for `SimulatedEndpoint`. Calls `on_ready` with the base URL once
+    the endpoint accepts connections.
     """
     _check_latency(latency_ms)
     with (
