@@ -9,9 +9,9 @@ Each request has two lines, "received" and a second one::
      "billed_prompt_tokens": 812, "billed_completion_tokens": 140}
 
 The second event is "broken" if a fault or the end of the server prevented a whole reply, and "hung_up" if
-the client left before the reply. A key "fault" names the fault. The billed tokens are the tokens of the written
-reply, even if the client did not receive the reply. Their sum is the bill. The log holds the request id of the
-client and digests, but no other header and no text.
+the client left before the reply. A key "fault" names the fault. The billed tokens are the tokens of the
+written reply, even if the client did not receive the reply. Their sum is the bill. The log holds the
+request id of the client and digests, but no other header and no text.
 """
 
 import json
