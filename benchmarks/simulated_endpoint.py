@@ -1,13 +1,13 @@
-"""Requests per second of the simulated endpoint.
+"""How many requests a second the simulated endpoint answers.
 
-Starts the endpoint in a separate process, sends the real prompts over a few keep-alive connections from a
-minimal client, and prints the median of the repeats::
+Starts the endpoint in a process of its own, sends it the real prompts over a few keep-alive
+connections from a client that does next to nothing, and prints the median of the repeats::
 
     $ python benchmarks/simulated_endpoint.py --repeats 3 --requests 4000
     generate  3,120 bytes  2,345 requests/s  (2,301 to 2,377)
     classify  …
 
-Each request is different, so no cache can answer.
+Each request differs from the others, so that nothing can be answered from a cache.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from selfinstruct.simulate.random_draws import Draws  # noqa: E402
 
 
 def prompts(kind: str, number: int, *, salt: int) -> Iterator[str]:
-    """Yield `number` different prompts of a kind, "generate" or "classify"."""
+    """`number` different prompts of a kind, "generate" or "classify"."""
     text = (REPOSITORY / "prompts" / "self-instruct" / f"{kind}.txt").read_text(encoding="utf-8")
     template = jinja2.Template(text)
     for at in range(number):
@@ -47,7 +47,7 @@ def prompts(kind: str, number: int, *, salt: int) -> Iterator[str]:
 
 
 def request(prompt: str) -> bytes:
-    """Return a complete HTTP request for `prompt`."""
+    """A whole HTTP request for `prompt`."""
     messages = [{"role": "user", "content": prompt}]
     body = json.dumps({"model": "simulated", "messages": messages, "temperature": 0.7}).encode()
     head = (
@@ -58,7 +58,7 @@ def request(prompt: str) -> bytes:
 
 
 async def exchange(port: int, requests: list[bytes], connections: int) -> float:
-    """Send the requests over the connections. Return the seconds until all are answered."""
+    """Sends the requests over the connections, and returns the seconds until all are answered."""
     waiting = iter(requests)
 
     async def talk() -> None:
@@ -78,12 +78,12 @@ async def exchange(port: int, requests: list[bytes], connections: int) -> float:
 
 
 def serve_and_tell(ready: Connection) -> None:
-    """Run the endpoint, and send its base URL through the pipe."""
+    """Runs the endpoint, and sends its base URL down the pipe."""
     serve(on_ready=ready.send)
 
 
 def main() -> None:
-    """Print one line per kind of prompt."""
+    """Prints one line per kind of prompt."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--requests", type=int, default=4000, help="requests per repeat")
