@@ -74,8 +74,8 @@ def carry_out(
                 kept.enter_context(logging_to(log_file, level=getattr(logging, log_level.name)))
             target = opened.config.num_instructions
             is_continued = bool(opened.state.counts.requests)
-            if opened.journal is not None and opened.journal.set_aside:
-                say(_set_aside(opened.journal.path, opened.journal.set_aside))
+            if opened.journal is not None and opened.journal.torn_bytes:
+                say(_set_aside(opened.journal.path, opened.journal.torn_bytes))
             if is_complete(opened):
                 summary = summarize(opened.state)
                 say(
@@ -153,7 +153,7 @@ async def _carry_out(opened: "Run", expected_use: "ExpectedUse | None") -> "RunS
     stop = asyncio.Event()
     run_log = RunLog(opened, address=address(opened.config, environ=os.environ))
     if opened.journal is not None:
-        opened.journal.heard = run_log.heard
+        opened.journal.on_append = run_log.heard
     disk = DiskWatch(opened.directory, max_concurrency=opened.config.max_concurrency)
     _say_what_will_not_fit(opened)
     if (problem := disk.problem()) is not None:

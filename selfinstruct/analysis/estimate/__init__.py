@@ -21,7 +21,7 @@ from selfinstruct.analysis.estimate.results import (
     money_json,
     range_json,
 )
-from selfinstruct.budget.prices import quoted
+from selfinstruct.budget.prices import quotation_for
 from selfinstruct.events import Event
 from selfinstruct.runner.directory import Run
 from selfinstruct.runner.journal import read_journal
@@ -86,6 +86,6 @@ def basis_of(run: Run, seen: Iterable[Event] = (), *, observed: Observed | None 
         unclassified=max(0, unclassified - waiting["classify"]),
         without_instances=max(0, without_instances - waiting["instances"]),
         so_far=state.ledger.spent,
-        quotation=quoted(config),
+        quotation=quotation_for(config),
         assumptions=observed.inform(assumed(run)),
     )

@@ -326,7 +326,7 @@ def _as_json(
             "vendor": quotation.vendor,
             "as_of": quotation.as_of,
             "source": quotation.source,
-            "given": list(quotation.given),
+            "given": list(quotation.overrides),
         }
         if quotation is not None
         else None,
