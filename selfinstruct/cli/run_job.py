@@ -112,8 +112,8 @@ def _grow(opened: "Run", announcement: "Announcement | None") -> Exception | Non
     from selfinstruct.runner.loop import is_complete
 
     directory, target = opened.directory, opened.config.num_instructions
-    if opened.journal is not None and opened.journal.set_aside:
-        size = counted(opened.journal.set_aside, "byte")
+    if opened.journal is not None and opened.journal.torn_bytes:
+        size = counted(opened.journal.torn_bytes, "byte")
         path = opened.journal.path
         say(f"{path} ended within a line; moved the last {size} to {path.name}.torn")
     if is_complete(opened):
@@ -159,7 +159,7 @@ async def _send(
 
     run_log = RunLog(opened, address=address(opened.config, environ=os.environ))
     if opened.journal is not None:
-        opened.journal.heard = run_log.heard
+        opened.journal.on_append = run_log.heard
     disk = DiskWatch(opened.directory, max_concurrency=opened.config.max_concurrency)
     _warn_of_small_disk(opened)
     if (problem := disk.problem()) is not None:

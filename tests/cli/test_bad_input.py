@@ -934,7 +934,7 @@ def test_a_disk_that_fails_at_any_point_of_a_run_costs_nothing_that_was_acknowle
         assert failure.exit_code == 1
         assert str(failure).startswith(str(tmp_path / "failed-"))
         assert f"({os.strerror(number)}); " in str(failure)
-        assert str(failure).endswith("then type the same command again")
+        assert str(failure).endswith("then run the same command again")
 
 
 def test_a_disk_that_fails_while_a_run_is_refiltered_leaves_what_the_same_command_completes(

@@ -13,7 +13,7 @@ from selfinstruct.analysis.estimate.forecast import Basis, forecast, reach
 from selfinstruct.analysis.estimate.measured import informed
 from selfinstruct.analysis.estimate.ranges import Amounts, Money, Range, range_json
 from selfinstruct.analysis.estimate.results import Estimate
-from selfinstruct.budget.prices import quoted
+from selfinstruct.budget.prices import quotation_for
 from selfinstruct.pipeline.timeline import Timeline
 from selfinstruct.runner.directory import Run
 
@@ -57,6 +57,6 @@ def basis_of(run: Run, timeline: Timeline | None = None) -> Basis:
         unclassified=max(0, unclassified - waiting["classify"]),
         without_instances=max(0, len(unfinished) - waiting["instances"]),
         so_far=state.ledger.spent,
-        quotation=quoted(config),
+        quotation=quotation_for(config),
         assumptions=informed(assumed(run), timeline or state.timeline, state.pool_sizes[0]),
     )

@@ -278,7 +278,7 @@ def _price_json(quotation: "Quotation") -> dict[str, Any]:
         "vendor": quotation.vendor,
         "as_of": quotation.as_of,
         "source": quotation.source,
-        "given": list(quotation.given),
+        "given": list(quotation.overrides),
     }
 
 
