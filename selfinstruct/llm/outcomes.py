@@ -13,12 +13,7 @@ After the last attempt, `selfinstruct.runner.outages` decides about the request.
 from dataclasses import dataclass
 from enum import Enum
 
-from selfinstruct.errors import (
-    BackendError,
-    EndpointError,
-    RequestRejectedError,
-    TransientError,
-)
+from selfinstruct.errors import BackendError, EndpointError, RequestRejectedError, TransientError
 
 
 class Action(Enum):
