@@ -85,7 +85,10 @@ class Doctor:
         samplings: Mapping[Stage, Sampling],
         max_tokens_name: str = "auto",
     ) -> None:
-        """`samplings` are the parameters of each stage; `max_tokens_name` is the setting `token_limit`."""
+        """Prepare the checks.
+
+        `samplings` are the parameters of each stage; `max_tokens_name` is the setting `token_limit`.
+        """
         self._backend = backend
         self._model = model
         self._is_chat = api == "chat"

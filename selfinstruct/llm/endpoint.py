@@ -127,7 +127,7 @@ def _proxy_problem(address: str) -> str | None:
     try:
         proxy = httpx2.Proxy(address if "://" in address else f"http://{address}")
     except (httpx2.InvalidURL, ValueError):
-        return "must be a proxy address such as http://localhost:3128; fix or unset the variable"
+        return "must be the address of a proxy such as http://localhost:3128; fix or unset it"
     if proxy.url.scheme.startswith("socks") and find_spec("socksio") is None:
         return "names a SOCKS proxy; run `pip install socksio`, or use an HTTP proxy"
     return None

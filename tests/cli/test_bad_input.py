@@ -249,9 +249,9 @@ def test_a_key_or_address_that_cannot_be_is_told_before_anything_is_made(
     [
         ({"ALL_PROXY": "socks5://me:hunter2@h"}, r"\$ALL_PROXY: names a SOCKS proxy.*socksio"),
         ({"all_proxy": "socks5h://h"}, r"\$all_proxy: names a SOCKS proxy.*pip install socksio"),
-        ({"HTTP_PROXY": "foo://me:hunter2@h"}, r"\$HTTP_PROXY: must be a proxy address"),
-        ({"https_proxy": "http://me:hunter2@[::1"}, r"\$https_proxy: must be a proxy address"),
-        ({"HTTP_PROXY": "http://me:hunter2@a\x7fb"}, r"\$HTTP_PROXY: must be a proxy address"),
+        ({"HTTP_PROXY": "foo://me:hunter2@h"}, r"\$HTTP_PROXY: must be the address of a proxy"),
+        ({"https_proxy": "http://me:hunter2@[::1"}, r"\$https_proxy: must be the address of a"),
+        ({"HTTP_PROXY": "http://me:hunter2@a\x7fb"}, r"\$HTTP_PROXY: must be the address of a"),
         (
             {"SSL_CERT_FILE": "/nonexistent"},
             r"\$SSL_CERT_FILE: the trusted certificates cannot be read \(No such file.*\); name another",
