@@ -12,12 +12,7 @@ After the last attempt, and for a rejected request, `selfinstruct.runner.failure
 from dataclasses import dataclass
 from enum import Enum
 
-from selfinstruct.errors import (
-    BackendError,
-    EndpointError,
-    RequestRejectedError,
-    TransientError,
-)
+from selfinstruct.errors import BackendError, EndpointError, RequestRejectedError, TransientError
 
 
 class Action(Enum):
