@@ -25,7 +25,7 @@ import jinja2
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from selfinstruct.simulate import serve  # noqa: E402 - only importable after the line above
+from selfinstruct.simulate import SimulatedEndpoint  # noqa: E402 - only importable after the line above
 from selfinstruct.simulate.author.instructions import compose  # noqa: E402
 from selfinstruct.simulate.seeded_random import SeededRandom  # noqa: E402
 
@@ -77,7 +77,7 @@ async def send_all(port: int, requests: list[bytes], connections: int) -> float:
 
 def serve_endpoint(ready: Connection) -> None:
     """Run the endpoint, and send its base URL through the pipe."""
-    serve(on_ready=ready.send)
+    SimulatedEndpoint().serve(on_ready=ready.send)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from selfinstruct.llm.online import OnlineBackend
 from selfinstruct.runner.directory import open_run, read_run
 from selfinstruct.runner.journal import read_journal
 from selfinstruct.runner.loop import grow
-from selfinstruct.simulate import FaultPlan
+from selfinstruct.simulate import FaultPlan, SimulatedEndpoint
 from selfinstruct.simulate.faults.plan import (
     AttemptFault,
     BrokenJson,
@@ -39,7 +39,6 @@ from selfinstruct.simulate.faults.plan import (
     RetryAfter,
     Status,
 )
-from selfinstruct.simulate.server import listening as server
 
 AT_MOST = 4
 CONFIG = RunConfig(model="simulated", num_instructions=15, max_concurrency=8)
@@ -70,14 +69,10 @@ FAULTS: tuple[AttemptFault, ...] = (
 @asynccontextmanager
 async def endpoint_here(plan: FaultPlan, log: Path) -> AsyncIterator[str]:
     """Serve a simulated endpoint in this event loop, on its clock; gives the base URL."""
-    with (
-        server._bound_socket(0) as listening,
-        server._server(
-            model="simulated", latency_ms=(0, 0), log=log, shares=None, faults=plan
-        ) as serving,
-    ):
+    endpoint = SimulatedEndpoint(log=log, faults=plan)
+    with endpoint._bound_socket() as listening, endpoint._server() as serving:
         served = asyncio.ensure_future(serving.serve([listening]))
-        yield server._base_url(listening)
+        yield endpoint.base_url
         serving.should_exit = True
         await served
 

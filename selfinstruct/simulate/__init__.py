@@ -7,8 +7,8 @@ Demonstrations, tests and rehearsals of the whole pipeline need no key and no ne
 
 The package imports nothing else from `selfinstruct`: shared code would have the same bugs on both sides.
 
-    protocol    the completions API for chat and for text: validated requests (`request_bodies`,
-                `completions`) and replies (`replies`, `tokens`)
+    protocol    the completions API for chat and for text: validated requests (`request_bodies`)
+                and replies (`completions`, `replies`, `tokens`)
     author      the texts: `prompt_recognition` recognises a prompt; `continuation`, `blocks`,
                 `classification` and `instances` answer with `instructions` and `examples` from
                 `word_lists`; `mistakes` says how often they are wrong; `base_model` does not stop
@@ -21,7 +21,7 @@ The package imports nothing else from `selfinstruct`: shared code would have the
 from selfinstruct.simulate.author.mistakes import FaultShares
 from selfinstruct.simulate.faults.plan import FaultPlan
 from selfinstruct.simulate.faults.plan_file import FaultPlanError, read_fault_plan
-from selfinstruct.simulate.server.listening import SimulatedEndpoint, serve
+from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 __all__ = [
     "FaultPlan",
@@ -29,5 +29,4 @@ __all__ = [
     "FaultShares",
     "SimulatedEndpoint",
     "read_fault_plan",
-    "serve",
 ]

@@ -254,10 +254,10 @@ def test_an_unwritable_log_is_named(tmp_path: Path) -> None:
 def test_a_log_cannot_be_a_run_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    def serve(**_: object) -> None:
+    def serve(*_: object, **__: object) -> None:
         raise AssertionError("the server started")
 
-    monkeypatch.setattr("selfinstruct.simulate.server.listening.serve", serve)
+    monkeypatch.setattr("selfinstruct.simulate.SimulatedEndpoint.serve", serve)
     (tmp_path / "link").symlink_to("journal.jsonl")
     (tmp_path / "journal.jsonl").touch()
     (tmp_path / "config.yaml").touch()

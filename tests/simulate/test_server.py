@@ -162,8 +162,8 @@ def test_a_stopping_server_logs_open_requests(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_the_foreground_server(number: signal.Signals) -> None:
     code = (
-        "from selfinstruct.simulate import serve\n"
-        "serve(on_ready=lambda url: print(url, flush=True))\n"
+        "from selfinstruct.simulate import SimulatedEndpoint\n"
+        "SimulatedEndpoint().serve(on_ready=lambda url: print(url, flush=True))\n"
         "print('over')"
     )
     with subprocess.Popen(

@@ -43,8 +43,7 @@ def simulate(
     from selfinstruct.errors import ConfigError, InputError
     from selfinstruct.files import because
     from selfinstruct.runner.run_files import owning_run
-    from selfinstruct.simulate import FaultPlanError, read_fault_plan
-    from selfinstruct.simulate.server.listening import serve
+    from selfinstruct.simulate import FaultPlanError, SimulatedEndpoint, read_fault_plan
 
     delays = _latency(latency_ms)
     plan = None
@@ -58,7 +57,9 @@ def simulate(
         if log is not None and run is not None:
             raise InputError(log, f"is a part of the run in {run}; choose another name")
         # The first line of stdout is the address, for scripts.
-        serve(port=port, model=model, latency_ms=delays, log=log, faults=plan, on_ready=typer.echo)
+        SimulatedEndpoint(port=port, model=model, latency_ms=delays, log=log, faults=plan).serve(
+            on_ready=typer.echo
+        )
     except OSError as error:
         if log is not None and error.filename is not None:
             raise InputError(log, f"cannot be written {because(error)}") from None

@@ -7,7 +7,6 @@
 125 euros, 340 euros
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from selfinstruct.simulate.author import mistakes
@@ -23,26 +22,13 @@ _FENCED: Final = 0.2
 """Share of chat replies that begin with "###"."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """The form of the headings, and the gap between a heading and its text."""
-
-    heading: str
-    gap: str
-
-    def part(self, number: int, name: str, text: str) -> str:
-        return f"{self.head(number, name)}{self.gap}{text}".rstrip()
-
-    def head(self, number: int, name: str) -> str:
-        return self.heading.format(number=number, name=name)
-
-
-_RIGHT: Final = _Layout("{number}. {name}:", "\n")
+_RIGHT: Final = "{number}. {name}:\n"
+"""Heading of a part, and the gap before the text."""
 _WRONG: Final = (
-    _Layout("{number}. {name}:", " "),
-    _Layout("{number}) {name}:", "\n"),
-    _Layout("**{number}. {name}:**", "\n"),
-    _Layout("{name}:", "\n"),
+    "{number}. {name}: ",
+    "{number}) {name}:\n",
+    "**{number}. {name}:**\n",
+    "{name}:\n",
 )
 
 
@@ -55,7 +41,7 @@ def blocks(asked: Blocks, rng: SeededRandom, shares: mistakes.FaultShares) -> st
     chance = rng.unit()
     if chance < _HEADLESS:
         return text.lstrip(" ")
-    reply = layout.head(asked.first, "Instruction") + text
+    reply = _head(layout, asked.first) + text
     if chance < _HEADLESS + _FENCED:
         reply = f"###\n{reply}"
     if rng.chance(shares.chatty):
@@ -68,7 +54,7 @@ def continued_blocks(
     last: int,
     rng: SeededRandom,
     shares: mistakes.FaultShares,
-    layout: _Layout = _RIGHT,
+    layout: str = _RIGHT,
 ) -> str:
     """Return blocks up to number `last`, without the heading of the first block."""
     parts = []
@@ -82,9 +68,13 @@ def continued_blocks(
         # 1: a wrong number; 2: no "Output:"; 3: no fence.
         mistake = rng.between(1, 3) if rng.chance(shares.block_malformed) else 0
         second = number + rng.between(1, 3) if mistake == 1 else number
-        head = "" if number == asked.first else layout.head(number, "Instruction")
-        input_part = layout.part(second, "Input", given)
-        output_part = output if mistake == 2 else layout.part(second, "Output", output)
-        parts.append(f"{head} {instruction}\n{input_part}\n{output_part}".rstrip())
+        head = "" if number == asked.first else _head(layout, number)
+        input_part = layout.format(number=second, name="Input") + given
+        heading = "" if mistake == 2 else layout.format(number=second, name="Output")
+        parts.append(f"{head} {instruction}\n{input_part}\n{heading}{output}".rstrip())
         parts.append("\n\n" if mistake == 3 else "\n###\n")
     return "".join(parts[:-1])
+
+
+def _head(layout: str, number: int) -> str:
+    return layout.format(number=number, name="Instruction").rstrip()

@@ -27,8 +27,7 @@ def with_content_fault(
         return {name: value for name, value in reply.items() if name != "usage"}
     if fault == "other_model":
         return reply | {"model": f"{request.model}-other"}
-    echo = request.prompt if request.echo else ""
-    changed = [_choice(choice, fault, echo) for choice in reply["choices"]]
+    changed = [_choice(choice, fault, request.echo) for choice in reply["choices"]]
     written = sum(number for _, number in changed)
     prompt_tokens = reply["usage"]["prompt_tokens"]
     usage = {"completion_tokens": written, "total_tokens": prompt_tokens + written}

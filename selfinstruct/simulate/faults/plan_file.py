@@ -63,11 +63,11 @@ def _load(path: Path) -> Any:
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
             seen = set()
             for key, _ in node.value:
-                if key.value in seen if isinstance(key.value, str) else False:
+                # A key that is a list or a mapping has no text.
+                if isinstance(key.value, str) and key.value in seen:
                     problem = f"{key.value} occurs twice; remove one of them"
                     raise FaultPlanError(problem, path, key.start_mark.line + 1)
-                if isinstance(key.value, str):
-                    seen.add(key.value)
+                seen.add(str(key.value))
             return super().construct_mapping(node, deep=deep)
 
     try:

@@ -1,4 +1,4 @@
-"""The validated request, choices and token usage of both completion APIs.
+"""Completions: validated requests of both APIs, and the bodies of their replies.
 
 The author is a function from a prompt and a seed to a text. The fingerprint of a request covers everything
 that changes the text: model, prompt and sampling parameters. It does not cover `n`, `stop` and `max_tokens`,
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct.simulate.protocol import tokens
-from selfinstruct.simulate.protocol.request_bodies import RequestError
 
 Write = Callable[[str, str], str]
 """An author: `write(prompt, seed)` returns the whole reply; another seed gives another reply."""
@@ -22,6 +21,7 @@ Write = Callable[[str, str], str]
 class CompletionRequest:
     """A validated request for completions."""
 
+    is_chat: bool
     model: str
     prompt: str
     """Text to answer or to continue."""
@@ -31,8 +31,8 @@ class CompletionRequest:
     stops: tuple[str, ...]
     max_tokens: int | None
     """Maximum of tokens per choice; None for no maximum."""
-    echo: bool = False
-    """True to begin each text with the prompt."""
+    echo: str = ""
+    """Beginning of each text: the prompt of a text completion with `echo`."""
     fingerprint: str
     """64 hexadecimal digits, equal for two requests only if the author writes the same text."""
 
@@ -64,9 +64,9 @@ def finish(text: str, stops: tuple[str, ...], max_tokens: int | None) -> Choice:
     return Choice(text=kept, tokens=number, reason=reason)
 
 
-def choices(request: CompletionRequest, write: Write) -> list[Choice]:
-    """Return the choices of the reply to `request`, each with its own seed."""
-    return [
+def answer(request: CompletionRequest, write: Write, created: int) -> dict[str, Any]:
+    """Return the body of the reply to `request`; `created` is in seconds since 1970."""
+    written = [
         finish(
             write(request.prompt, f"{request.fingerprint}/{index}"),
             request.stops,
@@ -74,31 +74,38 @@ def choices(request: CompletionRequest, write: Write) -> list[Choice]:
         )
         for index in range(request.choices)
     ]
-
-
-def usage(request: CompletionRequest, written: list[Choice]) -> dict[str, int]:
-    """Return the token counts of a reply. An echoed prompt counts as prompt tokens only."""
+    # An echoed prompt counts as prompt tokens only.
     prompt_tokens = sum(map(tokens.count, request.texts))
     completion_tokens = sum(choice.tokens for choice in written)
     return {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
+        "id": f"{'chatcmpl' if request.is_chat else 'cmpl'}-{request.fingerprint[:24]}",
+        "object": "chat.completion" if request.is_chat else "text_completion",
+        "created": created,
+        "model": request.model,
+        "choices": [
+            {
+                "index": index,
+                **_content(request, choice.text),
+                "logprobs": None,
+                "finish_reason": choice.reason,
+            }
+            for index, choice in enumerate(written)
+        ],
+        "usage": {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "total_tokens": prompt_tokens + completion_tokens,
+        },
+        "system_fingerprint": "fp_simulated",
     }
+
+
+def _content(request: CompletionRequest, text: str) -> dict[str, Any]:
+    if request.is_chat:
+        return {"message": {"role": "assistant", "content": text, "refusal": None}}
+    return {"text": request.echo + text}
 
 
 def model_card(model: str) -> dict[str, Any]:
     """Return the object that describes the served model."""
     return {"id": model, "object": "model", "created": 0, "owned_by": "selfinstruct"}
-
-
-def error_body(error: RequestError) -> dict[str, Any]:
-    """Return the error object for a refused request."""
-    return {
-        "error": {
-            "message": str(error),
-            "type": "invalid_request_error",
-            "param": error.param,
-            "code": error.code,
-        }
-    }

@@ -1,11 +1,11 @@
-"""Request bodies: the members of the two kinds of requests, and the errors for wrong ones.
+"""Request bodies of both APIs, and the errors for wrong ones.
 
 pydantic validates the members. A wrong member becomes an OpenAI error body with status 400 that names the
 member in `param`. Unknown members are ignored, as many clients send members of other servers.
 """
 
 import json
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -17,12 +17,16 @@ from pydantic import (
     model_validator,
 )
 
+from selfinstruct.simulate.protocol.completions import CompletionRequest, digest
+
 Text = Annotated[str, Strict()]
 Count = Annotated[int, Strict(), Field(ge=1)]
 Whole = Annotated[int, Strict(), Field(ge=0)]
 Temperature = Annotated[float, Strict(), Field(ge=0, le=2)]
 Share = Annotated[float, Strict(), Field(ge=0, le=1)]
 Penalty = Annotated[float, Strict(), Field(ge=-2, le=2)]
+_DEFAULT_MAX_TOKENS: Final = 16
+"""Maximum of tokens in a text completion without `max_tokens`, as at OpenAI."""
 
 
 class RequestError(Exception):
@@ -35,6 +39,18 @@ class RequestError(Exception):
         self.status = status
         self.param = param
         self.code = code
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The error object for the client."""
+        return {
+            "error": {
+                "message": str(self),
+                "type": "invalid_request_error",
+                "param": self.param,
+                "code": self.code,
+            }
+        }
 
 
 def _as_list(stop: object) -> object:
@@ -128,11 +144,45 @@ class TextBody(Body):
 B = TypeVar("B", ChatBody, TextBody)
 
 
-def parse(kind: type[B], body: bytes, served: str) -> B:
-    """Return the request in `body`, for an endpoint that serves the model `served`.
+def read_chat(body: bytes, served: str) -> CompletionRequest:
+    """Return the chat request in `body`, for an endpoint that serves the model `served`.
 
     Raises RequestError with status 400 for wrong JSON or a wrong member, and 404 for another model.
     """
+    asked = _parse(ChatBody, body, served)
+    texts = [(message.role, message.text) for message in asked.messages]
+    return CompletionRequest(
+        is_chat=True,
+        model=asked.model,
+        # The last user message is the prompt.
+        prompt=next((text for role, text in reversed(texts) if role == "user"), ""),
+        texts=tuple(text for _, text in texts),
+        choices=asked.n or 1,
+        stops=asked.stop,
+        max_tokens=asked.max_tokens or asked.max_completion_tokens,
+        fingerprint=digest(json.dumps([asked.model, texts, asked.sampling])),
+    )
+
+
+def read_text(body: bytes, served: str) -> CompletionRequest:
+    """Return the request for a text completion in `body`. Raises RequestError like `read_chat`."""
+    asked = _parse(TextBody, body, served)
+    return CompletionRequest(
+        is_chat=False,
+        model=asked.model,
+        prompt=asked.prompt,
+        texts=(asked.prompt,),
+        choices=asked.n or 1,
+        stops=asked.stop,
+        # With `echo`, a maximum of 0 is useful.
+        max_tokens=_DEFAULT_MAX_TOKENS if asked.max_tokens is None else asked.max_tokens,
+        echo=asked.prompt if asked.echo else "",
+        # "text" makes the fingerprint differ from the one of a chat request.
+        fingerprint=digest(json.dumps(["text", asked.model, asked.prompt, asked.sampling])),
+    )
+
+
+def _parse(kind: type[B], body: bytes, served: str) -> B:
     try:
         # Unlike the JSON parser of pydantic, `json` reads lone surrogates.
         asked = kind.model_validate(json.loads(body))

@@ -19,8 +19,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 
 class RequestLog:
@@ -42,26 +41,10 @@ class RequestLog:
         """True if the log writes lines."""
         return self._lines is not None
 
-    def received(
-        self,
-        *,
-        client_request_id: str | None,
-        body_sha256: str,
-        prompt_sha256: str | None,
-        attempt: int | None,
-    ) -> dict[str, Any]:
-        """Write an arrival and return its entry, which the second line needs.
-
-        `attempt` is the number of this attempt at the same request, from 1.
-        """
+    def received(self, **values: str | int | None) -> dict[str, Any]:
+        """Write an arrival and return its entry, which the second line needs."""
         self._arrivals += 1
-        entry = {
-            "number": self._arrivals,
-            "client_request_id": client_request_id,
-            "body_sha256": body_sha256,
-            "prompt_sha256": prompt_sha256,
-            "attempt": attempt,
-        }
+        entry = {"number": self._arrivals, **values}
         self._write("received", entry)
         return entry
 
@@ -108,15 +91,8 @@ class RequestLog:
         self._lines.write(json.dumps({"event": event, "at": at, **entry}) + "\n")
         self._lines.flush()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the file."""
         if self._lines is not None:
             self._lines.close()
 

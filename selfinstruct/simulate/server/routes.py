@@ -5,6 +5,7 @@ a body of more than `MAX_BODY_BYTES` gets 413.
 """
 
 import asyncio
+import functools
 import hashlib
 import random
 import time
@@ -20,6 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from selfinstruct.simulate.author.author import Author
 from selfinstruct.simulate.faults.assignment import NO_FAULTS, Assigner, Assignment
 from selfinstruct.simulate.faults.content import with_content_fault
 from selfinstruct.simulate.faults.error_replies import with_fault
@@ -27,16 +29,20 @@ from selfinstruct.simulate.faults.plan import FaultPlan, Late, Status
 from selfinstruct.simulate.faults.rate_limits import NAME as RATE_LIMIT
 from selfinstruct.simulate.faults.rate_limits import Buckets
 from selfinstruct.simulate.faults.transport import FaultyTransport, client_leaves
-from selfinstruct.simulate.protocol import chat_completions, text_completions
 from selfinstruct.simulate.protocol.completions import (
     CompletionRequest,
     Write,
+    answer,
     digest,
-    error_body,
     model_card,
 )
 from selfinstruct.simulate.protocol.replies import Reply, json_reply
-from selfinstruct.simulate.protocol.request_bodies import RequestError, unknown_model
+from selfinstruct.simulate.protocol.request_bodies import (
+    RequestError,
+    read_chat,
+    read_text,
+    unknown_model,
+)
 from selfinstruct.simulate.server.request_log import RequestLog
 
 MAX_BODY_BYTES: Final = 8 * 2**20
@@ -47,37 +53,31 @@ def application(
     model: str,
     latency_ms: tuple[float, float],
     log: RequestLog,
-    write: Write,
-    continue_text: Write,
+    author: Author,
     faults: FaultPlan | None,
     transport: FaultyTransport,
 ) -> ASGIApp:
-    """Return the ASGI application that serves `model`.
+    """Return the ASGI application that serves `model` with the replies of `author`.
 
-    `write(prompt, seed)` answers a chat and `continue_text(prompt, seed)` continues a text. Each completion
-    waits for a random time between the two `latency_ms`. `transport` carries out the `faults`.
+    Each completion waits for a random time between the two `latency_ms`. `transport` carries out the
+    `faults`.
     """
     # Counting attempts takes memory for each request, so only plans and logs pay for it.
     assigner = Assigner(faults or FaultPlan()) if faults is not None or log.is_open else None
     limits = None if faults is None else faults.rate_limits
     buckets = None if limits is None else Buckets(limits, now=time.monotonic)
 
-    def completions(
-        read: Callable[[bytes, str], CompletionRequest],
-        answer: Callable[[CompletionRequest, Write, int], dict[str, Any]],
-        write: Write,
-    ) -> ASGIApp:
-        return _Completions(
-            read=read,
-            answer=answer,
-            write=write,
-            model=model,
-            latency_ms=latency_ms,
-            log=log,
-            assigner=assigner,
-            buckets=buckets,
-            transport=transport,
-        )
+    completions = functools.partial(
+        _Completions,
+        model=model,
+        latency_ms=latency_ms,
+        log=log,
+        assigner=assigner,
+        buckets=buckets,
+        transport=transport,
+    )
+    chat = completions(read=read_chat, write=author.write)
+    text = completions(read=read_text, write=author.continue_text)
 
     def about_models(reply: Reply) -> Response:
         if faults is not None and not faults.models:
@@ -90,17 +90,15 @@ def application(
     async def one_model(request: Request) -> Response:
         name = request.path_params["name"]
         if name != model:
-            return about_models(json_reply(404, error_body(unknown_model(name, model))))
+            return about_models(json_reply(404, unknown_model(name, model).body))
         return about_models(json_reply(200, model_card(model)))
 
     async def unknown_route(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         message = f"{error.detail}: {request.method} {request.url.path}"
-        body = error_body(RequestError(error.status_code, message))
+        body = RequestError(error.status_code, message).body
         return json_reply(error.status_code, body, error.headers).response
 
-    chat = completions(chat_completions.read, chat_completions.answer, write)
-    text = completions(text_completions.read, text_completions.answer, continue_text)
     starlette = Starlette(
         routes=[
             Route("/v1/chat/completions", chat, methods=["POST"]),
@@ -133,7 +131,6 @@ class _Completions:
     """
 
     read: Callable[[bytes, str], CompletionRequest]
-    answer: Callable[[CompletionRequest, Write, int], dict[str, Any]]
     write: Write
     model: str
     latency_ms: tuple[float, float]
@@ -149,7 +146,7 @@ class _Completions:
         except ClientDisconnect:
             return
         except RequestError as error:
-            await json_reply(error.status, error_body(error)).response(scope, receive, send)
+            await json_reply(error.status, error.body).response(scope, receive, send)
             return
         body_sha256 = hashlib.sha256(body).hexdigest()
         assignment = NO_FAULTS
@@ -196,8 +193,8 @@ class _Completions:
         try:
             request = self.read(body, self.model)
         except RequestError as error:
-            return _Written(reply=json_reply(error.status, error_body(error)))
-        data = self.answer(request, self.write, int(time.time()))
+            return _Written(reply=json_reply(error.status, error.body))
+        data = answer(request, self.write, int(time.time()))
         usage = data["usage"]
         if assignment.content_fault is not None:
             data = with_content_fault(data, assignment.content_fault, request)
