@@ -163,6 +163,9 @@ def test_without_a_list_of_models_the_completion_decides(answer: bytes, said: st
     assert "bad" not in marks(findings).values()
 
 
+NO_DATES: list[object] = [None, "", "soon", True, [], {}, 1e300, -1e300, "2020-13-45"]
+
+
 @pytest.mark.parametrize(
     ("stated", "expected"),
     [
@@ -172,7 +175,7 @@ def test_without_a_list_of_models_the_completion_decides(answer: bytes, said: st
         ("2020-01-14", ("bad", "m was shut down on 2020-01-14")),
         (1578960000, ("bad", "m was shut down on 2020-01-14")),
         (1578960000.5, ("bad", "m was shut down on 2020-01-14")),
-        *[(value, None) for value in (None, "", "soon", True, [], {}, 1e300, -1e300, "2020-13-45")],
+        *[(stated, None) for stated in NO_DATES],
     ],
 )
 def test_a_stated_shutdown_date_is_shown(stated: object, expected: tuple[str, str] | None) -> None:
@@ -313,8 +316,8 @@ def test_the_simulated_endpoint_is_in_good_health(
     code, said, talk = command(*flags, "-o", "new", cwd=tmp_path)
     assert (code, talk) == (0, "")
     assert "✗" not in said
-    assert "✓ output                new is new and can be written" in said
-    assert "A run can go on. This took 11 requests" in said
+    assert "✓ output                new is new and writable" in said
+    assert "A run can start. This check took 11 requests" in said
     assert all(len(line) <= 80 for line in said.splitlines())
     assert list(tmp_path.iterdir()) == []
 
@@ -350,7 +353,7 @@ def test_a_run_that_exists_is_examined_with_its_own_settings(
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     code, said, _ = command("run", cwd=tmp_path)
     assert code == 0
-    assert "✓ output                run holds a run with " in said
+    assert "✓ output                run contains a run with " in said
     after = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert after == before
 
@@ -384,7 +387,7 @@ def test_a_wrong_set_up_is_found_before_anything_is_asked(
     code, told, _ = command(*arguments, cwd=tmp_path)
     assert code == 2
     assert said in told
-    assert "Nothing was asked." in told
+    assert "No request was sent." in told
     assert "✓ endpoint" not in told
 
 
@@ -399,7 +402,7 @@ def test_an_endpoint_that_is_not_there_is_exit_4(tmp_path: Path) -> None:
     code, told, _ = command("-m", "m", "--base-url", "http://127.0.0.1:9/v1", cwd=tmp_path)
     assert code == 4
     assert "✗ endpoint              no connection to http://127.0.0.1:9/v1" in told
-    assert "A run could not go on. This took 0 requests, 0 tokens." in told
+    assert "A run cannot start. This check took 0 requests, 0 tokens." in told
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -278,7 +278,7 @@ def test_a_rate_limit_holds_a_preview_for_two_minutes_at_most(
 
 
 def test_an_endpoint_that_is_not_there_is_exit_4(tmp_path: Path) -> None:
-    flags = ["-m", "m", "--base-url", "http://127.0.0.1:9/v1", "--max-attempts", 1]
+    flags = ["-m", "m", "--base-url", "http://127.0.0.1:9/v1", "--set", "max_attempts=1"]
     done = command(*flags, cwd=tmp_path)
     assert done.returncode == 4
     assert "no connection to http://127.0.0.1:9/v1" in done.stderr

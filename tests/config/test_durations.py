@@ -90,7 +90,7 @@ def test_flags_take_durations_and_refuse_what_is_none(tmp_path: Path) -> None:
 
     # Read, and so refused only for what it is.
     assert "connect_timeout_s: must be between 0.001 and 3600, not 7200.0" in refused(
-        "-m", "m", "--connect-timeout", "2h", "--max-time", "8h", "--give-up-after-s", "90m"
+        "-m", "m", "--set", "connect_timeout_s=2h", "--max-time", "8h", "--give-up-after-s", "90m"
     )
     assert "must be a number of seconds or a duration such as 8h or 1h30m, not 'soon'" in refused(
         "--max-time", "soon"

@@ -450,7 +450,7 @@ NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
 
 def stored(tmp_path: Path, *flags: str) -> dict[str, Any]:
     """The settings of a run that was started with these flags and found nobody to ask."""
-    done = typed("run", *NEW, "--max-attempts", 1, "--give-up-after", 0, *flags, cwd=tmp_path)
+    done = typed("run", *NEW, "--set", "max_attempts=1", "--give-up-after", 0, *flags, cwd=tmp_path)
     assert done.returncode == 4, done.stderr
     settings = yaml.safe_load((tmp_path / "new/config.yaml").read_text())["settings"]
     assert isinstance(settings, dict)
@@ -460,8 +460,9 @@ def stored(tmp_path: Path, *flags: str) -> dict[str, Any]:
 def test_a_null_on_the_command_line_leaves_a_parameter_out(tmp_path: Path) -> None:
     settings = stored(
         tmp_path,
-        *["--generate-top-p", "null", "--instances-presence-penalty", "none"],
-        *["--classify-max-tokens", "32", "--extra-body", '{"top_k": 1}', "--seed-tasks", "null"],
+        *["--set", "generate_top_p=null", "--set", "instances_presence_penalty=null"],
+        *["--set", "classify_max_tokens=32", "--extra-body", '{"top_k": 1}'],
+        *["--set", "seed_tasks=null"],
         *["--extra-header", "X-A: 1", "--extra-header", "api-key: $HOME"],
     )
     assert settings["generate_top_p"] is None
@@ -484,8 +485,8 @@ def test_a_file_or_a_folder_may_be_named_none(tmp_path: Path) -> None:
     ("flags", "said"),
     [
         (["--seed-tasks", "none"], "none: cannot be read"),
-        (["--generate-top-p", "nil"], "'--generate-top-p': must be a number, or null"),
-        (["--classify-max-tokens", "1.5"], "must be a whole number, or null"),
+        (["--set", "generate_top_p=nil"], "generate_top_p: must be a number"),
+        (["--set", "classify_max_tokens=1.5"], "classify_max_tokens: must be a whole number"),
         (["--extra-body", "top_k=1"], "must be a JSON object, such as"),
         (["--extra-body", "[1]"], "must be a JSON object, such as"),
         (["--extra-body", json.dumps({"messages": []})], "must not contain 'messages'"),
