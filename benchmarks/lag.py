@@ -111,7 +111,7 @@ def measured(schedule: str, arguments: argparse.Namespace) -> Result:
         )
         with endpoint(None, *late) as url:
             flags = ["-n", str(arguments.instructions), "--max-concurrency", str(arguments.slots)]
-            flags += ["--lag-min", least, "--lag-max", most]
+            flags += ["--set", f"lag_min={least}", "--set", f"lag_max={most}"]
             began = time.monotonic()
             done(run_command(directory, url, *flags))
             seconds = time.monotonic() - began

@@ -225,7 +225,7 @@ class StalledError(SelfInstructError):
         self.commits = commits
         super().__init__(
             f"none of the last {commits} generation requests yielded a new instruction; look at the "
-            "rejections with `selfinstruct status`, or continue with a larger stall_after (--stall-after)"
+            "rejections with `selfinstruct status`, or continue with --set stall_after=… (a larger number)"
         )
 
 

@@ -19,8 +19,8 @@ from selfinstruct.config.schema import RunConfig
 
 CONTEXT = {
     "help_option_names": ["-h", "--help"],
-    # The published code writes flags with underscores.
-    "token_normalize_func": lambda token: token.replace("_", "-"),
+    # The published code writes flags with underscores; settings have a unit, as in max_time_s.
+    "token_normalize_func": lambda token: token.replace("_", "-").removesuffix("-s"),
 }
 
 DirectoryArgument = Annotated[

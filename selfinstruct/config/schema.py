@@ -91,13 +91,12 @@ class RunConfig:
     )
     recipe: str = _dataset(
         "self-instruct",
-        "Method: self-instruct (Wang et al., 2022: instructions, classification and instances in three "
-        "stages) or alpaca (Taori et al., 2023: everything in one request).",
+        "Method: self-instruct (Wang et al., 2022), in three stages, or alpaca (Taori et al., 2023), in one.",
         check=one_of("self-instruct", "alpaca"),
     )
     profile: str = _dataset(
         "default",
-        "Parsing and filtering rules: default, or paper for the rules of the published code.",
+        "Parsing and filtering rules: default, or paper (the published code).",
         check=one_of("default", "paper"),
     )
     api: str = _dataset(
@@ -108,7 +107,7 @@ class RunConfig:
     seed_tasks: Path | None = _dataset(
         None,
         "Seed tasks: JSONL in the published schema, or a JSON or JSONL list in Alpaca's format.",
-        shown_default="the 175 that come with selfinstruct",
+        shown_default="the 175 published ones",
     )
     prompts: Path | None = _dataset(
         None, "Folder with prompt templates.", shown_default="the templates of the recipe"
@@ -271,7 +270,7 @@ class RunConfig:
     price_input: float | None = _cost(
         None,
         "Dollars per million prompt tokens.",
-        shown_default="the price of the model, if known",
+        shown_default="the model's price",
         check=at_least(0),
     )
     price_cached_input: float | None = _cost(
@@ -284,7 +283,7 @@ class RunConfig:
     price_output: float | None = _cost(
         None,
         "Dollars per million completion tokens.",
-        shown_default="the price of the model, if known",
+        shown_default="the model's price",
         check=at_least(0),
     )
     free: bool = _cost(default=False, help_text="The endpoint is free, such as a server you run.")

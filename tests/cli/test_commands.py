@@ -1,4 +1,4 @@
-"""Each command: what it prints where, and how it exits."""
+"""Each command: output, messages and exit codes."""
 
 import json
 import os
@@ -45,7 +45,7 @@ COMMANDS = [
 def command(
     *arguments: object, cwd: Path | None = None, environ: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the real command line in a process, as a person would."""
+    """Run the command line in a process."""
     return subprocess.run(
         [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
         capture_output=True,
@@ -58,7 +58,7 @@ def command(
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run, which tests only read."""
+    """A finished run that tests only read."""
     place = tmp_path_factory.mktemp("finished")
     (place / "seeds.jsonl").write_bytes(render_seed_tasks([make_seed_task(n) for n in range(10)]))
     config = RunConfig(model="scripted", num_instructions=12, seed_tasks=place / "seeds.jsonl")
@@ -201,7 +201,7 @@ def test_version_and_completion_import_nothing_heavy(arguments: list[str]) -> No
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert done.returncode == 0
     assert "selfinstruct.cli" in imported
-    assert not imported & {"openai", "pydantic", "pandas", "numpy", "rapidfuzz", "jinja2", "yaml"}
+    assert not imported & {"openai", "pandas", "numpy", "rapidfuzz", "jinja2", "yaml"}
     assert "selfinstruct.pipeline" not in imported
 
 
@@ -209,7 +209,7 @@ def test_the_version_is_shown() -> None:
     assert command("--version").stdout.startswith("selfinstruct 0.")
 
 
-def test_the_demo_runs_the_whole_pipeline_without_a_key(tmp_path: Path) -> None:
+def test_the_demo_needs_no_key(tmp_path: Path) -> None:
     done = typed("demo", "-n", 12, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "demo-run/exports/alpaca_data.json").read_text())
@@ -224,15 +224,13 @@ def test_the_demo_runs_the_whole_pipeline_without_a_key(tmp_path: Path) -> None:
     ):
         assert word in done.stderr
     assert done.stderr.count("  instruction  ") == 3
-    # And again, which changes nothing.
+    # A second run changes nothing.
     again = typed("demo", "-n", 12, cwd=tmp_path)
     assert again.returncode == 0
     assert "is complete" in again.stderr
 
 
-def test_a_run_takes_settings_from_a_file_and_flags_win(
-    tmp_path: Path, endpoint: SimulatedEndpoint
-) -> None:
+def test_flags_override_the_settings_file(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
     (tmp_path / "run.yaml").write_text(
         f"model: simulated\nbase-url: {endpoint.base_url}\nnum_instructions: 3\nthreshold: 0.6\n"
     )
@@ -241,11 +239,11 @@ def test_a_run_takes_settings_from_a_file_and_flags_win(
     summary = json.loads(done.stdout)
     assert summary["accepted"] >= 5
     assert summary["candidates"] == summary["accepted"] + sum(summary["rejected"].values())
-    # The directory alone suffices from now on, and says that there is nothing to do.
+    # A complete run needs no settings, and changes nothing.
     again = typed("run", "out", cwd=tmp_path)
     assert again.returncode == 0
     assert "is complete" in again.stderr
-    # A larger target goes on, and is remembered.
+    # The run continues to a larger target and stores the target.
     assert typed("run", "out", "-n", 19, cwd=tmp_path).returncode == 0
     status = json.loads(typed("status", "out", "--json", cwd=tmp_path).stdout)
     assert status["target"] == 19
@@ -259,7 +257,7 @@ def test_a_run_takes_settings_from_a_file_and_flags_win(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run"], "say where the run goes: -o DIR"),
+        (["run"], "give the directory of the run: -o DIR"),
         (["run", "-o", "new"], "model: is missing; name the model"),
         (["run", "-o", "new", "-m", "m"], "$OPENAI_API_KEY is not set"),
         (["run", "-o", "new", "-m", "m", "-t", "7"], "threshold: must be between 0 and 1, not 7"),
@@ -269,9 +267,9 @@ def test_a_run_takes_settings_from_a_file_and_flags_win(
             ["run", *NEW, "--api-key-env", "sk-proj-1"],
             "must be the name of an environment variable",
         ),
-        (["run", *NEW, "--generate-temperature", "nan"], "must be a finite number"),
+        (["run", *NEW, "--set", "generate_temperature=.nan"], "finite number"),
         (["run", *NEW, "--num-instructions", "lots"], "Invalid value for '--num-instructions'"),
-        (["run", "none.yaml"], "none.yaml does not exist; a new run is started with -o DIR"),
+        (["run", "none.yaml"], "none.yaml does not exist; start a new run with -o DIR"),
         (["run", "none.yaml", "-o", "new"], "none.yaml does not exist"),
         (["status", "none"], "none: does not exist"),
         (["status", "."], "is not a run directory"),
@@ -290,23 +288,19 @@ def test_bad_input_is_one_sentence_and_exit_2(
     assert not (tmp_path / "new").exists()
 
 
-def test_an_endpoint_that_is_not_there_is_exit_4_and_the_run_can_go_on(
-    tmp_path: Path, endpoint: SimulatedEndpoint
-) -> None:
-    flags = ["-m", "simulated", "-n", 3, "--max-attempts", 1, "--give-up-after", 0]
+def test_a_missing_endpoint_is_exit_4(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
+    flags = ["-m", "simulated", "-n", 3, "--set", "max_attempts=1", "--give-up-after", 0]
     done = typed("run", "-o", "out", *flags, "--base-url", "http://127.0.0.1:9/v1", cwd=tmp_path)
     assert done.returncode == 4
     assert "no connection to http://127.0.0.1:9/v1" in done.stderr
     assert "To continue: selfinstruct run out" in done.stderr
     assert "Traceback" not in done.stderr
-    # The endpoint may move: its address is operational.
+    # The address is operational, so it may change.
     again = typed("run", "out", "--base-url", endpoint.base_url, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
 
 
-def test_a_second_process_is_refused_with_the_pid_of_the_first(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_second_process_is_refused(tmp_path: Path, config: RunConfig) -> None:
     with open_run(tmp_path / "run", config):
         done = command("run", tmp_path / "run")
         assert done.returncode == 2
@@ -326,9 +320,7 @@ def test_status_shows_the_funnel(finished: Path) -> None:
     assert "kind unclear" not in done.stdout
 
 
-def test_status_tells_of_how_many_tasks_the_kind_is_unclear(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_status_counts_tasks_of_unclear_kind(tmp_path: Path, config: RunConfig) -> None:
     def write(request: Request) -> str:
         return "Go on." if request.stage == "classify" else scripted_text(request)
 
@@ -359,7 +351,7 @@ def test_export_writes_the_formats_and_trims_tasks(finished: Path, tmp_path: Pat
     assert with_seeds[10:] == rows
 
 
-def test_a_pipe_or_a_link_is_written_to_and_not_replaced(finished: Path, tmp_path: Path) -> None:
+def test_pipes_and_links_are_not_replaced(finished: Path, tmp_path: Path) -> None:
     target, link = tmp_path / "target.json", tmp_path / "link.json"
     target.write_text("old")
     link.symlink_to(target)
@@ -416,9 +408,7 @@ def test_a_run_without_rows_replaces_no_dataset(tmp_path: Path, config: RunConfi
     assert (tmp_path / "data.json").read_text() == "old"
 
 
-def test_an_unfinished_run_is_exported_with_a_word_about_it(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_exporting_an_unfinished_run_warns(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", replace(config, num_instructions=3), backend=ScriptedBackend())
     with open_run(tmp_path / "run", {"num_instructions": 12}) as opened:
         assert opened.journal is not None
@@ -431,7 +421,7 @@ def test_an_unfinished_run_is_exported_with_a_word_about_it(
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
-def test_a_terminal_that_is_gone_ends_no_run(tmp_path: Path, redirection: str) -> None:
+def test_a_closed_terminal_ends_no_run(tmp_path: Path, redirection: str) -> None:
     line = f"{sys.executable} -m selfinstruct demo -n 3 {redirection}"
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, stdout=subprocess.DEVNULL)
     assert done.returncode == 0
@@ -439,9 +429,7 @@ def test_a_terminal_that_is_gone_ends_no_run(tmp_path: Path, redirection: str) -
 
 
 @pytest.mark.parametrize("redirection", [">&-", "> /dev/full"])
-def test_output_that_cannot_be_written_is_exit_1_without_a_traceback(
-    finished: Path, redirection: str
-) -> None:
+def test_a_closed_stdout_is_exit_1(finished: Path, redirection: str) -> None:
     for arguments in (f"status {finished}", f"export {finished} -o -"):
         line = f"{sys.executable} -m selfinstruct {arguments} {redirection}"
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
@@ -449,16 +437,14 @@ def test_output_that_cannot_be_written_is_exit_1_without_a_traceback(
         assert done.returncode == 1 or (redirection == ">&-" and "status" in arguments)
 
 
-def test_help_can_be_shown_by_a_terminal_that_knows_only_ascii() -> None:
+def test_help_works_with_ascii_only() -> None:
     done = command(
         "run", "--help", environ={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     )
     assert done.returncode == 0, done.stderr
 
 
-def test_an_export_that_cannot_be_written_leaves_what_was_there(
-    finished: Path, tmp_path: Path
-) -> None:
+def test_a_failed_export_leaves_the_target(finished: Path, tmp_path: Path) -> None:
     target = tmp_path / "folder.json"
     target.mkdir()
     done = typed("export", finished, "-o", target)
@@ -467,8 +453,8 @@ def test_an_export_that_cannot_be_written_leaves_what_was_there(
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")] == []
 
 
-def test_model_output_never_drives_the_terminal() -> None:
-    """What a reply holds is shown with its control characters written out."""
+def test_model_output_is_escaped() -> None:
+    """Control characters of a reply are escaped."""
     from selfinstruct.cli.summary_lines import record_lines
     from selfinstruct.text import visible
 
@@ -479,7 +465,7 @@ def test_model_output_never_drives_the_terminal() -> None:
     assert "\\x1b[2J" in shown
 
 
-def test_simulate_prints_its_address_and_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+def test_simulate_serves_until_terminated(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     with subprocess.Popen(
         [sys.executable, "-m", "selfinstruct", "simulate", "--port", "0", "--log", str(log)],
@@ -499,9 +485,7 @@ def test_simulate_prints_its_address_and_serves_until_it_is_told_to_stop(tmp_pat
     assert len(log.read_text().splitlines()) > 4
 
 
-def test_the_key_is_in_no_file_of_the_run_and_in_no_output(
-    tmp_path: Path, endpoint: SimulatedEndpoint
-) -> None:
+def test_the_key_is_never_written(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
     done = typed(
         "run", "-o", "out", "-m", "simulated", "--base-url", endpoint.base_url, "-n", 2,
         cwd=tmp_path, environ={"OPENAI_API_KEY": "sk-very-secret"},
@@ -512,6 +496,6 @@ def test_the_key_is_in_no_file_of_the_run_and_in_no_output(
         assert path.is_dir() or b"sk-very-secret" not in path.read_bytes()
 
 
-def test_the_command_line_starts_from_any_directory_of_a_checkout() -> None:
+def test_the_command_starts_in_any_directory() -> None:
     assert (ROOT / "prompts").is_dir()
     assert command("--help", cwd=Path("/")).returncode == 0

@@ -85,7 +85,7 @@ def marks(findings: dict[str, Finding]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])
-def test_of_a_server_that_honours_everything_all_is_well(api: str) -> None:
+def test_a_good_server_passes_all_checks(api: str) -> None:
     findings, script, doctor = examine(counting, api=api)
     assert set(marks(findings).values()) == {"ok"}
     assert findings["stop"].said == "honoured: the text ends before “4”"
@@ -98,7 +98,7 @@ def test_of_a_server_that_honours_everything_all_is_well(api: str) -> None:
     assert ("max_completion_tokens" in findings) == (api == "chat")
 
 
-def test_a_server_that_ignores_what_it_does_not_know_is_found_out() -> None:
+def test_ignored_parameters_are_detected() -> None:
     ignored = ("n", "stop", "logprobs", "max_completion_tokens")
     findings, _, _ = examine(lambda path, body: counting(path, body, ignores=ignored))
     assert "bad" not in marks(findings).values()
@@ -107,7 +107,7 @@ def test_a_server_that_ignores_what_it_does_not_know_is_found_out() -> None:
         assert findings[name].said.startswith("ignored")
 
 
-def test_a_model_that_refuses_parameters_gets_all_of_them_named_at_once() -> None:
+def test_all_refused_parameters_are_named_at_once() -> None:
     def server(path: str, body: dict[str, Any]) -> bytes:
         for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed"):
             if name in body:
@@ -126,7 +126,7 @@ def test_a_model_that_refuses_parameters_gets_all_of_them_named_at_once() -> Non
     assert findings["n"].mark == "ok"
 
 
-def test_a_model_that_wants_the_newer_name_of_the_limit_gets_it() -> None:
+def test_max_completion_tokens_is_used_if_requested() -> None:
     def server(path: str, body: dict[str, Any]) -> bytes:
         if "max_tokens" in body:
             message = "'max_tokens' is not supported. Use 'max_completion_tokens' instead."
@@ -210,7 +210,7 @@ def test_a_stated_shutdown_date_is_shown(stated: object, expected: tuple[str, st
         (HANG, "within 300 s"),
     ],
 )
-def test_without_a_completion_a_run_could_not_go_on(answer: bytes, said: str) -> None:
+def test_a_run_needs_a_completion(answer: bytes, said: str) -> None:
     def server(path: str, body: dict[str, Any]) -> bytes:
         return counting(path, body) if path.endswith("/models") else answer
 
@@ -222,7 +222,7 @@ def test_without_a_completion_a_run_could_not_go_on(answer: bytes, said: str) ->
     assert script.headers[0]["authorization"] == "bearer topsecret"
 
 
-def test_a_server_that_falls_silent_is_not_asked_on() -> None:
+def test_a_silent_server_gets_no_more_requests() -> None:
     def server(path: str, body: dict[str, Any]) -> bytes:
         return HANG if "n" in body else counting(path, body)
 
@@ -232,7 +232,7 @@ def test_a_server_that_falls_silent_is_not_asked_on() -> None:
     assert "n" in script.asked[-1]
 
 
-def test_a_model_that_thinks_first_is_told_to_need_room() -> None:
+def test_a_reasoning_model_needs_more_tokens() -> None:
     def server(path: str, body: dict[str, Any]) -> bytes:
         if path.endswith("/models"):
             return counting(path, body)
@@ -247,7 +247,7 @@ def test_a_model_that_thinks_first_is_told_to_need_room() -> None:
     assert doctor.completion_tokens == 0
 
 
-def test_the_members_that_a_run_adds_are_sent_and_its_limit_is_not() -> None:
+def test_added_members_are_sent_without_the_limit() -> None:
     extra = {"chat_template_kwargs": {"enable_thinking": False}, "max_tokens": 9000}
     _, script, _ = examine(counting, extra_body=extra)
     for body in filter(None, script.asked):
@@ -285,7 +285,7 @@ KEY = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
         (reply(200, {"data": [{"id": KEY}]}), reply(401, {"error": {"message": KEY}})),
     ],
 )
-def test_a_key_that_the_endpoint_repeats_is_not_shown(
+def test_a_repeated_key_is_not_shown(
     tmp_path: Path, models: bytes | None, answer: bytes | None, flags: list[str]
 ) -> None:
     def server(path: str, body: dict[str, Any]) -> bytes:
@@ -309,15 +309,15 @@ def command(*arguments: object, cwd: Path, **environ: str) -> tuple[int, str, st
     return done.returncode, done.stdout, done.stderr
 
 
-def test_the_simulated_endpoint_is_in_good_health(
+def test_the_simulated_endpoint_passes_all_checks(
     tmp_path: Path, endpoint: SimulatedEndpoint
 ) -> None:
     flags = ["-m", "simulated", "--base-url", endpoint.base_url]
     code, said, talk = command(*flags, "-o", "new", cwd=tmp_path)
     assert (code, talk) == (0, "")
     assert "✗" not in said
-    assert "✓ output                new is new and can be written" in said
-    assert "A run can go on. This took 11 requests" in said
+    assert "✓ output                new is new and writable" in said
+    assert "A run can start. This check took 11 requests" in said
     assert all(len(line) <= 80 for line in said.splitlines())
     assert list(tmp_path.iterdir()) == []
 
@@ -345,7 +345,7 @@ def test_findings_can_be_read_by_a_program(tmp_path: Path, endpoint: SimulatedEn
     assert "sk-very-secret" not in said
 
 
-def test_a_run_that_exists_is_examined_with_its_own_settings(
+def test_an_existing_run_uses_its_settings(
     tmp_path: Path, config: RunConfig, endpoint: SimulatedEndpoint
 ) -> None:
     config = config.changed(model="simulated", base_url=endpoint.base_url, num_instructions=1)
@@ -353,7 +353,7 @@ def test_a_run_that_exists_is_examined_with_its_own_settings(
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     code, said, _ = command("run", cwd=tmp_path)
     assert code == 0
-    assert "✓ output                run holds a run with " in said
+    assert "✓ output                run contains a run with " in said
     after = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert after == before
 
@@ -380,33 +380,31 @@ def test_a_run_that_exists_is_examined_with_its_own_settings(
         (["-m", "m", "--base-url", "http://127.0.0.1:9", "-o", "."], "is not a run directory"),
     ],
 )
-def test_a_wrong_set_up_is_found_before_anything_is_asked(
-    tmp_path: Path, arguments: list[str], said: str
-) -> None:
+def test_a_wrong_set_up_sends_no_request(tmp_path: Path, arguments: list[str], said: str) -> None:
     (tmp_path / "a file of somebody's").touch()
     code, told, _ = command(*arguments, cwd=tmp_path)
     assert code == 2
     assert said in told
-    assert "Nothing was asked." in told
+    assert "No request was sent." in told
     assert "✓ endpoint" not in told
 
 
-def test_several_wrong_things_are_told_at_once(tmp_path: Path) -> None:
+def test_several_problems_are_reported_at_once(tmp_path: Path) -> None:
     code, told, _ = command("-m", "m", "--seed-tasks", "none.jsonl", cwd=tmp_path)
     assert code == 2
     assert "✗ set-up" in told
     assert "✗ key" in told
 
 
-def test_an_endpoint_that_is_not_there_is_exit_4(tmp_path: Path) -> None:
+def test_a_missing_endpoint_is_exit_4(tmp_path: Path) -> None:
     code, told, _ = command("-m", "m", "--base-url", "http://127.0.0.1:9/v1", cwd=tmp_path)
     assert code == 4
     assert "✗ endpoint              no connection to http://127.0.0.1:9/v1" in told
-    assert "A run could not go on. This took 0 requests, 0 tokens." in told
+    assert "A run cannot start. This check took 0 requests, 0 tokens." in told
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_an_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_output_is_reported(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
     flags = ["-m", "m", "--base-url", "http://127.0.0.1:9/v1", "-o", "closed/new"]
     code, told, _ = command(*flags, cwd=tmp_path)

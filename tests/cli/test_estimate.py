@@ -192,7 +192,7 @@ def test_a_probe_that_the_endpoint_refuses_is_exit_4_and_says_what_it_took() -> 
 
 
 def test_a_probe_of_an_endpoint_that_is_not_there_is_exit_4() -> None:
-    flags = ["-m", "m", "--base-url", NOWHERE, "--max-attempts", 1, "--give-up-after", 0]
+    flags = ["-m", "m", "--base-url", NOWHERE, "--set", "max_attempts=1", "--give-up-after", 0]
     code, _, err = here("estimate", *flags, "--probe", 2)
     assert code == 4
     assert "no connection to" in err
@@ -266,7 +266,7 @@ def test_a_run_that_goes_on_is_asked_about_what_is_left(
 ) -> None:
     made = config.changed(model="simulated", base_url=endpoint.base_url, num_instructions=4)
     run(tmp_path / "run", made, backend=ScriptedBackend())
-    more = [*PRICED, "-n", 30, "--confirm-above", 0]
+    more = [*PRICED, "-n", 30, "--set", "confirm_above=0"]
     before = (tmp_path / "run/journal.jsonl").read_bytes()
     code, said = on_a_terminal("run", "run", *more, cwd=tmp_path, answer="n\n")
     assert code == 130
@@ -279,7 +279,7 @@ def test_a_run_that_goes_on_is_asked_about_what_is_left(
     assert "expected: " not in command("run", "run", *PRICED, cwd=tmp_path).stderr
 
 
-@pytest.mark.parametrize("flags", [["--yes"], ["-y"], ["--confirm-above", 1], ["--free"]])
+@pytest.mark.parametrize("flags", [["--yes"], ["-y"], ["--set", "confirm_above=1"], ["--free"]])
 def test_who_said_so_or_spends_little_is_not_asked(
     tmp_path: Path, endpoint: SimulatedEndpoint, flags: list[object]
 ) -> None:

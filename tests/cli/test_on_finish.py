@@ -271,7 +271,7 @@ def test_background_processes_do_not_delay_the_end(
         (["-o", "run"], "model: is missing"),
         (["-o", "run", "-m", "m", "-t", "7"], "threshold: must be between"),
         (["none.yaml"], "none.yaml does not exist"),
-        (["-o", "run", "-m", "m", "--on-finish", " "], "--on-finish names no command"),
+        (["-o", "run", "-m", "m", "--on-finish", " "], "--on-finish needs a command"),
     ],
 )
 def test_no_command_runs_if_no_run_started(

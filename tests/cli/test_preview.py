@@ -273,7 +273,7 @@ def test_a_preview_waits_at_most_two_minutes(
 
 
 def test_an_unreachable_endpoint_exits_4(tmp_path: Path) -> None:
-    flags = ["-m", "m", "--base-url", "http://127.0.0.1:9/v1", "--max-attempts", 1]
+    flags = ["-m", "m", "--base-url", "http://127.0.0.1:9/v1", "--set", "max_attempts=1"]
     done = command(*flags, cwd=tmp_path)
     assert done.returncode == 4
     assert "no connection to http://127.0.0.1:9/v1" in done.stderr

@@ -94,7 +94,7 @@ def test_a_log_gets_lines_by_the_clock(
     monkeypatch.setattr(run_progress, "_UPDATED_EVERY_S", 0.01)
     monkeypatch.setattr(progress_bar, "_PRINTED_EVERY_S", 0.03)
     printed = progress_of(state_with(10), lambda text: text.count("\n") >= 2, capsys)
-    assert printed.startswith("29%, 10/100 accepted, time left unknown, 100% of candidates, ")
+    assert printed.startswith("4%, 10/100 accepted, time left unknown, 100% of candidates, ")
     assert "\x1b" not in printed
 
 

@@ -1,4 +1,4 @@
-"""`status`: acceptance as the pool grows, and the last candidate that was like something in it."""
+"""`status`: acceptance by pool size, and the last duplicate."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def told(*arguments: object) -> str:
 
 
 @given(st.integers(1, 10**9))
-def test_steps_grow_as_1_2_5_and_each_size_is_in_one(size: int) -> None:
+def test_steps_grow_as_1_2_5(size: int) -> None:
     bottom = step(size)
     assert bottom <= size < next_step(bottom)
     assert str(bottom).rstrip("0") in ("1", "2", "5")
@@ -37,7 +37,7 @@ def test_acceptance_by_pool_size_counts_whole_replies(tmp_path: Path, config: Ru
     run(tmp_path / "run", config, backend=ScriptedBackend())
     state = read_run(tmp_path / "run").state
     summary = summarize(state)
-    # Ten seed tasks: 10 to 19, and from 20 to the end.
+    # With ten seed tasks, the steps are 10 to 19 and 20 to the end.
     assert [(s.smallest, s.largest) for s in summary.by_pool_size] == [
         (10, 19),
         (20, len(state.pool)),
@@ -61,9 +61,7 @@ def test_acceptance_by_pool_size_counts_whole_replies(tmp_path: Path, config: Ru
     }  # fmt: skip
 
 
-def test_what_a_killed_process_had_in_flight_is_shown_as_spent(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_reservations_of_a_killed_process_are_spent(tmp_path: Path, config: RunConfig) -> None:
     with open_run(tmp_path / "run", config) as opened:
         assert opened.journal is not None
         opened.journal.append(
@@ -79,7 +77,7 @@ def test_what_a_killed_process_had_in_flight_is_shown_as_spent(
     assert (fields["spent"]["requests"], fields["spent"]["prompt_tokens"]) == (1, 900)
 
 
-def test_a_run_without_a_reply_has_no_such_rows(tmp_path: Path, config: RunConfig) -> None:
+def test_a_new_run_has_no_such_rows(tmp_path: Path, config: RunConfig) -> None:
     with open_run(tmp_path / "run", config):
         pass
     shown = told("status", tmp_path / "run")
@@ -89,9 +87,7 @@ def test_a_run_without_a_reply_has_no_such_rows(tmp_path: Path, config: RunConfi
     assert (fields["by_pool_size"], fields["last_not_novel"]) == ([], None)
 
 
-def test_what_is_not_novel_is_told_with_the_score_and_both_texts(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_the_last_duplicate_is_shown_with_its_match(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config, backend=ScriptedBackend())
     state = read_run(tmp_path / "run").state
     last = state.last_not_novel
@@ -114,7 +110,7 @@ def test_what_is_not_novel_is_told_with_the_score_and_both_texts(
 
 
 @pytest.mark.parametrize("text", ["word " * 99, "港" * 99, "\x1b[2J" * 40, "a\nb" * 80])
-def test_a_long_text_is_one_line_of_the_room_there_is(text: str) -> None:
+def test_a_long_text_is_cut_to_one_line(text: str) -> None:
     line = one_line(text, 60)
     assert cells(line) <= 60
     assert line.endswith("…")

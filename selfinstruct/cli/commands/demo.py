@@ -1,4 +1,4 @@
-"""`selfinstruct demo`: the whole pipeline in a few seconds, without a key."""
+"""`selfinstruct demo`: run the whole pipeline without a key."""
 
 import shutil
 import stat
@@ -21,7 +21,7 @@ def demo(
         int, typer.Option("--num-instructions", "-n", min=1, help="Instructions to reach.")
     ] = 50,
 ) -> None:
-    """Run the whole pipeline against the simulated endpoint: no key, no network, a few seconds.
+    """Run the whole pipeline against a simulated endpoint: no key, no network, a few seconds.
 
     Example: selfinstruct demo
     """
@@ -36,7 +36,7 @@ def demo(
     from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
     dataset = output / "exports" / "alpaca_data.json"
-    # Nobody named this file, so no link in a directory from a stranger may lead elsewhere.
+    # The user did not name this file, so no link in a foreign directory may redirect it.
     names = {"exports": stat.S_IFDIR, "exports/alpaca_data.json": stat.S_IFREG}
     refuse_irregular(output, kinds=names)
     try:
@@ -47,17 +47,15 @@ def demo(
                     "model": "simulated",
                     "base_url": endpoint.base_url,
                     "num_instructions": num_instructions,
-                    "api_key_env": "NO_KEY",  # so that no real key is read
+                    "api_key_env": "NO_KEY",  # reads no real key
                 },
-                again="selfinstruct demo"
-                if output.name == "demo-run"
-                else f"selfinstruct demo -o {output}",
+                again="selfinstruct demo -o {directory}",
             )
     except OtherVersionError:
         raise RunDirectoryError(
             output,
-            "holds the demo of another version of selfinstruct, which this one cannot continue; "
-            "remove the directory, or choose another one with -o",
+            "contains the demo of another version of selfinstruct, which this version cannot continue; "
+            "remove the directory, or choose another with -o",
         ) from None
     export_run(output, dataset)
     made = provenance_rows(select(read_run(output).state.pool))
@@ -66,7 +64,7 @@ def demo(
     say(
         "",
         f"{len(rows):,} rows are in {dataset}. The simulated endpoint",
-        "makes up its text from word lists; a real model writes better. Three of the rows:",
+        "builds its text from word lists; a real model writes better. Three of the rows:",
         *record_lines(_examples(rows), width=width),
         "",
         "With a real model:",
@@ -78,7 +76,7 @@ def demo(
 
 
 def _examples(rows: "list[Row]") -> "list[Row]":
-    """Three short rows from the beginning, the middle and the end."""
+    """Return short rows from the beginning, the middle and the end."""
     third = max(1, len(rows) // _SHOWN)
     parts = [rows[start : start + third] for start in range(0, third * _SHOWN, third)]
     return [min(part, key=lambda row: len("".join(row.values()))) for part in parts if part]

@@ -1,4 +1,4 @@
-"""`selfinstruct doctor`: whether a run could go on, found out before it is started."""
+"""`selfinstruct doctor`: check the set-up before a run starts."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ import typer
 
 from selfinstruct.cli.commands.run import run_named
 from selfinstruct.cli.options import JsonOption, OutputOption, SourceArgument, with_settings
-from selfinstruct.text import visible
+from selfinstruct.text import counted, visible
 
 if TYPE_CHECKING:
     from selfinstruct.config.schema import RunConfig
@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from selfinstruct.runner.directory import Run
 
 _MARKS = {"ok": "✓", "bad": "✗", "open": "–"}
-_NAME = 24
-"""Columns of a name, its mark included."""
-_LONGEST_WAIT_S = 30.0
-_LONGEST_CONNECT_S = 5.0
-_WIDEST = 100
+_NAME_COLUMNS = 24
+_MAX_REQUEST_TIMEOUT_S = 30.0
+_MAX_CONNECT_TIMEOUT_S = 5.0
+_MAX_COLUMNS = 100
 
 
 @with_settings
@@ -36,10 +35,10 @@ def doctor(
     json_output: JsonOption = False,
     **settings: Any,
 ) -> None:
-    """Check whether a run could go on: key, address, model, parameters, files. Takes the flags of `run`.
+    """Check the set-up of a run: key, address, model, parameters, files. Takes the flags of `run`.
 
-    Sends some ten requests of at most 16 tokens, and nothing where the set-up is wrong. Exits with 0 where a
-    run could go on, 2 for a wrong set-up, 4 where the endpoint refuses.
+    Sends about ten requests of at most 16 tokens, and none if the set-up is wrong. Exits with 0 if a run can
+    start, 2 for a wrong set-up, 4 if the endpoint refuses.
 
     Example: selfinstruct doctor -m qwen3 --base-url http://localhost:8000/v1
     """
@@ -56,32 +55,32 @@ def doctor(
 
 
 class _Page:
-    """Findings as they come; what could drive the terminal is written out."""
+    """Prints findings as they come, with control characters escaped."""
 
     def __init__(self, *, json_output: bool) -> None:
         self._json_output = json_output
-        self._width = max(40, min(_WIDEST, shutil.get_terminal_size().columns))
+        self._width = max(40, min(_MAX_COLUMNS, shutil.get_terminal_size().columns))
         self._findings: list[Finding] = []
 
     @property
     def is_bad(self) -> bool:
         return any(finding.mark == "bad" for finding in self._findings)
 
-    def tell(self, finding: "Finding") -> None:
+    def add(self, finding: "Finding") -> None:
         self._findings.append(finding)
         if self._json_output:
             return
         label = f"{_MARKS[finding.mark]} {finding.name}"
         for text in (finding.said, f"→ {finding.remedy}" if finding.remedy else ""):
-            room = self._width - _NAME
+            room = self._width - _NAME_COLUMNS
             for part in textwrap.wrap(visible(text, keep=""), room, break_on_hyphens=False):
-                typer.echo(f"{label:<{_NAME}}{part}")
+                typer.echo(f"{label:<{_NAME_COLUMNS}}{part}")
                 label = ""
 
     def end(self, examined: "Doctor | None") -> None:
         requests = examined.requests if examined is not None else 0
-        read = examined.prompt_tokens if examined is not None else 0
-        written = examined.completion_tokens if examined is not None else 0
+        prompt_tokens = examined.prompt_tokens if examined is not None else 0
+        completion_tokens = examined.completion_tokens if examined is not None else 0
         if self._json_output:
             from dataclasses import asdict
 
@@ -89,25 +88,26 @@ class _Page:
                 "ready": not self.is_bad,
                 "findings": [asdict(finding) for finding in self._findings],
                 "requests": requests,
-                "prompt_tokens": read,
-                "completion_tokens": written,
+                "prompt_tokens": prompt_tokens,
+                "completion_tokens": completion_tokens,
             }
             typer.echo(json.dumps(report))
             return
         typer.echo("")
         if examined is None:
-            typer.echo("A run could not start. Nothing was asked.")
+            typer.echo("A run cannot start. No request was sent.")
             return
-        asked = "1 request" if requests == 1 else f"{requests} requests"
-        spent = f"{asked}, {read + written:,} tokens"
-        verdict = "A run could not go on" if self.is_bad else "A run can go on"
-        typer.echo(f"{verdict}. This took {spent}.")
+        status = "A run cannot start" if self.is_bad else "A run can start"
+        used = (
+            f"{counted(requests, 'request')}, {counted(prompt_tokens + completion_tokens, 'token')}"
+        )
+        typer.echo(f"{status}. This check took {used}.")
         if not self.is_bad:
             typer.echo("Next, with the same flags: selfinstruct run --preview")
 
 
 def _set_up(directory: Path | None, settings: Mapping[str, Any], page: _Page) -> "Run | None":
-    """Tell of all that can be known without asking anybody; None where there is no run to ask for."""
+    """Check everything that needs no request; return None if the settings make no run."""
     from selfinstruct.config.reading import load_settings
     from selfinstruct.config.schema import RunConfig
     from selfinstruct.errors import ConfigError, SelfInstructError
@@ -118,46 +118,45 @@ def _set_up(directory: Path | None, settings: Mapping[str, Any], page: _Page) ->
         run = planned_run(directory, settings)
     except SelfInstructError as error:
         said = f"{error.setting}: {error.problem}" if isinstance(error, ConfigError) else str(error)
-        page.tell(Finding("set-up", "bad", said))
-        # What else is wrong can be mended at the same time.
+        page.add(Finding("set-up", "bad", said))
+        # Report other problems too, so that the user can fix all of them.
         with suppress(SelfInstructError):
-            for finding in _way(RunConfig(**load_settings("settings", settings))):
-                page.tell(finding)
+            for finding in _connection(RunConfig(**load_settings("settings", settings))):
+                page.add(finding)
         return None
-    kinds = sum(seed.is_classification for seed in run.seed_tasks)
-    page.tell(
-        Finding("seed tasks", "ok", f"{len(run.seed_tasks)}, of them {kinds} for classification")
-    )
-    page.tell(Finding("templates", "ok", f"{len(run.templates)} for the recipe {run.recipe.name}"))
+    classification = sum(seed.is_classification for seed in run.seed_tasks)
+    seeds = f"{len(run.seed_tasks)}, {classification} for classification"
+    page.add(Finding("seed tasks", "ok", seeds))
+    page.add(Finding("templates", "ok", f"{len(run.templates)} for the recipe {run.recipe.name}"))
     if directory is not None:
-        page.tell(_output(directory, run))
-    for finding in _way(run.config):
-        page.tell(finding)
+        page.add(_output(directory, run))
+    for finding in _connection(run.config):
+        page.add(finding)
     return run
 
 
 def _output(directory: Path, run: "Run") -> "Finding":
-    """Whether the run can be written."""
+    """Check that the run directory can be written."""
     from selfinstruct.llm.doctor import Finding
     from selfinstruct.runner.directory import is_run
     from selfinstruct.runner.lock import holder
 
     name, shown = "output", str(directory)
-    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    if not os.access(there, os.W_OK | os.X_OK):
-        remedy = "change its permissions, or choose another place with -o"
-        return Finding(name, "bad", f"{there} cannot be written", remedy)
+    existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        remedy = "change its permissions, or choose another directory with -o"
+        return Finding(name, "bad", f"{existing} is not writable", remedy)
     if not is_run(directory):
-        return Finding(name, "ok", f"{shown} is new and can be written")
+        return Finding(name, "ok", f"{shown} is new and writable")
     pid = holder(directory)
     if pid is not None:
-        return Finding(name, "open", f"{shown} is being written by process {pid}")
+        return Finding(name, "open", f"process {pid} is writing {shown}")
     done = f"{run.state.accepted:,} of {run.config.num_instructions:,} instructions"
-    return Finding(name, "ok", f"{shown} holds a run with {done}")
+    return Finding(name, "ok", f"{shown} contains a run with {done}")
 
 
-def _way(config: "RunConfig") -> "Iterator[Finding]":
-    """The address, and what proves who asks. No value of a variable is ever shown."""
+def _connection(config: "RunConfig") -> "Iterator[Finding]":
+    """Check address, key, headers and client. Never shows the value of a variable."""
     from selfinstruct.config.address import address
     from selfinstruct.errors import ConfigError
     from selfinstruct.llm.doctor import Finding
@@ -176,7 +175,7 @@ def _way(config: "RunConfig") -> "Iterator[Finding]":
         yield Finding(name, "bad", error.problem)
         return
     if key == NO_KEY:
-        said = f"${config.api_key_env} is not set; a local server mostly needs none"
+        said = f"${config.api_key_env} is not set; a local server usually needs none"
         yield Finding("key", "open", said)
     else:
         yield Finding("key", "ok", f"${config.api_key_env} is set")
@@ -198,11 +197,11 @@ async def _examine(run: "Run", page: _Page) -> "Doctor":
     stages: tuple[Stage, ...] = ("generate",)
     if run.recipe.has_task_stages:
         stages = ("generate", "classify", "instances")
-    outage_policy = config.changed(
-        request_timeout_s=min(config.request_timeout_s, _LONGEST_WAIT_S),
-        connect_timeout_s=min(config.connect_timeout_s, _LONGEST_CONNECT_S),
+    hurried = config.changed(
+        request_timeout_s=min(config.request_timeout_s, _MAX_REQUEST_TIMEOUT_S),
+        connect_timeout_s=min(config.connect_timeout_s, _MAX_CONNECT_TIMEOUT_S),
     )
-    async with OnlineBackend(outage_policy, environ=os.environ) as backend:
+    async with OnlineBackend(hurried, environ=os.environ) as backend:
         examined = Doctor(
             backend,
             model=config.model,
@@ -211,5 +210,5 @@ async def _examine(run: "Run", page: _Page) -> "Doctor":
             max_tokens_name=config.token_limit,
         )
         async for finding in examined.findings():
-            page.tell(finding)
+            page.add(finding)
     return examined

@@ -1,4 +1,4 @@
-"""`selfinstruct run`: start a run, or continue one."""
+"""`selfinstruct run`: start or continue a run."""
 
 import stat
 from collections.abc import Mapping
@@ -48,19 +48,17 @@ def run(
     """
     directory, settings = run_named(source, output, settings)
     if preview and (log_file or on_finish):
-        raise typer.BadParameter("--log-file and --on-finish are of a run, not of its preview")
+        raise typer.BadParameter("give --preview without --log-file and --on-finish")
     if log_level is not LogLevel.INFO and log_file is None:
-        raise typer.BadParameter(
-            f"--log-level {log_level} says what is in a log: give --log-file FILE"
-        )
+        raise typer.BadParameter(f"--log-level {log_level} needs a log: give --log-file FILE")
     if on_finish is not None and not on_finish.strip():
-        raise typer.BadParameter("--on-finish names no command")
+        raise typer.BadParameter("--on-finish needs a command")
     if preview:
         from selfinstruct.cli.run_preview import show_preview
 
         show_preview(directory, settings, json_output=json_output)
     elif directory is None:
-        raise typer.BadParameter("say where the run goes: -o DIR")
+        raise typer.BadParameter("give the directory of the run: -o DIR")
     else:
         from selfinstruct.cli.expected_cost import Announcement
         from selfinstruct.cli.run_job import carry_out
@@ -79,7 +77,7 @@ def run(
 def run_named(
     source: Path | None, output: Path | None, settings: Mapping[str, Any]
 ) -> tuple[Path | None, dict[str, Any]]:
-    """The directory that the arguments name, if any, and the settings that were given, a file's included."""
+    """Return the run directory, if the user named one, and the settings from the file and the flags."""
     from selfinstruct.config.reading import read_settings
     from selfinstruct.errors import InputError
     from selfinstruct.files import because
@@ -90,15 +88,15 @@ def run_named(
     try:
         is_directory = stat.S_ISDIR(source.stat().st_mode)
     except FileNotFoundError:
-        problem = f"{source} does not exist; a new run is started with -o DIR"
+        problem = f"{source} does not exist; start a new run with -o DIR"
         raise typer.BadParameter(problem) from None
     except OSError as error:
         raise InputError(source, f"cannot be read {because(error)}") from None
     if not is_directory:
         return output, {**read_settings(source), **settings}
     if output is not None:
-        raise typer.BadParameter(f"{source} is a directory; with -o, name a file of settings here")
+        raise typer.BadParameter(f"{source} is a directory; with -o, give a settings file")
     if not may_be_run(source):
-        problem = f"{source} is not a run directory; a new run is started with -o DIR"
+        problem = f"{source} is not a run directory; start a new run with -o DIR"
         raise typer.BadParameter(problem)
     return source, dict(settings)

@@ -1,12 +1,20 @@
-"""`selfinstruct status`: how far a run is."""
+"""`selfinstruct status`: show how far a run is."""
 
+import json
 import shutil
+from typing import TYPE_CHECKING
 
 import typer
 
 from selfinstruct.cli.options import DirectoryArgument, JsonOption
+from selfinstruct.text import visible
 
-_VERSION_OF = "version of the {}"
+if TYPE_CHECKING:
+    from selfinstruct.analysis.estimate import Estimate
+    from selfinstruct.pipeline.summary import RunSummary
+    from selfinstruct.runner.directory import Run
+
+_MAX_COLUMNS = 100
 
 
 def status(directory: DirectoryArgument, json_output: JsonOption = False) -> None:
@@ -15,14 +23,6 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
     Example: selfinstruct status my-run
     """
     from selfinstruct.analysis.estimate import estimate_of
-    from selfinstruct.cli.expected_cost import left_line
-    from selfinstruct.cli.summary_lines import (
-        changes,
-        funnel_lines,
-        imported_without_instances,
-        last_not_novel_lines,
-        pool_lines,
-    )
     from selfinstruct.pipeline.summary import summarize
     from selfinstruct.runner.directory import read_run
     from selfinstruct.runner.lock import holder
@@ -31,64 +31,88 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
     run = read_run(directory)
     pid = holder(directory)
     if pid is None:
-        run.state.ledger.give_all_up()  # of a process that was killed
+        run.state.ledger.give_all_up()  # requests of a killed process
     summary = summarize(run.state)
-    source, last = run.state.source, run.state.last_not_novel
-    if pid is not None:
-        condition = f"running (process {pid})"
-    elif source is not None:
-        condition = "refiltered"
-    elif run.state.imports and not run.state.counts.requests:
-        condition = "imported"
-    elif not run.state.counts.requests:
-        condition = "nothing asked yet"
-    elif is_complete(run):
-        condition = "complete"
-    elif run.state.finished is not None:
-        condition = run.state.finished.reason
-    else:
-        condition = "interrupted"
     estimate = None
-    if source is None and run.state.counts.requests and not is_complete(run):
+    if run.state.source is None and run.state.counts.requests and not is_complete(run):
         estimate = estimate_of(run)
     if json_output:
-        import json
-        from dataclasses import asdict
+        _print_json(run, summary, estimate, pid)
+    else:
+        _print_page(run, summary, estimate, pid)
 
-        fields = {
-            "directory": str(directory),
-            "condition": "running" if pid is not None else condition,
-            "pid": pid,
-            "model": run.config.model,
-            "target": run.config.num_instructions if source is None else None,
-            "refiltered_from": asdict(source) if source is not None else None,
-            "imported_from": [asdict(file) for file in run.state.imports],
-            "imported_without_instances": imported_without_instances(run.state),
-            "last_not_novel": asdict(last) if last is not None else None,
-            "estimate": estimate.as_json() if estimate is not None else None,
-        }
-        typer.echo(json.dumps(fields | summary.as_json()))
-        return
-    from selfinstruct.text import visible
 
+def _condition(run: "Run", pid: int | None) -> str:
+    from selfinstruct.runner.loop import is_complete
+
+    state = run.state
+    if pid is not None:
+        return "running"
+    if state.source is not None:
+        return "refiltered"
+    if not state.counts.requests:
+        return "imported" if state.imports else "nothing asked yet"
+    if is_complete(run):
+        return "complete"
+    return state.finished.reason if state.finished is not None else "interrupted"
+
+
+def _print_json(
+    run: "Run", summary: "RunSummary", estimate: "Estimate | None", pid: int | None
+) -> None:
+    from dataclasses import asdict
+
+    from selfinstruct.cli.summary_lines import imported_without_instances
+
+    source, last = run.state.source, run.state.last_not_novel
+    fields = {
+        "directory": str(run.directory),
+        "condition": _condition(run, pid),
+        "pid": pid,
+        "model": run.config.model,
+        "target": run.config.num_instructions if source is None else None,
+        "refiltered_from": asdict(source) if source is not None else None,
+        "imported_from": [asdict(file) for file in run.state.imports],
+        "imported_without_instances": imported_without_instances(run.state),
+        "last_not_novel": asdict(last) if last is not None else None,
+        "estimate": estimate.as_json() if estimate is not None else None,
+    }
+    typer.echo(json.dumps(fields | summary.as_json()))
+
+
+def _print_page(
+    run: "Run", summary: "RunSummary", estimate: "Estimate | None", pid: int | None
+) -> None:
+    from selfinstruct.cli.expected_cost import left_line
+    from selfinstruct.cli.summary_lines import (
+        changes,
+        funnel_lines,
+        last_not_novel_lines,
+        pool_lines,
+    )
+
+    state, source = run.state, run.state.source
+    condition = _condition(run, pid)
     reached = f"{summary.accepted:,} of {run.config.num_instructions:,}"
+    if pid is not None:
+        condition += f" (process {pid})"
     if source is not None:
         reached = f"{summary.accepted:,}"
-        condition += f" from {visible(source.source, keep='')}"
-    typer.echo(
-        f"{visible(str(directory), keep='')}: {condition}, {reached} instructions, "
-        f"{f'model {visible(run.config.model)}' if run.config.model else 'no model named yet'}"
-    )
-    if run.state.finished is not None and run.state.finished.detail and pid is None:
-        typer.echo(f"  {visible(run.state.finished.detail)}")
+        condition += f" from {source.source}"
+    model = f"model {run.config.model}" if run.config.model else "no model named yet"
+    lines = [f"{run.directory}: {condition}, {reached} instructions, {model}"]
+    if state.finished is not None and state.finished.detail and pid is None:
+        lines.append(f"  {state.finished.detail}")
     if source is not None:
-        now = {name: getattr(run.config, name) for name in source.settings}
-        told = changes(source.settings, now) + changes(source.versions, run.versions, _VERSION_OF)
-        typer.echo(visible(f"  decided again: {', '.join(told) or 'same settings'}", keep=""))
-    width = min(100, shutil.get_terminal_size().columns)
-    lines = [*funnel_lines(summary, run.state)]
+        settings = {name: getattr(run.config, name) for name in source.settings}
+        changed = changes(source.settings, settings)
+        changed += changes(source.versions, run.versions, "version of the {}")
+        lines.append(f"  decided again: {', '.join(changed) or 'same settings'}")
+    lines = [visible(line, keep="") for line in lines]
+    lines += funnel_lines(summary, state)
     if estimate is not None:
         lines.append(f"  {left_line(estimate, base_url=run.config.base_url)}")
     lines += pool_lines(summary)
-    lines += last_not_novel_lines(run.state, run.config.threshold, width=width)
+    width = min(_MAX_COLUMNS, shutil.get_terminal_size().columns)
+    lines += last_not_novel_lines(state, run.config.threshold, width=width)
     typer.echo("\n".join(lines))
