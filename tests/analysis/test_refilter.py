@@ -476,7 +476,9 @@ def test_it_is_not_continued_and_not_refiltered_itself(finished: Path, tmp_path:
             RunDirectoryError, match=r"new: was refiltered from .*continue that one"
         ):
             run(tmp_path / "new", given_again, backend=ScriptedBackend())
-    with pytest.raises(RunDirectoryError, match=f"new: was refiltered itself; refilter {finished}"):
+    with pytest.raises(
+        RunDirectoryError, match=f"new: is a refiltered run; refilter its source, {finished}"
+    ):
         refilter_run(tmp_path / "new", tmp_path / "newer", {})
     assert {name: data for name, (_, data) in everything(tmp_path / "new").items()} == before
     assert not (tmp_path / "newer").exists()
@@ -505,7 +507,7 @@ def test_a_directory_that_is_not_free_is_left_alone(
 def test_what_cannot_be_refiltered_makes_no_directory(finished: Path, tmp_path: Path) -> None:
     with open_run(tmp_path / "empty", RunConfig(model="m")):
         pass
-    with pytest.raises(RunDirectoryError, match="empty: has decided no reply yet"):
+    with pytest.raises(RunDirectoryError, match="empty: has no decided reply to refilter"):
         refilter_run(tmp_path / "empty", tmp_path / "new", {})
     with pytest.raises(ConfigError, match="threshold: must lie between 0 and 1"):
         refilter_run(finished, tmp_path / "new", {"threshold": 7.0})
@@ -588,18 +590,18 @@ def test_verify_notices_what_was_changed_by_hand(source: Source) -> None:
     reply = events[replied]
     assert isinstance(reply, CompletionReceived)
     shown = replace(reply, demonstration_ids=("source:task_999999",))
-    assert "is about source:task_999999, which is not known here" in found(replied, shown)
-    assert "only a first line can say where all replies come from" in found(1, events[0])
+    assert "is about source:task_999999, which this run does not know" in found(replied, shown)
+    assert "only the first line can name the source of all replies" in found(1, events[0])
     remembered = next(n for n, e in enumerate(events) if isinstance(e, SourceTask))
     there = events[remembered]
     assert isinstance(there, SourceTask)
     named = replace(there, task_id="task_000001")
-    assert "is no name of a task of another run" in found(remembered, named)
-    assert "only a run that was refiltered has tasks of another one" in found(
+    assert "is not the name of a source task" in found(remembered, named)
+    assert "only a refiltered run has tasks of another run" in found(
         0,
         SourceTask(task_id="source:task_000001", candidate_id="generate/000001#1", instruction=""),
     )
     last = max(n for n, e in enumerate(events) if isinstance(e, Committed) and e.rejected)
     commit = events[last]
     assert isinstance(commit, Committed)
-    assert "the reply holds it" in found(last, replace(commit, rejected=()))
+    assert "the reply has it" in found(last, replace(commit, rejected=()))

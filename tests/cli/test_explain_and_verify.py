@@ -45,7 +45,7 @@ def test_verify_says_what_it_checked(finished: Path) -> None:
     line = [sys.executable, "-m", "selfinstruct", "verify", str(finished)]
     done = subprocess.run(line, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "all of it follows from the replies" in done.stdout
+    assert "everything follows from the replies" in done.stdout
     for words in (
         "prompts planned again",
         "candidates decided again",
@@ -159,7 +159,7 @@ def test_verify_tells_no_stage_that_a_recipe_has_not(tmp_path: Path, config: Run
     done = command("verify", tmp_path / "run")
     assert done.returncode == 0
     assert "with their instances" in done.stdout
-    assert "read again" not in done.stdout
+    assert "parsed again" not in done.stdout
 
 
 def test_explain_is_json_for_programs(finished: Path) -> None:

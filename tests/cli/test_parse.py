@@ -99,4 +99,4 @@ def test_a_missing_file_and_a_stage_that_alpaca_has_not_are_wrong_usage(tmp_path
     done = parse(tmp_path / "none.jsonl", "--stage", "generate")
     assert (done.returncode, "cannot be read" in done.stderr) == (2, True)
     done = parse("-", "--stage", "classify", "--recipe", "alpaca")
-    assert (done.returncode, "no other stage" in done.stderr) == (2, True)
+    assert (done.returncode, "only the stage generate" in done.stderr) == (2, True)

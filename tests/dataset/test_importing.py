@@ -898,15 +898,13 @@ def test_verify_says_how_many_and_notices_what_cannot_be(imported: Path) -> None
         )
 
     (found,) = altered(imported, only_second(task_id="task_000009"))
-    assert found == "task_000009: was imported in the place of task_000002"
+    assert found == "task_000009: was imported in place of task_000002"
     (found,) = altered(imported, only_second(instances=()))
-    assert "is called finished, and has no instance" in found
+    assert "is marked finished but has no instance" in found
     rejected = imports(imported)[2].rejected
     assert "do not add up" in altered(imported, only_second(rejected=rejected))[0]
     gone = lambda e: None if isinstance(e, TaskImported) and e.task_id == "task_000006" else e  # noqa: E731
-    assert altered(imported, gone) == [
-        "the journal: it ends before 1 of the tasks that were imported"
-    ]
+    assert altered(imported, gone) == ["the journal: ends before the last 1 imported tasks"]
 
 
 def test_nothing_is_imported_once_something_was_asked(imported: Path) -> None:
