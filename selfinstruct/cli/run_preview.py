@@ -59,7 +59,7 @@ def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_ou
     answered = [look.answered for look in looks if look.answered is not None]
     total = None
     if failure is None and missing > 0:
-        # The preview's requests are no part of the run.
+        # The run does not contain the preview's requests.
         total = estimate_of(planned_run(directory, settings), run.state.timeline)
     if json_output:
         typer.echo(json.dumps(_as_json(run, looks, total, failure)))

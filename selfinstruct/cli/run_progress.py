@@ -1,6 +1,6 @@
-"""How a run shows that it lives: a bar on a terminal, a plain line every half minute elsewhere.
+"""Progress of a run: a bar on a terminal, elsewhere a plain line every 30 s.
 
-What is left is counted in requests, not in accepted instructions: two thirds of the work come after those.
+Counts requests instead of accepted instructions, because two thirds of the requests follow the acceptance.
 """
 
 import sys
@@ -24,7 +24,7 @@ _BAR_WIDTH = 16
 
 
 class Pace:
-    """How much is done, and how fast this process does it."""
+    """The finished share of a run, and the speed of this process."""
 
     def __init__(
         self, target: int, recipe: Recipe, *, now: Callable[[], float] = time.monotonic
@@ -36,12 +36,12 @@ class Pace:
         self._done_before: int | None = None
 
     def share_done(self, state: RunState) -> float:
-        """Requests made, of those that the run will probably need, in [0, 1]."""
+        """Return finished requests ÷ all requests that the run will probably need, in [0, 1]."""
         done = _requests(state)
         return done / (done + self._left(state)) if done else 0.0
 
     def parts(self, state: RunState, in_flight: int) -> list[str]:
-        """What there is to say of how far it is, the most important first."""
+        """Return the parts of the progress line, most important first."""
         now = marginal_cost(state)
         return [
             f"{state.accepted:,}/{self._target:,} accepted",
@@ -54,7 +54,7 @@ class Pace:
         ]
 
     def prospects(self, state: RunState) -> list[str]:
-        """What there is to say of what an instruction costs, and what the next ones will."""
+        """Return the parts about the cost of an instruction, now and later."""
         now, parts = marginal_cost(state), []
         if now.cost_usd and now.usd_per_accepted:
             parts.append(f"{dollars(now.usd_per_accepted)} an instruction")
@@ -70,11 +70,11 @@ class Pace:
         return parts
 
     def _left(self, state: RunState) -> float:
-        """Requests still to come: two for every instruction, and the lists they are found in."""
+        """Return the requests still to send: generation requests, and two requests for each instruction."""
         missing = max(0, self._target - state.accepted)
         lists = missing / expected_yield(state, self._recipe)
         requests = state.counts.requests
-        # Of so many open tasks the kind is known.
+        # Open tasks with a known kind.
         classified = requests["classify"] + state.counts.imported_kinds - requests["instances"]
         return max(0.0, 2 * missing + lists + 2 * state.open_tasks - max(0, classified))
 
@@ -94,7 +94,7 @@ def _requests(state: RunState) -> int:
 
 
 def fitting(parts: list[str], width: int) -> str:
-    """As many parts as fit into a line of `width` characters, one at least."""
+    """Return the first parts, at least one, that fit into a line of `width` characters."""
     while len(parts) > 1 and len(", ".join(parts)) > width:
         parts = parts[:-1]
     return ", ".join(parts)
@@ -104,7 +104,7 @@ def fitting(parts: list[str], width: int) -> str:
 def progress(
     target: int, recipe: Recipe, *, now: Callable[[], float] = time.monotonic
 ) -> Iterator[Watch]:
-    """Show progress while the block runs; call what it yields after every round."""
+    """Show progress inside the `with` block; the caller calls the yielded function after every round."""
     pace = Pace(target, recipe, now=now)
     if sys.stderr is None or not sys.stderr.isatty():
         with _plain(pace) as watch_plainly:
@@ -144,11 +144,11 @@ def _plain(pace: Pace) -> Iterator[Watch]:
     def watch(state: RunState, in_flight: int) -> None:
         nonlocal latest
         if latest is None:
-            pace.parts(state, in_flight)  # its clock starts now, not with the first line
+            pace.parts(state, in_flight)  # starts the clock now, not at the first line
         latest = state, in_flight
 
     def talk() -> None:
-        # By the clock and not by rounds: a log must show that the run lives when the endpoint hangs.
+        # By the clock, not by rounds: the log must show progress lines while the endpoint hangs.
         while not ended.wait(_PLAIN_EVERY_S):
             if latest is not None:
                 state, in_flight = latest

@@ -124,5 +124,5 @@ def _average(state: RunState, price: Price | None) -> Decimal | None:
 
 
 def _finished(state: RunState) -> int:
-    """Return the number of finished tasks for which this run sent requests."""
+    """Return the number of finished tasks, without tasks that were imported with instances."""
     return state.counts.finished_tasks - state.counts.imported_whole

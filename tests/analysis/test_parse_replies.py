@@ -20,7 +20,7 @@ VALUES = st.none() | st.booleans() | st.integers(-2, 20) | st.text(max_size=40)
 
 
 @pytest.mark.parametrize("profile", ["default", "paper"])
-def test_a_run_s_own_replies_are_read_as_the_run_read_them(
+def test_replies_of_a_run_parse_to_its_decisions(
     tmp_path: Path, config: RunConfig, profile: str
 ) -> None:
     run(tmp_path / "run", config.changed(profile=profile), backend=ScriptedBackend())
@@ -75,7 +75,7 @@ def test_a_run_s_own_replies_are_read_as_the_run_read_them(
     recipe=st.sampled_from(["self-instruct", "alpaca"]),
     api=st.sampled_from([None, "chat", "completions"]),
 )
-def test_any_line_is_read_or_refused_with_a_reason(
+def test_any_line_is_parsed_or_rejected_with_a_reason(
     line: dict[str, object], stage: str, profile: str, recipe: str, api: str | None
 ) -> None:
     try:
@@ -92,7 +92,7 @@ def test_any_line_is_read_or_refused_with_a_reason(
     )
 
 
-def test_demonstrations_of_a_recorded_prompt_are_recognised_in_the_reply() -> None:
+def test_demonstrations_of_a_recorded_prompt_are_recognized() -> None:
     line = {
         "completion": " Name a lake.\n10. Add up these numbers.\n11. Describe your way to work.",
         "prompt": "Go on:\n1. Name a lake.\n2. Add up these numbers.\n3.",
@@ -103,7 +103,7 @@ def test_demonstrations_of_a_recorded_prompt_are_recognised_in_the_reply() -> No
     assert [r["reason"] for r in found["rejections"]] == ["echo", "echo"]
 
 
-def test_the_script_of_candidates_is_minded_only_where_seed_tasks_are_given() -> None:
+def test_scripts_are_checked_only_with_seed_tasks() -> None:
     reply = RecordedReply(
         completion="9. 오늘의 날씨를 자세히 알려 주세요.\n10. Name a river in Spain."
     )

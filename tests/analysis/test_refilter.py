@@ -119,7 +119,7 @@ def again(source: Source, **settings: Any) -> Refiltered:
 
 @pytest.mark.parametrize("profile", ["default", "paper"])
 @pytest.mark.parametrize("recipe", ["self-instruct", "alpaca"])
-def test_with_the_same_settings_it_is_the_same_dataset(
+def test_the_same_settings_give_the_same_dataset(
     tmp_path: Path, seeds_file: Path, recipe: str, profile: str
 ) -> None:
     config = RunConfig(
@@ -147,7 +147,7 @@ def test_with_the_same_settings_it_is_the_same_dataset(
     assert verify(*read_history(tmp_path / "new")).problems == ()
 
 
-def test_of_any_beginning_of_a_run_what_was_decided_is_decided_alike(finished: Path) -> None:
+def test_any_prefix_of_a_run_is_decided_alike(finished: Path) -> None:
     """A run that is going on, was broken off, or was cut: undecided replies for new tasks stay so."""
     origin = origin_of(finished)
     whole = list(read_history(finished)[1])
@@ -166,7 +166,7 @@ def test_of_any_beginning_of_a_run_what_was_decided_is_decided_alike(finished: P
 
 @settings(max_examples=12)
 @given(threshold=st.floats(0, 1), profile=st.sampled_from(["default", "paper"]))
-def test_whatever_the_filters_nothing_is_lost_and_all_adds_up(
+def test_any_filters_keep_the_counts_consistent(
     source: Source, threshold: float, profile: str
 ) -> None:
     settings = {"threshold": threshold, "profile": profile, "tokenizer": "unicode"}
@@ -220,9 +220,7 @@ def test_at_a_threshold_of_one_everything_is_novel(source: Source) -> None:
 
 
 @pytest.mark.parametrize("threshold", [0.6, 0.68, 0.9])
-def test_kinds_and_instances_follow_the_candidate_and_not_the_number(
-    source: Source, threshold: float
-) -> None:
+def test_kinds_and_instances_follow_the_candidate(source: Source, threshold: float) -> None:
     refiltered = again(source, threshold=threshold)
     theirs = {
         (t.instruction, t.provenance and t.provenance.request_id): t for t in source.run.state.pool
@@ -242,7 +240,7 @@ def test_kinds_and_instances_follow_the_candidate_and_not_the_number(
     assert (never_asked > 0) == (threshold > 0.72)
 
 
-def test_what_a_prompt_showed_keeps_its_text_and_no_name_means_another_task(
+def test_demonstrations_keep_their_texts(
     source: Source,
 ) -> None:
     refiltered = again(source, threshold=0.6)
@@ -263,7 +261,7 @@ def test_what_a_prompt_showed_keeps_its_text_and_no_name_means_another_task(
     assert shown <= {task.id for task in new.pool} | new.source_tasks.keys()
 
 
-def test_replies_about_what_is_no_task_any_more_are_kept_and_not_used(source: Source) -> None:
+def test_replies_about_missing_tasks_are_kept_unused(source: Source) -> None:
     refiltered = again(source, threshold=0.6)
     comparison = refiltered.comparison
     waiting = refiltered.state.waiting
@@ -272,7 +270,7 @@ def test_replies_about_what_is_no_task_any_more_are_kept_and_not_used(source: So
     assert len(about) == len(comparison.only_before) > 0
 
 
-def test_a_request_that_failed_is_no_reply_that_was_kept(source: Source) -> None:
+def test_a_failed_request_is_not_a_kept_reply(source: Source) -> None:
     refiltered = again(source, threshold=0.4)
     waiting = refiltered.state.waiting.values()
     replied = [o.stage for o in waiting if isinstance(o, CompletionReceived)]
@@ -281,9 +279,7 @@ def test_a_request_that_failed_is_no_reply_that_was_kept(source: Source) -> None
     assert refiltered.comparison.undecided == replied.count("generate")
 
 
-def test_a_task_there_that_is_read_otherwise_here_is_explained_by_its_reply(
-    tmp_path: Path, seeds_file: Path
-) -> None:
+def test_a_source_task_is_explained_by_its_reply(tmp_path: Path, seeds_file: Path) -> None:
     """The instruction that the other profile made of the reply stands nowhere, not even in the reply."""
 
     def write(request: Request) -> str:
@@ -303,9 +299,7 @@ def test_a_task_there_that_is_read_otherwise_here_is_explained_by_its_reply(
         assert "no item has the text" in explanation.note
 
 
-def test_alpaca_has_its_instances_in_the_candidates_so_all_are_there(
-    tmp_path: Path, seeds_file: Path
-) -> None:
+def test_alpaca_candidates_keep_their_instances(tmp_path: Path, seeds_file: Path) -> None:
     config = RunConfig(
         model="m", num_instructions=25, seed_tasks=seeds_file, recipe="alpaca", threshold=0.5,
         generated_demonstrations=1,
@@ -336,7 +330,7 @@ def test_fewer_instances_are_the_first_ones(tmp_path: Path) -> None:
     assert refiltered.comparison.after.rows < refiltered.comparison.before.rows
 
 
-def test_the_tokenizer_follows_the_profile_unless_it_was_chosen(finished: Path) -> None:
+def test_the_tokenizer_follows_the_profile_by_default(finished: Path) -> None:
     assert decided_again(finished, profile="paper")[1].settings["tokenizer"] == "rouge"
     assert (
         decided_again(finished, profile="paper", tokenizer="unicode")[1].settings["tokenizer"]
@@ -359,9 +353,7 @@ class Undecided(ScriptedBackend):
         return make_completion(text)
 
 
-def test_what_paper_asked_is_read_by_default_as_it_was_asked(
-    tmp_path: Path, seeds_file: Path
-) -> None:
+def test_default_parses_what_paper_asked(tmp_path: Path, seeds_file: Path) -> None:
     """An unclear answer stays so, as nobody is asked again; instances are read in the form asked for.
 
     The task is followed although its case is another.
@@ -387,7 +379,7 @@ def test_what_paper_asked_is_read_by_default_as_it_was_asked(
     assert any(name.startswith("source:") for name in shown)
 
 
-def test_what_default_asked_twice_is_read_by_paper_once(tmp_path: Path, seeds_file: Path) -> None:
+def test_paper_uses_the_first_of_two_answers(tmp_path: Path, seeds_file: Path) -> None:
     config = RunConfig(model="m", num_instructions=8, seed_tasks=seeds_file)
     run(tmp_path / "run", config, backend=Undecided())
     refilter_run(tmp_path / "run", tmp_path / "new", {"profile": "paper"})
@@ -400,14 +392,14 @@ def test_what_default_asked_twice_is_read_by_paper_once(tmp_path: Path, seeds_fi
     assert not any(task.is_classification for task in state.pool.generated)
 
 
-def test_every_setting_that_concerns_deciding_can_be_given_and_no_other() -> None:
+def test_only_deciding_settings_can_be_changed() -> None:
     assert set(DECIDING) == {"profile", "tokenizer", "threshold", "max_instances"}
 
 
 # ── what was waiting ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_replies_beyond_the_target_wait_here_as_they_did_there(tmp_path: Path) -> None:
+def test_replies_beyond_the_target_stay_undecided(tmp_path: Path) -> None:
     run(tmp_path / "run", RunConfig(model="m", num_instructions=40), backend=ScriptedBackend())
     lines = (tmp_path / "run/journal.jsonl").read_bytes().splitlines(keepends=True)
     # As if the process had been killed when it had three more replies than it could use.
@@ -426,7 +418,7 @@ def test_replies_beyond_the_target_wait_here_as_they_did_there(tmp_path: Path) -
     assert "because the source run had not decided it" in told.problem
 
 
-def test_the_target_does_not_end_the_new_run_early(tmp_path: Path) -> None:
+def test_the_target_does_not_stop_the_refilter(tmp_path: Path) -> None:
     config = RunConfig(model="m", num_instructions=9, threshold=0.65)
     run(tmp_path / "run", config, backend=ScriptedBackend())
     source, refiltered = refilter_run(tmp_path / "run", tmp_path / "new", {"threshold": 1.0})
@@ -438,7 +430,7 @@ def test_the_target_does_not_end_the_new_run_early(tmp_path: Path) -> None:
 # ── the directories ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_source_is_only_read_also_while_it_is_written(finished: Path, tmp_path: Path) -> None:
+def test_the_source_is_only_read_while_written(finished: Path, tmp_path: Path) -> None:
     before = everything(finished)
     refilter_run(finished, tmp_path / "new", {"threshold": 0.6})
     assert everything(finished) == before
@@ -485,9 +477,7 @@ def test_it_is_not_continued_and_not_refiltered_itself(finished: Path, tmp_path:
 
 
 @pytest.mark.parametrize("what", ["file", "foreign", "run", "lost run"])
-def test_a_directory_that_is_not_free_is_left_alone(
-    finished: Path, tmp_path: Path, what: str
-) -> None:
+def test_an_occupied_directory_is_left_unchanged(finished: Path, tmp_path: Path, what: str) -> None:
     new = tmp_path / "new"
     if what == "file":
         new.write_text("x")
@@ -523,9 +513,7 @@ def test_two_at_once_do_not_mix(finished: Path, tmp_path: Path) -> None:
     refilter_run(finished, tmp_path / "new", {})
 
 
-def test_broken_off_anywhere_it_is_completed_by_the_same_command(
-    finished: Path, tmp_path: Path
-) -> None:
+def test_an_interrupted_refilter_can_be_repeated(finished: Path, tmp_path: Path) -> None:
     new = tmp_path / "new"
     refilter_run(finished, new, {"threshold": 0.6})
     whole = (new / "journal.jsonl").read_bytes()
@@ -556,9 +544,7 @@ directory.refilter_run(Path(sys.argv[1]), Path(sys.argv[2]), {"threshold": 0.6})
 """
 
 
-def test_killed_before_its_last_file_it_is_no_run_to_anybody(
-    finished: Path, tmp_path: Path
-) -> None:
+def test_a_killed_refilter_leaves_no_run(finished: Path, tmp_path: Path) -> None:
     new = tmp_path / "new"
     done = subprocess.run([sys.executable, "-c", KILLED, finished, new], env={**os.environ})
     assert done.returncode == -signal.SIGKILL

@@ -38,7 +38,7 @@ def answers(text: str, *others: str) -> ScriptedBackend:
     return ScriptedBackend(lambda _: left.pop(0))
 
 
-def test_the_requests_are_those_that_a_run_would_send(tmp_path: Path, config: RunConfig) -> None:
+def test_requests_equal_those_of_a_run(tmp_path: Path, config: RunConfig) -> None:
     sent: dict[str, Request] = {}
 
     def write(request: Request) -> str:
@@ -137,9 +137,7 @@ def test_an_existing_run_continues_from_its_state(tmp_path: Path, config: RunCon
     assert asked.request.id == f"generate/{commits + 1:06d}"
 
 
-def test_a_run_with_replies_can_be_previewed_with_its_own_settings_only(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_preview_keeps_the_settings_of_a_run(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config, backend=ScriptedBackend())
     with pytest.raises(ConfigChangedError):
         planned_run(tmp_path / "run", {"threshold": 0.5})

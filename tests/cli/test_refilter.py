@@ -64,9 +64,7 @@ def hostile(_hostile: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return _hostile
 
 
-def test_over_a_real_connection_with_the_same_settings_nothing_changes(
-    tmp_path: Path, endpoint: SimulatedEndpoint
-) -> None:
+def test_the_same_settings_change_nothing(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
     config = RunConfig(model="simulated", base_url=endpoint.base_url, num_instructions=25)
     run(tmp_path / "run", config)
     line = [sys.executable, "-m", "selfinstruct", "refilter", "run", "-o", "same"]
@@ -82,7 +80,7 @@ def test_over_a_real_connection_with_the_same_settings_nothing_changes(
     assert (tmp_path / "same.jsonl").read_bytes() == data
 
 
-def test_it_says_how_the_two_differ_and_the_other_commands_read_the_result(hostile: Path) -> None:
+def test_all_commands_read_a_refiltered_run(hostile: Path) -> None:
     flags = ["--threshold", "0.95", "--show", "1"]
     done = command("refilter", "run", "-o", "loose", *flags)
     assert (done.returncode, done.stderr) == (0, "")
@@ -123,7 +121,7 @@ def test_it_says_how_the_two_differ_and_the_other_commands_read_the_result(hosti
 
 
 @pytest.mark.usefixtures("hostile")
-def test_json_has_all_that_differs_unless_fewer_are_asked_for() -> None:
+def test_json_shows_all_differences_by_default() -> None:
     done = command("refilter", "run", "-o", "a", "-t", "0.5", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
@@ -136,7 +134,7 @@ def test_json_has_all_that_differs_unless_fewer_are_asked_for() -> None:
     assert json.loads(fewer.stdout)["only_before"] == told["only_before"][:1]
 
 
-def test_a_task_of_the_source_is_explained_by_its_name_there(hostile: Path) -> None:
+def test_a_source_task_is_explained_by_its_name(hostile: Path) -> None:
     command("refilter", "run", "-o", "c", "-t", "0.5")
     journal = (hostile / "c/journal.jsonl").read_text().splitlines()
     name = next(e["task_id"] for e in map(json.loads, journal) if e["kind"] == "source_task")

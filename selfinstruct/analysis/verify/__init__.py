@@ -7,7 +7,7 @@
 
 Pure: takes a run and its entries, returns a `Verification`, and uses the same `plan`, `decide` and `apply`
 as a run. A decision must match exactly, except for the witness of a `not_novel` candidate: any task over the
-threshold is correct. The rouge-score package, which is no part of the decision, computes that score.
+threshold is correct. The rouge-score package, which runs do not use, computes that score.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """Check with the rouge-score package that the witness of a rejection is over the threshold.
 
-The package is no part of the decision. Any task of the pool over the threshold is a correct witness.
+Runs do not use the package. Any task of the pool over the threshold is a correct witness.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +56,7 @@ class Witnesses:
 
 
 def _rouge_l(tokenizer: str) -> Callable[[str, str], float]:
-    """Return ROUGE-L F of the rouge-score package, with its own tokenizer for "rouge", else with ours."""
+    """Return ROUGE-L F of the rouge-score package, with its own tokenizer for "rouge"."""
     from rouge_score.rouge_scorer import RougeScorer
     from rouge_score.tokenizers import DefaultTokenizer
 
@@ -66,7 +66,7 @@ def _rouge_l(tokenizer: str) -> Callable[[str, str], float]:
 
 
 class _Tokenizer:
-    """A tokenizer of ours in the form that rouge-score takes."""
+    """One of the project's tokenizers, with the interface of rouge-score."""
 
     def __init__(self, name: str) -> None:
         self.tokenize = TOKENIZERS[name]
