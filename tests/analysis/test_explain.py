@@ -372,7 +372,7 @@ def test_a_task_has_its_whole_history(tmp_path: Path, config: RunConfig) -> None
     assert fourth.is_classification is False
 
 
-def test_a_seed_task_has_its_role_in_the_run(history: History) -> None:
+def test_a_seed_task_shows_its_role(history: History) -> None:
     for task in list(history.run.state.pool)[:10]:
         result = history.by_id(task.id)
         assert isinstance(result, TaskResult)

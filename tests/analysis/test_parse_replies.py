@@ -75,7 +75,7 @@ def test_replies_of_a_run_parse_to_its_decisions(
     recipe=st.sampled_from(["self-instruct", "alpaca"]),
     api=st.sampled_from([None, "chat", "completions"]),
 )
-def test_any_line_is_parsed_or_rejected_with_a_reason(
+def test_any_line_is_parsed_or_rejected(
     line: dict[str, object], stage: str, profile: str, recipe: str, api: str | None
 ) -> None:
     try:

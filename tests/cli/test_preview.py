@@ -88,8 +88,8 @@ def test_items_have_the_order_of_the_reply(config: RunConfig) -> None:
     ]
     near = generated.items[2].nearest
     assert near is not None
-    assert near[0] == "task_000001"
-    assert near[2] == "Name three rivers of Europe that flow north."
+    assert near.task_id == "task_000001"
+    assert near.instruction == "Name three rivers of Europe that flow north."
     assert generated.items[1].meaning == "The instruction has three words or fewer."
 
 

@@ -823,7 +823,7 @@ def test_refiltered_it_has_the_same_imported_tasks(
 def test_replies_about_imported_tasks_alone_can_be_refiltered(
     tmp_path: Path, imported: Path
 ) -> None:
-    with pytest.raises(RunDirectoryError, match="has decided no reply yet"):
+    with pytest.raises(RunDirectoryError, match="has no decided reply to refilter"):
         refilter_run(imported, tmp_path / "early", {})
     run(imported, {"model": "m"}, backend=ScriptedBackend())
     refilter_run(imported, tmp_path / "new", {"max_instances": 1})
