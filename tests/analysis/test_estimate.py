@@ -1,4 +1,4 @@
-"""What a run will take: ranges that hold together, and that hold what runs then really take."""
+"""Estimates: their ranges are consistent and contain what runs really consume."""
 
 import asyncio
 import dataclasses
@@ -57,7 +57,7 @@ def expected_use(**changes: Any) -> Run:
 
 
 def in_order(estimate: Estimate) -> bool:
-    """Whether low ≤ expected ≤ high everywhere."""
+    """Return whether low ≤ expected ≤ high everywhere."""
     for amounts in (estimate.left, estimate.total, *estimate.stages.values()):
         ends = [dataclasses.astuple(c) for c in (amounts.low, amounts.expected, amounts.high)]
         if not all(list(column) == sorted(column) for column in zip(*ends, strict=True)):
@@ -129,7 +129,7 @@ def test_the_integral_equals_the_sum(
 
 @pytest.fixture(scope="module")
 def bases() -> Sequence[Basis]:
-    """Of new runs of both recipes and both APIs."""
+    """Return the bases of new runs of both recipes and both APIs."""
     return [
         basis_of(expected_use(recipe=recipe, api=api))
         for recipe in ("self-instruct", "alpaca")
@@ -276,7 +276,7 @@ def test_an_existing_run_is_estimated_from_its_replies(tmp_path: Path, config: R
     assert found.accepted >= 60
     assert found.total.expected.requests > found.so_far.requests
     for per in found.assumptions.stages.values():
-        # Each prompt is 100 tokens, says this endpoint.
+        # This endpoint reports 100 tokens for each prompt.
         assert per.prompt_tokens.range.expected == pytest.approx(100)
         assert per.prompt_tokens.basis.startswith("measured in")
         assert per.seconds.range.expected == pytest.approx(3.0)

@@ -1,4 +1,4 @@
-"""Recorded replies are read as a run would read them."""
+"""Recorded replies are parsed as in a run."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A run decided again: the same replies, other filters, and nothing that lies about where it comes from."""
+"""A refiltered run: the same replies, other filters, and a correct origin."""
 
 import hashlib
 import json
@@ -72,7 +72,7 @@ def exports(state: RunState) -> dict[str, bytes]:
 
 @cache
 def origin_of(directory: Path) -> RefilteredFrom:
-    """How a new journal names this run, which nothing writes to any more."""
+    """Return the origin event for a run that no process writes."""
     return read_source(directory, {})[2]
 
 
@@ -80,7 +80,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def problems(source: Source, refiltered: Refiltered, **settings: Any) -> Any:
-    """What `verify` has to say of the new journal."""
+    """Return the problems that `verify` finds in the new journal."""
     before, _ = read_history(source.run.directory)
     before.config = before.config.changed(**settings)
     entries = (Entry(seq=n, at=NOON, event=e) for n, e in enumerate(refiltered.events, start=1))
@@ -97,7 +97,7 @@ def replies(outcomes: Any) -> Counter[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of candidates that are rather like each other, with refusals and unclear answers."""
+    """Return a run with similar candidates, refusals and unclear answers."""
     directory = tmp_path_factory.mktemp("refilter") / "run"
     config = RunConfig(model="scripted", num_instructions=40, threshold=0.72)
     run(directory, config, backend=FaultyBackend())
@@ -139,7 +139,7 @@ def test_the_same_settings_give_the_same_dataset(
     assert (refiltered.comparison.only_before, refiltered.comparison.only_after) == ((), ())
     assert refiltered.comparison.both == source.state.accepted
     assert new.state.source_tasks == {}
-    # Attempts that had no reply are none of the new run.
+    # The new run has no attempts without a reply.
     summaries = [summarize(new.state), summarize(source.state)]
     none = Consumption()
     then, now = (replace(s, spent=none, unheard=none) for s in summaries)
@@ -148,7 +148,7 @@ def test_the_same_settings_give_the_same_dataset(
 
 
 def test_any_prefix_of_a_run_is_decided_alike(finished: Path) -> None:
-    """A run that is going on, was broken off, or was cut: undecided replies for new tasks stay so."""
+    """Undecided generation replies of an active or interrupted run stay undecided."""
     origin = origin_of(finished)
     whole = list(read_history(finished)[1])
     for length in range(2, len(whole), 23):
@@ -191,10 +191,9 @@ def test_any_filters_keep_the_counts_consistent(
 @settings(max_examples=12)
 @given(thresholds=st.tuples(st.floats(0.5, 1), st.floats(0.5, 1)).map(sorted))
 def test_what_a_threshold_does_and_does_not_change(source: Source, thresholds: list[float]) -> None:
-    """A higher one need not accept more: what it lets in may keep others out.
+    """The first different decision accepts a candidate; later ones may reject others.
 
-    But the first candidate that is decided otherwise is one that it lets in, and what is no matter of novelty
-    stays as it is.
+    A higher threshold need not accept more candidates in total. Decisions for other reasons stay the same.
     """
 
     def verdicts(threshold: float) -> dict[str, str]:
@@ -280,7 +279,7 @@ def test_a_failed_request_is_not_a_kept_reply(source: Source) -> None:
 
 
 def test_a_source_task_is_explained_by_its_reply(tmp_path: Path, seeds_file: Path) -> None:
-    """The instruction that the other profile made of the reply stands nowhere, not even in the reply."""
+    """The other profile parses an instruction that is nowhere in the new run, not even in the reply."""
 
     def write(request: Request) -> str:
         return scripted_text(request).replace(". Describe the ", ". Describe **the** ")
@@ -339,7 +338,7 @@ def test_the_tokenizer_follows_the_profile_by_default(finished: Path) -> None:
 
 
 class Undecided(ScriptedBackend):
-    """Says "Yes." about kinds, or neither yes nor no, and writes every instruction in capitals."""
+    """Answer "Yes." or unclearly to classification requests, and write instructions in capitals."""
 
     async def complete(self, request: Request) -> Completion:
         self.asked.append(request.id)
@@ -348,15 +347,15 @@ class Undecided(ScriptedBackend):
             text = "Yes." if request.prompt.sha256[0] < "8" else "Sure, go on."
         elif request.stage == "generate":
             text = text.upper()
-        else:  # two ways to do a task; of a classification task they would be two labels for nothing
+        else:  # two outputs; for a classification task they would be two labels without an input
             text = "Example 1\nOutput: one way\nExample 2\nOutput: another way"
         return make_completion(text)
 
 
 def test_default_parses_what_paper_asked(tmp_path: Path, seeds_file: Path) -> None:
-    """An unclear answer stays so, as nobody is asked again; instances are read in the form asked for.
+    """An unclear answer stays unclear, and instances keep the format of their prompt.
 
-    The task is followed although its case is another.
+    The same task matches in another case.
     """
     config = RunConfig(
         model="m", num_instructions=12, seed_tasks=seeds_file, profile="paper", threshold=0.9
@@ -364,7 +363,7 @@ def test_default_parses_what_paper_asked(tmp_path: Path, seeds_file: Path) -> No
     run(tmp_path / "run", config, backend=Undecided())
     source, refiltered = refilter_run(tmp_path / "run", tmp_path / "new", {"profile": "default"})
     old, new = source.state.pool.generated, refiltered.state.pool.generated
-    assert not any(task.is_classification for task in old)  # "Yes." is no to the published code
+    assert not any(task.is_classification for task in old)  # the published code parses "Yes." as no
     answers = {task.classification_answer for task in new if task.instances is not None}
     assert answers == {"yes", "unclear"}
     assert refiltered.comparison.both > 5
@@ -374,7 +373,7 @@ def test_default_parses_what_paper_asked(tmp_path: Path, seeds_file: Path) -> No
         assert task.is_classification == (task.classification_answer == "yes")
         assert task.instances == kept[folded(task.instruction)]
     assert verify(*read_history(tmp_path / "new")).problems == ()
-    # What prompts showed were the texts of then, which no task has now.
+    # Prompts showed the old texts, which no task has now.
     shown = [name for t in new if t.provenance for name in t.provenance.demonstration_ids]
     assert any(name.startswith("source:") for name in shown)
 
@@ -402,7 +401,7 @@ def test_only_deciding_settings_can_be_changed() -> None:
 def test_replies_beyond_the_target_stay_undecided(tmp_path: Path) -> None:
     run(tmp_path / "run", RunConfig(model="m", num_instructions=40), backend=ScriptedBackend())
     lines = (tmp_path / "run/journal.jsonl").read_bytes().splitlines(keepends=True)
-    # As if the process had been killed when it had three more replies than it could use.
+    # Simulates a process that was killed with three undecided replies.
     first = next(n for n, line in enumerate(lines) if b'"number":5,' in line)
     # Requests 5 to 8 see the pool of the first four commits.
     later = re.compile(rb'"request_id":"generate/00000[5-8]"')
@@ -440,7 +439,7 @@ def test_the_source_is_only_read_while_written(finished: Path, tmp_path: Path) -
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", finished, copy])
     with (copy / "journal.jsonl").open("ab") as file:
-        file.write(b'{"seq":9')  # a write that is going on
+        file.write(b'{"seq":9')  # a write in progress
     refilter_run(copy, tmp_path / "third", {"threshold": 0.6})
     origin = read_run(tmp_path / "third").state.source
     assert origin is not None

@@ -1,4 +1,4 @@
-"""`verify` finds nothing in what runs write, and everything that was changed by hand."""
+"""`verify` accepts every journal of a run and finds every change by hand."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,7 +35,7 @@ def checked(directory: Path, tamper: Tamper = lambda entries: entries) -> Verifi
 
 @pytest.fixture
 def finished(tmp_path: Path, config: RunConfig) -> Path:
-    """A finished run with some rejections."""
+    """Return a finished run with some rejections."""
     run(tmp_path / "run", replace(config, num_instructions=30), backend=ScriptedBackend())
     return tmp_path / "run"
 
@@ -134,7 +134,7 @@ def with_other_witness(task_id: str) -> Tamper:
 
 
 def swapped(kind: type) -> Tamper:
-    """Exchange the first two events of a kind; the lines keep their numbers."""
+    """Swap the first two events of a kind; the lines keep their numbers."""
 
     def tamper(entries: list[Entry]) -> list[Entry]:
         one, other = [n for n, e in enumerate(entries) if isinstance(e.event, kind)][:2]
@@ -147,7 +147,7 @@ def swapped(kind: type) -> Tamper:
 
 
 def before_its_reply(entries: list[Entry]) -> list[Entry]:
-    """Exchange the first instances with the reply that they were read from."""
+    """Swap the first instances with their reply."""
     events = [entry.event for entry in entries]
     written = next(n for n, e in enumerate(events) if isinstance(e, InstancesWritten))
     task_id = getattr(events[written], "task_id", "")
@@ -159,7 +159,7 @@ def before_its_reply(entries: list[Entry]) -> list[Entry]:
 
 
 def without(kind: type) -> Tamper:
-    """Leave out the first event of a kind; the lines after it move up."""
+    """Remove the first event of a kind; later lines move up."""
 
     def tamper(entries: list[Entry]) -> list[Entry]:
         place = next(n for n, e in enumerate(entries) if isinstance(e.event, kind))
@@ -187,7 +187,7 @@ def with_text(text: str) -> Callable[[Committed], Committed]:
 
 
 def unnovel(event: Committed) -> Committed:
-    """Accept what was rejected as not novel."""
+    """Remove the rejections of a commit."""
     return replace(event, rejected=())
 
 
@@ -456,7 +456,7 @@ def test_other_versions_are_checked_as_far_as_possible(
     assert verification.prompts > 30
     assert (verification.answers > 0) == answers
     assert (verification.witnesses > 0) == witnesses
-    # What does not depend on them is still checked.
+    # Checks that do not depend on versions still run.
     assert not checked(finished, CHANGES["a task's number"][0]).holds
     assert not checked(finished, CHANGES["two commits swapped"][0]).holds
 

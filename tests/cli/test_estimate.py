@@ -1,4 +1,4 @@
-"""`selfinstruct estimate`, and what `run` says and asks before it spends."""
+"""`selfinstruct estimate`, and the announcement and question of `run`."""
 
 import fcntl
 import json
@@ -36,7 +36,7 @@ def command(*given: object, cwd: Path) -> Told:
 
 
 def here(*given: object) -> tuple[int, str, str]:
-    """The same in the current directory: exit code, output and what it says."""
+    """Run a command in the current directory; return exit code, stdout and stderr."""
     done = typed(*given, environ={"COLUMNS": "80"})
     return done.returncode, done.stdout, done.stderr
 
@@ -165,7 +165,7 @@ def test_a_probe_reports_its_cost_and_writes_nothing(
     done = command("estimate", *flags, "--probe", 3, "-o", "new", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "measured in 3 replies" in done.stdout
-    # A verdict may be asked for once more.
+    # A classification may need a second request.
     assert any(f"The probe took {n} requests, " in done.stdout for n in (9, 10, 11))
     assert "its replies are not kept." in plain(done.stdout)
     assert list(tmp_path.iterdir()) == []
@@ -198,7 +198,7 @@ def test_a_probe_of_an_unreachable_endpoint_exits_4() -> None:
 
 
 def on_a_terminal(*given: object, cwd: Path, answer: str) -> tuple[int, str]:
-    """The command on a pseudo-terminal, and an answer typed once it asks; its exit code and output."""
+    """Run a command on a pseudo-terminal and type an answer; return exit code and output."""
     parent, child = pty.openpty()
     process = subprocess.Popen(
         arguments(*given),
@@ -208,7 +208,7 @@ def on_a_terminal(*given: object, cwd: Path, answer: str) -> tuple[int, str]:
         cwd=cwd,
         env=ENVIRON,
         start_new_session=True,
-        # Else a ^C that is typed there would be nothing to it.
+        # Otherwise a typed ^C would not reach the process.
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads here
     )
     os.close(child)
@@ -217,12 +217,12 @@ def on_a_terminal(*given: object, cwd: Path, answer: str) -> tuple[int, str]:
         if select.select([parent], [], [], 0.1)[0]:
             try:
                 part = os.read(parent, 65536)
-            except OSError:  # the other side is closed
+            except OSError:  # the process has closed its side
                 break
             if not part:
                 break
             said += part
-        # A ^C in the instant before the read begins is noticed when another key is pressed.
+        # A ^C just before the read starts takes effect with the next key.
         is_unheard = answer == "\x03" and time.monotonic() - answered_at > 1
         if b"[y/N]" in said and (not answered_at or is_unheard):
             answered_at = time.monotonic()
@@ -271,7 +271,7 @@ def test_a_continued_run_asks_about_the_rest(
     done = command("run", "run", *more, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "expected: " in done.stderr
-    # Nothing is left, so nothing is said about it.
+    # A complete run announces nothing.
     assert "expected: " not in command("run", "run", *PRICED, cwd=tmp_path).stderr
 
 

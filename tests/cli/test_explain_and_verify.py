@@ -1,4 +1,4 @@
-"""`explain` and `verify` as a person calls them: what they print where, and how they exit."""
+"""`explain` and `verify` on the command line: output and exit codes."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ def command(*arguments: object, columns: int = 100) -> Told:
 
 
 class Hostile(ScriptedBackend):
-    """Drives the terminal of whoever prints what it says, its name included."""
+    """A backend whose replies and model name contain terminal control sequences."""
 
     async def complete(self, request: Request) -> Completion:
         self.asked.append(request.id)
@@ -35,7 +35,7 @@ class Hostile(ScriptedBackend):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of a hostile model."""
+    """Return a finished run of a hostile model."""
     directory = tmp_path_factory.mktemp("cli") / "run"
     run(directory, RunConfig(model="m", num_instructions=12), backend=Hostile())
     return directory
@@ -102,7 +102,7 @@ def test_model_text_never_controls_the_terminal(finished: Path, query: str) -> N
     assert (done.returncode, done.stderr) == (0, "")
     assert not any(char in done.stdout for char in "\x1b\x9b\u202e\x07")
     told = done.stdout.splitlines()
-    # A command is not broken: it is there to be copied.
+    # A command to copy is not wrapped.
     assert max(len(line) for line in told if "  selfinstruct explain " not in line) <= 80
     commands = [line for line in told if "  selfinstruct explain " in line]
     assert all(line.split()[-1].startswith("generate/") for line in commands)

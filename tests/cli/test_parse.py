@@ -1,4 +1,4 @@
-"""`selfinstruct parse`: JSON lines in, a JSON line for each out."""
+"""`selfinstruct parse`: one JSON line out for each JSON line in."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`selfinstruct run --preview`: shows what a run would send and make of the replies, and writes nothing."""
+"""`selfinstruct run --preview` shows requests, replies and results, and writes nothing."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ def steps_of(
 
 
 def answers(text: str, *others: str) -> ScriptedBackend:
-    """A backend that gives these replies, one after another."""
+    """Return a backend that gives these replies in turn."""
     left = [text, *others]
     return ScriptedBackend(lambda _: left.pop(0))
 
@@ -157,7 +157,7 @@ def command(*given: object, cwd: Path) -> Told:
 
 
 def against(*replies: bytes, flags: tuple[object, ...], cwd: Path) -> tuple[int, str, str]:
-    """The command against a scripted server."""
+    """Run the command against a scripted server."""
     with scripted_aside(*replies) as script:
         done = command("-m", "m", "--base-url", script.url, *flags, cwd=cwd)
     return done.returncode, done.stdout, done.stderr

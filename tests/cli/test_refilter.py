@@ -1,4 +1,4 @@
-"""`refilter` as a person calls it: what it prints where, and what the other commands make of the result."""
+"""`refilter` on the command line, and other commands on its result."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ EVIL = "Tell me \x1b[2J\x9b31m what \u202e happens."
 
 @dataclass(frozen=True)
 class Told:
-    """How a command ended and what it said."""
+    """Exit code and output of a command."""
 
     returncode: int
     stdout: str
@@ -30,7 +30,7 @@ class Told:
 
 
 def command(*arguments: object) -> Told:
-    """Type a command in the current directory: a subprocess for each would take its time."""
+    """Run a command in this process, which is faster than a subprocess."""
     done = CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "100"})
     if isinstance(done.exception, SelfInstructError):
         return Told(done.exception.exit_code, done.stdout, str(done.exception))
@@ -38,7 +38,7 @@ def command(*arguments: object) -> Told:
 
 
 class Hostile(ScriptedBackend):
-    """Writes a text that drives terminals, and one that is like it."""
+    """A backend that writes a text with control sequences, and a similar one."""
 
     async def complete(self, request: Request) -> Completion:
         self.asked.append(request.id)
@@ -59,7 +59,7 @@ def _hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hostile(_hostile: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current directory, with a finished run of a hostile model in it."""
+    """Return the current directory, with a finished run of a hostile model."""
     monkeypatch.chdir(_hostile)
     return _hostile
 

@@ -1,4 +1,4 @@
-"""What an instruction costs now, and what the next ones will."""
+"""The cost of an instruction now and later."""
 
 from decimal import Decimal
 from typing import Any, cast
@@ -54,7 +54,7 @@ def grown(
 
 
 def test_the_timeline_can_be_read_during_a_mark() -> None:
-    """The thread that tells how far it is may come in anywhere."""
+    """The progress thread may read at any moment."""
     timeline = Timeline()
 
     class Interrupted:
