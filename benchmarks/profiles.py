@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from selfinstruct.analysis.parse_replies import RecordedReply, read_again
+from selfinstruct.analysis.parse_replies import RecordedReply, parse_again
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.pipeline.filters import scripts_of
 from selfinstruct.pipeline.novelty import NoveltyIndex
@@ -80,7 +80,7 @@ def usable(
     """Parse one reply in one profile, with novelty; usable items join the index."""
     stage = STAGES[row["kind"]]
     line = row | {"is_classification": row["kind"] == "instances_clf"}
-    result = read_again(
+    result = parse_again(
         RecordedReply.from_mapping(line),
         stage=stage,
         profile=profile,

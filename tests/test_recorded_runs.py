@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from support import ROOT
 
-from selfinstruct.analysis.parse_replies import RecordedReply, read_again
+from selfinstruct.analysis.parse_replies import RecordedReply, parse_again
 from selfinstruct.pipeline.novelty import NoveltyIndex
 from selfinstruct.records import Stage
 
@@ -66,7 +66,7 @@ def paper(row: Row) -> Any:
     """Return the result of the profile for a row, in the format of `expected`."""
     kind = row["kind"]
     line = row | {"is_classification": kind == "instances_clf"}
-    found = read_again(
+    found = parse_again(
         RecordedReply.from_mapping(line),
         stage=STAGES.get(kind, "instances"),
         profile="paper",

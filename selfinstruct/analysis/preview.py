@@ -46,6 +46,15 @@ class Asked:
     """The task that the request is about; None for a generation request."""
 
 
+@dataclass(frozen=True, slots=True)
+class SimilarTask:
+    """A task of the pool and its similarity to a candidate."""
+
+    task_id: str
+    rouge_l: float
+    instruction: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """A candidate or an instance in a reply, or the whole reply, and whether it was accepted."""
@@ -59,8 +68,8 @@ class Item:
     reason: Reason | None = None
     meaning: str = ""
     """The reason in a sentence."""
-    nearest: tuple[str, float, str] | None = None
-    """Id, ROUGE-L and instruction of a task over the threshold, for a candidate that is not novel."""
+    nearest: SimilarTask | None = None
+    """A task over the threshold, for a candidate that is not novel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +222,9 @@ def _items(decision: Committed | InstancesWritten, pool: Pool) -> Iterator[Item]
                 text=item.text,
                 reason=item.reason,
                 meaning=MEANING[item.reason],
-                nearest=(near.task_id, near.rouge_l, pool.by_id(near.task_id).instruction)
+                nearest=SimilarTask(
+                    near.task_id, near.rouge_l, pool.by_id(near.task_id).instruction
+                )
                 if near is not None
                 else None,
             )

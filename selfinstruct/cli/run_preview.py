@@ -61,7 +61,7 @@ def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_ou
     answered = [look.answered for look in looks if look.answered is not None]
     total = None
     if failure is None and missing > 0:
-        # The preview's requests are no part of the run.
+        # The run does not contain the preview's requests.
         total = estimate_of(planned_run(directory, settings), run.state.timeline)
     if json_output:
         typer.echo(json.dumps(_as_json(run, looks, total, failure)))
@@ -194,8 +194,8 @@ class _Page:
             yield from self._field(label, f"rejected, {item.reason}: {item.meaning}")
             yield from self._field("", item.text or "(no text)")
             if item.nearest is not None:
-                task_id, rouge_l, instruction = item.nearest
-                yield from self._field("", f"near {task_id}, ROUGE-L {rouge_l:.3f}: {instruction}")
+                like = f"near {item.nearest.task_id}, ROUGE-L {item.nearest.rouge_l:.3f}"
+                yield from self._field("", f"{like}: {item.nearest.instruction}")
         elif item.instance is not None:
             if stage == "generate":  # an instruction with its instance
                 yield from self._field(label, item.text)
@@ -287,29 +287,11 @@ def _as_json(
         }
         if answered is None:
             return fields
-        items = [
-            {
-                "number": item.number,
-                "outcome": item.outcome,
-                "text": item.text,
-                "instance": {"input": item.instance.input, "output": item.instance.output}
-                if item.instance is not None
-                else None,
-                "reason": item.reason,
-                "meaning": item.meaning,
-                "nearest": dict(
-                    zip(("task_id", "rouge_l", "instruction"), item.nearest, strict=True)
-                )
-                if item.nearest is not None
-                else None,
-            }
-            for item in answered.items
-        ]
         return fields | {
             "reply": asdict(answered.completion),
             "answer": answered.answer,
             "is_classification": answered.is_classification,
-            "items": items,
+            "items": [asdict(item) for item in answered.items],
         }
 
     return {

@@ -44,7 +44,7 @@ class MarginalCost:
 def marginal_cost(state: RunState) -> MarginalCost:
     """Return what a run has spent and what the next instructions will cost."""
     timeline, price, spent = state.timeline, state.price, state.ledger.spent
-    recent = timeline.recent(RECENT)
+    recent, whole = timeline.recent(RECENT), timeline.recent(timeline.accepted)
     tokens = _Forecast.of(state, lambda consumed: float(consumed.tokens))
     money = None
     if price is not None and price.cost(spent):
@@ -52,9 +52,9 @@ def marginal_cost(state: RunState) -> MarginalCost:
     best = money or tokens
     return MarginalCost(
         cost_usd=price.cost(spent) if price is not None else None,
-        usd_per_accepted=_average(state, price),
+        usd_per_accepted=_average(state, price, whole),
         recent_usd_per_accepted=_each(state, price, recent),
-        acceptance=timeline.stretch(0, timeline.accepted).acceptance,
+        acceptance=whole.acceptance,
         recent_acceptance=recent.acceptance,
         next_thousand_usd=Decimal(repr(round(money.next(1000), 6))) if money else None,
         next_thousand_tokens=round(tokens.next(1000)) if tokens else None,
@@ -113,16 +113,13 @@ def _each(state: RunState, price: Price | None, stretch: Stretch) -> Decimal | N
     return each + price.cost(state.timeline.finishing) / finished if finished else each
 
 
-def _average(state: RunState, price: Price | None) -> Decimal | None:
-    if price is None or not state.grown:
+def _average(state: RunState, price: Price | None, whole: Stretch) -> Decimal | None:
+    each = _each(state, price, whole)
+    if each is None or price is None:
         return None
-    if not state.open_tasks and not state.imported:
-        return price.cost(state.ledger.spent) / state.accepted
-    each = _each(state, price, state.timeline.stretch(0, state.timeline.accepted))
-    lost = price.cost(state.ledger.unheard) / state.grown
-    return each + lost if each is not None else None
+    return each + price.cost(state.ledger.unheard) / whole.accepted
 
 
 def _finished(state: RunState) -> int:
-    """Return the number of finished tasks for which this run sent requests."""
+    """Return the number of finished tasks, without tasks that were imported with instances."""
     return state.counts.finished_tasks - state.counts.imported_whole

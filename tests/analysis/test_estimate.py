@@ -1,4 +1,4 @@
-"""What a run will take: ranges that hold together, and that hold what runs then really take."""
+"""Estimates: their ranges are consistent and contain what runs really consume."""
 
 import asyncio
 import dataclasses
@@ -57,7 +57,7 @@ def expected_use(**changes: Any) -> Run:
 
 
 def in_order(estimate: Estimate) -> bool:
-    """Whether low ≤ expected ≤ high everywhere."""
+    """Return whether low ≤ expected ≤ high everywhere."""
     for amounts in (estimate.left, estimate.total, *estimate.stages.values()):
         ends = [dataclasses.astuple(c) for c in (amounts.low, amounts.expected, amounts.high)]
         if not all(list(column) == sorted(column) for column in zip(*ends, strict=True)):
@@ -72,9 +72,7 @@ def in_order(estimate: Estimate) -> bool:
 
 
 @given(ranges(), ranges())
-def test_a_product_is_a_range_and_wider_than_either_factor(
-    a: Range[float], b: Range[float]
-) -> None:
+def test_a_product_is_wider_than_either_factor(a: Range[float], b: Range[float]) -> None:
     product = a * b
     assert product.low <= product.expected <= product.high
     assert product.expected == pytest.approx(a.expected * b.expected)
@@ -88,20 +86,20 @@ def test_a_product_is_a_range_and_wider_than_either_factor(
 
 
 @given(ranges(), positive)
-def test_what_is_known_exactly_widens_nothing(a: Range[float], known: float) -> None:
+def test_an_exact_factor_widens_nothing(a: Range[float], known: float) -> None:
     product, scaled = a * exactly(known), a.times(known)
     assert (product.low, product.expected, product.high) == pytest.approx(
         (scaled.low, scaled.expected, scaled.high)
     )
 
 
-def test_what_is_no_range_is_refused() -> None:
+def test_an_invalid_range_is_rejected() -> None:
     for ends in ((2, 1, 3), (1, 3, 2), (-1, 0, 1), (0, 0, float("inf"))):
         with pytest.raises(ValueError, match="is no range"):
             Range(low=ends[0], expected=ends[1], high=ends[2])
 
 
-def test_nothing_times_anything_is_nothing_with_its_high_end() -> None:
+def test_zero_times_a_range_keeps_the_high_end() -> None:
     maybe = Range(low=0.0, expected=0.0, high=2.0) * around(10, 2)
     assert (maybe.low, maybe.expected, maybe.high) == (0, 0, 40)
 
@@ -113,7 +111,7 @@ def test_nothing_times_anything_is_nothing_with_its_high_end() -> None:
     st.integers(1, 10_000),
     st.floats(0.0, 0.6),
 )
-def test_the_integral_is_the_sum_that_it_stands_for(
+def test_the_integral_equals_the_sum(
     start: int, growth: int, share: float, size: int, power: float
 ) -> None:
     law = Acceptance(share=share, size=size, decline=power)
@@ -131,7 +129,7 @@ def test_the_integral_is_the_sum_that_it_stands_for(
 
 @pytest.fixture(scope="module")
 def bases() -> Sequence[Basis]:
-    """Of new runs of both recipes and both APIs."""
+    """Return the bases of new runs of both recipes and both APIs."""
     return [
         basis_of(expected_use(recipe=recipe, api=api))
         for recipe in ("self-instruct", "alpaca")
@@ -185,7 +183,7 @@ def test_no_reply_is_longer_than_its_limit(limit: int) -> None:
         assert amounts.high.completion_tokens <= limit * amounts.high.requests
 
 
-def test_a_limit_among_the_extra_members_is_the_one_that_counts() -> None:
+def test_max_tokens_in_extra_body_wins() -> None:
     stages: tuple[Stage, ...] = ("generate", "classify", "instances")
     config = RunConfig(model="m", extra_body={"max_completion_tokens": 7})
     assert {reply_limit(config, stage) for stage in stages} == {7}
@@ -193,7 +191,7 @@ def test_a_limit_among_the_extra_members_is_the_one_that_counts() -> None:
     assert {reply_limit(config, stage) for stage in stages} == {None}
 
 
-def test_room_for_thoughts_makes_replies_longer_and_less_certain() -> None:
+def test_room_for_reasoning_lengthens_replies() -> None:
     plain, room = estimate_of(expected_use()), estimate_of(expected_use(classify_max_tokens=2000))
     assert room.left.expected.completion_tokens > 2 * plain.left.expected.completion_tokens
 
@@ -203,7 +201,7 @@ def test_longer_prompts_cost_more() -> None:
     assert many.stages["generate"].low.prompt_tokens > few.stages["generate"].high.prompt_tokens
 
 
-def test_an_unknown_price_leaves_dollars_out_and_nothing_else() -> None:
+def test_an_unknown_price_removes_only_dollars() -> None:
     run_ = planned_run(None, {"model": "m", "base_url": "http://localhost:1/v1"})
     unknown = estimate_of(run_)
     assert (unknown.left_usd, unknown.total_usd, unknown.left_batch_usd) == (None, None, None)
@@ -211,7 +209,7 @@ def test_an_unknown_price_leaves_dollars_out_and_nothing_else() -> None:
     assert unknown.left == estimate_of(expected_use()).left
 
 
-def test_half_the_price_by_batch_where_the_vendor_has_one() -> None:
+def test_a_vendor_batch_api_halves_the_price() -> None:
     found = estimate_of(planned_run(None, {"model": "gpt-4.1-mini"}))
     dollars, batch = found.left_usd, found.left_batch_usd
     assert dollars is not None
@@ -220,7 +218,7 @@ def test_half_the_price_by_batch_where_the_vendor_has_one() -> None:
     assert estimate_of(expected_use()).left_batch_usd is None
 
 
-def test_how_far_a_limit_reaches_is_where_the_estimate_meets_it() -> None:
+def test_a_limit_reaches_where_the_estimate_meets_it() -> None:
     basis = basis_of(expected_use(num_instructions=10_000))
 
     def within(found: Estimate) -> bool:
@@ -234,7 +232,7 @@ def test_how_far_a_limit_reaches_is_where_the_estimate_meets_it() -> None:
     assert reach(basis, lambda _: False) == 0
 
 
-def test_the_json_of_an_estimate_holds_plain_numbers_in_order() -> None:
+def test_the_json_holds_ordered_plain_numbers() -> None:
     found = estimate_of(expected_use(num_instructions=1000)).as_json()
     assert found.keys() == {"target", "accepted", "left", "total", "hours_left"}
     assert (found["target"], found["accepted"]) == (1000, 0)
@@ -250,7 +248,7 @@ def test_the_json_of_an_estimate_holds_plain_numbers_in_order() -> None:
 
 @pytest.mark.parametrize("backend", [ScriptedBackend, FaultyBackend])
 @pytest.mark.parametrize("recipe", ["self-instruct", "alpaca"])
-def test_the_estimate_of_a_finished_run_is_what_it_consumed(
+def test_a_finished_run_is_estimated_exactly(
     tmp_path: Path, config: RunConfig, backend: type[ScriptedBackend], recipe: str
 ) -> None:
     text = alpaca_text if recipe == "alpaca" else scripted_text
@@ -264,9 +262,7 @@ def test_the_estimate_of_a_finished_run_is_what_it_consumed(
     assert found.hours == exactly(0.0)
 
 
-def test_more_of_a_run_that_exists_is_estimated_from_its_own_replies(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_an_existing_run_is_estimated_from_its_replies(tmp_path: Path, config: RunConfig) -> None:
     def talkative(request: Request) -> Completion:
         return make_completion(scripted_text(request), latency_s=3.0)
 
@@ -280,7 +276,7 @@ def test_more_of_a_run_that_exists_is_estimated_from_its_own_replies(
     assert found.accepted >= 60
     assert found.total.expected.requests > found.so_far.requests
     for per in found.assumptions.stages.values():
-        # Each prompt is 100 tokens, says this endpoint.
+        # This endpoint reports 100 tokens for each prompt.
         assert per.prompt_tokens.range.expected == pytest.approx(100)
         assert per.prompt_tokens.basis.startswith("measured in")
         assert per.seconds.range.expected == pytest.approx(3.0)
@@ -289,9 +285,7 @@ def test_more_of_a_run_that_exists_is_estimated_from_its_own_replies(
     assert before.expected > 7
 
 
-def test_tasks_left_open_are_counted_and_what_waits_is_not_asked_again(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_open_tasks_count_and_waiting_replies_do_not(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config.changed(num_instructions=30), backend=ScriptedBackend())
     state = read_run(tmp_path / "run").state
     journal = tmp_path / "run/journal.jsonl"
@@ -315,9 +309,7 @@ def probed(run_: Run, backend: ScriptedBackend, count: int) -> Timeline:
 
 
 @pytest.mark.parametrize("count", [1, 3, 10])
-def test_a_probe_sends_so_many_of_each_stage_and_those_that_a_run_would_send(
-    config: RunConfig, tmp_path: Path, count: int
-) -> None:
+def test_a_probe_sends_requests_of_the_run(config: RunConfig, tmp_path: Path, count: int) -> None:
     backend = ScriptedBackend()
     timeline = probed(planned_run(None, config.given()), backend, count)
     assert {stage: replies.seconds.count for stage, replies in timeline.replies.items()} == (
@@ -328,7 +320,7 @@ def test_a_probe_sends_so_many_of_each_stage_and_those_that_a_run_would_send(
     assert set(backend.asked) <= set(asked.asked)
 
 
-def test_a_probe_without_accepted_instructions_asks_about_seed_tasks(config: RunConfig) -> None:
+def test_a_probe_falls_back_to_seed_tasks(config: RunConfig) -> None:
     backend = ScriptedBackend(
         lambda request: "Sorry." if request.stage == "generate" else scripted_text(request)
     )
@@ -337,7 +329,7 @@ def test_a_probe_without_accepted_instructions_asks_about_seed_tasks(config: Run
     assert "instances/seed_task_1" in backend.asked
 
 
-def test_a_probe_never_has_more_requests_under_way_than_a_run(config: RunConfig) -> None:
+def test_a_probe_respects_max_concurrency(config: RunConfig) -> None:
     under_way, most = 0, 0
 
     async def pause(_: Request) -> None:
@@ -366,13 +358,13 @@ def test_more_replies_narrow_the_ranges(config: RunConfig) -> None:
 
 @settings(max_examples=3)
 @given(st.sampled_from(["self-instruct", "alpaca"]))
-def test_a_probe_of_nothing_but_refusals_is_no_division_by_nought(recipe: str) -> None:
+def test_a_probe_with_only_refusals_works(recipe: str) -> None:
     timeline = probed(expected_use(recipe=recipe), ScriptedBackend(lambda _: ""), 2)
     assert in_order(estimate_of(expected_use(recipe=recipe), timeline))
 
 
 @pytest.mark.parametrize(("recipe", "target"), [("self-instruct", 250), ("alpaca", 250)], ids=str)
-def test_the_range_of_a_probe_holds_what_the_run_then_takes(
+def test_the_range_of_a_probe_contains_the_run(
     tmp_path: Path, endpoint: SimulatedEndpoint, recipe: str, target: int
 ) -> None:
     config = RunConfig(

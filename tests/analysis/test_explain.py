@@ -1,4 +1,4 @@
-"""`explain` finds everything that a model wrote, and tells what the journal and the pool say of it."""
+"""`explain` finds everything that a model wrote, with the data of journal and pool."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,7 +33,7 @@ from selfinstruct.runner.directory import read_history
 
 
 def talkative_text(request: Request) -> str:
-    """As scripted, with all that parsers pass over: thoughts, an announcement, marks, a goodbye."""
+    """Return the scripted text with reasoning, an introduction, markup and a closing line around it."""
     text = scripted_text(request)
     if request.stage == "classify":
         return text if request.id < "classify/task_000004" else "Sure, go on."
@@ -57,7 +57,7 @@ def talkative_text(request: Request) -> str:
 
 
 class Refusing(ScriptedBackend):
-    """Refuses one request for good."""
+    """A backend that refuses one request."""
 
     async def complete(self, request: Request) -> Completion:
         completion = await super().complete(request)
@@ -72,7 +72,7 @@ def history_of(directory: Path) -> History:
 
 @pytest.fixture(scope="module", params=["default", "paper"])
 def history(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> History:
-    """A finished run of a model that talks, under both profiles. Looking things up changes nothing in it."""
+    """Return a finished run of a talkative model, under both profiles. Look-ups do not change the history."""
     directory = tmp_path_factory.mktemp(request.param)
     (directory / "seeds.jsonl").write_bytes(
         render_seed_tasks([make_seed_task(number) for number in range(10)])
@@ -117,7 +117,7 @@ def test_every_reply_can_be_found_whole(history: History) -> None:
         assert explain(history, outcome.completion.text, limit=1).total
 
 
-def test_every_task_candidate_instance_and_request_is_found_by_its_id(history: History) -> None:
+def test_everything_is_found_by_its_id(history: History) -> None:
     for task in history.run.state.pool:
         (result,) = explain(history, task.id).found
         assert isinstance(result, TaskResult)
@@ -135,7 +135,7 @@ def test_every_task_candidate_instance_and_request_is_found_by_its_id(history: H
                 assert again == item
 
 
-def test_every_verdict_of_the_journal_is_told_once(history: History) -> None:
+def test_every_decision_appears_once(history: History) -> None:
     told = list(candidates(history))
     assert len({result.id for result in told}) == len(told)
     accepted = [result.task_id for result in told if result.outcome == "accepted"]
@@ -145,7 +145,7 @@ def test_every_verdict_of_the_journal_is_told_once(history: History) -> None:
     assert all(result.meaning == MEANING[result.reason] for result in told if result.reason)
 
 
-def test_instances_are_told_in_the_order_of_the_reply(history: History) -> None:
+def test_instances_have_the_order_of_the_reply(history: History) -> None:
     for task in history.run.state.pool.generated:
         items = [
             item
@@ -173,13 +173,11 @@ def test_instances_are_told_in_the_order_of_the_reply(history: History) -> None:
         ("Seed_Task_3", "seed_task_3"),
     ],
 )
-def test_an_id_may_be_typed_otherwise(history: History, query: str, name: str) -> None:
+def test_an_id_may_be_abbreviated(history: History, query: str, name: str) -> None:
     assert explain(history, query).found == (history.by_id(name),)
 
 
-def test_case_and_white_space_do_not_matter_and_whole_texts_come_first(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_case_and_white_space_do_not_matter(tmp_path: Path, config: RunConfig) -> None:
     def write(request: Request) -> str:
         if request.stage != "generate":
             return scripted_text(request)
@@ -193,20 +191,20 @@ def test_case_and_white_space_do_not_matter_and_whole_texts_come_first(
     assert (part.how, [result.kind for result in part.found]) == ("part", ["task"])
 
 
-def test_many_are_counted_and_the_first_ones_told(history: History) -> None:
+def test_many_matches_are_counted_and_cut(history: History) -> None:
     explanation = explain(history, "the", limit=3)
     assert explanation.how == "part"
     assert len(explanation.found) == 3
     assert explanation.total > 10
 
 
-def test_all_are_told_without_a_limit(history: History) -> None:
+def test_all_matches_are_shown_without_a_limit(history: History) -> None:
     explanation = explain(history, "the", limit=None)
     assert len(explanation.found) == explanation.total > 10
 
 
-def test_other_places_of_a_text_are_told_too(tmp_path: Path, config: RunConfig) -> None:
-    """An item that has it hides neither the items that hold it nor the replies that say it elsewhere."""
+def test_other_places_of_a_text_are_named(tmp_path: Path, config: RunConfig) -> None:
+    """An exact match does not hide items that contain the text, or replies with the text."""
 
     def write(request: Request) -> str:
         if request.stage != "generate":
@@ -228,7 +226,7 @@ def test_other_places_of_a_text_are_told_too(tmp_path: Path, config: RunConfig) 
     )
 
 
-def test_what_was_copied_from_the_output_is_found(tmp_path: Path, config: RunConfig) -> None:
+def test_a_copy_from_the_terminal_matches(tmp_path: Path, config: RunConfig) -> None:
     text = "Describe the \x1b[31mwell-known\u202e harbour-side café of Reykjavík."
     said = "So be\tit, \x07 then."
 
@@ -255,10 +253,10 @@ def test_what_was_copied_from_the_output_is_found(tmp_path: Path, config: RunCon
         assert (result.line, result.text) in ((4, said), (4, shown(said)))
 
 
-def test_what_is_outside_of_every_item_is_found_in_its_reply(history: History) -> None:
+def test_text_outside_items_is_found_in_replies(history: History) -> None:
     goodbye = explain(history, "you want more of THESE!", limit=1)
     if history.run.config.profile == "paper":
-        assert goodbye.how == "part"  # there it belongs to the last item
+        assert goodbye.how == "part"  # the last item contains the line
         return
     assert goodbye.how == "reply"
     (result,) = goodbye.found
@@ -270,7 +268,7 @@ def test_what_is_outside_of_every_item_is_found_in_its_reply(history: History) -
     assert (thought.request_id, thought.line) == ("generate/000002", 1)
 
 
-def test_a_line_of_a_list_leads_to_its_item(history: History) -> None:
+def test_a_list_line_leads_to_its_item(history: History) -> None:
     reply = next(replies(history)).completion.text
     line = next(line for line in reply.splitlines() if line.startswith("10. "))
     for query in (line, line[: len(line) // 2]):
@@ -281,7 +279,7 @@ def test_a_line_of_a_list_leads_to_its_item(history: History) -> None:
         assert any(folded(item.text) in folded(line) for item in result.items)
 
 
-def test_a_long_line_is_shown_around_the_place(tmp_path: Path, config: RunConfig) -> None:
+def test_a_long_line_is_cut_around_the_match(tmp_path: Path, config: RunConfig) -> None:
     def write(request: Request) -> str:
         if request.id != "generate/000002":
             return scripted_text(request)
@@ -299,9 +297,7 @@ def test_a_long_line_is_shown_around_the_place(tmp_path: Path, config: RunConfig
     assert len(excerpt.text) < 500
 
 
-def test_a_reply_that_is_not_decided_is_found_and_says_why(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_an_undecided_reply_is_found_with_a_reason(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config, backend=ScriptedBackend())
     before, entries = read_history(tmp_path / "run")
     whole = list(entries)
@@ -322,8 +318,8 @@ class _Unicode:
     tokenize = staticmethod(tokenizers.unicode)
 
 
-def test_the_nearest_task_is_the_one_of_brute_force_with_rouge_score(history: History) -> None:
-    """Of the pool as it was: all earlier replies, and what came before in the same one."""
+def test_the_nearest_task_equals_brute_force(history: History) -> None:
+    """The pool has the tasks of earlier replies, and earlier tasks of the same reply."""
     is_default = history.run.config.tokenizer == "unicode"
     scorer = RougeScorer(["rougeL"], tokenizer=_Unicode() if is_default else None)
     seeds = list(history.run.state.pool)[: history.run.state.pool.seed_count]
@@ -344,7 +340,7 @@ def test_the_nearest_task_is_the_one_of_brute_force_with_rouge_score(history: Hi
             pool.append((result.task_id, result.text))
 
 
-def test_the_witness_of_a_run_of_this_version_is_the_nearest_task(history: History) -> None:
+def test_the_witness_is_the_nearest_task(history: History) -> None:
     items = [item for name in history.outcomes for item in history.items(name)]
     told = [item for item in items if item.reason is Reason.NOT_NOVEL]
     assert told
@@ -353,9 +349,7 @@ def test_the_witness_of_a_run_of_this_version_is_the_nearest_task(history: Histo
         assert item.witness == item.nearest
 
 
-def test_a_task_is_told_with_its_kind_its_instances_and_what_its_prompt_showed(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_task_has_its_whole_history(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config, backend=Refusing(talkative_text))
     history = history_of(tmp_path / "run")
     (second,) = explain(history, "task_000002").found
@@ -378,7 +372,7 @@ def test_a_task_is_told_with_its_kind_its_instances_and_what_its_prompt_showed(
     assert fourth.is_classification is False
 
 
-def test_a_seed_task_is_told_with_what_it_did(history: History) -> None:
+def test_a_seed_task_shows_its_role(history: History) -> None:
     for task in list(history.run.state.pool)[:10]:
         result = history.by_id(task.id)
         assert isinstance(result, TaskResult)
@@ -415,7 +409,7 @@ def test_every_reason_has_a_sentence(reason: Reason) -> None:
         "Explain how a amber and a feather affect beach 0.",
     ],
 )
-def test_a_text_of_nowhere_is_judged_as_a_candidate_would_be(history: History, text: str) -> None:
+def test_an_unknown_text_is_decided_like_a_candidate(history: History, text: str) -> None:
     explanation = explain(history, text)
     assert (explanation.how, explanation.total, explanation.found) == ("none", 0, ())
     assert explanation.as_candidate is not None
@@ -452,7 +446,7 @@ def test_a_text_of_nowhere_is_judged_as_a_candidate_would_be(history: History, t
         "SEED_TASK_999",
     ],
 )
-def test_an_id_of_nowhere_is_no_text(history: History, query: str) -> None:
+def test_an_unknown_id_is_not_searched_as_text(history: History, query: str) -> None:
     explanation = explain(history, query)
     assert explanation.total == 0
     assert explanation.as_candidate is None
@@ -460,7 +454,7 @@ def test_an_id_of_nowhere_is_no_text(history: History, query: str) -> None:
     assert "the seed tasks seed_task_0 to seed_task_9" in explanation.note
 
 
-def test_the_id_of_a_seed_task_may_look_like_anything(tmp_path: Path, config: RunConfig) -> None:
+def test_seed_task_ids_have_any_form(tmp_path: Path, config: RunConfig) -> None:
     seeds = [replace(make_seed_task(n), id=f"Mine-{n}") for n in range(10)]
     (tmp_path / "own.jsonl").write_bytes(render_seed_tasks(seeds))
     changed = replace(config, seed_tasks=tmp_path / "own.jsonl", num_instructions=1)
@@ -472,7 +466,7 @@ def test_the_id_of_a_seed_task_may_look_like_anything(tmp_path: Path, config: Ru
 
 
 @pytest.mark.parametrize("query", ["", " \n\t\u2003"])
-def test_nothing_cannot_be_looked_for(history: History, query: str) -> None:
+def test_an_empty_query_is_rejected(history: History, query: str) -> None:
     with pytest.raises(ValueError, match="the query is empty"):
         explain(history, query)
 
@@ -484,7 +478,7 @@ def test_odd_queries_do_no_harm(history: History, query: str) -> None:
     assert isinstance(explain(history, query), Explanation)
 
 
-def test_a_run_without_any_reply_can_be_asked(tmp_path: Path, config: RunConfig) -> None:
+def test_a_run_without_replies_can_be_searched(tmp_path: Path, config: RunConfig) -> None:
     from selfinstruct.runner.directory import open_run
 
     with open_run(tmp_path / "run", config):

@@ -327,7 +327,7 @@ def test_status_counts_tasks_of_unclear_kind(tmp_path: Path, config: RunConfig) 
     run(tmp_path / "run", config, backend=ScriptedBackend(write))
     told = typed("status", tmp_path / "run").stdout
     number = read_run(tmp_path / "run").state.accepted
-    assert f"kind unclear {number} written input-first" in " ".join(told.split())
+    assert f"kind unclear {number} treated as not a classification task" in " ".join(told.split())
 
 
 def test_export_writes_the_formats_and_trims_tasks(finished: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`selfinstruct run --preview`: shows what a run would send and make of the replies, and writes nothing."""
+"""`selfinstruct run --preview` shows requests, replies and results, and writes nothing."""
 
 import asyncio
 import json
@@ -33,12 +33,12 @@ def steps_of(
 
 
 def answers(text: str, *others: str) -> ScriptedBackend:
-    """A backend that gives these replies, one after another."""
+    """Return a backend that gives these replies in turn."""
     left = [text, *others]
     return ScriptedBackend(lambda _: left.pop(0))
 
 
-def test_the_requests_are_those_that_a_run_would_send(tmp_path: Path, config: RunConfig) -> None:
+def test_requests_equal_those_of_a_run(tmp_path: Path, config: RunConfig) -> None:
     sent: dict[str, Request] = {}
 
     def write(request: Request) -> str:
@@ -88,8 +88,8 @@ def test_items_have_the_order_of_the_reply(config: RunConfig) -> None:
     ]
     near = generated.items[2].nearest
     assert near is not None
-    assert near[0] == "task_000001"
-    assert near[2] == "Name three rivers of Europe that flow north."
+    assert near.task_id == "task_000001"
+    assert near.instruction == "Name three rivers of Europe that flow north."
     assert generated.items[1].meaning == "The instruction has three words or fewer."
 
 
@@ -137,9 +137,7 @@ def test_an_existing_run_continues_from_its_state(tmp_path: Path, config: RunCon
     assert asked.request.id == f"generate/{commits + 1:06d}"
 
 
-def test_a_run_with_replies_can_be_previewed_with_its_own_settings_only(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_preview_keeps_the_settings_of_a_run(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config, backend=ScriptedBackend())
     with pytest.raises(ConfigChangedError):
         planned_run(tmp_path / "run", {"threshold": 0.5})
@@ -159,7 +157,7 @@ def command(*given: object, cwd: Path) -> Told:
 
 
 def against(*replies: bytes, flags: tuple[object, ...], cwd: Path) -> tuple[int, str, str]:
-    """The command against a scripted server."""
+    """Run the command against a scripted server."""
     with scripted_aside(*replies) as script:
         done = command("-m", "m", "--base-url", script.url, *flags, cwd=cwd)
     return done.returncode, done.stdout, done.stderr

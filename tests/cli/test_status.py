@@ -81,7 +81,7 @@ def test_a_new_run_has_no_such_rows(tmp_path: Path, config: RunConfig) -> None:
     with open_run(tmp_path / "run", config):
         pass
     shown = told("status", tmp_path / "run")
-    assert "by size of the pool" not in shown
+    assert "by pool size" not in shown
     assert "last not novel" not in shown
     fields = json.loads(told("status", tmp_path / "run", "--json"))
     assert (fields["by_pool_size"], fields["last_not_novel"]) == ([], None)

@@ -823,7 +823,7 @@ def test_refiltered_it_has_the_same_imported_tasks(
 def test_replies_about_imported_tasks_alone_can_be_refiltered(
     tmp_path: Path, imported: Path
 ) -> None:
-    with pytest.raises(RunDirectoryError, match="has decided no reply yet"):
+    with pytest.raises(RunDirectoryError, match="has no decided reply to refilter"):
         refilter_run(imported, tmp_path / "early", {})
     run(imported, {"model": "m"}, backend=ScriptedBackend())
     refilter_run(imported, tmp_path / "new", {"max_instances": 1})
@@ -898,15 +898,13 @@ def test_verify_says_how_many_and_notices_what_cannot_be(imported: Path) -> None
         )
 
     (found,) = altered(imported, only_second(task_id="task_000009"))
-    assert found == "task_000009: was imported in the place of task_000002"
+    assert found == "task_000009: was imported in place of task_000002"
     (found,) = altered(imported, only_second(instances=()))
-    assert "is called finished, and has no instance" in found
+    assert "is marked finished but has no instance" in found
     rejected = imports(imported)[2].rejected
     assert "do not add up" in altered(imported, only_second(rejected=rejected))[0]
     gone = lambda e: None if isinstance(e, TaskImported) and e.task_id == "task_000006" else e  # noqa: E731
-    assert altered(imported, gone) == [
-        "the journal: it ends before 1 of the tasks that were imported"
-    ]
+    assert altered(imported, gone) == ["the journal: ends before the last 1 imported tasks"]
 
 
 def test_nothing_is_imported_once_something_was_asked(imported: Path) -> None:

@@ -37,7 +37,7 @@ __all__ = [
 def estimate_of(run: Run, timeline: Timeline | None = None) -> Estimate:
     """Return the estimate for the rest of a run.
 
-    `timeline` holds the replies to learn from, by default those of the run itself. Raises ConfigError for an
+    `timeline` holds the replies to learn from, by default the run's own. Raises ConfigError for an
     incomplete price.
     """
     return forecast(basis_of(run, timeline))

@@ -19,7 +19,7 @@ _MIN_SHARE = 0.005
 _UNUSED = Range(low=0.0, expected=0.5, high=3.0)
 """Generation requests in flight when the target is reached."""
 _BUSY = Range(low=1 / 1.0, expected=1 / 0.95, high=1 / 0.85)
-"""Time of a slot ÷ time in which the slot waits for a reply."""
+"""Time of a slot ÷ the part of that time with a request in flight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

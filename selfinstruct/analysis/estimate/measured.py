@@ -13,13 +13,13 @@ from selfinstruct.records import Stage
 _ERRORS = 2.0
 """Standard errors on either side of a measured value."""
 _DRIFT = 1.05
-"""Factor by which later replies may differ, however many replies were measured."""
+"""Factor between measured replies and later ones, even after many replies."""
 _SLOWER = 1.3
-"""Factor by which latency may differ: at another hour, with more requests in flight, on warm connections."""
+"""Factor for latency, which changes with the hour, the requests in flight and the connections."""
 _SPREAD = 0.5
 """Relative standard deviation of one imagined further reply, because two equal replies prove little."""
 _MIN_GROWTH = 3.0
-"""Factor by which the pool must grow before its effect on acceptance exceeds chance."""
+"""Growth of the pool that a measured decline needs, as a factor."""
 _MIN_CANDIDATES = 400
 """Candidates that each of the two stretches needs to measure the decline."""
 _CLUSTERED = 1.5
@@ -84,7 +84,7 @@ def _stage(assumed: PerStage, replies: StageReplies | None) -> PerStage:
 
 def _asked_twice(timeline: Timeline) -> Figure:
     answers = timeline.clear_answers
-    # One imagined task more, half of which was asked about twice.
+    # With one imagined task, half of it asked about twice.
     share = min(1.0, timeline.unclear_answers / answers)
     error = _ERRORS * math.sqrt((share + 0.5 / (answers + 1)) / (answers + 1))
     around_share = Range(low=max(0.0, share - error), expected=share, high=share + error)

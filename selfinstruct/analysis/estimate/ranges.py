@@ -12,7 +12,7 @@ import operator
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from selfinstruct.cost import Consumption
 
@@ -92,11 +92,3 @@ def around(value: float, ratio: float) -> Range[float]:
 def range_json(values: Range[float] | Range[Decimal]) -> dict[str, float]:
     """Return plain numbers, rounded to millionths."""
     return {end: round(float(value), 6) for end, value in asdict(values).items()}
-
-
-def amounts_json(amounts: Amounts) -> dict[str, Any]:
-    """Return requests and tokens as plain numbers."""
-    return {
-        name: {end: getattr(getattr(amounts, end), name) for end in ("low", "expected", "high")}
-        for name in ("requests", "prompt_tokens", "completion_tokens")
-    }

@@ -9,7 +9,6 @@ from selfinstruct.analysis.estimate.ranges import (
     Amounts,
     Money,
     Range,
-    amounts_json,
     exactly,
     range_json,
 )
@@ -82,7 +81,11 @@ class Estimate:
     def amounts_json(self, amounts: Amounts) -> dict[str, Any]:
         """Return requests, tokens and dollars as plain numbers; dollars are null if unknown."""
         usd = self.usd(amounts)
-        return amounts_json(amounts) | {"usd": range_json(usd) if usd is not None else None}
+        counts = {
+            name: {end: getattr(getattr(amounts, end), name) for end in ("low", "expected", "high")}
+            for name in ("requests", "prompt_tokens", "completion_tokens")
+        }
+        return counts | {"usd": range_json(usd) if usd is not None else None}
 
     def as_json(self) -> dict[str, Any]:
         """Return plain numbers, each with its low end, expected value and high end."""

@@ -254,7 +254,7 @@ class History:
         )
 
     def _nearest(self, text: str, *, upto: int, before: int) -> Near | None:
-        """Return the most similar of the first `upto` tasks; those from `before` on are of the same reply."""
+        """Return the most similar of the first `upto` tasks; tasks from `before` on are of the same reply."""
         state = self.run.state
         found = state.index.nearest(text, upto=upto) if state.index.tokens(text) else None
         if found is None:

@@ -6,7 +6,7 @@ from typing import Literal
 from selfinstruct.records import Answer, Instance, Reason, Stage
 
 How = Literal["id", "exact", "part", "reply", "none"]
-"""How a query matched: as an id, a whole text, a part of a text, only in a reply, or not at all."""
+"""Kind of match: an id, a whole text, a part of a text, only a reply, or none."""
 
 Outcome = Literal["accepted", "rejected"]
 

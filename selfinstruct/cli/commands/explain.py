@@ -197,9 +197,9 @@ class _Page:
                 yield from self._field("", item.text or "(none)")
 
     def _kind(self, result: "TaskResult") -> str:
-        unknown = "asked again" if result.answers else self._open
-        if result.candidate is not None and result.instances is not None and not result.answers:
-            unknown = "not asked for"  # the recipe has no classification stage
+        unknown = "not known" if result.instances is not None else self._open
+        if result.answers:
+            unknown = "asked again"
         kind = {None: unknown, True: "a classification task"}.get(
             result.is_classification, "not a classification task"
         )
