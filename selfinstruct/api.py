@@ -22,7 +22,7 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.export import (
     COLUMN_TYPES,
     PROVENANCE_COLUMNS,
-    Wanted,
+    ExportOptions,
     provenance_rows,
     select,
     writing,
@@ -109,15 +109,15 @@ def export_run(
 ) -> int:
     """Write a run's dataset to a file; returns the number of rows. Raises SelfInstructError.
 
-    `path` "-" stands for stdout. `options` are further fields of `selfinstruct.dataset.export.Wanted`:
+    `path` "-" stands for stdout. `options` are further fields of `selfinstruct.dataset.export.ExportOptions`:
 
         export_run("my-run", "chats.jsonl", format="messages", split=(0.95, 0.05), shuffle_seed=1)
     """
-    wanted = Wanted(format=format, **options)
+    export_options = ExportOptions(format=format, **options)
     tasks = select(
         read_run(directory).state.pool, include_seed_tasks=include_seed_tasks, limit=limit
     )
-    with writing(Path(path), wanted, types=COLUMN_TYPES) as export:
+    with writing(Path(path), export_options, types=COLUMN_TYPES) as export:
         parts = export.write(provenance_rows(tasks))
     return sum(part.rows for part in parts)
 

@@ -15,8 +15,9 @@ EXAMPLES = [
     "pipeline.filters",
     "pipeline.novelty",
     "cli.terminal",
-    "dataset.record_files.json_text",
-    "dataset.deduplication",
+    "dataset.record_files.values",
+    "dataset.deduplication.decisions",
+    "dataset.deduplication.field_text",
 ]
 
 

@@ -31,7 +31,7 @@ from selfinstruct.api import export_run, run
 from selfinstruct.config.reading import _wanted, load_settings, read_settings
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.shipped import resource as shipped
-from selfinstruct.dataset.export import Wanted, provenance_rows, select, writing
+from selfinstruct.dataset.export import ExportOptions, provenance_rows, select, writing
 from selfinstruct.errors import ConfigError, InputError, RunWriteError, SelfInstructError
 from selfinstruct.events import Committed, Outcome
 from selfinstruct.files import _OF_A_RUN
@@ -1119,7 +1119,7 @@ def test_an_export_to_a_disk_that_fails_leaves_the_old_file(
 
     def write() -> None:
         target.write_bytes(b"old")
-        with writing(target, Wanted()) as export:
+        with writing(target, ExportOptions()) as export:
             export.write(rows)
 
     with Disk(number).in_use(monkeypatch) as disk:
