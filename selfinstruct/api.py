@@ -23,7 +23,7 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.export import (
     COLUMN_TYPES,
     PROVENANCE_COLUMNS,
-    Wanted,
+    ExportOptions,
     provenance_rows,
     select,
     writing,
@@ -126,15 +126,15 @@ def export_run(
 ) -> int:
     """Write the dataset of a run to a file and return the number of rows. Raises SelfInstructError.
 
-    `path` "-" is stdout. `options` are other fields of `selfinstruct.dataset.export.Wanted`:
+    `path` "-" stands for stdout. `options` are further fields of `selfinstruct.dataset.export.ExportOptions`:
 
         export_run("my-run", "chats.jsonl", format="messages", split=(0.95, 0.05), shuffle_seed=1)
     """
-    wanted = Wanted(format=format, **options)
+    export_options = ExportOptions(format=format, **options)
     tasks = select(
         read_run(directory).state.pool, include_seed_tasks=include_seed_tasks, limit=limit
     )
-    with writing(Path(path), wanted, types=COLUMN_TYPES) as export:
+    with writing(Path(path), export_options, types=COLUMN_TYPES) as export:
         parts = export.write(provenance_rows(tasks))
     return sum(part.rows for part in parts)
 

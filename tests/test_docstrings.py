@@ -10,13 +10,14 @@ EXAMPLES = [
     "config.request_extras",
     "dataset.decontamination",
     "dataset.decontamination.field_texts",
-    "dataset.deduplication",
-    "dataset.record_files.json_text",
     "pipeline.filters",
     "pipeline.novelty",
     "pipeline.stable_random",
     "pipeline.timeline",
     "text",
+    "dataset.record_files.values",
+    "dataset.deduplication.decisions",
+    "dataset.deduplication.field_text",
 ]
 
 

@@ -256,7 +256,7 @@ def test_in_whatever_order_files_are_named_it_is_the_same_run(
     # Instructions come first, and rows last.
     assert [t.instruction for t in tasks] == [instruction(n) for n in (1, 2, 3, 4, 5, 6, 9)]
     assert tasks[0].place == "machine_generated_instructions.jsonl:1"
-    assert tasks[-1].place == "regen.json:2 (record 1)"
+    assert tasks[-1].place == "regen.json: record 1"
     assert tasks[0].model == "oldest-1"
 
 
@@ -283,8 +283,8 @@ def test_parquet_is_read(tmp_path: Path, settings_: dict[str, Any]) -> None:
     parquet.write_table(table, tmp_path / "rows.parquet")
     import_run(tmp_path / "run", [tmp_path / "rows.parquet"], settings_)
     assert [task.place for task in imports(tmp_path / "run")] == [
-        "rows.parquet: row 1",
-        "rows.parquet: row 2",
+        "rows.parquet: record 1",
+        "rows.parquet: record 2",
     ]
 
 
@@ -655,8 +655,8 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path, settings_: dict[str, A
     files = [rows_file(tmp_path / "a", [row(1)]), rows_file(tmp_path / "b", [row(2)])]
     import_run(tmp_path / "run", files, settings_)
     assert [task.place for task in imports(tmp_path / "run")] == [
-        "regen.json:2 (record 1)",
-        "regen.json (2):2 (record 1)",
+        "regen.json: record 1",
+        "regen.json (2): record 1",
     ]
 
 
@@ -730,7 +730,7 @@ def test_alpaca_never_asks_for_instances_so_it_takes_whole_tasks_only(
 ) -> None:
     alpaca = {**settings_, "recipe": "alpaca"}
     with pytest.raises(
-        InputError, match=r"instructions.jsonl:3: the task there has no usable instance.* alpaca"
+        InputError, match=r"instructions.jsonl:3: the task has no usable instance.* alpaca"
     ):
         import_run(tmp_path / "run", old, alpaca)
     assert not (tmp_path / "run").exists()

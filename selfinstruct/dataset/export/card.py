@@ -1,4 +1,4 @@
-"""The dataset card that `selfinstruct export --card` writes beside the data."""
+"""The dataset card next to an export."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,42 +6,43 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from selfinstruct.dataset.dataset_card import Card, DataFile, Exported, Terms, card, may_be_replaced
-from selfinstruct.dataset.export import COLUMN_TYPES, Export, Part
+from selfinstruct.dataset.export.rows import COLUMN_TYPES
+from selfinstruct.dataset.export.writing import Export, Part
 from selfinstruct.errors import ConfigError, InputError
 from selfinstruct.files import because, open_regular, read_at_most
 from selfinstruct.runner.directory import Run
 
 CARD = "README.md"
-"""What a card is called, in the folder of the data."""
+"""The name of a card, in the folder of the data."""
 _LARGEST = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class CardWanted:
-    """What a person says for the card."""
+class CardRequest:
+    """The parts of a card that the run does not know."""
 
     terms: Terms
     options: Mapping[str, str]
-    """What shaped the export, in words."""
+    """The options of the export that shaped the data."""
 
 
-def is_our_card(output: Path) -> bool:
-    """Whether a card that nobody edited lies beside the data."""
+def has_unedited_card(output: Path) -> bool:
+    """Return whether a card that was not edited is next to the data."""
     try:
-        return may_be_replaced(
-            read_at_most(output.parent / CARD, _LARGEST, opener=open_regular).decode()
-        )
+        return may_be_replaced(_existing(output.parent / CARD))
     except (OSError, ValueError):
         return False
 
 
 def check_card(output: Path) -> None:
-    """Raises ConfigError where there is no place for a card, InputError where another file has it."""
+    """Raise ConfigError if a card has no place, InputError if another file has the name."""
     if str(output) == "-":
-        raise ConfigError("card", "lies beside the data, and - has no place; give a name with -o")
+        raise ConfigError(
+            "card", "is a file next to the data, which - has not; give a name with -o"
+        )
     path = output.parent / CARD
     try:
-        text = read_at_most(path, _LARGEST, opener=open_regular).decode()
+        text = _existing(path)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -50,27 +51,30 @@ def check_card(output: Path) -> None:
         text = ""
     if not may_be_replaced(text):
         problem = (
-            "was written or edited by somebody, so no card replaces it; move it away, or leave out --card to "
-            "write the data alone"
+            "was written or edited by a person, so no card replaces the file; move the file away, or leave "
+            "out --card"
         )
         raise InputError(path, problem)
+
+
+def _existing(path: Path) -> str:
+    return read_at_most(path, _LARGEST, opener=open_regular).decode()
 
 
 def card_of(
     run: Run,
     export: Export,
     parts: Sequence[Part],
-    wanted: CardWanted,
-    output: Path,
+    request: CardRequest,
     *,
     left_out: Mapping[str, int] | None,
-) -> tuple[Path, Card]:
-    """The card of an export that is written, and its place; `left_out` are rows by benchmark."""
+) -> Card:
+    """Return the card of a finished export; `left_out` are rows by benchmark file."""
     benchmarks: Counter[str] = Counter()
     for file, rows in (left_out or {}).items():
-        benchmarks[Path(file).name] += rows  # where it lies is nobody's business
+        benchmarks[Path(file).name] += rows  # folder names are private
     exported = Exported(
-        format=export.wanted.format,
+        format=export.options.format,
         container=export.container,
         columns=export.columns,
         types=COLUMN_TYPES if COLUMN_TYPES.keys() == {*export.columns} else {},
@@ -80,9 +84,9 @@ def card_of(
             )
             for part in parts
         ),
-        options=wanted.options,
+        options=request.options,
         seed_rows=sum(part.seed_rows for part in parts),
         benchmarks=benchmarks if left_out is not None else None,
         examples=export.first,
     )
-    return output.parent / CARD, card(run, exported, wanted.terms)
+    return card(run, exported, request.terms)
