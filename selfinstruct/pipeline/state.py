@@ -224,9 +224,8 @@ def _import(state: RunState, event: TaskImported) -> None:
     counts.instances_rejected.update(r.reason for r in event.rejected)
     if event.instances is not None:
         counts.finish_task(len(event.instances))
-    if (
-        not state.missing_imports
-    ):  # the imported tasks become demonstrations, so their scripts count
+    if not state.missing_imports:
+        # Imported tasks become demonstrations, so their scripts count.
         state.scripts = scripts_of([task.instruction for task in state.pool])
 
 

@@ -15,7 +15,6 @@ holds the data that may exclude its sequence: the narrow signature and `left`.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -31,9 +30,6 @@ _BATCH = 1 << 15
 _BUILD_BATCH = 1 << 12
 """Sequences added to a new level at a time."""
 
-_MAX_CACHED_LENGTH = 256
-"""Longest text with a cached plan, in tokens. Plans of longer texts are large and rarely reused."""
-
 _MAX_LENGTH = 1 << 31
 """Length under which all longer sequences are posted."""
 
@@ -42,11 +38,14 @@ _MARGIN = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The elements of texts to look up. Depends only on the lengths of the texts."""
+class Queries:
+    """Texts to look up, with the arrays that all levels need."""
 
+    sequences: Sequences
     half: NDArray[Any]
     """half * n for each text of n tokens."""
+    needed: NDArray[np.float32]
+    """Bits that the narrow signatures of two texts must share, minus half * m; rounded down."""
     positions: NDArray[np.int64]
     """Positions of the elements to look up, in the elements of all texts."""
     rows: NDArray[np.int64]
@@ -57,44 +56,20 @@ class Plan:
     """Maximum length of a similar sequence, for each element to look up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Queries:
-    """Texts to look up, with the arrays that all levels need."""
-
-    sequences: Sequences
-    plan: Plan
-    needed: NDArray[np.float32]
-    """Bits that the narrow signatures of two texts must share, minus half * m; rounded down."""
-
-
 def as_queries(sequences: Sequences, need: Need) -> Queries:
     """Prepare texts for a look-up in any level."""
-    known, lengths = sequences.known, sequences.lengths
-    if len(sequences) == 1 and lengths.item() <= _MAX_CACHED_LENGTH:
-        plan = _plan_for_one(known.item(), lengths.item(), need)
-    else:
-        plan = _plan(sequences.owners, known, lengths, need)
-    bits = np.bitwise_count(sequences.narrow)
-    needed = (plan.half * (1 - _MARGIN) - (known - bits) * (1 + _MARGIN)).astype(np.float32)
+    known = sequences.known
+    half, least = need.half * sequences.lengths, need.ratio * sequences.lengths
+    needed = half * (1 - _MARGIN) - (known - np.bitwise_count(sequences.narrow)) * (1 + _MARGIN)
     needed[known == 0] = np.inf  # a text without tokens is similar to no text
-    return Queries(sequences=sequences, plan=plan, needed=needed)
-
-
-@lru_cache(maxsize=4096)
-def _plan_for_one(known: int, length: int, need: Need) -> Plan:
-    # Planning is a large part of a check of one text, and many texts have the same length.
-    return _plan(np.zeros(known, np.int64), np.array([known]), np.array([length]), need)
-
-
-def _plan(owners: Any, known: Any, lengths: Any, need: Need) -> Plan:
-    left = _left(owners, known)
-    least = need.ratio * lengths
-    positions = (left >= least[owners]).nonzero()[0]
-    rows = owners[positions]
-    half = need.half * lengths
+    left = _left(sequences.owners, known)
+    positions = (left >= least[sequences.owners]).nonzero()[0]
+    rows = sequences.owners[positions]
     longest = (left[positions] - half[rows]) / need.half
-    return Plan(
+    return Queries(
+        sequences=sequences,
         half=half,
+        needed=needed.astype(np.float32),
         positions=positions,
         rows=rows,
         shortest=np.minimum(least, _MAX_LENGTH).astype(np.int64)[rows],
@@ -164,12 +139,11 @@ class Level:
 
     def near(self, queries: Queries) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Yield rows of texts with positions of possible matches. Pairs may repeat."""
-        plan = queries.plan
-        keys = (self._ordered(queries.sequences)[plan.positions] & 0xFFFFFFFF) << 32
-        starts = self._keys.searchsorted(keys | plan.shortest)
-        stops = self._keys.searchsorted(keys | plan.longest, "right")
+        keys = (self._ordered(queries.sequences)[queries.positions] & 0xFFFFFFFF) << 32
+        starts = self._keys.searchsorted(keys | queries.shortest)
+        stops = self._keys.searchsorted(keys | queries.longest, "right")
         nonempty = (stops > starts).nonzero()[0]
-        rows, starts, stops = plan.rows[nonempty], starts[nonempty], stops[nonempty]
+        rows, starts, stops = queries.rows[nonempty], starts[nonempty], stops[nonempty]
         ends = (stops - starts).cumsum()
         total = ends[-1].item() if len(ends) else 0
         cuts = [0, len(ends)]
@@ -197,7 +171,7 @@ class Level:
         ranges = ends.searchsorted(matches, "right")
         text = rows[ranges]
         row = self._rows[matches - ends[ranges] + stops[ranges]]
-        can_be_rarest = numbers[matches, 3] >= queries.plan.half[text]
+        can_be_rarest = numbers[matches, 3] >= queries.half[text]
         return text[can_be_rarest], row[can_be_rarest] + self.first
 
     def _ordered(self, sequences: Sequences) -> NDArray[np.int64]:
