@@ -582,7 +582,7 @@ def test_a_directory_that_is_no_run_is_not_looked_at(
     here: Path, typed: Typed, command: tuple[str, ...], name: str, said: str
 ) -> None:
     if command[0] == "export" and name == "latin":
-        said = "latin: is of no format that can be told"  # it may be a list of records
+        said = "latin: has a format that neither its name"  # it may be a list of records
     before = everything(here)
     told = typed(*(name if word == "DIR" else word for word in command))
     assert (told.code, told.out) == (2, "")
@@ -849,7 +849,7 @@ def test_an_export_replaces_no_file_of_a_run(
     before = everything(here)
     told = typed("export", finished, "-o", finished / name)
     assert (told.code, told.out) == (2, "")
-    assert re.search(r"is a part of the run in .*; choose .*/run/exports/", told.sentence)
+    assert re.search(r"is a file of the run in .*; choose .*/run/exports/", told.sentence)
     assert everything(here) == before
     assert {*_OURS, "journal.jsonl.torn"} - _OF_A_RUN == {"prompts", "exports"}
 
