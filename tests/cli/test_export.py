@@ -388,7 +388,7 @@ def test_an_impossible_card_writes_nothing(
 def test_an_unknown_licence_needs_its_text(finished: Path) -> None:
     for given, lacks in (("cc-by-4", True), ("Apache License 2.0", False), ("MIT License", False)):
         done = typed("export", finished, "-o", "data.json", "--card", "--license", given)
-        told = "the card lacks the file LICENSE: the hub knows no licence named 'cc-by-4'"
+        told = "the card lacks the file LICENSE: the hub does not know the licence 'cc-by-4'"
         assert (told in done.stderr) == lacks
 
 

@@ -18,7 +18,7 @@ from selfinstruct.errors import ConfigError, InputError
 
 KINDS = ("ngram", "rouge_l")
 _ITEM_WORDS = 4
-"""Words from which on a cell of a CSV header looks like an item. Column names have fewer."""
+"""The minimum of words in a CSV header cell that looks like an item; column names have fewer."""
 
 
 @dataclass(frozen=True)

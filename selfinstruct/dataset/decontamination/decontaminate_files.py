@@ -64,7 +64,7 @@ def decontaminate_files(
     `fields` are the record fields to search; empty for all. Raises ConfigError, InputError, ExportError; then
     no file has changed.
     """
-    # The outputs are opened first: a person need not wait for the benchmarks to learn about a wrong name.
+    # The outputs are opened first: a wrong name is reported before the benchmarks are read.
     with files.open(hold) as opened:
         _check_inputs(files)
         summary = DecontaminationSummary(Benchmarks(files.against, rules or Rules(), progress))

@@ -45,7 +45,7 @@ class Kept(Generic[T]):
     position: int | None
     """The position of the text among the kept texts; None for a text without tokens."""
     is_equal: bool = field(default=False, repr=False)
-    """Whether the text equals an earlier kept text, with the same position; see `keep_equal`."""
+    """True if the text equals an earlier kept text, with the same position; see `keep_equal`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Rejected(Generic[T]):
     witness_place: str
     rouge_l: float
     is_known: bool = field(default=False, repr=False)
-    """Whether the witness comes from `know` and not from the list."""
+    """True if the witness comes from `know` and not from the list."""
 
 
 class Deduplication:

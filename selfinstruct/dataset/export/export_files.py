@@ -49,9 +49,9 @@ class ExportFiles:
     benchmarks: Sequence[str] = ()
     """Benchmarks; rows that contain what one asks are left out."""
     llama_factory: bool = False
-    """Whether to add the output to LLaMA-Factory's dataset_info.json."""
+    """True to add the output to LLaMA-Factory's dataset_info.json."""
     axolotl: bool = False
-    """Whether to write a stanza for axolotl's configuration."""
+    """True to write a stanza for axolotl's configuration."""
     card: CardRequest | None = None
     """The request for a dataset card."""
 
@@ -139,7 +139,7 @@ class ExportSummary:
     """Remarks about the source and the output."""
     benchmarks: Benchmarks | None = None
     missing: Sequence[str] = ()
-    """Information that a person must add to the card."""
+    """Information that the card lacks."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the numbers as JSON values."""
@@ -195,9 +195,7 @@ def export_files(
             summary.parts = export.write(rows)
             beside: Mapping[Path, bytes] = files.trainer_files(export.container, summary.parts)
             if files.card is not None and source.run is not None:
-                check_card(
-                    files.output
-                )  # again, because a person may have edited the card meanwhile
+                check_card(files.output)  # again, because the card may have been edited meanwhile
                 hits = summary.benchmarks.records_hit() if summary.benchmarks is not None else None
                 card = card_of(source.run, export, summary.parts, files.card, left_out=hits)
                 beside = {**beside, files.output.parent / CARD: card.text.encode()}

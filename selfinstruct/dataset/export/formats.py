@@ -59,7 +59,7 @@ class ExportOptions:
     template: Path | None = None
     """The template that joins instruction and input; None for the default."""
     csv_safe: bool = False
-    """Whether formulas get an apostrophe; see `csv_injection`."""
+    """True if formulas get an apostrophe; see `csv_injection`."""
     kept: tuple[str, ...] = ()
     """Further columns for the format `alpaca`."""
 

@@ -31,7 +31,7 @@ class RowSelection:
     limit: int | None = None
     """Maximum of instructions; None for all."""
     similarities: bool = False
-    """Whether to add the most similar earlier tasks to each row."""
+    """True to add the most similar earlier tasks to each row."""
     input_format: str | None = None
     """The format of a file; None by its name or first character."""
 
@@ -55,7 +55,7 @@ class RunSource:
         pass
 
     def rows(self, progress: Progress) -> Iterator[Row]:
-        """Yield the rows in pool order. Raises RunDirectoryError if there is no row."""
+        """Yield the rows in pool order. Raises RunDirectoryError for a run without rows."""
         state, selection = self.run.state, self.selection
         tasks = select(
             state.pool, include_seed_tasks=selection.include_seed_tasks, limit=selection.limit
@@ -119,7 +119,7 @@ class FileSource:
         self._records.close()
 
     def rows(self, progress: Progress) -> Iterator[Row]:
-        """Yield the rows in order. Raises InputError if there is no row or a record is not Alpaca-style."""
+        """Yield the rows in order. Raises InputError for a file without rows or other records."""
         rows: Iterator[Row] = rows_of(self._records)
         if self.selection.limit is not None:
             rows = first_instructions(rows, self.selection.limit)

@@ -17,7 +17,7 @@ from selfinstruct.errors import ConfigError, InputError
 from selfinstruct.files import because, read_at_most
 
 DATASET_INFO: Final = "dataset_info.json"
-"""The file in the data folder in which LLaMA-Factory looks up datasets."""
+"""LLaMA-Factory's list of datasets, in the data folder."""
 
 _LARGEST = 10_000_000
 

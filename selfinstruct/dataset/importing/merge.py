@@ -16,7 +16,7 @@ from selfinstruct.records import Answer, Completion, Instance
 
 
 class LeftOut(StrEnum):
-    """The cause for which a record has no use."""
+    """The cause that makes a record useless."""
 
     EMPTY_INSTRUCTION = "empty_instruction"
     SEED_TASK = "seed_task"
@@ -55,7 +55,7 @@ class MergedTask:
 
     @property
     def has_instances(self) -> bool:
-        """Whether a finished instance is usable."""
+        """True if a finished instance is usable."""
         return any(instance.output.strip() for instance in self.instances)
 
 

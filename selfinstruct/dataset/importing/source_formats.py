@@ -32,7 +32,7 @@ _FIELD_OF: Mapping[Form, str] = {
 """The field that shows each form, in the order of search."""
 
 IN_ORDER: tuple[Form, ...] = ("instructions", "kinds", "instances", "tasks", "rows")
-"""The order in which the old tools wrote the forms, and in which they are read."""
+"""The order of reading, which is the order of writing in the old tools."""
 
 _SHOWN = 8
 """Maximum of field names in an error message."""
@@ -57,7 +57,7 @@ class Statement:
     instances: tuple[Instance, ...] = ()
     """Finished instances; an output may be empty."""
     mended: bool = False
-    """Whether halves of surrogate pairs became U+FFFD."""
+    """True if halves of surrogate pairs became U+FFFD."""
 
 
 def form_of(record: Record) -> Form:
@@ -153,7 +153,7 @@ _READERS: Mapping[Form, Callable[[_Texts], Statement]] = {
 
 
 def _kind_fields(texts: _Texts) -> Mapping[str, Any]:
-    """Return the kind as a truth value, which CSV writes as a word, or as a reply. Null is no statement."""
+    """Return the kind as a truth value, which CSV writes as a word, or as a reply. Null says nothing."""
     value = texts.fields["is_classification"]
     if value is None or isinstance(value, bool):
         return {"is_classification": value}
@@ -164,7 +164,7 @@ def _kind_fields(texts: _Texts) -> Mapping[str, Any]:
 
 
 def _optional_kind(texts: _Texts) -> Mapping[str, Any]:
-    """Return the kind of a record with instances; an empty table cell is no reply."""
+    """Return the kind of a record with instances; an empty table cell says nothing."""
     is_given = texts.fields.get("is_classification") not in (None, "")
     return _kind_fields(texts) if is_given else {}
 

@@ -1,4 +1,4 @@
-"""The file format that a file name stands for."""
+"""File formats and their suffixes."""
 
 from pathlib import Path
 

@@ -67,7 +67,7 @@ class ParquetWriter(RecordWriter):
         self._sink.stream.write(memoryview(data))
 
     def _layout_field(self, name: str) -> Any:
-        """Return the column of the layout; None if there is none or values were added to the column."""
+        """Return the column of the layout; None for new and changed columns."""
         if self._layout is None or name in self._added or name not in self._layout.names:
             return None
         return self._layout.field(name)
@@ -96,7 +96,7 @@ class ParquetWriter(RecordWriter):
         return array if array is not None and repr(array.to_pylist()) == repr(values) else None
 
     def _converted(self, values: Sequence[Any], kind: Any) -> Any:
-        """Return an array of a type, or of the type that all values have; None if there is no such array."""
+        """Return an array of a type, or of the type that all values have; None if that is not possible."""
         pyarrow = self._pyarrow
         try:
             return pyarrow.array(values, kind)

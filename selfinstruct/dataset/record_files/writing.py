@@ -86,7 +86,7 @@ class CsvWriter(RecordWriter):
     """A table. Rows are kept until the end, because the last record may have a new column."""
 
     is_marked = False
-    """Whether the file begins with a byte order mark."""
+    """True if the file begins with a byte order mark."""
 
     def __init__(self, sink: Sink, *, layout: Any = None) -> None:
         super().__init__(sink, layout=layout)
@@ -132,7 +132,7 @@ def write_records(
     FORMATS; None takes the format from the suffix, or else from `like`. A file in the format of `like` gets
     the header or schema of `like`. `types` are column types of a Parquet file by name, such as "string",
     "int64" or "list<string>"; other types follow from the values. `is_marked` starts a CSV file with a byte
-    order mark, by which Excel recognizes UTF-8.
+    order mark, so that Excel recognizes UTF-8.
     """
     check_format(format)
     chosen = format or format_of(path) or (like.format if like is not None else None)
