@@ -5,10 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from selfinstruct.cli.terminal import say
+from selfinstruct.cli.terminal import one_line, say
 
 _DRAWN_EVERY_S = 0.25
 _PRINTED_EVERY_S = 30.0
+_BAR_COLUMNS = 16
+_SHARE_COLUMNS = 7
+"""Columns of the percentage and the blanks around it."""
 
 Show = Callable[[float | None, str], None]
 """Takes the share done in [0, 1], None if unknown, and a text. On a terminal, the text may have two lines."""
@@ -45,22 +48,19 @@ def _print(share: float | None, text: str) -> None:
 def _drawn() -> Iterator[Show]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-    from rich.table import Column
 
     columns = (
-        BarColumn(bar_width=16),
+        BarColumn(_BAR_COLUMNS),
         TaskProgressColumn(),
-        TextColumn(
-            "{task.fields[text]}",
-            markup=False,
-            table_column=Column(no_wrap=True, overflow="ellipsis"),
-        ),
+        TextColumn("{task.fields[text]}", markup=False),
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, refresh_per_second=4, transient=True) as drawn:
         task = drawn.add_task("", total=1.0, text="")
 
         def show(share: float | None, text: str) -> None:
-            drawn.update(task, total=None if share is None else 1.0, completed=share, text=text)
+            room = console.width - _BAR_COLUMNS - _SHARE_COLUMNS
+            cut = "\n".join(one_line(line, room) for line in text.split("\n"))
+            drawn.update(task, total=None if share is None else 1.0, completed=share, text=cut)
 
         yield show

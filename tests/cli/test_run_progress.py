@@ -105,5 +105,7 @@ def test_a_narrow_terminal_cuts_lines(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setattr(Console, "is_terminal", True)
     printed = progress_of(state_with(10), lambda text: "10/100 accepted" in text, capsys)
+    assert "━" in printed
+    assert "  4%" in printed
     assert "…" in printed
     assert "in flight" not in printed
