@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from selfinstruct.cli.terminal import one_line, say
+from selfinstruct.text import one_line, say
 
 _DRAWN_EVERY_S = 0.25
 _PRINTED_EVERY_S = 30.0
