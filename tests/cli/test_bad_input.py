@@ -737,8 +737,10 @@ def test_a_journal_of_a_later_version_is_said_to_be_one(
     before = everything(here)
     told = typed(*(finished if word == "DIR" else word for word in command))
     assert (told.code, told.out) == (2, "")
-    said = "selfinstruct 999.1.2, which is newer" if version else "a later one wrote it, or it was"
-    for part in ("run/journal.jsonl: line 10 ", said, "nothing was changed", "Type the same comm"):
+    said = (
+        "selfinstruct 999.1.2, which is newer" if version else "a later version wrote it, or it was"
+    )
+    for part in ("run/journal.jsonl: line 10 ", said, "nothing was changed", "Run the same comm"):
         assert part in told.sentence
     assert "cut it" not in told.sentence  # which would throw away what was paid for
     assert everything(here) == before
@@ -1209,9 +1211,7 @@ def test_a_limit_on_the_size_of_files_stops_a_run_which_goes_on_without_it(
             timeout=PATIENCE_S,
         )
         told.append((done.returncode, done.stderr.strip()))
-    remedy = (
-        "(File too large); raise the limit on the size of files (ulimit -f), then type the same"
-    )
+    remedy = "(File too large); raise the limit on the size of files (ulimit -f), then run the same"
     assert [code for code, _ in told] == [1, 1, 0]
     assert told[0][1].startswith(f"new: cannot be written {remedy}")
     assert told[1][1].startswith(f"new/journal.jsonl: cannot be written {remedy}")
