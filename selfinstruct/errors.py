@@ -19,8 +19,8 @@
     ├── LimitReachedError                3    a limit is reached: money, tokens, requests, time
     └── ExportError                      1    a file cannot be written
 
-A reply that cannot be parsed, a duplicate, a refusal of the model, or a truncated answer is no exception: it
-is a `Rejection` with a reason.
+A reply that cannot be parsed, a duplicate, a refusal of the model, or a truncated answer raises no exception:
+it is a `Rejection` with a reason.
 
 The command line exits with `exit_code`: 0 done, 1 failed, 2 usage or input, 3 stopped by a limit, 4 the
 endpoint gave up, 130 interrupted.

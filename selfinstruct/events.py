@@ -192,7 +192,7 @@ class RefilteredFrom:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTask:
-    """A task of the source of a refiltered run that is no task of this run.
+    """A task that only the source of a refiltered run has.
 
     Prompts may have shown the task, and replies may be about it, so its id and text must stay known.
     """

@@ -1,4 +1,4 @@
-"""Fixtures: few, and named for what they are."""
+"""Shared fixtures and options."""
 
 import os
 from collections.abc import Iterator
@@ -15,19 +15,19 @@ from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Some tests try a part of all cases in the daily run, and all of them with --thorough."""
+    """Add --thorough, which runs all cases of tests that sample by default."""
     parser.addoption(
         "--thorough", action="store_true", help="try every case of the tests that sample"
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Laws are tried with a third of the examples in the daily run, other ones each day."""
+    """Register the hypothesis profiles; the daily run has a third of the examples and a new seed."""
     for name, max_examples in (("daily", 33), ("thorough", 100)):
         settings.register_profile(
             name,
             max_examples=max_examples,
-            # Both go by the clock, and fail on a busy machine.
+            # Both depend on the clock, and fail on a busy machine.
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
         )
@@ -36,13 +36,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def thorough(request: pytest.FixtureRequest) -> bool:
-    """Whether every case is to be tried."""
+    """Return whether to run every case."""
     return bool(request.config.getoption("--thorough"))
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test may see the keys or proxies of the person who runs it."""
+    """Hide the keys and proxies of the user from all tests."""
     for name in list(os.environ):
         if name.startswith("OPENAI_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -50,13 +50,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def seed_tasks() -> list[SeedTask]:
-    """Ten seed tasks, unlike each other."""
+    """Return ten different seed tasks."""
     return [make_seed_task(number) for number in range(10)]
 
 
 @pytest.fixture
 def seeds_file(tmp_path: Path, seed_tasks: list[SeedTask]) -> Path:
-    """The same, as a file."""
+    """Return a file with the ten seed tasks."""
     path = tmp_path / "seeds.jsonl"
     path.write_bytes(render_seed_tasks(seed_tasks))
     return path
@@ -64,12 +64,12 @@ def seeds_file(tmp_path: Path, seed_tasks: list[SeedTask]) -> Path:
 
 @pytest.fixture
 def config(seeds_file: Path) -> RunConfig:
-    """A small run."""
+    """Return the settings of a small run."""
     return RunConfig(model="scripted", num_instructions=12, seed_tasks=seeds_file)
 
 
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[SimulatedEndpoint]:
-    """A simulated endpoint on loopback. It keeps nothing between requests, so tests may share it."""
+    """Serve a simulated endpoint; it is stateless, so tests share it."""
     with SimulatedEndpoint() as served:
         yield served

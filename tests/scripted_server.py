@@ -1,4 +1,4 @@
-"""A server of raw bytes on loopback: what a real endpoint does on a bad day, one script entry a request."""
+"""A server on loopback that sends scripted bytes, one entry of the script per request."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ def reply(
     headers: dict[str, str] | None = None,
     content_type: str = "application/json",
 ) -> bytes:
-    """A whole HTTP reply; a body that is not bytes is written as JSON."""
+    """Return a complete HTTP reply; a body other than bytes is encoded as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [
         f"HTTP/1.1 {status} Scripted",
@@ -37,7 +37,7 @@ def reply(
 
 
 def chat(content: object = "9. Name a river.", **changes: Any) -> dict[str, Any]:
-    """The body of a chat completion."""
+    """Return the body of a chat completion; `...` removes a member."""
     body: dict[str, Any] = {
         "id": "x",
         "object": "chat.completion",
@@ -57,7 +57,7 @@ def chat(content: object = "9. Name a river.", **changes: Any) -> dict[str, Any]
 
 @dataclass
 class Script:
-    """What to answer, in order; the last entry is repeated. And what was asked."""
+    """Replies in order, the last one repeated; and a record of the requests."""
 
     replies: Sequence[bytes]
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -122,7 +122,7 @@ async def scripted(*replies: bytes) -> AsyncIterator[Script]:
 
 @contextmanager
 def scripted_aside(*replies: bytes) -> Iterator[Script]:
-    """The same in a thread of its own, for who asks from a place without an event loop."""
+    """Serve the script in a thread, for callers without an event loop."""
     begun: Future[tuple[Script, Callable[[], object]]] = Future()
 
     async def serve() -> None:
@@ -142,11 +142,11 @@ def scripted_aside(*replies: bytes) -> Iterator[Script]:
 
 
 Server = Callable[[str, dict[str, Any]], bytes]
-"""What answers a path and a body."""
+"""Returns the reply to a path and a body."""
 
 
 class ByRequest(Sequence[bytes]):
-    """The replies of a script, made up for each request."""
+    """The replies of a script, computed for each request."""
 
     def __init__(self, script: Script, server: Server) -> None:
         self._script = script

@@ -1,4 +1,4 @@
-"""Values for tests: one keyword, the rest sensible. No server for a backend, no process for a command."""
+"""Test values with defaults, backends without a server, and commands without a process."""
 
 import hashlib
 import io
@@ -36,7 +36,7 @@ WORDS = (
 
 
 def make_seed_task(number: int, *, instruction: str = "") -> SeedTask:
-    """A seed task whose instruction is like no other's."""
+    """Return a seed task with a unique instruction."""
     words = [WORDS[(number * 7 + n * 11) % len(WORDS)] for n in range(3)]
     return SeedTask(
         id=f"seed_task_{number}",
@@ -49,7 +49,7 @@ def make_seed_task(number: int, *, instruction: str = "") -> SeedTask:
 
 
 def make_completion(text: str = "9. Name three rivers of Europe.", **changes: Any) -> Completion:
-    """A completion of a model that stopped by itself."""
+    """Return a complete reply."""
     fields: dict[str, Any] = {
         "text": text,
         "finish_reason": "stop",
@@ -60,7 +60,7 @@ def make_completion(text: str = "9. Name three rivers of Europe.", **changes: An
 
 
 def scripted_text(request: Request) -> str:
-    """A reply that is a function of the prompt alone: fresh instructions, some duplicates, some faults."""
+    """Return a reply that depends on the prompt alone: new instructions, some duplicates, some faults."""
     prompt = request.prompt.messages[-1].content
     rng = Random(hashlib.sha256(prompt.encode()).hexdigest())
 
@@ -89,7 +89,7 @@ def scripted_text(request: Request) -> str:
 
 
 class ScriptedBackend:
-    """Completes every request at once by `write`, and remembers which were asked for."""
+    """Completes every request with `write`, and records the ids of the requests."""
 
     def __init__(
         self,
@@ -109,18 +109,18 @@ class ScriptedBackend:
 
 
 def as_backend(backend: Backend) -> Backend:
-    """For mypy: what is given is a backend."""
+    """Return the backend; for type checks."""
     return backend
 
 
 def sealed(line: bytes) -> bytes:
-    """Return a line of a journal with the checksum that its other bytes have."""
+    """Return a journal line with the correct checksum."""
     head, crc, rest = line.partition(b'"crc":"')
     return b"%s%08x%s" % (head + crc, zlib.crc32(head + crc + rest[8:]), rest[8:])
 
 
 def sealed_journal(lines: Iterable[bytes]) -> bytes:
-    """Return lines of a journal, numbered anew, each with its checksum."""
+    """Return journal lines with correct numbers and checksums."""
     numbered = (b'{"seq":%d,%s' % (n, line.split(b",", 1)[1]) for n, line in enumerate(lines, 1))
     return b"".join(map(sealed, numbered))
 
@@ -129,7 +129,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def alpaca_text(request: Request) -> str:
-    """Blocks as the recipe "alpaca" asks for, some of them copies and some of them faulty."""
+    """Return blocks for the recipe "alpaca", including copies and faults."""
     prompt = request.prompt.messages[-1].content
     rng = Random(request.prompt.sha256)
     shown = prompt.rpartition("1. Instruction: ")[2].partition("\n")[0]
@@ -158,7 +158,7 @@ _MORE_WORDS = (
 
 
 class FaultyBackend(ScriptedBackend):
-    """Some answers are unclear at first, and some requests are refused for good."""
+    """Gives some unclear answers at first, and rejects some requests."""
 
     async def complete(self, request: Request) -> Completion:
         completion = await super().complete(request)
@@ -173,7 +173,7 @@ class FaultyBackend(ScriptedBackend):
 
 
 def exported(source: Path | RunState, format: str = "jsonl") -> bytes:  # noqa: A002
-    """What an export of a run holds: of the run in a directory, or in memory."""
+    """Return the export of a run, from its directory or its state."""
     state = source if isinstance(source, RunState) else read_run(source).state
     with TemporaryDirectory() as folder:
         path = Path(folder) / "data"
@@ -183,7 +183,7 @@ def exported(source: Path | RunState, format: str = "jsonl") -> bytes:  # noqa: 
 
 
 def examples(number: int) -> int:
-    """So many examples of a law with --thorough, and a part of them in the daily run (see conftest.py)."""
+    """Return the number of examples: all with --thorough, a third in the daily run (see conftest.py)."""
     assert settings.default is not None
     return max(1, number * settings.default.max_examples // 100)
 
@@ -193,7 +193,7 @@ def examples(number: int) -> int:
 
 @dataclass(frozen=True)
 class Told:
-    """How a command ended and what it said; named as of a process."""
+    """The result of a command, with the attribute names of `subprocess.CompletedProcess`."""
 
     returncode: int
     stdout: str
@@ -201,7 +201,7 @@ class Told:
 
 
 class _Terminal(io.TextIOWrapper):
-    """A stream at whose other end a person sits."""
+    """A stream that reports a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -214,9 +214,9 @@ def typed(
     stdin: bytes = b"",
     on_a_terminal: bool = False,
 ) -> Told:
-    """Type a command: calls the real `main` in this process, since each that is started takes its time.
+    """Run a command with the real `main` in this process, which is faster than a new process.
 
-    What needs a process of its own (signals, keys on a terminal, streams that are closed) starts one.
+    Tests of signals, terminal keys and closed streams start a process instead.
     """
     kind: type[io.TextIOWrapper] = _Terminal if on_a_terminal else io.TextIOWrapper
     out, err = io.BytesIO(), io.BytesIO()

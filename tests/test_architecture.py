@@ -1,4 +1,4 @@
-"""The direction of imports: a dozen rows, checked against every file."""
+"""The import rules between the top-level names of selfinstruct, checked in every file."""
 
 import ast
 import subprocess
@@ -17,24 +17,24 @@ MAY_IMPORT = {
     "config": WORDS,
     "budget": WORDS | {"config"},
     "pipeline": WORDS | {"config", "budget"},
-    # The loop takes a backend as an argument and never picks one.
+    # The loop takes any backend as an argument.
     "runner": METHOD,
-    # Backends know the seam and nothing of the pipeline.
+    # The client of the endpoint is independent of the pipeline.
     "llm": WORDS | {"config"},
     "dataset": METHOD | {"runner"},
     "analysis": METHOD | {"runner"},
-    # The simulated endpoint shares no code with what it rehearses.
+    # The simulated endpoint shares no code with the program that it tests.
     "simulate": set(),
     "api": METHOD | {"runner", "llm", "dataset", "analysis"},
     "cli": METHOD | {"runner", "llm", "dataset", "analysis", "simulate", "api"},
 }
-"""What of selfinstruct each top-level name may import, itself aside."""
+"""Top-level names that each top-level name may import, in addition to itself."""
 
 MAY_IMPORT_ANYTHING = {"__init__", "__main__"}
 
 
 def _units(path: Path) -> set[str]:
-    """Return the top-level names of selfinstruct that a file imports, at its top or inside functions."""
+    """Return the top-level names that a file imports, including imports inside functions."""
     units = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
@@ -63,16 +63,16 @@ def test_imports_follow_the_table() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_every_package_says_what_it_holds() -> None:
-    """A listing of at most 24 names, each with a docstring, is the map of the code."""
+def test_every_package_has_a_docstring() -> None:
+    """The listing of at most 24 names is the map of the code."""
     names = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
     assert len(names) <= 24
     for path in PACKAGE.rglob("__init__.py"):
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
 
 
-def test_importing_the_package_and_its_command_line_loads_nothing_heavy() -> None:
-    """`--help` must not wait for a client library, and a notebook not for what it does not use."""
+def test_import_loads_no_heavy_package() -> None:
+    """`--help` and `import selfinstruct` must be fast."""
     code = (
         "import sys, selfinstruct, selfinstruct.cli\n"
         "heavy = {'openai', 'pydantic', 'pandas', 'numpy', 'rouge_score', 'nltk', 'rapidfuzz', 'jinja2',"

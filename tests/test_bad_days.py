@@ -1,4 +1,4 @@
-"""Whole runs over a socket against an endpoint that fails by a plan: the dataset is the one of a good day."""
+"""Whole runs over a socket against an endpoint with a fault plan: the dataset does not change."""
 
 import asyncio
 import json
@@ -67,7 +67,7 @@ FAULTS: tuple[AttemptFault, ...] = (
 
 
 @asynccontextmanager
-async def endpoint_here(plan: FaultPlan, log: Path) -> AsyncIterator[str]:
+async def local_endpoint(plan: FaultPlan, log: Path) -> AsyncIterator[str]:
     """Serve a simulated endpoint in this event loop, on its clock; gives the base URL."""
     endpoint = SimulatedEndpoint(log=log, faults=plan)
     with endpoint._bound_socket() as listening, endpoint._server() as serving:
@@ -78,16 +78,16 @@ async def endpoint_here(plan: FaultPlan, log: Path) -> AsyncIterator[str]:
 
 
 def run_against(plan: FaultPlan, folder: Path, config: RunConfig = CONFIG) -> Path:
-    """A run against an endpoint with a plan, on a virtual clock."""
+    """Run against an endpoint with a fault plan on a virtual clock; return the run directory."""
 
-    async def grown() -> None:
-        async with endpoint_here(plan, folder / "requests.jsonl") as base_url:
+    async def grow_run() -> None:
+        async with local_endpoint(plan, folder / "requests.jsonl") as base_url:
             with open_run(folder / "run", replace(config, base_url=base_url)) as opened:
                 async with OnlineBackend(opened.config, environ={}) as backend:
                     await grow(opened, backend=backend)
 
-    # The server looks ten times a second whether it is to end: the kernel has time enough.
-    run_at_once(grown(), under_way_s=0)
+    # The server checks ten times a second whether to stop, which is time enough for the kernel.
+    run_at_once(grow_run(), under_way_s=0)
     return folder / "run"
 
 
@@ -96,14 +96,14 @@ def lines(folder: Path) -> list[dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def good_day(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The dataset when nothing goes wrong."""
+def without_faults(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return the dataset of a run without faults."""
     return exported(run_against(FaultPlan(), tmp_path_factory.mktemp("good")))
 
 
 @st.composite
 def plans(draw: st.DrawFn) -> FaultPlan:
-    """Any faults per attempt in any shares, half of the attempts at most, and an outage in between."""
+    """Draw faults for at most half of the attempts, and an outage."""
     faults = draw(st.lists(st.sampled_from(FAULTS), min_size=1, max_size=6))
     total = draw(st.floats(0.05, 0.5))
     outages = draw(
@@ -129,17 +129,17 @@ def plans(draw: st.DrawFn) -> FaultPlan:
 
 @given(plans())
 @settings(max_examples=examples(12))
-def test_no_plan_of_transport_faults_changes_the_dataset(
-    tmp_path_factory: pytest.TempPathFactory, good_day: bytes, plan: FaultPlan
+def test_transport_faults_do_not_change_the_dataset(
+    tmp_path_factory: pytest.TempPathFactory, without_faults: bytes, plan: FaultPlan
 ) -> None:
     folder = tmp_path_factory.mktemp("bad")
     directory = run_against(plan, folder)
-    assert exported(directory) == good_day
+    assert exported(directory) == without_faults
     failed = [
         e for e in read_journal(directory / "journal.jsonl") if isinstance(e.event, RequestFailed)
     ]
     assert failed == []
-    # A request meets so many faults at most, beside those of an outage.
+    # A request has at most AT_MOST faults, and those of the outage.
     sent = Counter(
         str(line["client_request_id"]) for line in lines(folder) if line["event"] == "received"
     )
@@ -150,8 +150,8 @@ def test_no_plan_of_transport_faults_changes_the_dataset(
         assert times <= AT_MOST + 1 + in_outage[request_id]
 
 
-def test_a_request_that_never_succeeds_costs_what_the_table_allows(tmp_path: Path) -> None:
-    """A hundredth of the requests is answered with 500 whenever it comes."""
+def test_a_failing_request_costs_a_few_attempts(tmp_path: Path) -> None:
+    """Two of a hundred requests always get status 500."""
     plan = FaultPlan(seed=9, per_request=(RequestFault(share=0.02, fault="never"),))
     config = replace(CONFIG, num_instructions=60)
     directory = run_against(plan, tmp_path, config)
@@ -161,11 +161,11 @@ def test_a_request_that_never_succeeds_costs_what_the_table_allows(tmp_path: Pat
         if isinstance(e.event, RequestFailed)
     }
     assert failed
-    poisoned = Counter(
+    failing = Counter(
         str(line["client_request_id"]) for line in lines(tmp_path) if line.get("fault") == "never"
     )
-    assert set(failed) <= set(poisoned)
-    assert max(poisoned.values()) <= 3 * config.max_attempts
+    assert set(failed) <= set(failing)
+    assert max(failing.values()) <= 3 * config.max_attempts
     assert read_run(directory).state.accepted >= 60
 
 
@@ -173,9 +173,7 @@ CONTENT_FAULTS = tuple(name for name in get_args(RequestFaultName) if name != "n
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])
-def test_what_is_wrong_with_a_reply_itself_is_decided_and_never_asked_again(
-    tmp_path: Path, api: str
-) -> None:
+def test_a_faulty_reply_is_not_requested_again(tmp_path: Path, api: str) -> None:
     plan = FaultPlan(
         per_request=tuple(RequestFault(share=0.06, fault=fault) for fault in CONTENT_FAULTS)
     )
@@ -187,6 +185,6 @@ def test_what_is_wrong_with_a_reply_itself_is_decided_and_never_asked_again(
             line["client_request_id"] for line in lines(folder) if line["event"] == "received"
         )
         assert set(sent.values()) == {1}
-        met = {line.get("fault") for line in lines(folder) if line["event"] == "answered"}
-        assert len(met & set(CONTENT_FAULTS)) >= 4
+        faults = {line.get("fault") for line in lines(folder) if line["event"] == "answered"}
+        assert len(faults & set(CONTENT_FAULTS)) >= 4
     assert exported(folders[0] / "run") == exported(folders[1] / "run")

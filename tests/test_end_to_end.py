@@ -1,4 +1,4 @@
-"""Every recipe, API and profile against the simulated endpoint, over a real socket."""
+"""Every recipe, API and profile against the simulated endpoint over a real socket."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from selfinstruct.simulate import FaultShares, SimulatedEndpoint
 @pytest.mark.parametrize("profile", ["default", "paper"])
 @pytest.mark.parametrize("api", ["chat", "completions"])
 @pytest.mark.parametrize("recipe", ["self-instruct", "alpaca"])
-def test_a_run_is_complete_and_mostly_usable(
+def test_a_run_accepts_most_candidates(
     tmp_path: Path, endpoint: SimulatedEndpoint, recipe: str, api: str, profile: str
 ) -> None:
     config = RunConfig(
@@ -42,7 +42,7 @@ def test_a_run_is_complete_and_mostly_usable(
 
 
 @pytest.mark.parametrize("mix", [{"show_input": True}, {"classification_seeds_only": True}])
-def test_mixes_are_understood(
+def test_mixes_accept_most_candidates(
     tmp_path: Path, endpoint: SimulatedEndpoint, mix: dict[str, bool]
 ) -> None:
     config = RunConfig(model="simulated", base_url=endpoint.base_url, num_instructions=40)
@@ -54,8 +54,8 @@ def test_mixes_are_understood(
 
 
 @pytest.mark.parametrize("recipe", ["self-instruct", "alpaca"])
-def test_mannerisms_of_a_model_do_not_change_the_dataset(tmp_path: Path, recipe: str) -> None:
-    """The author thinks aloud, repeats its whole prompt, sets markers in bold: the same bytes come out."""
+def test_chat_habits_do_not_change_the_dataset(tmp_path: Path, recipe: str) -> None:
+    """Reasoning, repeated prompts and bold markers give the same bytes as plain replies."""
     habits: dict[str, FaultShares] = {
         "plain": FaultShares(),
         "all": FaultShares(thinking=1.0, prompt_echoed=1.0, markers_restyled=1.0),
@@ -68,7 +68,7 @@ def test_mannerisms_of_a_model_do_not_change_the_dataset(tmp_path: Path, recipe:
                 base_url=endpoint.base_url,
                 num_instructions=60,
                 recipe=recipe,
-                # No limit: thoughts and echoes take tokens, and a cut would fall elsewhere.
+                # No max_tokens: reasoning and echoes take tokens, so a cut would be elsewhere.
                 generate_max_tokens=None,
                 classify_max_tokens=None,
                 instances_max_tokens=None,

@@ -1,4 +1,4 @@
-"""The table of errors is the code: who inherits from whom, and which exit code each has."""
+"""The tree in the docstring of `errors` has the base class and the exit code of every exception."""
 
 import errno
 import inspect
@@ -18,7 +18,7 @@ from selfinstruct.runner.journal import read_journal
 ROWS = re.findall(
     r"(?m)^    ((?:│   |    )*)(?:├── |└── )(\w+) +(\d?) ", inspect.getdoc(errors) or ""
 )
-"""(indentation, name, exit code) of each line of the tree, the base of all left out."""
+"""(indentation, name, exit code) of each line of the tree, except the base class of all."""
 
 
 def test_the_tree_names_every_error() -> None:
@@ -29,20 +29,20 @@ def test_the_tree_names_every_error() -> None:
     assert {name for _, name, _ in ROWS} == defined - {"SelfInstructError"}
 
 
-def test_the_tree_tells_the_base_and_the_exit_code_of_every_error() -> None:
-    above = ["SelfInstructError"]
+def test_the_tree_has_bases_and_exit_codes() -> None:
+    bases = ["SelfInstructError"]
     for indentation, name, code in ROWS:
         depth = len(indentation) // 4 + 1
         kind = getattr(errors, name)
-        assert kind.__base__.__name__ == above[depth - 1], name
+        assert kind.__base__.__name__ == bases[depth - 1], name
         assert code in ("", str(kind.exit_code)), name
-        above[depth:] = [name]
+        bases[depth:] = [name]
 
 
-def test_no_error_has_a_code_of_its_own(
+def test_the_class_decides_the_exit_code(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who catches a kind of error knows how the command line would end."""
+    """A program that catches an exception knows how the command line would exit."""
     run(tmp_path / "run", config, backend=ScriptedBackend())
     path = tmp_path / "run/journal.jsonl"
     changed = path.read_bytes().replace(b'"committed"', b'"judged"')

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and what is no file is left to be what it is."""
+"""Files are replaced atomically; streams are written to directly."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 from selfinstruct.files import write_whole
 
 
-def test_a_rewritten_file_is_replaced_and_not_written_into(tmp_path: Path) -> None:
+def test_a_file_is_replaced_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "data.json"
     for place in (path, Path("/dev/shm") / f"selfinstruct-{tmp_path.name}.json"):
         if not place.parent.is_dir():
@@ -25,7 +25,7 @@ def test_a_rewritten_file_is_replaced_and_not_written_into(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("redirection", ["| cat", "> out", ">> out"])
-def test_writing_to_stdout_by_its_name_replaces_nothing(tmp_path: Path, redirection: str) -> None:
+def test_writing_to_stdout_replaces_no_file(tmp_path: Path, redirection: str) -> None:
     (tmp_path / "out").write_text("before ")
     code = "from pathlib import Path; from selfinstruct.files import write_whole; "
     code += "write_whole(Path('/dev/stdout'), b'data')"

@@ -1,4 +1,4 @@
-"""No test depends on how fast the machine is."""
+"""No test depends on the speed of the machine."""
 
 import ast
 import re
@@ -9,11 +9,11 @@ import pytest
 from support import ROOT
 
 LEAST_TIMEOUT_S = 60
-"""A shorter wait for another process or a server may be too short on a busy machine."""
+"""Minimum wait for another process or a server; a busy machine may need more than a shorter wait."""
 
 
 def racing(code: str) -> Iterator[str]:
-    """Yield what makes a test fail, or pass, by the clock."""
+    """Yield each place where the result of a test depends on the clock."""
     for node in ast.walk(ast.parse(code)):
         match node:
             case ast.Attribute() if ast.unparse(node) == "time.sleep":
@@ -36,13 +36,13 @@ def racing(code: str) -> Iterator[str]:
         "assert time.monotonic() - began < 2",
     ],
 )
-def test_races_against_the_clock_are_found(code: str) -> None:
+def test_races_are_detected(code: str) -> None:
     assert list(racing(code))
 
 
-def test_no_test_races_against_the_clock() -> None:
+def test_no_test_has_races() -> None:
     tests = ROOT / "tests"
     allowed = {tests / "waiting.py", tests / "conftest.py", Path(__file__)}
     for path in sorted(set(tests.rglob("*.py")) - allowed):
-        found = list(racing(path.read_text(encoding="utf-8")))
-        assert not found, f"{path}: {found}"
+        races = list(racing(path.read_text(encoding="utf-8")))
+        assert not races, f"{path}: {races}"

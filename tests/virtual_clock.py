@@ -1,9 +1,9 @@
-"""An event loop in which no time passes: where all would wait, the clock is put forward instead.
+"""An event loop with a virtual clock: when all tasks wait, the clock jumps to the next timer.
 
-    run_at_once(asyncio.sleep(7200))      # and loop.time() has moved by two hours
+    run_at_once(asyncio.sleep(7200))      # returns at once; loop.time() has advanced by two hours
 
-Both ends of a connection may be in the loop: what one end sends arrives before the clock moves.
-Work for a thread runs at once, in the loop. The clock does not wait for another process.
+Both ends of a connection may be in the loop: sent data arrives before the clock jumps. Work for a thread runs
+in the loop. The clock does not wait for other processes.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 UNDER_WAY_S = 0.05
-"""Real seconds that the kernel has to deliver what was sent, before the clock moves."""
+"""Real seconds for the kernel to deliver sent data, before the clock jumps."""
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ def run_at_once(main: Coroutine[Any, Any, T], *, under_way_s: float = UNDER_WAY_
 
 
 class _Jumping(selectors.SelectSelector):
-    """A selector that moves the clock where it would wait."""
+    """A selector that advances the clock instead of waiting."""
 
     def __init__(self, under_way_s: float) -> None:
         super().__init__()
@@ -32,10 +32,10 @@ class _Jumping(selectors.SelectSelector):
         self._under_way_s = under_way_s
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        # One file is the pipe with which the loop wakes itself. Any other is a connection.
+        # One file is the wake-up pipe of the loop; any other is a connection.
         real_s = self._under_way_s if len(self.get_map()) > 1 else 0.0
         ready = super().select(timeout if timeout is None else min(timeout, real_s))
-        # Some time does pass, or what is due a rounding error from now never would be.
+        # Advance a little, so that a timer that is due after a rounding error fires.
         self.passed_s += 1e-9
         if not ready and timeout is not None and timeout > 0:
             self.passed_s += timeout
@@ -43,7 +43,7 @@ class _Jumping(selectors.SelectSelector):
 
 
 class VirtualClock(asyncio.SelectorEventLoop):
-    """See the module."""
+    """The event loop of `run_at_once`."""
 
     def __init__(self, under_way_s: float = UNDER_WAY_S) -> None:
         self._jumping = _Jumping(under_way_s)

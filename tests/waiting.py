@@ -1,9 +1,9 @@
-"""Waiting in tests: for a condition, never for a time.
+"""Waiting in tests: for conditions, never for a fixed time.
 
     until(log.exists)                              # returns as soon as the condition holds
     process.communicate(timeout=PATIENCE_S)
 
-A busy machine makes a test slower. It must not make the test fail.
+A busy machine may slow a test down, but must not make it fail.
 """
 
 import time
@@ -13,14 +13,14 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 PATIENCE_S: Final = 300.0
-"""The upper bound of every wait. It ends a test that would hang; no result depends on it."""
-_BETWEEN_LOOKS_S: Final = 0.01
+"""Maximum of every wait. It only ends tests that hang; no result depends on it."""
+_POLL_EVERY_S: Final = 0.01
 
 
 def until(condition: Callable[[], T]) -> T:
-    """Return the first true value of `condition`; fail where none comes within `PATIENCE_S`."""
+    """Return the first true value of `condition`; fail after `PATIENCE_S`."""
     gives_up_at = time.monotonic() + PATIENCE_S
     while not (value := condition()):
         assert time.monotonic() < gives_up_at, "the condition never came true"
-        time.sleep(_BETWEEN_LOOKS_S)
+        time.sleep(_POLL_EVERY_S)
     return value

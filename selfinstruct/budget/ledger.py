@@ -80,9 +80,9 @@ class Ledger:
             self.give_up(request_id)
 
     def _update_excess(self, most: Consumption, excess: Consumption) -> None:
-        """Take the excess of a reply into account; negative counts are no excess."""
+        """Update the largest excess; a negative excess does not count."""
         replies = self.excess.completion_tokens
-        if most.completion_tokens > 0:  # without max_tokens there is no worst case to exceed
+        if most.completion_tokens > 0:  # otherwise nothing bounds the reply
             replies = max(replies, excess.completion_tokens)
         prompts = max(self.excess.prompt_tokens, excess.prompt_tokens)
         self.excess = Consumption(prompt_tokens=prompts, completion_tokens=replies)

@@ -38,7 +38,7 @@ class Reason(StrEnum):
     NO_OUTPUT = "no_output"
     # of the last item of a reply that was cut by length; in the profile "paper", of the whole list
     TRUNCATED = "truncated"
-    # of an item that is no candidate
+    # of an item of a list
     ECHO = "echo"
     MALFORMED = "malformed"
     # of an instruction
@@ -292,5 +292,5 @@ class Task:
 
     @property
     def is_final(self) -> bool:
-        """Whether no request about this task is left."""
+        """Whether the task needs no further request."""
         return self.instances is not None

@@ -1,6 +1,6 @@
 """Create a run directory from events that are all known: an import, or a run that is decided again.
 
-The journal is written first and config.yaml last, and a directory without config.yaml is no run. The first
+The journal is written first and config.yaml last, and only config.yaml makes a directory a run. The first
 event (`refiltered_from`, `imported_file`) identifies the rest of an interrupted attempt, and the next attempt
 replaces it.
 """
@@ -22,7 +22,7 @@ _EVENTS_PER_WRITE = 1000
 def make_run(directory: Path, manifest: Manifest, events: Iterable[Event]) -> None:
     """Write a run into a directory that is missing, empty, or left by an interrupted attempt.
 
-    Raises RunDirectoryError, RunLockedError, JournalError; the directory is no run then.
+    Raises RunDirectoryError, RunLockedError, JournalError and leaves no run then.
     """
     require_free(directory)
     with locked(directory):

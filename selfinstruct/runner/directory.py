@@ -74,7 +74,7 @@ def open_run(
 ) -> Iterator[Run]:
     """Create a run, or open an existing one for writing; hold its lock inside the `with`.
 
-    `settings` are the explicit settings; of a RunConfig, those that differ from the defaults. They must equal
+    `settings` are the explicit settings; of a RunConfig, all that differ from the defaults. They must equal
     the stored ones, except operational settings, which take effect from now on. `on_replay` is called for
     each event of the journal after the event is applied. The opened run has no texts of instances that it
     does not need (`RunState`); `read_run` has all of them.

@@ -22,7 +22,7 @@ LEAST_FREE_PER_REQUEST = 256_000
 JOURNAL_PER_INSTRUCTION = 3_600
 """Journal size per accepted instruction, in bytes; measured, and similar for both recipes."""
 _ENOUGH_TO_MEASURE = 50
-"""Accepted instructions from which a run's own journal size per instruction is used."""
+"""Minimum of accepted instructions to measure the journal size per instruction of the run itself."""
 _CHECK_EVERY_S = 5.0
 
 FreeBytes = Callable[[Path], int | None]

@@ -7,7 +7,7 @@ nothing itself, and time is an argument.
 
 1. A request gets a *strike* when it fails while the endpoint is up: the first request sent after the failure,
    of any stage, is answered, and no other request failed in between. An error that no request can cause (no
-   connection, a rate limit) is no strike.
+   connection, a rate limit) does not count.
 2. A request is *given up* after two strikes if 20 other requests of its stage were answered since it was
    first sent, and after four strikes otherwise, as at the end of a run. An outage gives up no request, since
    a strike needs an answer.
@@ -121,7 +121,7 @@ class _Rejected:
 
 @dataclass(slots=True)
 class _StageState:
-    """What the policy knows about a stage."""
+    """The state of a stage."""
 
     answered: int = 0
     """Answers to requests of the stage, including earlier processes."""
@@ -367,7 +367,7 @@ class FailurePolicy:
         for state in self._states.values():
             state.check_failed = not is_up
             if is_up and state.answered:
-                state.pause_s = FIRST_PAUSE_S  # there is no outage to wait for
+                state.pause_s = FIRST_PAUSE_S  # the endpoint is up
         if is_up:
             return self._judge(number)
         for stage, state in self._states.items():

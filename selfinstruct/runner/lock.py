@@ -73,7 +73,7 @@ def _is_lock_file(fd: int) -> bool:
 
 
 def _write(fd: int, text: str) -> None:
-    """Write the holder to the file. A full disk is no error here: the lock holds without the text."""
+    """Write the holder to the file. Ignore a full disk: the lock holds without the text."""
     with suppress(OSError):
         os.ftruncate(fd, 0)
         os.pwrite(fd, text.encode(), 0)

@@ -151,7 +151,7 @@ class Scheduler:
         if not request.id.startswith("generate/") or not self._run.recipe.has_task_stages:
             return Consumption()
         state = self._run.state
-        # The lists to come: this one, those in flight, and those that wait in the journal for earlier ones.
+        # The lists to come: this one, the lists in flight, and the lists that wait in the journal.
         last = max(self._next_number - 1, self._last_waiting)
         lists = max(1, last - state.commits)
         sizes = state.pool_sizes

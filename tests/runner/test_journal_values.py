@@ -1,4 +1,4 @@
-"""Whatever value stands in a journal, every command says what is wrong or works: no traceback."""
+"""Any value in a journal: every command works or reports the problem, without a traceback."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ WRONG: tuple[object, ...] = (
 
 @cache
 def made(name: str) -> Path:
-    """Make a run with every kind of event, of which one is `name`."""
+    """Create the run of this name; together, the runs have every kind of event."""
     directory = Path(mkdtemp(dir=FOLDER.name)) / "run"
     if name == "imported":
         rows = directory.with_name("rows.json")
@@ -56,7 +56,7 @@ def lines_of(directory: Path) -> list[bytes]:
 
 
 def places(value: Any, place: Place = ()) -> Iterator[Place]:
-    """Yield where each value within a value is."""
+    """Yield the place of each value inside a value."""
     names = value if isinstance(value, dict) else range(len(value))
     for name in names:
         yield (*place, name)
@@ -68,32 +68,34 @@ def places(value: Any, place: Place = ()) -> Iterator[Place]:
 def cases(name: str) -> list[tuple[int, Place]]:
     """Return the places of the first two lines of each kind: (index of the line, place)."""
     seen: Counter[tuple[str, str]] = Counter()
-    found = []
+    chosen = []
     for n, line in enumerate(map(json.loads, lines_of(made(name)))):
         seen[line["kind"], line.get("stage", "")] += 1
         if seen[line["kind"], line.get("stage", "")] <= 2:
-            found += [(n, place) for place in places(line)]
-    return found
+            chosen += [(n, place) for place in places(line)]
+    return chosen
 
 
 def changed(line: bytes, place: Place, value: object) -> bytes:
-    """Return a line with another value at a place, or without a value, and with the right checksum."""
-    whole = json.loads(line)
-    inner = whole
+    """Return a line with another value at a place, or without it, and with a correct checksum."""
+    document = json.loads(line)
+    inner = document
     for name in place[:-1]:
         inner = inner[name]
     if value is REMOVED:
         del inner[place[-1]]
     else:
         inner[place[-1]] = value
-    text = json.dumps(whole, ensure_ascii=False, separators=(",", ":")) + "\n"
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
     return (
-        sealed(text.encode()) if "crc" in whole and len(str(whole["crc"])) == 8 else text.encode()
+        sealed(text.encode())
+        if "crc" in document and len(str(document["crc"])) == 8
+        else text.encode()
     )
 
 
 def use(directory: Path) -> None:
-    """Do everything that reads a run; let through what is not an error of the project."""
+    """Read the run in every way; only errors of selfinstruct are expected."""
 
     def look_up() -> None:
         history = History(*read_history(directory))
@@ -134,23 +136,23 @@ def test_no_value_in_a_journal_breaks_a_command(name: str) -> None:
 
 
 def attempt(name: str, n: int, place: Place, value: object) -> None:
-    """Use a copy of a run with one value changed."""
+    """Read a copy of a run with one changed value."""
     directory = Path(mkdtemp(dir=FOLDER.name)) / "run"
     try:
         shutil.copytree(made(name), directory)
         lines = lines_of(directory)
         lines[n] = changed(lines[n], place, value)
         (directory / "journal.jsonl").write_bytes(b"".join(lines))
-        told = typed("status", directory, "--json")
-        assert told.returncode in (0, 1, 2)
-        assert "Traceback" not in told.stderr
+        done = typed("status", directory, "--json")
+        assert done.returncode in (0, 1, 2)
+        assert "Traceback" not in done.stderr
         use(directory)
     finally:
         shutil.rmtree(directory.parent)
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "place", "value", "said"),
+    ("name", "kind", "place", "value", "problem"),
     [
         (
             "grown",
@@ -174,8 +176,8 @@ def attempt(name: str, n: int, place: Place, value: object) -> None:
         ("grown", "run_started", ("at",), "2026-13-01T00:00:00.000000Z", "does not exist .2026-13"),
     ],
 )
-def test_a_senseless_value_is_an_error_with_its_line(
-    name: str, kind: str, place: Place, value: object, said: str
+def test_an_impossible_value_is_an_error_with_line(
+    name: str, kind: str, place: Place, value: object, problem: str
 ) -> None:
     lines = lines_of(made(name))
     n = next(n for n, line in enumerate(lines) if b'"kind":"%s"' % kind.encode() in line)
@@ -183,7 +185,7 @@ def test_a_senseless_value_is_an_error_with_its_line(
     shutil.copytree(made(name), directory)
     lines[n] = changed(lines[n], place, value)
     (directory / "journal.jsonl").write_bytes(b"".join(lines))
-    with pytest.raises(JournalError, match=rf": line {n + 1} .*{said}.*; nothing was changed"):
+    with pytest.raises(JournalError, match=rf": line {n + 1} .*{problem}.*; nothing was changed"):
         read_run(directory)
     attempt(name, n, place, value)
     shutil.rmtree(directory.parent)

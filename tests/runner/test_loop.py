@@ -1,4 +1,4 @@
-"""The loop's laws: same replies, same dataset, whatever the timing, the crashes and the steps."""
+"""The laws of the loop: the same replies give the same dataset, whatever the timing and the crashes."""
 
 import asyncio
 import errno
@@ -61,12 +61,12 @@ def events(directory: Path) -> list[object]:
 
 @pytest.fixture
 def reference(tmp_path: Path, config: RunConfig) -> Path:
-    """An undisturbed run."""
+    """Run without interruption and return the directory."""
     run(tmp_path / "reference", config, backend=ScriptedBackend())
     return tmp_path / "reference"
 
 
-def test_a_run_reaches_its_target_and_asks_about_every_task(reference: Path) -> None:
+def test_a_run_reaches_its_target(reference: Path) -> None:
     opened = read_run(reference)
     assert is_complete(opened)
     assert opened.state.accepted >= 12
@@ -76,8 +76,8 @@ def test_a_run_reaches_its_target_and_asks_about_every_task(reference: Path) -> 
 # ── determinism ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def outage_policy(seed: int) -> ScriptedBackend:
-    """A backend whose replies land in an order that depends on `seed`."""
+def shuffled(seed: int) -> ScriptedBackend:
+    """Return a backend with a seeded order of replies."""
     rng = Random(seed)
 
     async def pause(_: Request) -> None:
@@ -92,7 +92,7 @@ def outage_policy(seed: int) -> ScriptedBackend:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(seed=st.integers(0, 2**32), concurrency=st.sampled_from([1, 2, 3, 8, 64]))
-def test_neither_latency_nor_concurrency_changes_the_dataset(
+def test_latency_and_concurrency_do_not_change_the_dataset(
     tmp_path_factory: pytest.TempPathFactory,
     config: RunConfig,
     reference: Path,
@@ -100,7 +100,7 @@ def test_neither_latency_nor_concurrency_changes_the_dataset(
     concurrency: int,
 ) -> None:
     directory = tmp_path_factory.mktemp("run") / "run"
-    run(directory, replace(config, max_concurrency=concurrency), backend=outage_policy(seed))
+    run(directory, replace(config, max_concurrency=concurrency), backend=shuffled(seed))
     assert exported(directory) == exported(reference)
 
 
@@ -109,7 +109,7 @@ def test_neither_latency_nor_concurrency_changes_the_dataset(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(seed=st.integers(0, 2**32), steps=st.lists(st.integers(1, 11), max_size=4))
-def test_raising_the_target_gives_what_asking_for_the_larger_number_gives(
+def test_a_raised_target_gives_the_same_dataset(
     tmp_path_factory: pytest.TempPathFactory,
     config: RunConfig,
     reference: Path,
@@ -117,15 +117,15 @@ def test_raising_the_target_gives_what_asking_for_the_larger_number_gives(
     steps: list[int],
 ) -> None:
     directory = tmp_path_factory.mktemp("run") / "run"
-    backend = outage_policy(seed)
+    backend = shuffled(seed)
     for target in [*sorted(steps), 12]:
         run(directory, replace(config, num_instructions=target), backend=backend)
     assert exported(directory) == exported(reference)
-    # Replies that came in beyond the smaller target were kept and not asked for again.
+    # Replies beyond the smaller target were kept, and no request was repeated.
     assert len(backend.asked) == len(set(backend.asked))
 
 
-def test_another_seed_or_lag_gives_another_dataset(
+def test_seed_and_lag_change_the_dataset(
     tmp_path: Path, config: RunConfig, reference: Path
 ) -> None:
     for name, other in (("seed", replace(config, seed=1)), ("lag", replace(config, lag_min=1))):
@@ -137,11 +137,11 @@ def test_another_seed_or_lag_gives_another_dataset(
 
 
 class Crash(BaseException):
-    """A process that ends without a word."""
+    """The process is killed."""
 
 
 def crashing(after: int) -> ScriptedBackend:
-    """A backend that takes the process down with its request number `after`."""
+    """Return a backend that kills the process after this number of requests."""
     asked = 0
 
     async def pause(_: Request) -> None:
@@ -153,7 +153,7 @@ def crashing(after: int) -> ScriptedBackend:
     return ScriptedBackend(pause=pause)
 
 
-def test_a_run_goes_on_after_a_crash_at_any_request(
+def test_a_run_continues_after_a_crash_anywhere(
     tmp_path: Path, config: RunConfig, reference: Path
 ) -> None:
     total = summarize(read_run(reference).state).requests
@@ -168,49 +168,47 @@ def test_a_run_goes_on_after_a_crash_at_any_request(
         assert not journaled & set(backend.asked)
 
 
-def test_a_journal_cut_at_any_byte_gives_the_same_dataset(
+def test_a_cut_journal_gives_the_same_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thorough: bool
 ) -> None:
-    """Every prefix of a small run's journal is a run that can be continued to the same end.
+    """Every prefix of a journal can be continued to the same dataset.
 
-    The daily run cuts around every end of a line, and at one byte of thirty-one.
+    The daily run cuts near every end of a line and at every 31st byte.
     """
     seeds = tmp_path / "seeds.jsonl"
     seeds.write_bytes(render_seed_tasks([make_seed_task(n) for n in range(8)]))
     small = RunConfig(model="m", num_instructions=2, seed_tasks=seeds)
-    whole = tmp_path / "whole"
-    run(whole, small, backend=ScriptedBackend(terse_text))
-    data = (whole / "journal.jsonl").read_bytes()
-    expected = exported(whole)
+    directory = tmp_path / "whole"
+    run(directory, small, backend=ScriptedBackend(terse_text))
+    data = (directory / "journal.jsonl").read_bytes()
+    expected = exported(directory)
     assert expected.count(b"\n") >= 2
 
-    # What the disk does is another test's subject; here thousands of runs need not wait for it.
+    # This test needs no sync, and thousands of syncs are slow.
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    journal = whole / "journal.jsonl"
+    journal = directory / "journal.jsonl"
     for cut in range(len(data) + 1):
-        is_near_an_end = b"\n" in data[max(0, cut - 2) : cut + 2]
-        if not (thorough or is_near_an_end or cut % 31 == 0):
+        is_near_end = b"\n" in data[max(0, cut - 2) : cut + 2]
+        if not (thorough or is_near_end or cut % 31 == 0):
             continue
         journal.write_bytes(data[:cut])
         acknowledged = data[: data.rfind(b"\n", 0, cut) + 1]
 
-        with open_run(whole) as opened:
+        with open_run(directory) as opened:
             asyncio.run(grow(opened, backend=ScriptedBackend(terse_text)))
 
-        assert exported(whole) == expected
+        assert exported(directory) == expected
         assert journal.read_bytes().startswith(acknowledged)
 
 
 def terse_text(request: Request) -> str:
-    """As short as replies can be: the journal is cut at every byte."""
+    """Return the shortest possible reply, since the journal is cut at every byte."""
     if request.stage == "generate":
         return f"9. Name four kinds of {request.id[-1]}.\n10. Tell me about your day."
     return "No" if request.stage == "classify" else "Output: x"
 
 
-def test_the_live_state_is_what_replaying_the_journal_gives(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_replay_gives_the_live_state(tmp_path: Path, config: RunConfig) -> None:
     with open_run(tmp_path / "live", config) as opened:
         asyncio.run(grow(opened, backend=ScriptedBackend()))
         live = opened.state
@@ -227,19 +225,17 @@ def test_the_live_state_is_what_replaying_the_journal_gives(
     assert summarize(replayed) == summarize(live)
 
 
-def test_a_run_that_goes_on_leaves_texts_on_the_disk_that_no_prompt_shows(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_growing_run_keeps_no_unneeded_texts(tmp_path: Path, config: RunConfig) -> None:
     for name, shown in (("hidden", False), ("shown", True)):
         with open_run(tmp_path / name, config.changed(show_input=shown)) as opened:
             summary = asyncio.run(grow(opened, backend=ScriptedBackend()))
-            held = sum(len(task.instances or ()) for task in opened.state.pool.generated)
-        assert held == (summary.rows if shown else 0)
+            kept = sum(len(task.instances or ()) for task in opened.state.pool.generated)
+        assert kept == (summary.rows if shown else 0)
         assert summarize(read_run(tmp_path / name).state) == summary
         assert exported(tmp_path / name).count(b"\n") == summary.rows > 0
 
 
-def test_candidates_are_accepted_or_rejected_and_every_number_is_a_count_of_events(
+def test_the_summary_counts_the_events(
     reference: Path,
 ) -> None:
     summary = summarize(read_run(reference).state)
@@ -254,11 +250,11 @@ def test_candidates_are_accepted_or_rejected_and_every_number_is_a_count_of_even
     assert summary.rows == sum(len(e.instances) for e in written)
     assert summary.classification == sum(bool(e.is_classification) for e in classified)
     assert len(classified) == len(written) == summary.accepted  # no answer was unclear
-    # Three lines were in every committed reply.
+    # Every committed reply had three lines.
     assert summary.candidates == 3 * summary.commits
 
 
-def test_a_completion_is_journaled_with_what_it_was_asked_by(reference: Path) -> None:
+def test_a_completion_is_journaled_with_its_origin(reference: Path) -> None:
     first = next(e for e in events(reference) if isinstance(e, CompletionReceived))
     assert first.request_id == "generate/000001"
     assert len(first.demonstration_ids) == 8
@@ -266,7 +262,7 @@ def test_a_completion_is_journaled_with_what_it_was_asked_by(reference: Path) ->
     assert first.template.startswith("self-instruct/generate.txt@")
 
 
-def test_a_finished_run_is_left_alone(reference: Path) -> None:
+def test_a_finished_run_does_not_change(reference: Path) -> None:
     before = (reference / "journal.jsonl").read_bytes()
     backend = ScriptedBackend()
     summary = run(reference, backend=backend)
@@ -281,9 +277,7 @@ def test_a_lower_target_is_reached_already(reference: Path) -> None:
     assert backend.asked == []
 
 
-def test_operational_settings_of_the_last_start_are_remembered(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_later_starts_keep_operational_settings(tmp_path: Path, config: RunConfig) -> None:
     directory = tmp_path / "run"
     with pytest.raises(Crash):
         run(directory, replace(config, num_instructions=6), backend=crashing(2))
@@ -293,10 +287,10 @@ def test_operational_settings_of_the_last_start_are_remembered(
     assert read_run(directory).config.max_concurrency == 2
 
 
-# ── what a run thinks of its directory ───────────────────────────────────────────────────────────────────
+# ── the directory ───────────────────────────────────────────────────────────────────
 
 
-def test_changed_settings_are_refused_with_both_values(reference: Path, config: RunConfig) -> None:
+def test_changed_settings_are_an_error_with_both_values(reference: Path, config: RunConfig) -> None:
     with pytest.raises(
         ConfigChangedError, match=r"threshold is 0.7 there, 0.9 was given"
     ) as caught:
@@ -305,13 +299,13 @@ def test_changed_settings_are_refused_with_both_values(reference: Path, config: 
     assert caught.value.exit_code == 2
 
 
-def test_settings_may_be_replaced_while_nothing_was_paid_for(
+def test_settings_may_change_before_the_first_reply(
     tmp_path: Path, config: RunConfig, reference: Path
 ) -> None:
-    """A first try with a wrong model must not make a directory useless."""
+    """A first attempt with a wrong model must not waste the directory."""
     wrong = replace(config, model="gpt-9", threshold=0.9)
     with pytest.raises(EndpointError):
-        run(tmp_path / "run", wrong, backend=Refusing(GENERATION_IDS, EndpointError("404")))
+        run(tmp_path / "run", wrong, backend=Failing(GENERATION_IDS, EndpointError("404")))
     assert not any(isinstance(e, CompletionReceived) for e in events(tmp_path / "run"))
 
     right = {"model": "scripted", "threshold": 0.7}
@@ -322,12 +316,12 @@ def test_settings_may_be_replaced_while_nothing_was_paid_for(
         run(tmp_path / "run", {"model": "gpt-9"})
 
 
-def test_the_sampling_of_a_stage_may_change_while_that_stage_has_no_reply(
+def test_sampling_may_change_before_the_stage_has_replies(
     tmp_path: Path, config: RunConfig
 ) -> None:
-    """The endpoint refuses a parameter that only the last stage sends."""
+    """The endpoint rejects a parameter that only the last stage sends."""
     with pytest.raises(EndpointError):
-        run(tmp_path / "run", config, backend=RefusingStage("instances"))
+        run(tmp_path / "run", config, backend=RejectingStage("instances"))
     replies = [e for e in events(tmp_path / "run") if isinstance(e, CompletionReceived)]
     assert {e.stage for e in replies} == {"generate", "classify"}
     for changed in ({"classify_temperature": None}, {"generate_top_p": 0.9}, {"threshold": 0.6}):
@@ -345,9 +339,7 @@ def test_the_sampling_of_a_stage_may_change_while_that_stage_has_no_reply(
         run(tmp_path / "run", {"instances_presence_penalty": 1.5}, backend=ScriptedBackend())
 
 
-def test_replaced_settings_leave_no_template_of_theirs_behind(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_replaced_settings_remove_their_templates(tmp_path: Path, config: RunConfig) -> None:
     with open_run(tmp_path / "run", config):
         pass
     prompts = tmp_path / "run/prompts"
@@ -363,7 +355,7 @@ def test_replaced_settings_leave_no_template_of_theirs_behind(
         assert "classify_again.txt" in opened.templates
 
 
-def test_a_notebook_can_run_it_too(tmp_path: Path, config: RunConfig, reference: Path) -> None:
+def test_a_run_works_in_a_notebook(tmp_path: Path, config: RunConfig, reference: Path) -> None:
     async def cell() -> int:
         return run(tmp_path / "run", config, backend=ScriptedBackend()).accepted
 
@@ -371,9 +363,7 @@ def test_a_notebook_can_run_it_too(tmp_path: Path, config: RunConfig, reference:
     assert exported(tmp_path / "run") == exported(reference)
 
 
-def test_a_backend_that_returns_something_else_is_told_so(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_wrong_result_of_a_backend_is_an_error(tmp_path: Path, config: RunConfig) -> None:
     class Wrong:
         async def complete(self, _: Request) -> str:
             return "hello"
@@ -382,7 +372,7 @@ def test_a_backend_that_returns_something_else_is_told_so(
         run(tmp_path / "run", config, backend=Wrong())  # type: ignore[arg-type]
 
 
-def test_other_seed_tasks_are_refused_and_the_same_ones_elsewhere_are_not(
+def test_seed_tasks_are_compared_by_content(
     tmp_path: Path, reference: Path, config: RunConfig, seeds_file: Path
 ) -> None:
     moved = seeds_file.rename(tmp_path / "moved.jsonl")
@@ -393,14 +383,14 @@ def test_other_seed_tasks_are_refused_and_the_same_ones_elsewhere_are_not(
 
 
 @pytest.mark.parametrize("name", ["seed_tasks.jsonl", "prompts/classify.txt"])
-def test_a_frozen_file_that_was_edited_is_refused(reference: Path, name: str) -> None:
+def test_an_edited_run_file_is_an_error(reference: Path, name: str) -> None:
     path = reference / name
     path.write_text(path.read_text().replace("a", "e", 1))
     with pytest.raises(RunDirectoryError, match=f"{name} is not what the run was made with"):
         run(reference)
 
 
-def test_a_stored_setting_that_was_edited_is_refused_unless_it_is_operational(
+def test_an_edited_setting_is_an_error(
     reference: Path,
 ) -> None:
     path = reference / "config.yaml"
@@ -411,7 +401,7 @@ def test_a_stored_setting_that_was_edited_is_refused_unless_it_is_operational(
         run(reference)
 
 
-def test_a_run_decided_by_other_rules_is_refused(reference: Path) -> None:
+def test_a_run_with_other_rules_is_not_continued(reference: Path) -> None:
     path = reference / "config.yaml"
     text = path.read_text().replace(f"rules: {RULES_VERSION}", "rules: 99")
     path.write_text(text)
@@ -425,10 +415,10 @@ def test_a_run_decided_by_other_rules_is_refused(reference: Path) -> None:
         OtherVersionError, match=rf"a later version .*\(rules 99, here {RULES_VERSION}\)"
     ):
         run(reference)
-    assert read_run(reference).state.accepted >= 12  # what was decided can still be read
+    assert read_run(reference).state.accepted >= 12  # the decisions can still be read
 
 
-def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path, config: RunConfig) -> None:
+def test_a_foreign_directory_does_not_change(tmp_path: Path, config: RunConfig) -> None:
     (tmp_path / "thesis.tex").write_text("…")
     with pytest.raises(RunDirectoryError, match=r"not empty \(it holds"):
         run(tmp_path, config, backend=ScriptedBackend())
@@ -436,9 +426,7 @@ def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path, config: RunC
     assert not (tmp_path / "run.lock").exists()
 
 
-def test_a_second_writer_is_refused_with_the_process_id_of_the_first(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_second_writer_gets_the_first_ones_pid(tmp_path: Path, config: RunConfig) -> None:
     with open_run(tmp_path / "run", config):
         with pytest.raises(RunLockedError, match=f"process {os.getpid()} is writing"):
             run(tmp_path / "run", config)
@@ -446,9 +434,7 @@ def test_a_second_writer_is_refused_with_the_process_id_of_the_first(
 
 
 @pytest.mark.parametrize("name", ["seed_tasks.jsonl", "prompts", "config.txt"])
-def test_a_file_of_the_same_name_as_ours_is_left_alone(
-    tmp_path: Path, config: RunConfig, name: str
-) -> None:
+def test_a_users_file_of_the_same_name_stays(tmp_path: Path, config: RunConfig, name: str) -> None:
     directory = tmp_path / "mine"
     directory.mkdir()
     (directory / name).write_text("my own")
@@ -458,9 +444,7 @@ def test_a_file_of_the_same_name_as_ours_is_left_alone(
     assert (directory / name).read_text() == "my own"
 
 
-def test_a_seed_task_may_not_have_the_id_of_a_generated_one(
-    tmp_path: Path, seed_tasks: list[SeedTask]
-) -> None:
+def test_ids_of_generated_tasks_are_reserved(tmp_path: Path, seed_tasks: list[SeedTask]) -> None:
     seeds = tmp_path / "seeds.jsonl"
     seeds.write_bytes(render_seed_tasks([*seed_tasks, replace(seed_tasks[0], id="task_000001")]))
     with pytest.raises(InputError, match="reserved for generated tasks"):
@@ -476,17 +460,13 @@ def test_bad_settings_from_python_are_config_errors(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_refusal_that_lands_with_successes_is_no_wrong_set_up(
-    tmp_path: Path, config: RunConfig
-) -> None:
-    """All three land in the same round, the refused one first."""
-    backend = Refusing(["generate/000001"], rejected())
+def test_a_rejection_among_answers_is_no_wrong_setup(tmp_path: Path, config: RunConfig) -> None:
+    """The rejection and two answers arrive in one round, the rejection first."""
+    backend = Failing(["generate/000001"], rejected())
     assert run(tmp_path / "run", config, backend=backend).accepted >= 12
 
 
-def test_a_crash_before_the_settings_are_frozen_leaves_a_directory_that_can_be_used(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_crash_before_the_manifest_does_no_harm(tmp_path: Path, config: RunConfig) -> None:
     directory = tmp_path / "run"
     (directory / "prompts").mkdir(parents=True)
     (directory / ".config.yaml.4711.tmp").write_text("half")
@@ -494,27 +474,27 @@ def test_a_crash_before_the_settings_are_frozen_leaves_a_directory_that_can_be_u
     assert run(directory, config, backend=ScriptedBackend()).accepted >= 12
 
 
-def test_bad_input_leaves_no_directory_behind(tmp_path: Path, config: RunConfig) -> None:
+def test_bad_input_creates_no_directory(tmp_path: Path, config: RunConfig) -> None:
     for bad in (replace(config, model=""), replace(config, seed_tasks=tmp_path / "none.jsonl")):
         with pytest.raises(Exception, match=r"is missing|cannot be read"):
             run(tmp_path / "new", bad, backend=ScriptedBackend())
         assert not (tmp_path / "new").exists()
 
 
-# ── how requests end ─────────────────────────────────────────────────────────────────────────────────────
+# ── rejected requests ─────────────────────────────────────────────────────────────────────────────────────
 
 
-class Refusing:
-    """Refuses the requests named; the others are answered by the script."""
+class Failing:
+    """Fails the named requests with an error, and answers the others."""
 
-    def __init__(self, refused: Sequence[str], error: Exception) -> None:
-        self._refused = refused
+    def __init__(self, failing: Sequence[str], error: Exception) -> None:
+        self._failing = failing
         self._error = error
         self.asked: list[str] = []
 
     async def complete(self, request: Request) -> Completion:
         self.asked.append(request.id)
-        if request.id in self._refused:
+        if request.id in self._failing:
             raise self._error
         return make_completion(scripted_text(request))
 
@@ -523,22 +503,20 @@ GENERATION_IDS = [f"generate/{number:06d}" for number in range(1, 9)]
 
 
 def rejected() -> RequestRejectedError:
-    return RequestRejectedError("the endpoint refuses the request (400: too long)", status=400)
+    return RequestRejectedError("the endpoint rejects the request (400: too long)", status=400)
 
 
-def test_a_request_refused_for_good_is_an_empty_reply_and_not_asked_again(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_rejected_request_is_not_sent_again(tmp_path: Path, config: RunConfig) -> None:
     config = replace(config, max_concurrency=1)
     refused = ["generate/000002", "classify/task_000002", "instances/task_000003"]
-    run(tmp_path / "run", config, backend=Refusing(refused, rejected()))
+    run(tmp_path / "run", config, backend=Failing(refused, rejected()))
 
     failed = [e for e in events(tmp_path / "run") if isinstance(e, RequestFailed)]
     assert [e.request_id for e in failed] == refused
     commits = [e for e in events(tmp_path / "run") if isinstance(e, Committed)]
     assert (commits[1].accepted, commits[1].rejected) == ((), ())
     pool = read_run(tmp_path / "run").state.pool
-    # The question is put once more, and answered.
+    # The classification is repeated and answered.
     assert pool.by_id("task_000002").is_classification is not None
     assert pool.by_id("task_000002").classification_answer in ("yes", "no")
     assert pool.by_id("task_000003").instances == ()
@@ -551,18 +529,18 @@ def test_a_request_refused_for_good_is_an_empty_reply_and_not_asked_again(
     "refused", ["generate/000001", "classify/task_000001", "instances/task_000001"]
 )
 @pytest.mark.parametrize("concurrency", [1, 32])
-def test_a_first_request_that_is_refused_for_its_own_sake_is_an_outcome(
+def test_a_rejected_first_request_is_an_outcome(
     tmp_path: Path, config: RunConfig, refused: str, concurrency: int
 ) -> None:
-    """Refusals are fast: this one arrives before anything of its stage succeeded."""
+    """Rejections are fast: this one arrives before the first answer of its stage."""
     config = replace(config, max_concurrency=concurrency)
-    run(tmp_path / "run", config, backend=Refusing([refused], rejected()))
+    run(tmp_path / "run", config, backend=Failing([refused], rejected()))
     failed = [e.request_id for e in events(tmp_path / "run") if isinstance(e, RequestFailed)]
     assert failed == [refused]
 
 
-class RefusingStage:
-    """Refuses a stage from its request number `after` on."""
+class RejectingStage:
+    """Rejects the requests of a stage after the first `after` ones."""
 
     def __init__(self, stage: str, after: int = 0) -> None:
         self._stage = stage
@@ -579,28 +557,28 @@ class RefusingStage:
 
 @pytest.mark.parametrize("stage", ["generate", "classify", "instances"])
 @pytest.mark.parametrize("after", [0, 3])
-def test_a_stage_that_is_refused_throughout_is_a_wrong_set_up_and_costs_nothing(
+def test_a_fully_rejected_stage_is_a_wrong_setup(
     tmp_path: Path, config: RunConfig, reference: Path, stage: str, after: int
 ) -> None:
-    """No credit, told as a plain 400, or a parameter that the server does not know."""
+    """Typical causes: no credit, reported as status 400, or a parameter that the server does not know."""
     config = replace(config, num_instructions=40)
     with pytest.raises(EndpointError, match="so the set-up must be wrong"):
-        run(tmp_path / "run", config, backend=RefusingStage(stage, after))
+        run(tmp_path / "run", config, backend=RejectingStage(stage, after))
     assert not any(isinstance(e, RequestFailed) for e in events(tmp_path / "run"))
-    # Once the set-up is mended, the same run goes on as if nothing had been.
+    # The run continues to the same dataset once the set-up is fixed.
     run(tmp_path / "run", backend=ScriptedBackend())
     run(reference, {"num_instructions": 40}, backend=ScriptedBackend())
     assert exported(tmp_path / "run") == exported(reference)
 
 
-def test_replacing_settings_keeps_those_that_are_not_given_and_the_frozen_seeds(
+def test_replaced_settings_keep_the_other_ones(
     tmp_path: Path, config: RunConfig, seeds_file: Path
 ) -> None:
     directory = tmp_path / "run"
     first = replace(config, model="gpt-9", threshold=0.6, num_instructions=5)
     with pytest.raises(EndpointError):
-        run(directory, first, backend=Refusing(GENERATION_IDS, EndpointError("404")))
-    seeds_file.unlink()  # what was frozen is what counts
+        run(directory, first, backend=Failing(GENERATION_IDS, EndpointError("404")))
+    seeds_file.unlink()  # the run has its own copy
     with pytest.raises(ConfigError):
         run(directory, {"threshold": 7.0}, backend=ScriptedBackend())
 
@@ -613,48 +591,46 @@ def test_replacing_settings_keeps_those_that_are_not_given_and_the_frozen_seeds(
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "detail"),
     [
         (EndpointError("401"), "401"),
-        (KeyError("a backend's own mistake"), "KeyError"),
+        (KeyError("a bug of the backend"), "KeyError"),
     ],
 )
-def test_an_endpoint_that_gives_up_ends_the_run_after_what_is_in_flight_has_landed(
-    tmp_path: Path, config: RunConfig, reference: Path, error: Exception, told: str
+def test_a_failing_endpoint_ends_the_run_cleanly(
+    tmp_path: Path, config: RunConfig, reference: Path, error: Exception, detail: str
 ) -> None:
-    backend = Refusing(["generate/000002"], error)
+    backend = Failing(["generate/000002"], error)
     with pytest.raises(type(error)):
         run(tmp_path / "run", config, backend=backend)
-    seen = events(tmp_path / "run")
-    received = {e.request_id for e in seen if isinstance(e, CompletionReceived)}
+    journaled = events(tmp_path / "run")
+    received = {e.request_id for e in journaled if isinstance(e, CompletionReceived)}
     assert received == set(backend.asked) - {"generate/000002"}
-    assert isinstance(seen[-1], RunFinished)
-    assert (seen[-1].reason, seen[-1].detail) == ("failed", told)
+    assert isinstance(journaled[-1], RunFinished)
+    assert (journaled[-1].reason, journaled[-1].detail) == ("failed", detail)
 
     run(tmp_path / "run", backend=ScriptedBackend())
     assert exported(tmp_path / "run") == exported(reference)
 
 
-def test_a_run_that_accepts_nothing_stops_and_goes_on_with_a_larger_limit(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_stalled_run_stops_and_can_be_continued(tmp_path: Path, config: RunConfig) -> None:
     config = replace(config, stall_after=5)
-    dull = ScriptedBackend(lambda _: "9. Draw a picture of a cat.")
+    repetitive = ScriptedBackend(lambda _: "9. Draw a picture of a cat.")
     with pytest.raises(StalledError, match="none of the last 5 generation requests") as caught:
-        run(tmp_path / "run", config, backend=dull)
+        run(tmp_path / "run", config, backend=repetitive)
     assert caught.value.exit_code == 3
-    # The same command tries for as long again, no longer.
-    asked = len(dull.asked)
+    # A second start tries as many requests again.
+    asked = len(repetitive.asked)
     with pytest.raises(StalledError):
-        run(tmp_path / "run", backend=dull)
-    assert asked < len(dull.asked) <= 2 * asked + 8
+        run(tmp_path / "run", backend=repetitive)
+    assert asked < len(repetitive.asked) <= 2 * asked + 8
     assert run(tmp_path / "run", {"stall_after": 100}, backend=ScriptedBackend()).accepted >= 12
 
 
-def test_stopping_lets_what_is_in_flight_land_and_plans_nothing_more(
+def test_a_stop_journals_the_replies_in_flight(
     tmp_path: Path, config: RunConfig, reference: Path
 ) -> None:
-    async def stopped() -> list[str]:
+    async def grow_until_stopped() -> list[str]:
         stop = asyncio.Event()
 
         async def pause(_: Request) -> None:
@@ -667,19 +643,19 @@ def test_stopping_lets_what_is_in_flight_land_and_plans_nothing_more(
             await grow(opened, backend=backend, stop=stop)
         return backend.asked
 
-    asked = asyncio.run(stopped())
-    seen = events(tmp_path / "run")
-    assert {e.request_id for e in seen if isinstance(e, CompletionReceived)} == set(asked)
-    assert isinstance(seen[-1], RunFinished)
-    assert seen[-1].reason == "interrupted"
+    asked = asyncio.run(grow_until_stopped())
+    journaled = events(tmp_path / "run")
+    assert {e.request_id for e in journaled if isinstance(e, CompletionReceived)} == set(asked)
+    assert isinstance(journaled[-1], RunFinished)
+    assert journaled[-1].reason == "interrupted"
     run(tmp_path / "run", backend=ScriptedBackend())
     assert exported(tmp_path / "run") == exported(reference)
 
 
-def test_a_full_disk_at_any_write_loses_nothing_that_was_acknowledged(
+def test_a_full_disk_loses_no_event(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, thorough: bool
 ) -> None:
-    """The write number n fails half-way, for every n of a run; with room again, the run goes on."""
+    """Fail each write of a run in turn, half-way. The run continues once there is space."""
     config = replace(config, num_instructions=12 if thorough else 5)
     run(tmp_path / "reference", config, backend=ScriptedBackend())
     reference = tmp_path / "reference"
@@ -720,13 +696,11 @@ def test_a_full_disk_at_any_write_loses_nothing_that_was_acknowledged(
     assert after > 10
 
 
-# ── thrift ───────────────────────────────────────────────────────────────────────────────────────────────
+# ── cost ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_small_run_does_not_pay_for_generation_that_it_will_not_need(
-    tmp_path: Path, config: RunConfig
-) -> None:
-    """Of twenty good candidates a reply, two replies are enough for twelve: no window is filled."""
+def test_a_small_run_sends_few_generation_requests(tmp_path: Path, config: RunConfig) -> None:
+    """Two replies with twenty candidates each are enough for twelve tasks."""
     backend = ScriptedBackend(
         lambda request: (
             "\n".join(
@@ -742,31 +716,31 @@ def test_a_small_run_does_not_pay_for_generation_that_it_will_not_need(
 
 
 @pytest.mark.parametrize("slots", [4, 16, 64])
-def test_generation_keeps_a_quarter_of_the_slots_and_tasks_take_the_others(
+def test_generation_has_a_quarter_of_the_slots(
     tmp_path: Path, config: RunConfig, slots: int
 ) -> None:
     shares: list[int] = []
-    flying: dict[str, int] = {"generate": 0, "classify": 0, "instances": 0}
+    in_flight: dict[str, int] = {"generate": 0, "classify": 0, "instances": 0}
 
     class Counting:
         async def complete(self, request: Request) -> Completion:
-            flying[request.stage] += 1
+            in_flight[request.stage] += 1
             await asyncio.sleep(0.001)
-            assert sum(flying.values()) <= slots
-            if flying["classify"] + flying["instances"] and sum(flying.values()) == slots:
-                shares.append(flying["generate"])
-            flying[request.stage] -= 1
+            assert sum(in_flight.values()) <= slots
+            if in_flight["classify"] + in_flight["instances"] and sum(in_flight.values()) == slots:
+                shares.append(in_flight["generate"])
+            in_flight[request.stage] -= 1
             return make_completion(scripted_text(request))
 
     many = replace(config, max_concurrency=slots, num_instructions=150)
     with open_run(tmp_path / "run", many) as opened:
         run_at_once(grow(opened, backend=Counting()))
-    if slots < 64:  # a window of requests fills sixty-four slots late in so short a run
+    if slots < 64:  # so short a run fills 64 slots late
         assert shares
         assert min(shares) <= slots / 4 + 1
 
 
-def test_every_start_journals_versions(reference: Path) -> None:
+def test_a_start_journals_versions(reference: Path) -> None:
     first = events(reference)[0]
     assert isinstance(first, RunStarted)
     assert set(first.versions) == {"selfinstruct", "python", "openai"}

@@ -1,7 +1,7 @@
-"""A run directory may come from a stranger: no file of it leads a command to another file.
+"""A run directory may come from a stranger: no file in it leads a command to another file.
 
-Each test plants something in the directory of a finished run, types commands, and looks at every name inside
-and outside of that directory.
+Each test plants a link or a special file in a finished run, runs commands, and compares all files inside and
+outside the directory.
 """
 
 import os
@@ -52,7 +52,7 @@ MAKING = (
 )
 
 
-# ── what is planted ──────────────────────────────────────────────────────────────────────────────────────
+# ── planted files ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def _link(path: Path, outside: Path) -> None:
@@ -60,7 +60,7 @@ def _link(path: Path, outside: Path) -> None:
 
 
 def _link_to_a_copy(path: Path, outside: Path) -> None:
-    """What the link leads to is the very file that belongs there."""
+    """Link to the original file."""
     if path.exists():
         path.rename(outside / "moved")
     else:
@@ -90,8 +90,8 @@ def _pipe(path: Path, _: Path) -> None:
 
 
 def _socket(path: Path, _: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as made:
-        made.bind(os.path.relpath(path))  # the whole path may be too long
+    with socket.socket(socket.AF_UNIX) as endpoint:
+        endpoint.bind(os.path.relpath(path))  # the absolute path may be too long
 
 
 def _directory(path: Path, _: Path) -> None:
@@ -121,7 +121,7 @@ PLANTS: dict[str, tuple[Plant, str]] = {
 
 
 def plant(kind: str, path: Path, outside: Path) -> str:
-    """Put something in the place of a file or folder; returns what a sentence calls it."""
+    """Replace a file or folder by a planted one; return the name of its type in messages."""
     put, name = PLANTS[kind]
     if kind != "link to a copy":
         if path.is_dir():
@@ -147,7 +147,7 @@ def _whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(tmp_path: Path, _whole: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current directory, with two runs: `run` is to be spoiled."""
+    """Create the current directory with two runs; tests damage `run`."""
     place = tmp_path / "here"
     place.mkdir()
     monkeypatch.chdir(place)
@@ -159,7 +159,7 @@ def here(tmp_path: Path, _whole: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """A folder of the user, with a file that nothing may change."""
+    """Create a folder of the user with a file that must not change."""
     place = tmp_path / "outside"
     place.mkdir()
     (place / "victim").write_text("precious")
@@ -167,55 +167,55 @@ def outside(tmp_path: Path) -> Path:
 
 
 def everything(*places: Path) -> dict[str, tuple[int, bytes | str | None]]:
-    """Every name below, with its kind and what is in it; no link is followed."""
-    found: dict[str, tuple[int, bytes | str | None]] = {}
+    """Return each path with its mode and content; do not follow links."""
+    contents: dict[str, tuple[int, bytes | str | None]] = {}
     for path in (path for place in places for path in place.rglob("*")):
         mode = path.lstat().st_mode
-        held: bytes | str | None = None
+        content: bytes | str | None = None
         if stat.S_ISREG(mode):
-            held = path.read_bytes()
+            content = path.read_bytes()
         elif stat.S_ISLNK(mode):
-            held = os.readlink(path)  # noqa: PTH115
-        found[str(path)] = (mode, held)
-    return found
+            content = os.readlink(path)  # noqa: PTH115
+        contents[str(path)] = (mode, content)
+    return contents
 
 
-def refused(command: tuple[str, ...], said: str, *places: Path) -> None:
-    """The command says why in one sentence, exits with 2 and changes nothing."""
+def refused(command: tuple[str, ...], problem: str, *places: Path) -> None:
+    """Check that a command prints one sentence, exits with 2 and changes nothing."""
     before = everything(*places)
-    told = typed(*command)
-    assert (told.returncode, told.stdout) == (2, ""), (command, told)
-    assert told.stderr.startswith("selfinstruct: run: ")
-    assert told.stderr.count("\n") == 1, told.stderr
-    assert said in told.stderr
+    done = typed(*command)
+    assert (done.returncode, done.stdout) == (2, ""), (command, done)
+    assert done.stderr.startswith("selfinstruct: run: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert problem in done.stderr
     assert everything(*places) == before
 
 
-# ── the law ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── commands ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", PLANTS)
 def test_a_planted_file_is_refused(here: Path, outside: Path, name: str, kind: str) -> None:
-    called = plant(kind, here / "run" / name, outside)
+    kind_name = plant(kind, here / "run" / name, outside)
     for command in (*READING, *WRITING):
-        refused(command, f"{name} is {called}, not a regular file; ", here, outside)
+        refused(command, f"{name} is {kind_name}, not a regular file; ", here, outside)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in PLANTS if kind != "directory"])
 def test_a_planted_prompts_folder_is_refused(here: Path, outside: Path, kind: str) -> None:
-    called = plant(kind, here / "run/prompts", outside)
+    kind_name = plant(kind, here / "run/prompts", outside)
     for command in (*READING, *WRITING):
-        refused(command, f"prompts is {called}, not a directory; ", here, outside)
+        refused(command, f"prompts is {kind_name}, not a directory; ", here, outside)
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name != "config.yaml"])
 @pytest.mark.parametrize("kind", PLANTS)
 def test_a_planted_leftover_is_refused(here: Path, outside: Path, name: str, kind: str) -> None:
     (here / "run/config.yaml").unlink()
-    called = plant(kind, here / "run" / name, outside)
+    kind_name = plant(kind, here / "run" / name, outside)
     for command in MAKING:
-        refused(command, f"{name} is {called}, not a regular file; ", here, outside)
+        refused(command, f"{name} is {kind_name}, not a regular file; ", here, outside)
 
 
 @pytest.mark.parametrize("name", ["run.lock", "prompts"])
@@ -231,9 +231,9 @@ def test_a_link_alone_is_refused(here: Path, outside: Path, name: str) -> None:
 def test_doctor_names_a_planted_file(here: Path, outside: Path) -> None:
     plant("link", here / "run/journal.jsonl", outside)
     before = everything(here, outside)
-    told = typed("doctor", "run")
-    assert told.returncode == 2
-    assert "journal.jsonl is a symbolic link" in told.stdout
+    done = typed("doctor", "run")
+    assert done.returncode == 2
+    assert "journal.jsonl is a symbolic link" in done.stdout
     assert everything(here, outside) == before
 
 
@@ -254,7 +254,7 @@ def test_files_of_the_user_may_be_links(here: Path) -> None:
     assert typed("estimate", "settings", "--prompts", "templates").returncode == 0
 
 
-# ── each of the functions alone ──────────────────────────────────────────────────────────────────────────
+# ── functions ──────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("kind", PLANTS)
@@ -267,7 +267,7 @@ def test_only_a_regular_file_opens(tmp_path: Path, outside: Path, kind: str, fla
     assert everything(tmp_path) == before
 
 
-def test_a_link_that_comes_late_is_not_followed(
+def test_a_late_link_is_not_followed(
     tmp_path: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant("link", tmp_path / "file", outside)
@@ -276,16 +276,14 @@ def test_a_link_that_comes_late_is_not_followed(
         open_regular(tmp_path / "file", os.O_RDONLY)
 
 
-def test_a_pipe_that_comes_late_is_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_late_pipe_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "file")
     monkeypatch.setattr("selfinstruct.files.require_regular", lambda *_, **__: None)
     with pytest.raises(OSError, match="a pipe, not a regular file"):
         open_regular(tmp_path / "file", os.O_RDONLY)
 
 
-def test_neither_freezing_nor_thawing_follows_links(here: Path, outside: Path) -> None:
+def test_manifests_follow_no_links(here: Path, outside: Path) -> None:
     manifest = read_manifest(here / "run")
     (outside / "classify.txt").write_text("precious")
     shutil.rmtree(here / "run/prompts")
@@ -303,7 +301,7 @@ def test_neither_freezing_nor_thawing_follows_links(here: Path, outside: Path) -
 
 @pytest.mark.parametrize("name", ["journal.jsonl", "journal.jsonl.torn", "run.lock"])
 @pytest.mark.parametrize("content", [b"", b"precious", b"4242\n"])
-def test_what_has_two_names_is_not_written(
+def test_a_file_with_two_names_is_not_written(
     here: Path, outside: Path, name: str, content: bytes
 ) -> None:
     (outside / "victim").write_bytes(content)
@@ -320,21 +318,21 @@ def test_a_run_of_hard_links_can_be_read(here: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"precious", b"4242 precious", b"1" * 99, b"-1"])
-def test_a_lock_file_of_somebody_keeps_its_content(here: Path, content: bytes) -> None:
+def test_a_foreign_lock_file_keeps_its_content(here: Path, content: bytes) -> None:
     (here / "run/run.lock").write_bytes(content)
     refused(("run", "run"), "run.lock holds something other than a process id; ", here)
     assert holder(here / "run") is None
 
 
 @pytest.mark.parametrize("content", [b"", b"4242\n", b"4242", b"\0\0\0\0\0"])
-def test_a_lock_file_of_a_crash_is_taken(here: Path, content: bytes) -> None:
+def test_a_lock_file_after_a_crash_is_reused(here: Path, content: bytes) -> None:
     (here / "run/run.lock").write_bytes(content)
     with locked(here / "run"):
         assert (here / "run/run.lock").read_text() == f"{os.getpid()}\n"
     assert (here / "run/run.lock").read_bytes() == b""
 
 
-def test_a_torn_line_reaches_no_other_file(here: Path, outside: Path) -> None:
+def test_a_torn_line_is_written_to_no_other_file(here: Path, outside: Path) -> None:
     path = here / "run/journal.jsonl"
     with path.open("ab") as file:
         file.write(b'{"seq":')
@@ -350,10 +348,10 @@ def test_a_torn_line_reaches_no_other_file(here: Path, outside: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "file", "directory"])
-def test_a_temporary_name_cannot_be_foreseen(here: Path, outside: Path, kind: str) -> None:
+def test_temporary_names_are_unpredictable(here: Path, outside: Path, kind: str) -> None:
     names = ("out.json", "run/config.yaml")
-    for left in (here / name for name in names):
-        temporary = left.with_name(f".{left.name}.{os.getpid()}.tmp")
+    for target in (here / name for name in names):
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         if kind == "file":
             temporary.write_text("left over")
         else:
@@ -388,29 +386,29 @@ def test_a_file_of_the_user_may_be_a_link(tmp_path: Path, outside: Path) -> None
 
 @pytest.mark.parametrize("name", ["journal.jsonl", "run.lock", "prompts/classify.txt"])
 @pytest.mark.parametrize("link", [os.link, os.symlink])
-def test_no_log_goes_into_a_run(
+def test_a_log_replaces_no_file_of_a_run(
     here: Path, outside: Path, name: str, link: Callable[[Path, Path], None]
 ) -> None:
     link(here / "run" / name, outside / "night.jsonl")
     before = everything(here, outside)
-    told = typed("run", "run", "--log-file", outside / "night.jsonl")
-    assert (told.returncode, told.stdout) == (2, "")
-    assert "night.jsonl: is a part of the run in " in told.stderr
+    done = typed("run", "run", "--log-file", outside / "night.jsonl")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "night.jsonl: is a part of the run in " in done.stderr
     assert everything(here, outside) == before
 
 
 @pytest.mark.parametrize("name", ["run/Journal.JSONL", "run/Prompts/classify.txt"])
-def test_case_makes_no_other_file(here: Path, name: str) -> None:
+def test_case_does_not_matter(here: Path, name: str) -> None:
     """Some file systems ignore case."""
     (here / "run/Prompts").mkdir(exist_ok=True)
-    told = typed("export", "run", "-o", name)
-    assert told.returncode == 2
-    assert f"{name}: is a part of the run in " in told.stderr
+    done = typed("export", "run", "-o", name)
+    assert done.returncode == 2
+    assert f"{name}: is a part of the run in " in done.stderr
     with pytest.raises(InputError, match="is a part of the run in"):
         check_log_file(here / name, here / "run")
 
 
-def test_a_log_is_no_link_into_a_new_run(here: Path) -> None:
+def test_a_log_may_not_link_into_a_new_run(here: Path) -> None:
     (here / "night.jsonl").symlink_to("new/journal.jsonl")
     with pytest.raises(InputError, match="is a part of the run in new"):
         check_log_file(Path("night.jsonl"), Path("new"))
@@ -418,18 +416,18 @@ def test_a_log_is_no_link_into_a_new_run(here: Path) -> None:
 
 @pytest.mark.parametrize("kind", PLANTS)
 def test_a_card_replaces_no_planted_file(here: Path, outside: Path, kind: str) -> None:
-    """Nobody names the file of a card."""
+    """The user does not choose the name of a card."""
     (here / "run/exports").mkdir()
     plant(kind, here / "run/exports/README.md", outside)
     before = everything(here, outside)
-    told = typed("export", "run", "-o", "run/exports/data.json", "--card")
-    assert (told.returncode, told.stdout) == (2, "")
-    assert told.stderr.startswith("selfinstruct: run/exports/README.md: cannot be read (")
+    done = typed("export", "run", "-o", "run/exports/data.json", "--card")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("selfinstruct: run/exports/README.md: cannot be read (")
     assert everything(here, outside) == before
 
 
 @pytest.mark.parametrize("name", ["exports", "exports/alpaca_data.json"])
-def test_the_demo_exports_through_no_link(here: Path, outside: Path, name: str) -> None:
+def test_demo_exports_follow_no_link(here: Path, outside: Path, name: str) -> None:
     shutil.rmtree(here / "run")
     (here / "run" / name).parent.mkdir(parents=True)
     (here / "run/run.lock").touch()
@@ -438,8 +436,7 @@ def test_the_demo_exports_through_no_link(here: Path, outside: Path, name: str) 
     refused(("demo", "-o", "run"), f"{name} is a symbolic link, not a ", here, outside)
 
 
-def test_readers_take_no_planted_file(here: Path, outside: Path) -> None:
-    """A library call, too."""
+def test_reading_refuses_planted_files(here: Path, outside: Path) -> None:
     (here / "list").symlink_to("run/seed_tasks.jsonl")
     assert read_seed_tasks(here / "list")
     plant("pipe", here / "run/prompts/classify.txt", outside)
