@@ -35,8 +35,7 @@ class Template:
 
 def frozen_template(path: Path, *, folder: str) -> Template:
     """Read a template from a run directory, without checking it again. Raises InputError."""
-    template, _ = _read(path, folder=folder, encoding="utf-8", opener=open_regular)
-    return template
+    return _read(path, folder=folder, encoding="utf-8", opener=open_regular)[0]
 
 
 def load_template(path: Path, *, folder: str, required: str, sample: Mapping[str, Any]) -> Template:

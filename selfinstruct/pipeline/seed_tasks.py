@@ -59,7 +59,7 @@ def read_seed_tasks(path: Path | str, *, opener: Opener | None = None) -> tuple[
 
 
 def render_seed_tasks(tasks: Sequence[SeedTask]) -> bytes:
-    """Write seed tasks as JSONL in the published schema. Equal tasks give equal bytes."""
+    """Return seed tasks as JSONL in the published schema. Equal tasks give equal bytes."""
     buffer = io.StringIO(newline="\n")
     with jsonlines.Writer(buffer, dumps=_dumps) as writer:
         writer.write_all(_entry(task) for task in tasks)

@@ -38,7 +38,7 @@ from selfinstruct.pipeline.filters import scripts_of
 from selfinstruct.pipeline.novelty import NoveltyIndex
 from selfinstruct.pipeline.pool import Pool
 from selfinstruct.pipeline.timeline import Timeline
-from selfinstruct.records import Provenance, Reason, Rejection, SeedTask, Task, Usage
+from selfinstruct.records import Provenance, Reason, Rejection, SeedTask, Task
 from selfinstruct.records.ids import classification_id, generation_id, instances_id, item_number
 
 
@@ -239,13 +239,12 @@ def _count_outcome(state: RunState, event: Outcome) -> None:
         counts.failed[event.stage] += 1
         state.ledger.give_up(event.request_id)
         return
-    completion = event.completion
     if state.source is None:  # the source run paid for the replies of a refiltered run
-        state.ledger.settle(event.request_id, completion.counted)
-    usage = completion.counted or Usage(prompt_tokens=0, completion_tokens=0)
-    state.timeline.reply(event.stage, completion)
-    counts.prompt_tokens += usage.prompt_tokens
-    counts.completion_tokens += usage.completion_tokens
+        state.ledger.settle(event.request_id, event.completion.counted)
+    use = _reported_use(event)
+    state.timeline.reply(event.stage, event.completion)
+    counts.prompt_tokens += use.prompt_tokens
+    counts.completion_tokens += use.completion_tokens
 
 
 _MAX_SECONDS = 10**9

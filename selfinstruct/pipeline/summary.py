@@ -3,6 +3,7 @@
 requests → candidates → rejected by reason → accepted (plus imported) → with instances → rows
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -86,16 +87,9 @@ class RunSummary:
 
     def as_json(self) -> dict[str, Any]:
         """Return the summary as JSON values. Dollars are numbers, rounded to six decimals."""
-        plain: dict[str, Any] = _plain(asdict(self))
+        text = json.dumps(asdict(self), default=lambda dollars: round(float(dollars), 6))
+        plain: dict[str, Any] = json.loads(text)
         return plain | {"cost_usd": plain["marginal_cost"]["cost_usd"]}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(inner) for inner in value]
-    return round(float(value), 6) if isinstance(value, Decimal) else value
 
 
 def summarize(state: RunState) -> RunSummary:

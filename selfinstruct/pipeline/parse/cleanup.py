@@ -97,7 +97,7 @@ def is_refusal(text: str) -> bool:
 
 
 def is_placeholder(text: str) -> bool:
-    """Return whether a field is empty in words: "<noinput>", "N/A", "None" or a dash."""
+    """Return whether a text only says that a field is empty: "<noinput>", "N/A", "None", a dash."""
     stripped = html.unescape(text).strip()  # "&lt;noinput&gt;"
     if stripped in _PLACEHOLDER_SIGNS:
         return True
