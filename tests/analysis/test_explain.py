@@ -33,7 +33,7 @@ from selfinstruct.runner.directory import read_history
 
 
 def talkative_text(request: Request) -> str:
-    """Return the scripted text with parts that parsers skip: reasoning, an introduction, markup, a closing line."""
+    """Return the scripted text with parts that parsers skip: reasoning, an introduction, markup."""
     text = scripted_text(request)
     if request.stage == "classify":
         return text if request.id < "classify/task_000004" else "Sure, go on."
