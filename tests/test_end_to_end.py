@@ -59,9 +59,7 @@ def test_mannerisms_of_a_model_do_not_change_the_dataset(tmp_path: Path, recipe:
     habits: dict[str, FaultShares] = {
         # A list with bullets after an echo of a numbered list is ambiguous.
         "plain": FaultShares(malformed=0.0),
-        "all": FaultShares(
-            malformed=0.0, thinking=1.0, prompt_echoed=1.0, markers_restyled=1.0
-        ),
+        "all": FaultShares(malformed=0.0, thinking=1.0, prompt_echoed=1.0, markers_restyled=1.0),
     }
     exported: dict[str, bytes] = {}
     for name, shares in habits.items():
