@@ -80,14 +80,6 @@ def test_more_questions_follow_an_answer() -> None:
         assert AUTHOR.continue_text(question(task) + " ", "x") == text[1:]
 
 
-def test_unclear_answers_are_not_chatty() -> None:
-    author = Author(shares=replace(PERFECT, unclear=1.0))
-    texts = [author.continue_text(question("Sing."), f"{seed}") for seed in range(50)]
-    first = {text.partition("\n")[0] for text in texts}
-    assert " Maybe" in first
-    assert not any("Sure!" in text or text in (" Yes", " No") for text in first)
-
-
 def test_more_tasks_follow_examples() -> None:
     for task in INSTRUCTIONS:
         text = AUTHOR.continue_text(f"{EXAMPLES}Task: {task}\n", "x")

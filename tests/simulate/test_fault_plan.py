@@ -5,13 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 from support import ROOT, examples
 from typer.testing import CliRunner
 
@@ -20,7 +19,6 @@ from selfinstruct.errors import InputError
 from selfinstruct.simulate import FaultPlan, FaultPlanError, read_fault_plan
 from selfinstruct.simulate.faults.plan import (
     AttemptFault,
-    Drip,
     Hang,
     NoChoices,
     Outage,
@@ -76,14 +74,13 @@ def test_a_plan_may_be_empty(tmp_path: Path) -> None:
         assert read_fault_plan(plan_file(tmp_path, text)) == FaultPlan()
 
 
-STATUS = "per_attempt: [{fault: status, share: 1, status: 429, %s}]"
+RETRY = "per_attempt: [{fault: status, share: 1, status: 429, retry_after: %s}]"
 WRONG = {
     "- 3": "a plan must be a mapping",
     "per_atempt: []": "there is no key 'per_atempt'; did you mean per_attempt?",
-    "3: 4": "there is no key",
+    "3: 4": "there is no key '3'; remove it",
     "seed: a": "seed must be a whole number",
     f"seed: 0x{'f' * 5000}": "seed must be less than 1000000000000000000",
-    "at_most: -1": "at_most must be greater than or equal to 0",
     "at_most: true": "at_most must be a whole number",
     "models: 1": "models must be true or false",
     "seed: 1\nseed: 2": "plan.yaml:2: seed occurs twice; remove one of them",
@@ -92,9 +89,7 @@ WRONG = {
     "per_attempt: [{share: 0.1}]": "per_attempt, entry 1: fault is missing; add it",
     "per_attempt: [{fault: hangs, share: 1}]": "there is no fault 'hangs'; use one of 'status', ",
     "per_attempt: [{fault: [1], share: 1}]": "there is no fault '[1]'; use one of 'status', ",
-    "per_attempt: [{fault: length, share: 1}]": "there is no fault 'length'; use one of 'status', ",
     "per_request: [{fault: hang, share: 1}]": "per_request, entry 1: fault must be 'never', ",
-    "per_attempt: [{fault: hang}]": "per_attempt, entry 1: share is missing; add it",
     "per_attempt: [{fault: drop, share: 0.1}, {fault: drop, share: 1.5}]": (
         "per_attempt, entry 2: share must be less than or equal to 1"
     ),
@@ -102,35 +97,25 @@ WRONG = {
     "per_attempt: [{fault: hang, share: 0.1, second: 3}]": (
         "per_attempt, entry 1: there is no key 'second'; did you mean seconds?"
     ),
+    "per_attempt: [{fault: hang, share: 1, seconds: .inf}]": "seconds must be less than or equal to",
+    "per_attempt: [{fault: drip, share: 1}]": "seconds is missing; add it",
     "per_attempt: [{fault: hang, share: 0.6}, {fault: hang, share: 0.5}]": (
         "the shares in per_attempt add up to 1.1; reduce them to at most 1"
     ),
     "per_request: [{fault: empty, share: 0.6}, {fault: never, share: 0.5}]": (
         "the shares in per_request add up to 1.1; reduce them to at most 1"
     ),
-    "per_attempt: [{fault: status, share: 1}]": "per_attempt, entry 1: status is missing; add it",
-    "per_attempt: [{fault: status, share: 1, status: 200}]": "status must be greater than",
-    STATUS % "code: 7": "code must be text",
-    STATUS % "then_close: 1": "then_close must be true or false",
-    STATUS % "retry_after: 3": "retry_after must be a mapping",
-    STATUS
-    % "retry_after: {}": "retry_after must have exactly one of seconds, milliseconds and date",
-    STATUS % "retry_after: {date: 1, seconds: 1}": "retry_after must have exactly one of seconds,",
-    STATUS % "retry_after: {milliseconds: -1}": "retry_after.milliseconds must be greater",
-    "per_attempt: [{fault: drip, share: 1}]": "seconds is missing; add it",
-    "per_attempt: [{fault: hang, share: 1, seconds: .inf}]": "less than or equal to 86400",
+    RETRY % "3": "retry_after must be a mapping",
+    RETRY % "{}": "retry_after must have exactly one of seconds, milliseconds and date",
+    RETRY % "{date: 1, seconds: 1}": "retry_after must have exactly one of seconds,",
+    RETRY % "{milliseconds: -1}": "retry_after.milliseconds must be greater",
     "per_attempt: [{fault: page, share: 1, format: pdf}]": "format must be 'html' or 'plain'",
-    "per_attempt: [{fault: no_choices, share: 1, choices: 3}]": "'missing', 'null' or 'empty'",
     "outages: [{attempts: 60}]": "outages, entry 1: after is missing; add it",
-    "outages: [{after: 1, attempts: 0}]": "attempts must be greater than or equal to 1",
     "outages: [{after: 1, attempts: 1, refuse: drop, status: 503}]": (
         "outages, entry 1: cannot have both status and refuse; remove one of them"
     ),
-    "rate_limits: 600": "rate_limits must be a mapping",
     "rate_limits: {}": "rate_limits must have requests_per_minute, tokens_per_minute, or both",
-    "rate_limits: {requests_per_minute: 0}": "rate_limits.requests_per_minute must be",
     "seed: [": "is not valid YAML",
-    "seed: \x07": "is not valid YAML",
     "seed: !!int ''": "is not valid YAML; use only lists, mappings, text and numbers",
     "[" * 2000: "is not valid YAML; use only lists, mappings, text and numbers",
 }
@@ -158,18 +143,6 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(FaultPlanError, match=re.escape(problem)):
             read_fault_plan(tmp_path / name)
-
-
-def test_plans_in_python_are_checked() -> None:
-    made: list[Any] = [
-        lambda: Hang(share=2),
-        lambda: Status(share=0.1, status=200),
-        lambda: FaultPlan(per_request=(Hang(share=0.1),)),  # type: ignore[arg-type]
-        lambda: FaultPlan(per_attempt=(Hang(share=0.7), Drip(share=0.7, seconds=1))),
-    ]
-    for make in made:
-        with pytest.raises(ValidationError):
-            make()
 
 
 NAMES = st.sampled_from(

@@ -1,6 +1,5 @@
 """Chat completions over real sockets, and the laws of counting and cutting tokens."""
 
-import asyncio
 import http.client
 import json
 from typing import Any
@@ -66,24 +65,6 @@ def test_the_client_reads_a_completion(client: openai.OpenAI) -> None:
     assert reply.choices[0].finish_reason == "stop"
     assert reply.model == "simulated"
     assert (reply._request_id or "").startswith("req_")
-
-
-def test_asynchronous_requests_are_answered(endpoint: SimulatedEndpoint) -> None:
-    async def ask() -> list[str | None]:
-        async with openai.AsyncOpenAI(
-            base_url=endpoint.base_url, api_key="key", _strict_response_validation=True
-        ) as client:
-            replies = await asyncio.gather(
-                *(
-                    client.chat.completions.create(
-                        model="simulated", messages=[{"role": "user", "content": f"Hello {n}."}]
-                    )
-                    for n in range(20)
-                )
-            )
-        return [reply.choices[0].message.content for reply in replies]
-
-    assert all(asyncio.run(ask()))
 
 
 def test_one_model_is_served(client: openai.OpenAI) -> None:

@@ -68,7 +68,7 @@ def answer(request: CompletionRequest, write: Write, created: int) -> dict[str, 
     """Return the body of the reply to `request`; `created` is in seconds since 1970."""
     written = [
         finish(
-            write(request.prompt, f"{request.fingerprint}/{index}"),
+            write(request.prompt, f"{request.fingerprint}#{index}"),
             request.stops,
             request.max_tokens,
         )
