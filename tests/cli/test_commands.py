@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +14,6 @@ from support import ROOT, ScriptedBackend, make_seed_task, scripted_text, typed
 from waiting import PATIENCE_S
 
 from selfinstruct.api import run
-from selfinstruct.cli.options import flag
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.events import RunStarted
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
@@ -24,22 +22,6 @@ from selfinstruct.runner.directory import open_run, read_run
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
-COMMANDS = [
-    "run",
-    "doctor",
-    "estimate",
-    "demo",
-    "simulate",
-    "status",
-    "export",
-    "parse",
-    "explain",
-    "verify",
-    "filter",
-    "refilter",
-    "import",
-    "decontaminate",
-]
 
 
 def command(
@@ -64,59 +46,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = RunConfig(model="scripted", num_instructions=12, seed_tasks=place / "seeds.jsonl")
     run(place / "run", config, backend=ScriptedBackend())
     return place / "run"
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_shows_an_example(name: str) -> None:
-    done = typed(name, "--help")
-    assert done.returncode == 0
-    assert f"selfinstruct {name}" in done.stdout.split("Usage:")[1].replace("Usage", "", 1)
-    assert "Example" in done.stdout
-
-
-COMMON = [
-    name for name, spec in RunConfig.__dataclass_fields__.items() if not spec.metadata["rare"]
-]
-RARE = [name for name in RunConfig.__dataclass_fields__ if name not in COMMON]
-
-
-@pytest.mark.parametrize("name", ["run", "estimate", "doctor"])
-def test_help_fits_on_two_screens(name: str) -> None:
-    text = typed(name, "--help", environ={"COLUMNS": "80"}).stdout
-    assert len(text.splitlines()) <= 96
-    missing = [setting for setting in COMMON if f"{flag(setting)} " not in text]
-    extra = [setting for setting in RARE if setting.replace("_", "-") in text]
-    assert (missing, extra) == ([], [])
-    assert "--set " in text
-
-
-@pytest.mark.parametrize("name", ["", *COMMANDS])
-def test_help_shows_no_type_of_a_switch(name: str) -> None:
-    assert "<bool>" not in typed(*filter(None, [name]), "--help").stdout
-
-
-def test_help_groups_the_commands() -> None:
-    text = typed("--help").stdout
-    panels = re.findall(r"╭─ (\w+) ─", text)
-    assert panels == ["Options", "Make", "Look", "Improve", "Train", "Debug"]
-    assert set(COMMANDS) == set(re.findall(r"^│ ([a-z]+) ", text, flags=re.MULTILINE))
-
-
-@pytest.mark.parametrize("name", ["run", "estimate", "doctor"])
-def test_a_rare_flag_names_its_setting(tmp_path: Path, name: str) -> None:
-    for setting in RARE:
-        for typed_flag in (
-            flag_like(setting),
-            flag_like(setting).replace("-", "_").replace("__", "--", 1),
-        ):
-            done = typed(name, typed_flag, "1", cwd=tmp_path)
-            message = f"{flag_like(setting)} is set with --set {setting}=…"
-            assert (done.returncode, done.stdout) == (2, "")
-            assert message in " ".join(done.stderr.replace("│", " ").split())
-
-
-def flag_like(setting: str) -> str:
-    return f"--{setting.removesuffix('_s').replace('_', '-')}"
 
 
 def test_set_takes_any_setting(tmp_path: Path) -> None:
@@ -150,61 +79,6 @@ def test_set_refuses_what_is_no_setting(tmp_path: Path, flags: list[object], pla
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["ru"], {"run"}),
-        (["run", "--max-ti"], {"--max-time"}),
-        (["run", "-m", "m", "--se"], {"--seed", "--seed-tasks", "--set"}),
-        (["export", "run", "--form"], {"--format"}),
-    ],
-)
-def test_bash_completes_commands_and_options(
-    tmp_path: Path, words: list[str], expected: set[str]
-) -> None:
-    script = typed(environ={"_SELFINSTRUCT_COMPLETE": "source_bash"}).stdout
-    program = tmp_path / "selfinstruct"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m selfinstruct "$@"\n')
-    program.chmod(0o755)
-    line = f"COMP_WORDS=(selfinstruct {' '.join(words)}); COMP_CWORD={len(words)}"
-    call = '_selfinstruct_completion selfinstruct; printf "%s\\n" "${COMPREPLY[@]}"'
-    done = subprocess.run(
-        ["bash", "-c", "\n".join([script, line, call])],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        timeout=PATIENCE_S,
-    )
-    assert set(done.stdout.split()) == expected, done.stderr
-
-
-def test_zsh_completes_commands_and_options() -> None:
-    script = typed(environ={"_SELFINSTRUCT_COMPLETE": "source_zsh"}).stdout
-    assert "_SELFINSTRUCT_COMPLETE=complete_zsh selfinstruct" in script
-    for line, expected in (("selfinstruct ru", '"run"'), ("selfinstruct run --ma", '"--max-time"')):
-        protocol = {"_SELFINSTRUCT_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": line}
-        assert expected in command(environ=protocol).stdout
-
-
-@pytest.mark.parametrize("arguments", [["--version"], []])
-def test_version_and_completion_import_nothing_heavy(arguments: list[str]) -> None:
-    protocol = {"COMP_WORDS": "selfinstruct ru", "COMP_CWORD": "1"}
-    if not arguments:
-        protocol["_SELFINSTRUCT_COMPLETE"] = "complete_bash"
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "selfinstruct", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **protocol},
-        timeout=PATIENCE_S,
-    )
-    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert done.returncode == 0
-    assert "selfinstruct.cli" in imported
-    assert not imported & {"openai", "pandas", "numpy", "rapidfuzz", "jinja2", "yaml"}
-    assert "selfinstruct.pipeline" not in imported
-
-
 def test_the_version_is_shown() -> None:
     assert command("--version").stdout.startswith("selfinstruct 0.")
 
@@ -230,9 +104,7 @@ def test_the_demo_needs_no_key(tmp_path: Path) -> None:
     assert "is complete" in again.stderr
 
 
-def test_flags_override_the_settings_file(
-    tmp_path: Path, endpoint: SimulatedEndpoint
-) -> None:
+def test_flags_override_the_settings_file(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
     (tmp_path / "run.yaml").write_text(
         f"model: simulated\nbase-url: {endpoint.base_url}\nnum_instructions: 3\nthreshold: 0.6\n"
     )
@@ -256,43 +128,7 @@ def test_flags_override_the_settings_file(
     assert "threshold is 0.6 there, 0.8 was given" in changed.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["run"], "give the directory of the run: -o DIR"),
-        (["run", "-o", "new"], "model: is missing; name the model"),
-        (["run", "-o", "new", "-m", "m"], "$OPENAI_API_KEY is not set"),
-        (["run", "-o", "new", "-m", "m", "-t", "7"], "threshold: must be between 0 and 1, not 7"),
-        (["run", "-o", "new", "-m", "m", "--treshold", "1"], "No such option: --treshold"),
-        (["run", *NEW, "--seed-tasks", "no.jsonl"], "no.jsonl: cannot be read"),
-        (
-            ["run", *NEW, "--api-key-env", "sk-proj-1"],
-            "must be the name of an environment variable",
-        ),
-        (["run", *NEW, "--set", "generate_temperature=.nan"], "finite number"),
-        (["run", *NEW, "--num-instructions", "lots"], "Invalid value for '--num-instructions'"),
-        (["run", "none.yaml"], "none.yaml does not exist; start a new run with -o DIR"),
-        (["run", "none.yaml", "-o", "new"], "none.yaml does not exist"),
-        (["status", "none"], "none: does not exist"),
-        (["status", "."], "is not a run directory"),
-        (["export", "none", "-o", "x.json"], "none: does not exist"),
-        (["simulate", "--latency-ms", "fast"], "expected milliseconds"),
-    ],
-)
-def test_bad_input_is_one_sentence_and_exit_2(
-    tmp_path: Path, arguments: list[str], said: str
-) -> None:
-    done = typed(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert said in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    assert not (tmp_path / "new").exists()
-
-
-def test_a_missing_endpoint_is_exit_4(
-    tmp_path: Path, endpoint: SimulatedEndpoint
-) -> None:
+def test_a_missing_endpoint_is_exit_4(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
     flags = ["-m", "simulated", "-n", 3, "--set", "max_attempts=1", "--give-up-after", 0]
     done = typed("run", "-o", "out", *flags, "--base-url", "http://127.0.0.1:9/v1", cwd=tmp_path)
     assert done.returncode == 4
@@ -304,9 +140,7 @@ def test_a_missing_endpoint_is_exit_4(
     assert again.returncode == 0, again.stderr
 
 
-def test_a_second_process_is_refused(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_second_process_is_refused(tmp_path: Path, config: RunConfig) -> None:
     with open_run(tmp_path / "run", config):
         done = command("run", tmp_path / "run")
         assert done.returncode == 2
@@ -326,9 +160,7 @@ def test_status_shows_the_funnel(finished: Path) -> None:
     assert "kind unclear" not in done.stdout
 
 
-def test_status_counts_tasks_of_unclear_kind(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_status_counts_tasks_of_unclear_kind(tmp_path: Path, config: RunConfig) -> None:
     def write(request: Request) -> str:
         return "Go on." if request.stage == "classify" else scripted_text(request)
 
@@ -416,9 +248,7 @@ def test_a_run_without_rows_replaces_no_dataset(tmp_path: Path, config: RunConfi
     assert (tmp_path / "data.json").read_text() == "old"
 
 
-def test_exporting_an_unfinished_run_warns(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_exporting_an_unfinished_run_warns(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", replace(config, num_instructions=3), backend=ScriptedBackend())
     with open_run(tmp_path / "run", {"num_instructions": 12}) as opened:
         assert opened.journal is not None
@@ -439,9 +269,7 @@ def test_a_closed_terminal_ends_no_run(tmp_path: Path, redirection: str) -> None
 
 
 @pytest.mark.parametrize("redirection", [">&-", "> /dev/full"])
-def test_a_closed_stdout_is_exit_1(
-    finished: Path, redirection: str
-) -> None:
+def test_a_closed_stdout_is_exit_1(finished: Path, redirection: str) -> None:
     for arguments in (f"status {finished}", f"export {finished} -o -"):
         line = f"{sys.executable} -m selfinstruct {arguments} {redirection}"
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
@@ -449,16 +277,7 @@ def test_a_closed_stdout_is_exit_1(
         assert done.returncode == 1 or (redirection == ">&-" and "status" in arguments)
 
 
-def test_help_works_with_ascii_only() -> None:
-    done = command(
-        "run", "--help", environ={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_a_failed_export_leaves_the_target(
-    finished: Path, tmp_path: Path
-) -> None:
+def test_a_failed_export_leaves_the_target(finished: Path, tmp_path: Path) -> None:
     target = tmp_path / "folder.json"
     target.mkdir()
     done = typed("export", finished, "-o", target)
@@ -499,9 +318,7 @@ def test_simulate_serves_until_terminated(tmp_path: Path) -> None:
     assert len(log.read_text().splitlines()) > 4
 
 
-def test_the_key_is_never_written(
-    tmp_path: Path, endpoint: SimulatedEndpoint
-) -> None:
+def test_the_key_is_never_written(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
     done = typed(
         "run", "-o", "out", "-m", "simulated", "--base-url", endpoint.base_url, "-n", 2,
         cwd=tmp_path, environ={"OPENAI_API_KEY": "sk-very-secret"},

@@ -380,9 +380,7 @@ def test_an_existing_run_uses_its_settings(
         (["-m", "m", "--base-url", "http://127.0.0.1:9", "-o", "."], "is not a run directory"),
     ],
 )
-def test_a_wrong_set_up_sends_no_request(
-    tmp_path: Path, arguments: list[str], said: str
-) -> None:
+def test_a_wrong_set_up_sends_no_request(tmp_path: Path, arguments: list[str], said: str) -> None:
     (tmp_path / "a file of somebody's").touch()
     code, told, _ = command(*arguments, cwd=tmp_path)
     assert code == 2

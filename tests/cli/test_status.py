@@ -34,9 +34,7 @@ def test_steps_grow_as_1_2_5(size: int) -> None:
     assert step(next_step(bottom)) == next_step(bottom)
 
 
-def test_acceptance_is_shown_by_pool_size(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_acceptance_is_shown_by_pool_size(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config, backend=ScriptedBackend())
     state = read_run(tmp_path / "run").state
     summary = summarize(state)
@@ -57,9 +55,7 @@ def test_acceptance_is_shown_by_pool_size(
     }  # fmt: skip
 
 
-def test_reservations_of_a_killed_process_are_spent(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_reservations_of_a_killed_process_are_spent(tmp_path: Path, config: RunConfig) -> None:
     with open_run(tmp_path / "run", config) as opened:
         assert opened.journal is not None
         opened.journal.append(
@@ -85,9 +81,7 @@ def test_a_new_run_has_no_such_rows(tmp_path: Path, config: RunConfig) -> None:
     assert (fields["by_pool_size"], fields["last_not_novel"]) == ([], None)
 
 
-def test_the_last_duplicate_is_shown_with_its_match(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_the_last_duplicate_is_shown_with_its_match(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config, backend=ScriptedBackend())
     state = read_run(tmp_path / "run").state
     last = state.last_not_novel
