@@ -1,8 +1,8 @@
-"""Does the simulated author keep having ideas? The acceptance rate of a whole run, in windows of 1,000.
+"""Acceptance of a whole run against the simulated author, per 1,000 candidates.
 
-Runs the real pipeline on the author itself, without HTTP, until the target is reached, and prints the share
-of accepted candidates in each window of candidates. No baseline: a simulated endpoint is useful for
-rehearsing 52,000 instructions while this stays between 30 % and 80 %.
+Runs the pipeline on the author itself, without HTTP, until the target is reached. Prints the share of
+accepted candidates in each window of candidates. No baseline: the simulated endpoint is useful for
+rehearsing 52,000 instructions while the share stays between 30 % and 80 %.
 
     python benchmarks/author_novelty.py [--instructions 52000]
 """
@@ -26,13 +26,13 @@ WINDOW = 1000
 
 
 class Authored:
-    """The author as a backend. What it is asked about tasks it answers shortly, to save time."""
+    """The author as a backend. Answers about tasks are short, to save time."""
 
     def __init__(self) -> None:
         self._author = Author()
 
     async def complete(self, request: Request) -> Completion:
-        """Answer at once."""
+        """Return a reply without waiting."""
         prompt = request.prompt.messages[-1].content
         seed = hashlib.sha256(prompt.encode()).hexdigest()
         text = self._author.write(prompt, seed) if request.stage == "generate" else "No"
@@ -40,7 +40,7 @@ class Authored:
 
 
 def main() -> None:
-    """Run and print."""
+    """Run the pipeline and print the windows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--instructions", type=int, default=52_000)
     config = RunConfig(
@@ -53,7 +53,7 @@ def main() -> None:
         seconds = time.perf_counter() - began
         path = Path(folder) / "run" / "journal.jsonl"
         commits = [e.event for e in read_journal(path) if isinstance(e.event, Committed)]
-    # In the order in which the model wrote them: the ordinal stands behind the "#".
+    # In the order of the reply: the ordinal follows the "#".
     fates = [
         kind
         for commit in commits

@@ -1,8 +1,8 @@
-"""What does `selfinstruct export` of an Alpaca-style list take, in time and in memory?
+"""Time and memory of `selfinstruct export` for an Alpaca-style list.
 
-Baselines, each in a process of its own and in turn with ours: for JSON, `json.load` and `json.dump` of the
-whole list; else what a person would type with the package `datasets`: `load_dataset("json", …)`, then
-`to_parquet` or `save_to_disk`.
+Baselines, each in a separate process and in turn with the export: `json.load` and `json.dump` of the whole
+list for JSON; `load_dataset("json", …)` of the package `datasets`, then `to_parquet` or `save_to_disk`, for
+the other formats.
 
     python benchmarks/exporting.py [--rows 52000] [--repeats 5]
 """
@@ -35,7 +35,7 @@ _OURS = "from selfinstruct.cli import main; main()"
 
 
 def _took(code: str, *arguments: object) -> tuple[float, float]:
-    """Seconds, and MB at the peak, of Python code in a process of its own."""
+    """Return the seconds and peak MB of Python code in a separate process."""
     measured = (
         "import resource, subprocess, sys\n"
         "done = subprocess.run(sys.argv[1:], capture_output=True)\n"
@@ -53,7 +53,7 @@ def _took(code: str, *arguments: object) -> tuple[float, float]:
     took = time.perf_counter() - began
     if done.returncode:
         raise SystemExit(done.stderr)
-    # In kilobytes; on macOS in bytes.
+    # In kilobytes, but on macOS in bytes.
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
     return took, int(done.stdout) / unit
 
@@ -74,7 +74,7 @@ def _rows(path: Path, count: int) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure both sides and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=52_000)
     parser.add_argument("--repeats", type=int, default=5)

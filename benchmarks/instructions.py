@@ -1,11 +1,11 @@
-"""Instructions to measure with: a real list where there is one, else a synthetic one.
+"""Instructions for measurements: a real list if there is one, else a synthetic list.
 
-The real one is `instructions_en.txt.gz` of the recorded runs (89,206 instructions of people and models, 18
-tokens each on average, 26,000 different words), in the folder that $SELFINSTRUCT_RECORDED_RUNS names or in
-`shared/data` beside the checkout. It is no part of this repository.
+The real list is `instructions_en.txt.gz` of the recorded runs (89,206 instructions of people and models, 18
+tokens each on average, 26,000 different words). The environment variable SELFINSTRUCT_RECORDED_RUNS names its
+folder. The list is not part of this repository.
 
-The synthetic one has such statistics and any size: openings that many share, words by Zipf's law out of a
-vocabulary that keeps growing, lengths from 3 tokens to hundreds, one in eight nearly an earlier one.
+The synthetic list has similar statistics and any size: frequent openings, words by Zipf's law from a growing
+vocabulary, lengths from 3 tokens to hundreds, and one in eight close to an earlier one.
 """
 
 import gzip
@@ -23,7 +23,7 @@ _FOLDER = Path(
 
 
 def real() -> list[str] | None:
-    """The real list in a fixed random order; None where it is not here."""
+    """Return the real list in a fixed random order, or None without the file."""
     path = _FOLDER / "instructions_en.txt.gz"
     if not path.is_file():
         return None
@@ -34,7 +34,7 @@ def real() -> list[str] | None:
 
 
 def synthetic() -> Iterator[str]:
-    """Instructions without end, always the same ones."""
+    """Yield synthetic instructions without end, always the same."""
     draw = random.Random(11)
     openings = [[_word(draw) for _ in range(draw.randrange(2, 7))] for _ in range(3000)]
     earlier: list[list[str]] = []
@@ -42,7 +42,7 @@ def synthetic() -> Iterator[str]:
         if len(earlier) > 200 and draw.random() < 0.12:
             words = _near_duplicate(draw, earlier)
         else:
-            # Few openings are frequent: the square of an even draw favours the first ones.
+            # Few openings are frequent: the square of a uniform draw favours the first openings.
             words = list(openings[int(len(openings) * draw.random() ** 2)])
             words += [_word(draw) for _ in range(int(draw.lognormvariate(2.1, 0.95)))]
         if len(earlier) < 50_000:
@@ -66,7 +66,7 @@ def _near_duplicate(draw: random.Random, earlier: list[list[str]]) -> list[str]:
 
 
 def _word(draw: random.Random) -> str:
-    """Zipf's law up to rank 4,000, where 94 % of all words are, and a steeper one from there on."""
+    """Return a word by Zipf's law up to rank 4,000 (94 % of all words), steeper above."""
     if draw.random() < 0.94:
         return f"w{int(2 * ((1 + 4000 / 2) ** draw.random() - 1)):x}"
     return f"w{int(4000 / (1 - draw.random())):x}"

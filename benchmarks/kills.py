@@ -1,14 +1,14 @@
-"""How many requests does a kill make us send again?
+"""Requests that a kill repeats.
 
-One run with 32 requests in flight, against a simulated endpoint (its own process, 50 to 150 ms), is killed
-(SIGKILL) a hundred times, each time at a random moment after the first request of the process, and continued
-by the same command. By the endpoint's own log, and the journal as each kill leaves it:
+A run with 32 requests in flight against a simulated endpoint (separate process, 50 to 150 ms) is killed
+(SIGKILL) a hundred times, each time at a random moment after the first request of the process. The same
+command continues the run. The endpoint's log and the journal after each kill give
 
-    in flight      requests that were sent and are not in the journal: what a kill may cost, 32 at most
-    sent again     those of them that arrive at the endpoint once more
+    in flight      requests sent and not in the journal: at most 32, the most that a kill may cost
+    sent again     requests in flight that arrive at the endpoint again
 
-Stops with an error where a request is sent again that was in the journal, or was not in flight. Also prints
-what the endpoint bills against what the journal has of it.
+A repeated request that was in the journal, or was not in flight, is an error. The benchmark also compares the
+endpoint's bill with the journal.
 
     python benchmarks/kills.py [--kills 100] [--slots 32] [--seed 0]
 
@@ -31,14 +31,14 @@ from rehearsing import Lines, endpoint, run_command, table, wait_until
 
 @dataclass
 class Kill:
-    """What one kill hit."""
+    """Requests that one kill affected."""
 
     in_flight: set[str] = field(default_factory=set)
     sent_again: set[str] = field(default_factory=set)
 
 
 class Witness:
-    """What the endpoint and the journal say of the requests, process by process."""
+    """Requests of each process, by the endpoint and by the journal."""
 
     def __init__(self, log: Path, journal: Path) -> None:
         self._log = Lines(log)
@@ -47,15 +47,15 @@ class Witness:
         self.sent = Counter[str]()
         self.billed = 0
         self.received = 0
-        """Tokens, by the journal."""
+        """Tokens in the journal."""
         self._last_sent: dict[str, int] = {}
-        """For each request, how many kills there had been when it was sent."""
+        """Number of kills before each request was sent."""
         self._journaled: set[str] = set()
         self._open = 0
-        """Requests of which the endpoint has not said yet what became of them."""
+        """Requests without an outcome in the log."""
 
     def look(self) -> int:
-        """Read on in the log; the number of requests that have arrived since the last time."""
+        """Read what is new in the log. Return the number of new requests."""
         arrived = 0
         for line in self._log.new():
             if line["event"] != "received":
@@ -68,7 +68,7 @@ class Witness:
         return arrived
 
     def killed(self) -> None:
-        """A process has ended: see what it has left."""
+        """Compare log and journal after the end of a process."""
         for _ in wait_until(10, "the endpoint's noticing that its client is gone"):
             self.look()
             if not self._open:
@@ -89,24 +89,26 @@ class Witness:
         if before is None:
             return
         if name in self._journaled:
-            raise AssertionError(f"{name} was in the journal, and is sent again")
+            raise AssertionError(f"{name} was in the journal and is sent again")
         if before == len(self.kills):
             raise AssertionError(f"{name} is sent again by the same process")
         kill = self.kills[before]
         if name not in kill.in_flight:
-            raise AssertionError(f"{name} is sent again, and was not in flight at kill {before}")
+            raise AssertionError(f"{name} is sent again but was not in flight at kill {before}")
         kill.sent_again.add(name)
 
 
 def main() -> None:
-    """Kill, continue, count."""
+    """Kill and continue a run, and count repeated requests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--slots", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--within-s", type=float, default=1.5, help="the latest moment")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments")
+    parser.add_argument(
+        "--within-s", type=float, default=1.5, help="latest moment of a kill, in seconds"
+    )
     parser.add_argument("--latency-ms", default="50:150")
-    parser.add_argument("--instructions", type=int, default=200_000, help="never reached")
+    parser.add_argument("--instructions", type=int, default=200_000, help="target; never reached")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as name:
@@ -116,7 +118,7 @@ def main() -> None:
             flags = ["-n", str(arguments.instructions), "--max-concurrency", str(arguments.slots)]
             command = run_command(directory, url, *flags)
             witness = Witness(log, directory / "journal.jsonl")
-            # One process more, which is stopped: it sends again what the last kill hit.
+            # One more process, stopped cleanly: it repeats the requests of the last kill.
             for number in range(arguments.kills + 1):
                 is_last = number == arguments.kills
                 one_life(command, witness, chance.random() * arguments.within_s, gently=is_last)
@@ -126,7 +128,7 @@ def main() -> None:
 
 
 def one_life(command: list[str], witness: Witness, seconds: float, *, gently: bool) -> None:
-    """Start a process, and end it so long after its first request."""
+    """Start a process, and end it some seconds after its first request."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         for _ in wait_until(120, "the start of the run"):
@@ -145,7 +147,7 @@ def one_life(command: list[str], witness: Witness, seconds: float, *, gently: bo
 
 
 def report(witness: Witness, slots: int) -> None:
-    """Print what the kills cost, and insist on the bound."""
+    """Print the cost of the kills, and check the upper bound."""
     kills = witness.kills[:-1]
     rows = []
     for name, counts in (

@@ -1,11 +1,11 @@
-"""What does the lag cost and bring: how far a generation request may run ahead of the pool that it draws on?
+"""Cost and benefit of the lag: how far a generation request may run ahead of its pool.
 
-A run for each schedule, clamp(k // 2, lag_min, lag_max), with 128 requests in flight, against a simulated
-endpoint (its own process; 100 to 300 ms, 1 % of the replies ten seconds). Prints of each
+One run per schedule, clamp(k // 2, lag_min, lag_max), with 128 requests in flight, against a simulated
+endpoint (separate process; 100 to 300 ms, 1 % of the replies after ten seconds). Prints for each run
 
     acceptance     accepted ÷ candidates
-    own tasks      share of generated tasks among the demonstrations shown in prompts
-    requests/s     over the middle half of the replies, and the whole time, tail included
+    own tasks      share of generated tasks among the demonstrations in prompts
+    requests/s     over the middle half of the replies, and over the whole time
 
 and the ratios to the default schedule, which is the first row.
 
@@ -49,8 +49,8 @@ HEAD = (
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one schedule gives."""
+class Result:
+    """Results of one schedule."""
 
     acceptance: float
     own_tasks: float
@@ -59,7 +59,7 @@ class Found:
 
 
 def main() -> None:
-    """Run once with each schedule, and print."""
+    """Run once with each schedule, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--instructions", type=int, default=5000)
     parser.add_argument("--slots", type=int, default=128)
@@ -74,11 +74,11 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     schedules = list(dict.fromkeys([DEFAULT, *arguments.schedules]))
-    found = {}
+    results = {}
     for schedule in schedules:
-        found[schedule] = measured(schedule, arguments)
-        print(f"{schedule}: {found[schedule].seconds:.0f} s", file=sys.stderr)
-    base = found[DEFAULT]
+        results[schedule] = measured(schedule, arguments)
+        print(f"{schedule}: {results[schedule].seconds:.0f} s", file=sys.stderr)
+    base = results[DEFAULT]
     table(
         HEAD,
         (
@@ -92,13 +92,13 @@ def main() -> None:
                 f"{one.requests_per_s / base.requests_per_s:.2f}",
                 f"{one.seconds:.0f} s",
             )
-            for schedule, one in found.items()
+            for schedule, one in results.items()
         ),
     )
 
 
-def measured(schedule: str, arguments: argparse.Namespace) -> Found:
-    """A run with that schedule."""
+def measured(schedule: str, arguments: argparse.Namespace) -> Result:
+    """Run with one schedule and return its results."""
     least, _, most = schedule.partition(":")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -123,7 +123,7 @@ def measured(schedule: str, arguments: argparse.Namespace) -> Found:
             for line in journal(directory, "completion_received")
             for task_id in line["demonstration_ids"]
         ]
-        return Found(
+        return Result(
             acceptance=accepted / (accepted + rejected),
             own_tasks=sum(task_id.startswith("task_") for task_id in shown) / len(shown),
             requests_per_s=rate(middle_half(received_at(directory))),

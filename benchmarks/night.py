@@ -1,11 +1,10 @@
-"""A whole night in one go: 52,000 instructions, killed at ten random moments and continued, then exported.
+"""A whole night: 52,000 instructions, killed at ten random moments, continued, and exported.
 
-Against a simulated endpoint (its own process): `selfinstruct estimate`, `run`, `export`. The run is killed
-(SIGKILL) at moments that are drawn evenly, by the number of requests sent, and continued by the same command
-each time. Prints the whole time; for each start, the seconds until it says that it goes on, and until its
-first request arrives at the endpoint; the size of the journal; time, rows and memory of the export; and the
-largest memory of the run's processes, against that of a run of 5,000 instructions without kills. Linux only
-(it reads the peaks from /proc).
+Runs `selfinstruct estimate`, `run` and `export` against a simulated endpoint (separate process). The run is
+killed (SIGKILL) at random numbers of sent requests and continued by the same command. Prints the total time;
+for each start, the seconds until the run reports that it continues, and until its first request arrives; the
+size of the journal; time, rows and memory of the export; and the peak memory of the run's processes,
+compared with a run of 5,000 instructions without kills. Linux only (reads the peaks from /proc).
 
     python benchmarks/night.py [--instructions 52000] [--kills 10] [--small 5000] [--seed 0]
 
@@ -35,21 +34,21 @@ class Life:
     accepted_before: int
     seconds: float = 0.0
     said_after_s: float | None = None
-    """Until it said that it continues; None for the first, which has nothing to say."""
+    """Seconds until the run reported that it continues; None for the first start."""
     asked_after_s: float | None = None
-    """Until its first request arrived."""
+    """Seconds until its first request arrived."""
     peak: float = 0.0
 
 
 class Arrivals:
-    """Counts the requests that have arrived at an endpoint."""
+    """Counter of the requests that have arrived at an endpoint."""
 
     def __init__(self, log: Path) -> None:
         self._lines = Lines(log)
         self._count = 0
 
     def count(self) -> int:
-        """So many by now."""
+        """Return the number of requests so far."""
         self._count += sum(b'"event": "received"' in line for line in self._lines.raw())
         return self._count
 
@@ -59,13 +58,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--instructions", type=int, default=52_000)
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--small", type=int, default=5000, help="what its memory is compared with")
+    parser.add_argument("--small", type=int, default=5000, help="instructions of the small run")
     parser.add_argument("--slots", type=int, default=32)
     parser.add_argument("--latency-ms", default="20:60")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments of the kills")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
-    # Each instruction takes two requests, and the lists that they are found in come on top.
+    # Each instruction takes two requests, in addition to the generation requests.
     moments = sorted(
         int(chance.random() * 2 * arguments.instructions) for _ in range(arguments.kills)
     )
@@ -88,24 +87,20 @@ def main() -> None:
 
 
 def estimate(url: str, arguments: argparse.Namespace) -> None:
-    """Print what the run is said to cost beforehand, where this version can say it."""
-    known = subprocess.run([*COMMAND, "estimate", "--help"], capture_output=True, check=False)
-    if known.returncode:
-        print("estimate: no such command in this version\n")
-        return
+    """Print the estimate of the run."""
     began = time.monotonic()
     flags = ["-m", "simulated", "--base-url", url, "-n", str(arguments.instructions), "--free"]
-    said = subprocess.run(
+    done = subprocess.run(
         [*COMMAND, "estimate", *flags], capture_output=True, text=True, check=False
     )
     print(f"estimate, {time.monotonic() - began:.1f} s:")
-    print((said.stdout or said.stderr).rstrip() + "\n")
+    print((done.stdout or done.stderr).rstrip() + "\n")
 
 
 def grown(
     directory: Path, url: str, flags: list[str], arrivals: Arrivals, moments: list[int]
 ) -> list[Life]:
-    """Run to the end, with a kill whenever so many requests have arrived."""
+    """Run to the end, with a kill at each given number of requests."""
     lives = []
     for moment in [*moments, None]:
         life = Life(accepted_before=accepted(directory))
@@ -125,7 +120,7 @@ def grown(
 def watch(
     process: subprocess.Popen[str], life: Life, arrivals: Arrivals, moment: int | None
 ) -> None:
-    """Note how a process is doing until it ends, or is killed."""
+    """Record the progress of a process until it ends or is killed."""
     began = time.monotonic()
     before = arrivals.count()
     assert process.stderr is not None
@@ -136,7 +131,7 @@ def watch(
         count = arrivals.count()
         if life.asked_after_s is None and count > before:
             life.asked_after_s = time.monotonic() - began
-        # A process lives to send something, also if the moment has come before.
+        # Let each process send a request, even if its moment is already over.
         if moment is not None and count >= moment and life.asked_after_s is not None:
             process.kill()
             break
@@ -147,14 +142,14 @@ def watch(
 
 
 def listen(stderr: IO[str], life: Life, began: float) -> None:
-    """Note when a process says that it continues."""
+    """Record when a process reports that it continues."""
     for line in stderr:
         if "continuing" in line and life.said_after_s is None:
             life.said_after_s = time.monotonic() - began
 
 
 def accepted(directory: Path) -> int:
-    """Instructions in a run."""
+    """Return the number of instructions in a run."""
     return sum(len(commit["accepted"]) for commit in journal(directory, "committed"))
 
 
@@ -166,13 +161,13 @@ def report(
     requests: int,
     arguments: argparse.Namespace,
 ) -> None:
-    """Print what the run took."""
+    """Print time, memory and sizes of the run."""
 
     def told(value: float | None) -> str:
         return "–" if value is None else f"{value:.2f} s"
 
     table(
-        ("start", "instructions", "said so after", "first request after", "lived", "peak"),
+        ("start", "instructions", "continues after", "first request after", "lived", "peak"),
         (
             (
                 str(number),
@@ -198,7 +193,7 @@ def report(
 
 
 def export(directory: Path, out: Path) -> None:
-    """Print what writing the dataset takes."""
+    """Print time and memory of the export."""
     began = time.monotonic()
     peak = 0.0
     command = [*COMMAND, "export", str(directory), "-o", str(out)]

@@ -1,16 +1,17 @@
-"""What does exact novelty cost, beside comparing a text with everything in the pool?
+"""Cost of exact novelty, compared with comparing each text with the whole pool.
 
-On the recorded list of real instructions (a synthetic one where it is not here: benchmarks/instructions.py),
-all on one thread, CPU time, the sides of each comparison in turn:
+Uses the recorded list of real instructions, or a synthetic list (benchmarks/instructions.py). One thread, CPU
+time, the sides of each comparison in turn:
 
-    decisions    is a text over 0.7 to a pool of 52,000? against `rapidfuzz.process.cdist` of the text with
+    decisions    is a text above 0.7 to a pool of 52,000? against `rapidfuzz.process.cdist` of the text with
                  the whole pool; and against stanford_alpaca's loop, rouge-score's `_score_lcs` of tokens
                  with each text of the pool, on a sample of pairs, scaled
     stream       text by text until the pool holds 52,000: tokens, decision, insertion; against the best
-                 plain rapidfuzz: texts by length, only lengths that can be over, score_cutoff, extractOne.
+                 plain rapidfuzz: texts by length, only possible lengths, score_cutoff, extractOne.
                  Both must accept the same texts
-    growth       decisions at 52,000, 200,000 and 1,000,000 synthetic instructions; memory beyond the texts
-    all          mean and ten most similar of each of 52,000 with all before it; against `_score_lcs`, scaled
+    growth       decisions at 52,000, 200,000 and 1,000,000 synthetic instructions; memory of the index
+    all          mean and ten most similar of each of 52,000 with all earlier texts; against `_score_lcs`,
+                 scaled
 
     python benchmarks/novelty.py [--parts decisions stream growth all] [--pool 52000] [--most 1000000]
 """
@@ -41,13 +42,13 @@ PARTS = ("decisions", "stream", "growth", "all")
 
 
 def main() -> None:
-    """Run the parts that are asked for."""
+    """Run the chosen parts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--pool", type=int, default=52_000)
     parser.add_argument("--most", type=int, default=1_000_000)
     arguments = parser.parse_args()
-    if "growth" in arguments.parts:  # first, since it measures memory
+    if "growth" in arguments.parts:  # first, because it measures memory
         growth([52_000, 200_000, 1_000_000], arguments.most)
     if {"decisions", "stream", "all"} & {*arguments.parts}:
         texts = instructions.real()
@@ -67,7 +68,7 @@ def main() -> None:
 
 
 def cpu_s(call: Callable[[], object]) -> float:
-    """CPU seconds of all threads that a call takes."""
+    """Return the CPU seconds of all threads for a call."""
     began = time.process_time()
     call()
     return time.process_time() - began
@@ -85,27 +86,27 @@ def line(name: str, baseline: Sequence[float], ours: Sequence[float]) -> None:
 
 
 def score_lcs_s(pool: Sequence[list[str]], texts: Sequence[list[str]], pairs: int) -> float:
-    """CPU seconds that rouge-score takes for a pair, as stanford_alpaca calls it."""
+    """Return the CPU seconds of rouge-score for a pair, called as in stanford_alpaca."""
     draw = random.Random(len(pool) + pairs)
     some = [(draw.choice(texts), draw.choice(pool)) for _ in range(pairs)]
-    score_lcs = rouge_scorer._score_lcs  # noqa: SLF001 (the very function that it calls)
+    score_lcs = rouge_scorer._score_lcs  # noqa: SLF001 (the function that stanford_alpaca calls)
     return cpu_s(lambda: [score_lcs(a, b) for a, b in some]) / pairs
 
 
 class Strings:
-    """Texts as strings of a character a token: what rapidfuzz takes, made before the clock starts."""
+    """Texts as strings with one character per token, for rapidfuzz; made before the timing starts."""
 
     def __init__(self) -> None:
         self._characters: dict[str, str] = {}
 
     def of(self, tokens: Sequence[str]) -> str:
-        """The string of a text."""
+        """Return the string of a text."""
         known = self._characters
         return "".join([known.setdefault(token, chr(len(known) + 1)) for token in tokens])
 
 
 def decisions(index: NoveltyIndex, rest: Sequence[str]) -> None:
-    """Decisions on unseen texts at the full pool."""
+    """Measure decisions on new texts with the full pool."""
     strings = Strings()
     tokens = [index.tokens(text) for text in index.texts]
     pool = [strings.of(one) for one in tokens]
@@ -132,7 +133,7 @@ def decisions(index: NoveltyIndex, rest: Sequence[str]) -> None:
             parts = [some[start : start + together] for start in range(0, len(some), together)]
             seconds = cpu_s(lambda: [index.check_each(part) for part in parts])  # noqa: B023
             times[f"{together}"].append(seconds / len(some))
-    print(f"decisions at a pool of {len(pool):,}; ours from the text on, tokens included")
+    print(f"decisions at a pool of {len(pool):,}; ours include tokenizing")
     for size, name in (
         ("1", "one at a time"),
         ("16", "a reply of 16 at a time"),
@@ -146,12 +147,12 @@ def decisions(index: NoveltyIndex, rest: Sequence[str]) -> None:
 def stream(
     texts: Sequence[str], size: int, *, baseline: bool
 ) -> tuple[NoveltyIndex, Sequence[str]]:
-    """Texts until the pool is full. Returns the index and the texts that were not looked at."""
+    """Fill the pool from a stream of texts. Return the index and the remaining texts."""
 
     def grow() -> tuple[NoveltyIndex, int]:
         index, seen = NoveltyIndex(THRESHOLD), 0
         while len(index) < size and seen < len(texts):
-            # The last stretch a text at a time, so that the pool ends with just so many.
+            # The last part one text at a time, so that the pool has exactly this size.
             step = 1024 if len(index) + 1024 <= size else 1
             index.admit(texts[seen : seen + step])
             seen += step
@@ -176,12 +177,12 @@ def stream(
     single = cpu_s(check_and_add) / seen
     line("extractOne stream ÷ ours (check and add, one by one)", [seconds / seen], [single])
     resumed = cpu_s(lambda: NoveltyIndex(THRESHOLD, texts=index.texts).check("any text"))
-    print(f"  an index of these {len(index):,} is made again in {resumed:.2f} s")
+    print(f"  an index of these {len(index):,} is rebuilt in {resumed:.2f} s")
     return index, texts[seen:]
 
 
 def by_extract_one(texts: Sequence[str]) -> list[str]:
-    """The best plain rapidfuzz: by length, lengths that can be over, a cutoff, the first hit ends it."""
+    """Filter with plain rapidfuzz: only possible lengths, a cutoff, stop at the first hit."""
     strings, tokens = Strings(), NoveltyIndex().tokens
     by_length: dict[int, list[str]] = {}
     needed: dict[int, list[tuple[int, int]]] = {}
@@ -203,7 +204,7 @@ def by_extract_one(texts: Sequence[str]) -> list[str]:
 
 
 def _least(m: int, n: int) -> int:
-    """The smallest overlap over the threshold."""
+    """Return the smallest overlap above the threshold."""
     common = max(1, int(THRESHOLD * (m + n) / 2) - 1)
     while common <= min(m, n) and f_measure(common, m, n) <= THRESHOLD:
         common += 1
@@ -211,7 +212,7 @@ def _least(m: int, n: int) -> int:
 
 
 def growth(sizes: Sequence[int], most: int) -> None:
-    """Decisions at growing pools, and the memory of the index beyond the texts."""
+    """Measure decisions with growing pools, and the memory of the index without its texts."""
     source = instructions.synthetic()
     index = NoveltyIndex(THRESHOLD)
     medians = []
@@ -250,16 +251,16 @@ def growth(sizes: Sequence[int], most: int) -> None:
 
 
 def resident_mb() -> float:
-    """Memory of this process, in MB."""
+    """Return the memory of this process in MB."""
     pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
     return int(pages) * resource.getpagesize() / 1e6
 
 
 def everything(index: NoveltyIndex) -> None:
-    """The mean and the ten most similar of every text with all before it."""
+    """Measure the mean and the ten most similar texts of every text among all earlier texts."""
     tokens = [index.tokens(text) for text in index.texts]
     pairs = len(index) * (len(index) - 1) / 2
-    # Blocks of rows spread over the pool, so that each repeat sees short and long prefixes alike.
+    # Blocks of rows across the pool, so that each repeat has short and long prefixes.
     ours, theirs = [], []
     began = cpu_s(lambda: [None for _ in index.similarities(workers=1)])
     for _ in range(3):

@@ -1,12 +1,12 @@
-"""What the profile "default" makes of recorded replies, against the profile "paper".
+"""Compare the profiles "default" and "paper" on recorded replies.
 
     .venv/bin/python benchmarks/profiles.py FOLDER [--sample 200]
 
-FOLDER holds recorded runs: `raw/index.json`, which names files of JSON lines (`kind`, `completion`,
-`finish_reason`, `instruction`, `num_prompt_instructions`, `prompt`) and the seed tasks that each began with.
-Prints the tables of docs/profiles.md. A candidate is usable when it passes the parser, the rules and novelty
-against the seed tasks and all usable ones before it, each profile with its own tokenizer. With --sample,
-prints that many of what only `default` has, drawn at random and always the same, as JSON lines for reading.
+FOLDER holds recorded runs: `raw/index.json` names files of JSON lines (`kind`, `completion`, `finish_reason`,
+`instruction`, `num_prompt_instructions`, `prompt`) and the seed tasks of each run. Prints the tables of
+docs/internals/profile-comparison.md. A candidate is usable if it passes the parser, the rules, and novelty
+against the seed tasks and all earlier usable candidates, each profile with its own tokenizer. With --sample,
+prints a fixed random sample of the items that only `default` has, as JSON lines for reading.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from selfinstruct.analysis.parse_replies import RecordedReply, read_again
+from selfinstruct.analysis.parse_replies import RecordedReply, parse_again
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.pipeline.filters import scripts_of
 from selfinstruct.pipeline.novelty import NoveltyIndex
@@ -38,31 +38,31 @@ STAGES: dict[str, Stage] = {
 
 @dataclass
 class Found:
-    """What one profile makes of one reply."""
+    """Result of one profile for one reply."""
 
     items: list[tuple[str, ...]]
     """Usable (instruction,) or (input, output), or the answer."""
     reasons: list[tuple[str, str]]
-    """(reason, text) of what was rejected."""
+    """Reason and text of each rejection."""
 
 
 @dataclass
 class Comparison:
-    """The sums of one stage of one file."""
+    """Sums of one stage of one file."""
 
     replies: int = 0
     usable: Counter[str] = field(default_factory=Counter)
     gained: Counter[str] = field(default_factory=Counter)
-    """Only in default: by what became of it in paper."""
+    """Items only in default, by their result in paper."""
     lost: Counter[str] = field(default_factory=Counter)
-    """Only in paper: by what became of it in default."""
+    """Items only in paper, by their result in default."""
     case_kept: int = 0
-    """In both, but only default has the case that the model wrote."""
+    """Items in both that keep their case only in default."""
     gains: list[dict[str, Any]] = field(default_factory=list)
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a file."""
+    """Yield the lines of a file."""
     data = gzip.decompress(path.read_bytes()).decode("utf-8", "replace")
     for line in data.split("\n"):
         if line:
@@ -70,17 +70,17 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def folded(text: str) -> str:
-    """For comparing: without case and white space."""
+    """Return a text without case and white space, for comparison."""
     return " ".join(text.casefold().split())
 
 
 def usable(
     row: dict[str, Any], profile: str, index: NoveltyIndex, scripts: frozenset[str]
 ) -> Found:
-    """Read one reply in one profile, novelty included; what is usable joins the index."""
+    """Parse one reply in one profile, with novelty; usable items join the index."""
     stage = STAGES[row["kind"]]
     line = row | {"is_classification": row["kind"] == "instances_clf"}
-    result = read_again(
+    result = parse_again(
         RecordedReply.from_mapping(line),
         stage=stage,
         profile=profile,
@@ -107,7 +107,7 @@ def usable(
 
 
 def fate(item: tuple[str, ...], other: Found) -> str:
-    """What the other profile made of an item."""
+    """Return the result of the other profile for an item."""
     text = folded(item[-1])
     if len(item) > 1 and any(folded(output) == text for _, output in other.items):
         return "another input to the same output"
@@ -175,7 +175,7 @@ def compare(folder: Path, entry: dict[str, Any]) -> dict[str, Comparison]:
 
 
 def told(counts: Counter[str]) -> str:
-    """A cell of the table: the sum and its largest parts."""
+    """Return a cell of the table: the sum and its largest parts."""
     if not counts:
         return "0"
     return f"{counts.total():,}: " + ", ".join(

@@ -1,10 +1,10 @@
-"""What the benchmarks of whole runs share: an endpoint and runs in processes of their own, and their files.
+"""Shared by the benchmarks of whole runs: an endpoint and runs in separate processes, and their files.
 
-Both the journal and the endpoint's request log are JSON lines that grow; `Lines` reads on where it stopped::
+The journal and the endpoint's request log are growing JSON lines; `Lines` reads what is new::
 
     with endpoint(log, "--latency-ms", "100:300") as url:
         subprocess.run(run_command(directory, url, "-n", "1000"))
-    rate(middle_half(received_at(directory)))           requests a second, start and tail left out
+    rate(middle_half(received_at(directory)))           requests per second without start and tail
 """
 
 import json
@@ -22,7 +22,7 @@ COMMAND = [sys.executable, "-m", "selfinstruct"]
 
 @contextmanager
 def endpoint(log: Path | None, *flags: str) -> Iterator[str]:
-    """A simulated endpoint in a process of its own; yields its address."""
+    """Start a simulated endpoint in a separate process. Yields its address."""
     noted = [] if log is None else ["--log", str(log)]
     command = [*COMMAND, "simulate", "--port", "0", *noted, *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -34,27 +34,27 @@ def endpoint(log: Path | None, *flags: str) -> Iterator[str]:
 
 
 def stragglers(folder: Path, *, latency_ms: str, share: float, seconds: float) -> list[str]:
-    """The flags of an endpoint of which a share of the replies takes so many seconds."""
+    """Return the flags of an endpoint with a share of slow replies."""
     plan = folder / "stragglers.yaml"
     plan.write_text(f"per_attempt: [{{fault: late, share: {share}, seconds: {seconds}}}]\n")
     return ["--latency-ms", latency_ms, "--faults", str(plan)]
 
 
 def mean_latency_s(*, latency_ms: str, share: float, seconds: float) -> float:
-    """What such an endpoint was told to take for a reply, on average."""
+    """Return the mean latency of such an endpoint, in seconds."""
     low, _, high = latency_ms.partition(":")
     usual_s = (float(low) + float(high or low)) / 2 / 1000
     return (1 - share) * usual_s + share * seconds
 
 
 def run_command(directory: Path, url: str, *flags: str) -> list[str]:
-    """The command that begins or continues a run."""
+    """Return the command that starts or continues a run."""
     told = ["-o", str(directory), "-m", "simulated", "--base-url", url, "--free"]
     return [*COMMAND, "run", *told, *flags]
 
 
 def done(command: Sequence[str]) -> str:
-    """What a command prints; an error with what it says of its failure."""
+    """Return the output of a command. Raises RuntimeError with its error message."""
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stderr}")
@@ -62,14 +62,14 @@ def done(command: Sequence[str]) -> str:
 
 
 class Lines:
-    """A file of JSON lines that something is still writing."""
+    """A file of JSON lines that another process still writes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._at = 0
 
     def raw(self) -> list[bytes]:
-        """The whole lines since the last time; half a line waits until it is whole, or cut off."""
+        """Return the complete new lines; a partial line waits until it is complete or cut."""
         if not self._path.exists():
             return []
         with self._path.open("rb") as file:
@@ -80,12 +80,12 @@ class Lines:
         return found.splitlines()
 
     def new(self) -> list[dict[str, Any]]:
-        """The same, read."""
+        """Return the new lines, parsed."""
         return [json.loads(line) for line in self.raw()]
 
 
 def journal(directory: Path, kind: str) -> Iterator[dict[str, Any]]:
-    """The lines of one kind in the journal of a run."""
+    """Yield the lines of one kind in the journal of a run."""
     sought = f'"kind":"{kind}"'.encode()
     for line in Lines(directory / "journal.jsonl").raw():
         if sought in line[:200]:
@@ -93,26 +93,26 @@ def journal(directory: Path, kind: str) -> Iterator[dict[str, Any]]:
 
 
 def received_at(directory: Path) -> list[float]:
-    """When the replies of a run were journaled, in seconds."""
+    """Return the times of the replies in a journal, in seconds."""
     lines = journal(directory, "completion_received")
     return [datetime.fromisoformat(line["at"]).timestamp() for line in lines]
 
 
 def middle_half(times: Iterable[float]) -> list[float]:
-    """Without the first and the last quarter: no start, and no waiting for the last stragglers."""
+    """Return the times without the first and last quarter, which contain start and tail."""
     ordered = sorted(times)
     quarter = len(ordered) // 4
     return ordered[quarter : len(ordered) - quarter]
 
 
 def rate(times: Sequence[float]) -> float:
-    """Events a second, from the first to the last."""
+    """Return the events per second from first to last."""
     return (len(times) - 1) / (times[-1] - times[0])
 
 
 def peak_mb(pid: int) -> float:
-    """The largest memory of a process so far; 0 if it is gone. Linux only."""
-    # Not ru_maxrss: that starts from the peak of the process that started this one.
+    """Return the peak memory of a process; 0 if the process has ended. Linux only."""
+    # Not ru_maxrss, which starts from the peak of the parent process.
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
@@ -121,7 +121,7 @@ def peak_mb(pid: int) -> float:
 
 
 def wait_until(seconds: float, what: str) -> Iterator[None]:
-    """Ends a loop with an error when it has taken too long; sleeps a little between its rounds."""
+    """Yield once per round of a loop, with short sleeps. Raises TimeoutError after `seconds`."""
     began = time.monotonic()
     while True:
         yield
@@ -131,7 +131,7 @@ def wait_until(seconds: float, what: str) -> Iterator[None]:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table, figures to the right."""
+    """Print a table with right-aligned columns."""
     cells = [list(head), *map(list, rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     for row in cells:

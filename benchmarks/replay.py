@@ -1,8 +1,8 @@
-"""How long does opening a run of 10,000 instructions take, and how much memory?
+"""Time and memory for opening a run of 10,000 instructions.
 
-Makes such a run with a backend that answers at once (no endpoint, no waiting), then opens it for reading in
-processes of their own. Baselines, in the same way: reading the same file line by line with `json.loads`, and
-the imports alone. Linux only (it reads the peak from /proc).
+Makes the run with a backend that answers at once (no endpoint, no waiting), then opens the run for reading in
+separate processes. Baselines, measured in the same way: reading the file line by line with `json.loads`, and
+the imports alone. Linux only (reads the peak from /proc).
 
     python benchmarks/replay.py [--instructions 10000] [--repeats 5]
 """
@@ -35,10 +35,10 @@ CHILDREN = {
 
 
 class Prolific:
-    """Answers at once: ten instructions of random words, which are all novel; one instance a task."""
+    """Backend without waiting: ten novel instructions of random words per reply, one instance per task."""
 
     async def complete(self, request: Request) -> Completion:
-        """Answer at once."""
+        """Return a reply without waiting."""
         rng = Random(request.id)
 
         def words(count: int) -> str:
@@ -55,7 +55,7 @@ class Prolific:
 
 
 def main() -> None:
-    """Make a run, then measure."""
+    """Make a run, then measure how long it takes to open."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--instructions", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=5)
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def make(directory: Path, instructions: int) -> None:
-    """A finished run."""
+    """Make a finished run."""
     began = time.perf_counter()
     config = RunConfig(model="prolific", num_instructions=instructions)
     with open_run(directory, config) as opened:
@@ -96,7 +96,7 @@ def make(directory: Path, instructions: int) -> None:
 
 
 def measure(directory: Path, body: str) -> tuple[float, float]:
-    """Seconds and peak megabytes of a process that does one thing; imports are not timed."""
+    """Return the seconds and peak MB of a process that does one thing; imports are not timed."""
     code = (
         "import json, sys, time\n"
         "import selfinstruct.runner.directory\n"
@@ -104,7 +104,7 @@ def measure(directory: Path, body: str) -> tuple[float, float]:
         "path = sys.argv[1]\nbegan = time.perf_counter()\n"
         + body
         + "\nseconds = time.perf_counter() - began\n"
-        # Not ru_maxrss: that starts from the peak of the process that started this one.
+        # Not ru_maxrss, which starts from the peak of the parent process.
         "status = open('/proc/self/status').read()\n"
         "print(json.dumps([seconds, int(status.split('VmHWM:')[1].split()[0]) / 1024]))"
     )

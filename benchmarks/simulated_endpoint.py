@@ -1,13 +1,11 @@
-"""How many requests a second the simulated endpoint answers.
+"""Measure the requests per second of the simulated endpoint.
 
-Starts the endpoint in a process of its own, sends it the real prompts over a few keep-alive
-connections from a client that does next to nothing, and prints the median of the repeats::
+The endpoint runs in a separate process and answers the prompts of the package over a few keep-alive
+connections. Every request is different. The figures are medians of the repeats::
 
     $ python benchmarks/simulated_endpoint.py --repeats 3 --requests 4000
     generate  3,120 bytes  2,345 requests/s  (2,301 to 2,377)
     classify  …
-
-Each request differs from the others, so that nothing can be answered from a cache.
 """
 
 import argparse
@@ -27,17 +25,17 @@ import jinja2
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from selfinstruct.simulate import serve  # noqa: E402 - only importable after the line above
-from selfinstruct.simulate.author.sentence_frames import compose  # noqa: E402
-from selfinstruct.simulate.random_draws import Draws  # noqa: E402
+from selfinstruct.simulate import SimulatedEndpoint  # noqa: E402 - only importable after the line above
+from selfinstruct.simulate.author.instructions import compose  # noqa: E402
+from selfinstruct.simulate.seeded_random import SeededRandom  # noqa: E402
 
 
 def prompts(kind: str, number: int, *, salt: int) -> Iterator[str]:
-    """`number` different prompts of a kind, "generate" or "classify"."""
+    """Yield `number` different prompts of a kind, "generate" or "classify"."""
     text = (REPOSITORY / "prompts" / "self-instruct" / f"{kind}.txt").read_text(encoding="utf-8")
     template = jinja2.Template(text)
     for at in range(number):
-        tasks = [compose(Draws(f"{salt}/{at}/{task}")) for task in range(8)]
+        tasks = [compose(SeededRandom(f"{salt}/{at}/{task}")) for task in range(8)]
         yield template.render(
             demonstrations=[{"instruction": task, "input": ""} for task in tasks],
             first_number=9,
@@ -47,7 +45,7 @@ def prompts(kind: str, number: int, *, salt: int) -> Iterator[str]:
 
 
 def request(prompt: str) -> bytes:
-    """A whole HTTP request for `prompt`."""
+    """Return a whole HTTP request for `prompt`."""
     messages = [{"role": "user", "content": prompt}]
     body = json.dumps({"model": "simulated", "messages": messages, "temperature": 0.7}).encode()
     head = (
@@ -57,14 +55,14 @@ def request(prompt: str) -> bytes:
     return head.encode() + body
 
 
-async def exchange(port: int, requests: list[bytes], connections: int) -> float:
-    """Sends the requests over the connections, and returns the seconds until all are answered."""
+async def send_all(port: int, requests: list[bytes], connections: int) -> float:
+    """Send the requests over the connections, and return the seconds until the last reply."""
     waiting = iter(requests)
 
-    async def talk() -> None:
+    async def send_some() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for sent in waiting:
-            writer.write(sent)
+        for one in waiting:
+            writer.write(one)
             head = await reader.readuntil(b"\r\n\r\n")
             if not head.startswith(b"HTTP/1.1 200"):
                 raise RuntimeError(head.decode())
@@ -73,17 +71,17 @@ async def exchange(port: int, requests: list[bytes], connections: int) -> float:
         writer.close()
 
     began = time.perf_counter()
-    await asyncio.gather(*(talk() for _ in range(connections)))
+    await asyncio.gather(*(send_some() for _ in range(connections)))
     return time.perf_counter() - began
 
 
-def serve_and_tell(ready: Connection) -> None:
-    """Runs the endpoint, and sends its base URL down the pipe."""
-    serve(on_ready=ready.send)
+def serve_endpoint(ready: Connection) -> None:
+    """Run the endpoint, and send its base URL through the pipe."""
+    SimulatedEndpoint().serve(on_ready=ready.send)
 
 
 def main() -> None:
-    """Prints one line per kind of prompt."""
+    """Print one line per kind of prompt."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--requests", type=int, default=4000, help="requests per repeat")
@@ -91,7 +89,7 @@ def main() -> None:
     options = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
-    endpoint = context.Process(target=serve_and_tell, args=(sending,))
+    endpoint = context.Process(target=serve_endpoint, args=(sending,))
     endpoint.start()
     try:
         port = urlsplit(receiving.recv()).port or 0
@@ -101,7 +99,7 @@ def main() -> None:
             for salt in range(options.repeats):
                 sent = [request(text) for text in prompts(kind, options.requests, salt=salt)]
                 size = statistics.mean(map(len, sent))
-                seconds = asyncio.run(exchange(port, sent, options.connections))
+                seconds = asyncio.run(send_all(port, sent, options.connections))
                 rates.append(options.requests / seconds)
             print(
                 f"{kind:9} {size:6,.0f} bytes {statistics.median(rates):7,.0f} requests/s"

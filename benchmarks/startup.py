@@ -1,7 +1,7 @@
-"""How long does `selfinstruct --help` take?
+"""Time of `selfinstruct --help`.
 
-Baseline: a bare typer app with as many commands and no imports of its own, measured in the same run. Repeats
-are interleaved; medians are compared. Also shown: `import selfinstruct` against an empty Python.
+Baseline: a bare typer app with as many commands and no other imports, measured in the same run. Repeats are
+interleaved; medians are compared. Also measured: `import selfinstruct`, compared with an empty Python.
 
     python benchmarks/startup.py [--repeats 31]
 """
@@ -35,7 +35,7 @@ app()
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure in turn and print medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=31)
     repeats = parser.parse_args().repeats

@@ -1,12 +1,12 @@
-"""How much of what is possible does a run reach while one reply in a hundred takes ten seconds?
+"""Share of the possible throughput while one reply in a hundred takes ten seconds.
 
-Against one simulated endpoint (its own process; 100 to 300 ms, 1 % of the replies ten seconds) and for 32 and
-128 requests in flight, over the middle half of the replies of a run:
+Against one simulated endpoint (separate process; 100 to 300 ms, 1 % of the replies after ten seconds), with
+32 and 128 requests in flight, over the middle half of the replies of a run:
 
-    achieved    replies a second, by the journal's own times
-    possible    the smaller one of: slots ÷ mean latency, with the mean of what the endpoint took for the
-                same replies, by its own log; and what a bare loop of the same client gets out of the same
-                number of slots without any latency, with a sample of the same requests, parsing nothing
+    achieved    replies per second, by the times in the journal
+    possible    the lower of: slots ÷ mean latency, by the endpoint's log for the same replies; and the rate
+                of a bare loop of the same client with the same slots and no latency, which sends a sample of
+                the same requests and parses nothing
 
     python benchmarks/stragglers.py [--instructions 20000] [--slots 32 128] [--repeats 1]
 
@@ -41,7 +41,7 @@ HEAD = (
     "in flight",
     "achieved/s",
     "mean latency",
-    "as told",
+    "as set",
     "slots ÷ latency",
     "bare/s",
     "possible/s",
@@ -51,7 +51,7 @@ HEAD = (
 
 
 def main() -> None:
-    """Measure in processes of their own, and print."""
+    """Measure in separate processes and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--instructions", type=int, default=20_000)
     parser.add_argument("--slots", type=int, nargs="+", default=[32, 128])
@@ -73,12 +73,12 @@ def main() -> None:
 
 
 def rows(arguments: argparse.Namespace) -> Iterator[list[str]]:
-    """A row for each number of slots and repeat, and the median of the repeats."""
+    """Print a row for each number of slots and repeat, and the median of the repeats."""
     found: dict[int, list[float]] = {slots: [] for slots in arguments.slots}
     for _, slots in itertools.product(range(arguments.repeats), arguments.slots):
         row, ratio = measured(arguments, slots)
         found[slots].append(ratio)
-        print(f"{slots} in flight: {ratio:.2f} of what is possible", file=sys.stderr)
+        print(f"{slots} in flight: {ratio:.2f} of the possible rate", file=sys.stderr)
         yield row
     if arguments.repeats > 1:
         for slots, ratios in found.items():
@@ -87,7 +87,7 @@ def rows(arguments: argparse.Namespace) -> Iterator[list[str]]:
 
 
 def measured(arguments: argparse.Namespace, slots: int) -> tuple[list[str], float]:
-    """Run once with so many slots, then send the same in a bare loop."""
+    """Run once with a number of slots, then send the same requests in a bare loop."""
     chances = {
         "latency_ms": arguments.latency_ms,
         "share": arguments.share,
@@ -118,7 +118,7 @@ def measured(arguments: argparse.Namespace, slots: int) -> tuple[list[str], floa
 
 
 def took_s(log: Path) -> float:
-    """The mean of what the endpoint took for the replies in the middle half."""
+    """Return the mean latency of the replies in the middle half, by the endpoint."""
     came: dict[int, float] = {}
     took: list[tuple[float, float]] = []
     for line in Lines(log).new():
@@ -134,7 +134,7 @@ def took_s(log: Path) -> float:
 def child(
     kind: str, url: str, folder: Path, slots: int, arguments: argparse.Namespace
 ) -> dict[str, float]:
-    """Measure one side in a process of its own."""
+    """Measure one side in a separate process."""
     command = [sys.executable, __file__, "--child", kind, "--url", url, "--folder", str(folder)]
     command += ["--slots", str(slots), "--requests", str(arguments.requests)]
     command += ["--instructions", str(arguments.instructions)]
@@ -144,7 +144,7 @@ def child(
 
 
 def ours(arguments: argparse.Namespace) -> dict[str, float]:
-    """Run the pipeline, and leave a sample of its requests for the bare loop."""
+    """Run the pipeline, and store a sample of its requests for the bare loop."""
     from selfinstruct.config.schema import RunConfig
     from selfinstruct.llm.online import OnlineBackend
     from selfinstruct.llm.request_body import api_path, parameters
@@ -162,8 +162,8 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
     sample: list[Request] = []
     number = 0
 
-    class Noting:
-        """Keeps one request in so many, of all stages in the shares that they have."""
+    class RecordingBackend:
+        """Store a sample of the requests, with all stages in proportion."""
 
         def __init__(self, inner: OnlineBackend) -> None:
             self._inner = inner
@@ -179,7 +179,7 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
         with open_run(arguments.folder / "run", config) as opened:
             async with OnlineBackend(config, environ={}) as online:
                 cpu = time.process_time()
-                await grow(opened, backend=Noting(online))
+                await grow(opened, backend=RecordingBackend(online))
                 return time.process_time() - cpu
 
     cpu_s = asyncio.run(grown())
@@ -189,7 +189,7 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def bare(arguments: argparse.Namespace) -> dict[str, float]:
-    """Send such requests with the same client and nothing around it, over again if they are few."""
+    """Send these requests with the same client in a bare loop, repeatedly if they are few."""
     import httpx2
 
     from selfinstruct.config.schema import RunConfig

@@ -1,12 +1,12 @@
-"""How much of the endpoint's time does the pipeline waste?
+"""Overhead of the pipeline over a bare client loop.
 
-Against one simulated endpoint (its own process, 50 ms latency, 32 in flight), in turn:
+Against one simulated endpoint (separate process, 50 ms latency, 32 in flight), in turn:
 
-    bare    the same openai client in a bare loop, sending the very requests of a run, parsing nothing
+    bare    the same openai client in a bare loop, which sends the requests of a run and parses nothing
     ours    `selfinstruct.grow`: planning, journaling, parsing, filtering, novelty
 
-Prints requests per second and CPU per request of each, and the ratios. Both are processes of their own;
-imports and start-up are left out of the time. Repeats are interleaved; medians are compared.
+Prints requests per second and CPU per request of both, and the ratios. Each side is a separate process;
+imports and start-up are not timed. Repeats are interleaved; medians are compared.
 
     python benchmarks/throughput.py [--instructions 3000] [--repeats 5]
 """
@@ -26,7 +26,7 @@ LATENCY_MS = 50
 
 
 def main() -> None:
-    """Measure in processes of their own, and print."""
+    """Measure in separate processes and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--instructions", type=int, default=3000)
     parser.add_argument("--repeats", type=int, default=5)
@@ -90,7 +90,7 @@ def report(results: dict[str, list[dict[str, float]]]) -> None:
 
 
 def ours(url: str, folder: Path, instructions: int) -> dict[str, float]:
-    """Run the pipeline and leave its requests for the bare loop."""
+    """Run the pipeline, and store its requests for the bare loop."""
     from selfinstruct.config.schema import RunConfig
     from selfinstruct.llm.online import OnlineBackend
     from selfinstruct.llm.request_body import parameters
@@ -106,8 +106,8 @@ def ours(url: str, folder: Path, instructions: int) -> dict[str, float]:
     )
     asked: list[Request] = []
 
-    class Noting:
-        """Notes what is asked for; costs a list append a request."""
+    class RecordingBackend:
+        """Store the request; costs one list append per request."""
 
         def __init__(self, inner: OnlineBackend) -> None:
             self._inner = inner
@@ -120,7 +120,7 @@ def ours(url: str, folder: Path, instructions: int) -> dict[str, float]:
         with open_run(folder / "run", config) as opened:
             async with OnlineBackend(config, environ={}) as online:
                 wall, cpu = time.perf_counter(), time.process_time()
-                await grow(opened, backend=Noting(online))
+                await grow(opened, backend=RecordingBackend(online))
                 return {
                     "wall_s": time.perf_counter() - wall,
                     "cpu_s": time.process_time() - cpu,
@@ -133,7 +133,7 @@ def ours(url: str, folder: Path, instructions: int) -> dict[str, float]:
 
 
 def bare(url: str, folder: Path, instructions: int) -> dict[str, float]:  # noqa: ARG001
-    """Send the same requests with the same client and nothing around it."""
+    """Send the same requests with the same client in a bare loop."""
     import httpx2
     import openai
 

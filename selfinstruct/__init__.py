@@ -1,14 +1,13 @@
-"""seed tasks → demonstrations → candidates → filters → novelty → tasks → instances → dataset.
+"""Self-Instruct (Wang et al., 2022, arXiv 2212.10560): grow seed tasks into instruction data.
 
-Self-Instruct (Wang et al., 2022, arXiv 2212.10560) as a pipeline that can be left alone overnight.
-The command line is in `selfinstruct.cli`; these are the names for use from Python:
+The command line is in `selfinstruct.cli`. Python code uses the names of this module:
 
     >>> from selfinstruct import RunConfig, export_run, run                     # doctest: +SKIP
     >>> config = RunConfig(model="gpt-4.1-mini", num_instructions=200)          # doctest: +SKIP
-    >>> summary = run("my-run", config)   # call it again and it continues      # doctest: +SKIP
+    >>> summary = run("my-run", config)   # a second call continues the run    # doctest: +SKIP
     >>> export_run("my-run", "alpaca_data.json")                                # doctest: +SKIP
 
-Names are loaded on first use, so that `import selfinstruct` costs next to nothing.
+Names are loaded on first use, so that `import selfinstruct` is fast.
 """
 
 from importlib import import_module

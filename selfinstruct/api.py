@@ -1,4 +1,4 @@
-"""The pipeline for use from Python: run, export, look at the result. For notebooks and scripts.
+"""Functions for notebooks and scripts: run, import, export, and read the dataset of a run.
 
     from selfinstruct import RunConfig, export_run, read_frame, run
 
@@ -6,7 +6,7 @@
     export_run("my-run", "alpaca_data.json")
     read_frame("my-run").groupby("is_classification").size()
 
-Inside an event loop of your own, `with open_run(…) as opened: await grow(opened, backend=…)`.
+Async code uses `with open_run(…) as opened: await grow(opened, backend=…)` instead of `run`.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.export import (
     COLUMN_TYPES,
     PROVENANCE_COLUMNS,
-    Wanted,
+    ExportOptions,
     provenance_rows,
     select,
     writing,
@@ -46,14 +46,12 @@ def run(
     *,
     backend: Backend | None = None,
 ) -> RunSummary:
-    """Start a run in a new directory, or continue the one that is there, until its target is reached.
+    """Start a run in a new directory, or continue the run in the directory, until the target is reached.
 
-    `config` may be left out, or differ in operational settings, for a run that exists. `backend` is the
-    endpoint named in the config unless another is given. Raises SelfInstructError.
+    An existing run needs no `config`, and accepts changes of operational settings. The default `backend` is
+    the endpoint in the config. Raises SelfInstructError.
     """
-    settings = (
-        config.given() if isinstance(config, RunConfig) else load_settings("settings", config)
-    )
+    settings = _settings(config)
     if backend is None and not is_run(directory):
         from selfinstruct.llm.endpoint import client
 
@@ -65,11 +63,15 @@ def run(
             asyncio.get_running_loop()
         except RuntimeError:
             return asyncio.run(_grow(opened, backend, asyncio.Event()))
-        return _beside_the_loop(opened, backend)
+        return _run_in_thread(opened, backend)
 
 
-def _beside_the_loop(opened: Run, backend: Backend | None) -> RunSummary:
-    """Run in a thread of its own: a notebook's cell is inside an event loop already."""
+def _settings(config: RunConfig | Mapping[str, Any] | None) -> dict[str, Any]:
+    return config.given() if isinstance(config, RunConfig) else load_settings("settings", config)
+
+
+def _run_in_thread(opened: Run, backend: Backend | None) -> RunSummary:
+    """Run in another thread, because a notebook already has an event loop in this one."""
     stop = asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
@@ -83,7 +85,9 @@ def _beside_the_loop(opened: Run, backend: Backend | None) -> RunSummary:
             return running.result()
         except KeyboardInterrupt:
             for loop in loops:
-                loop.call_soon_threadsafe(stop.set)  # leaving the block waits for what is in flight
+                loop.call_soon_threadsafe(
+                    stop.set
+                )  # the executor then waits for requests in flight
             raise
 
 
@@ -104,7 +108,7 @@ def online_backend(
     """
     from selfinstruct.llm.online import OnlineBackend
 
-    if opened.state.imports and not opened.state.counts.requests:
+    if opened.state.imports and not opened.state.counts.requests:  # the first start
         opened.config = with_address(opened.config, environ=os.environ)
     return OnlineBackend(
         opened.config, environ=os.environ, stop=stop, on_wait=on_wait, budget=opened.budget
@@ -120,17 +124,17 @@ def export_run(
     limit: int | None = None,
     **options: Any,
 ) -> int:
-    """Write a run's dataset to a file; returns the number of rows. Raises SelfInstructError.
+    """Write the dataset of a run to a file and return the number of rows. Raises SelfInstructError.
 
-    `path` "-" stands for stdout. `options` are further fields of `selfinstruct.dataset.export.Wanted`:
+    `path` "-" stands for stdout. `options` are further fields of `selfinstruct.dataset.export.ExportOptions`:
 
         export_run("my-run", "chats.jsonl", format="messages", split=(0.95, 0.05), shuffle_seed=1)
     """
-    wanted = Wanted(format=format, **options)
+    export_options = ExportOptions(format=format, **options)
     tasks = select(
         read_run(directory).state.pool, include_seed_tasks=include_seed_tasks, limit=limit
     )
-    with writing(Path(path), wanted, types=COLUMN_TYPES) as export:
+    with writing(Path(path), export_options, types=COLUMN_TYPES) as export:
         parts = export.write(provenance_rows(tasks))
     return sum(part.rows for part in parts)
 
@@ -140,20 +144,17 @@ def import_run(
     files: Iterable[Path | str],
     config: RunConfig | Mapping[str, Any] | None = None,
 ) -> "Import":
-    """Make a run of what the published Self-Instruct code or Alpaca's has left; nothing is asked.
+    """Make a run from files of the published Self-Instruct or Alpaca code, without any request.
 
-    `run` then completes it, or grows it. A model need not be named before. Raises SelfInstructError.
+    `run` then completes or grows the run; the config needs no model before that. Raises SelfInstructError.
     """
     from selfinstruct.dataset.importing import directory as importing
 
-    settings = (
-        config.given() if isinstance(config, RunConfig) else load_settings("settings", config)
-    )
-    return importing.import_run(Path(directory), [Path(file) for file in files], settings)
+    return importing.import_run(Path(directory), [Path(file) for file in files], _settings(config))
 
 
 def read_frame(directory: Path | str, *, include_seed_tasks: bool = False) -> "pandas.DataFrame":
-    """A run's dataset as a pandas DataFrame: a row an instance, columns as in the `jsonl` export."""
+    """Return the dataset of a run as a DataFrame with the rows and columns of the `jsonl` export."""
     import pandas
 
     tasks = select(read_run(directory).state.pool, include_seed_tasks=include_seed_tasks)

@@ -1,82 +1,51 @@
-"""The one seam to the world: a backend completes a request.
+"""The interface between a run and a model: a backend completes requests.
 
-Online, batch and simulated backends look the same to the pipeline; so does a function in a test:
+The online backend, the simulated endpoint and a function in a test look the same to the pipeline:
 
     class Echo:
         async def complete(self, request: Request) -> Completion:
             return Completion(text=request.prompt.messages[-1].content, finish_reason="stop", model="echo")
 """
 
-import re
-from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from selfinstruct.cost.worst_case import worst_case
 from selfinstruct.records import Completion, Request
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Backend(Protocol):
-    """A way to complete requests."""
+    """Completes requests."""
 
     async def complete(self, request: Request) -> Completion:
-        """Complete one request, with whatever retries that takes.
+        """Complete one request; retry as often as necessary.
 
-        Raises RequestRejectedError where this request is refused; TransientError where attempts are used up,
-        so that others may have their turn before it is asked again (`runner.outages`); EndpointError where
-        nothing can be had: that ends the run, which can be continued.
+        Raises RequestRejectedError where the endpoint rejects this request. Raises TransientError where all
+        attempts failed; `runner.failures` decides when the request is sent again. Raises EndpointError where
+        the endpoint rejects everything; that error ends the run, which can be continued later.
         """
         ...
 
 
 @runtime_checkable
 class Checkable(Protocol):
-    """A backend that can tell whether it is up, apart from any request of the run."""
+    """A backend that can check, without a request of the run, whether its endpoint is up."""
 
     async def answers(self) -> bool:
-        """Whether the endpoint answers at all, seen by the smallest exchange there is.
+        """Return whether the endpoint replies to the smallest possible request.
 
-        Raises EndpointError where nothing can be had. Without it a request that fails where there is nothing
-        else to ask looks like an outage (`runner.outages`).
+        Raises EndpointError where the endpoint rejects everything. Without this check, a request that fails
+        while no other request can be sent looks like an outage (`runner.failures`).
         """
         ...
 
 
 class Reservations(Protocol):
-    """Watches over what attempts may consume. A backend that makes several attempts asks it before each."""
+    """Reserves the worst case of each attempt. A backend with retries calls it before each retry."""
 
     def reserve(self, request: Request, *, is_billed: bool) -> None:
-        """Another attempt at a request is about to be sent; the first one was reserved by whoever asks.
+        """Reserve another attempt at a request; the caller of `complete` has reserved the first attempt.
 
-        `is_billed` says whether the attempt before it may be billed. Returns once the reservation is on
-        record. Raises LimitReachedError where a limit allows no further attempt at present: then none may be
-        sent, and the error is to be passed on.
+        `is_billed` says whether the previous attempt may be billed. The reservation is on record when the
+        method returns. Raises LimitReachedError where a limit allows no further attempt at present; the
+        backend must not send the attempt, and must not catch the error.
         """
         ...
-
-
-def finished(request: Request, completion: Completion) -> Completion:
-    """Return a completion as its request wanted the reply; a second call changes nothing.
-
-    The text ends before the first of the request's stop texts, which some servers leave in. Impossible token
-    counts are dropped. `reached_limit` says whether the reply took every token that the request allowed.
-    """
-    if completion.reached_limit is not None:
-        return completion
-    usage = completion.counted
-    most = worst_case(request).completion_tokens
-    is_cut = usage is not None and 0 < most <= usage.completion_tokens
-    text, finish_reason = completion.text, completion.finish_reason
-    for end in request.sampling.stop:
-        if end in text:
-            # The limit can only have cut what follows the stop text.
-            text, finish_reason, is_cut = text.partition(end)[0], "stop", False
-    return replace(
-        completion, text=text, finish_reason=finish_reason, usage=usage, reached_limit=is_cut
-    )
-
-
-def scrub(text: str) -> str:
-    """The text as UTF-8 can hold it: a lone surrogate, which JSON can smuggle in, becomes U+FFFD."""
-    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)

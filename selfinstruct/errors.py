@@ -1,29 +1,29 @@
-"""Every exception that selfinstruct raises on purpose.
+"""All exceptions of selfinstruct, and their exit codes.
 
     SelfInstructError                    exit
-    ├── ConfigError                      2    a setting that cannot be
-    ├── InputError                       2    a file that was given cannot be used: path, line, problem
-    ├── RunDirectoryError                2    the directory is no run, or not this run
+    ├── ConfigError                      2    a setting has an invalid value
+    ├── InputError                       2    an input file cannot be used: path, line, problem
+    ├── RunDirectoryError                2    the directory is not a run, or not this run
     │   ├── ConfigChangedError           2    the run was made with other settings
-    │   ├── OtherVersionError            2    … by another version
-    │   ├── RunLockedError               2    another process is writing it
-    │   └── RunWriteError                1    the machine fails: a full disk, say
+    │   ├── OtherVersionError            2    the run was made by another version
+    │   ├── RunLockedError               2    another process is writing the run
+    │   └── RunWriteError                1    the machine fails, for example with a full disk
     ├── JournalError                     1    the journal cannot be read or written
     │   ├── JournalCorruptError          1    a line was changed after it was written
-    │   └── NewerJournalError            2    a later version wrote to it
+    │   └── NewerJournalError            2    a later version wrote the journal
     ├── BackendError                          a request has no completion
-    │   ├── TransientError               4    worth another attempt, now or later (runner.outages)
-    │   ├── RequestRejectedError         4    the endpoint refuses this one request
-    │   └── EndpointError                4    the endpoint refuses everything: key, credit, model
-    ├── StalledError                     3    nothing was accepted for so many requests
-    ├── LimitReachedError                3    what a person allowed is used up: money, tokens, requests, time
+    │   ├── TransientError               4    another attempt may succeed (runner.failures)
+    │   ├── RequestRejectedError         4    the endpoint rejects this request
+    │   └── EndpointError                4    the endpoint rejects everything: key, credit, model
+    ├── StalledError                     3    many requests in a row yielded no new instruction
+    ├── LimitReachedError                3    a limit is reached: money, tokens, requests, time
     └── ExportError                      1    a file cannot be written
 
-A reply that cannot be parsed, a duplicate, a refusal or a truncated answer is none of these: it is a
-`Rejection` with a reason.
+A reply that cannot be parsed, a duplicate, a refusal of the model, or a truncated answer is no exception: it
+is a `Rejection` with a reason.
 
-`exit_code` is what the command line exits with: 0 done, 1 failed, 2 usage or input, 3 stopped by a limit
-that the person set, 4 the endpoint gave up, 130 interrupted.
+The command line exits with `exit_code`: 0 done, 1 failed, 2 usage or input, 3 stopped by a limit, 4 the
+endpoint gave up, 130 interrupted.
 """
 
 from collections.abc import Mapping
@@ -31,13 +31,13 @@ from pathlib import Path
 
 
 class SelfInstructError(Exception):
-    """Base of all errors raised on purpose. Its text is one sentence for a person."""
+    """Base class of all exceptions. The text is one sentence for the user."""
 
     exit_code = 1
 
 
 class ConfigError(SelfInstructError):
-    """A setting has a value that it cannot have."""
+    """A setting has an invalid value."""
 
     exit_code = 2
 
@@ -50,7 +50,7 @@ class ConfigError(SelfInstructError):
 
 
 class InputError(SelfInstructError):
-    """A file that was given cannot be used."""
+    """An input file cannot be used."""
 
     exit_code = 2
 
@@ -73,7 +73,7 @@ class RunDirectoryError(SelfInstructError):
 
 
 class ConfigChangedError(RunDirectoryError):
-    """The run was made with other settings; `changes` maps each to (stored, given)."""
+    """The run was made with other settings; `changes` maps each name to (stored, given)."""
 
     def __init__(self, path: Path, changes: Mapping[str, tuple[object, object]]) -> None:
         self.changes = dict(changes)
@@ -89,7 +89,7 @@ class ConfigChangedError(RunDirectoryError):
 
 
 class OtherVersionError(RunDirectoryError):
-    """The run was made by a version that differs; `versions` maps what differs to (there, here)."""
+    """The run was made by another version; `versions` maps each difference to (there, here)."""
 
     def __init__(
         self,
@@ -104,21 +104,21 @@ class OtherVersionError(RunDirectoryError):
             for name, (there, here) in self.versions.items()
         )
         is_later = any((there or 0) > (here or 0) for there, here in self.versions.values())
-        which = "a later" if is_later else "an earlier"
-        super().__init__(path, f"made by {which} version of selfinstruct ({listed}); {remedy}")
+        age = "a later" if is_later else "an earlier"
+        super().__init__(path, f"made by {age} version of selfinstruct ({listed}); {remedy}")
 
 
 class RunLockedError(RunDirectoryError):
-    """Another process holds the run; `pid` is None where it did not say."""
+    """Another process holds the lock of the run; `pid` is None where the process is unknown."""
 
     def __init__(self, path: Path, pid: int | None) -> None:
         self.pid = pid
-        who = f"process {pid}" if pid is not None else "another process"
-        super().__init__(path, f"{who} is writing this run; wait for it or stop it first")
+        writer = f"process {pid}" if pid is not None else "another process"
+        super().__init__(path, f"{writer} is writing this run; wait for it or stop it first")
 
 
 class RunWriteError(RunDirectoryError):
-    """The machine fails, as with a full disk: nothing is wrong with the directory that was named."""
+    """The machine fails, for example with a full disk; the directory itself is correct."""
 
     exit_code = 1
 
@@ -132,7 +132,7 @@ class JournalError(SelfInstructError):
 
 
 class JournalCorruptError(JournalError):
-    """A line is not as it was written; nothing was changed. `offset` is in bytes."""
+    """A line was changed after it was written. The file is left unchanged. `offset` is in bytes."""
 
     def __init__(self, path: Path, *, line: int, offset: int, problem: str) -> None:
         self.line = line
@@ -145,15 +145,15 @@ class JournalCorruptError(JournalError):
 
 
 class NewerJournalError(JournalError):
-    """A line is nothing that this version knows; most likely a later one wrote it. Nothing was changed."""
+    """This version does not know the event of a line, probably of a later version. The file is unchanged."""
 
     exit_code = 2
 
 
 class BackendError(SelfInstructError):
-    """A request has no completion, after `attempts` attempts.
+    """A request has no completion after `attempts` attempts.
 
-    `may_bill` says whether the last attempt may be billed all the same: the endpoint may have written.
+    `may_bill` says whether the last attempt may be billed, since the endpoint may have written a reply.
     """
 
     exit_code = 4
@@ -165,12 +165,12 @@ class BackendError(SelfInstructError):
         super().__init__(problem)
 
     def add(self, remark: str) -> None:
-        """Say something more about the problem."""
+        """Append a remark to the problem."""
         self.problem = f"{self.problem}; {remark}"
         self.args = (self.problem,)
 
     def redact(self, secret: str) -> None:
-        """Take a secret out of the text, for endpoints that repeat the key they refuse."""
+        """Remove a secret from the text; some endpoints repeat the key that they reject."""
         self.problem = self.problem.replace(secret, "…")
         self.args = (self.problem,)
 
@@ -178,9 +178,9 @@ class BackendError(SelfInstructError):
 class TransientError(BackendError):
     """Another attempt may succeed.
 
-    `outcome` is an `llm.outcomes.AttemptOutcome`, or "". `retry_after_s` is the wait in seconds that the
-    endpoint asks for. `is_last` means that the endpoint asks for no further attempt now. `counts_as_strike`
-    means that the request, and not only the endpoint, may be at fault.
+    `outcome` is the name of an `llm.outcomes.AttemptOutcome`, or "". `retry_after_s` is the wait in seconds
+    that the endpoint asks for. `is_last` means that the endpoint asks for no further attempt now.
+    `counts_as_strike` means that the request, and not only the endpoint, may be at fault.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class TransientError(BackendError):
 
 
 class RequestRejectedError(BackendError):
-    """The endpoint refuses this request, and would refuse it again. `status` is that of its reply."""
+    """The endpoint rejects this request and would reject it again. `status` is the HTTP status."""
 
     may_bill = False
 
@@ -211,13 +211,13 @@ class RequestRejectedError(BackendError):
 
 
 class EndpointError(BackendError):
-    """The endpoint refuses everything: wrong key, no credit, no such model, wrong set-up."""
+    """The endpoint rejects everything: wrong key, no credit, unknown model, wrong set-up."""
 
     may_bill = False
 
 
 class StalledError(SelfInstructError):
-    """No candidate of the last `commits` generation requests was accepted."""
+    """The last `commits` generation requests yielded no new instruction."""
 
     exit_code = 3
 
@@ -230,7 +230,7 @@ class StalledError(SelfInstructError):
 
 
 class LimitReachedError(SelfInstructError):
-    """What a person allowed a run is used up. `limit` names the setting."""
+    """A limit of the run is reached. `limit` names the setting."""
 
     exit_code = 3
 

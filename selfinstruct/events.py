@@ -1,48 +1,49 @@
-"""What may stand in a journal. Each event is a fact; `pipeline.state.apply` says what follows from it.
+"""The events of a journal. Each event is a fact; `pipeline.state.apply` applies the fact to the state.
 
-Two kinds come from outside and are durable before anything is done with them, since they were paid for
-(`CompletionReceived`) or stand for a request that will not be asked again (`RequestFailed`). The decisions
-derived from them (`Committed`, `Classified`, `InstancesWritten`) are written too, one event for a whole
-reply, so that no later version of the code decides an old run anew.
+Two events come from the endpoint: `CompletionReceived` has a paid reply, and `RequestFailed` ends a request
+without a reply. Both are durable before they are used. The decisions about them (`Committed`, `Classified`,
+`InstancesWritten`) are events too, one per reply, so a later version of the code does not decide an old run
+again.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from selfinstruct.backend import finished
 from selfinstruct.cost import ExpectedUse, Price
+from selfinstruct.cost.worst_case import normalize
 from selfinstruct.records import STRICT, Answer, Completion, Instance, Rejection, Request, Stage
+from selfinstruct.records.ids import item_number
 
 RunEnd = Literal["complete", "interrupted", "limit", "failed"]
 
 Form = Literal["instructions", "kinds", "instances", "tasks", "rows"]
-"""What the records of a file say that is imported, see `selfinstruct.dataset.importing.source_formats`."""
+"""Kind of records in an imported file; see `selfinstruct.dataset.importing.source_formats`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
-    """A process began or went on with the run."""
+    """A process started or continued the run."""
 
     __pydantic_config__ = STRICT
 
     kind: Literal["run_started"] = "run_started"
     versions: Mapping[str, str]
-    """Version of the package, of Python and of openai."""
+    """Versions of selfinstruct, Python and openai."""
     settings: Mapping[str, str | bool | int | float | tuple[str, ...] | None]
-    """The operational settings in force: a later start without any takes these over."""
+    """Operational settings of this start; a later start uses them unless it sets others."""
     price: Price | None = None
-    """What the model costs, as far as is known."""
+    """Price of the model; None where it is unknown."""
     expected_use: ExpectedUse | None = None
-    """What the run was expected to consume, where somebody had made an estimate."""
+    """Estimated consumption of the run; None without an estimate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reserved:
-    """An attempt is about to be sent, and this is the most that it can consume.
+    """The worst case of an attempt that is about to be sent.
 
-    What settles it: the reply (`CompletionReceived`), `Released`, or another attempt that `replaces` it. One
-    that nothing settles was perhaps answered and never heard of, and counts as spent.
+    The reply (`CompletionReceived`), `Released`, or another attempt that `replaces` it settles the
+    reservation. An unsettled reservation counts as spent, since the attempt may have been answered.
     """
 
     __pydantic_config__ = STRICT
@@ -50,16 +51,16 @@ class Reserved:
     kind: Literal["reserved"] = "reserved"
     request_id: str
     prompt_tokens: int
-    """At most."""
+    """Maximum."""
     completion_tokens: int
-    """At most."""
+    """Maximum."""
     replaces: bool
-    """Whether the attempt before it was not billed, so that what was reserved for that one is free again."""
+    """Whether the previous attempt was not billed, so its reservation is released."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """The last attempt of a request failed in a way that is not billed."""
+    """The last attempt at a request failed and was not billed."""
 
     __pydantic_config__ = STRICT
 
@@ -69,7 +70,7 @@ class Released:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionReceived:
-    """A reply, with what is needed to know how it was asked for."""
+    """A reply and the origin of its prompt."""
 
     __pydantic_config__ = STRICT
 
@@ -83,20 +84,20 @@ class CompletionReceived:
 
 
 def received(request: Request, completion: Completion) -> CompletionReceived:
-    """Return the event of a reply to a request."""
+    """Return the event for a reply to a request."""
     return CompletionReceived(
         request_id=request.id,
         stage=request.stage,
         template=request.prompt.template,
         prompt_sha256=request.prompt.sha256,
         demonstration_ids=request.prompt.demonstration_ids,
-        completion=finished(request, completion),
+        completion=normalize(request, completion),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFailed:
-    """A request that is not sent again, refused or given up: nothing comes of it."""
+    """A request that ended without a reply: rejected by the endpoint, or given up."""
 
     __pydantic_config__ = STRICT
 
@@ -106,13 +107,13 @@ class RequestFailed:
     prompt_sha256: str
     problem: str
     status: int | None
-    """HTTP status of the refusal; None where there was none, or the request was given up."""
+    """HTTP status of the rejection; None without a status, and for a request that was given up."""
     attempts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A candidate that became a task of the pool."""
+    """A candidate that became a task."""
 
     __pydantic_config__ = STRICT
 
@@ -120,39 +121,45 @@ class Accepted:
     task_id: str
     instruction: str
     instance: Instance | None = None
-    """Where the same reply held it; then nothing more is asked about the task."""
+    """Instance from the same reply, which makes the task final; None in the two-stage recipe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """All decisions about generation request `number`, in number order, whole or absent."""
+    """All decisions about generation request `number`; requests are committed in order of their numbers."""
 
     __pydantic_config__ = STRICT
 
     kind: Literal["committed"] = "committed"
     number: int
-    """From 1."""
+    """Counted from 1."""
     accepted: tuple[Accepted, ...]
     rejected: tuple[Rejection, ...]
+
+    @property
+    def items(self) -> list[Accepted | Rejection]:
+        """All decisions, in the order of the reply."""
+        decided: tuple[Accepted | Rejection, ...] = (*self.accepted, *self.rejected)
+        return sorted(decided, key=lambda item: item_number(item.candidate_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classified:
-    """What the model said to whether a task is a classification task."""
+    """The answer to whether a task is a classification task."""
 
     __pydantic_config__ = STRICT
 
     kind: Literal["classified"] = "classified"
     task_id: str
     is_classification: bool | None
-    """None where the answer is unclear and the question is put once more, in plainer words."""
+    """None where the answer is unclear and the request is repeated with a plainer prompt."""
     answer: Answer
-    """What the reply said. If it stays unclear it counts as no: instances are written input-first."""
+    """Answer in the reply. A second unclear answer counts as no, so instances are written input-first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstancesWritten:
-    """The instances of a task. They are final, and may be none."""
+    """The final instances of a task, possibly none."""
 
     __pydantic_config__ = STRICT
 
@@ -164,103 +171,103 @@ class InstancesWritten:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefilteredFrom:
-    """The replies that follow are those of another run, decided again: the first line of such a journal."""
+    """The run decides the replies of another run again. The first event of a refiltered run."""
 
     __pydantic_config__ = STRICT
 
     kind: Literal["refiltered_from"] = "refiltered_from"
     source: str
-    """Directory of that run, for a reader who looks for it; nothing depends on it."""
+    """Directory of the other run; for information only."""
     fingerprint: str
-    """Of that run, as its config.yaml has it."""
+    """Fingerprint in the config.yaml of the other run."""
     journal_lines: int
-    """Lines of its journal that were read …"""
+    """Number of lines that were read from the other journal."""
     journal_sha256: str
-    """… and their hash: `head -n <lines> journal.jsonl | sha256sum`."""
+    """SHA-256 of these lines: `head -n <lines> journal.jsonl | sha256sum`."""
     versions: Mapping[str, int]
-    """Of the rules, parsers and tokenizer that it was decided by."""
+    """Versions of the rules, parsers and tokenizer of the other run."""
     settings: Mapping[str, str | int | float]
-    """Those settings of it that concern deciding."""
+    """Settings of the other run that affect decisions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTask:
-    """A task of the run that this one was refiltered from, and none of this one, at least not in its words.
+    """A task of the source of a refiltered run that is no task of this run.
 
-    Prompts may have shown it, and replies may be about it, so its name and its text must stay known.
+    Prompts may have shown the task, and replies may be about it, so its id and text must stay known.
     """
 
     __pydantic_config__ = STRICT
 
     kind: Literal["source_task"] = "source_task"
     task_id: str
-    """"source:" and its id there, which may be another task's here."""
+    """"source:" and the id in the source; this run may use the same id for another task."""
     candidate_id: str
-    """What it was there."""
+    """Id of the candidate in the source."""
     instruction: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedFile:
-    """A file that tasks of this run were imported from; the first line of such a journal is one."""
+    """A file with imported tasks. The first event of an imported run."""
 
     __pydantic_config__ = STRICT
 
     kind: Literal["imported_file"] = "imported_file"
     name: str
-    """Its name without folders; a second file of that name is told from it by a number."""
+    """File name without folders; a number distinguishes a second file of the same name."""
     sha256: str
-    """Of its bytes as they lay there, 64 hex digits."""
+    """SHA-256 of the file, 64 hex digits."""
     form: Form
-    """What its records were recognised as."""
+    """Detected kind of records."""
     records: int
     tasks: int
-    """Tasks that this file was the first to name. As many events follow, so that a loss is noticed."""
+    """Tasks that occur in this file first. As many events follow, so a loss is detected."""
     profile: str
-    """By which raw answers and raw instances were read."""
+    """Profile that parsed raw answers and raw instances."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskImported:
-    """A task that was there before the run, as files tell of it: no rule and no novelty check was applied."""
+    """An imported task. Imports pass no rule and no novelty check."""
 
     __pydantic_config__ = STRICT
 
     kind: Literal["task_imported"] = "task_imported"
     task_id: str
-    """"task_000001" and so on, as of tasks that are accepted later."""
+    """"task_000001" and so on, in one series with tasks that are accepted later."""
     instruction: str
     place: str
-    """Where it is first named: "regen.json:17 (record 4)", "machine_generated_instructions.jsonl:17"."""
+    """First occurrence: "regen.json:17 (record 4)", "machine_generated_instructions.jsonl:17"."""
     is_classification: bool | None
-    """None where it is not known."""
+    """None where it is unknown."""
     answer: Answer | None
-    """What the reply said that the kind was read from; None where there was none."""
+    """Answer that the classification was read from; None without an answer."""
     instances: tuple[Instance, ...] | None
-    """They are final; None where there is none that can be used, and they are to be asked for."""
+    """Final instances; None where no instance is usable, so the run asks for instances."""
     rejected: tuple[Rejection, ...]
-    """Instances that cannot be used, with ids "import/task_000001#2"; those without are kept, in order."""
+    """Unusable instances, with ids such as "import/task_000001#2"."""
     model: str | None
-    """That wrote it, where a file says so."""
+    """Model that wrote the task; None where it is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished:
-    """A process left the run in good order."""
+    """A process ended its work on the run."""
 
     __pydantic_config__ = STRICT
 
     kind: Literal["run_finished"] = "run_finished"
     reason: RunEnd
     detail: str = ""
-    """What stopped it, where something did."""
+    """Error that stopped the run; "" without an error."""
 
 
 Outcome = CompletionReceived | RequestFailed
-"""How a request ended."""
+"""The end of a request."""
 
 Decision = Committed | Classified | InstancesWritten
-"""What follows from an outcome."""
+"""A decision about a reply."""
 
 Event = (
     RunStarted

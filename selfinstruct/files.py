@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and what to say where one cannot be used."""
+"""Atomic writes, safe opening of run files, and remedies for errors of the operating system."""
 
 import errno
 import os
@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 _OPEN_ALREADY = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
-"""Names of what somebody has opened already, perhaps to append to it: not ours to replace."""
+"""Files that are open already, perhaps for appending, and so must not be replaced."""
 
-_AGAIN = "then type the same command again"
+_AGAIN = "then run the same command again"
 _REMEDIES = {
     errno.EACCES: "change its permissions, or choose another place",
     errno.EPERM: "change its permissions, or choose another place",
@@ -28,9 +28,9 @@ _REMEDIES = {
     errno.EMFILE: f"raise the limit on open files (ulimit -n), {_AGAIN}",
     errno.ENFILE: f"close some programs, {_AGAIN}",
     errno.ENOMEM: f"close some programs, {_AGAIN}",
-    errno.EIO: f"the disk may be failing: copy what is there to another one, {_AGAIN}",
+    errno.EIO: f"the disk may be failing: copy its files to another disk, {_AGAIN}",
 }
-"""What helps against an error of the operating system."""
+"""Remedies by error of the operating system."""
 
 _OF_THE_MACHINE = frozenset(
     {
@@ -50,21 +50,21 @@ class IrregularFileError(OSError):
 
 
 def because(error: OSError) -> str:
-    """What the operating system says, in brackets, and what helps: "(Is a directory); name a file"."""
-    said = error.strerror or str(error) or type(error).__name__
+    """Return the message of the operating system and the remedy: "(Is a directory); name a file"."""
+    message = error.strerror or str(error) or type(error).__name__
     remedy = _REMEDIES.get(error.errno) if error.errno is not None else None
     if isinstance(error, IrregularFileError):
         remedy = "replace it with a copy of the file"
-    return f"({said}); {remedy}" if remedy else f"({said})"
+    return f"({message}); {remedy}" if remedy else f"({message})"
 
 
 def is_of_the_machine(error: OSError) -> bool:
-    """Whether the machine is to blame, as for a full disk, and not the name that was given."""
+    """Return whether the machine caused the error, as with a full disk, and not the file name."""
     return error.errno in _OF_THE_MACHINE
 
 
 Opener = Callable[[str, int], int]
-"""Opens a path with flags, and returns the number of the open file: what `open` takes as `opener`."""
+"""Opens a path with flags and returns a file descriptor; the `opener` argument of `open`."""
 
 _KINDS = {
     stat.S_IFREG: "a regular file",
@@ -76,9 +76,9 @@ _KINDS = {
 
 
 def open_regular(path: str | Path, flags: int, mode: int = 0o600) -> int:
-    """Open a file of a run directory and return its number; `open` takes this function as `opener`.
+    """Open a file of a run directory and return its descriptor; an `opener` for `open`.
 
-    The directory may come from a stranger. A link would lead to another file, a pipe would block, and a
+    The directory may come from a stranger: a link would lead to another file, a pipe would block, and a
     device would have no end. Raises OSError.
     """
     is_written = flags & os.O_ACCMODE != os.O_RDONLY
@@ -94,29 +94,29 @@ def open_regular(path: str | Path, flags: int, mode: int = 0o600) -> int:
 
 
 def require_regular(path: Path, *, kind: int = stat.S_IFREG, is_written: bool = False) -> None:
-    """Raise IrregularFileError unless a file of that kind, or nothing, is at the path. Follow no link.
+    """Raise IrregularFileError if the path exists and has another type than `kind`; do not follow links.
 
-    A file that is written in place must have one name only: a hard link may be anybody's file.
-    Raises IsADirectoryError for a directory in place of a file, and OSError.
+    A file that is written in place must not have a second name, since a hard link may be any file of the
+    user. Raises IsADirectoryError for a directory in place of a file, and OSError.
     """
     with suppress(FileNotFoundError, NotADirectoryError):
         _require_kind(path.lstat(), kind, is_written=is_written)
 
 
-def _require_kind(found: os.stat_result, wanted: int, *, is_written: bool) -> None:
-    kind = stat.S_IFMT(found.st_mode)
-    if kind == stat.S_IFDIR != wanted:
+def _require_kind(status: os.stat_result, expected: int, *, is_written: bool) -> None:
+    kind = stat.S_IFMT(status.st_mode)
+    if kind == stat.S_IFDIR != expected:
         raise IsADirectoryError(errno.EISDIR, "Is a directory")
-    if kind != wanted:
-        raise IrregularFileError(f"is {_KINDS.get(kind, 'a device')}, not {_KINDS[wanted]}")
-    if is_written and found.st_nlink > 1:
+    if kind != expected:
+        raise IrregularFileError(f"is {_KINDS.get(kind, 'a device')}, not {_KINDS[expected]}")
+    if is_written and status.st_nlink > 1:
         raise IrregularFileError("has a second name (hard link), so another file would change")
 
 
 def read_at_most(path: Path, size: int, *, opener: Opener | None = None) -> bytes:
-    """Return the bytes of a file that holds no more than `size`. Raises OSError, ValueError.
+    """Return the bytes of a file of at most `size` bytes. Raises OSError, ValueError.
 
-    Who names a device or a dump by mistake is told so, and does not wait until memory is full.
+    The maximum protects the memory if a user names a device or a dump by mistake.
     """
     try:
         with open(path, "rb", opener=opener) as file:
@@ -129,16 +129,16 @@ def read_at_most(path: Path, size: int, *, opener: Opener | None = None) -> byte
 
 
 def is_stream(path: Path) -> bool:
-    """Whether it is simply written to: a pipe, a device, or what somebody has opened already."""
+    """Return whether the path is a pipe, a device, or open already, and so cannot be replaced."""
     is_special = path.exists() and not path.is_file() and not path.is_dir()
     return is_special or str(path.absolute()).startswith(_OPEN_ALREADY)
 
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a file so that a reader, or a crash, sees all of it or what was there before.
+    """Write a file atomically: a reader, or a crash, sees the whole new file or the old one.
 
-    A link is followed; what is no regular file (a pipe, a device) is simply written to. Raises OSError;
-    then the old file stands and nothing is left over.
+    Links are followed. Streams (a pipe, a device) are written to directly. Raises OSError; the old file is
+    unchanged then, and no temporary file remains.
     """
     path = path.absolute()
     if is_stream(path):
@@ -149,10 +149,10 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 
 def write_together(files: Mapping[Path, bytes], *, mode: int = 0o644) -> None:
-    """Write several files as `write_whole` does one: each is on the disk before the first gets its name.
+    """Write several files like `write_whole`; all are on the disk before the first is renamed.
 
-    They get their names in the order given. A link is replaced and not followed. Raises OSError; then the
-    old files stand, unless it was in the renaming, which needs no room on the disk.
+    Files are renamed in the given order. A link is replaced, not followed. Raises OSError; the old files are
+    unchanged then, unless a rename failed, which needs no disk space.
     """
     ready: list[tuple[Path, Path]] = []
     try:
@@ -172,12 +172,12 @@ def write_together(files: Mapping[Path, bytes], *, mode: int = 0o644) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """Return a name in the same folder that nobody can foresee, and that no killed process has left."""
+    """Return an unpredictable, unused name in the same folder."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 def create(path: Path, mode: int) -> int:
-    """Create a file and return its number, open for writing. Raises FileExistsError, OSError."""
+    """Create a file and return its descriptor, open for writing. Raises FileExistsError, OSError."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
 
 
@@ -189,48 +189,9 @@ def _write_synced(path: Path, data: bytes, mode: int) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make a created or renamed file's name durable."""
+    """Make the names of created or renamed files durable."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-_OF_A_RUN = frozenset(
-    {"config.yaml", "journal.jsonl", "journal.jsonl.torn", "seed_tasks.jsonl", "run.lock"}
-)
-"""Files of a run directory; those in its folder `prompts` are, too."""
-_SIGNS_OF_A_RUN = ("config.yaml", "journal.jsonl", "run.lock")
-
-
-def run_that_consists_of(path: Path, *, run: Path | None = None) -> Path | None:
-    """Return the run directory that would be spoiled if this file were written.
-
-    Links are followed. Files are compared by device and inode, so a second name is found as well, of the
-    file of a `run` that may be anywhere. Case counts nowhere, since some file systems ignore it.
-    """
-    real = Path(os.path.realpath(path))
-    for folder in (real.parent, real.parent.parent, *([run] if run is not None else [])):
-        # Two of them: a person's own config.yaml, say, makes no run of the folder that it is in.
-        is_run = sum((folder / name).exists() for name in _SIGNS_OF_A_RUN) > 1
-        if is_run and _is_of_run(real, Path(os.path.realpath(folder))):
-            return folder
-    return None
-
-
-def _is_of_run(path: Path, run: Path) -> bool:
-    if path.is_relative_to(run):
-        first, *below = path.relative_to(run).parts
-        if first.casefold() in ({"prompts"} if below else _OF_A_RUN):
-            return True
-    identity = _identity(path)
-    files = (*(run / name for name in _OF_A_RUN), *(run / "prompts").glob("*"))
-    return identity is not None and identity in map(_identity, files)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    with suppress(OSError):
-        found = path.stat()
-        return found.st_dev, found.st_ino
-    return None

@@ -21,7 +21,7 @@ from hypothesis import settings
 
 from selfinstruct.backend import Backend
 from selfinstruct.cli import main
-from selfinstruct.dataset.export import Wanted, provenance_rows, select, writing
+from selfinstruct.dataset.export import ExportOptions, provenance_rows, select, writing
 from selfinstruct.errors import RequestRejectedError
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Completion, Instance, Request, SeedTask, Usage
@@ -177,7 +177,7 @@ def exported(source: Path | RunState, format: str = "jsonl") -> bytes:  # noqa: 
     state = source if isinstance(source, RunState) else read_run(source).state
     with TemporaryDirectory() as folder:
         path = Path(folder) / "data"
-        with writing(path, Wanted(format=format)) as export:
+        with writing(path, ExportOptions(format=format)) as export:
             export.write(provenance_rows(select(state.pool)))
         return path.read_bytes()
 

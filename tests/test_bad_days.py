@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ from selfinstruct.llm.online import OnlineBackend
 from selfinstruct.runner.directory import open_run, read_run
 from selfinstruct.runner.journal import read_journal
 from selfinstruct.runner.loop import grow
-from selfinstruct.simulate import FaultPlan
+from selfinstruct.simulate import FaultPlan, SimulatedEndpoint
 from selfinstruct.simulate.faults.plan import (
     AttemptFault,
     BrokenJson,
@@ -33,11 +34,11 @@ from selfinstruct.simulate.faults.plan import (
     Outage,
     Page,
     RequestFault,
+    RequestFaultName,
     Reset,
     RetryAfter,
     Status,
 )
-from selfinstruct.simulate.server import listening as server
 
 AT_MOST = 4
 CONFIG = RunConfig(model="simulated", num_instructions=15, max_concurrency=8)
@@ -68,14 +69,10 @@ FAULTS: tuple[AttemptFault, ...] = (
 @asynccontextmanager
 async def endpoint_here(plan: FaultPlan, log: Path) -> AsyncIterator[str]:
     """Serve a simulated endpoint in this event loop, on its clock; gives the base URL."""
-    with (
-        server._bound_socket(0) as listening,
-        server._server(
-            model="simulated", latency_ms=(0, 0), log=log, shares=None, faults=plan
-        ) as serving,
-    ):
+    endpoint = SimulatedEndpoint(log=log, faults=plan)
+    with endpoint._bound_socket() as listening, endpoint._server() as serving:
         served = asyncio.ensure_future(serving.serve([listening]))
-        yield server._base_url(listening)
+        yield endpoint.base_url
         serving.should_exit = True
         await served
 
@@ -123,7 +120,9 @@ def plans(draw: st.DrawFn) -> FaultPlan:
     return FaultPlan(
         seed=draw(st.integers(0, 10**6)),
         at_most=AT_MOST,
-        per_attempt=tuple(replace(fault, share=total / len(faults)) for fault in faults),
+        per_attempt=tuple(
+            fault.model_copy(update={"share": total / len(faults)}) for fault in faults
+        ),
         outages=tuple(outages),
     )
 
@@ -170,15 +169,7 @@ def test_a_request_that_never_succeeds_costs_what_the_table_allows(tmp_path: Pat
     assert read_run(directory).state.accepted >= 60
 
 
-CONTENT_FAULTS = (
-    "length",
-    "content_filter",
-    "refusal",
-    "empty",
-    "null_content",
-    "no_usage",
-    "other_model",
-)
+CONTENT_FAULTS = tuple(name for name in get_args(RequestFaultName) if name != "never")
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])

@@ -1,4 +1,4 @@
-"""The worked examples in module docstrings are true."""
+"""Worked examples in module docstrings are correct."""
 
 import doctest
 from importlib import import_module
@@ -7,21 +7,22 @@ import pytest
 
 EXAMPLES = [
     "config.schema",
+    "config.request_extras",
     "dataset.decontamination",
     "dataset.decontamination.field_texts",
-    "pipeline.timeline",
-    "pipeline.stable_random",
-    "config.request_extras",
     "pipeline.filters",
     "pipeline.novelty",
-    "cli.terminal",
-    "dataset.record_files.json_text",
-    "dataset.deduplication",
+    "pipeline.stable_random",
+    "pipeline.timeline",
+    "text",
+    "dataset.record_files.values",
+    "dataset.deduplication.decisions",
+    "dataset.deduplication.field_text",
 ]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_worked_examples_are_true(name: str) -> None:
+def test_examples_are_correct(name: str) -> None:
     result = doctest.testmod(import_module(f"selfinstruct.{name}"))
     assert result.attempted > 0
     assert result.failed == 0

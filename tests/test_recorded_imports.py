@@ -1,6 +1,6 @@
-"""Other people's recorded runs, in the files of the published code, become runs as those tools had decided.
+"""Imports of recorded runs of the published code keep the recorded decisions.
 
-As in `test_recorded_runs`, these are no part of this repository, and the checks run where they are.
+The recorded runs are not part of this repository: see `test_recorded_runs`.
 """
 
 import gzip
@@ -20,12 +20,12 @@ from selfinstruct.runner.directory import read_history, read_run
 
 pytestmark = pytest.mark.skipif(
     not (FOLDER / "raw/index.json").is_file(),
-    reason="the recorded runs are not here (set SELFINSTRUCT_RECORDED_RUNS to their folder)",
+    reason="no recorded runs (set SELFINSTRUCT_RECORDED_RUNS to their folder)",
 )
 
 
 def settings_of(place: Path, entry: Row) -> dict[str, Any]:
-    """The seed tasks of a recorded run, where they are known, and as many demonstrations as there are."""
+    """Return settings with the seed tasks of a recorded run, if known, and at most eight demonstrations."""
     if "seeds" not in entry:
         return {"profile": "paper"}
     seeds = list(rows(entry["seeds"]))
@@ -38,14 +38,14 @@ def settings_of(place: Path, entry: Row) -> dict[str, Any]:
 
 
 def written(path: Path, records: Iterable[Row]) -> list[Path]:
-    """The file that a recorded run wrote, or none where it recorded nothing."""
+    """Write a file of a recorded run. Return no file without records."""
     lines = [json.dumps(record) + "\n" for record in records]
     path.write_text("".join(lines))
     return [path] if lines else []
 
 
 @pytest.mark.parametrize("entry", REGEN, ids=lambda entry: Path(entry["file"]).name)
-def test_every_recorded_instruction_is_a_task_and_in_order(entry: Row, tmp_path: Path) -> None:
+def test_recorded_instructions_become_tasks_in_order(entry: Row, tmp_path: Path) -> None:
     data = gzip.decompress((FOLDER / entry["file"]).read_bytes())
     path = tmp_path / "regen.json"
     path.write_bytes(data)
@@ -65,7 +65,7 @@ def test_every_recorded_instruction_is_a_task_and_in_order(entry: Row, tmp_path:
 
 
 def raw_files(place: Path, entry: Row) -> list[Path]:
-    """Instructions, kinds and raw instances as the published code writes them."""
+    """Write instructions, answers and raw instances in the files of the published code."""
     records = list(rows(entry["file"]))
     files = written(
         place / "machine_generated_instructions.jsonl",
@@ -103,13 +103,13 @@ STAGED = [entry for entry in RAW if "clf" in entry["rows"] or "instances_gen" in
 
 
 @pytest.mark.parametrize("entry", STAGED, ids=lambda entry: Path(entry["file"]).name)
-def test_kinds_and_instances_are_those_of_the_published_code(entry: Row, tmp_path: Path) -> None:
+def test_imported_answers_and_instances_match_published_code(entry: Row, tmp_path: Path) -> None:
     files = raw_files(tmp_path, entry)
     done = import_run(tmp_path / "run", files, settings_of(tmp_path, entry))
     events = [e.event for e in read_history(tmp_path / "run")[1]]
     tasks = {event.instruction: event for event in events if isinstance(event, TaskImported)}
     records = [r for r in rows(entry["file"]) if r.get("instruction") in tasks]
-    # Of several answers about one task the published code takes the last.
+    # The published code takes the last of several answers about one task.
     kinds = {r["instruction"]: r["expected"] for r in records if r["kind"] == "clf"}
     assert {name: tasks[name].is_classification for name in kinds} == kinds
     replies: dict[str, list[Row]] = {}
@@ -119,7 +119,7 @@ def test_kinds_and_instances_are_those_of_the_published_code(entry: Row, tmp_pat
     compared = 0
     for name, found in replies.items():
         if any((r["kind"] == "instances_clf") != bool(kinds.get(name)) for r in found):
-            continue  # it was asked for when another answer stood
+            continue  # this request was based on an earlier answer
         ours = {(i.input, i.output) for i in tasks[name].instances or ()}
         theirs = {(given, output) for r in found for given, output in r["expected"]}
         assert ours == theirs if len(theirs) <= 5 else (ours < theirs and len(ours) == 5)

@@ -1,10 +1,10 @@
-"""The profile "paper" decides as the published code did in other people's recorded runs.
+"""The profile "paper" reproduces the decisions of recorded runs of the published code.
 
-The recorded runs are no part of this repository: several state no licence. The checks run where they are, in
-the folder named by $SELFINSTRUCT_RECORDED_RUNS or in `shared/data` beside the checkout.
+The recorded runs are not part of this repository, because several have no licence. The tests need the folder
+in $SELFINSTRUCT_RECORDED_RUNS, or `shared/data` in the parent folder of the checkout.
 
-`expected` in them is what the published functions, unchanged, make of a reply; `kept` and `recorded` are what
-those runs wrote themselves. All comparisons are exact.
+`expected` is the result of the unchanged published functions for a reply. `kept` and `recorded` come from the
+files of the runs. All comparisons are exact.
 """
 
 import gzip
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from support import ROOT
 
-from selfinstruct.analysis.parse_replies import RecordedReply, read_again
+from selfinstruct.analysis.parse_replies import RecordedReply, parse_again
 from selfinstruct.pipeline.novelty import NoveltyIndex
 from selfinstruct.records import Stage
 
@@ -26,7 +26,7 @@ FOLDER = Path(os.environ.get("SELFINSTRUCT_RECORDED_RUNS", ROOT.parent / "shared
 
 pytestmark = pytest.mark.skipif(
     not (FOLDER / "raw/index.json").is_file(),
-    reason="the recorded runs are not here (set SELFINSTRUCT_RECORDED_RUNS to their folder)",
+    reason="no recorded runs (set SELFINSTRUCT_RECORDED_RUNS to their folder)",
 )
 
 Row = dict[str, Any]
@@ -55,18 +55,18 @@ def index(folder: str) -> list[Row]:
 RAW = index("raw")
 REGEN = index("regen")
 
-# Of these the last completion stops in the middle of the record: what followed was kept, but not recorded.
+# The last completions of these files end early: the run accepted more than the file records.
 CUT_RECORDS = {"raw/kissshhot_llama3.jsonl.gz": {89}}
 
-# Records 46 to 91 are exact copies of 0 to 45: a restart appended the file to itself.
+# Records 46 to 91 are copies of records 0 to 45, because a restart appended the file to itself.
 COPIES = {"regen/doffery.json.gz": set(range(46, 92))}
 
 
 def paper(row: Row) -> Any:
-    """What the profile makes of a row, in the shape of its `expected`."""
+    """Return the result of the profile for a row, in the format of `expected`."""
     kind = row["kind"]
     line = row | {"is_classification": kind == "instances_clf"}
-    found = read_again(
+    found = parse_again(
         RecordedReply.from_mapping(line),
         stage=STAGES.get(kind, "instances"),
         profile="paper",
@@ -82,7 +82,7 @@ def paper(row: Row) -> Any:
 
 
 @pytest.mark.parametrize("entry", RAW, ids=lambda entry: Path(entry["file"]).name)
-def test_every_reply_is_read_as_the_published_code_reads_it(entry: Row) -> None:
+def test_every_reply_gives_the_published_result(entry: Row) -> None:
     differing = [
         (number, paper(row), row["expected"])
         for number, row in enumerate(rows(entry["file"]))
@@ -94,7 +94,7 @@ def test_every_reply_is_read_as_the_published_code_reads_it(entry: Row) -> None:
 @pytest.mark.parametrize(
     "entry", [e for e in RAW if e.get("decisions")], ids=lambda entry: Path(entry["file"]).name
 )
-def test_every_candidate_is_kept_or_dropped_as_in_the_recorded_run(entry: Row) -> None:
+def test_candidates_are_accepted_as_in_the_recorded_run(entry: Row) -> None:
     pool = NoveltyIndex(0.7, "rouge", (seed["instruction"] for seed in rows(entry["seeds"])))
     differing = set()
     completions = (row for row in rows(entry["file"]) if row["kind"] == "instruction")
@@ -112,8 +112,8 @@ def test_every_candidate_is_kept_or_dropped_as_in_the_recorded_run(entry: Row) -
 @pytest.mark.parametrize(
     "entry", [e for e in RAW if e.get("recorded")], ids=lambda entry: Path(entry["file"]).name
 )
-def test_instances_are_those_that_the_recorded_run_wrote(entry: Row) -> None:
-    """Of more than five the published code draws five at random; we keep the first five."""
+def test_instances_match_the_recorded_run(entry: Row) -> None:
+    """Compare instances. The published code samples five at random, the profile takes the first five."""
     compared = 0
     for row in rows(entry["file"]):
         if "recorded" in row:
@@ -124,7 +124,7 @@ def test_instances_are_those_that_the_recorded_run_wrote(entry: Row) -> None:
 
 
 @pytest.mark.parametrize("entry", REGEN, ids=lambda entry: Path(entry["file"]).name)
-def test_every_recorded_task_was_novel_when_it_was_accepted(entry: Row) -> None:
+def test_every_recorded_task_was_novel(entry: Row) -> None:
     pool = NoveltyIndex(0.7, "rouge", (seed["instruction"] for seed in rows(entry["seeds"])))
     records = json.loads(gzip.decompress((FOLDER / entry["file"]).read_bytes()))
     not_novel = set()
@@ -136,13 +136,13 @@ def test_every_recorded_task_was_novel_when_it_was_accepted(entry: Row) -> None:
 
 
 def not_reproduced(texts: list[str], seeds: int, records: list[Row]) -> set[int]:
-    """Numbers of records whose mean, neighbours or ten highest scores are not those that we find, to 1e-9."""
+    """Return the numbers of records whose mean, neighbours or top ten scores differ by more than 1e-9."""
     pool = NoveltyIndex(0.7, "rouge", texts)
     differing = set()
     found = pool.similarities(range(seeds, len(texts)), workers=2)
     for number, (record, (position, mean, nearest)) in enumerate(zip(records, found, strict=True)):
         listed = record.get("most_similar_instructions") or record["most_similar"]
-        # A text that stands in the pool twice has one name there, and one score.
+        # Equal texts of the pool share one name and one score in a record.
         all_before = pool.top_k(texts[position], position, upto=position)
         by_name = {texts[similar.position]: similar.rouge_l for similar in all_before}
         rest = [similar.rouge_l for similar in nearest]
@@ -162,8 +162,8 @@ def not_reproduced(texts: list[str], seeds: int, records: list[Row]) -> set[int]
 
 
 @pytest.mark.parametrize("entry", REGEN, ids=lambda entry: Path(entry["file"]).name)
-def test_every_recorded_similarity_is_found_again(entry: Row) -> None:
-    """Written by those runs, with the rouge-score package: mean, most similar tasks, scores."""
+def test_recorded_similarities_are_reproduced(entry: Row) -> None:
+    """Reproduce the mean, the most similar tasks and their scores, as computed with rouge-score."""
     seeds = [seed["instruction"] for seed in rows(entry["seeds"])]
     records = json.loads(gzip.decompress((FOLDER / entry["file"]).read_bytes()))
     texts = [record["instruction"] for record in records]
@@ -172,7 +172,7 @@ def test_every_recorded_similarity_is_found_again(entry: Row) -> None:
     if not copies:
         assert differing == set()
         return
-    # What was made before the copies got into the file was compared with a pool that did not hold them.
+    # Records from before the restart were compared with a pool without the copies.
     assert min(differing) == 46
     assert max(differing) == 243
     records = [r for number, r in enumerate(records[:244]) if number not in copies]

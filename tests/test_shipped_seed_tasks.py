@@ -1,4 +1,4 @@
-"""The seed tasks keep their promises: schema, variety, and every computable answer recomputed."""
+"""The shipped seed tasks: schema, variety, and all answers that a program can check."""
 
 import ast
 import contextlib
@@ -30,7 +30,7 @@ TASKS: list[dict[str, Any]] = [
 BY_NAME: dict[str, dict[str, Any]] = {task["name"]: task for task in TASKS}
 INSTRUCTIONS: list[str] = [task["instruction"] for task in TASKS]
 
-# What a model of text alone cannot see or make, as whole words.
+# Things that a text model cannot see or make, as whole words.
 NOT_TEXT = re.compile(
     r"\b(?:images?|graphs?|pictures?|files?|maps?|draw|plots?|go to|https?|websites?)\b",
     re.IGNORECASE,
@@ -41,18 +41,18 @@ NOT_TEXT = re.compile(
 
 
 def test_the_bytes_are_plain_jsonl() -> None:
-    """The lines are UTF-8 JSON with non-ASCII letters as themselves, each ended by a line feed."""
+    """Check for lines of UTF-8 JSON without escapes, each with a line feed."""
     expected = "".join(json.dumps(task, ensure_ascii=False) + "\n" for task in TASKS)
     assert PATH.read_bytes() == expected.encode("utf-8")
 
 
 def test_there_are_175_tasks_in_order() -> None:
-    """The ids count from seed_task_0 to seed_task_174."""
+    """Check for ids from seed_task_0 to seed_task_174."""
     assert [task["id"] for task in TASKS] == [f"seed_task_{number}" for number in range(175)]
 
 
 def test_schema() -> None:
-    """Each task has exactly the published keys, with the right types and clean texts."""
+    """Check the published keys, their types, and clean texts."""
     for task in TASKS:
         assert list(task) == ["id", "name", "instruction", "instances", "is_classification"]
         assert re.fullmatch(r"[a-z][a-z0-9_]*", task["name"])
@@ -67,12 +67,12 @@ def test_schema() -> None:
 
 
 def test_names_are_unique() -> None:
-    """No two tasks share a name."""
+    """Check that no two tasks share a name."""
     assert len(BY_NAME) == len(TASKS)
 
 
 def test_instruction_is_well_formed() -> None:
-    """An instruction is a capitalised sentence for a text model and does not hold its input."""
+    """Check for capitalised sentences that suit a text model and do not contain their input."""
     for task in TASKS:
         instruction = task["instruction"]
         assert type(instruction) is str
@@ -85,8 +85,8 @@ def test_instruction_is_well_formed() -> None:
         assert not any(i["input"] and i["input"] in instruction for i in task["instances"])
 
 
-def test_no_stand_ins() -> None:
-    """Neither a token for a missing input nor a gap for a name stands in any text."""
+def test_no_placeholders() -> None:
+    """Check that no text has a placeholder for an input or a name."""
     stand_in = re.compile(
         r"<\s*no\s*(?:input|output)|\bN/A\b|\[(?:your|name|date)\b", re.IGNORECASE
     )
@@ -97,7 +97,7 @@ def test_no_stand_ins() -> None:
 
 
 def test_instances_belong_together() -> None:
-    """A task without input has one instance; instances of one task have different inputs."""
+    """Check that the inputs of a task differ, and that a task without input has one instance."""
     for task in TASKS:
         inputs = [instance["input"] for instance in task["instances"]]
         assert len(set(inputs)) == len(inputs)
@@ -105,28 +105,28 @@ def test_instances_belong_together() -> None:
 
 
 def test_enough_classification_tasks() -> None:
-    """At least 26 of the tasks choose a label, as in the published seeds."""
+    """Check for at least 26 classification tasks, as in the published seeds."""
     assert sum(task["is_classification"] for task in TASKS) >= 26
 
 
 def test_enough_tasks_with_input() -> None:
-    """Between 110 and 130 tasks come with an input."""
+    """Check for 110 to 130 tasks with an input."""
     assert 110 <= sum(bool(task["instances"][0]["input"]) for task in TASKS) <= 130
 
 
 def test_enough_questions() -> None:
-    """At least 30 instructions end in a question."""
+    """Check for at least 30 questions."""
     assert sum(instruction.endswith("?") for instruction in INSTRUCTIONS) >= 30
 
 
 def test_openings_vary() -> None:
-    """No word opens more than 12 instructions."""
+    """Check that no word begins more than 12 instructions."""
     openings = Counter(re.findall(r"\w+", text)[0].lower() for text in INSTRUCTIONS)
     assert openings.most_common(1)[0][1] <= 12
 
 
 def test_no_two_instructions_are_alike() -> None:
-    """No two instructions reach a ROUGE-L F-measure above 0.5."""
+    """Check that no two instructions have a ROUGE-L F-measure over 0.5."""
     scorer = RougeScorer(["rougeL"])
     tokenizer = DefaultTokenizer(use_stemmer=False)
     counts = [Counter(tokenizer.tokenize(text)) for text in INSTRUCTIONS]
@@ -143,7 +143,7 @@ def test_no_two_instructions_are_alike() -> None:
 
 
 def test_labels_are_offered() -> None:
-    """A classification answers with a label that its instruction or the input's options offer."""
+    """Check that each class label is offered by the instruction or by the input."""
     for task in TASKS:
         for instance in task["instances"] if task["is_classification"] else []:
             label = re.escape(instance["output"])
@@ -158,7 +158,7 @@ Check = Callable[[str, str], None]
 
 
 def _equals(compute: Callable[[str], str]) -> Check:
-    """A check that the answer is exactly what the function makes of the input."""
+    """Return a check that the answer equals the result of a function of the input."""
 
     def check(given: str, answer: str) -> None:
         assert answer == compute(given)
@@ -167,7 +167,7 @@ def _equals(compute: Callable[[str], str]) -> Check:
 
 
 def _says(*parts: str) -> Check:
-    """A check that the answer holds each of the computed parts."""
+    """Return a check that the answer contains each computed part."""
 
     def check(given: str, answer: str) -> None:
         assert given == ""
@@ -178,7 +178,7 @@ def _says(*parts: str) -> Check:
 
 
 def _words(fewest: int, most: int) -> Check:
-    """A check that the answer keeps to a number of words."""
+    """Return a check of the number of words in the answer."""
 
     def check(_given: str, answer: str) -> None:
         assert fewest <= len(answer.split()) <= most
@@ -187,23 +187,23 @@ def _words(fewest: int, most: int) -> Check:
 
 
 def _sentences(text: str) -> int:
-    """How many sentences the text has, counting ends that a space or the end of text follows."""
+    """Count the sentences of a text: ends that a space or the end of the text follows."""
     return len(re.findall(r"[.!?][\"']?(?=\s|$)", text))
 
 
 def _numbers(text: str) -> list[Fraction]:
-    """The numbers in a text, exactly."""
+    """Return the exact numbers in a text."""
     return [Fraction(n.replace(",", "")) for n in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
 
 
 def _rows(text: str) -> list[list[str]]:
-    """The body cells of the first Markdown table in a text."""
+    """Return the body cells of the first Markdown table in a text."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
 def _run(*sources: str) -> dict[str, Any]:
-    """The names that Python sources define when executed one after the other."""
+    """Execute Python sources in order, and return the names that they define."""
     names: dict[str, Any] = {}
     for source in sources:
         exec(source, names)
@@ -211,13 +211,13 @@ def _run(*sources: str) -> dict[str, Any]:
 
 
 def _fenced(text: str) -> str:
-    """The content of the only fenced block in a text."""
+    """Return the content of the only fenced block in a text."""
     (block,) = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)
     return str(block)
 
 
 def _minutes(clock: str) -> int:
-    """Minutes since midnight of a time such as 8:05."""
+    """Return the minutes since midnight for a time such as 8:05."""
     hours, minutes = clock.split(":")
     return 60 * int(hours) + int(minutes)
 
@@ -687,7 +687,7 @@ def _check_commit_message(_given: str, answer: str) -> None:
 
 
 def _cron_field(field: str, lowest: int, highest: int) -> set[int]:
-    """The values that one field of a cron line stands for."""
+    """Return the values that a field of a cron line matches."""
     values: set[int] = set()
     for part in field.split(","):
         span, _, step = part.partition("/")
@@ -738,7 +738,7 @@ def _check_statistics(given: str, answer: str) -> None:
 
 
 def _value(expression: str, x: Fraction) -> Fraction:
-    """The value of a side of an equation, with implied products such as 5(x - 3) or 2x."""
+    """Return the value of a side of an equation, with implied products such as 5(x - 3) or 2x."""
     source = re.sub(r"(?<=\d)\s*(?=[x(])", "*", expression.strip())
     return Fraction(eval(source, {"x": x}))
 
@@ -1019,6 +1019,6 @@ CHECKS: dict[str, Check] = {
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_computable_answer(name: str) -> None:
-    """Each answer that can be computed from its task is what the computation says."""
+    """Compare an answer with the result of a computation."""
     for instance in BY_NAME[name]["instances"]:
         CHECKS[name](instance["input"], instance["output"])

@@ -1,6 +1,6 @@
-r"""Recorded replies, read as a run would read them: for debugging a prompt, a new model, or a profile.
+r"""Parse recorded replies as a run would, to debug a prompt, a new model, or a profile.
 
-Knows the shape of the lines that `selfinstruct parse` takes and gives; reads no files and asks nobody.
+Defines the lines that `selfinstruct parse` reads and writes. Reads no files and sends nothing.
 
     line     {"completion": "9. Name a river in Spain.\n10. Sum", "finish_reason": "length"}
     result   {"candidates": [{"instruction": "Name a river in Spain."}],
@@ -16,44 +16,44 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
 from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.records import Completion, Rejection, Stage
+from selfinstruct.records.ids import item_number
 
-_SHOWN = re.compile(r"^\s*(\d{1,3})\. (?:Instruction: )?(.*\S)", re.MULTILINE)
+_NUMBERED = re.compile(r"^\s*(\d{1,3})\. (?:Instruction: )?(.*\S)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedReply:
-    """A line of a recorded run. Raises ValueError, with what is wrong, for one that is none."""
+    """A line of a recorded run."""
 
     completion: str
     finish_reason: str | None = None
-    """None is read as a reply that ended by itself."""
+    """None counts as a reply that ended normally."""
     instruction: str = ""
-    """For classify and instances: the task that was asked about."""
+    """Instruction of the task, for classify and instances."""
     is_classification: bool = False
-    """For instances: whether labels were asked for first."""
+    """Whether the prompt asked for the output first, for instances."""
     num_prompt_instructions: int | None = None
-    """For generate: tasks shown in the prompt; None stands for the recipe's own number."""
+    """Tasks in the prompt, for generate; None means the recipe's default."""
     prompt: str = ""
-    """For generate: the prompt, so that its demonstrations are recognised where the reply repeats them."""
+    """The prompt, for generate, to recognise demonstrations that the reply repeats."""
 
     @classmethod
     def from_mapping(cls, line: object) -> "RecordedReply":
-        """Check a parsed line; fields that are not ours are ignored, and null is no value."""
+        """Check a parsed line. Ignores unknown fields and null. Raises ValueError with the problem."""
         if not isinstance(line, Mapping):
             raise ValueError(f"is not an object but {type(line).__name__}")  # noqa: TRY004
         if "completion" not in line:
             raise ValueError("has no 'completion'")
-        # A reply may be null: a refusal, or nothing at all.
-        said = line["completion"]
-        given: dict[str, Any] = {"completion": "" if said is None else said}
-        given |= {n: line[n] for n in _KINDS if line.get(n) is not None and n != "completion"}
-        for name, value in given.items():
+        # The completion of a refusal can be null.
+        fields: dict[str, Any] = {"completion": ""}
+        fields |= {name: line[name] for name in _KINDS if line.get(name) is not None}
+        for name, value in fields.items():
             kind, words = _KINDS[name]
             if type(value) is not kind:
                 raise ValueError(f"has a {name!r} that is not {words}")
-        if given.get("num_prompt_instructions", 1) < 1:
+        if fields.get("num_prompt_instructions", 1) < 1:
             raise ValueError("has a 'num_prompt_instructions' below 1")
-        return cls(**given)
+        return cls(**fields)
 
 
 _KINDS: Mapping[str, tuple[type, str]] = {
@@ -66,7 +66,7 @@ _KINDS: Mapping[str, tuple[type, str]] = {
 }
 
 
-def read_again(
+def parse_again(
     reply: RecordedReply,
     *,
     stage: Stage,
@@ -75,12 +75,12 @@ def read_again(
     api: str | None = None,
     scripts: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """What a run makes of a reply, up to novelty, which needs a pool.
+    """Parse and filter a reply; the novelty check is left out because it needs a pool.
 
-    `candidates` (those that pass the rules, in order), `is_classification` (None where unclear) or
-    `instances` (all good ones), and always `rejections`. `api` says whether the reply goes on from the end of
-    its prompt ("completions") or not ("chat"); None leaves it to the text. With `scripts`, see
-    `pipeline.filters.scripts_of`, candidates in another script are rejected. Never raises.
+    Returns `candidates` (in order), `is_classification` (None if unclear) or `instances`, and always
+    `rejections`. `api` is "completions" for a reply that continues its prompt, "chat" for an answer; None
+    detects that from the text. With `scripts`, see `pipeline.filters.scripts_of`, candidates in other scripts
+    are rejected. Never raises.
     """
     completion = Completion(
         text=reply.completion, finish_reason=reply.finish_reason, model="recorded"
@@ -97,7 +97,7 @@ def read_again(
         parsed = reader.read_instances("reply", completion, asked)
         return {
             "instances": [{"input": i.input, "output": i.output} for i in parsed.instances],
-            "rejections": _shown(parsed.rejections),
+            "rejections": _rejections(parsed.rejections),
         }
     shown = reply.num_prompt_instructions or RunConfig(recipe=recipe).demonstrations
     listed = reader.read_list[recipe](
@@ -112,7 +112,7 @@ def read_again(
     candidates: list[dict[str, str]] = []
     rejections = list(listed.rejections)
     for candidate in listed.candidates:
-        reason = reader.objection(candidate.instruction, recipe=recipe, scripts=scripts)
+        reason = reader.rejection_reason(candidate.instruction, recipe=recipe, scripts=scripts)
         if reason is not None:
             rejections.append(
                 Rejection(
@@ -127,16 +127,16 @@ def read_again(
         if candidate.instance is not None:
             fields |= {"input": candidate.instance.input, "output": candidate.instance.output}
         candidates.append(fields)
-    rejections.sort(key=lambda rejection: int(rejection.candidate_id.rpartition("#")[2]))
-    return {"candidates": candidates, "rejections": _shown(rejections)}
+    rejections.sort(key=lambda rejection: item_number(rejection.candidate_id))
+    return {"candidates": candidates, "rejections": _rejections(rejections)}
 
 
-def _shown(rejections: Iterable[Rejection]) -> list[dict[str, str]]:
+def _rejections(rejections: Iterable[Rejection]) -> list[dict[str, str]]:
     return [{"reason": str(r.reason), "text": r.text} for r in rejections]
 
 
 def _demonstrations(prompt: str, count: int) -> tuple[str, ...] | None:
-    """The instructions that a prompt shows, numbered from 1; None where it does not show so many."""
-    by_number = {int(number): text for number, text in _SHOWN.findall(prompt)}
+    """Return the numbered instructions in a prompt; None if the prompt has fewer than `count`."""
+    by_number = {int(number): text for number, text in _NUMBERED.findall(prompt)}
     wanted = range(1, count + 1)
     return tuple(by_number[n] for n in wanted) if by_number.keys() >= set(wanted) else None

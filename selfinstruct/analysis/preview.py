@@ -1,20 +1,19 @@
-"""One request of each stage, its real reply and what follows from it: to be looked at before money is spent.
+"""Send one request of each stage and show its reply and the result, before the run spends money.
 
-Plans, reads and judges with the functions that a run does this with, on a copy of its state; writes nothing.
+Planning, parsing and decisions use the functions of a run, on a copy of its state. Nothing is written.
 
     async for step in preview(planned_run(None, settings), backend=backend):
         …   # Asked(generate/000001), Answered(…), Asked(classify/task_000001), Answered(…), …
 
-A probe does the same with several requests of each stage, for an estimate: it wants what happened, not why.
+A probe sends several requests of each stage, for an estimate.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, Literal, TypeVar
 
-from selfinstruct.analysis.explain.results import MEANING
 from selfinstruct.backend import Backend
 from selfinstruct.events import (
     Accepted,
@@ -22,7 +21,6 @@ from selfinstruct.events import (
     Committed,
     CompletionReceived,
     Decision,
-    Event,
     InstancesWritten,
     received,
 )
@@ -30,16 +28,10 @@ from selfinstruct.pipeline.decide import classified, commit, instances_written
 from selfinstruct.pipeline.parse.types import pair_text
 from selfinstruct.pipeline.plan import generation_request, is_plannable, task_request
 from selfinstruct.pipeline.pool import Pool
-from selfinstruct.pipeline.state import apply
-from selfinstruct.records import (
-    Answer,
-    Completion,
-    Instance,
-    Reason,
-    Rejection,
-    Request,
-    Task,
-)
+from selfinstruct.pipeline.state import apply, forget_undecided
+from selfinstruct.records import Answer, Completion, Instance, Reason, Rejection, Request, Task
+from selfinstruct.records.ids import in_reply_order, item_number
+from selfinstruct.records.reasons import MEANING
 from selfinstruct.runner.directory import Run
 
 T = TypeVar("T")
@@ -51,80 +43,88 @@ class Asked:
 
     request: Request
     task: Task | None = None
-    """The task that it is about; None where it asks for new ones."""
+    """The task that the request is about; None for a generation request."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarTask:
+    """A task of the pool and its similarity to a candidate."""
+
+    task_id: str
+    rouge_l: float
+    instruction: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A candidate or an instance that was found in a reply, or the whole reply, and what became of it."""
+    """A candidate or an instance in a reply, or the whole reply, and whether it was accepted."""
 
     number: int
     """Place in the reply, from 1; 0 for the whole reply."""
-    verdict: Literal["accepted", "rejected"]
+    outcome: Literal["accepted", "rejected"]
     text: str
     instance: Instance | None = None
-    """Of what was accepted: its input and output, where the reply holds them."""
+    """Input and output of an accepted item, if the reply has them."""
     reason: Reason | None = None
     meaning: str = ""
-    """What the reason says, in a sentence."""
-    nearest: tuple[str, float, str] | None = None
-    """Of what is not novel: id, ROUGE-L and instruction of a task that is over the threshold."""
+    """The reason in a sentence."""
+    nearest: SimilarTask | None = None
+    """A task over the threshold, for a candidate that is not novel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """The reply to the request before it, and what follows from it."""
+    """The reply to the request before it, and the result."""
 
     request: Request
     completion: Completion
     answer: Answer | None = None
-    """What the reply says to "Is it a classification task?"; None where that was not asked."""
+    """The parsed answer to a classification request; None in other stages."""
     is_classification: bool | None = None
-    """What the answer counts as; None where that was not asked, or is asked once more."""
+    """The result of the answer; None in other stages, or if the same question is asked again."""
     items: tuple[Item, ...] = ()
-    events: tuple[Event, ...] = ()
-    """The same as a journal would have it."""
 
 
 Step = Asked | Answered
 
 
 async def preview(run: Run, *, backend: Backend) -> AsyncIterator[Step]:
-    """Ask what the run would ask next, then about the first task that the reply brings.
+    """Send the next generation request, then the requests about the first task in its reply.
 
-    Where it brings none, about the first seed task. The run's state is moved on. Raises BackendError.
+    Without an accepted task, the first seed task takes its place. Advances the run's state. Raises
+    BackendError.
     """
     state, config = run.state, run.config
+    forget_undecided(state)
     request = generation_request(state, config, run.recipe, run.templates, state.commits + 1)
     yield Asked(request=request)
-    outcome = received(request, await backend.complete(request))
+    outcome = await _send(run, request, backend)
     committed = _commit(run, outcome)
     yield _answered(request, outcome, committed, state.pool)
     if not run.recipe.has_task_stages:
         return
-    task = _first(committed, state.pool)
+    accepted = committed.accepted
+    task = state.pool.by_id(accepted[0].task_id) if accepted else _as_new(state.pool, 0)
     while not task.is_final:
         request = task_request(state, config, run.templates, task)
         yield Asked(request=request, task=task)
-        outcome = received(request, await backend.complete(request))
+        outcome = await _send(run, request, backend)
         yield _answered(request, outcome, _decide(run, task, outcome), state.pool)
         task = state.pool.by_id(task.id)
 
 
-async def probe(run: Run, *, backend: Backend, count: int, record: Callable[[Event], None]) -> None:
-    """Send the next `count` requests for new instructions, then ask about as many of the tasks they bring.
+async def probe(run: Run, *, backend: Backend, count: int) -> None:
+    """Send the next `count` generation requests, then the requests about as many accepted tasks.
 
-    Where they bring fewer, seed tasks fill up. Several requests are under way at a time, as in a run;
-    `record` is called with every event as soon as it is known. The run's state is moved on. Raises
-    BackendError.
+    Seed tasks replace missing tasks. As in a run, several requests are in flight at a time. Advances the
+    run's state, whose timeline then holds the replies. Raises BackendError.
     """
+    forget_undecided(run.state)
     slots = asyncio.Semaphore(run.config.max_concurrency)
 
-    async def ask(request: Request) -> CompletionReceived:
+    async def send(request: Request) -> CompletionReceived:
         async with slots:
-            outcome = received(request, await backend.complete(request))
-        record(outcome)
-        return outcome
+            return await _send(run, request, backend)
 
     accepted: list[Task] = []
     first = run.state.commits + 1
@@ -136,28 +136,27 @@ async def probe(run: Run, *, backend: Backend, count: int, record: Callable[[Eve
             generation_request(run.state, run.config, run.recipe, run.templates, number)
             for number in numbers[:now]
         )
-        for outcome in await _all(ask(request) for request in requests):
+        for outcome in await _all(send(request) for request in requests):
             committed = _commit(run, outcome)
-            record(committed)
             accepted += [run.state.pool.by_id(task.task_id) for task in committed.accepted]
         numbers = numbers[now:]
     if not run.recipe.has_task_stages:
         return
 
-    async def ask_about(task: Task) -> None:
+    async def finish(task: Task) -> None:
         while not task.is_final:
             request = task_request(run.state, run.config, run.templates, task)
-            record(_decide(run, task, await ask(request)))
+            _decide(run, task, await send(request))
             task = run.state.pool.by_id(task.id)
 
     tasks = accepted[:count]
     fillers = min(count - len(tasks), run.state.pool.seed_count)
     tasks += [_as_new(run.state.pool, place) for place in range(fillers)]
-    await _all(ask_about(task) for task in tasks)
+    await _all(finish(task) for task in tasks)
 
 
 async def _all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of all; the first error ends the others."""
+    """Return all results; the first error cancels the other calls."""
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return await asyncio.gather(*tasks)
@@ -167,34 +166,28 @@ async def _all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _commit(run: Run, outcome: CompletionReceived) -> Committed:
-    """Decide a list of new instructions, and fold both in."""
-    run.state.waiting.pop(outcome.request_id, None)  # where a run was killed before it could decide
-    committed = commit(run.state, run.config, outcome)
+async def _send(run: Run, request: Request, backend: Backend) -> CompletionReceived:
+    """Send a request and fold its reply into the state."""
+    outcome = received(request, await backend.complete(request))
     apply(run.state, outcome)
+    return outcome
+
+
+def _commit(run: Run, outcome: CompletionReceived) -> Committed:
+    committed = commit(run.state, run.config, outcome)
     apply(run.state, committed)
     return committed
 
 
 def _decide(run: Run, task: Task, outcome: CompletionReceived) -> Decision:
-    """Decide what was said about a task, and fold both in."""
-    run.state.waiting.pop(outcome.request_id, None)
     decide = classified if outcome.stage == "classify" else instances_written
     decision = decide(run.state, run.config, task.id, outcome)
-    apply(run.state, outcome)
     apply(run.state, decision)
     return decision
 
 
-def _first(committed: Committed, pool: Pool) -> Task:
-    """The task to go on with: the first one accepted, or the first seed task as if it were new."""
-    if committed.accepted:
-        return pool.by_id(committed.accepted[0].task_id)
-    return _as_new(pool, 0)
-
-
 def _as_new(pool: Pool, place: int) -> Task:
-    """A seed task as if it were new."""
+    """Make a seed task look new, so that the requests about it are sent."""
     task = replace(pool[place], is_classification=None, instances=None)
     pool.replace(task)
     return task
@@ -203,62 +196,42 @@ def _as_new(pool: Pool, place: int) -> Task:
 def _answered(
     request: Request, outcome: CompletionReceived, decision: Decision, pool: Pool
 ) -> Answered:
-    completion, events = outcome.completion, (outcome, decision)
     if isinstance(decision, Classified):
         return Answered(
             request=request,
-            completion=completion,
+            completion=outcome.completion,
             answer=decision.answer,
             is_classification=decision.is_classification,
-            events=events,
         )
-    found = _candidates(decision, pool) if isinstance(decision, Committed) else _instances(decision)
-    return Answered(request=request, completion=completion, items=tuple(found), events=events)
+    items = tuple(_items(decision, pool))
+    return Answered(request=request, completion=outcome.completion, items=items)
 
 
-def _candidates(decision: Committed, pool: Pool) -> Iterator[Item]:
-    verdicts: tuple[Accepted | Rejection, ...] = (*decision.accepted, *decision.rejected)
-    for verdict in sorted(verdicts, key=lambda verdict: _number(verdict.candidate_id)):
-        if isinstance(verdict, Rejection):
-            yield _rejected(verdict, pool)
+def _items(decision: Committed | InstancesWritten, pool: Pool) -> Iterator[Item]:
+    numbered: Iterable[tuple[int, Accepted | Instance | Rejection]]
+    if isinstance(decision, Committed):
+        numbered = ((item_number(item.candidate_id), item) for item in decision.items)
+    else:
+        numbered = in_reply_order(decision.instances, decision.rejected)
+    for number, item in numbered:
+        if isinstance(item, Rejection):
+            near = item.nearest
+            yield Item(
+                number=number,
+                outcome="rejected",
+                text=item.text,
+                reason=item.reason,
+                meaning=MEANING[item.reason],
+                nearest=SimilarTask(
+                    near.task_id, near.rouge_l, pool.by_id(near.task_id).instruction
+                )
+                if near is not None
+                else None,
+            )
             continue
         yield Item(
-            number=_number(verdict.candidate_id),
-            verdict="accepted",
-            text=verdict.instruction,
-            instance=verdict.instance,
+            number=number,
+            outcome="accepted",
+            text=item.instruction if isinstance(item, Accepted) else pair_text(item),
+            instance=item.instance if isinstance(item, Accepted) else item,
         )
-
-
-def _instances(decision: InstancesWritten) -> Iterator[Item]:
-    rejected = {_number(rejection.candidate_id): rejection for rejection in decision.rejected}
-    if 0 in rejected:
-        yield _rejected(rejected[0])
-        return
-    # What is kept has no number of its own: those that no rejection has, in order.
-    kept = iter(decision.instances)
-    for number in range(1, len(decision.instances) + len(rejected) + 1):
-        if number in rejected:
-            yield _rejected(rejected[number])
-            continue
-        instance = next(kept)
-        yield Item(number=number, verdict="accepted", text=pair_text(instance), instance=instance)
-
-
-def _rejected(rejection: Rejection, pool: Pool | None = None) -> Item:
-    near = rejection.nearest
-    return Item(
-        number=_number(rejection.candidate_id),
-        verdict="rejected",
-        text=rejection.text,
-        reason=rejection.reason,
-        meaning=MEANING[rejection.reason],
-        nearest=(near.task_id, near.rouge_l, pool.by_id(near.task_id).instruction)
-        if near is not None and pool is not None
-        else None,
-    )
-
-
-def _number(candidate_id: str) -> int:
-    """The n of `<request id>#<n>`."""
-    return int(candidate_id.rpartition("#")[2])

@@ -1,10 +1,10 @@
-"""Holds a run to what a person allows it: each attempt is on record before it is sent, with its worst case.
+"""Limits of a run: money, tokens and requests. Every attempt is reserved at its worst case before it is sent.
 
-    spent + reserved + what the attempt can consume at most + what is kept back ≤ every limit
+    spent + reserved + worst case of the attempt + finishing cost ≤ every limit
 
-What is kept back is what finishing the accepted tasks, and those that replies on their way may bring, can
-consume. So a run that reaches a limit ends with whole records. Reservations are mostly settled far below
-their worst case: what is refused now may be allowed once others have landed.
+The finishing cost is the worst case of completing all accepted tasks, and the tasks that requests in flight
+may bring. So a run that reaches a limit ends with complete records. Most attempts consume far less than their
+worst case: a request that is not admitted now may be admitted once others are settled.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -14,42 +14,37 @@ from decimal import Decimal
 from selfinstruct.budget.ledger import Ledger
 from selfinstruct.budget.prices import require_price
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.cost import FREE, Consumption, Price, dollars
-from selfinstruct.cost.worst_case import has_limit, worst_case
+from selfinstruct.cost import FREE, NOTHING, Consumption, Price
+from selfinstruct.cost.worst_case import is_bounded, worst_case
 from selfinstruct.errors import ConfigError, LimitReachedError
 from selfinstruct.events import Released, Reserved
 from selfinstruct.records import Request, Sampling
-
-_NOTHING = Consumption()
+from selfinstruct.text import dollars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a person allows a run, in all its starts together; None for no limit."""
+    """The limits of a run, over all its processes; None for no limit."""
 
     cost: Decimal | None = None
     """US dollars."""
     tokens: int | None = None
     requests: int | None = None
     price: Price = FREE
-    """What `cost` is reckoned by."""
-
-    def __bool__(self) -> bool:
-        """Whether there is any limit."""
-        return bool(self.settings)
+    """Price for `cost`."""
 
     @property
-    def settings(self) -> Collection[str]:
-        """The settings that limit something."""
-        named = {
+    def names(self) -> Collection[str]:
+        """The settings with a limit."""
+        limits = {
             "max_requests": self.requests,
             "max_tokens_total": self.tokens,
             "max_cost": self.cost,
         }
-        return [name for name, limit in named.items() if limit is not None]
+        return [name for name, limit in limits.items() if limit is not None]
 
     def exceeded_by(self, consumption: Consumption) -> str:
-        """The setting whose limit so much would exceed; "" where it is within all."""
+        """Return the setting whose limit the consumption exceeds; "" where it exceeds none."""
         if self.requests is not None and consumption.requests > self.requests:
             return "max_requests"
         if self.tokens is not None and consumption.tokens > self.tokens:
@@ -60,27 +55,26 @@ class Limits:
 
 
 def limits_of(config: RunConfig, samplings: Iterable[Sampling]) -> Limits:
-    """The limits that a run is held to. Raises ConfigError where it cannot be held to them.
+    """Return the limits of a run with these sampling parameters.
 
-    `samplings` are those of its stages: a reply without a token limit may consume whatever it likes.
+    Raises ConfigError where a limit cannot be guaranteed: without a price, or without max_tokens in a stage.
     """
     limits = Limits(tokens=config.max_tokens_total, requests=config.max_requests)
     if config.max_cost is not None:
         limits = replace(limits, cost=Decimal(repr(config.max_cost)), price=require_price(config))
-    is_limited = all(has_limit(sampling) for sampling in samplings)
-    named = {"max_cost": config.max_cost, "max_tokens_total": config.max_tokens_total}
-    for name, limit in named.items():
-        if limit is not None and not is_limited:
+    unbounded = not all(is_bounded(sampling) for sampling in samplings)
+    for name in ("max_cost", "max_tokens_total"):
+        if unbounded and name in limits.names:
             raise ConfigError(
                 name,
-                "can only be kept where replies have a limit of their own; give every stage one "
-                "(--generate-max-tokens, --classify-max-tokens, --instances-max-tokens)",
+                "needs a max_tokens for every stage, since a reply has no maximum otherwise; set "
+                "--generate-max-tokens, --classify-max-tokens and --instances-max-tokens",
             )
     return limits
 
 
 class Budget:
-    """Admits attempts, and puts what they can consume on record. Implements `backend.Meter`."""
+    """Admits attempts within the limits and reserves their worst case. Implements `backend.Reservations`."""
 
     def __init__(
         self,
@@ -90,87 +84,84 @@ class Budget:
         record: Callable[[Reserved | Released], None],
         sync: Callable[[], None],
     ) -> None:
-        """`record` journals an event and folds it in; `sync` makes what was recorded durable."""
+        """Create a budget; `record` journals and applies an event, `sync` makes the journal durable."""
         self._ledger = ledger
         self._limits = limits
         self._record = record
         self._sync = sync
-        self.reached = ""
-        """The setting whose limit refused an attempt last."""
-        self.kept_back: Callable[[Request], Consumption] = lambda _: _NOTHING
-        """What must be left for whole records when a request is sent: whoever plans them knows."""
+        self._limit = ""
+        """The setting whose limit refused the last attempt."""
+        self.finishing_cost: Callable[[Request], Consumption] = lambda _: NOTHING
+        """Returns the worst case of completing all tasks once a request is answered; set by the scheduler."""
 
     @property
-    def limited_by(self) -> Collection[str]:
-        """The settings whose limits the run is held to."""
-        return self._limits.settings
+    def limit_names(self) -> Collection[str]:
+        """The settings with a limit."""
+        return self._limits.names
 
     def sync(self) -> None:
-        """Make reservations durable, where they matter: with a limit not even a power cut may lose one."""
-        if self._limits:
+        """Make reservations durable if there is a limit: not even a power failure may lose one."""
+        if self._limits.names:
             self._sync()
 
     def admits(self, request: Request) -> bool:
-        """Whether a further request is within the limits, and leaves what is kept back."""
-        return not self._refused(request, self._ledger.committed)
+        """Return whether the limits allow another request."""
+        return not self._refuses(request, self._ledger.committed)
 
     def begin(self, request: Request) -> None:
-        """Put the first attempt of a request that was admitted on record; `sync` before it is sent."""
+        """Reserve the first attempt at an admitted request; call `sync` before the attempt is sent."""
         self._record(self._reservation(request))
 
     def reserve(self, request: Request, *, is_billed: bool) -> None:
-        """A further attempt, or one that nobody admitted; see `backend.Meter`."""
-        reservation = self._reservation(request, replaces=not is_billed)
+        """Reserve another attempt; see `backend.Reservations`."""
         committed = self._ledger.committed
         if not is_billed:
-            freed = self._ledger.standing.get(request.id, _NOTHING)
-            committed -= replace(freed, requests=0)
-        if self._refused(request, committed):
+            committed -= replace(self._ledger.pending.get(request.id, NOTHING), requests=0)
+        if self._refuses(request, committed):
             if not is_billed:
                 self.release(request)
             raise self.limit_reached()
-        self._record(reservation)
+        self._record(self._reservation(request, replaces=not is_billed))
         self.sync()
 
     def release(self, request: Request) -> None:
-        """The last attempt of a request was not billed, and there is none after it for now."""
-        if request.id in self._ledger.standing:
+        """Release the reservation of an attempt that was not billed and has no successor for now."""
+        if request.id in self._ledger.pending:
             self._record(Released(request_id=request.id))
 
     def limit_reached(self) -> LimitReachedError:
-        """What to say of the limit that refused an attempt last."""
-        spent = self._ledger.spent
-        flag = f"--{self.reached.replace('_', '-')}"
-        limits = self._limits
-        if self.reached == "max_requests":
-            told = f"{spent.requests:,} of {limits.requests:,} requests are sent"
-        elif self.reached == "max_tokens_total":
-            told = f"{spent.tokens:,} of {limits.tokens:,} tokens are spent"
+        """Return the error for the limit that refused the last attempt."""
+        spent, limits = self._ledger.spent, self._limits
+        flag = f"--{self._limit.replace('_', '-')}"
+        if self._limit == "max_requests":
+            progress = f"{spent.requests:,} of {limits.requests:,} requests sent"
+        elif self._limit == "max_tokens_total":
+            progress = f"{spent.tokens:,} of {limits.tokens:,} tokens spent"
         else:
             assert limits.cost is not None
-            told = f"{dollars(limits.price.cost(spent))} of {dollars(limits.cost)} are spent"
+            progress = f"{dollars(limits.price.cost(spent))} of {dollars(limits.cost)} spent"
         return LimitReachedError(
-            self.reached,
-            f"{flag} is reached: {told}, and what comes next might exceed it; a higher {flag} continues the "
-            "run",
+            self._limit,
+            f"{flag} is reached: {progress}, and the next request might exceed the limit; raise {flag} to "
+            "continue the run",
         )
 
-    def most(self, request: Request) -> Consumption:
-        """What an attempt can consume at most, as far as is known by now."""
-        # An endpoint that adds more of its own to prompts than any should, or minds no limit of replies, has
-        # shown by how much.
+    def worst_case(self, request: Request) -> Consumption:
+        """Return the maximum that an attempt can consume, as far as is known now."""
+        # An endpoint may add more tokens to prompts than expected, or ignore max_tokens. The excess so far is
+        # the best bound for the next attempt.
         return worst_case(request) + self._ledger.excess
 
-    def _refused(self, request: Request, committed: Consumption) -> bool:
-        if not self._limits:
+    def _refuses(self, request: Request, committed: Consumption) -> bool:
+        if not self._limits.names:
             return False
-        wanted = committed + self.most(request) + self.kept_back(request)
-        reached = self._limits.exceeded_by(wanted)
-        self.reached = reached or self.reached
-        return bool(reached)
+        total = committed + self.worst_case(request) + self.finishing_cost(request)
+        limit = self._limits.exceeded_by(total)
+        self._limit = limit or self._limit
+        return bool(limit)
 
     def _reservation(self, request: Request, *, replaces: bool = False) -> Reserved:
-        most = self.most(request)
+        most = self.worst_case(request)
         return Reserved(
             request_id=request.id,
             prompt_tokens=most.prompt_tokens,

@@ -1,6 +1,6 @@
-"""What a run will probably take, in a line before it starts, and the question before it costs a lot.
+"""The line that announces the expected cost of a run, and the question before an expensive run.
 
-Also how estimated numbers look wherever they are shown.
+Also formats estimated numbers for all commands.
 """
 
 import sys
@@ -15,8 +15,7 @@ import typer
 from selfinstruct.cli.terminal import say
 
 if TYPE_CHECKING:
-    from selfinstruct.analysis.estimate import Basis, Estimate, Money, Observed, Range
-    from selfinstruct.events import Event
+    from selfinstruct.analysis.estimate import Basis, Estimate, Money, Range
     from selfinstruct.runner.directory import Run
 
 UNKNOWN = "cost unknown: add --price-input and --price-output, or --free"
@@ -25,44 +24,33 @@ _UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
 class Announcement:
-    """Says once what is left of a run will take, and asks where that costs more than `confirm_above`."""
+    """Announces once what the rest of a run will take, and asks above `confirm_above`."""
 
     def __init__(self, *, yes: bool) -> None:
-        """`yes` is the answer that was given beforehand."""
+        """`yes` answers the question in advance."""
         self._yes = yes
         self._is_made = False
-        self._observed: Observed | None = None
-        """What the run's replies have shown, if it has any."""
 
     @property
     def may_ask(self) -> bool:
-        """Whether there is somebody to ask who has not answered beforehand."""
+        """Whether a user at a terminal can be asked and has not answered in advance."""
         return not self._yes and _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
 
-    def heard(self, run: "Run", event: "Event") -> None:
-        """Look at what a run is opened with, so that nobody need read its journal again."""
-        from selfinstruct.analysis.estimate import Observed
-
-        if self._observed is None:
-            self._observed = Observed(pool_size=run.state.pool.seed_count)
-        self._observed.look_at(event)
-
     def ask(self, run: "Run") -> None:
-        """Before anything is made: say it and ask, but only if there is something to ask."""
+        """Announce and ask before the directory is created, but only if the run needs the question."""
         from selfinstruct.analysis.estimate import estimate_of
 
         if self._is_due(run, estimate_of(run)):
             self.make(run)
 
     def make(self, run: "Run") -> "Estimate":
-        """The estimate; say it, unless it was said, and ask if need be.
+        """Return the estimate; announce it the first time, and ask if necessary.
 
-        Exits with 130 where the answer is no: nothing was asked of the model, nothing is lost.
+        Exits with 130 after a no: nothing was sent and nothing is lost.
         """
         from selfinstruct.analysis.estimate import basis_of, forecast
 
-        basis = basis_of(run, observed=self._observed)
-        self._observed = None
+        basis = basis_of(run)
         estimate = forecast(basis)
         if not self._is_made:
             self._is_made = True
@@ -74,38 +62,38 @@ class Announcement:
         return estimate
 
     def _is_due(self, run: "Run", estimate: "Estimate") -> bool:
-        dollars, most = estimate.left_usd, Decimal(repr(run.config.confirm_above))
-        return self.may_ask and dollars is not None and dollars.expected > most
+        dollars, threshold = estimate.left_usd, Decimal(repr(run.config.confirm_above))
+        return self.may_ask and dollars is not None and dollars.expected > threshold
 
 
 def _ask() -> None:
     try:
-        is_wanted = typer.confirm("Go on?", err=True)
+        is_wanted = typer.confirm("Continue?", err=True)
     except typer.Abort:
         is_wanted = False
         say("")
     if not is_wanted:
-        say("Nothing was sent. `selfinstruct estimate` with the same flags tells more.")
+        say("Nothing was sent. For details: `selfinstruct estimate` with the same flags.")
         raise typer.Exit(_INTERRUPTED)
 
 
 def headline(estimate: "Estimate", *, base_url: str | None = None) -> str:
-    """The answer in a line: "1,000 instructions: $0.77 (0.49–1.38), 3 min (1–17)"."""
+    """Return the estimate in a line: "1,000 instructions: $0.77 (0.49–1.38), 3 min (1–17)"."""
     missing = max(0, estimate.target - estimate.accepted)
     what = "1 instruction" if missing == 1 else f"{missing:,} instructions"
     if estimate.accepted:
-        what = what.replace(" ", " more ", 1) if missing else "what is left open"
+        what = what.replace(" ", " more ", 1) if missing else "unfinished tasks"
     parts = [cost(estimate, base_url=base_url), hours_range(estimate.hours)]
     return f"{what}: {', '.join(part for part in parts if part)}"
 
 
 def left_line(estimate: "Estimate", *, base_url: str | None) -> str:
-    """What a run that was stopped still lacks."""
+    """Return the estimate for the rest of a stopped run, in a line."""
     return f"left to do: {headline(estimate, base_url=base_url)}"
 
 
 def cost(estimate: "Estimate", *, base_url: str | None = None) -> str:
-    """What is left to pay. Nothing where that is unknown, and the server is probably one's own."""
+    """Return the cost still to come; "" if it is unknown and the server is on the local network."""
     dollars = estimate.left_usd
     if dollars is None:
         return "" if _is_near(base_url) else UNKNOWN
@@ -113,16 +101,18 @@ def cost(estimate: "Estimate", *, base_url: str | None = None) -> str:
 
 
 def limit_lines(basis: "Basis", estimate: "Estimate") -> list[str]:
-    """Which limits will probably end the run before its target, and how far it will get."""
+    """Return a line for each limit that will probably stop the run before its target."""
     from selfinstruct.analysis.estimate import reach
 
     config = basis.config
     limits: list[tuple[str, Callable[[Estimate], bool]]] = []
-    if config.max_cost is not None:
-        most = Decimal(repr(config.max_cost))
-        # Without a price there is nothing to exceed.
+    if config.max_cost is not None and estimate.total_usd is not None:
+        dollars = Decimal(repr(config.max_cost))
         limits.append(
-            (f"max_cost, {money(most)},", lambda e: not (m := e.total_usd) or m.expected <= most)
+            (
+                f"max_cost, {money(dollars)},",
+                lambda e: e.total_usd is None or e.total_usd.expected <= dollars,
+            )
         )
     if (tokens := config.max_tokens_total) is not None:
         limits.append(
@@ -133,8 +123,8 @@ def limit_lines(basis: "Basis", estimate: "Estimate") -> list[str]:
             (f"max_requests, {requests:,},", lambda e: e.total.expected.requests <= requests)
         )
     return [
-        f"{limit} will probably end it at some {about(max(reach(basis, is_within), estimate.accepted))} "
-        "instructions."
+        f"{limit} will probably stop the run at about "
+        f"{about(max(reach(basis, is_within), estimate.accepted))} instructions."
         for limit, is_within in limits
         if not is_within(estimate)
     ]
@@ -143,7 +133,7 @@ def limit_lines(basis: "Basis", estimate: "Estimate") -> list[str]:
 def _is_terminal(stream: TextIO | None) -> bool:
     try:
         return stream is not None and stream.isatty()
-    except ValueError:  # it was closed
+    except ValueError:  # the stream is closed
         return False
 
 
@@ -161,18 +151,18 @@ def _is_near(base_url: str | None) -> bool:
 
 
 def about(number: float) -> str:
-    """A number with two digits that say something: 2143 → 2,100."""
+    """Round to two significant digits: 2143 → 2,100."""
     unit = 10 ** max(0, len(str(round(number))) - 2)
     return f"{round(number / unit) * unit:,}"
 
 
 def money(dollars: Decimal) -> str:
-    """Dollars as precise as they matter: $0, $0.0043, $0.77, $8.30, $38, $1,200."""
+    """Format dollars with a useful precision: $0, $0.0043, $0.77, $8.30, $38, $1,200."""
     return "$" + _amount(dollars)
 
 
 def money_range(dollars: "Money") -> str:
-    """$0.77 (0.49–1.38)."""
+    """Format dollars with their range: $0.77 (0.49–1.38)."""
     if dollars.low == dollars.high:
         return money(dollars.expected)
     return f"{money(dollars.expected)} ({_amount(dollars.low)}–{_amount(dollars.high)})"
@@ -188,8 +178,8 @@ def _amount(dollars: Decimal) -> str:
     return about(float(dollars)) if dollars >= 100 else f"{dollars:.0f}"
 
 
-def hours_range(hours: "Range") -> str:
-    """3 min (1–17)."""
+def hours_range(hours: "Range[float]") -> str:
+    """Format hours with their range, in a suitable unit: 3 min (1–17)."""
     seconds = hours.times(3600)
     unit, name = next((u for u in _UNITS if seconds.expected >= 1.5 * u[0]), _UNITS[-1])
     shown = [_short(value / unit) for value in (seconds.expected, seconds.low, seconds.high)]
@@ -198,11 +188,10 @@ def hours_range(hours: "Range") -> str:
     return f"{shown[0]} {name} ({shown[1]}–{shown[2]})"
 
 
-def count_range(found: "Range") -> str:
-    """1,000 (980–1,300)."""
-    if round(found.low) == round(found.high):
-        return f"{round(found.expected):,}"
-    return f"{round(found.expected):,} ({round(found.low):,}–{round(found.high):,})"
+def count_range(values: "Range[float]") -> str:
+    """Format counts with their range: 1,000 (980–1,300)."""
+    low, expected, high = (f"{round(v):,}" for v in (values.low, values.expected, values.high))
+    return expected if low == high else f"{expected} ({low}–{high})"
 
 
 def _short(value: float) -> str:

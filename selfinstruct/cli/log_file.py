@@ -17,15 +17,12 @@ from pathlib import Path
 
 from selfinstruct.cli.terminal import say
 from selfinstruct.errors import InputError
-from selfinstruct.files import because, run_that_consists_of
-from selfinstruct.runner.lock import LOCK_FILE
-from selfinstruct.runner.manifest import CONFIG, JOURNAL, SEEDS
+from selfinstruct.files import because
+from selfinstruct.runner.run_files import FILES, owning_run
 
 LOGGER = logging.getLogger("selfinstruct")
 # Without a handler, Python prints warnings and errors to stderr.
 LOGGER.addHandler(logging.NullHandler())
-
-_FILES_OF_A_NEW_RUN = frozenset({CONFIG, JOURNAL, f"{JOURNAL}.torn", SEEDS, LOCK_FILE})
 
 
 class JsonLines(logging.Formatter):
@@ -90,8 +87,8 @@ def check_log_file(path: Path, directory: Path) -> None:
         raise InputError(path, "contains a NUL character, which no file name has")
     real = Path(os.path.realpath(path))
     is_in_directory = real.parent == Path(os.path.realpath(directory))
-    run = run_that_consists_of(path, run=directory)
-    if run is None and is_in_directory and real.name.casefold() in _FILES_OF_A_NEW_RUN:
+    run = owning_run(path, run=directory)
+    if run is None and is_in_directory and real.name.casefold() in FILES:
         run = directory
     if run is not None:
         raise InputError(path, f"is a file of the run in {run}; choose another name for the log")

@@ -14,11 +14,10 @@ from typing import Any, Literal
 
 from selfinstruct.cli.options import flag
 from selfinstruct.cli.signals import INTERRUPTED, forwarded_to
-from selfinstruct.cli.terminal import counted, say
-from selfinstruct.cost import dollars
+from selfinstruct.cli.terminal import say
 from selfinstruct.errors import LimitReachedError, SelfInstructError, StalledError
 from selfinstruct.pipeline.summary import RunSummary
-from selfinstruct.runner.outages import span
+from selfinstruct.text import counted, dollars, duration
 
 Reason = Literal["complete", "interrupted", "limit", "failed"]
 
@@ -94,7 +93,7 @@ class Ending:
         if summary.cost_usd:
             parts.append(dollars(summary.cost_usd))
         if self.took_s >= _SHORTEST_SHOWN_S:
-            parts.append(span(self.took_s) + (" this time" if self.is_continued else ""))
+            parts.append(duration(self.took_s) + (" this time" if self.is_continued else ""))
         status = "complete"
         if not self.is_complete:
             causes = {3: f"limit {self.limit}", 4: "the endpoint gave up", 130: "interrupted"}

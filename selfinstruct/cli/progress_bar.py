@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from selfinstruct.cli.terminal import one_line, say
+from selfinstruct.cli.terminal import say
+from selfinstruct.text import one_line
 
 _DRAWN_EVERY_S = 0.25
 _PRINTED_EVERY_S = 30.0

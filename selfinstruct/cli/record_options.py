@@ -1,4 +1,4 @@
-"""Options of the commands that read and write lists of records."""
+"""Options shared by the commands that read and write lists of records."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 
 class FileFormat(StrEnum):
-    """What a list of records can look like."""
+    """The format of a list of records."""
 
     JSON = "json"
     JSONL = "jsonl"
@@ -20,8 +20,8 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT",
-        help="Lists of records, one behind the other: .json, .jsonl, .csv, .parquet, the first three "
-        "also with .gz; - is stdin.",
+        help="Lists of records, read in this order: .json, .jsonl, .csv, .parquet, all but the last also "
+        "with .gz; - is stdin.",
         show_default=False,
     ),
 ]
@@ -31,7 +31,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="The file for what is kept; its suffix says the format. - is stdout.",
+        help="File for the kept records; the suffix chooses the format. - is stdout.",
         show_default=False,
     ),
 ]
@@ -39,7 +39,7 @@ InputFormat = Annotated[
     FileFormat | None,
     typer.Option(
         "--input-format",
-        help="How each INPUT is read.",
+        help="Format of every INPUT.",
         show_default="by suffix, or first character",
     ),
 ]
@@ -47,8 +47,8 @@ OutputFormat = Annotated[
     FileFormat | None,
     typer.Option(
         "--output-format",
-        help="How FILE is written.",
+        help="Format of FILE.",
         show_default="by suffix, or as the first INPUT",
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")]

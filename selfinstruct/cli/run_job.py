@@ -14,7 +14,8 @@ import typer
 
 from selfinstruct.cli.options import LogLevel, flag
 from selfinstruct.cli.signals import restored, stopping
-from selfinstruct.cli.terminal import counted, say
+from selfinstruct.cli.terminal import say
+from selfinstruct.text import counted
 
 if TYPE_CHECKING:
     import signal
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from selfinstruct.pipeline.state import RunState
     from selfinstruct.pipeline.summary import RunSummary
     from selfinstruct.runner.directory import Run
-    from selfinstruct.runner.outages import Pause
+    from selfinstruct.runner.failures import Pause
 
 _WAIT_REPORTED_EVERY_S = 10.0
 
@@ -66,8 +67,7 @@ def carry_out(
     began = time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(restored())
-        observer = announcement.heard if announcement is not None else None
-        with open_run(directory, settings, heard=observer) as opened:
+        with open_run(directory, settings) as opened:
             if log_file is not None:
                 stack.enter_context(logging_to(log_file, level=getattr(logging, log_level.name)))
             is_continued = bool(opened.state.counts.requests)
@@ -112,8 +112,8 @@ def _grow(opened: "Run", announcement: "Announcement | None") -> Exception | Non
     from selfinstruct.runner.loop import is_complete
 
     directory, target = opened.directory, opened.config.num_instructions
-    if opened.journal is not None and opened.journal.set_aside:
-        size = counted(opened.journal.set_aside, "byte")
+    if opened.journal is not None and opened.journal.torn_bytes:
+        size = counted(opened.journal.torn_bytes, "byte")
         path = opened.journal.path
         say(f"{path} ended within a line; moved the last {size} to {path.name}.torn")
     if is_complete(opened):
@@ -159,7 +159,7 @@ async def _send(
 
     run_log = RunLog(opened, address=address(opened.config, environ=os.environ))
     if opened.journal is not None:
-        opened.journal.heard = run_log.heard
+        opened.journal.on_append = run_log.heard
     disk = DiskWatch(opened.directory, max_concurrency=opened.config.max_concurrency)
     _warn_of_small_disk(opened)
     if (problem := disk.problem()) is not None:
@@ -191,8 +191,8 @@ async def _send(
                 for report in reports:
                     report.cancel()
                 await asyncio.gather(*reports, return_exceptions=True)
-    if disk.found is not None:
-        raise RunWriteError(opened.directory, disk.found)
+    if disk.shortage is not None:
+        raise RunWriteError(opened.directory, disk.shortage)
 
 
 def _warn_of_small_disk(opened: "Run") -> None:
@@ -224,11 +224,11 @@ def _report_signal(number: "signal.Signals", is_second: bool) -> None:
 
 def _report_pause(pause: "Pause") -> None:
     from selfinstruct.cli.run_log import log
-    from selfinstruct.runner.outages import span
+    from selfinstruct.text import duration
 
     say(
-        f"{pause.stage}: endpoint not responding; retrying in {span(pause.seconds)} (gives up after "
-        f"{span(pause.left_s)}, see {flag('give_up_after_s')}): {pause.problem}"
+        f"{pause.stage}: endpoint not responding; retrying in {duration(pause.seconds)} (gives up after "
+        f"{duration(pause.left_s)}, see {flag('give_up_after_s')}): {pause.problem}"
     )
     log(
         "pause",

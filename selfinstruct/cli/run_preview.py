@@ -1,4 +1,4 @@
-"""`selfinstruct run --preview`: a request of each stage and its reply, as a person reads them."""
+"""`selfinstruct run --preview`: one request of each stage and its reply, formatted for a terminal."""
 
 import asyncio
 import json
@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 import textwrap
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from selfinstruct.cli.expected_cost import about, money_range
-from selfinstruct.cli.terminal import say, visible
+from selfinstruct.cli.terminal import say
+from selfinstruct.text import cells, visible
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.estimate import Estimate
@@ -24,15 +24,14 @@ if TYPE_CHECKING:
     from selfinstruct.records import Request
     from selfinstruct.runner.directory import Run
 
-_ATTEMPTS = 3
-"""A person is waiting, so there are fewer attempts than in the night …"""
-_LONGEST_WAIT_S = 120.0
-"""… and a rate limit is waited for no longer than this."""
-_WIDEST = 100
+_MAX_ATTEMPTS = 3
+_MAX_WAIT_S = 120.0
+"""Longest wait for the endpoint while a user waits for the preview."""
+_MAX_WIDTH = 100
 _LABEL = 12
 """Columns of a label."""
 _PROMPT = ("messages", "prompt")
-"""Members of a body that hold the prompt."""
+"""Members of a request body that hold the prompt."""
 _TITLES = {
     "generate": "new instructions",
     "classify": "is it a classification task?",
@@ -41,7 +40,7 @@ _TITLES = {
 
 
 def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_output: bool) -> None:
-    """Ask a request of each stage and show what comes of it; exits with 4 where the endpoint gives up."""
+    """Send one request of each stage and show the results; exit with 4 if the endpoint gives up."""
     from selfinstruct.analysis.estimate import estimate_of
     from selfinstruct.config.address import for_a_new_run
     from selfinstruct.errors import BackendError
@@ -62,9 +61,8 @@ def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_ou
     answered = [look.answered for look in looks if look.answered is not None]
     total = None
     if failure is None and missing > 0:
-        # The run as it stands: what was looked at is not a part of it.
-        seen = [event for step in answered for event in step.events]
-        total = estimate_of(planned_run(directory, settings), seen)
+        # The run does not contain the preview's requests.
+        total = estimate_of(planned_run(directory, settings), run.state.timeline)
     if json_output:
         typer.echo(json.dumps(_as_json(run, looks, total, failure)))
     elif failure is None:
@@ -75,15 +73,15 @@ def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_ou
 
 
 def impatient(config: "RunConfig") -> "RunConfig":
-    """The settings, for a person who waits for the replies."""
+    """Return the settings with fewer attempts and a shorter wait, for a user who waits for the replies."""
     return config.changed(
-        max_attempts=min(config.max_attempts, _ATTEMPTS),
-        give_up_after_s=min(config.give_up_after_s, _LONGEST_WAIT_S),
+        max_attempts=min(config.max_attempts, _MAX_ATTEMPTS),
+        give_up_after_s=min(config.give_up_after_s, _MAX_WAIT_S),
     )
 
 
 class _Look:
-    """A request, what was sent for it, and its reply once it is there."""
+    """A request, its body, and its reply after it has arrived."""
 
     def __init__(self, asked: "Asked", body: dict[str, Any]) -> None:
         self.asked = asked
@@ -92,7 +90,7 @@ class _Look:
 
 
 async def _look(run: "Run", looks: list[_Look], page: "_Page | None") -> None:
-    """Fill `looks`, and show each part on the page as soon as it is there."""
+    """Fill `looks` and show each part on the page as soon as it is known."""
     from selfinstruct.analysis.preview import Asked, preview
     from selfinstruct.llm.online import OnlineBackend
 
@@ -100,7 +98,7 @@ async def _look(run: "Run", looks: list[_Look], page: "_Page | None") -> None:
         if page is not None:
             typer.echo("\n".join(lines))
 
-    async with OnlineBackend(run.config, environ=os.environ, on_wait=_say_wait) as backend:
+    async with OnlineBackend(run.config, environ=os.environ, on_wait=say_wait) as backend:
         async for step in preview(run, backend=backend):
             if isinstance(step, Asked):
                 looks.append(_Look(step, backend.body(step.request)))
@@ -113,24 +111,25 @@ async def _look(run: "Run", looks: list[_Look], page: "_Page | None") -> None:
                 before, look.body = look.body, backend.body(step.request)
                 look.answered = step
                 if page is not None:
-                    show(page.answered(step, sent_otherwise=look.body.keys() - before.keys()))
+                    show(page.answered(step, changed_members=look.body.keys() - before.keys()))
 
 
-def _say_wait(problem: str, seconds: float) -> None:
+def say_wait(problem: str, seconds: float) -> None:
+    """Report that a request is sent again after a pause."""
     say(f"trying again in {seconds:.1f} s: {problem}")
 
 
 class _Page:
-    """A preview as a person reads it; what could drive the terminal is written out."""
+    """The lines of a preview; terminal control characters are escaped."""
 
     def __init__(self, run: "Run") -> None:
         self._run = run
-        self._width = max(40, min(_WIDEST, shutil.get_terminal_size().columns))
+        self._width = max(40, min(_MAX_WIDTH, shutil.get_terminal_size().columns))
 
     def asked(self, step: "Asked", body: Mapping[str, Any], number: int) -> Iterator[str]:
         request = step.request
         head = f"{number}. {request.stage}: {_TITLES[request.stage]}"
-        again = " (asked once more)" if request.id.endswith("/again") else ""
+        again = " (asked again)" if request.id.endswith("/again") else ""
         if number > 1:
             yield ""
         yield f"━━ {head}{again} ".ljust(self._width, "━")
@@ -143,60 +142,60 @@ class _Page:
             yield from self._field("about", step.task.instruction)
             if step.task.origin == "seed":
                 yield from self._field(
-                    "", f"(the seed task {step.task.id}, since no instruction was accepted)"
+                    "", f"(the seed task {step.task.id}, because no instruction was accepted)"
                 )
         for message in request.prompt.messages:
             yield from self._framed(f"prompt, role {message.role}", message.content)
         if request.prompt.text is not None:
             yield from self._framed("prompt, a text to continue", request.prompt.text)
 
-    def answered(self, step: "Answered", *, sent_otherwise: set[str]) -> Iterator[str]:
+    def answered(self, step: "Answered", *, changed_members: set[str]) -> Iterator[str]:
         completion = step.completion
         yield from self._framed("reply", completion.text, if_empty="(empty)")
-        finish = completion.finish_reason or "not said"
-        cut = {"length": " (cut by its token limit)", "content_filter": " (cut by a filter)"}
+        finish = completion.finish_reason or "unknown"
+        cut = {"length": " (cut by max_tokens)", "content_filter": " (cut by a filter)"}
         yield from self._field("finish", finish + cut.get(finish, ""))
         usage = completion.usage
         tokens = (
             f"{usage.prompt_tokens:,} in the prompt, {usage.completion_tokens:,} in the reply"
             if usage
-            else "the endpoint does not say"
+            else "the endpoint reports none"
         )
         yield from self._field("tokens", tokens)
         tried = f", after {completion.attempts} attempts" if completion.attempts > 1 else ""
         yield from self._field("time", f"{completion.latency_s:.1f} s{tried}")
         if completion.model != step.request.sampling.model:
             yield from self._field(
-                "model", f"the endpoint calls it {completion.model or '(nothing)'}"
+                "model", f"the endpoint reports {completion.model or '(nothing)'}"
             )
-        for name in sorted(sent_otherwise):
-            yield from self._field("parameters", f"the endpoint wanted {name}")
+        for name in sorted(changed_members):
+            yield from self._field("parameters", f"the endpoint requires {name}")
         yield ""
-        yield from self._judged(step)
+        yield from self._result(step)
 
-    def _judged(self, step: "Answered") -> Iterator[str]:
+    def _result(self, step: "Answered") -> Iterator[str]:
         if step.answer is not None:
-            counts = {None: "asked once more", True: "a classification task: output first"}
-            kind = counts.get(step.is_classification, "no classification task: input first")
-            yield from self._field("read as", f"{step.answer} → {kind}")
+            kinds = {None: "asked again", True: "a classification task: output first"}
+            kind = kinds.get(step.is_classification, "not a classification task: input first")
+            yield from self._field("parsed as", f"{step.answer} → {kind}")
             return
-        accepted = sum(item.verdict == "accepted" for item in step.items)
+        accepted = sum(item.outcome == "accepted" for item in step.items)
         what = "instructions" if step.request.stage == "generate" else "instances"
         yield from self._field(
-            "read as", f"{accepted} {what} accepted, {len(step.items) - accepted} rejected"
+            "parsed as", f"{accepted} {what} accepted, {len(step.items) - accepted} rejected"
         )
         for item in step.items:
             yield from self._item(item, step.request.stage)
 
     def _item(self, item: "Item", stage: str) -> Iterator[str]:
-        mark = "✓" if item.verdict == "accepted" else "✗"
+        mark = "✓" if item.outcome == "accepted" else "✗"
         label = f"{mark} {item.number}" if item.number else f"{mark} all"
         if item.reason is not None:
             yield from self._field(label, f"rejected, {item.reason}: {item.meaning}")
             yield from self._field("", item.text or "(no text)")
             if item.nearest is not None:
-                task_id, rouge_l, instruction = item.nearest
-                yield from self._field("", f"near {task_id}, ROUGE-L {rouge_l:.3f}: {instruction}")
+                like = f"near {item.nearest.task_id}, ROUGE-L {item.nearest.rouge_l:.3f}"
+                yield from self._field("", f"{like}: {item.nearest.instruction}")
         elif item.instance is not None:
             if stage == "generate":  # an instruction with its instance
                 yield from self._field(label, item.text)
@@ -214,23 +213,23 @@ class _Page:
         usages = [step.completion.usage for step in answered]
         requests = "1 request" if len(answered) == 1 else f"{len(answered)} requests"
         spent = f", {sum(u.prompt_tokens + u.completion_tokens for u in usages if u):,} tokens"
-        said = f"This took {requests}{spent if any(usages) else ''}."
+        text = f"This took {requests}{spent if any(usages) else ''}."
         if total is not None:
             left, dollars = total.left.expected, total.left_usd
             costs = f", {money_range(dollars)}" if dollars is not None and dollars.high else ""
-            said += (
-                f" If all replies were like these, {missing:,} instructions would take some "
+            text += (
+                f" If all replies were like these, {missing:,} instructions would take about "
                 f"{about(left.requests)} requests, {about(left.prompt_tokens)} tokens in prompts and "
                 f"{about(left.completion_tokens)} in replies{costs}. One reply is a small sample: "
                 "`selfinstruct estimate --probe 10` takes a larger one."
             )
-        yield from self._wrapped(said)
-        yield "Nothing was written. Leave --preview out to start the run."
+        yield from self._wrapped(text)
+        yield "Nothing was written. To start the run, remove --preview."
 
     # ── parts ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _framed(self, title: str, text: str, *, if_empty: str = "") -> Iterator[str]:
-        """A text in full. A line that is too long goes on behind another bar."""
+        """Yield a whole text in a frame; another bar marks a wrapped line."""
         yield ""
         yield f"┌─ {title} ".ljust(self._width, "─")
         for line in visible(text or if_empty).split("\n"):
@@ -252,9 +251,8 @@ class _Page:
 
 
 def _parts(line: str, width: int) -> list[str]:
-    """A line in parts that fit, broken at blanks where there are any."""
-    cells = sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in line)
-    room = max(1, width * len(line) // max(1, cells))
+    """Split a line into parts that fit the width, at spaces if possible."""
+    room = max(1, width * len(line) // max(1, cells(line)))
     return textwrap.wrap(line, room, break_on_hyphens=False, replace_whitespace=False) or [""]
 
 
@@ -289,29 +287,11 @@ def _as_json(
         }
         if answered is None:
             return fields
-        items = [
-            {
-                "number": item.number,
-                "verdict": item.verdict,
-                "text": item.text,
-                "instance": {"input": item.instance.input, "output": item.instance.output}
-                if item.instance is not None
-                else None,
-                "reason": item.reason,
-                "meaning": item.meaning,
-                "nearest": dict(
-                    zip(("task_id", "rouge_l", "instruction"), item.nearest, strict=True)
-                )
-                if item.nearest is not None
-                else None,
-            }
-            for item in answered.items
-        ]
         return fields | {
             "reply": asdict(answered.completion),
             "answer": answered.answer,
             "is_classification": answered.is_classification,
-            "items": items,
+            "items": [asdict(item) for item in answered.items],
         }
 
     return {

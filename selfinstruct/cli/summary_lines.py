@@ -1,22 +1,22 @@
-"""How a run's numbers look on a terminal: the funnel, a few records."""
+"""The funnel of a run and a few records, formatted for a terminal."""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from selfinstruct.cli.cost_lines import cost_lines
-from selfinstruct.cli.terminal import counted, one_line, score, visible
 from selfinstruct.pipeline.summary import RunSummary
 from selfinstruct.records import Reason
+from selfinstruct.text import counted, one_line, score, visible
 
 if TYPE_CHECKING:
     from selfinstruct.pipeline.state import RunState
 
 
 def funnel_lines(summary: RunSummary, state: "RunState | None" = None) -> list[str]:
-    """The funnel, a line a step: requests → candidates → rejected by reason → accepted → with instances.
+    """Return the funnel: requests → candidates → rejected by reason → accepted → with instances.
 
-    With the state, the files that tasks were imported from are named, too.
+    With the state, the funnel also names the imported files.
     """
     lines = [_line("requests", sum(summary.requests.values()), _stages(summary.requests))]
     if refused := sum(summary.failed.values()):
@@ -28,16 +28,18 @@ def funnel_lines(summary: RunSummary, state: "RunState | None" = None) -> list[s
     lines.append(_line("accepted", summary.grown, f"{share:.0%} of the candidates"))
     if summary.imported:
         missing = imported_without_instances(state) if state is not None else 0
-        detail = f", {missing:,} of them still without instances" if missing else ""
+        detail = f", {missing:,} without instances" if missing else ""
         lines.append(_line("imported", summary.imported, f"before the run began{detail}"))
     for file in state.imports if state is not None else ():
         records = counted(file.records, "record")
         lines.append(f"    {visible(file.name, keep='')}: {file.form}, {records}")
     lines.append(_line("with instances", summary.with_instances, f"{summary.rows:,} rows"))
     if summary.unclear_kinds:
-        lines.append(_line("  kind unclear", summary.unclear_kinds, "written input-first"))
+        lines.append(
+            _line("  kind unclear", summary.unclear_kinds, "treated as not a classification task")
+        )
     if summary.open:
-        lines.append(_line("  still open", summary.open, "kind or instances not asked for yet"))
+        lines.append(_line("  still open", summary.open, "classification or instances missing"))
     if summary.never_asked:
         detail = "no instances: the model was never asked"
         lines.append(_line("  never asked", summary.never_asked, detail))
@@ -50,16 +52,16 @@ def funnel_lines(summary: RunSummary, state: "RunState | None" = None) -> list[s
 
 
 def imported_without_instances(state: "RunState") -> int:
-    """Imported tasks whose instances are still to be asked for."""
+    """Return the number of imported tasks without instances."""
     return sum(task.origin == "imported" and not task.is_final for task in state.pool.generated)
 
 
 def pool_lines(summary: RunSummary) -> list[str]:
-    """How many candidates were accepted while the pool grew, a line a step; none of a run without any."""
+    """Return a line for each size of the pool: accepted of all candidates; no line without candidates."""
     if not summary.by_pool_size:
         return []
     return [
-        "  accepted by size of the pool",
+        "  accepted by pool size",
         *(
             _line(
                 f"    {_span(step.smallest, step.largest)}",
@@ -76,7 +78,7 @@ def _span(smallest: int, largest: int) -> str:
 
 
 def last_not_novel_lines(state: "RunState", threshold: float, *, width: int = 100) -> list[str]:
-    """The candidate that was last found to be like a task, and that task; none where there was none."""
+    """Return the last candidate that was not novel, and its similar task; no line without one."""
     rejection = state.last_not_novel
     if rejection is None or rejection.nearest is None:
         return []
@@ -91,7 +93,7 @@ def last_not_novel_lines(state: "RunState", threshold: float, *, width: int = 10
 
 
 def named(state: "RunState", task_id: str) -> str:
-    """The text of a task that a journal names; "" where the journal was changed and there is none."""
+    """Return the text of a task that a journal names; "" if an edited journal names an unknown task."""
     try:
         return state.instruction(task_id)
     except KeyError:
@@ -99,7 +101,7 @@ def named(state: "RunState", task_id: str) -> str:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any], name: str = "{}") -> list[str]:
-    """What was decided by and what is: "threshold 0.7 → 0.5"."""
+    """Return the changed values: "threshold 0.7 → 0.5"."""
     return [
         f"{name.format(key)} {before.get(key, 'none')} → {after[key]}"
         for key in after
@@ -120,7 +122,7 @@ def _stages(counts: Mapping[Any, int]) -> str:
 
 
 def record_lines(rows: Sequence[Mapping[str, str]], *, width: int = 100) -> list[str]:
-    """Records as a person reads them, wrapped; what could drive the terminal is written out."""
+    """Return records as wrapped lines; terminal control characters are escaped."""
     indent = " " * 15
     lines: list[str] = []
     for row in rows:

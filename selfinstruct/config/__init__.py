@@ -1,1 +1,1 @@
-"""Settings: declared once, read from YAML, flags and Python."""
+"""Settings: their declaration, and reading them from YAML, the command line and Python."""

@@ -17,22 +17,22 @@ from dataclasses import dataclass, field
 
 from selfinstruct.errors import ConfigError
 
-_TAKEN = {
+_RESERVED_MEMBERS = {
     "model": "use --model",
     "messages": "the templates write the messages",
     "prompt": "the templates write the prompt",
     "stream": "streaming is not supported",
 }
-"""Members that `extra_body` cannot set, and why."""
+"""Members that `extra_body` cannot set → explanation."""
 
 
 def body_problem(members: object) -> str | None:
     """Return the problem with the members to add to every body, or None."""
     if not isinstance(members, Mapping) or not all(isinstance(name, str) for name in members):
         return "must be a JSON object, a mapping of names to values"
-    for name, why in _TAKEN.items():
+    for name, explanation in _RESERVED_MEMBERS.items():
         if name in members:
-            return f"must not contain {name!r}: {why}"
+            return f"must not contain {name!r}: {explanation}"
     count = members.get("n")
     if count is not None and (count != 1 or isinstance(count, bool)):
         return "must not contain an 'n' other than 1: each request has one reply"
@@ -63,7 +63,7 @@ _SECRET_VALUE = re.compile(r"(?:bearer|basic|token)\s|sk-", re.IGNORECASE)
 _SCHEME = re.compile(r"(?:bearer|basic|token|key|api-?key)\s+", re.IGNORECASE)
 """Word before a credential that names its type."""
 _COOKIE_NAME = re.compile(r"(?:(?<=[;\s])|^)[\w.-]+=")
-_RESERVED = frozenset(
+_RESERVED_HEADERS = frozenset(
     "connection content-encoding content-length content-type host transfer-encoding "
     "x-client-request-id".split()
 )
@@ -81,7 +81,7 @@ def header_problem(line: str) -> str | None:
         return f"{name} has no value; write 'Name: value'"
     if not is_sendable(value):
         return f"{name} has a value with a line break or non-ASCII characters"
-    if name.lower() in _RESERVED:
+    if name.lower() in _RESERVED_HEADERS:
         return f"{name} is reserved: selfinstruct sets it"
     if "${" in _VARIABLE.sub("", value):
         return f"{name} has a '${{' without the name of an environment variable; write ${{NAME}}"

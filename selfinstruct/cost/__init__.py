@@ -1,4 +1,4 @@
-"""What requests consume, and what that costs. Money is US dollars, as Decimal: exact to the last digit.
+"""Consumption of requests, and its price. Amounts are US dollars as Decimal, exact to the last digit.
 
 >>> price = Price(input=Decimal("0.40"), cached_input=Decimal("0.10"), output=Decimal("1.60"))
 >>> price.cost(Consumption(requests=1, prompt_tokens=1_000, completion_tokens=500))
@@ -11,18 +11,18 @@ from decimal import Decimal
 from selfinstruct.records import STRICT, Usage
 
 PER = 1_000_000
-"""Prices are those of so many tokens."""
+"""Number of tokens that a price refers to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consumption:
-    """Requests and tokens, of which a price makes money."""
+    """Numbers of requests and tokens."""
 
     requests: int = 0
-    """Attempts that were sent, whether they were answered or not."""
+    """Attempts that were sent, with or without a reply."""
     prompt_tokens: int = 0
     cached_tokens: int = 0
-    """Of the prompts' tokens, those that the endpoint had in a cache."""
+    """Prompt tokens that the endpoint had in its cache; a part of `prompt_tokens`."""
     completion_tokens: int = 0
 
     def __add__(self, other: "Consumption") -> "Consumption":
@@ -36,12 +36,12 @@ class Consumption:
     def __sub__(self, other: "Consumption") -> "Consumption":
         return self + -1 * other
 
-    def __rmul__(self, times: int) -> "Consumption":
+    def __rmul__(self, factor: int) -> "Consumption":
         return Consumption(
-            requests=times * self.requests,
-            prompt_tokens=times * self.prompt_tokens,
-            cached_tokens=times * self.cached_tokens,
-            completion_tokens=times * self.completion_tokens,
+            requests=factor * self.requests,
+            prompt_tokens=factor * self.prompt_tokens,
+            cached_tokens=factor * self.cached_tokens,
+            completion_tokens=factor * self.completion_tokens,
         )
 
     @property
@@ -50,8 +50,11 @@ class Consumption:
         return self.prompt_tokens + self.completion_tokens
 
 
+NOTHING = Consumption()
+
+
 def consumed(usage: Usage) -> Consumption:
-    """What one answered request consumed, as the endpoint counted it."""
+    """Return the consumption of one answered request, as the endpoint counted it."""
     return Consumption(
         requests=1,
         prompt_tokens=usage.prompt_tokens,
@@ -62,47 +65,38 @@ def consumed(usage: Usage) -> Consumption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What tokens cost: US dollars for a million of them."""
+    """US dollars per million tokens."""
 
     __pydantic_config__ = STRICT
 
     input: Decimal
     cached_input: Decimal
-    """For tokens of a prompt that the endpoint had in a cache."""
+    """Price of prompt tokens that the endpoint had in its cache."""
     output: Decimal
 
     def cost(self, consumption: Consumption) -> Decimal:
-        """US dollars, exactly."""
-        fresh = consumption.prompt_tokens - consumption.cached_tokens
+        """Return the exact cost in US dollars."""
+        uncached = consumption.prompt_tokens - consumption.cached_tokens
         return (
-            fresh * self.input
+            uncached * self.input
             + consumption.cached_tokens * self.cached_input
             + consumption.completion_tokens * self.output
         ) / PER
 
 
 FREE = Price(input=Decimal(0), cached_input=Decimal(0), output=Decimal(0))
-"""Of an endpoint that bills nothing."""
+"""Price of an endpoint that bills nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedUse:
-    """What a run was expected to consume by its target, in all its starts, when one of them began."""
+    """Estimated consumption of a run until its target, over all its processes."""
 
     __pydantic_config__ = STRICT
 
     target: int
     """Accepted instructions."""
     tokens: tuple[int, int, int]
-    """Low end, what was expected, high end."""
+    """Low end, expected value, high end."""
     usd: tuple[Decimal, Decimal, Decimal] | None
-    """The same in US dollars; None where no price was known."""
-
-
-def dollars(amount: Decimal) -> str:
-    """An amount for a person: "$12.34", "$0.0061", "$0"."""
-    if not amount:
-        return "$0"
-    if amount >= Decimal("0.1"):
-        return f"${amount:,.2f}"
-    return f"${amount:.4f}" if amount >= Decimal("0.01") else f"${float(amount):.2g}"
+    """The same in US dollars; None where the price was unknown."""

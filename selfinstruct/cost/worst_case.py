@@ -1,70 +1,93 @@
-"""The most that one attempt at a request can consume, known before it is sent.
+"""The maximum that one attempt at a request can consume, computed before the attempt is sent.
 
 >>> worst_case(request).tokens          # a prompt of 2,048 bytes in one message, max_tokens 1024
 3344
 
-A bound and no estimate: limits and budgets that are kept by it are kept whatever the model writes. It is
-loose (English has about four bytes a token), and gives way to what the endpoint counted once that is known.
+The worst case is an upper bound, not an estimate: a limit that holds for the worst case holds for any reply.
+English has about four bytes per token, so the bound is loose. The endpoint's own count replaces the bound
+once the reply arrives.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from selfinstruct.cost import Consumption
-from selfinstruct.records import Request, Sampling
+from selfinstruct.records import Completion, Request, Sampling
 
-TOKENS_A_MESSAGE = 16
-"""What a chat template puts around a message: markers, the role, line ends. Templates take four to eight."""
-TOKENS_A_PROMPT = 256
-"""What a chat template adds of its own: a token for the beginning, the marker of the reply, and a system
-prompt where the request has none. Those of Qwen 2.5 and Llama 3.1 have 20 to 30 tokens, the one of the
-harmony format with its date, effort and channels 60 to 80; this is three times that. One that a server's
-owner has written into the template can be longer: nobody but the server knows."""
+TOKENS_PER_MESSAGE = 16
+"""Tokens that a chat template adds to a message: markers, role, line ends. Templates add four to eight."""
+TOKENS_PER_PROMPT = 256
+"""Tokens that a chat template adds to a prompt: start token, marker of the reply, default system prompt.
 
-_LIMITS = ("max_tokens", "max_completion_tokens")
+The templates of Qwen 2.5 and Llama 3.1 add 20 to 30 tokens, the harmony format with date, effort and channels
+60 to 80; the bound is three times that. A template that the owner of a server wrote can be longer.
+"""
+
+_MAXIMUMS = ("max_tokens", "max_completion_tokens")
 _CHOICES = ("n", "best_of")
 
 
 def worst_case(request: Request) -> Consumption:
-    """At most so much for one attempt; without tokens of a reply where nothing limits it (see `has_limit`).
+    """Return the maximum that one attempt can consume; 0 reply tokens where `is_bounded` is false.
 
-    A prompt has no more tokens than UTF-8 bytes: a byte-level BPE begins with one token a byte and only
-    merges, and SentencePiece with byte fallback falls back to one token a byte. Added members (tools, a
-    schema) count as if they were written into the prompt. The limit of the reply covers what a model thinks
-    before it writes, as servers count it.
+    A prompt has at most as many tokens as UTF-8 bytes: a byte-level BPE starts with one token per byte and
+    only merges tokens, and SentencePiece falls back to one token per byte. Extra members (tools, a schema)
+    count like text in the prompt. max_tokens covers the reasoning of a model too, as servers count it.
     """
     prompt, extra = request.prompt, request.sampling.extra
-    size = TOKENS_A_PROMPT + len((prompt.text or "").encode())
+    size = TOKENS_PER_PROMPT + len((prompt.text or "").encode())
     for message in prompt.messages:
-        size += TOKENS_A_MESSAGE + len(message.content.encode())
+        size += TOKENS_PER_MESSAGE + len(message.content.encode())
     if extra:
         size += len(json.dumps(dict(extra), default=str))
     return Consumption(
         requests=1,
         prompt_tokens=size,
-        completion_tokens=_limit(request.sampling) * _choices(extra),
+        completion_tokens=_max_tokens(request.sampling) * _choices(extra),
     )
 
 
-def has_limit(sampling: Sampling) -> bool:
-    """Whether what is sent limits the length of the reply."""
-    return _limit(sampling) > 0
+def is_bounded(sampling: Sampling) -> bool:
+    """Return whether the parameters bound the length of the reply."""
+    return _max_tokens(sampling) > 0
 
 
-def _limit(sampling: Sampling) -> int:
-    """The limit of one reply in tokens as it is sent; 0 where there is none."""
-    sent: list[Any] = [sampling.extra[name] for name in _LIMITS if name in sampling.extra]
+def _max_tokens(sampling: Sampling) -> int:
+    """Return the max_tokens that is sent; 0 where there is no maximum."""
+    sent: list[Any] = [sampling.extra[name] for name in _MAXIMUMS if name in sampling.extra]
     if not sent:
         sent = [sampling.max_tokens]
-    # Servers take -1 for "as long as it likes".
-    return max((_count(value) for value in sent), default=0)
+    # Servers read -1 as "no maximum".
+    return max((_positive(value) for value in sent), default=0)
 
 
 def _choices(extra: Mapping[str, Any]) -> int:
-    return max(1, *(_count(extra.get(name)) for name in _CHOICES))
+    return max(1, *(_positive(extra.get(name)) for name in _CHOICES))
 
 
-def _count(value: object) -> int:
-    """A positive whole number, or 0 for whatever else stands there."""
+def _positive(value: object) -> int:
+    """Return a positive integer unchanged, and 0 for any other value."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def normalize(request: Request, completion: Completion) -> Completion:
+    """Return the completion cut before the first stop text, and with credible token counts only.
+
+    Some servers leave the stop text in the reply. `reached_limit` says whether the reply has as many tokens
+    as the request allows. A completion that is normalized already is returned unchanged.
+    """
+    if completion.reached_limit is not None:
+        return completion
+    usage = completion.counted
+    most = worst_case(request).completion_tokens
+    is_cut = usage is not None and 0 < most <= usage.completion_tokens
+    text, finish_reason = completion.text, completion.finish_reason
+    for stop in request.sampling.stop:
+        if stop in text:
+            # max_tokens can only have cut the text after the stop text.
+            text, finish_reason, is_cut = text.partition(stop)[0], "stop", False
+    return replace(
+        completion, text=text, finish_reason=finish_reason, usage=usage, reached_limit=is_cut
+    )

@@ -1,1 +1,1 @@
-"""Backends that talk to language models. They implement `selfinstruct.backend`."""
+"""Backends for language models; they implement `selfinstruct.backend`."""

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from selfinstruct.errors import BackendError, EndpointError, TransientError
 from selfinstruct.llm.online import OnlineBackend, RawReply
-from selfinstruct.llm.outcomes import AttemptOutcome
+from selfinstruct.llm.outcomes import AttemptOutcome, outcome_of
 from selfinstruct.llm.reply import read_completion, read_usage
 from selfinstruct.llm.request_body import (
     MAX_COMPLETION_TOKENS,
@@ -34,6 +34,8 @@ from selfinstruct.records.finish_reasons import Ending
 
 Mark = Literal["ok", "bad", "open"]
 """Works, prevents a run, or neither."""
+_Result = tuple[Mark, str]
+"""Mark of a feature, and the result in words."""
 
 _MODELS_TIMEOUT_S = 10.0
 _MAX_TOKENS = 16
@@ -83,7 +85,10 @@ class Doctor:
         samplings: Mapping[Stage, Sampling],
         max_tokens_name: str = "auto",
     ) -> None:
-        """`samplings` are the parameters of each stage; `max_tokens_name` is the setting `token_limit`."""
+        """Prepare the checks.
+
+        `samplings` are the parameters of each stage; `max_tokens_name` is the setting `token_limit`.
+        """
         self._backend = backend
         self._model = model
         self._is_chat = api == "chat"
@@ -129,7 +134,7 @@ class Doctor:
             yield Finding("model", "open", problem)
             return
         except TransientError as error:
-            if error.outcome in _NO_CONNECTION:
+            if outcome_of(error) in _NO_CONNECTION:
                 raise
             yield Finding("model", "open", f"no list of models ({error}); {_LATER}")
             return
@@ -206,7 +211,7 @@ class Doctor:
     # ── features ─────────────────────────────────────────────────────────────────────────────────────────
 
     async def _features(self, first: Completion) -> AsyncIterator[Finding]:
-        checks: dict[str, Callable[[Completion], Coroutine[Any, Any, Finding]]] = {
+        checks: dict[str, Callable[[Completion], Coroutine[Any, Any, _Result]]] = {
             "n": self._n,
             "stop": self._stop,
             "seed": self._seed,
@@ -218,9 +223,10 @@ class Doctor:
             checks[MAX_COMPLETION_TOKENS] = self._max_completion_tokens
         for name, check in checks.items():
             try:
-                yield await check(first)
+                mark, said = await check(first)
+                yield Finding(name, mark, said)
             except BackendError as error:
-                outcome = error.outcome if isinstance(error, TransientError) else ""
+                outcome = outcome_of(error)
                 said = f"refused ({_short(error.problem)})"
                 if outcome in _NO_REPLY | {AttemptOutcome.RATE_LIMITED}:
                     said = f"unknown: {error}"
@@ -228,52 +234,52 @@ class Doctor:
                 if outcome in _NO_REPLY:
                     return
 
-    async def _n(self, _: Completion) -> Finding:
+    async def _n(self, _: Completion) -> _Result:
         choices = _choices(await self._ask_for(_COUNT, n=2))
         if len(choices) == 2:
-            return Finding("n", "ok", "honoured: two choices for n = 2")
-        return Finding("n", "open", "ignored: one choice for n = 2 (a run asks for one)")
+            return "ok", "honoured: two choices for n = 2"
+        return "open", "ignored: one choice for n = 2 (a run asks for one)"
 
-    async def _stop(self, first: Completion) -> Finding:
+    async def _stop(self, first: Completion) -> _Result:
         stop = _middle_word(first.text)
         text = _read(await self._ask_for(_COUNT, stop=[stop or "4"])).text
         if stop and stop in text:
-            return Finding("stop", "open", f"ignored: the text contains “{stop}”")
+            return "open", f"ignored: the text contains “{stop}”"
         if stop and text and first.text.startswith(text):
-            return Finding("stop", "ok", f"honoured: the text ends before “{stop}”")
-        return Finding("stop", "open", "accepted; unknown whether it is honoured")
+            return "ok", f"honoured: the text ends before “{stop}”"
+        return "open", "accepted; unknown whether it is honoured"
 
-    async def _seed(self, _: Completion) -> Finding:
+    async def _seed(self, _: Completion) -> _Result:
         texts = {
             _read(await self._ask_for(_FIVE_WORDS, seed=7, temperature=1)).text for _ in range(2)
         }
         if len(texts) == 1:
-            return Finding("seed", "ok", "same text twice: honoured, or it never varies")
-        return Finding("seed", "open", "ignored: two texts for one seed (a run does not need it)")
+            return "ok", "same text twice: honoured, or it never varies"
+        return "open", "ignored: two texts for one seed (a run does not need it)"
 
-    async def _logprobs(self, _: Completion) -> Finding:
+    async def _logprobs(self, _: Completion) -> _Result:
         wanted = {"logprobs": True, "top_logprobs": 1} if self._is_chat else {"logprobs": 1}
         if any(
             choice.get("logprobs") for choice in _choices(await self._ask_for(_COUNT, **wanted))
         ):
-            return Finding("logprobs", "ok", "honoured")
-        return Finding("logprobs", "open", "ignored: the reply has none (a run does not need them)")
+            return "ok", "honoured"
+        return "open", "ignored: the reply has none (a run does not need them)"
 
-    async def _penalties(self, _: Completion) -> Finding:
+    async def _penalties(self, _: Completion) -> _Result:
         await self._ask_for(_COUNT, presence_penalty=1, frequency_penalty=1)
-        return Finding("penalties", "ok", "presence_penalty, frequency_penalty: accepted")
+        return "ok", "presence_penalty, frequency_penalty: accepted"
 
-    async def _max_completion_tokens(self, first: Completion) -> Finding:
+    async def _max_completion_tokens(self, first: Completion) -> _Result:
         name = MAX_COMPLETION_TOKENS
         if self._max_tokens_name == name:
-            return Finding(name, "ok", "sent in place of max_tokens")
+            return "ok", "sent in place of max_tokens"
         few = _read(await self._ask_for(_COUNT, **{MAX_TOKENS: None, name: _FEW_TOKENS}))
         written = few.usage.completion_tokens if few.usage else None
         if few.ending is Ending.CUT or (written is not None and written <= _FEW_TOKENS):
-            return Finding(name, "ok", "honoured")
+            return "ok", "honoured"
         if len(few.text) >= len(first.text) > 4 * _FEW_TOKENS:
-            return Finding(name, "open", "ignored: the reply is longer")
-        return Finding(name, "open", "accepted; unknown whether it is honoured")
+            return "open", "ignored: the reply is longer"
+        return "open", "accepted; unknown whether it is honoured"
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
 

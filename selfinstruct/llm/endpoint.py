@@ -98,7 +98,7 @@ def client(config: RunConfig, *, environ: Mapping[str, str]) -> "openai.AsyncOpe
 
 
 def _client_error(error: Exception, url: str, place: str) -> ConfigError:
-    """Explain why there is no client, without the address of a proxy: it may contain a password."""
+    """Explain why there is no client, but never show the address of a proxy, which may have a password."""
     import httpx2
 
     try:
@@ -111,11 +111,11 @@ def _client_error(error: Exception, url: str, place: str) -> ConfigError:
             return ConfigError(f"${_variable_name(f'{scheme}_proxy')}", problem)
     if isinstance(error, OSError):
         name = next((n for n in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(n)), None)
-        why = None if isinstance(error, ssl.SSLError) else error.strerror
-        why = why or "no certificates in it"
-        remedy = "name another one, or unset it" if name else "install ca-certificates"
-        place = f"${name}" if name else "certificates"
-        return ConfigError(place, f"the trusted certificates cannot be read ({why}); {remedy}")
+        cause = None if isinstance(error, ssl.SSLError) else error.strerror
+        problem = f"the trusted certificates cannot be read ({cause or 'no certificates in it'})"
+        if name is None:
+            return ConfigError("certificates", f"{problem}; install ca-certificates")
+        return ConfigError(f"${name}", f"{problem}; name another one, or unset it")
     problem = "check the environment variables for proxies and certificates"
     return ConfigError("client", f"cannot be set up ({type(error).__name__}); {problem}")
 
@@ -127,19 +127,12 @@ def _proxy_problem(address: str) -> str | None:
     try:
         proxy = httpx2.Proxy(address if "://" in address else f"http://{address}")
     except (httpx2.InvalidURL, ValueError):
-        return (
-            "must be the address of a proxy such as http://localhost:3128, with http, https or socks5; "
-            "fix or unset the variable"
-        )
+        return "must be the address of a proxy such as http://localhost:3128; fix or unset it"
     if proxy.url.scheme.startswith("socks") and find_spec("socksio") is None:
-        return (
-            "names a SOCKS proxy, which needs the package socksio; install it (pip install socksio) "
-            "or use an HTTP proxy"
-        )
+        return "names a SOCKS proxy; run `pip install socksio`, or use an HTTP proxy"
     return None
 
 
 def _variable_name(name: str) -> str:
     """Return the name of an environment variable in the case that the environment uses."""
-    spellings = [key for key in os.environ if key.lower() == name and os.environ[key]]
-    return name if name in spellings or not spellings else spellings[0]
+    return next((key for key in os.environ if key.lower() == name and os.environ[key]), name)

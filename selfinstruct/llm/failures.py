@@ -87,7 +87,7 @@ def _outcome_and_cause(error: Exception, secrets: Sequence[str]) -> tuple[Attemp
     if isinstance(cause, httpx2.TimeoutException):
         return AttemptOutcome.SILENT, message
     if isinstance(cause, httpx2.RemoteProtocolError):
-        # Only the message distinguishes the two.
+        # Only the message distinguishes the two cases.
         is_cut = "message body" in message
         return (AttemptOutcome.CUT if is_cut else AttemptOutcome.DROPPED), message
     if isinstance(cause, httpx2.ReadError | httpx2.WriteError | httpx2.CloseError):
@@ -96,8 +96,6 @@ def _outcome_and_cause(error: Exception, secrets: Sequence[str]) -> tuple[Attemp
         return AttemptOutcome.NO_CONNECTION, message
     if isinstance(cause, httpx2.DecodingError):
         return AttemptOutcome.NOT_JSON, "a reply that cannot be decompressed"
-    if isinstance(cause, httpx2.TooManyRedirects):
-        return AttemptOutcome.UNKNOWN, message
     if isinstance(cause, httpx2.LocalProtocolError | httpx2.UnsupportedProtocol | ValueError):
         return AttemptOutcome.UNSENDABLE, type(cause).__name__
     return AttemptOutcome.DROPPED, type(cause).__name__  # possibly sent, so possibly billed

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from selfinstruct.backend import Reservations, finished
+from selfinstruct.backend import Reservations
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.cost.worst_case import worst_case
+from selfinstruct.cost.worst_case import normalize, worst_case
 from selfinstruct.errors import BackendError, RequestRejectedError, TransientError
 from selfinstruct.llm.endpoint import NO_KEY, authorizes, client, headers
 from selfinstruct.llm.failures import connection_error, status_error
-from selfinstruct.llm.outcomes import OVERLOADED, RULES, AttemptOutcome, error_of
+from selfinstruct.llm.outcomes import OVERLOADED, AttemptOutcome, error_of, outcome_of
 from selfinstruct.llm.rate_limits import Admission, RateLimiter
 from selfinstruct.llm.redaction import redacted
 from selfinstruct.llm.reply import read_completion, reading, unreadable
@@ -66,7 +66,7 @@ class _Attempts:
 
     sent: int = 0
     may_bill: bool = False
-    """Whether the endpoint may bill the last attempt."""
+    """True if the endpoint may bill the last attempt."""
 
 
 class OnlineBackend:
@@ -201,9 +201,10 @@ class OnlineBackend:
                 self._reserve(request, attempts)
                 completion = await self._send(request, attempts)
         except BackendError as error:
+            outcome = outcome_of(error)
             if not isinstance(error, TransientError):
                 self._failed_in_a_row = 0  # a refusal is an answer too
-            elif error.outcome and RULES[AttemptOutcome(error.outcome)].uses_attempt:
+            elif outcome is not None and outcome.rule.uses_attempt:
                 self._failed_in_a_row += 1
             self._redact(error)
             raise
@@ -240,7 +241,7 @@ class OnlineBackend:
                         self.limiter.settle(admission, 0)
                         return None
                     raise refusal from None
-                completion = finished(
+                completion = normalize(
                     request,
                     read_completion(
                         reply.content,
@@ -274,9 +275,9 @@ class OnlineBackend:
         # Slow down first: the calls below may admit other requests.
         if isinstance(error, TransientError):
             is_overloaded = reply is not None and reply.status_code in OVERLOADED
-            if error.outcome == AttemptOutcome.RATE_LIMITED or is_overloaded:
+            if outcome_of(error) is AttemptOutcome.RATE_LIMITED or is_overloaded:
                 self.limiter.slow_down(admission, error.retry_after_s)
-            elif error.outcome in _TIMEOUTS:
+            elif outcome_of(error) in _TIMEOUTS:
                 self.limiter.timed_out(admission)
         if reply is not None:
             self.limiter.learn(reply.headers)

@@ -1,4 +1,4 @@
-"""What can happen to an attempt, and what follows: one table for all errors.
+"""Outcomes of attempts and their rules: one table for all errors.
 
     RETRY    another attempt at the request, after a wait           raises TransientError
     REJECT   the request failed and is not sent again               raises RequestRejectedError
@@ -6,61 +6,17 @@
     ACCEPT   a reply, journaled as received                         returns a Completion
 
 `online` finds the outcome of an attempt; `retry` looks up its rule for the number of attempts and the waits.
-After the last attempt, `selfinstruct.runner.outages` decides about the request. A rejected request goes to
-`selfinstruct.runner.bad_requests`.
+After the last attempt, and for a rejected request, `selfinstruct.runner.failures` decides.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
+from enum import Enum
 
-from selfinstruct.errors import (
-    BackendError,
-    EndpointError,
-    RequestRejectedError,
-    TransientError,
-)
-
-
-class AttemptOutcome(StrEnum):
-    """What happened to an attempt."""
-
-    # no reply
-    NO_CONNECTION = auto()
-    CONNECT_TIMEOUT = auto()
-    DROPPED = auto()
-    CUT = auto()
-    SILENT = auto()
-    TOO_SLOW = auto()
-    NO_TRUST = auto()
-    UNSENDABLE = auto()
-    # a reply with an error status
-    BUSY = auto()
-    GATEWAY_TIMEOUT = auto()
-    RATE_LIMITED = auto()
-    BAD_KEY = auto()
-    FORBIDDEN = auto()
-    UNKNOWN = auto()
-    NO_CREDIT = auto()
-    REJECTED = auto()
-    # a reply with status 200 that is not a completion
-    NOT_JSON = auto()
-    TOO_LARGE = auto()
-    ERROR_BODY = auto()
-    NO_CHOICES = auto()
-    # a completion
-    COMPLETE = auto()
-    LENGTH = auto()
-    CONTENT_FILTER = auto()
-    REFUSAL = auto()
-    NO_TEXT = auto()
-    NO_USAGE = auto()
-    OTHER_MODEL = auto()
-    OTHER_COUNT = auto()
+from selfinstruct.errors import BackendError, EndpointError, RequestRejectedError, TransientError
 
 
 class Action(Enum):
-    """What follows an attempt."""
+    """Consequence of an attempt."""
 
     RETRY = "another attempt"
     REJECT = "refused"
@@ -77,15 +33,15 @@ class Rule:
     max_in_a_row: int | None = None
     """Maximum number of attempts with this outcome; None for the setting `max_attempts`."""
     retry_at_once: bool = False
-    """Whether the first retry is immediate, because a new connection may work."""
+    """True if the first retry is immediate, because a new connection may work."""
     uses_attempt: bool = True
-    """Whether the attempt counts towards `max_attempts`."""
+    """True if the attempt counts towards `max_attempts`."""
     counts_as_strike: bool = True
-    """Whether the request may be at fault, so that the failure is a strike against the request."""
+    """True if the request may be at fault; the failure is then a strike against the request."""
     may_bill: bool = True
-    """Whether the endpoint may bill the attempt: a reply may have been written, but not received."""
+    """True if the endpoint may bill the attempt: a reply may exist that was not received."""
     remedy: str = ""
-    """What the user can do, for outcomes that stop the run."""
+    """Advice to the user, for outcomes that stop the run."""
 
 
 MAX_TIMEOUTS = 3
@@ -93,110 +49,127 @@ MAX_TIMEOUTS = 3
 MAX_RATE_LIMITED = 120
 """In a row. `retry` limits the time as well."""
 
-RULES: Mapping[AttemptOutcome, Rule] = {
-    AttemptOutcome.NO_CONNECTION: Rule(
+
+class AttemptOutcome(Enum):
+    """Result of an attempt; the value is the rule."""
+
+    # no reply
+    NO_CONNECTION = Rule(
         "no connection (refused, unknown host, network down)",
         Action.RETRY,
         counts_as_strike=False,
         may_bill=False,
-    ),
-    AttemptOutcome.CONNECT_TIMEOUT: Rule(
+    )
+    CONNECT_TIMEOUT = Rule(
         "no connection within connect_timeout_s",
         Action.RETRY,
         counts_as_strike=False,
         may_bill=False,
-    ),
-    AttemptOutcome.DROPPED: Rule(
+    )
+    DROPPED = Rule(
         "connection dropped before a reply (such as an idle connection)",
         Action.RETRY,
         retry_at_once=True,
-    ),
-    AttemptOutcome.CUT: Rule("connection lost in the middle of a reply", Action.RETRY),
-    AttemptOutcome.SILENT: Rule(
+    )
+    CUT = Rule("connection lost in the middle of a reply", Action.RETRY)
+    SILENT = Rule(
         "no byte of a reply within request_timeout_s", Action.RETRY, max_in_a_row=MAX_TIMEOUTS
-    ),
-    AttemptOutcome.TOO_SLOW: Rule(
+    )
+    TOO_SLOW = Rule(
         "no complete reply within request_timeout_s", Action.RETRY, max_in_a_row=MAX_TIMEOUTS
-    ),
-    AttemptOutcome.NO_TRUST: Rule(
+    )
+    NO_TRUST = Rule(
         "a certificate that cannot be verified",
         Action.STOP,
         may_bill=False,
         remedy="the certificate of the endpoint cannot be verified with the trust store of the operating "
         "system, which the openai package uses; install ca-certificates, or set $SSL_CERT_FILE to a file of "
         "trusted certificates",
-    ),
-    AttemptOutcome.UNSENDABLE: Rule(
+    )
+    UNSENDABLE = Rule(
         "a request that cannot be sent (an invalid header)",
         Action.STOP,
         may_bill=False,
         remedy="the request cannot be sent; check the key and --extra-header",
-    ),
-    AttemptOutcome.BUSY: Rule("408, 409, 425, other 5xx", Action.RETRY, may_bill=False),
-    AttemptOutcome.GATEWAY_TIMEOUT: Rule(
-        "504, 524 (gateway timeout)", Action.RETRY, max_in_a_row=MAX_TIMEOUTS
-    ),
-    AttemptOutcome.RATE_LIMITED: Rule(
+    )
+    # a reply with an error status
+    BUSY = Rule("408, 409, 425, other 5xx", Action.RETRY, may_bill=False)
+    GATEWAY_TIMEOUT = Rule("504, 524 (gateway timeout)", Action.RETRY, max_in_a_row=MAX_TIMEOUTS)
+    RATE_LIMITED = Rule(
         "429",
         Action.RETRY,
         max_in_a_row=MAX_RATE_LIMITED,
         uses_attempt=False,
         counts_as_strike=False,
         may_bill=False,
-    ),
-    AttemptOutcome.BAD_KEY: Rule(
+    )
+    BAD_KEY = Rule(
         "401",
         Action.STOP,
         may_bill=False,
         remedy="the key was refused; check the environment variable with the key (--api-key-env)",
-    ),
-    AttemptOutcome.FORBIDDEN: Rule(
+    )
+    FORBIDDEN = Rule(
         "403",
         Action.STOP,
         may_bill=False,
         remedy="the key may not use this model or endpoint; check --model and the account",
-    ),
-    AttemptOutcome.UNKNOWN: Rule(
+    )
+    UNKNOWN = Rule(
         "404, 405, 3xx, or any status with the code model_not_found",
         Action.STOP,
         may_bill=False,
         remedy="the endpoint does not know this address or model; check --model and --base-url (an address "
         "usually ends in /v1)",
-    ),
-    AttemptOutcome.NO_CREDIT: Rule(
+    )
+    NO_CREDIT = Rule(
         "402, or any status with a code that means no credit",
         Action.STOP,
         may_bill=False,
         remedy="the account has no credit left; add credit, then continue the run",
-    ),
-    AttemptOutcome.REJECTED: Rule("400, 413, 422 and other 4xx", Action.REJECT, may_bill=False),
-    AttemptOutcome.NOT_JSON: Rule("200 with a page, a text, or broken or cut JSON", Action.RETRY),
-    AttemptOutcome.TOO_LARGE: Rule(
-        "a reply larger than 8 MiB", Action.RETRY, max_in_a_row=MAX_TIMEOUTS
-    ),
-    AttemptOutcome.ERROR_BODY: Rule(
+    )
+    REJECTED = Rule("400, 413, 422 and other 4xx", Action.REJECT, may_bill=False)
+    # a reply with status 200 that is not a completion
+    NOT_JSON = Rule("200 with a page, a text, or broken or cut JSON", Action.RETRY)
+    TOO_LARGE = Rule("a reply larger than 8 MiB", Action.RETRY, max_in_a_row=MAX_TIMEOUTS)
+    ERROR_BODY = Rule(
         "200 with an error next to or inside the choices, or with the finish reason of a failure (an error "
         "with a status counts as that status)",
         Action.RETRY,
-    ),
-    AttemptOutcome.NO_CHOICES: Rule("200 without choices, or with an empty list", Action.RETRY),
-    AttemptOutcome.COMPLETE: Rule("a completion", Action.ACCEPT),
-    AttemptOutcome.LENGTH: Rule(
-        "cut at max_tokens, by finish reason or token count", Action.ACCEPT
-    ),
-    AttemptOutcome.CONTENT_FILTER: Rule("cut by a content filter", Action.ACCEPT),
-    AttemptOutcome.REFUSAL: Rule("a refusal in place of content", Action.ACCEPT),
-    AttemptOutcome.NO_TEXT: Rule("null or empty content", Action.ACCEPT),
-    AttemptOutcome.NO_USAGE: Rule("usage missing or unreadable", Action.ACCEPT),
-    AttemptOutcome.OTHER_MODEL: Rule("a model name that differs from the request", Action.ACCEPT),
-    AttemptOutcome.OTHER_COUNT: Rule("more than one choice; the first is read", Action.ACCEPT),
-}
+    )
+    NO_CHOICES = Rule("200 without choices, or with an empty list", Action.RETRY)
+    # a completion
+    COMPLETE = Rule("a completion", Action.ACCEPT)
+    LENGTH = Rule("cut at max_tokens, by finish reason or token count", Action.ACCEPT)
+    CONTENT_FILTER = Rule("cut by a content filter", Action.ACCEPT)
+    REFUSAL = Rule("a refusal in place of content", Action.ACCEPT)
+    NO_TEXT = Rule("null or empty content", Action.ACCEPT)
+    NO_USAGE = Rule("usage missing or unreadable", Action.ACCEPT)
+    OTHER_MODEL = Rule("a model name that differs from the request", Action.ACCEPT)
+    OTHER_COUNT = Rule("more than one choice; the first is read", Action.ACCEPT)
+
+    @property
+    def rule(self) -> Rule:
+        """Rule for the outcome."""
+        return self.value
+
 
 OVERLOADED = frozenset({503, 529})
 """Statuses of an overloaded endpoint, among the statuses with the outcome BUSY."""
 
-_BUSY = frozenset({408, 409, 425})
-_GATEWAY_TIMEOUT = frozenset({504, 524})
+_BY_STATUS = {
+    401: AttemptOutcome.BAD_KEY,
+    402: AttemptOutcome.NO_CREDIT,
+    403: AttemptOutcome.FORBIDDEN,
+    404: AttemptOutcome.UNKNOWN,
+    405: AttemptOutcome.UNKNOWN,
+    408: AttemptOutcome.BUSY,
+    409: AttemptOutcome.BUSY,
+    425: AttemptOutcome.BUSY,
+    429: AttemptOutcome.RATE_LIMITED,
+    504: AttemptOutcome.GATEWAY_TIMEOUT,
+    524: AttemptOutcome.GATEWAY_TIMEOUT,
+}
 _NO_CREDIT = frozenset(
     {
         "insufficient_quota",
@@ -211,23 +184,16 @@ def from_status(
     status: int, *, code: str | None = None, should_retry: str | None = None
 ) -> AttemptOutcome:
     """Return the outcome for an error status, the code of the error and the header x-should-retry."""
-    if status == 402 or code in _NO_CREDIT:
+    if code in _NO_CREDIT:
         return AttemptOutcome.NO_CREDIT
     if code == "model_not_found":
         return AttemptOutcome.UNKNOWN
-    if status == 429:
-        return AttemptOutcome.RATE_LIMITED
-    if status in _GATEWAY_TIMEOUT:
-        return AttemptOutcome.GATEWAY_TIMEOUT
-    if status in _BUSY or status >= 500:
-        return AttemptOutcome.BUSY
-    if status == 401:
-        return AttemptOutcome.BAD_KEY
-    if status == 403:
-        return AttemptOutcome.FORBIDDEN
-    if status in (404, 405) or status < 400:
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if status < 400:
         return AttemptOutcome.UNKNOWN
-    return AttemptOutcome.BUSY if should_retry == "true" else AttemptOutcome.REJECTED
+    is_busy = status >= 500 or should_retry == "true"
+    return AttemptOutcome.BUSY if is_busy else AttemptOutcome.REJECTED
 
 
 def error_of(
@@ -243,12 +209,12 @@ def error_of(
     `problem` describes the error; `status` is the status of the reply, if any; `retry_after_s` is the wait
     that the endpoint asks for; `is_last` means that the endpoint asked for no further attempt now.
     """
-    rule = RULES[outcome]
+    rule = outcome.rule
     error: BackendError
     if rule.action is Action.RETRY:
         error = TransientError(
             problem,
-            outcome=outcome,
+            outcome=outcome.name,
             retry_after_s=retry_after_s,
             is_last=is_last,
             counts_as_strike=rule.counts_as_strike and not is_last,
@@ -258,6 +224,12 @@ def error_of(
     elif rule.action is Action.STOP:
         error = EndpointError(f"{rule.remedy} ({problem})")
     else:
-        raise ValueError(f"{outcome} is not an error")
+        raise ValueError(f"{outcome.name} is not an error")
     error.may_bill = rule.may_bill
     return error
+
+
+def outcome_of(error: BackendError) -> AttemptOutcome | None:
+    """Return the outcome of a failed attempt, if the error carries one."""
+    name = error.outcome if isinstance(error, TransientError) else ""
+    return AttemptOutcome[name] if name else None

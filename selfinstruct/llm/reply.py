@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from selfinstruct.backend import scrub
 from selfinstruct.errors import BackendError
 from selfinstruct.llm.outcomes import AttemptOutcome, error_of, from_status
 from selfinstruct.llm.redaction import redacted
 from selfinstruct.records import Completion, Usage
 from selfinstruct.records.finish_reasons import Ending, ending
+from selfinstruct.text import scrub
 
 _MAX_SHOWN_CHARACTERS = 300
 """Maximum length of a text of the endpoint in an error message."""

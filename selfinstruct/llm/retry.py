@@ -16,7 +16,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
 from selfinstruct.errors import TransientError
-from selfinstruct.llm.outcomes import RULES, Action, AttemptOutcome, Rule
+from selfinstruct.llm.outcomes import Action, Rule, outcome_of
 
 MAX_BACKOFF_S = 60.0
 MAX_RETRY_AFTER_S = 300.0
@@ -69,19 +69,20 @@ class _Attempts:
         self._rate_limited_s = rate_limited_s
         self._is_out = is_out
         self._outcomes: Counter[str] = Counter()
+        self._used = 0
+        """Attempts that count towards the maximum."""
         self._last_counted = 0
 
     def is_over(self, attempt: RetryCallState) -> bool:
         error = self._count(attempt)
-        rule = _rule(error.outcome)
+        rule = _rule(error)
         if error.is_last:
             return True
         if rule.max_in_a_row is not None and self._outcomes[error.outcome] >= rule.max_in_a_row:
             return True
         if not rule.uses_attempt:
             return self._rate_limit_left_s(attempt) <= 0
-        used = sum(n for outcome, n in self._outcomes.items() if _rule(outcome).uses_attempt)
-        if used >= self._max_attempts:
+        if self._used >= self._max_attempts:
             return True
         if self._is_out():
             error.counts_as_strike = False  # the request did not have all its attempts
@@ -92,11 +93,11 @@ class _Attempts:
         error = self._count(attempt)
         if error.retry_after_s is not None:
             wait_s = error.retry_after_s + random.uniform(0, max(1.0, error.retry_after_s / 4))
-        elif _rule(error.outcome).retry_at_once and self._outcomes[error.outcome] == 1:
+        elif _rule(error).retry_at_once and self._outcomes[error.outcome] == 1:
             wait_s = 0.0
         else:
             wait_s = _backoff(attempt)
-        if not _rule(error.outcome).uses_attempt:
+        if not _rule(error).uses_attempt:
             return min(wait_s, self._rate_limit_left_s(attempt))
         return wait_s
 
@@ -106,6 +107,7 @@ class _Attempts:
         if attempt.attempt_number > self._last_counted:
             self._last_counted = attempt.attempt_number
             self._outcomes[error.outcome] += 1
+            self._used += _rule(error).uses_attempt
         return error
 
     def _rate_limit_left_s(self, attempt: RetryCallState) -> float:
@@ -118,8 +120,9 @@ def _error(attempt: RetryCallState) -> TransientError:
     return error
 
 
-def _rule(outcome: str) -> Rule:
-    return RULES[AttemptOutcome(outcome)] if outcome else _NO_OUTCOME
+def _rule(error: TransientError) -> Rule:
+    outcome = outcome_of(error)
+    return outcome.rule if outcome is not None else _NO_OUTCOME
 
 
 def policy(

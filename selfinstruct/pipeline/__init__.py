@@ -1,1 +1,1 @@
-"""The method, pure: seeds → prompts → parse → filters → novelty → pool. No network, no journal."""
+"""The generation method: seed tasks → prompts → parsers → filters → novelty → pool. No network or journal."""

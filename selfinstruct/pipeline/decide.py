@@ -1,10 +1,10 @@
-"""What follows from a reply. Pure: outcome and state in, decision out; nothing is changed.
+"""Make decisions from replies. Pure: an outcome and the state determine the decision.
 
-    reply → parse → filters → novelty → accepted task | rejection        one `Committed` for a whole reply
-    reply → yes, no or unclear (asked once more in the default profile)  `Classified`
-    reply → instances and their rejections                               `InstancesWritten`
+    reply → parse → filters → novelty → accepted task | rejection          one `Committed` for each reply
+    reply → yes, no or unclear (the default profile asks a second time)    `Classified`
+    reply → instances and rejections                                       `InstancesWritten`
 
-Every candidate ends in exactly one of accepted and rejected, so the counts add up.
+Every candidate is either accepted or rejected, so the counts add up.
 """
 
 from collections.abc import Iterator
@@ -19,17 +19,19 @@ from selfinstruct.events import (
     InstancesWritten,
     Outcome,
 )
-from selfinstruct.pipeline.novelty import Verdict
+from selfinstruct.pipeline.novelty import NoveltyResult
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
 from selfinstruct.pipeline.profiles import PROFILES
-from selfinstruct.pipeline.state import RunState, classification_id, generation_id
+from selfinstruct.pipeline.recipes import is_output_first
+from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Answer, Candidate, Neighbour, Reason, Rejection, rejected_text
+from selfinstruct.records.ids import classification_id, generation_id, task_of
 
 
 def next_decisions(state: RunState, config: RunConfig) -> Iterator[Decision]:
-    """Decisions that can be made now and do not depend on each other; none when all are made.
+    """Yield the decisions that can be made now and do not depend on each other.
 
-    At most one commit, of the lowest number, and only while the target is not reached.
+    At most one decision is a commit: the next one in number order, unless the target is reached.
     """
     if state.accepted < config.num_instructions:
         outcome = state.waiting.get(generation_id(state.commits + 1))
@@ -38,7 +40,7 @@ def next_decisions(state: RunState, config: RunConfig) -> Iterator[Decision]:
     for outcome in state.waiting.values():
         if outcome.stage == "generate":
             continue
-        task_id = outcome.request_id.split("/")[1]
+        task_id = task_of(outcome.request_id)
         if outcome.stage == "classify":
             yield classified(state, config, task_id, outcome)
         else:
@@ -46,7 +48,10 @@ def next_decisions(state: RunState, config: RunConfig) -> Iterator[Decision]:
 
 
 def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
-    """Decide all candidates of the next generation request, later ones seeing earlier ones."""
+    """Decide all candidates of the next generation request.
+
+    Each candidate is also compared with the accepted candidates before it.
+    """
     number = state.commits + 1
     if not isinstance(outcome, CompletionReceived):
         return Committed(number=number, accepted=(), rejected=())
@@ -62,17 +67,16 @@ def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
         ),
     )
     rejected = list(parsed.rejections)
-    objections = {c.id: _objection(c, state, config) for c in parsed.candidates}
-    passed = [c for c in parsed.candidates if objections[c.id] is None]
-    verdicts = state.index.check_in_turn([c.instruction for c in passed])
-    verdict_of = {c.id: verdict for c, verdict in zip(passed, verdicts, strict=True)}
+    filtered = {c.id: _filter_rejection(c, state, config) for c in parsed.candidates}
+    passed = [c for c in parsed.candidates if filtered[c.id] is None]
+    results = iter(state.index.check_in_turn([c.instruction for c in passed]))
     accepted: list[Accepted] = []
     for candidate in parsed.candidates:
-        objection = objections[candidate.id]
-        if objection is None:
-            objection = _not_novel(candidate, verdict_of[candidate.id], state, accepted)
-        if objection is not None:
-            rejected.append(objection)
+        rejection = filtered[candidate.id]
+        if rejection is None:
+            rejection = _novelty_rejection(candidate, next(results), state, accepted)
+        if rejection is not None:
+            rejected.append(rejection)
             continue
         accepted.append(
             Accepted(
@@ -85,49 +89,47 @@ def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
     return Committed(number=number, accepted=tuple(accepted), rejected=tuple(rejected))
 
 
-def _objection(candidate: Candidate, state: RunState, config: RunConfig) -> Rejection | None:
-    """What speaks against a candidate, whatever the pool holds."""
+def _filter_rejection(candidate: Candidate, state: RunState, config: RunConfig) -> Rejection | None:
+    """Return the rejection of a candidate that does not depend on the pool, or None."""
     profile = PROFILES[config.profile]
     text = candidate.instruction
-    reason = profile.objection(text, recipe=config.recipe, scripts=state.scripts)
-    if reason is not None:
-        return Rejection(
-            candidate_id=candidate.id, stage="filter", reason=reason, text=rejected_text(text)
-        )
-    if profile.needs_tokens and not state.index.tokens(text):
-        # It would be like nothing in the pool, an exact copy of it included.
-        return Rejection(
-            candidate_id=candidate.id,
-            stage="novelty",
-            reason=Reason.NO_TOKENS,
-            text=rejected_text(text),
-        )
-    return None
-
-
-def _not_novel(
-    candidate: Candidate, verdict: Verdict, state: RunState, accepted: list[Accepted]
-) -> Rejection | None:
-    if verdict.novel:
+    reason = profile.rejection_reason(text, recipe=config.recipe, scripts=state.scripts)
+    if reason is None and profile.needs_tokens and not state.index.tokens(text):
+        # Without tokens, even an exact copy would count as novel.
+        reason = Reason.NO_TOKENS
+    if reason is None:
         return None
-    assert verdict.position is not None
-    assert verdict.rouge_l is not None
-    # Positions behind the pool are those of tasks that this very reply has brought.
-    behind = verdict.position - len(state.pool)
-    witness = state.pool[verdict.position].id if behind < 0 else accepted[behind].task_id
+    return Rejection(
+        candidate_id=candidate.id,
+        stage="novelty" if reason is Reason.NO_TOKENS else "filter",
+        reason=reason,
+        text=rejected_text(text),
+    )
+
+
+def _novelty_rejection(
+    candidate: Candidate, result: NoveltyResult, state: RunState, accepted: list[Accepted]
+) -> Rejection | None:
+    if result.novel:
+        return None
+    assert result.position is not None
+    assert result.rouge_l is not None
+    # Positions after the end of the pool refer to tasks accepted from the same reply.
+    extra = result.position - len(state.pool)
+    nearest = state.pool[result.position].id if extra < 0 else accepted[extra].task_id
     return Rejection(
         candidate_id=candidate.id,
         stage="novelty",
         reason=Reason.NOT_NOVEL,
         text=rejected_text(candidate.instruction),
-        nearest=Neighbour(task_id=witness, rouge_l=verdict.rouge_l),
+        nearest=Neighbour(task_id=nearest, rouge_l=result.rouge_l),
     )
 
 
 def classified(state: RunState, config: RunConfig, task_id: str, outcome: Outcome) -> Classified:
-    """Decide whether a task is a classification task, or that the question is put once more.
+    """Decide whether a task is a classification task, or whether to ask again.
 
-    A failed request is unclear.
+    The answer of a failed request is "unclear".
     """
     profile = PROFILES[config.profile]
     answer: Answer = "unclear"
@@ -136,7 +138,7 @@ def classified(state: RunState, config: RunConfig, task_id: str, outcome: Outcom
         answer = profile.read_answer(outcome.completion, instruction=instruction)
     ask_again = profile.asks_twice and answer == "unclear" and task_id not in state.unclear_once
     if state.source is not None:
-        # Nobody will be asked: there is a second answer only where one was given then.
+        # A refiltered run sends no requests: only an existing second answer can be used.
         ask_again = ask_again and classification_id(task_id, again=True) in state.waiting
     return Classified(
         task_id=task_id,
@@ -148,7 +150,7 @@ def classified(state: RunState, config: RunConfig, task_id: str, outcome: Outcom
 def instances_written(
     state: RunState, config: RunConfig, task_id: str, outcome: Outcome
 ) -> InstancesWritten:
-    """Decide which instances of a task are kept; of a failed request, none."""
+    """Decide which instances of a task are accepted. A failed request gives none."""
     if not isinstance(outcome, CompletionReceived):
         return InstancesWritten(task_id=task_id, instances=(), rejected=())
     task = state.pool.by_id(task_id)
@@ -156,8 +158,8 @@ def instances_written(
         outcome.request_id,
         outcome.completion,
         AskedInstances(
-            # As it was asked. In a run that was refiltered the kind may be read otherwise than it was then.
-            output_first=outcome.template.rpartition("/")[2].startswith("instances_output_first"),
+            # The template shows how the model was asked. A refiltered run may classify the task differently.
+            output_first=is_output_first(outcome.template),
             instruction=task.instruction,
             limit=config.max_instances,
         ),

@@ -1,10 +1,10 @@
-"""Named rules for instructions. The first rule that objects names the reason.
+"""Rules for instructions. The first rule that matches gives the reason for the rejection.
 
-Pure functions of the text. After these comes novelty, which needs the pool.
+The rules are pure functions of the text. Novelty, which needs the pool, is checked after the rules.
 
-    >>> objection("Draw a map of the old town.", RULES["default", "self-instruct"])
+    >>> rejection_reason("Draw a map of the old town.", RULES["default", "self-instruct"])
     'not_for_text_model'
-    >>> objection("Describe the old town to a visitor.", RULES["default", "self-instruct"])
+    >>> rejection_reason("Describe the old town to a visitor.", RULES["default", "self-instruct"])
 """
 
 import re
@@ -19,23 +19,20 @@ from selfinstruct.pipeline.tokenizers import length_in_words
 from selfinstruct.records import Reason
 
 RULES_VERSION = 1
-"""Rises when the same text may be judged differently; part of a run's fingerprint."""
+"""Version of the rules, part of a run's fingerprint. It rises with any change of a decision."""
 
 Rule = tuple[Reason, Callable[[str], bool]]
-"""A reason, and whether it holds for a text."""
+"""A reason, and a function that returns whether an instruction is rejected for this reason."""
 
-_FEWEST_WORDS = 4  # the published code rejects three words and fewer …
-_MOST_WORDS = 150  # … and more than 150
+_MIN_WORDS = 4  # the published code rejects three words or fewer
+_MAX_WORDS = 150  # the published code rejects more than 150 words
 
-# What a model of text alone cannot see or make: the published lists, as whole words.
+# Things that a text model cannot see or make. The published lists, matched as whole words.
 _NOT_TEXT = "image|images|graph|graphs|picture|pictures|file|files|map|maps|draw|plot|go to"  # Self-Instruct
 _NOT_TEXT_ALPACA = f"{_NOT_TEXT}|video|audio|music|flowchart|diagram"
 _WRITE_A_PROGRAM = "Write a program"
-"""Put by models before instructions that they have seen, says the published code."""
-
-
-def _is_empty(text: str) -> bool:
-    return not text.strip()
+"""Start of instructions that the published code rejects, because models prepend the words to instructions
+they have seen."""
 
 
 def _has_any_of(words: str) -> Callable[[str], bool]:
@@ -43,14 +40,14 @@ def _has_any_of(words: str) -> Callable[[str], bool]:
     return lambda text: pattern.search(text) is not None
 
 
-# ── as published ─────────────────────────────────────────────────────────────────────────────────────────
+# ── profile "paper" ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def _published(words: str) -> tuple[Rule, ...]:
     return (
         (Reason.EMPTY, lambda text: text == ""),
-        (Reason.TOO_SHORT, lambda text: len(text.split()) < _FEWEST_WORDS),
-        (Reason.TOO_LONG, lambda text: len(text.split()) > _MOST_WORDS),
+        (Reason.TOO_SHORT, lambda text: len(text.split()) < _MIN_WORDS),
+        (Reason.TOO_LONG, lambda text: len(text.split()) > _MAX_WORDS),
         (Reason.NOT_FOR_TEXT_MODEL, _has_any_of(words)),
         (Reason.WRITE_A_PROGRAM, lambda text: text.startswith(_WRITE_A_PROGRAM)),
         (Reason.LEADING_PUNCTUATION, lambda text: text[0] in string.punctuation),
@@ -58,33 +55,30 @@ def _published(words: str) -> tuple[Rule, ...]:
     )
 
 
-# ── improved ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── profile "default" ────────────────────────────────────────────────────────────────────────────────────
 
-_OPENS_NO_SENTENCE = frozenset(".,:;!?#*/\\&%@+=<>|~^$")
+_NOT_A_START = frozenset(".,:;!?#*/\\&%@+=<>|~^$")
+"""Characters that never begin a sentence."""
 _URL = re.compile(
     r"\bhttps?://|\bwww\.\w|\bftp://|\b[\w-]{1,60}\.(?:com|org|net|io|edu|gov)/\w", re.IGNORECASE
 )
 _MERGED = re.compile(
     r"\b(?:task|instruction)\s*\d+\s*[:.)]|#{3,}|come up with a series of (?:\w+ )?tasks"
     r"|(?:^|[.?!]\s+)(?:input|output|class label)\s*:|is it (?:a )?classification"
-    # "1. Do this. 2. Do that.": two tasks in a list of their own
+    # "1. Do this. 2. Do that.": two tasks in a numbered list
     r"|(?:^|\s)(\d{1,2})[.)]\s+[^\W\d_][^.?!]{12,300}[.?!]\s+\d{1,2}[.)]\s+[^\W\d_]",
     re.IGNORECASE,
 )
-# Joiners are part of words in Persian and of signs in Hindi; soft hyphens and single marks of direction
-# do nothing by themselves. What overrides the direction of a text hides what it says.
+# Persian words and emoji need joiners. Soft hyphens and single direction marks do no harm. Overrides of the
+# text direction are rejected, because the displayed text differs from the stored text.
 _HARMLESS = frozenset("\u00ad\u200c\u200d\u200e\u200f\ufe0f") | frozenset(
     map(chr, range(0xE0020, 0xE0080))
 )
 
 
-def _has_no_words(text: str) -> bool:
-    return not any(char.isalnum() for char in text)
-
-
 def _has_control_characters(text: str) -> bool:
     if text.isascii() and text.isprintable():
-        return False  # as most are
+        return False  # fast path for most texts
     return any(
         unicodedata.category(char) in {"Cc", "Cf", "Co", "Cn"} or char == "\ufffd"
         for char in text
@@ -94,28 +88,24 @@ def _has_control_characters(text: str) -> bool:
 
 
 def _leads_with_punctuation(text: str) -> bool:
-    # "¿", "«" and quotation marks open sentences; a dash, a colon or a hash sign is a list gone wrong.
+    # "¿", "«" and quotation marks may begin a sentence. A dash, colon or hash is left over from a list.
     first = text.lstrip()[0]
-    return unicodedata.category(first) in {"Pd", "Pe", "Pc", "Sk"} or first in _OPENS_NO_SENTENCE
+    return unicodedata.category(first) in {"Pd", "Pe", "Pc", "Sk"} or first in _NOT_A_START
 
 
 def _improved(words: str) -> tuple[Rule, ...]:
+    program = re.compile(rf"\s*{_WRITE_A_PROGRAM}\b", re.IGNORECASE)
     return (
-        (Reason.EMPTY, _is_empty),
+        (Reason.EMPTY, lambda text: not text.strip()),
         (Reason.CONTROL_CHARACTERS, _has_control_characters),
         (Reason.CONTROL_TOKENS, has_markers),
-        (Reason.NO_WORDS, _has_no_words),
+        (Reason.NO_WORDS, lambda text: not any(map(str.isalnum, text))),
         (Reason.MERGED_TASKS, lambda text: _MERGED.search(text) is not None),
         (Reason.URL, lambda text: _URL.search(text) is not None),
-        (Reason.TOO_SHORT, lambda text: length_in_words(text) < _FEWEST_WORDS),
-        (Reason.TOO_LONG, lambda text: length_in_words(text) > _MOST_WORDS),
+        (Reason.TOO_SHORT, lambda text: length_in_words(text) < _MIN_WORDS),
+        (Reason.TOO_LONG, lambda text: length_in_words(text) > _MAX_WORDS),
         (Reason.NOT_FOR_TEXT_MODEL, _has_any_of(words)),
-        (
-            Reason.WRITE_A_PROGRAM,
-            lambda text: (
-                re.match(rf"{_WRITE_A_PROGRAM}\b", text.lstrip(), re.IGNORECASE) is not None
-            ),
-        ),
+        (Reason.WRITE_A_PROGRAM, lambda text: program.match(text) is not None),
         (Reason.LEADING_PUNCTUATION, _leads_with_punctuation),
     )
 
@@ -126,40 +116,42 @@ RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
     ("default", "self-instruct"): _improved(_NOT_TEXT),
     ("default", "alpaca"): _improved(_NOT_TEXT_ALPACA),
 }
-"""By profile and recipe. A rule says True where it objects; the first one that does names the reason."""
+"""Rules by profile and recipe."""
 
 
-def objection(instruction: str, rules: Iterable[Rule]) -> Reason | None:
-    """Why this instruction cannot become a task, or None."""
-    return next((reason for reason, objects in rules if objects(instruction)), None)
+def rejection_reason(instruction: str, rules: Iterable[Rule]) -> Reason | None:
+    """Return the reason of the first rule that rejects the instruction, or None."""
+    return next((reason for reason, rejects in rules if rejects(instruction)), None)
 
 
-# ── the language of a run ────────────────────────────────────────────────────────────────────────────────
+# ── scripts ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @lru_cache(maxsize=1 << 14)
 def _script(char: str) -> str:
-    """The script of a letter as Unicode names it: "LATIN", "CJK", "HANGUL", … ; "" where it has none."""
+    """Return the script in the Unicode name of a letter, such as "LATIN" or "CJK"; "" if unnamed."""
     return unicodedata.name(unicodedata.normalize("NFKC", char)[0], "").partition(" ")[0]
 
 
 def _scripts(text: str) -> Counter[str]:
-    return Counter(_script(char) for char in text if char.isalpha())
+    counts = Counter[str]()
+    for char, count in Counter(text).items():  # look up each character once
+        if char.isalpha():
+            counts[_script(char)] += count
+    return counts
 
 
 def scripts_of(texts: Sequence[str]) -> frozenset[str]:
-    """The scripts that texts are written in: those of at least a hundredth of their letters."""
-    counts = Counter[str]()
-    for char, count in Counter("".join(texts)).items():  # of a long pool each character once
-        if char.isalpha():
-            counts[_script(char)] += count
+    """Return the scripts of texts: each script with one percent of the letters or more."""
+    counts = _scripts("".join(texts))
     return frozenset(script for script, count in counts.items() if count * 100 >= counts.total())
 
 
 def is_in_wrong_script(text: str, scripts: frozenset[str]) -> bool:
-    """Whether most letters of a text belong to none of the scripts. Without scripts, none is wrong."""
+    """Return whether most letters of a text are in other scripts. Without scripts, no text is wrong."""
     if not scripts or (text.isascii() and "LATIN" in scripts):
         return False
     counts = _scripts(text)
+
     foreign = sum(count for script, count in counts.items() if script not in scripts)
     return foreign * 2 > counts.total()

@@ -1,8 +1,8 @@
-"""What to ask next. Pure: a request is a function of its number or task and of the pool it may see.
+"""Plan requests. Pure: the pool and the number or task of a request determine the request.
 
-Generation request k is planned from the pool as it stood after commit k - lag(k), with
-`Random(f"{seed}/generate/{k}")`. So whatever the timing, the same replies give the same requests. Classify
-and instance requests depend on nothing but their task.
+Generation request k is planned from the pool after commit k - lag(k), with `Random(f"{seed}/generate/{k}")`.
+So the same replies give the same requests, whatever the timing. Classification and instance requests depend
+only on their task.
 """
 
 import re
@@ -11,16 +11,25 @@ from random import Random
 
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.pipeline.prompts import Template, render
-from selfinstruct.pipeline.recipes import Recipe, list_template, sampling
-from selfinstruct.pipeline.state import RunState, classification_id, generation_id, instances_id
+from selfinstruct.pipeline.recipes import (
+    CLASSIFY,
+    CLASSIFY_AGAIN,
+    INPUT_FIRST,
+    OUTPUT_FIRST,
+    Recipe,
+    list_template,
+    sampling,
+)
+from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Request, Task
+from selfinstruct.records.ids import classification_id, generation_id, instances_id
 
 
 def is_plannable(state: RunState, config: RunConfig, number: int) -> bool:
-    """Whether all that generation request `number` may see is known yet.
+    """Return whether everything in the prompt of generation request `number` is known.
 
-    That is the pool that it draws from, and, where demonstrations show their input, the final outcome of the
-    tasks drawn: what a prompt shows must not depend on timing.
+    The prompt needs the pool to sample from. If demonstrations show their input, it also needs the final
+    instances of the sampled tasks, because a prompt must not depend on timing.
     """
     if number - config.lag(number) > state.commits:
         return False
@@ -30,11 +39,11 @@ def is_plannable(state: RunState, config: RunConfig, number: int) -> bool:
 
 
 def _demonstrations(state: RunState, config: RunConfig, number: int) -> tuple[Task, ...]:
-    return state.pool.draw(
+    return state.pool.sample(
         Random(f"{config.seed}/generate/{number}"),
         count=config.demonstrations,
         generated=config.generated_demonstrations,
-        upto=state.pool_sizes[max(0, number - config.lag(number))],
+        size=state.pool_sizes[max(0, number - config.lag(number))],
     )
 
 
@@ -45,13 +54,13 @@ def expected_yield(state: RunState, recipe: Recipe) -> float:
 
 
 def is_worth_asking(state: RunState, config: RunConfig, recipe: Recipe, number: int) -> bool:
-    """Whether generation request `number` is needed, as far as the yield so far can tell.
+    """Return whether generation request `number` is probably needed, given the yield so far.
 
-    The requests before it are committed or out. Where those that are out will probably reach the target,
-    it waits. This changes what is paid for, never the dataset: commits stop at the target by themselves.
+    All earlier requests are committed or in flight. If these will probably reach the target, the request
+    waits. Waiting saves money and never changes the dataset, because commits stop at the target.
     """
-    out = number - 1 - state.commits
-    return state.accepted + out * expected_yield(state, recipe) < config.num_instructions
+    in_flight = number - 1 - state.commits
+    return state.accepted + in_flight * expected_yield(state, recipe) < config.num_instructions
 
 
 def generation_request(
@@ -62,16 +71,16 @@ def generation_request(
     number: int,
 ) -> Request:
     """Plan generation request `number`, from 1."""
-    drawn = _demonstrations(state, config, number)
+    tasks = _demonstrations(state, config, number)
     prompt = render(
         templates[list_template(config)],
         {
-            "demonstrations": [_shown(config, recipe, task) for task in drawn],
+            "demonstrations": [_template_values(config, recipe, task) for task in tasks],
             "first_number": config.demonstrations + 1,
             "last_number": config.demonstrations + recipe.instructions_asked,
         },
         to_continue=config.api == "completions",
-        demonstration_ids=tuple(task.id for task in drawn),
+        demonstration_ids=tuple(task.id for task in tasks),
     )
     return Request(
         id=generation_id(number),
@@ -81,44 +90,44 @@ def generation_request(
     )
 
 
-def _shown(config: RunConfig, recipe: Recipe, task: Task) -> dict[str, str]:
-    """Return what a template may show of a demonstration."""
-    # A task is one line of a list. A colon at the end would call for something to follow.
+def _template_values(config: RunConfig, recipe: Recipe, task: Task) -> dict[str, str]:
+    """Return the values of a demonstration that a template may use."""
+    # A task is one line of a list. A trailing colon would announce more text.
     line = " ".join(task.instruction.split()).rstrip(":")
     instances = task.instances or ()
-    given = output = ""
+    input_text = output = ""
     if recipe.has_task_stages:
         if config.show_input:
-            given = _beneath(next((i.input for i in instances if i.input), ""))
+            input_text = _indented(next((i.input for i in instances if i.input), ""))
     elif instances:
-        given, output = _fenced(instances[0].input), _fenced(instances[0].output)
-    return {"instruction": line, "input": given, "output": output}
+        input_text, output = _escaped(instances[0].input), _escaped(instances[0].output)
+    return {"instruction": line, "input": input_text, "output": output}
 
 
-def _fenced(text: str) -> str:
-    """A text inside of a block: a line of it that begins as a separator does would end the block there."""
+def _escaped(text: str) -> str:
+    """Indent lines that begin with "###", which would otherwise end the block."""
     return re.sub("^###", " ###", text, flags=re.MULTILINE)
 
 
 _INDENT = " " * 10
-"""What lines up further lines with the first one, behind "   Input: "."""
+"""Indent of further lines, the width of "   Input: "."""
 _NUMBERED = re.compile(r"\n\W*(?:task\s*|instruction\s*)?\d{1,4}\s*[.):、．）：]", re.IGNORECASE)
-_MOST_LINES = 8
-_MOST_CHARACTERS = 600
+_MAX_LINES = 8
+_MAX_CHARACTERS = 600
 
 
-def _beneath(text: str) -> str:
-    """An input as it stands beneath a task: its lines lined up, without blank ones, and not too many."""
+def _indented(text: str) -> str:
+    """Shorten an input and indent its lines, for display under a task in a list."""
     if _NUMBERED.search(text):
-        text = " ".join(text.split())  # a list inside of the list would look like tasks of it
+        text = " ".join(text.split())  # a numbered list would look like more tasks
     lines = [line.rstrip() for line in text.strip().splitlines() if line.strip()]
     kept: list[str] = []
-    for line in lines[:_MOST_LINES]:
-        if len("\n".join([*kept, line])) > _MOST_CHARACTERS:
+    for line in lines[:_MAX_LINES]:
+        if len("\n".join([*kept, line])) > _MAX_CHARACTERS:
             break
         kept.append(line)
-    if lines and not kept:  # a single long line is cut at the end of a word
-        start = lines[0][:_MOST_CHARACTERS]
+    if lines and not kept:  # cut a long first line at the end of a word
+        start = lines[0][:_MAX_CHARACTERS]
         kept = [start.rpartition(" ")[0] or start]
     if len("\n".join(kept)) < len("\n".join(lines)):
         kept[-1] += " …"
@@ -128,7 +137,7 @@ def _beneath(text: str) -> str:
 def task_request(
     state: RunState, config: RunConfig, templates: Mapping[str, Template], task: Task
 ) -> Request:
-    """Plan what to ask next about an accepted task: its kind, that once more, or its instances."""
+    """Plan the next request about an accepted task: classify the task, or write its instances."""
     to_continue = config.api == "completions"
     if task.is_classification is None:
         again = task.id in state.unclear_once
@@ -136,18 +145,17 @@ def task_request(
             id=classification_id(task.id, again=again),
             stage="classify",
             prompt=render(
-                templates["classify_again.txt" if again else "classify.txt"],
+                templates[CLASSIFY_AGAIN if again else CLASSIFY],
                 {"instruction": task.instruction},
                 to_continue=to_continue,
             ),
             sampling=sampling(config, "classify"),
         )
-    way = "output_first" if task.is_classification else "input_first"
     return Request(
         id=instances_id(task.id),
         stage="instances",
         prompt=render(
-            templates[f"instances_{way}.txt"],
+            templates[OUTPUT_FIRST if task.is_classification else INPUT_FIRST],
             {"instruction": task.instruction, "max_instances": config.max_instances},
             to_continue=to_continue,
         ),

@@ -1,7 +1,7 @@
-"""The pool: seed tasks, then imported ones, then accepted tasks in order of acceptance. It only grows.
+"""The pool: seed tasks, then imported tasks, then accepted tasks in order of acceptance.
 
-Because it only grows, "the pool as it stood after commit j" is just a length, and a task's place never
-changes. A task may be replaced by the same task knowing more (its kind, its instances).
+The pool only grows, so the pool after an earlier commit is a prefix, and a task never changes its position. A
+task may be replaced by the same task with more fields filled in, such as its instances.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,11 +12,11 @@ from selfinstruct.records import SeedTask, Task
 
 
 class Pool:
-    """Ordered tasks, found by place or by id."""
+    """Ordered tasks, accessible by position or by id."""
 
     def __init__(self, seed_tasks: Sequence[SeedTask]) -> None:
         self._tasks: list[Task] = []
-        self._places: dict[str, int] = {}
+        self._positions: dict[str, int] = {}
         for seed in seed_tasks:
             self.add(
                 Task(
@@ -35,39 +35,38 @@ class Pool:
     def __iter__(self) -> Iterator[Task]:
         return iter(self._tasks)
 
-    def __getitem__(self, place: int) -> Task:
-        return self._tasks[place]
+    def __getitem__(self, position: int) -> Task:
+        return self._tasks[position]
 
     def by_id(self, task_id: str) -> Task:
-        """The task of that id. Raises KeyError."""
-        return self._tasks[self._places[task_id]]
+        """Return the task with this id. Raises KeyError."""
+        return self._tasks[self._positions[task_id]]
 
     def add(self, task: Task) -> None:
-        """Append a task. Its id must be new."""
-        if task.id in self._places:
+        """Append a task. Raises ValueError if the pool has a task with the same id."""
+        if task.id in self._positions:
             raise ValueError(f"the task {task.id!r} is in the pool already")
-        self._places[task.id] = len(self._tasks)
+        self._positions[task.id] = len(self._tasks)
         self._tasks.append(task)
 
     def replace(self, task: Task) -> None:
-        """Put what is now known of a task in its place."""
-        self._tasks[self._places[task.id]] = task
+        """Replace the task that has the same id."""
+        self._tasks[self._positions[task.id]] = task
 
     @property
     def generated(self) -> list[Task]:
-        """The tasks that are no seed tasks: those imported, if any, then those accepted, in order."""
+        """All tasks except the seed tasks: imported tasks first, then accepted tasks."""
         return self._tasks[self.seed_count :]
 
-    def draw(self, rng: Random, *, count: int, generated: int, upto: int) -> tuple[Task, ...]:
-        """Draw `count` different tasks in random order out of the first `upto`.
+    def sample(self, rng: Random, *, count: int, generated: int, size: int) -> tuple[Task, ...]:
+        """Sample `count` different tasks in random order from the first `size` tasks.
 
-        At most `generated` of them are generated or imported ones; seed tasks fill up while there are fewer
-        (Self-Instruct §2.2: six of eight are written by people, two by the model). There must be at least
-        `count` seed tasks.
+        At most `generated` of the tasks are generated or imported; seed tasks fill the rest (Self-Instruct,
+        section 2.2: six seed tasks and two generated tasks). The pool must have `count` seed tasks or more.
         """
-        available = upto - self.seed_count
+        available = size - self.seed_count
         generated = min(generated, available)
-        places = [
+        positions = [
             self.seed_count + n for n in stable_random.distinct(rng, generated, below=available)
         ] + stable_random.distinct(rng, count - generated, below=self.seed_count)
-        return tuple(self._tasks[place] for place in stable_random.shuffled(rng, places))
+        return tuple(self._tasks[n] for n in stable_random.shuffled(rng, positions))

@@ -1,16 +1,16 @@
-"""A profile: how replies are read and judged. Parsers, rules and what is asked twice, chosen together.
+"""Profiles: how replies are parsed and filtered.
 
-    paper      decides as the published code, so that results can be compared with it
-    default    gets more usable data out of the same replies
+    paper      decides as the published code does, so that results can be compared
+    default    extracts more usable data from the same replies
 
-The tokenizer is a setting of its own, whose default the profile chooses. Which prompts are sent, and with
-what sampling, is the recipe's matter and the same in both; only `classify_again.txt` is `default`'s alone.
+Each profile also has its own default for the setting `tokenizer`. The recipe chooses the prompts and sampling
+parameters, which are the same in both profiles. Only `default` uses `classify_again.txt`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from selfinstruct.pipeline.filters import RULES, Rule, is_in_wrong_script, objection
+from selfinstruct.pipeline.filters import RULES, is_in_wrong_script, rejection_reason
 from selfinstruct.pipeline.parse import alpaca_blocks, classification, instances, lists, paper
 from selfinstruct.pipeline.parse.types import AnswerParser, InstanceParser, ListParser
 from selfinstruct.records import Reason
@@ -18,35 +18,29 @@ from selfinstruct.records import Reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """How replies are read and judged."""
+    """The parsers and filters of a run."""
 
     name: str
     read_list: Mapping[str, ListParser]
-    """By recipe: the reader of replies to generation requests."""
+    """Parsers of replies to generation requests, by recipe."""
     read_answer: AnswerParser
     read_instances: InstanceParser
-    rules: Mapping[str, tuple[Rule, ...]]
-    """By recipe: the rules for instructions."""
     asks_twice: bool
-    """Whether an unclear answer to the classification question is asked for once more."""
+    """True if an unclear answer to the classification question leads to a second question."""
     needs_tokens: bool
-    """Whether a text without any token is rejected, since novelty cannot tell what it is like."""
-    minds_script: bool
-    """Whether a text in a script that the seed tasks do not use is rejected."""
+    """True if instructions without tokens are rejected, because novelty cannot compare them."""
+    checks_script: bool
+    """True if instructions in a script that the seed tasks do not use are rejected."""
 
-    def objection(self, text: str, *, recipe: str, scripts: frozenset[str]) -> Reason | None:
-        """Why an instruction cannot become a task, or None. Novelty comes after this.
+    def rejection_reason(self, text: str, *, recipe: str, scripts: frozenset[str]) -> Reason | None:
+        """Return why an instruction is rejected, or None. Novelty is checked later.
 
-        `scripts` are those of the seed tasks, see `filters.scripts_of`.
+        `scripts` are the scripts of the seed tasks, see `filters.scripts_of`.
         """
-        reason = objection(text, self.rules[recipe])
-        if reason is None and self.minds_script and is_in_wrong_script(text, scripts):
+        reason = rejection_reason(text, RULES[self.name, recipe])
+        if reason is None and self.checks_script and is_in_wrong_script(text, scripts):
             return Reason.WRONG_SCRIPT
         return reason
-
-
-def _rules(profile: str) -> dict[str, tuple[Rule, ...]]:
-    return {recipe: rules for (name, recipe), rules in RULES.items() if name == profile}
 
 
 DEFAULT = Profile(
@@ -54,10 +48,9 @@ DEFAULT = Profile(
     read_list={"self-instruct": lists.instructions, "alpaca": alpaca_blocks.blocks},
     read_answer=classification.answer,
     read_instances=instances.instances,
-    rules=_rules("default"),
     asks_twice=True,
     needs_tokens=True,
-    minds_script=True,
+    checks_script=True,
 )
 
 PAPER = Profile(
@@ -65,10 +58,9 @@ PAPER = Profile(
     read_list={"self-instruct": paper.instructions, "alpaca": paper.blocks},
     read_answer=paper.answer,
     read_instances=paper.instances,
-    rules=_rules("paper"),
     asks_twice=False,
     needs_tokens=False,
-    minds_script=False,
+    checks_script=False,
 )
 
 PROFILES = {profile.name: profile for profile in (DEFAULT, PAPER)}

@@ -1,7 +1,7 @@
-r"""Templates and how they become prompts. Knows Jinja2; does not know what the prompts ask for.
+r"""Load Jinja2 templates and render prompts.
 
-A template is a text file with holes. Holes are filled by a sandboxed Jinja2, since templates may come from
-strangers; a hole without a value is an error, found when the template is loaded and not in the night.
+Templates may come from strangers, so they run in Jinja2's sandbox. Loading renders each template once with
+example values, so an error in a template shows before the first request.
 
     prompts/self-instruct/classify.txt    "… Task: {{ instruction }}\nIs it a classification task?"
     render(template, instruction="Name a fruit.")
@@ -18,8 +18,8 @@ from selfinstruct.errors import InputError
 from selfinstruct.files import Opener, because, open_regular
 from selfinstruct.records import Message, Prompt
 
-_LARGEST = 1_000_000
-"""Characters of a template, and of a prompt made of it with small values."""
+_MAX_CHARACTERS = 1_000_000
+"""Longest template, and longest prompt that a template may make of the example values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,26 +27,26 @@ class Template:
     """A compiled template."""
 
     name: str
-    """`<folder of the recipe>/<file>@<first 12 hex digits of its SHA-256>`."""
+    """`<template folder>/<file>@<first 12 hex digits of the SHA-256>`."""
     text: str
     sha256: str
     compiled: Any = field(repr=False, compare=False)
 
 
 def frozen_template(path: Path, *, folder: str) -> Template:
-    """Read a template that a run was made with, and that was checked then. Raises InputError."""
+    """Read a template from a run directory, without checking it again. Raises InputError."""
     template, _ = _read(path, folder=folder, encoding="utf-8", opener=open_regular)
     return template
 
 
 def load_template(path: Path, *, folder: str, required: str, sample: Mapping[str, Any]) -> Template:
-    """Read and check one template, of those that stand in the folder of that name.
+    """Read and check one template. `folder` becomes part of the template's name.
 
-    `sample` has every value that it may use, with an example; `required` is the one without which every
-    prompt would be the same. Raises InputError for a file that cannot be read, bad syntax, an unknown
-    value, a missing one, and a template that fails when it is rendered.
+    `sample` has an example of every value that the template may use. The template must use the value
+    `required`. Raises InputError for an unreadable file, bad syntax, an unknown or missing value, and a
+    template that fails with the example values.
     """
-    # Editors on Windows put a mark before UTF-8, which must not get into a prompt.
+    # Editors on Windows may add a byte order mark, which must not reach a prompt.
     template, used = _read(path, folder=folder, encoding="utf-8-sig")
     known = ", ".join(sorted(sample))
     if unknown := sorted(used - sample.keys()):
@@ -56,60 +56,58 @@ def load_template(path: Path, *, folder: str, required: str, sample: Mapping[str
         problem = f"does not use {required!r}, so every prompt would be the same"
         raise InputError(path, f"{problem}; put {{{{ {required} }}}} where it belongs")
     try:
-        # What fails here would fail in the night, after replies were paid for.
         length = 0
         for part in template.compiled.generate(sample):
             length += len(part)
-            if length > _LARGEST:
-                raise OverflowError(f"a prompt of more than {_LARGEST:,} characters")  # noqa: TRY301
+            if length > _MAX_CHARACTERS:
+                raise OverflowError(f"a prompt of more than {_MAX_CHARACTERS:,} characters")  # noqa: TRY301
     except Exception as error:  # noqa: BLE001 - a template can raise anything
-        raise InputError(path, f"cannot be rendered: {error}; mend the template") from None
+        raise InputError(path, f"cannot be rendered: {error}; fix the template") from None
     return template
 
 
 def _read(
     path: Path, *, folder: str, encoding: str, opener: Opener | None = None
 ) -> tuple[Template, set[str]]:
-    """A template, and the names of the values that it uses."""
+    """Read a template. Return the template and the names of the values that it uses."""
     from jinja2 import StrictUndefined, TemplateSyntaxError, meta
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Environment(ImmutableSandboxedEnvironment):
-        """Refuses sums that would take all memory or all time: `"x" * 10 ** 10`."""
+        """Refuse operations that would take all memory or time, such as `"x" * 10 ** 10`."""
 
         intercepted_binops = frozenset({"*", "**"})
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             text, times = (left, right) if hasattr(left, "__len__") else (right, left)
             is_text = hasattr(text, "__len__") and isinstance(times, int)
-            if operator == "**" or (is_text and len(text) * times > _LARGEST):
-                raise OverflowError(f"{operator} with such values makes too much")
+            if operator == "**" or (is_text and len(text) * times > _MAX_CHARACTERS):
+                raise OverflowError(f"the result of {operator} would be too large")
             return super().call_binop(context, operator, left, right)
 
-    # The text becomes a prompt and not a page, so nothing is escaped.
+    # Prompts are plain text, so no HTML escaping.
     environment = Environment(undefined=StrictUndefined, autoescape=False)
     try:
         with open(path, encoding=encoding, opener=opener) as file:
-            text = file.read(_LARGEST + 1)
+            text = file.read(_MAX_CHARACTERS + 1)
     except OSError as error:
         raise InputError(path, f"cannot be read {because(error)}") from None
     except UnicodeDecodeError:
         raise InputError(path, "is not UTF-8 text; save it as such") from None
-    if len(text) > _LARGEST:
-        problem = f"is longer than {_LARGEST:,} characters, so it must be something else"
-        raise InputError(path, f"{problem}; name a template")
+    if len(text) > _MAX_CHARACTERS:
+        problem = f"is longer than {_MAX_CHARACTERS:,} characters, too long for a template"
+        raise InputError(path, f"{problem}; name another file")
     try:
         tree = environment.parse(text)
         used = meta.find_undeclared_variables(tree)
         compiled = environment.from_string(tree)
     except TemplateSyntaxError as error:
-        told = f"{error.message or 'it cannot be understood'}".rstrip(".")
-        problem = (
-            f"is not a valid template: {told}; a value stands in {{{{ }}}}, a command in {{% %}}"
-        )
+        message = (error.message or "unknown syntax error").rstrip(".")
+        remedy = "write values in {{ }} and commands in {% %}"
+        problem = f"is not a valid template: {message}; {remedy}"
         raise InputError(path, problem, line=error.lineno) from None
     except RecursionError:
-        raise InputError(path, "is nested too deeply; mend the template") from None
+        raise InputError(path, "is nested too deeply; fix the template") from None
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     name = f"{folder}/{path.name}@{sha256[:12]}"
     return Template(name=name, text=text, sha256=sha256, compiled=compiled), used
@@ -122,9 +120,9 @@ def render(
     to_continue: bool,
     demonstration_ids: tuple[str, ...] = (),
 ) -> Prompt:
-    """Fill the holes: one user message, which every chat model takes, or a text `to_continue`.
+    """Render a template: one user message for a chat model, or a text `to_continue` for a base model.
 
-    White space at the end of a text to continue counts: a base model goes on from exactly there.
+    A text to continue keeps its trailing white space, because a base model continues exactly there.
     """
     content = template.compiled.render(values)
     if to_continue:

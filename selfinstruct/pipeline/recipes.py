@@ -1,12 +1,12 @@
-"""A recipe: which templates, in which stages, with which sampling.
+"""Recipes: the templates, stages and sampling parameters of each generation method.
 
-Knows how the parts of a method belong together; does no work itself. A further recipe is a further value here
-and a folder of templates; for base models there is a second folder, `<recipe>-completions`.
+A new recipe needs a value in this module and a folder of templates. A second folder,
+`<recipe>-completions`, holds the templates for base models.
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,178 +20,176 @@ from selfinstruct.records import Sampling, Stage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How tasks are made."""
+    """A generation method."""
 
     name: str
     instructions_asked: int
     """New instructions asked for in one request."""
     has_task_stages: bool
-    """Whether the kind and the instances of a task are asked for; otherwise a reply holds all of a task."""
+    """True if separate requests classify each task and write its instances. If False, one reply holds whole
+    tasks."""
 
 
 SELF_INSTRUCT = Recipe(
     name="self-instruct",
-    instructions_asked=8,  # Self-Instruct, Table 5: the list of eight goes on to 16
+    instructions_asked=8,  # Self-Instruct, Table 5: the list continues from 9 to 16
     has_task_stages=True,
 )
 ALPACA = Recipe(
     name="alpaca",
-    instructions_asked=17,  # Alpaca: twenty in all, three of them shown
+    instructions_asked=17,  # Alpaca: a list of twenty, with three demonstrations
     has_task_stages=False,
 )
 
 RECIPES = {recipe.name: recipe for recipe in (SELF_INSTRUCT, ALPACA)}
 
-_A_TASK = {"instruction": "Name three rivers of Europe."}
+_TASK_EXAMPLE = {"instruction": "Name three rivers of Europe."}
 _DEMONSTRATIONS = [
     {"instruction": "Name a river.", "input": "", "output": "The Elbe"},
     {"instruction": "Sum up.", "input": "A text.", "output": "A sum."},
 ]
-_A_LIST = {
+_LIST_EXAMPLE = {
     "demonstrations": _DEMONSTRATIONS,
     "first_number": 3,
     "last_number": 10,
 }
-_A_TASK_AND_LIMIT = _A_TASK | {"max_instances": 5}
+_INSTANCES_EXAMPLE = _TASK_EXAMPLE | {"max_instances": 5}
 
-TEMPLATE_NAMES = frozenset(
-    {
-        "generate.txt",
-        "generate_classification.txt",
-        "classify.txt",
-        "classify_again.txt",
-        "instances_input_first.txt",
-        "instances_output_first.txt",
-    }
-)
-"""All files that some run uses."""
+CLASSIFY, CLASSIFY_AGAIN = "classify.txt", "classify_again.txt"
+INPUT_FIRST, OUTPUT_FIRST = "instances_input_first.txt", "instances_output_first.txt"
+
+_TEMPLATES: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "generate.txt": ("demonstrations", _LIST_EXAMPLE),
+    "generate_classification.txt": ("demonstrations", _LIST_EXAMPLE),
+    CLASSIFY: ("instruction", _TASK_EXAMPLE),
+    CLASSIFY_AGAIN: ("instruction", _TASK_EXAMPLE),
+    INPUT_FIRST: ("instruction", _INSTANCES_EXAMPLE),
+    OUTPUT_FIRST: ("instruction", _INSTANCES_EXAMPLE),
+}
+"""The value that each template must use, and an example of all its values."""
+TEMPLATE_NAMES = frozenset(_TEMPLATES)
+"""File names of all templates that any run uses."""
 
 
 def folder(config: RunConfig) -> str:
-    """Name of the folder that holds the recipe's own templates."""
+    """Return the name of the folder with the shipped templates for a run."""
     return f"{config.recipe}-completions" if config.api == "completions" else config.recipe
 
 
 def list_template(config: RunConfig) -> str:
-    """Name of the template for new instructions."""
+    """Return the file name of the template that asks for new instructions."""
     return "generate_classification.txt" if config.classification_seeds_only else "generate.txt"
 
 
-def _templates(config: RunConfig) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Files that a run uses, each with the value that it must use and an example of every value it may."""
-    files: dict[str, tuple[str, Mapping[str, Any]]] = {
-        list_template(config): ("demonstrations", _A_LIST)
-    }
-    if RECIPES[config.recipe].has_task_stages:
-        files["classify.txt"] = ("instruction", _A_TASK)
-        if config.profile == "default":
-            files["classify_again.txt"] = ("instruction", _A_TASK)
-        files["instances_input_first.txt"] = ("instruction", _A_TASK_AND_LIMIT)
-        files["instances_output_first.txt"] = ("instruction", _A_TASK_AND_LIMIT)
-    return files
+def is_output_first(template_name: str) -> bool:
+    """Return whether a request with this template asked for outputs before inputs."""
+    return template_name.partition("@")[0].endswith(f"/{OUTPUT_FIRST}")
 
 
 def template_names(config: RunConfig) -> tuple[str, ...]:
-    """Names of the files that a run uses."""
-    return tuple(_templates(config))
+    """Return the file names of the templates that a run uses."""
+    names = [list_template(config)]
+    if RECIPES[config.recipe].has_task_stages:
+        again = [CLASSIFY_AGAIN] if config.profile == "default" else []
+        names += [CLASSIFY, *again, INPUT_FIRST, OUTPUT_FIRST]
+    return tuple(names)
 
 
 def load_templates(config: RunConfig, path: Path) -> dict[str, Template]:
-    """Read and check the templates that a run uses, from the folder at `path`. Raises InputError."""
-    own = resource("prompts") / folder(config)
+    """Read and check the templates of a run from the folder at `path`. Raises InputError."""
+    shipped = resource("prompts") / folder(config)
     try:
         present = {file.name for file in path.iterdir()}
     except (FileNotFoundError, NotADirectoryError) as error:
         problem = "does not exist" if isinstance(error, FileNotFoundError) else "is not a folder"
-        remedy = f"name a folder of templates, such as a copy of {own}"
+        remedy = f"name a folder of templates, such as a copy of {shipped}"
         raise InputError(path, f"{problem}; {remedy}") from None
     except OSError as error:
         raise InputError(path, f"cannot be read {because(error)}") from None
     except ValueError:  # a NUL character
-        raise InputError(path, "is no name of a folder; choose another") from None
-    missing = [name for name in _templates(config) if name not in present]
+        raise InputError(path, "is not a valid folder name; choose another") from None
+    names = template_names(config)
+    missing = [name for name in names if name not in present]
     if missing:
-        raise InputError(path, f"lacks {', '.join(missing)}; start from a copy of {own}")
-    templates = {
-        name: load_template(path / name, folder=folder(config), required=required, sample=sample)
-        for name, (required, sample) in _templates(config).items()
-    }
+        raise InputError(path, f"lacks {', '.join(missing)}; start from a copy of {shipped}")
+    templates = {}
+    for name in names:
+        required, sample = _TEMPLATES[name]
+        templates[name] = load_template(
+            path / name, folder=folder(config), required=required, sample=sample
+        )
     name = list_template(config)
-    problem = _misfit(config, templates[name].compiled.render(_A_LIST))
+    problem = _mismatch(config, templates[name].compiled.render(_LIST_EXAMPLE))
     if problem:
-        raise InputError(path / name, f"{problem}; start from a copy of {own}")
+        raise InputError(path / name, f"{problem}; start from a copy of {shipped}")
     return templates
 
 
 def frozen_templates(config: RunConfig, path: Path, names: Iterable[str]) -> dict[str, Template]:
-    """Read the templates of those names that a run was made with, whatever a run needs today."""
+    """Read the templates with these names from a run directory, without checking them again."""
     return {name: frozen_template(path / name, folder=folder(config)) for name in names}
 
 
-def _misfit(config: RunConfig, prompt: str) -> str:
-    """Why a list template, filled with `_A_LIST`, is one of another recipe or API; "" where it is not."""
-    first = _A_LIST["first_number"]
+def _mismatch(config: RunConfig, prompt: str) -> str:
+    """Return how a prompt made from `_LIST_EXAMPLE` does not fit the recipe and the API; "" if it fits."""
+    first = _LIST_EXAMPLE["first_number"]
     has_blocks = re.search(r"(?m)^\s*###", prompt) and "Instruction:" in prompt
     is_continued = config.api == "completions"
     if config.recipe == "alpaca":
         if not has_blocks:
             return 'shows no blocks of "###" and "Instruction:", as the recipe alpaca needs them'
         if is_continued and not re.search(rf"\n\s*{first}\. *Instruction:\Z", prompt):
-            return f'must end in "{{{{ first_number }}}}. Instruction:" and nothing after it, {_GOES_ON}'
+            return f'must end in "{{{{ first_number }}}}. Instruction:" and nothing after it, {_CONTINUES}'
         return ""
-    shown = (
+    numbered = (
         rf"(?im)^\W*(?:task\s+)?{n}\s*[.):].*{re.escape(demonstration['instruction'])}"
         for n, demonstration in enumerate(_DEMONSTRATIONS, start=1)
     )
-    is_fenced = has_blocks and re.search(r"(?m)^\s*###\s*$", prompt)  # and not a heading
-    if is_fenced or not all(re.search(line, prompt) for line in shown):
+    # A line of only "###" separates blocks. "### Tasks" is a heading.
+    is_separated = has_blocks and re.search(r"(?m)^\s*###\s*$", prompt)
+    if is_separated or not all(re.search(line, prompt) for line in numbered):
         return "does not show the demonstrations as numbered lines, as the recipe self-instruct needs them"
     number = re.search(rf"(?i)\n\W*(?:task\s+)?{first}\s*[.):](\s*)\Z", prompt)
     if is_continued and (number is None or number[1]):
-        return f'must end in "{{{{ first_number }}}}." and nothing after it, {_GOES_ON}'
+        return f'must end in "{{{{ first_number }}}}." and nothing after it, {_CONTINUES}'
     if number is not None and not is_continued:
         return "ends in the number of the next task, which is for base models (--api completions)"
     return ""
 
 
-_GOES_ON = "since a base model (--api completions) goes on from there"
+_CONTINUES = "since a base model (--api completions) continues from there"
 
 
 def sampling(config: RunConfig, stage: Stage) -> Sampling:
-    """Sampling parameters of a stage."""
+    """Return the sampling parameters of a stage."""
+    shared = Sampling(model=config.model, stop=_stops(config, stage), extra=config.extra_body or {})
     if stage == "generate":
-        return Sampling(
-            model=config.model,
+        return replace(
+            shared,
             temperature=config.generate_temperature,
             top_p=config.generate_top_p,
             presence_penalty=config.generate_presence_penalty,
             max_tokens=config.generate_max_tokens,
-            stop=_stops(config, stage),
-            extra=config.extra_body or {},
         )
     if stage == "classify":
-        return Sampling(
-            model=config.model,
+        return replace(
+            shared,
             temperature=config.classify_temperature,
             max_tokens=config.classify_max_tokens,
-            stop=_stops(config, stage),
-            extra=config.extra_body or {},
         )
-    return Sampling(
-        model=config.model,
+    return replace(
+        shared,
         temperature=config.instances_temperature,
         presence_penalty=config.instances_presence_penalty,
         max_tokens=config.instances_max_tokens,
-        stop=_stops(config, stage),
-        extra=config.extra_body or {},
     )
 
 
 def _stops(config: RunConfig, stage: Stage) -> tuple[str, ...]:
-    """Where a base model, which does not know when it is done, is to stop (Self-Instruct, Table 4).
+    """Return the stop sequences for a base model, which does not end a reply (Self-Instruct, Table 4).
 
-    A number or a label ends a text only where it begins a line: the published "16." would also end one at
-    "in 1916.". Of an answer nothing is wanted but its first words, so there any "Task:" will do.
+    Numbers and labels must begin a line: the published "16." would also stop at "in 1916.". An answer to the
+    classification question is short, so "Task:" stops it anywhere.
     """
     if config.api == "chat":
         return ()

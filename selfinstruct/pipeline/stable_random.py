@@ -1,7 +1,8 @@
-"""Random draws that every version of Python makes alike.
+"""Random draws that are the same in every version of Python.
 
-`Random.sample` and `Random.shuffle` may change between Python versions; `Random(text).random()` is promised
-not to. A run that is continued under another Python must draw the same demonstrations.
+`Random.sample` and `Random.shuffle` may change between Python versions; `Random(text).random()` may not. A
+run that continues under another Python must draw the same demonstrations.
+
 
     >>> distinct(Random("7/generate/1"), 3, below=10)
     [2, 8, 9]
@@ -15,8 +16,11 @@ T = TypeVar("T")
 
 
 def distinct(rng: Random, count: int, *, below: int) -> list[int]:
-    """`count` different whole numbers in [0, below), in the order drawn. `count` must not exceed `below`."""
-    # Floyd's method: no list of all the numbers, since a pool may be long.
+    """Return `count` different integers from 0 to `below` - 1, in the order drawn.
+
+    `count` must not exceed `below`.
+    """
+    # Floyd's algorithm needs no list of all numbers, and a pool may be long.
     drawn: dict[int, None] = {}
     for ceiling in range(below - count, below):
         number = int(rng.random() * (ceiling + 1))
@@ -25,7 +29,7 @@ def distinct(rng: Random, count: int, *, below: int) -> list[int]:
 
 
 def shuffled(rng: Random, items: Sequence[T]) -> list[T]:
-    """The items in random order (Fisher-Yates)."""
+    """Return the items in random order (Fisher-Yates)."""
     order = list(items)
     for last in range(len(order) - 1, 0, -1):
         other = int(rng.random() * (last + 1))

@@ -1,14 +1,13 @@
-"""`RunState` and `apply`: the state of a run is a fold over its journal.
+"""The state of a run, computed from its journal event by event.
 
-The same `apply` is used live and on resume, so there is no second code path called "resume" that could
-differ. The state knows what happened; `plan` says what to ask next, `decide` what follows from a reply.
+A running process and a resumed one use the same `apply`, so both reach the same state. `plan` uses the state
+to plan requests, `decide` uses it to make decisions.
 
     state = initial(config, seed_tasks)
     for event in journal.replay():
         apply(state, event)
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from sys import intern
@@ -34,128 +33,93 @@ from selfinstruct.events import (
     SourceTask,
     TaskImported,
 )
+from selfinstruct.pipeline.counts import Counts
 from selfinstruct.pipeline.filters import scripts_of
 from selfinstruct.pipeline.novelty import NoveltyIndex
 from selfinstruct.pipeline.pool import Pool
 from selfinstruct.pipeline.timeline import Timeline
-from selfinstruct.records import Provenance, Reason, Rejection, SeedTask, Stage, Task, Usage
-
-
-@dataclass(kw_only=True)
-class Counts:
-    """What has happened so far: every number in a report comes from here."""
-
-    requests: Counter[Stage] = field(default_factory=Counter)
-    """Requests with an outcome, by stage."""
-    failed: Counter[Stage] = field(default_factory=Counter)
-    """Requests that the endpoint refused, or that were given up, by stage."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    rejected: Counter[Reason] = field(default_factory=Counter)
-    """Candidates of committed requests, by reason."""
-    decided_at: Counter[int] = field(default_factory=Counter)
-    """Candidates of committed requests, by the size of the pool that they were compared with (`step`) …"""
-    accepted_at: Counter[int] = field(default_factory=Counter)
-    """… and those of them that were accepted."""
-    finished_tasks: int = 0
-    """Accepted tasks of which nothing more will be asked."""
-    with_instances: int = 0
-    """Those of them that have any."""
-    rows: int = 0
-    """Their instances in all."""
-    instances_rejected: Counter[Reason] = field(default_factory=Counter)
-    unclear_kinds: int = 0
-    """Tasks whose kind the model did not say clearly."""
-    imported: int = 0
-    """Tasks that were there before the run. They count as accepted, and no candidate became one of them."""
-    imported_whole: int = 0
-    """Those of them that came with their instances, so that nothing is asked about them."""
-    imported_kinds: int = 0
-    """Those of the others whose kind was known, so that they are asked for their instances only."""
+from selfinstruct.records import Provenance, Reason, Rejection, SeedTask, Task, Usage
+from selfinstruct.records.ids import classification_id, generation_id, instances_id, item_number
 
 
 @dataclass(kw_only=True)
 class RunState:
-    """What the fold gives. Changed by `apply` only."""
+    """The state of a run. Only `apply` changes it."""
 
     pool: Pool
     index: NoveltyIndex
     """The pool's instructions, in the pool's order."""
     pool_sizes: list[int]
-    """`pool_sizes[j]` is the length of the pool after commit j; commit 0 stands for what was there before:
-    the seed tasks, and those that were imported."""
+    """Length of the pool after each commit. Entry 0 counts the seed tasks and the imported tasks."""
     scripts: frozenset[str]
-    """The scripts of what was there before: the run's language, as far as letters tell."""
+    """Scripts of the seed tasks and the imported tasks."""
     waiting: dict[str, Outcome] = field(default_factory=dict)
-    """Outcomes by request id that no decision has used yet."""
+    """Outcomes without a decision, by request id."""
     unclear_once: set[str] = field(default_factory=set)
-    """Ids of tasks whose kind was asked for and not clearly answered, and is asked for once more."""
+    """Ids of tasks with one unclear answer to the classification question, waiting for a second answer."""
     counts: Counts = field(default_factory=Counts)
     ledger: Ledger = field(default_factory=Ledger)
     timeline: Timeline = field(default_factory=Timeline)
     price: Price | None = None
-    """What the model costs, as the last process knew it; what was spent is always reckoned at this price."""
+    """Price of the model in the last process. All costs of the run use this price."""
     expected_use: dict[int, ExpectedUse] = field(default_factory=dict)
-    """What was expected by each target when it was first aimed at."""
+    """First estimate for each target, by target."""
     last_not_novel: Rejection | None = None
-    """The candidate that was last found to be like something in the pool."""
+    """The latest rejection for lack of novelty."""
     keeps_instances: bool = True
-    """Whether finished tasks have their instances. A run that goes on needs them for demonstrations alone;
-    where those show none, the texts stay in the journal, and a finished task of the pool has ()."""
+    """True if finished tasks keep their instances. A run needs the texts only if demonstrations show
+    instances. If not, finished tasks have () and the texts remain in the journal."""
     source: RefilteredFrom | None = None
-    """Where the replies come from, if they are another run's. Then nothing is asked here, ever."""
+    """The run whose replies a refiltered run uses. A refiltered run sends no requests."""
     source_tasks: dict[str, str] = field(default_factory=dict)
-    """Instructions of that run's tasks that are none of this one's, by the name that they have here."""
+    """Instructions of tasks that only the source run has, by their id in this run."""
     imports: list[ImportedFile] = field(default_factory=list)
-    """The files that tasks were imported from."""
+    """The imported files."""
     programs: list[str] = field(default_factory=list)
-    """Versions of selfinstruct that worked at the run, the first one first."""
+    """Versions of selfinstruct that the run has used, oldest use first."""
     finished: RunFinished | None = None
-    """How the last process left the run; None while one is at it, or after a crash."""
+    """The end of the last process; None during a run or after a crash."""
 
     @property
     def commits(self) -> int:
-        """Number of the last generation request that was committed."""
+        """Number of the last committed generation request."""
         return len(self.pool_sizes) - 1
 
     @property
     def accepted(self) -> int:
-        """Tasks accepted so far, those imported included, seed tasks not counted."""
+        """Number of accepted and imported tasks, without seed tasks."""
         return len(self.pool) - self.pool.seed_count
 
     @property
     def imported(self) -> int:
-        """Those of them that were there before the run."""
+        """Number of imported tasks."""
         return self.counts.imported
 
     @property
     def grown(self) -> int:
-        """Those of them that candidates of this run became: what its generation requests have brought."""
+        """Number of tasks accepted from this run's own candidates."""
         return self.accepted - self.counts.imported
 
     @property
-    def lost_imports(self) -> int:
-        """Tasks that the files name and that are not there yet."""
+    def missing_imports(self) -> int:
+        """Number of tasks that the imported files announce and the journal does not have yet."""
         return sum(file.tasks for file in self.imports) - self.counts.imported
 
     @property
     def open_tasks(self) -> int:
-        """Accepted tasks of which something is still to be asked."""
+        """Number of accepted and imported tasks that need more requests."""
         return self.accepted - self.counts.finished_tasks
 
     def instruction(self, task_id: str) -> str:
-        """The text of a task that a prompt showed: one of the pool, or of the run that this one is made from.
-
-        Raises KeyError.
-        """
-        named = self.source_tasks.get(task_id)
-        return self.pool.by_id(task_id).instruction if named is None else named
+        """Return the instruction of a task in the pool or in the source run. Raises KeyError."""
+        text = self.source_tasks.get(task_id)
+        return self.pool.by_id(task_id).instruction if text is None else text
 
 
 def initial(
     config: RunConfig, seed_tasks: Sequence[SeedTask], *, keeps_instances: bool = True
 ) -> RunState:
-    """The state before the first event; `keeps_instances` as in `RunState`."""
+    """Return the state before the first event. See `RunState` for `keeps_instances`."""
     pool = Pool(seed_tasks)
     return RunState(
         pool=pool,
@@ -166,30 +130,15 @@ def initial(
     )
 
 
-def generation_id(number: int) -> str:
-    """Id of generation request `number`: "generate/000123"."""
-    return f"generate/{number:06d}"
-
-
-def classification_id(task_id: str, *, again: bool) -> str:
-    """Id of the question about a task's kind: "classify/task_000001", the second one with "/again"."""
-    return f"classify/{task_id}/again" if again else f"classify/{task_id}"
-
-
-def instances_id(task_id: str) -> str:
-    """Id of the request for a task's instances: "instances/task_000001"."""
-    return f"instances/{task_id}"
-
-
-def import_id(task_id: str) -> str:
-    """What the instances that a task was imported with are numbered by: "import/task_000001"."""
-    return f"import/{task_id}"
+def forget_undecided(state: RunState) -> None:
+    """Drop replies that a killed run left without a decision, so that a copy of its state can ask again."""
+    state.waiting.clear()
 
 
 def apply(state: RunState, event: Event) -> RunState:
-    """Fold one event into the state, in place, and return the state.
+    """Apply an event to the state in place, and return the state.
 
-    Raises ValueError for an event that cannot follow, such as a commit out of order.
+    Raises ValueError for an event that is impossible in this state, such as a commit out of order.
     """
     match event:
         case RunStarted():
@@ -204,12 +153,12 @@ def apply(state: RunState, event: Event) -> RunState:
         case Reserved():
             if min(event.prompt_tokens, event.completion_tokens) < 0:
                 raise ValueError(f"{event.request_id} cannot consume less than nothing")
-            most = Consumption(
+            maximum = Consumption(
                 requests=1,
                 prompt_tokens=event.prompt_tokens,
                 completion_tokens=event.completion_tokens,
             )
-            state.ledger.reserve(event.request_id, most, replaces=event.replaces)
+            state.ledger.reserve(event.request_id, maximum, replaces=event.replaces)
         case Released():
             state.ledger.release(event.request_id)
         case CompletionReceived() | RequestFailed():
@@ -226,7 +175,7 @@ def apply(state: RunState, event: Event) -> RunState:
             task = state.pool.by_id(event.task_id)
             kept = event.instances if state.keeps_instances else ()
             state.pool.replace(replace(task, instances=kept))
-            _count_instances(state.counts, len(event.instances))
+            state.counts.finish_task(len(event.instances))
             state.counts.instances_rejected.update(r.reason for r in event.rejected)
         case RefilteredFrom():
             state.source = event
@@ -246,12 +195,12 @@ def apply(state: RunState, event: Event) -> RunState:
 
 def _require_nothing_asked(state: RunState, what: str) -> None:
     if state.counts.requests or state.commits:
-        raise ValueError(f"{what} cannot be imported once something was asked")
+        raise ValueError(f"{what} cannot be imported after the first request")
 
 
 def _import(state: RunState, event: TaskImported) -> None:
-    if not state.lost_imports:
-        raise ValueError(f"{event.task_id} is of none of the files that were imported")
+    if not state.missing_imports:
+        raise ValueError(f"{event.task_id} comes from no imported file")
     kept = event.instances if state.keeps_instances else ()
     is_whole, kind = event.instances is not None, event.is_classification
     state.pool.add(
@@ -274,15 +223,16 @@ def _import(state: RunState, event: TaskImported) -> None:
     counts.unclear_kinds += kind is not None and event.answer == "unclear"
     counts.instances_rejected.update(r.reason for r in event.rejected)
     if event.instances is not None:
-        _count_instances(counts, len(event.instances))
-    if not state.lost_imports:  # prompts will show them, and replies will be in their scripts
+        counts.finish_task(len(event.instances))
+    if not state.missing_imports:
+        # Imported tasks become demonstrations, so their scripts count.
         state.scripts = scripts_of([task.instruction for task in state.pool])
 
 
 def _count_outcome(state: RunState, event: Outcome) -> None:
-    if state.lost_imports:
-        raise ValueError(f"{state.lost_imports:,} of the tasks that were imported are missing")
-    _require_sense(state, event)
+    if state.missing_imports:
+        raise ValueError(f"{state.missing_imports:,} of the imported tasks are missing")
+    _require_possible(state, event)
     counts = state.counts
     counts.requests[event.stage] += 1
     if isinstance(event, RequestFailed):
@@ -290,26 +240,25 @@ def _count_outcome(state: RunState, event: Outcome) -> None:
         state.ledger.give_up(event.request_id)
         return
     completion = event.completion
-    if state.source is None:  # else it was another run that paid for it
+    if state.source is None:  # the source run paid for the replies of a refiltered run
         state.ledger.settle(event.request_id, completion.counted)
     usage = completion.counted or Usage(prompt_tokens=0, completion_tokens=0)
-    if event.stage != "generate":
-        state.timeline.finishing += _told(event)
+    state.timeline.reply(event.stage, completion)
     counts.prompt_tokens += usage.prompt_tokens
     counts.completion_tokens += usage.completion_tokens
 
 
-_LONGEST_S = 10**9
-"""No attempt takes longer."""
+_MAX_SECONDS = 10**9
+"""Longest plausible duration of an attempt, in seconds."""
 
 
-def _require_sense(state: RunState, event: Outcome) -> None:
-    """Raise ValueError for an outcome that no request can have had."""
+def _require_possible(state: RunState, event: Outcome) -> None:
+    """Raise ValueError for an outcome that no request can have."""
     if not event.request_id.startswith(f"{event.stage}/"):
         raise ValueError(f"{event.request_id} is not a request of the stage {event.stage}")
     if isinstance(event, RequestFailed):
         return
-    if not 0 <= event.completion.latency_s <= _LONGEST_S:
+    if not 0 <= event.completion.latency_s <= _MAX_SECONDS:
         raise ValueError(f"{event.request_id} cannot take {event.completion.latency_s} s")
     for task_id in event.demonstration_ids:
         try:
@@ -327,11 +276,10 @@ def _commit(state: RunState, event: Committed) -> None:
     for accepted in event.accepted:
         task = _task(accepted, outcome)
         if task.instances is not None:
-            _count_instances(state.counts, len(task.instances))
+            state.counts.finish_task(len(task.instances))
             task = task if state.keeps_instances else replace(task, instances=())
         state.pool.add(task)
         state.index.add(accepted.instruction)
-    _count_candidates(state, event)
     state.pool_sizes.append(len(state.pool))
     for rejection in event.rejected:
         state.counts.rejected[rejection.reason] += 1
@@ -340,51 +288,24 @@ def _commit(state: RunState, event: Committed) -> None:
     state.timeline.mark(
         accepted=state.grown,
         candidates=state.grown + state.counts.rejected.total(),
-        consumed=_told(outcome),
+        consumed=_reported_use(outcome),
     )
 
 
-def _told(outcome: Outcome) -> Consumption:
-    """What a request consumed as the endpoint counted it, if it did."""
+def _reported_use(outcome: Outcome) -> Consumption:
+    """Return what a request consumed as reported by the endpoint, or one request without tokens."""
     usage = outcome.completion.counted if isinstance(outcome, CompletionReceived) else None
     return consumed(usage) if usage is not None else Consumption(requests=1)
-
-
-def _count_instances(counts: Counts, number: int) -> None:
-    """A task is finished, with so many instances."""
-    counts.finished_tasks += 1
-    counts.with_instances += number > 0
-    counts.rows += number
-
-
-def _count_candidates(state: RunState, event: Committed) -> None:
-    """Count candidates by the pool that each was compared with: later ones see earlier ones."""
-    size = state.pool_sizes[-1]
-    verdicts = [(accepted.candidate_id, True) for accepted in event.accepted]
-    verdicts += [(rejection.candidate_id, False) for rejection in event.rejected]
-    for _, is_accepted in sorted(verdicts, key=lambda verdict: (len(verdict[0]), verdict[0])):
-        state.counts.decided_at[step(size)] += 1
-        state.counts.accepted_at[step(size)] += is_accepted
-        size += is_accepted
-
-
-def step(size: int) -> int:
-    """The largest of 1, 2, 5, 10, 20, 50, … that is not above a size: pools are told apart by it."""
-    power: int = 10 ** (len(str(size)) - 1)
-    return max(n * power for n in (1, 2, 5) if n * power <= max(size, 1))
-
-
-def next_step(bottom: int) -> int:
-    """The one of 1, 2, 5, 10, 20, 50, … that follows."""
-    return bottom * 5 // 2 if str(bottom).startswith("2") else bottom * 2
 
 
 def _classify(state: RunState, event: Classified) -> None:
     again = event.task_id in state.unclear_once
     state.waiting.pop(classification_id(event.task_id, again=again))
     if event.is_classification is None:
+        state.timeline.unclear_answers += 1
         state.unclear_once.add(event.task_id)
         return
+    state.timeline.clear_answers += 1
     state.unclear_once.discard(event.task_id)
     state.counts.unclear_kinds += event.answer == "unclear"
     state.pool.replace(
@@ -406,8 +327,8 @@ def _task(accepted: Accepted, outcome: Outcome) -> Task:
         instances=(accepted.instance,) if accepted.instance is not None else None,
         provenance=Provenance(
             request_id=outcome.request_id,
-            ordinal=int(accepted.candidate_id.rpartition("#")[2]),
-            # As read from a journal they would be texts of their own for each task.
+            ordinal=item_number(accepted.candidate_id),
+            # Equal strings from a journal are separate objects; interning saves memory.
             model=intern(outcome.completion.model),
             template=intern(outcome.template),
             demonstration_ids=tuple(map(intern, outcome.demonstration_ids)),

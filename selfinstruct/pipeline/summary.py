@@ -1,6 +1,6 @@
-"""Numbers of a run, all of them counts of events.
+"""Counts of a run, all derived from its events.
 
-requests → candidates → rejected by reason → accepted (and those imported) → with instances → rows
+requests → candidates → rejected by reason → accepted (plus imported) → with instances → rows
 """
 
 from collections.abc import Mapping
@@ -10,77 +10,82 @@ from typing import Any
 
 from selfinstruct.cost import Consumption, ExpectedUse
 from selfinstruct.pipeline.marginal_cost import MarginalCost, marginal_cost
-from selfinstruct.pipeline.state import RunState, next_step
+from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Reason, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStep:
-    """The candidates that were compared with a pool of so many tasks, seed tasks included."""
+    """Candidates that were compared with a pool of similar size. Sizes include seed tasks."""
 
     smallest: int
+    """Smallest size of the pool."""
     largest: int
+    """Largest size of the pool."""
     candidates: int
     accepted: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """The funnel of a run. Conservation: imported + candidates = accepted + Σ rejected."""
+    """Counts of a run, where imported + candidates = accepted + Σ rejected."""
 
     requests: Mapping[Stage, int]
     """Requests with an outcome, by stage."""
     failed: Mapping[Stage, int]
-    """Of these, refused by the endpoint or given up."""
+    """Failed requests, by stage: refused by the endpoint or given up."""
     commits: int
-    """Generation requests decided. The outcomes of further ones may be waiting."""
+    """Decided generation requests. Outcomes of later requests may be waiting."""
     candidates: int
-    """Items of the committed replies; a reply without a list counts as one."""
+    """Items of the committed replies. A reply without a list counts as one item."""
     rejected: Mapping[Reason, int]
-    """Candidates by reason, most frequent first."""
+    """Rejected candidates by reason, most frequent first."""
     accepted: int
-    """Instructions accepted, those imported included, seed tasks not counted."""
+    """Accepted and imported instructions, without seed tasks."""
     imported: int
-    """Those of them that were there before the run."""
+    """Imported instructions."""
     open: int
-    """Accepted instructions whose kind or instances are still to be asked for."""
+    """Accepted instructions that still need a classification or instances."""
     never_asked: int
-    """The same in a run that was refiltered, where nothing is asked any more."""
+    """Accepted instructions of a refiltered run that need a classification or instances, and never get them
+    because such a run sends no requests."""
     classification: int
     """Accepted instructions that are classification tasks."""
     unclear_kinds: int
-    """Accepted instructions of which the model did not clearly say."""
+    """Accepted instructions without a clear answer to the classification question."""
     with_instances: int
     """Accepted instructions with at least one instance."""
     instances_rejected: Mapping[Reason, int]
-    """Instances that could not be used, by reason, most frequent first."""
+    """Rejected instances by reason, most frequent first."""
     rows: int
-    """Instances in all: rows of an export."""
+    """Accepted instances, each a row of an export."""
     prompt_tokens: int
+    """Prompt tokens of all replies, as counted by the endpoint."""
     completion_tokens: int
+    """Completion tokens of all replies, as counted by the endpoint."""
     by_pool_size: tuple[PoolStep, ...]
-    """What became of candidates, by the size of the pool that they were compared with."""
+    """Candidates, and accepted candidates, by the size of the pool before their reply."""
     spent: Consumption
-    """Attempts and tokens in all, also of replies that were never heard of."""
+    """Attempts and tokens of the run, including attempts without a known outcome."""
     unheard: Consumption
-    """The part of it that counts at its bound, since nobody said what was consumed."""
+    """The part of `spent` without a known outcome, counted at its upper bound."""
     marginal_cost: MarginalCost
-    """What it cost, and what the next instructions will."""
+    """Cost so far, and expected cost of the next instructions."""
     expected_use: ExpectedUse | None = None
-    """What was expected, of a run that reached a target that somebody had made an estimate for."""
+    """Expected use for the largest target reached that had an estimate; None without one."""
 
     @property
     def grown(self) -> int:
-        """Instructions accepted of this run's own candidates."""
+        """Accepted instructions without the imported ones."""
         return self.accepted - self.imported
 
     @property
     def cost_usd(self) -> Decimal | None:
-        """US dollars in all; None where no price is known."""
+        """Cost in US dollars; None without a known price."""
         return self.marginal_cost.cost_usd
 
     def as_json(self) -> dict[str, Any]:
-        """The same as JSON can hold it; money as a number, rounded to a millionth of a dollar."""
+        """Return the summary as JSON values. Dollars are numbers, rounded to six decimals."""
         plain: dict[str, Any] = _plain(asdict(self))
         return plain | {"cost_usd": plain["marginal_cost"]["cost_usd"]}
 
@@ -94,7 +99,7 @@ def _plain(value: Any) -> Any:
 
 
 def summarize(state: RunState) -> RunSummary:
-    """Count what the state holds."""
+    """Return the counts of a run from its state."""
     generated = state.pool.generated
     counts = state.counts
     is_refiltered = state.source is not None
@@ -124,18 +129,36 @@ def summarize(state: RunState) -> RunSummary:
 
 
 def _expected_use(state: RunState) -> ExpectedUse | None:
-    """The estimate for the largest target that is reached, with nothing left open."""
+    """Return the estimate for the largest target reached, unless tasks are still open."""
     reached = [target for target in state.expected_use if target <= state.accepted]
     return state.expected_use[max(reached)] if reached and not state.open_tasks else None
 
 
 def _by_pool_size(state: RunState) -> tuple[PoolStep, ...]:
-    return tuple(
-        PoolStep(
-            smallest=max(bottom, state.pool_sizes[0]),
-            largest=min(next_step(bottom) - 1, len(state.pool)),
-            candidates=candidates,
-            accepted=state.counts.accepted_at[bottom],
-        )
-        for bottom, candidates in sorted(state.counts.decided_at.items())
-    )
+    first, steps = state.pool_sizes[0], []
+    bottom = step(first)
+    while bottom <= len(state.pool):
+        top = next_step(bottom)
+        stretch = state.timeline.stretch(max(0, bottom - first), top - first)
+        if stretch.candidates:
+            steps.append(
+                PoolStep(
+                    smallest=max(bottom, first),
+                    largest=min(top - 1, len(state.pool)),
+                    candidates=stretch.candidates,
+                    accepted=stretch.accepted,
+                )
+            )
+        bottom = top
+    return tuple(steps)
+
+
+def step(size: int) -> int:
+    """Return the largest of 1, 2, 5, 10, 20, 50, … that is at most `size`."""
+    power: int = 10 ** (len(str(size)) - 1)
+    return max(n * power for n in (1, 2, 5) if n * power <= max(size, 1))
+
+
+def next_step(bottom: int) -> int:
+    """Return the number after `bottom` in 1, 2, 5, 10, 20, 50, …."""
+    return bottom * 5 // 2 if str(bottom).startswith("2") else bottom * 2

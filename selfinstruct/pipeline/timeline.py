@@ -1,4 +1,6 @@
-"""How a run has gone: what was accepted and consumed by each commit. A part of the fold over the journal.
+"""The history of a run in numbers: what each commit accepted and consumed, and what replies took.
+
+Part of the fold over the journal. Everything that forecasts the rest of a run reads from here.
 
 >>> timeline = Timeline()
 >>> timeline.mark(accepted=5, candidates=8, consumed=Consumption(requests=1, prompt_tokens=900))
@@ -10,46 +12,99 @@
 
 from array import array
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from selfinstruct.cost import Consumption
+from selfinstruct.cost import Consumption, consumed
+from selfinstruct.records import Completion, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """What happened between two points of a run."""
+    """The commits between two points of a run."""
 
     accepted: int
     candidates: int
     consumed: Consumption
-    """By the lists of instructions that were committed."""
+    """Consumption of the generation requests; one request for each commit."""
 
     @property
     def acceptance(self) -> float:
-        """Share of the candidates that were accepted, in [0, 1]; 0 where there were none."""
+        """Share of the candidates that were accepted, in [0, 1]; 0 without candidates."""
         return self.accepted / self.candidates if self.candidates else 0.0
 
 
+@dataclass(kw_only=True)
+class Sample:
+    """Count, sum and sum of squares of measured values."""
+
+    count: int = 0
+    total: float = 0
+    squares: float = 0
+
+    def add(self, value: float) -> None:
+        """Add a value."""
+        self.count += 1
+        self.total += value
+        self.squares += value * value
+
+    @property
+    def mean(self) -> float:
+        """Mean of the values; ZeroDivisionError without any."""
+        return self.total / self.count
+
+
+@dataclass(kw_only=True)
+class StageReplies:
+    """The replies of one stage."""
+
+    prompt_tokens: Sample = field(default_factory=Sample)
+    reply_tokens: Sample = field(default_factory=Sample)
+    seconds: Sample = field(default_factory=Sample)
+    """Latency, of replies without a credible token count too."""
+    cached_tokens: int = 0
+
+
 class Timeline:
-    """A mark for each commit: six numbers, so that a run of a million is no burden."""
+    """A mark for each commit: six integers, so that a run of a million stays small."""
 
     def __init__(self) -> None:
         self._accepted = array("q", [0])
         self._candidates = array("q", [0])
         self._consumed = [array("q", [0]) for _ in range(4)]
         self.finishing = Consumption()
-        """What was consumed by questions about tasks."""
+        """Consumption of the classification and instance requests."""
+        self.replies: dict[Stage, StageReplies] = {}
+        self.candidates_per_reply = Sample()
+        """Over the replies with at least one candidate."""
+        self.clear_answers = 0
+        """Replies that decided whether a task is a classification task."""
+        self.unclear_answers = 0
+        """Replies after which the same question is asked again."""
 
     def mark(self, *, accepted: int, candidates: int, consumed: Consumption) -> None:
-        """A commit was made; it `consumed` so much itself.
+        """Record a commit and what its request consumed.
 
-        The counts are those since the run began: what was imported is in none of them.
+        The counts are totals since the start of the run, without imported tasks.
         """
+        if candidates > self._candidates[-1]:
+            self.candidates_per_reply.add(candidates - self._candidates[-1])
         for column, amount in zip(self._consumed, _amounts(consumed), strict=True):
             column.append(column[-1] + amount)
         self._candidates.append(candidates)
-        # Last: places are looked up here, also by the thread that tells how far it is.
+        # Last: the progress thread looks positions up in this column.
         self._accepted.append(accepted)
+
+    def reply(self, stage: Stage, completion: Completion) -> None:
+        """Record a reply."""
+        seen = self.replies.setdefault(stage, StageReplies())
+        seen.seconds.add(completion.latency_s)
+        usage = completion.counted
+        if usage is not None:
+            seen.prompt_tokens.add(usage.prompt_tokens)
+            seen.reply_tokens.add(usage.completion_tokens)
+            seen.cached_tokens += usage.cached_tokens
+        if stage != "generate":
+            self.finishing += consumed(usage) if usage is not None else Consumption(requests=1)
 
     @property
     def accepted(self) -> int:
@@ -57,22 +112,20 @@ class Timeline:
         return self._accepted[-1]
 
     def stretch(self, first: int, last: int) -> Stretch:
-        """From the commit that brought the number accepted to `first` to the one that brought `last`."""
+        """Return the commits after the one that accepted number `first`, up to number `last`."""
         begin = bisect_left(self._accepted, first)
         end = min(bisect_left(self._accepted, last), len(self._accepted) - 1)
+        return self._between(begin, end)
+
+    def recent(self, accepted: int) -> Stretch:
+        """Return the last commits that accepted about this many instructions, or all commits."""
+        return self._between(max(0, bisect_left(self._accepted, self.accepted - accepted)), -1)
+
+    def _between(self, begin: int, end: int) -> Stretch:
         return Stretch(
             accepted=self._accepted[end] - self._accepted[begin],
             candidates=self._candidates[end] - self._candidates[begin],
             consumed=self._at(end) - self._at(begin),
-        )
-
-    def recent(self, accepted: int) -> Stretch:
-        """The stretch up to now in which about so many instructions were accepted, or all of it."""
-        begin = max(0, bisect_left(self._accepted, self.accepted - accepted))
-        return Stretch(
-            accepted=self._accepted[-1] - self._accepted[begin],
-            candidates=self._candidates[-1] - self._candidates[begin],
-            consumed=self._at(-1) - self._at(begin),
         )
 
     def _at(self, place: int) -> Consumption:

@@ -1,8 +1,8 @@
-"""Text to tokens, as novelty compares them.
+"""Tokenizers for novelty.
 
-`rouge` is the tokenizer of the rouge-score package, which the published code uses: it knows a–z and 0–9 and
-nothing else, so a Korean or Japanese text has no tokens, and novelty never rejects it. `unicode` knows every
-script and gives the same tokens on ASCII text.
+`rouge` is the tokenizer of the rouge-score package, which the published code uses. Its tokens are runs of a–z
+and 0–9, so a Korean or Japanese text has no tokens and novelty never rejects it. `unicode` supports every
+script and gives the same tokens for ASCII text.
 
     >>> rouge("Crème brûlée, 2 eggs"), unicode("Crème brûlée, 2 eggs")
     (['cr', 'me', 'br', 'l', 'e', '2', 'eggs'], ['crème', 'brûlée', '2', 'eggs'])
@@ -15,14 +15,14 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from itertools import groupby
 
 TOKENIZER_VERSION = 1
-"""Rises when the same text may yield other tokens; part of a run's fingerprint."""
+"""Version of the tokenizers, part of a run's fingerprint. It rises with any change of a token."""
 
 _ASCII_TOKEN = re.compile(r"[a-z0-9]+")
 
-# Scripts whose words are not set apart by spaces. Of these, and of Hangul syllables, every character is a
-# token of its own, together with the marks on it.
+# Scripts without spaces between words, and Hangul. Each character, with its combining marks, is a token.
 _SPACELESS = (
     "\u0e00-\u0eff"  # Thai, Lao
     "\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Myanmar
@@ -37,63 +37,55 @@ _SPACELESS_CHARACTER = re.compile(f"[{_SPACELESS}]")
 
 
 def rouge(text: str) -> list[str]:
-    """Tokens as rouge-score's default tokenizer makes them, without stemming: runs of a–z and 0–9."""
+    """Return the tokens of rouge-score's default tokenizer without stemming: runs of a–z and 0–9."""
     return _ASCII_TOKEN.findall(text.lower())
 
 
 def unicode(text: str) -> list[str]:
-    """Words of letters, their marks and digits of any script; one token a character where none has spaces.
+    """Return words of letters, combining marks and digits; for scripts without spaces, single characters.
 
-    Normalised (NFKC) and case-folded first, so that full-width letters, ligatures and ways to compose an
-    accent make no difference. The same as `rouge` on ASCII text.
+    The text is normalised (NFKC) and case-folded first, so full-width letters, ligatures and composed accents
+    make no difference. ASCII text has the same tokens as with `rouge`.
     """
     if text.isascii():
-        return _ASCII_TOKEN.findall(text.lower())
-    # Folding can undo the normal form, and the other way round: "ᾳ" has two spellings.
+        return rouge(text)
+    # Case folding can undo the normal form and normalising can undo case folding, as with "ᾳ".
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return _token().findall(folded)
 
 
 TOKENIZERS: Mapping[str, Callable[[str], list[str]]] = {"rouge": rouge, "unicode": unicode}
-"""By the name that a setting may have."""
+"""Tokenizers by the value of the setting `tokenizer`."""
 
 
 def length_in_words(text: str) -> int:
-    """How many words a text has: runs between spaces, or for scripts without spaces a word each two signs.
+    """Return the number of words. In scripts without spaces, two characters count as a word.
 
-    Hangul has spaces, but its words hold what takes several in English; it is counted by syllables, too.
+    Hangul also counts by syllables, because a Korean word often holds what English says in several words.
     """
     if text.isascii():
         return len(text.split())
     words = 0
     for run in text.split():
-        signs = 0 if run.isascii() else len(_SPACELESS_CHARACTER.findall(run))
-        words += max(1, (signs + 1) // 2)
+        characters = 0 if run.isascii() else len(_SPACELESS_CHARACTER.findall(run))
+        words += max(1, (characters + 1) // 2)
     return words
 
 
 @cache
 def _token() -> re.Pattern[str]:
-    # Python's \w knows letters and digits of all scripts, but not the marks that belong to them: without
-    # these, Hindi words would fall apart at every vowel sign.
-    marks = "".join(_as_ranges(_marks()))
+    # Python's \w does not include combining marks. Without them, Hindi words would split at vowel signs.
+
+    marks = "".join(_mark_ranges())
     letter = r"[^\W_]"
     return re.compile(
         f"[{_SPACELESS}](?<={letter})[{marks}]*|(?:(?![{_SPACELESS}]){letter}[{marks}]*)+"
     )
 
 
-def _marks() -> Iterator[int]:
-    for code in range(sys.maxunicode + 1):
-        if unicodedata.category(chr(code))[0] == "M":
-            yield code
-
-
-def _as_ranges(codes: Iterator[int]) -> Iterator[str]:
-    first = last = next(codes)
-    for code in codes:
-        if code != last + 1:
-            yield f"{chr(first)}-{chr(last)}"
-            first = code
-        last = code
-    yield f"{chr(first)}-{chr(last)}"
+def _mark_ranges() -> Iterator[str]:
+    """Yield the combining marks as ranges of a character class."""
+    marks = [n for n in range(sys.maxunicode + 1) if unicodedata.category(chr(n))[0] == "M"]
+    for _, group in groupby(enumerate(marks), key=lambda numbered: numbered[1] - numbered[0]):
+        codes = [code for _, code in group]
+        yield f"{chr(codes[0])}-{chr(codes[-1])}"

@@ -1,10 +1,10 @@
-"""The frozen records that travel through the pipeline. No I/O, no logic beyond derived properties.
+"""The immutable records of the pipeline. No I/O, no logic except derived properties.
 
     SeedTask ─┐
     Task ─────┴→ Prompt → Request → Completion → Candidate → Task | Rejection
 
-All text is `str` without lone surrogates (the backends see to that), ids are strings, times are seconds.
-`__pydantic_config__` makes the journal strict: a wrong type or an unknown key is refused on reading.
+Text is `str` without lone surrogates (the backends replace them), ids are strings, times are in seconds.
+`__pydantic_config__` makes the journal strict: reading refuses a wrong type or an unknown key.
 """
 
 import hashlib
@@ -18,18 +18,18 @@ from selfinstruct.records.finish_reasons import Ending, ending
 STRICT = {"extra": "forbid", "strict": True}
 
 Stage = Literal["generate", "classify", "instances"]
-"""What a request is for: new instructions, the kind of a task, or the instances of a task."""
+"""Purpose of a request: new instructions, the classification of a task, or the instances of a task."""
 
 
 Answer = Literal["yes", "no", "unclear"]
-"""What a reply says to "Is it a classification task?"."""
+"""Answer to "Is it a classification task?"."""
 
 
 class Reason(StrEnum):
-    """Why a candidate is no task, or an instance no instance. The enum is closed."""
+    """Reason of a rejected candidate or instance."""
 
     def __repr__(self) -> str:
-        return repr(self.value)  # as a key of counts that a person prints
+        return repr(self.value)  # for counts that are printed
 
     # of a whole reply
     EMPTY_REPLY = "empty_reply"
@@ -38,7 +38,7 @@ class Reason(StrEnum):
     NO_OUTPUT = "no_output"
     # of the last item of a reply that was cut by length; in the profile "paper", of the whole list
     TRUNCATED = "truncated"
-    # of an item that is none
+    # of an item that is no candidate
     ECHO = "echo"
     MALFORMED = "malformed"
     # of an instruction
@@ -75,14 +75,14 @@ class Instance:
     __pydantic_config__ = STRICT
 
     input: str
-    """What the instruction is applied to; "" where it needs nothing."""
+    """Text that the instruction applies to; "" where the instruction needs none."""
     output: str
-    """The answer. Never empty in an accepted instance."""
+    """The answer, never empty in an accepted instance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedTask:
-    """A hand-written task, as `seed_tasks.jsonl` holds it (the published schema)."""
+    """A hand-written task, a line of `seed_tasks.jsonl`."""
 
     id: str
     name: str
@@ -107,13 +107,13 @@ class Prompt:
     """`<folder of the recipe>/<file>@<first 12 hex digits of its SHA-256>`."""
     messages: tuple[Message, ...] = ()
     text: str | None = None
-    """What is to be continued; None where there are messages."""
+    """Text for a base model to continue; None for a chat prompt."""
     demonstration_ids: tuple[str, ...] = ()
-    """Ids of the tasks shown in it, in the order shown."""
+    """Ids of the demonstrations, in order."""
 
     @property
     def sha256(self) -> str:
-        """Hash of what is sent: 64 hex digits over the text, or over roles and contents."""
+        """Hash of the text, or of all roles and contents; 64 hex digits."""
         digest = hashlib.sha256((self.text or "").encode())
         for message in self.messages:
             digest.update(f"{message.role}\0{message.content}\0".encode())
@@ -122,7 +122,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """Sampling parameters of a request; None leaves a parameter out of what is sent."""
+    """Sampling parameters of a request; a parameter that is None is not sent."""
 
     model: str
     temperature: float | None = None
@@ -130,24 +130,24 @@ class Sampling:
     presence_penalty: float | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
-    """Texts before which the reply ends."""
+    """Stop texts: the reply ends before the first of them."""
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Further members of what is sent; one that is None leaves the parameter of that name out."""
+    """Extra members of the request body; None removes the member of that name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is sent."""
+    """A prompt with its sampling parameters."""
 
     id: str
-    """`<stage>/<number or task id>`, a pure function of the plan: "generate/000123"."""
+    """`<stage>/<number or task id>`, such as "generate/000123"."""
     stage: Stage
     prompt: Prompt
     sampling: Sampling
 
 
 _MOST_TOKENS = 10**7
-"""Tokens of the longest context window on offer (Llama 4 Scout)."""
+"""Tokens of the longest known context window (Llama 4 Scout)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,11 +159,11 @@ class Usage:
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
-    """Of the prompt's tokens, those that the endpoint had in a cache."""
+    """Prompt tokens that the endpoint had in its cache; a part of `prompt_tokens`."""
 
     @property
     def is_credible(self) -> bool:
-        """Whether a request can have consumed these tokens. Every prompt has tokens."""
+        """Whether one request can consume these tokens; every prompt has tokens."""
         counts = (self.prompt_tokens, self.completion_tokens, self.cached_tokens)
         return (
             all(type(count) is int for count in counts)
@@ -175,37 +175,37 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What came back, as paid for."""
+    """A reply of the model."""
 
     __pydantic_config__ = STRICT
 
     text: str
     finish_reason: str | None
-    """The endpoint's own word, see `finish_reasons`; None where the endpoint gave none."""
+    """Finish reason as the endpoint sent it, see `finish_reasons`; None without one."""
     model: str
-    """The model as the endpoint named it."""
+    """Model name in the reply."""
     usage: Usage | None = None
-    """None where the endpoint did not say."""
+    """None where the endpoint reported none."""
     latency_s: float = 0.0
-    """Seconds from sending the last attempt to having the whole reply."""
+    """Seconds from the last attempt to the complete reply."""
     attempts: int = 1
-    """How often the request was sent, this reply included."""
+    """Number of attempts, including the successful one."""
     reached_limit: bool | None = None
-    """Whether the reply took every token that its request allowed; None before anything compared the two."""
+    """Whether the reply has all tokens that the request allows; None before `cost.worst_case.normalize`."""
 
     @property
     def truncated(self) -> bool:
-        """Whether something cut the reply before its end: a limit, a filter or a failure."""
+        """Whether the reply was cut by max_tokens, a filter or a failure."""
         return self.ending in (Ending.CUT, Ending.FILTERED, Ending.FAILED)
 
     @property
     def ending(self) -> Ending:
-        """How the reply ended: by its token count where that shows a cut reply, else by its finish reason."""
+        """End of the reply: cut if it reached max_tokens, else by its finish reason."""
         return Ending.CUT if self.reached_limit else ending(self.finish_reason)
 
     @property
     def counted(self) -> Usage | None:
-        """The usage, or None where the counts are missing or impossible for this text."""
+        """Usage, or None where the counts are missing or impossible for this text."""
         if self.usage is None or not self.usage.is_credible:
             return None
         has_no_tokens = bool(self.text) and not self.usage.completion_tokens
@@ -220,52 +220,52 @@ class Candidate:
     """`<request id>#<n>`, n from 1 in text order."""
     instruction: str
     instance: Instance | None = None
-    """Where the reply held input and output too, as in the recipe "alpaca"."""
+    """Instance from the same reply, as in the recipe "alpaca"; else None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour:
-    """A task of the pool and how near it is."""
+    """A similar task of the pool."""
 
     __pydantic_config__ = STRICT
 
     task_id: str
     rouge_l: float
-    """ROUGE-L F-measure in [0, 1], in rouge-score's own float operations."""
+    """ROUGE-L F-measure in [0, 1], computed like the package rouge-score."""
 
 
 _MOST_REJECTED = 4_000
-"""Characters of a rejected text that are stored: the reply with the whole text is in the journal already."""
+"""Stored characters of a rejected text; the journal has the whole reply."""
 
 
 def rejected_text(text: str) -> str:
-    """Return a text as a rejection stores it: whole, or its beginning and an ellipsis."""
+    """Return a rejected text as it is stored: at most 4,000 characters and an ellipsis."""
     return text if len(text) <= _MOST_REJECTED else text[:_MOST_REJECTED] + "…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """Why a candidate is no task, or an instance no instance."""
+    """A rejected candidate or instance."""
 
     __pydantic_config__ = STRICT
 
     candidate_id: str
-    """`<request id>#<n>`; n is 0 where the whole reply is rejected."""
+    """`<request id>#<n>`; n is 0 for a whole reply."""
     stage: Literal["parse", "filter", "novelty"]
     reason: Reason
     text: str = ""
-    """The rejected text, see `rejected_text`."""
+    """Rejected text; see `rejected_text`."""
     nearest: Neighbour | None = None
-    """For `not_novel`: the task of the pool that is most like it; its ROUGE-L is over the threshold."""
+    """For `not_novel`: the most similar task of the pool, with a ROUGE-L over the threshold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Where a generated task comes from: a function of the replies alone."""
+    """Origin of a generated task."""
 
     request_id: str
     ordinal: int
-    """Place of the candidate in its reply, from 1."""
+    """Position of the candidate in its reply, from 1."""
     model: str
     template: str
     demonstration_ids: tuple[str, ...]
@@ -273,24 +273,24 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What is in the pool."""
+    """A task of the pool."""
 
     id: str
-    """A seed task's own id, or "task_000001" and so on: those imported, then in order of acceptance."""
+    """Id of the seed task, or "task_000001" and so on: imported tasks first, then in order of acceptance."""
     instruction: str
     origin: Literal["seed", "imported", "generated"]
     is_classification: bool | None = None
-    """None until it was asked, where the recipe does not ask, and where it was imported without."""
+    """None until it is known; the recipe "alpaca" never asks."""
     classification_answer: Answer | None = None
-    """What the model said to that; "unclear" counts as no. None for a seed task."""
+    """Answer of the model; "unclear" counts as no. None for a seed task."""
     instances: tuple[Instance, ...] | None = None
-    """None until they were asked for; () where none could be used."""
+    """None before the reply; () where no instance is usable."""
     provenance: Provenance | None = None
-    """None for a seed task, and for one that was imported."""
+    """None for seed tasks and imported tasks."""
     imported_model: str | None = None
-    """The model that wrote an imported task, where a file says so."""
+    """Model that wrote an imported task; None where it is unknown."""
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will be asked about this task."""
+        """Whether no request about this task is left."""
         return self.instances is not None

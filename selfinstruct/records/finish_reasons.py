@@ -1,12 +1,12 @@
-"""What a finish reason says about a reply, in the words that vendors document.
+"""Finish reasons of all vendors, and the end of a reply that each of them means.
 
-    "stop"  "eos_token"  "end_turn"                 the model ended the reply
-    "length"  "MAX_TOKENS"  "model_length"          a limit cut the reply
-    "content_filter"  "SAFETY"  "refusal"           a filter cut the reply, or replaced it
-    "error"  "abort"  "network_error"               the reply failed on its way
-    null  "OTHER"  a word that is not listed here   unknown
+    "stop"  "eos_token"  "end_turn"                 the model completed the reply
+    "length"  "MAX_TOKENS"  "model_length"          max_tokens or the context window cut the reply
+    "content_filter"  "SAFETY"  "refusal"           a filter cut or replaced the reply
+    "error"  "abort"  "network_error"               the endpoint failed during the reply
+    null  "OTHER"  any other word   unknown
 
-Relays pass the words of other vendors through, and every vendor writes them in another case.
+Relays forward the words of other vendors, and upper and lower case differ between vendors.
 """
 
 import re
@@ -14,7 +14,7 @@ from enum import StrEnum
 
 
 class Ending(StrEnum):
-    """How a reply ended."""
+    """End of a reply."""
 
     WHOLE = "whole"
     CUT = "cut"
@@ -23,7 +23,7 @@ class Ending(StrEnum):
     UNKNOWN = "unknown"
 
 
-# The comment behind each group names the documentation that lists the words.
+# The comment after each line names the documentation with these words.
 _WORDS = {
     Ending.WHOLE: (
         "stop"  # OpenAI, and most endpoints that follow OpenAI; Gemini
@@ -39,7 +39,7 @@ _WORDS = {
         " token_limit time_limit not_finished"  # watsonx
         " max_len max_context"  # xAI: REASON_MAX_LEN, REASON_MAX_CONTEXT
         " max_length max_new_tokens max_output_tokens max_completion_tokens context_length"
-        " context_length_exceeded limit truncated"  # llama.cpp's own API, and names of the parameters
+        " context_length_exceeded limit truncated"  # llama.cpp, and parameter names
         " incomplete pause_turn"  # OpenAI Responses; Anthropic
         " repetition"  # vLLM: stopped because the text repeats
     ),
@@ -66,7 +66,7 @@ _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def ending(finish_reason: str | None) -> Ending:
-    """Return how a reply ended, by its finish reason in any case: "MAX_TOKENS", "maxTokens", "max-tokens"."""
+    """Return the end that a finish reason means, in any spelling: "MAX_TOKENS", "maxTokens", "max-tokens"."""
     if not finish_reason:
         return Ending.UNKNOWN
     if (known := _ENDINGS.get(finish_reason)) is not None:

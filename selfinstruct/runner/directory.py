@@ -1,19 +1,11 @@
-"""The run directory: what a run is, frozen, and what has happened to it.
+"""A run in its directory: opened for writing, or read.
 
-    my-run/
-    ├── config.yaml        settings, hashes, versions and fingerprint; written last of the frozen files
-    ├── prompts/           the templates used
-    ├── seed_tasks.jsonl   the seed tasks used
-    ├── journal.jsonl      everything that happened
-    ├── run.lock           who writes
-    └── exports/           datasets
-
-Opening an existing directory takes the settings from it: the defaults of a later release change nothing.
-Only settings given explicitly are compared with the stored ones.
+The settings of an existing run come from its directory, so new defaults of a later release change nothing.
+Only explicit settings are compared with the stored ones. `run_files` lists the files of the directory.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -39,27 +31,21 @@ from selfinstruct.pipeline.state import RunState, apply, initial
 from selfinstruct.records import SeedTask, Stage
 from selfinstruct.runner.journal import Journal, read_journal
 from selfinstruct.runner.journal_line import Entry
-from selfinstruct.runner.lock import LOCK_FILE, locked
+from selfinstruct.runner.lock import locked
 from selfinstruct.runner.manifest import (
-    CONFIG,
-    JOURNAL,
-    PROMPTS,
-    SEEDS,
     Manifest,
-    changes,
-    fresh,
+    changed_settings,
+    new_manifest,
     read_manifest,
     refuse_irregular,
-    refused_by_the_system,
     write_manifest,
 )
-
-_OURS = frozenset({CONFIG, JOURNAL, f"{JOURNAL}.torn", SEEDS, PROMPTS, LOCK_FILE, "exports"})
+from selfinstruct.runner.run_files import CONFIG, JOURNAL, LOCK, NAMES, system_error
 
 
 @dataclass(kw_only=True)
 class Run:
-    """A run as its directory tells it."""
+    """A run as its directory describes it."""
 
     directory: Path
     config: RunConfig
@@ -67,16 +53,16 @@ class Run:
     seed_tasks: Sequence[SeedTask]
     templates: Mapping[str, Template]
     versions: Mapping[str, int]
-    """Of rules, parsers and tokenizer, as the run was made with them; see `manifest.VERSIONS`."""
+    """Versions of rules, parsers and tokenizer that made the run; see `manifest.VERSIONS`."""
     state: RunState
     imported: int = 0
-    """Tasks that were imported when the run was made; the journal holds them."""
+    """Tasks that were imported when the run was made; they are in the journal."""
     worked_s: float = 0.0
-    """How long processes have been at it, seconds from the first to the last line of each."""
+    """Total working time of all processes, in seconds: from the first to the last line of each."""
     journal: Journal | None = None
-    """Open for appending; None where the run is only read."""
+    """The open journal; None where the run is only read."""
     budget: Budget | None = None
-    """What may be sent and was; None where the run is only read."""
+    """None where the run is only read."""
 
 
 @contextmanager
@@ -84,14 +70,14 @@ def open_run(
     directory: Path | str,
     settings: RunConfig | Mapping[str, Any] | None = None,
     *,
-    heard: Callable[[Run, Event], None] | None = None,
+    on_replay: Callable[[Run, Event], None] = lambda *_: None,
 ) -> Iterator[Run]:
-    """Create a run or open an existing one for writing; the lock is held inside the `with`.
+    """Create a run, or open an existing one for writing; hold its lock inside the `with`.
 
-    `settings` are those given explicitly (of a RunConfig: those that differ from their defaults). They must
-    agree with what is stored, except operational ones, which take effect from now on. What is opened is for
-    going on with: the texts of instances stay on the disk where they are not needed (`RunState`); `read_run`
-    has them. `heard` is told of every event that is replayed, once it is folded in.
+    `settings` are the explicit settings; of a RunConfig, those that differ from the defaults. They must equal
+    the stored ones, except operational settings, which take effect from now on. `on_replay` is called for
+    each event of the journal after the event is applied. The opened run has no texts of instances that it
+    does not need (`RunState`); `read_run` has all of them.
 
     Raises RunDirectoryError, RunLockedError, ConfigChangedError, ConfigError, InputError, JournalError.
     """
@@ -99,30 +85,24 @@ def open_run(
     given = (
         settings.given() if isinstance(settings, RunConfig) else load_settings("settings", settings)
     )
-    new: Manifest | None = None
+    plan: tuple[Manifest, bool] | None = None
     if not is_run(directory):
-        # Everything that can be wrong is found before anything is written.
-        _refuse_foreign(directory)
-        new = fresh(given)
-        _limits(new.config, new.recipe)
+        # Find every problem before anything is written.
+        plan = _plan(directory, given)
+        _limits(plan[0].config, plan[0].recipe)
     refuse_irregular(directory, is_written=True)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise refused_by_the_system(directory, "made", error) from None
-    with ExitStack() as held:
-        try:
-            held.enter_context(locked(directory))
-        except OSError as error:
-            raise refused_by_the_system(directory, "written", error) from None
-        manifest = _manifest(directory, given, new)
+    with locked(directory):
+        # Another process may have made the run in the meantime.
+        if plan is None or is_run(directory):
+            plan = _plan(directory, given)
+        manifest, is_new = plan
+        if is_new:
+            write_manifest(directory, manifest)
         with Journal(directory / JOURNAL) as journal:
-            run = _before_the_first_event(
-                directory, manifest, keeps_instances=_shows_instances(manifest.config)
-            )
+            keeps_instances = _shows_instances(manifest.config)
+            run = _empty_run(directory, manifest, keeps_instances=keeps_instances)
             for entry in replay(run, journal.replay()):
-                if heard is not None:
-                    heard(run, entry.event)
+                on_replay(run, entry.event)
             _require_all_imports(run)
             run.config = _with_operational(run.config, given)
             run.journal = journal
@@ -144,114 +124,105 @@ def _limits(config: RunConfig, recipe: Recipe) -> Limits:
     return limits_of(config, (sampling(config, stage) for stage in stages))
 
 
-def _manifest(directory: Path, given: Mapping[str, Any], new: Manifest | None) -> Manifest:
-    """What the run is; frozen now where it is new, or where nothing was paid for under other settings."""
-    # Another process may have made the run before we had the lock.
-    if new is not None and not is_run(directory):
-        return write_manifest(directory, new)
-    manifest, is_new = _agreed(directory, given)
-    return write_manifest(directory, manifest) if is_new else manifest
+def _plan(directory: Path, given: Mapping[str, Any]) -> tuple[Manifest, bool]:
+    """Return the manifest of a run with these settings, and whether the manifest is new.
 
-
-def _agreed(directory: Path, given: Mapping[str, Any]) -> tuple[Manifest, bool]:
-    """What an existing run is with these settings, and whether that is something new, to be frozen.
-
-    Raises ConfigChangedError where it cannot be: replies were paid for under other settings. The sampling of
-    a stage may change as long as that stage has no reply: it may be refused while others do well.
+    Raises ConfigChangedError where an existing run has replies under other settings. The sampling parameters
+    of a stage may change as long as no request of the stage has an outcome.
     """
+    if not is_run(directory):
+        _refuse_foreign(directory)
+        return new_manifest(given), True
     source = refiltered_from(directory)
     if source is not None:
         raise RunDirectoryError(
             directory,
-            f"was refiltered from {source.source}, so it is not continued: continue that one, then refilter "
+            f"was refiltered from {source.source}, so it is not continued; continue that one, then refilter "
             "it into a new directory",
         )
-    manifest = read_manifest(directory, has_replies=_has_outcomes)
+    manifest = read_manifest(directory, is_continued=True)
     if not (manifest.config.model or given.get("model")):
         raise RunDirectoryError(
             directory,
             "was imported, and no model was named yet; name the one to ask, for example -m gpt-4.1-mini",
         )
-    differing = changes(manifest, given)
-    if not differing:
+    changes = changed_settings(manifest, given)
+    if not changes:
         return manifest, False
-    asked = _stages_asked(directory)
-    if asked and any(_stage_of(name) in {None, *asked} for name in differing):
-        raise ConfigChangedError(directory, differing)
-    # A first try with a wrong model, say: the directory need not be thrown away for that.
-    new = fresh(given, before=manifest)
+    stages = _stages_with_outcomes(directory)
+    if stages and any(_stage_of(name) in {None, *stages} for name in changes):
+        raise ConfigChangedError(directory, changes)
+    # The first attempt had a wrong model, for example: the directory is still good.
+    new = new_manifest(given, before=manifest)
     if not new.recipe.has_task_stages and _lacks_instances(directory):
         raise ConfigError(
             "recipe",
-            f"{new.recipe.name} never asks for instances, which some imported tasks lack; leave --recipe out",
+            f"{new.recipe.name} never asks for instances, and some imported tasks have none; leave --recipe "
+            "out",
         )
     return new, True
 
 
-def _stages_asked(directory: Path) -> set[Stage]:
-    """The stages of which some request has an outcome."""
-    events = (entry.event for entry in read_journal(directory / JOURNAL))
-    return {event.stage for event in events if isinstance(event, Outcome)}
+def _events(directory: Path) -> Iterator[Event]:
+    return (entry.event for entry in read_journal(directory / JOURNAL))
+
+
+def _stages_with_outcomes(directory: Path) -> set[Stage]:
+    return {event.stage for event in _events(directory) if isinstance(event, Outcome)}
 
 
 def _lacks_instances(directory: Path) -> bool:
-    """Whether a task was imported of which the instances are still to be asked for."""
-    events = (entry.event for entry in read_journal(directory / JOURNAL))
-    return any(isinstance(event, TaskImported) and event.instances is None for event in events)
+    """Return whether an imported task still needs instances."""
+    return any(isinstance(e, TaskImported) and e.instances is None for e in _events(directory))
 
 
 def _stage_of(setting: str) -> Stage | None:
-    """The stage whose sampling a setting is; None for one that concerns them all."""
+    """Return the stage of a sampling parameter; None for a setting of the whole run."""
     stages: tuple[Stage, ...] = get_args(Stage)
     return next((stage for stage in stages if setting.startswith(f"{stage}_")), None)
 
 
-def _has_outcomes(directory: Path) -> bool:
-    return bool(_stages_asked(directory))
-
-
 def is_run(directory: Path | str) -> bool:
-    """Whether there is a run in the directory. Raises RunDirectoryError where that cannot be found out."""
+    """Return whether the directory holds a run. Raises RunDirectoryError where the system does not say."""
     directory = Path(directory)
     try:
-        (directory / CONFIG).lstat()  # what is no regular file is refused when it is opened
+        (directory / CONFIG).lstat()  # an irregular file is refused when it is opened
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise refused_by_the_system(directory, "read", error) from None
+        raise system_error(directory, "read", error) from None
     except ValueError:
         raise RunDirectoryError(directory, "is no name of a directory; choose another") from None
     return True
 
 
 def refiltered_from(directory: Path) -> RefilteredFrom | None:
-    """Where the replies in a directory come from, if `refilter` made it, or began to. Never raises."""
+    """Return the source of a directory that `refilter` made or began to make, else None. Never raises."""
     first = _first_event(directory)
     return first if isinstance(first, RefilteredFrom) else None
 
 
 def _first_event(directory: Path) -> Event | None:
-    """What the first line of the journal says, by which a run that was made at once is known."""
-    with suppress(JournalError):  # which whoever reads on will say
-        for entry in read_journal(directory / JOURNAL):
-            return entry.event
+    """Return the first event of the journal, which marks a refiltered or imported run."""
+    with suppress(JournalError):  # raised again by the next reader
+        return next(_events(directory), None)
     return None
 
 
 def require_free(directory: Path) -> None:
-    """Raise RunDirectoryError unless there is nothing, or what a broken-off `make_run` has left."""
+    """Raise RunDirectoryError unless the directory is missing, empty, or an incomplete `make_run`."""
     if is_run(directory):
         raise RunDirectoryError(directory, "is a run already; choose a new directory")
     _refuse_foreign(directory, may_be_left_over=True)
 
 
 def may_be_run(directory: Path) -> bool:
-    """Whether there is a run in the directory, or what is left of one whose settings were lost."""
+    """Return whether the directory holds a run, or a journal without its config.yaml."""
     return is_run(directory) or (directory / JOURNAL).exists()
 
 
 def read_run(directory: Path | str) -> Run:
-    """Read a run without touching it, also while another process writes it.
+    """Read a run without changing anything, even while another process writes it.
 
     Raises RunDirectoryError, JournalError.
     """
@@ -262,18 +233,16 @@ def read_run(directory: Path | str) -> Run:
 
 
 def planned_run(directory: Path | str | None, settings: Mapping[str, Any]) -> Run:
-    """The run that `open_run` would open, without touching anything: nothing is written, no lock is taken.
+    """Return the run that `open_run` would open; write nothing and take no lock.
 
-    `directory` None stands for a new one. Raises what `open_run` raises, except RunLockedError.
+    `directory` None means a new run. Raises the errors of `open_run`, except RunLockedError.
     """
     given = load_settings("settings", settings)
-    if directory is None or not is_run(directory):
-        if directory is not None:
-            _refuse_foreign(Path(directory))
-        return _before_the_first_event(Path(directory or "."), fresh(given))
+    if directory is None:
+        return _empty_run(Path(), new_manifest(given))
     directory = Path(directory)
-    manifest, _ = _agreed(directory, given)
-    run = _before_the_first_event(directory, manifest)
+    manifest, _ = _plan(directory, given)
+    run = _empty_run(directory, manifest)
     for _ in replay(run, read_journal(directory / JOURNAL)):
         pass
     _require_all_imports(run)
@@ -282,21 +251,20 @@ def planned_run(directory: Path | str | None, settings: Mapping[str, Any]) -> Ru
 
 
 def _require_all_imports(run: Run) -> None:
-    """Raise RunDirectoryError where the journal was cut within what was imported: no model has that."""
+    """Raise RunDirectoryError where imported tasks are missing: no model can write them again."""
     lost = run.imported - run.state.imported
     if lost > 0:
         raise RunDirectoryError(
             run.directory,
-            f"its journal was cut: {lost:,} of the {run.imported:,} tasks that were imported "
-            "are not in it; import the files again, into a new directory",
+            f"its journal was cut: {lost:,} of the {run.imported:,} imported tasks are missing; import the "
+            "files again, into a new directory",
         )
 
 
 def read_history(directory: Path | str) -> tuple[Run, Iterator[Entry]]:
-    """A run as it was before its first event, and its journal, for those who look at it line by line.
+    """Return a run before its first event, and the entries of its journal; `replay` applies the entries.
 
-    Nothing is folded in: see `replay`. Like `read_run` it touches nothing. Raises RunDirectoryError; the
-    iterator raises JournalError.
+    Like `read_run`, it changes nothing. Raises RunDirectoryError; the iterator raises JournalError.
     """
     directory = Path(directory)
     if not is_run(directory):
@@ -306,21 +274,20 @@ def read_history(directory: Path | str) -> tuple[Run, Iterator[Entry]]:
             problem = "is a file and no run directory" if directory.exists() else "does not exist"
         raise RunDirectoryError(
             directory,
-            f"{problem} (a run directory holds config.yaml); name the one that `selfinstruct run` "
-            "was told with -o",
+            f"{problem} (a run directory holds config.yaml); name the directory that was given to "
+            "`selfinstruct run` with -o",
         )
-    manifest = read_manifest(directory)
-    return _before_the_first_event(directory, manifest), read_journal(directory / JOURNAL)
+    return _empty_run(directory, read_manifest(directory)), read_journal(directory / JOURNAL)
 
 
 def replay(run: Run, entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Fold entries into a run; each is yielded once it is folded in. Raises JournalError."""
+    """Apply entries to a run; yield each entry once it is applied. Raises JournalError."""
     before: datetime | None = None
     for entry in entries:
         try:
             apply(run.state, entry.event)
         except (ValueError, KeyError) as error:
-            why = f"they tell nothing of {error.args[0]}" if isinstance(error, KeyError) else error
+            why = f"{error.args[0]} is not in them" if isinstance(error, KeyError) else error
             raise JournalError(
                 run.directory / JOURNAL,
                 f"line {entry.seq} cannot follow the lines before it ({why}); nothing was changed. "
@@ -335,42 +302,40 @@ def replay(run: Run, entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def _refuse_foreign(directory: Path, *, may_be_left_over: bool = False) -> None:
+    """Raise RunDirectoryError where a directory without a run cannot become one."""
     try:
         names = {path.name for path in directory.iterdir()}
     except FileNotFoundError:
-        return  # to be made
+        return  # the run creates it
     except NotADirectoryError:
         problem = "is a file" if directory.is_file() else "leads through a file"
         raise RunDirectoryError(
             directory, f"{problem}; choose the name of a new directory"
         ) from None
     except OSError as error:
-        raise refused_by_the_system(directory, "read", error) from None
-    # Our lock is the first thing that we put anywhere: without it, even a seed_tasks.jsonl is somebody's own.
-    ours = _OURS if LOCK_FILE in names else frozenset({".DS_Store"})
-    foreign = sorted(name for name in names - ours if not name.endswith(".tmp"))
+        raise system_error(directory, "read", error) from None
+    # A run creates its lock first. Without a lock, a seed_tasks.jsonl here belongs to the user.
+    known = NAMES if LOCK in names else frozenset({".DS_Store"})
+    foreign = sorted(name for name in names - known if not name.endswith(".tmp"))
     if foreign:
         raise RunDirectoryError(
             directory,
             f"is not a run directory and not empty (it holds {foreign[0]}); choose a new directory",
         )
     refuse_irregular(directory)
-    first = _first_event(directory)
-    has_outcomes = _has_outcomes(directory)
-    left_of = ""
+    first, has_outcomes = _first_event(directory), bool(_stages_with_outcomes(directory))
+    made_by = ""
     if isinstance(first, RefilteredFrom):
-        left_of = f"refiltering {first.source}"
-    elif (
-        isinstance(first, ImportedFile) and not has_outcomes
-    ):  # else it had begun, and was paid for
-        left_of = f"importing {first.name}"
-    if left_of and not may_be_left_over:
+        made_by = f"refiltering {first.source}"
+    elif isinstance(first, ImportedFile) and not has_outcomes:  # outcomes show a complete import
+        made_by = f"importing {first.name}"
+    if made_by and not may_be_left_over:
         raise RunDirectoryError(
             directory,
-            f"holds what is left of {left_of}, which was broken off; type that command again to complete "
+            f"holds what is left of {made_by}, which was interrupted; type that command again to complete "
             "it, or choose a new directory",
         )
-    if not left_of and has_outcomes:
+    if not made_by and has_outcomes:
         raise RunDirectoryError(
             directory,
             "holds a journal but no config.yaml, so the run cannot be continued; restore config.yaml "
@@ -379,14 +344,13 @@ def _refuse_foreign(directory: Path, *, may_be_left_over: bool = False) -> None:
 
 
 def _shows_instances(config: RunConfig) -> bool:
-    """Whether demonstrations show instances of generated tasks."""
+    """Return whether demonstrations show instances of generated tasks."""
     shows = config.show_input or not RECIPES[config.recipe].has_task_stages
     return shows and config.generated_demonstrations > 0
 
 
-def _before_the_first_event(
-    directory: Path, manifest: Manifest, *, keeps_instances: bool = True
-) -> Run:
+def _empty_run(directory: Path, manifest: Manifest, *, keeps_instances: bool = True) -> Run:
+    """Return a run before its first event."""
     return Run(
         directory=directory,
         config=manifest.config,

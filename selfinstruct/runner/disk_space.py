@@ -1,10 +1,10 @@
-"""Whether the disk has room for the rest of a run: looked at before it starts, and while it runs.
+"""Free disk space: checked before a run starts, and while the run works.
 
-A journal that cannot be written ends a run in the middle of what it does, so it is stopped a little earlier,
-in good order: what is in flight lands, is journaled, and the same command continues.
+A journal that cannot be written ends a run abruptly. So the run stops a little earlier: the replies in flight
+arrive and are journaled, and the same command continues the run later.
 
     watch = DiskWatch(Path("my-run"), max_concurrency=32)
-    watch.problem()                    # None, or what is wrong; asks the system every few seconds at most
+    watch.problem()                    # None, or the problem; asks the system every 5 seconds at most
 """
 
 import shutil
@@ -12,23 +12,25 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from selfinstruct.text import byte_size
+
 LEAST_FREE = 64_000_000
-"""Bytes that must be free for a run to go on …"""
-LEAST_FREE_A_REQUEST = 256_000
-"""… and for each request that may be in flight: a long reply, and the decisions about it."""
+"""Minimum free space of a running run, in bytes."""
+LEAST_FREE_PER_REQUEST = 256_000
+"""The same for each request in flight, in bytes: a long reply and the decisions about it."""
 
-JOURNAL_AN_INSTRUCTION = 3_600
-"""Bytes of journal for an accepted instruction, all that led to it included; measured, with either recipe."""
-_TELLING = 50
-"""So many instructions must be accepted before a run's own bytes for each tell more than that."""
-_LOOKED_EVERY_S = 5.0
+JOURNAL_PER_INSTRUCTION = 3_600
+"""Journal size per accepted instruction, in bytes; measured, and similar for both recipes."""
+_ENOUGH_TO_MEASURE = 50
+"""Accepted instructions from which a run's own journal size per instruction is used."""
+_CHECK_EVERY_S = 5.0
 
-Free = Callable[[Path], int | None]
-"""Bytes that are free where a directory is; None where that is unknown."""
+FreeBytes = Callable[[Path], int | None]
+"""Returns the free bytes on the disk of a directory, or None where the number is unknown."""
 
 
 def free_bytes(directory: Path) -> int | None:
-    """What the system says is free there for this user. Some file systems do not tell."""
+    """Return the bytes that this user can still write; None where the file system does not report it."""
     try:
         usage = shutil.disk_usage(directory)
     except OSError:
@@ -37,60 +39,54 @@ def free_bytes(directory: Path) -> int | None:
 
 
 class DiskWatch:
-    """Notices that a run's disk is nearly full."""
+    """Detects that the disk of a run is nearly full."""
 
     def __init__(
         self,
         directory: Path,
         *,
         max_concurrency: int,
-        free: Free = free_bytes,
+        free: FreeBytes = free_bytes,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`max_concurrency` is how many replies may be in flight when it is noticed."""
-        self.least_free = max(LEAST_FREE, LEAST_FREE_A_REQUEST * max_concurrency)
+        self.least_free = max(LEAST_FREE, LEAST_FREE_PER_REQUEST * max_concurrency)
         self._directory = directory
         self._free = free
         self._now = now
-        self._looked_at = float("-inf")
-        self.found: str | None = None
-        """What was wrong, once it was: room that is made later comes too late for this process."""
+        self._checked_at = float("-inf")
+        self.shortage: str | None = None
+        """The first problem. It is final: space that is freed later does not help this process."""
 
     def problem(self) -> str | None:
-        """What is wrong and what helps, once too little is free; None before that."""
-        if self.found is None and self._now() - self._looked_at >= _LOOKED_EVERY_S:
-            self._looked_at = self._now()
+        """Return the problem and the remedy once too little space is free; None before that."""
+        if self.shortage is None and self._now() - self._checked_at >= _CHECK_EVERY_S:
+            self._checked_at = self._now()
             free = self._free(self._directory)
             if free is not None and free < self.least_free:
-                self.found = (
-                    f"only {size(free)} are free on its disk, and a run needs {size(self.least_free)} "
-                    "so that no reply in flight is lost; make room, then type the same command again"
+                self.shortage = (
+                    f"only {byte_size(free)} free on the disk of the run, which needs "
+                    f"{byte_size(self.least_free)} to store the replies in flight; free some space, then "
+                    "run the same command again"
                 )
-        return self.found
+        return self.shortage
 
 
 def warning(
-    directory: Path, *, missing: int, accepted: int, journal: int, free: Free = free_bytes
+    directory: Path, *, missing: int, accepted: int, journal: int, free: FreeBytes = free_bytes
 ) -> str | None:
-    """What to say before a run starts whose journal will probably not fit; None where it will.
+    """Return a warning where the journal of the rest of the run will probably not fit, else None.
 
-    `missing` instructions are still to be accepted, and `journal` bytes tell of those that are.
+    `missing` and `accepted` are numbers of instructions; `journal` is the present size in bytes.
     """
-    each = journal / accepted if accepted >= _TELLING else JOURNAL_AN_INSTRUCTION
-    needed = round(missing * each)
+    per_instruction = (
+        journal / accepted if accepted >= _ENOUGH_TO_MEASURE else JOURNAL_PER_INSTRUCTION
+    )
+    needed = round(missing * per_instruction)
     room = free(directory)
     if room is None or room >= needed + LEAST_FREE:
         return None
     return (
-        f"{directory}: the rest of the run will probably write {size(needed)}, and {size(room)} are free on "
-        "its disk; make room meanwhile. It stops in good order before the disk is full"
+        f"{directory}: the rest of the run needs about {byte_size(needed)}, and the disk has "
+        f"{byte_size(room)} free; free some space meanwhile. The run stops before the disk is full, and "
+        "loses nothing"
     )
-
-
-def size(number: int) -> str:
-    """Bytes as a person reads them: "61 MB", "1.5 GB"."""
-    if number < 1_000_000:
-        return f"{number / 1_000:.0f} KB"
-    if number < 1_000_000_000:
-        return f"{number / 1_000_000:.0f} MB"
-    return f"{number / 1_000_000_000:.1f} GB"

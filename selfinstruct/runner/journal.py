@@ -1,17 +1,17 @@
 """The journal: an append-only log of events, one JSON object per line (selfinstruct.runner.journal_line).
 
-`append` returns once the bytes are written and, unless the caller puts that off to `sync`, on the disk; one
-sync covers a whole call. A failed write or sync ends the run: what is on the disk is then unknown, and the
-file must be read again.
+`append` returns once the events are on the disk; with `durable=False` they are on the disk after the next
+`sync`. One sync covers all events of a call. A failed write or sync ends the run: the contents of the disk
+are unknown then, and the file must be read again.
 
 Every reader checks every line:
 
-- A last line that has no newline, or is not JSON, is a write that was cut. `Journal.replay` moves the line
-  to `<name>.torn` and counts its bytes in `set_aside`.
-- Any other line that is not JSON, or has a wrong checksum or number, was changed after it was written. That
-  is an error with line and byte, and the file stays as it is: cutting the line off would lose a paid reply.
-- A line with the right checksum that this version does not understand is an error of its own: a later version
-  of selfinstruct wrote the line, or somebody edited it and computed the checksum again.
+- A last line that has no newline, or is not JSON, is an incomplete write. `Journal.replay` moves the line to
+  `<name>.torn` and counts its bytes in `torn_bytes`.
+- Any other line that is not JSON, or has a wrong checksum or number, was changed after it was written. The
+  error names line and byte, and the file stays unchanged: cutting the line off would lose a paid reply.
+- A line with a correct checksum that this version does not understand is a different error: a later version
+  of selfinstruct wrote the line, or it was edited and its checksum was computed again.
 """
 
 import json
@@ -31,18 +31,22 @@ from selfinstruct.events import Event
 from selfinstruct.files import because, open_regular, sync_directory
 from selfinstruct.runner.journal_line import Entry, TornLineError, UnknownLineError, decode, encode
 
+_HEAD_BYTES = 100
+"""Length of the part of a line that contains the kind of its event."""
+_LONGEST_VERSION = 100
+
 
 @dataclass(slots=True)
 class _Scan:
-    """Where reading got to."""
+    """Progress of a reader."""
 
     entries: int = 0
     end: int = 0
-    """Bytes of good lines."""
+    """Size of the valid lines, in bytes."""
 
 
 def _scan(path: Path, scan: _Scan) -> Iterator[Entry]:
-    """Yield the good entries up to a torn last line. Raises JournalCorruptError for any other bad one."""
+    """Yield the entries before a torn last line. Raises JournalCorruptError for any other invalid line."""
 
     def corrupt(problem: str) -> JournalCorruptError:
         line = scan.entries + 1
@@ -55,7 +59,7 @@ def _scan(path: Path, scan: _Scan) -> Iterator[Entry]:
                 if torn is not None:
                     raise corrupt(torn)
                 if not line.endswith(b"\n"):
-                    return  # the end: of a write that was cut, or of one that is going on just now
+                    return  # an incomplete write, or a write that another process is making now
                 try:
                     entry = decode(line, seq=scan.entries + 1)
                 except UnknownLineError as error:
@@ -69,7 +73,7 @@ def _scan(path: Path, scan: _Scan) -> Iterator[Entry]:
                 scan.end += len(line)
                 yield entry
     except FileNotFoundError:
-        return  # of a run that has not begun: nothing has happened yet
+        return  # the run has not started yet
     except IsADirectoryError:
         raise JournalError(path, "is a directory; restore the file from a copy") from None
     except OSError as error:
@@ -77,48 +81,44 @@ def _scan(path: Path, scan: _Scan) -> Iterator[Entry]:
 
 
 def _of_another_version(path: Path, line: int, problem: str) -> NewerJournalError:
-    """Say where a line comes from that this version cannot understand."""
+    """Return the error for a line that this version does not understand."""
     writer = later_writer(path)
     if writer:
         problem = (
-            f"was written by selfinstruct {writer}, which is newer than the one that reads it; nothing was "
-            "changed. Type the same command with that version, or with a later one."
+            f"was written by selfinstruct {writer}, which is newer than this version; nothing was changed. "
+            "Run the same command with that version or a later one."
         )
     else:
         problem += (
-            ": a later one wrote it, or it was edited; nothing was changed. Type the same command with the "
-            "version that made the run, or restore the file from a copy."
+            ": a later version wrote it, or it was edited; nothing was changed. Run the same command with "
+            "the version that made the run, or restore the file from a copy."
         )
     return NewerJournalError(path, f"line {line} {problem}")
 
 
 def later_writer(path: Path) -> str:
-    """The version of selfinstruct that wrote to a journal last, where it is later than this one; else ""."""
+    """Return the version that wrote to a journal last if it is later than this version, else ""."""
     writer = ""
     with suppress(OSError), open(path, "rb", opener=open_regular) as file:
         for line in file:
-            if b'"run_started"' in line[:_KIND_ENDS]:
+            if b'"run_started"' in line[:_HEAD_BYTES]:
                 with suppress(ValueError, KeyError, TypeError, RecursionError):
                     writer = str(json.loads(line)["versions"]["selfinstruct"])
     try:
         is_later = _parts(writer) > _parts(version("selfinstruct"))
-    except PackageNotFoundError:  # used from its folder, without an installation
+    except PackageNotFoundError:  # a source folder that is not installed
         return ""
-    return writer[:_KIND_ENDS] if is_later else ""
-
-
-_KIND_ENDS = 100
-"""The first bytes of a line, which hold its kind."""
+    return writer[:_LONGEST_VERSION] if is_later else ""
 
 
 def _parts(name: str) -> tuple[int, ...]:
-    """The numbers that a version begins with: "1.10.2rc1" → (1, 10, 2)."""
+    """Return the leading numbers of a version: "1.10.2rc1" → (1, 10, 2)."""
     numbers = re.match(r"\d{1,9}(?:\.\d{1,9}){0,5}", name, re.ASCII)
     return tuple(map(int, numbers[0].split("."))) if numbers else ()
 
 
 def read_journal(path: Path) -> Iterator[Entry]:
-    """Read a journal without touching it, also while a run writes it."""
+    """Read a journal without changing it, even while a run writes it."""
     return _scan(path, _Scan())
 
 
@@ -127,7 +127,7 @@ def _utc_now() -> datetime:
 
 
 class Journal:
-    """A journal open for writing. Replay it, then append; the caller holds the lock of the run."""
+    """A journal that is open for writing. Call `replay` first; the caller holds the lock of the run."""
 
     def __init__(self, path: Path, *, now: Callable[[], datetime] = _utc_now) -> None:
         self.path = path
@@ -135,13 +135,13 @@ class Journal:
         self._scan = _Scan()
         self._fd: int | None = None
         self._is_synced = True
-        self.heard: Callable[[Event], None] = lambda _: None
-        """Told of every event that was appended."""
-        self.set_aside = 0
-        """Bytes of a torn last line that were set aside on opening."""
+        self.on_append: Callable[[Event], None] = lambda _: None
+        """Called for every event after it is written."""
+        self.torn_bytes = 0
+        """Size of the incomplete last line that `replay` removed."""
 
     def replay(self) -> Iterator[Entry]:
-        """Yield what is there; at its end the journal has been repaired and is open for appending."""
+        """Yield the existing entries, then repair the journal and open it for appending."""
         yield from _scan(self.path, self._scan)
         self._open()
 
@@ -151,15 +151,15 @@ class Journal:
             self._fd = open_regular(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             size = os.fstat(self._fd).st_size
             if size > self._scan.end:
-                self._set_torn_tail_aside(self._fd, size)
+                self._remove_torn_line(self._fd, size)
             if is_new:
                 sync_directory(self.path.parent)
         except OSError as error:
             raise JournalError(self.path, f"cannot be opened {because(error)}") from error
 
-    def _set_torn_tail_aside(self, fd: int, size: int) -> None:
-        self.set_aside = size - self._scan.end
-        tail = os.pread(fd, self.set_aside, self._scan.end)
+    def _remove_torn_line(self, fd: int, size: int) -> None:
+        self.torn_bytes = size - self._scan.end
+        tail = os.pread(fd, self.torn_bytes, self._scan.end)
         torn = self.path.with_name(f"{self.path.name}.torn")
         with open(torn, "ab", opener=open_regular) as file:
             file.write(tail.rstrip(b"\n") + b"\n")
@@ -169,10 +169,11 @@ class Journal:
         os.fsync(fd)
 
     def append(self, *events: Event, durable: bool = True) -> None:
-        """Append events in order, in one write and one sync.
+        """Append events in order, with one write and one sync.
 
-        With `durable=False` the sync is left to `sync` or to the next durable append: enough for decisions,
-        which follow from what is durable already. Raises JournalError; the journal is unusable afterwards.
+        With `durable=False`, the events become durable with `sync` or with the next durable append. That is
+        enough for decisions, which follow from durable events. Raises JournalError; the journal is unusable
+        afterwards.
         """
         at = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         first = self._scan.entries + 1
@@ -184,10 +185,10 @@ class Journal:
         if durable:
             self.sync()
         for event in events:
-            self.heard(event)
+            self.on_append(event)
 
     def sync(self) -> None:
-        """Make everything appended durable. Raises JournalError, as `append` does."""
+        """Make all appended events durable. Raises JournalError, like `append`."""
         with self._writing() as fd:
             if not self._is_synced:
                 os.fsync(fd)
@@ -204,7 +205,7 @@ class Journal:
             raise JournalError(self.path, f"cannot be written {because(error)}") from error
 
     def close(self) -> None:
-        """Close the file. Closing twice does no harm."""
+        """Close the file. A second call does nothing."""
         if self._fd is not None:
             fd, self._fd = self._fd, None
             os.close(fd)

@@ -1,12 +1,12 @@
-r"""A line of the journal: written, checked and read.
+r"""The format of a journal line.
 
     line     = '{"seq":' number ',"at":"' time '","crc":"' checksum '",' event-members '}' '\n'
     number   = 1 for the first line, one more for each further line
     time     = UTC, ISO 8601 with microseconds: 2026-01-31T23:59:59.000000Z
     checksum = CRC-32 (zlib, gzip) of the line with its '\n' and without these digits: 8 lowercase hex digits
-    event    = an object with "kind" and the members of that event (selfinstruct.events)
+    event    = an object with "kind" and the members of the event (selfinstruct.events)
 
-Any tool can read the file, and compute the checksum of a line (here line 12):
+Any tool can read the file, and verify the checksum of a line (here line 12):
 
     jq -c 'select(.kind == "committed") | .rejected[] | {reason, text}' journal.jsonl
     sed -n 12p journal.jsonl | sed 's/"crc":"[^"]*/"crc":"/' | gzip | tail -c 8 | od -An -N4 -tx4
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 JOURNAL_VERSION = 1
-"""Version of the format: of the lines and of all events. Raise it with any change to either."""
+"""Version of the format of lines and events. Increase it with any change to either."""
 
 _HEAD = re.compile(rb'\{"seq":([1-9]\d{0,14}),"at":"([0-9T:.-]{10,32}Z)","crc":"([0-9a-f]{8})",')
 
@@ -41,7 +41,7 @@ class Entry:
     seq: int
     """Number of the line, from 1."""
     at: datetime
-    """Time of writing, UTC."""
+    """Time of writing in UTC."""
     event: Event
 
 
@@ -53,22 +53,22 @@ def _adapter() -> "TypeAdapter[Event]":
 
 
 def encode(seq: int, at: str, event: Event) -> bytes:
-    """Return the line of an event; `at` as the grammar has it."""
+    """Return the line of an event; `at` is the time as in the grammar above."""
     before = b'{"seq":%d,"at":"%s","crc":"' % (seq, at.encode("ascii"))
-    behind = b'",%s\n' % _adapter().dump_json(event)[1:]
-    return b"%s%08x%s" % (before, zlib.crc32(behind, zlib.crc32(before)), behind)
+    after = b'",%s\n' % _adapter().dump_json(event)[1:]
+    return b"%s%08x%s" % (before, zlib.crc32(after, zlib.crc32(before)), after)
 
 
 class TornLineError(ValueError):
-    """Bytes that are not a line: a crash in the middle of a write leaves such."""
+    """Bytes that are not a line, as a crash during a write leaves them."""
 
 
 class UnknownLineError(ValueError):
-    """A line that was not damaged and does not hold an event as this version knows events."""
+    """An undamaged line with an event that this version does not know."""
 
 
 def decode(line: bytes, *, seq: int) -> Entry:
-    """Read a line that must have the number `seq`.
+    """Return the entry of a line with the number `seq`.
 
     Raises TornLineError or UnknownLineError, and ValueError for a line that was changed.
     """
@@ -98,12 +98,11 @@ def _has_right_checksum(line: bytes, head: re.Match[bytes]) -> bool:
 
 
 def _damage(line: bytes, head: re.Match[bytes] | None) -> ValueError:
-    """Say what happened to a line that is not as it was written."""
+    """Return the error for a line that is not as it was written."""
     from pydantic_core import from_json
 
-    if head is not None and _HEAD.search(
-        line, head.end()
-    ):  # no text has quotes without backslashes
+    # No text in a line contains a head, since its quotes have backslashes.
+    if head is not None and _HEAD.search(line, head.end()):
         return ValueError("holds the beginning of another line")
     problem = (
         "does not begin as a journal line does" if head is None else "does not match its checksum"
@@ -116,7 +115,7 @@ def _damage(line: bytes, head: re.Match[bytes] | None) -> ValueError:
 
 
 def _require_settings(settings: Mapping[str, object]) -> None:
-    """Raise UnknownLineError unless a process can have begun with these settings."""
+    """Raise UnknownLineError unless a process can have started with these settings."""
     for name in settings:
         if name not in OPERATIONAL:
             raise UnknownLineError(

@@ -1,6 +1,6 @@
-"""One writer for a run: an advisory lock on `run.lock`, which also names the holder.
+"""One writer per run: an advisory lock on `run.lock`, which also names the process that holds it.
 
-The operating system releases the lock when the holder ends, however it ends, so a crash leaves no stale lock.
+The operating system releases the lock when the process ends, so a crash leaves no stale lock.
 """
 
 import fcntl
@@ -12,34 +12,38 @@ from pathlib import Path
 
 from selfinstruct.errors import RunDirectoryError, RunLockedError
 from selfinstruct.files import open_regular
+from selfinstruct.runner.run_files import LOCK, system_error
 
-LOCK_FILE = "run.lock"
-
-# `holder` takes a shared lock for an instant; a writer that starts at that instant tries again.
-_TRIES = 5
+# `holder` takes a shared lock for an instant, so a writer tries several times.
+_ATTEMPTS = 5
 _PAUSE_S = 0.05
 
-_LARGEST = 32
-"""Bytes of a file that holds a process id."""
+_MAX_BYTES = 32
+"""Size of a file that holds a process id."""
 
 
 @contextmanager
 def locked(directory: Path, *, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
-    """Hold the run's lock. Raises RunLockedError with the holder's process id, RunDirectoryError, OSError."""
-    fd = open_regular(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT)
+    """Hold the lock of a run, and create its directory if necessary.
+
+    Raises RunLockedError with the process id of the holder, and RunDirectoryError.
+    """
     try:
-        for left in reversed(range(_TRIES)):
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not left:
-                    raise RunLockedError(directory, _pid(fd)) from None
-                sleep(_PAUSE_S)
-        if not _may_be_replaced(fd):
-            problem = (
-                f"{LOCK_FILE} holds something other than a process id; move it to another folder"
-            )
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise system_error(directory, "made", error) from None
+    try:
+        fd = open_regular(directory / LOCK, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise system_error(directory, "written", error) from None
+    try:
+        try:
+            _acquire(fd, directory, sleep)
+            is_lock_file = _is_lock_file(fd)
+        except OSError as error:
+            raise system_error(directory, "locked", error) from None
+        if not is_lock_file:
+            problem = f"{LOCK} holds something other than a process id; move it to another folder"
             raise RunDirectoryError(directory, problem)
         _write(fd, f"{os.getpid()}\n")
         try:
@@ -50,23 +54,35 @@ def locked(directory: Path, *, sleep: Callable[[float], None] = time.sleep) -> I
         os.close(fd)
 
 
-def _may_be_replaced(fd: int) -> bool:
+def _acquire(fd: int, directory: Path, sleep: Callable[[float], None]) -> None:
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not left:
+                raise RunLockedError(directory, _pid(fd)) from None
+            sleep(_PAUSE_S)
+        else:
+            return
+
+
+def _is_lock_file(fd: int) -> bool:
     """Return whether the file is empty or names a process; a power failure may leave NUL characters."""
-    text = os.pread(fd, _LARGEST, 0).strip(b"\0\n")
-    return os.fstat(fd).st_size <= _LARGEST and (not text or text.isdigit())
+    text = os.pread(fd, _MAX_BYTES, 0).strip(b"\0\n")
+    return os.fstat(fd).st_size <= _MAX_BYTES and (not text or text.isdigit())
 
 
 def _write(fd: int, text: str) -> None:
-    """Say who holds the lock. It holds without a word: a full disk is for others to complain about."""
+    """Write the holder to the file. A full disk is no error here: the lock holds without the text."""
     with suppress(OSError):
         os.ftruncate(fd, 0)
         os.pwrite(fd, text.encode(), 0)
 
 
 def holder(directory: Path) -> int | None:
-    """Process id of the run's writer; None where nobody writes."""
+    """Return the process id of the writer of a run; None without a writer."""
     try:
-        fd = open_regular(directory / LOCK_FILE, os.O_RDONLY)
+        fd = open_regular(directory / LOCK, os.O_RDONLY)
     except OSError:
         return None
     try:
@@ -80,5 +96,5 @@ def holder(directory: Path) -> int | None:
 
 
 def _pid(fd: int) -> int | None:
-    text = os.pread(fd, _LARGEST, 0).strip()
+    text = os.pread(fd, _MAX_BYTES, 0).strip()
     return int(text) if text.isdigit() else None

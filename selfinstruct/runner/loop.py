@@ -1,23 +1,21 @@
-"""The loop: plan → complete → journal → decide → journal.
+"""The main loop: plan → complete → journal → decide → journal.
 
-Completions arrive in any order; generation requests are committed in number order, a whole request at a time,
-and classify and instance requests are folded in by task. So given the same completions, concurrency, latency,
-retries and crashes cannot change the dataset.
+Replies arrive in any order. Generation requests are committed in the order of their numbers, one whole
+request at a time; classify and instance requests are decided task by task. So the same replies give the same
+dataset, whatever the concurrency, the latency, the retries and the crashes.
 
-A request holds its slot until its outcome is written, so what a kill makes us ask again never exceeds what
-was in flight; and no outcome is used before it is synced, so not even a power cut can make the dataset depend
-on a reply that is lost. One sync serves all that was written within a few milliseconds.
+A request keeps its slot until its outcome is in the journal, so a killed run repeats at most the requests in
+flight. No outcome is used before the journal is synced, so a power failure cannot leave decisions about a
+lost reply. One sync covers everything that was written within a few milliseconds.
 """
 
 import asyncio
 import gc
-import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 
-from selfinstruct import __version__
-from selfinstruct.backend import Backend, Checkable, scrub
+from selfinstruct.backend import Backend, Checkable
 from selfinstruct.budget.limits import Budget
 from selfinstruct.budget.prices import price_of
 from selfinstruct.config.schema import OPERATIONAL, plain
@@ -47,14 +45,15 @@ from selfinstruct.pipeline.state import RunState, apply
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.records import Completion, Request
 from selfinstruct.records.finish_reasons import Ending
-from selfinstruct.runner.bad_requests import BadRequests
 from selfinstruct.runner.directory import Run
+from selfinstruct.runner.failures import FailurePolicy, Failures, OnPause
 from selfinstruct.runner.journal import Journal
-from selfinstruct.runner.outages import GivenUp, OnPause, OutagePolicy, span
+from selfinstruct.runner.manifest import program_versions
 from selfinstruct.runner.scheduler import Scheduler
+from selfinstruct.text import duration, scrub
 
-# A power cut may cost the replies of so long a time, no more; a disk is asked to sync so often, no more.
 _SYNC_WITHIN_S = 0.02
+"""Time between syncs while all slots are busy: a power failure loses the replies of this time at most."""
 
 _OBJECTS_UNTIL_COLLECTED = 20_000
 
@@ -63,7 +62,7 @@ Watch = Callable[[RunState, int], None]
 
 
 def is_complete(run: Run) -> bool:
-    """Whether the target is reached and every accepted task has its final outcome."""
+    """Return whether the target is reached and every accepted task is final."""
     state = run.state
     return state.accepted >= run.config.num_instructions and not state.open_tasks
 
@@ -74,25 +73,24 @@ async def grow(
     backend: Backend,
     stop: asyncio.Event | None = None,
     watch: Watch | None = None,
-    on_pause: OnPause | None = None,
+    on_pause: OnPause = lambda _: None,
     expected_use: ExpectedUse | None = None,
 ) -> RunSummary:
-    """Grow the run until its target is reached; every reply is journaled before it is used.
+    """Grow the run until its target is reached; journal every reply before it is used.
 
-    `stop` ends planning; what is in flight lands. It is set when the run fails, too. `on_pause` is told of
-    the pauses in which the run waits for an endpoint that answers nobody (see `outages`). `expected_use`
-    is the estimate, which the journal stores for a later comparison.
+    Set `stop` to stop sending requests; the replies in flight are still journaled. A failure sets `stop` too.
+    `on_pause` is called for each pause during an outage of the endpoint (see `failures`). `expected_use` is
+    the estimate, which the journal stores for a later comparison.
 
-    Raises BackendError when the endpoint gives up, StalledError when nothing is accepted any more,
-    LimitReachedError when what the settings allow is used up, JournalError when the disk gives up; what was
-    received is safe in each case, and the next call continues from there.
+    Raises BackendError when the endpoint gives up, StalledError when no candidate is accepted any more,
+    LimitReachedError when a limit is reached, and JournalError when the journal cannot be written. Every
+    reply is safe in each case, and the next call continues from there.
     """
     if run.journal is None or run.budget is None:
         raise ValueError("the run was only read; open it with open_run")
     if not is_complete(run):
-        growth = _Growth(
-            run, run.journal, run.budget, backend, stop or asyncio.Event(), watch, on_pause
-        )
+        stop = stop or asyncio.Event()
+        growth = _Growth(run, run.journal, run.budget, backend, stop, watch, on_pause)
         with _collecting_less_often():
             await growth.run(expected_use)
     return summarize(run.state)
@@ -100,10 +98,7 @@ async def grow(
 
 @contextmanager
 def _collecting_less_often() -> Iterator[None]:
-    """Let Python look for garbage in cycles less often than after every few hundred objects.
-
-    A request makes some thousands of them, nearly all of which go without that.
-    """
+    """Run the garbage collector less often: a request creates thousands of objects, few of them in cycles."""
     before = gc.get_threshold()
     gc.set_threshold(_OBJECTS_UNTIL_COLLECTED, *before[1:])
     try:
@@ -113,7 +108,7 @@ def _collecting_less_often() -> Iterator[None]:
 
 
 class _Growth:
-    """One process's work on a run."""
+    """The work of one process on a run."""
 
     def __init__(
         self,
@@ -123,7 +118,7 @@ class _Growth:
         backend: Backend,
         stop: asyncio.Event,
         watch: Watch | None,
-        on_pause: OnPause | None,
+        on_pause: OnPause,
     ) -> None:
         self._run = run
         self._state = run.state
@@ -134,63 +129,53 @@ class _Growth:
         self._watch = watch
         self._in_flight: set[str] = set()
         self._generating = 0
-        """How many of those in flight are generation requests."""
+        """Generation requests in flight."""
         self._landed: asyncio.Queue[tuple[Request, Completion | Exception]] = asyncio.Queue()
         self._written: list[Outcome] = []
-        """Outcomes in the journal that are not known to be on the disk yet, and so not used."""
+        """Outcomes in the journal that are not synced, and so not used yet."""
         counts = run.state.counts
-        answered = {stage: n - counts.failed[stage] for stage, n in counts.requests.items()}
-        self._bad_requests = BadRequests(answered)
-        self._outage_policy = OutagePolicy(
+        self._failure_policy = FailurePolicy(
             slots=run.config.max_concurrency,
             give_up_after_s=run.config.give_up_after_s,
-            answered=answered,
+            answered={stage: n - counts.failed[stage] for stage, n in counts.requests.items()},
             can_check=isinstance(backend, Checkable),
             on_pause=on_pause,
         )
-        self._is_undecided = True
-        """Whether some decision may be due."""
+        self._may_decide = True
+        """Whether a decision may be due."""
         self._sync_due = 0.0
         self._now = asyncio.get_running_loop().time
         self._failure: Exception | None = None
         self._commits_before = run.state.commits
-        """Commits of earlier processes: a run that stalled may try again for as long as it may stall."""
+        """Commits of earlier processes; they do not count towards a stall."""
         self._scheduler = Scheduler(
-            run,
-            outage_policy=self._outage_policy,
-            bad_requests=self._bad_requests,
-            budget=budget,
-            now=self._now,
+            run, failure_policy=self._failure_policy, budget=budget, now=self._now
         )
 
     async def run(self, expected_use: ExpectedUse | None) -> None:
         self._record(
             RunStarted(
-                versions={
-                    "selfinstruct": __version__,
-                    "python": platform.python_version(),
-                    "openai": version("openai"),
-                },
+                versions={**program_versions(), "openai": version("openai")},
                 settings={n: v for n, v in plain(self._run.config).items() if n in OPERATIONAL},
                 price=price_of(self._run.config),
                 expected_use=expected_use,
             )
         )
-        while self._is_undecided:
+        while self._may_decide:
             self._decide_some()
         self._scheduler.open_all()
-        time_is_up = self._end_in_time()
+        timer = self._start_timer()
         try:
             async with asyncio.TaskGroup() as group:
                 await self._rounds(group)
         except BaseExceptionGroup as failures:
-            # One thing went wrong, and the group has ended the requests in flight for it.
+            # One task failed, and the group cancelled the others.
             raise failures.exceptions[0] from None
         finally:
-            if time_is_up is not None:
-                time_is_up.cancel()
+            if timer is not None:
+                timer.cancel()
         if isinstance(self._failure, LimitReachedError) and is_complete(self._run):
-            self._failure = None  # what was in flight was all that was missing
+            self._failure = None  # the replies in flight completed the run
         reason: RunEnd = "complete"
         if isinstance(self._failure, LimitReachedError):
             reason = "limit"
@@ -198,7 +183,7 @@ class _Growth:
             reason = "failed"
         elif not is_complete(self._run):
             reason = "interrupted"
-        self._record(RunFinished(reason=reason, detail=_told(self._failure)))
+        self._record(RunFinished(reason=reason, detail=_detail(self._failure)))
         if self._failure is not None:
             raise self._failure
 
@@ -208,11 +193,11 @@ class _Growth:
             if self._watch is not None:
                 self._watch(self._state, len(self._in_flight))
             if self._written and self._is_time_to_sync():
-                self._use_what_was_written()
-                self._is_undecided = True
-            elif self._is_undecided:
-                # A slow list that lands at last sets hundreds of others free to be committed. Decided in one
-                # go, they would keep everybody waiting who is in flight.
+                self._sync_and_apply()
+                self._may_decide = True
+            elif self._may_decide:
+                # The reply to a slow list may release hundreds of waiting lists. Decide a few at a time, so
+                # that the requests in flight make progress meanwhile.
                 self._decide_some()
                 await asyncio.sleep(0)
                 self._take_landed()
@@ -220,38 +205,38 @@ class _Growth:
                 await self._land()
             elif self._stop.is_set():
                 return
-            elif self._outage_policy.wants_check:
+            elif self._failure_policy.wants_check:
                 await self._check()
             elif (wait_s := self._wait_s()) is not None:
                 await self._pause(wait_s)
-            elif self._bad_requests:
-                self._believe_refusals()
+            elif self._failure_policy.has_rejected:
+                self._settle_rejected()
             elif self._scheduler.held:
                 self._fail(self._budget.limit_reached())
             else:
                 return
 
     def _wait_s(self) -> float | None:
-        """Seconds until something may be sent again that failed; None where nothing waits for its time."""
-        return self._outage_policy.wait_s(now=self._now(), without=self._scheduler.held)
+        """Return the seconds until a failed request may be sent again; None where no request waits."""
+        return self._failure_policy.wait_s(now=self._now(), without=self._scheduler.held)
 
-    def _end_in_time(self) -> asyncio.TimerHandle | None:
-        """Stop when the run has taken as long as it may, in all its processes together."""
+    def _start_timer(self) -> asyncio.TimerHandle | None:
+        """Start the timer that stops the run after `max_time_s`, counted over all its processes."""
         limit_s = self._run.config.max_time_s
         if limit_s is None:
             return None
 
-        def time_is_up() -> None:
+        def stop() -> None:
             problem = (
-                f"--max-time is reached: {span(limit_s)}; a higher --max-time continues the run"
+                f"--max-time is reached: {duration(limit_s)}; raise --max-time to continue the run"
             )
             self._fail(LimitReachedError("max_time_s", problem))
 
         left_s = limit_s - self._run.worked_s
         if left_s <= 0:
-            time_is_up()  # before anything is sent
+            stop()  # before any request is sent
             return None
-        return asyncio.get_running_loop().call_later(left_s, time_is_up)
+        return asyncio.get_running_loop().call_later(left_s, stop)
 
     # ── plan ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -263,7 +248,6 @@ class _Growth:
                 break
             self._in_flight.add(request.id)
             self._generating += request.stage == "generate"
-            self._bad_requests.sent(request)
             self._budget.begin(request)
             started.append(request)
         if started:
@@ -280,35 +264,31 @@ class _Growth:
                 result = TypeError(f"a backend must return a Completion, not {result!r:.100}")
             elif result.ending is Ending.FAILED:
                 result = TransientError(
-                    f"the backend broke its reply off (finish reason {result.finish_reason!r:.100})"
+                    f"the reply is incomplete (finish reason {result.finish_reason!r:.100})"
                 )
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            result = TransientError(
-                "the backend broke the request off"
-            )  # whoever it cancelled, not us
-        except Exception as error:  # noqa: BLE001 - raised again once the replies in flight have landed
+            # The backend cancelled its own work, not this task.
+            result = TransientError("the backend cancelled the request")
+        except Exception as error:  # noqa: BLE001 - raised again once the replies in flight are journaled
             result = error
         self._landed.put_nowait((request, result))
 
     async def _land(self) -> None:
-        """Wait for a result, but no longer than the next sync may; journal it and all that came with it."""
-        now = self._now()
+        """Wait for a result until the next sync or retry is due; journal everything that arrived."""
         waits: list[float | None] = []
         if not self._stop.is_set() and len(self._in_flight) < self._run.config.max_concurrency:
             waits.append(self._wait_s())
         if self._written:
-            waits.append(max(0.0, self._sync_due - now))
-        try:
+            waits.append(max(0.0, self._sync_due - self._now()))
+        with suppress(TimeoutError):
             async with asyncio.timeout(min((w for w in waits if w is not None), default=None)):
                 self._take_landed(await self._landed.get())
-        except TimeoutError:
-            return
 
     def _take_landed(self, *first: tuple[Request, Completion | Exception]) -> None:
-        """Journal what landed, and all that has landed since."""
+        """Journal these results and all that arrived since."""
         landed = [*first]
         while not self._landed.empty():
             landed.append(self._landed.get_nowait())
@@ -319,95 +299,80 @@ class _Growth:
             self._generating -= request.stage == "generate"
 
     def _take(self, request: Request, result: Completion | Exception) -> None:
-        """Journal a result, or remember what is the matter with the request."""
+        """Journal a completion, or record a failure with the policy."""
+        policy = self._failure_policy
         if isinstance(result, BackendError) and not result.may_bill:
             self._budget.release(request)
+        is_needed = request.stage != "generate" or not self._scheduler.has_enough
         if isinstance(result, Completion):
             self._write(received(request, result))
-            self._give_up(self._outage_policy.answered(request, now=self._now()))
-            for other, refusal in self._bad_requests.answered(request):
-                self._write(_failed(other, refusal))
-        elif (
-            isinstance(result, BackendError)
-            and request.stage == "generate"
-            and self._scheduler.has_enough
-        ):
-            self._outage_policy.gone(request)  # it is not needed any more
-            self._bad_requests.gone(request)
-        elif isinstance(result, LimitReachedError) and result.limit in self._budget.limited_by:
-            self._bad_requests.gone(request)
+            self._write_failures(policy.answered(request, now=self._now()))
+        elif isinstance(result, BackendError) and not is_needed:
+            policy.gone(request)
+        elif isinstance(result, LimitReachedError) and result.limit in self._budget.limit_names:
             self._scheduler.put_back(request)
         elif isinstance(result, RequestRejectedError):
-            self._outage_policy.gone(request)
-            self._refuse(request, result)
+            try:
+                policy.rejected(request, result)
+            except EndpointError as wrong_setup:
+                self._fail(wrong_setup)
         elif isinstance(result, TransientError):
-            self._bad_requests.gone(request)
-            # After stopping it is a backend that was told to give up.
+            # After a stop, the error only means that the backend stopped too.
             if not self._stop.is_set():
-                self._outage_policy.failed(request, result, now=self._now())
-                self._lose_patience()
+                policy.failed(request, result, now=self._now())
+                self._stop_if_overdue()
         else:
             self._fail(result)
 
-    def _refuse(self, request: Request, error: RequestRejectedError) -> None:
-        try:
-            self._bad_requests.refused(request, error)
-        except EndpointError as wrong_set_up:
-            self._fail(wrong_set_up)
-
-    def _give_up(self, requests: GivenUp) -> None:
-        for request, error in requests:
+    def _write_failures(self, failures: Failures) -> None:
+        for request, error in failures:
             self._write(_failed(request, error))
 
-    def _lose_patience(self) -> None:
-        ended = self._outage_policy.overdue(now=self._now())
-        if ended is not None:
-            self._fail(ended)
+    def _stop_if_overdue(self) -> None:
+        error = self._failure_policy.overdue(now=self._now())
+        if error is not None:
+            self._fail(error)
 
     async def _check(self) -> None:
-        """Nothing else can be asked: see whether the endpoint is up, and what that says of what failed."""
+        """Check whether the endpoint is up, since no other request can be sent."""
         assert isinstance(self._backend, Checkable)
-        number = self._outage_policy.check_begins()
+        number = self._failure_policy.begin_check()
         checking = asyncio.ensure_future(self._backend.answers())
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait((checking, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not checking.done():
                 return
-            self._give_up(
-                self._outage_policy.checked(number, is_up=checking.result(), now=self._now())
-            )
+            is_up = checking.result()
+            self._write_failures(self._failure_policy.checked(number, is_up=is_up, now=self._now()))
         except (EndpointError, LimitReachedError) as error:
             self._fail(error)
         finally:
             checking.cancel()
             stopping.cancel()
-        self._lose_patience()
+        self._stop_if_overdue()
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, unless the run is being stopped."""
+        """Wait, unless the run stops."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
 
     def _is_time_to_sync(self) -> bool:
-        # While every slot is busy nothing is lost by waiting for more to share a sync.
-        return len(self._in_flight) < self._run.config.max_concurrency or (
-            self._now() >= self._sync_due
-        )
+        # While all slots are busy, more outcomes may share the sync.
+        has_free_slot = len(self._in_flight) < self._run.config.max_concurrency
+        return has_free_slot or self._now() >= self._sync_due
 
-    def _use_what_was_written(self) -> None:
-        """Make the outcomes written so far durable, then fold them in."""
+    def _sync_and_apply(self) -> None:
+        """Sync the outcomes written so far, then apply them to the state."""
         self._journal.sync()
         for outcome in self._written:
             apply(self._state, outcome)
         self._written.clear()
 
-    def _believe_refusals(self) -> None:
-        """Nothing else can be done: a few may be refused for what they say, if others never were."""
+    def _settle_rejected(self) -> None:
         try:
-            for request, error in self._bad_requests.believed():
-                self._write(_failed(request, error))
+            self._write_failures(self._failure_policy.settle_rejected())
         except EndpointError as error:
             self._fail(error)
 
@@ -418,16 +383,16 @@ class _Growth:
         self._written.append(outcome)
 
     def _fail(self, failure: Exception) -> None:
-        """Plan nothing more; a backend that was given the same `stop` makes no further attempts."""
+        """Stop sending requests; a backend with the same `stop` stops its retries too."""
         self._failure = self._failure or failure
         self._stop.set()
 
     # ── decide ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _decide_some(self) -> None:
-        """Make the decisions that can be made now and do not depend on each other."""
+        """Make the decisions that are due and independent of each other."""
         decisions = list(next_decisions(self._state, self._run.config))
-        self._is_undecided = bool(decisions)
+        self._may_decide = bool(decisions)
         if not decisions:
             return
         self._record(*decisions, durable=False)
@@ -438,9 +403,9 @@ class _Growth:
                         self._scheduler.open(accepted.task_id)
             elif isinstance(decision, Classified):
                 self._scheduler.open(decision.task_id)
-        self._notice_a_stall()
+        self._stop_if_stalled()
 
-    def _notice_a_stall(self) -> None:
+    def _stop_if_stalled(self) -> None:
         limit = self._run.config.stall_after
         sizes = self._state.pool_sizes
         if (
@@ -451,7 +416,7 @@ class _Growth:
             self._fail(StalledError(limit))
 
     def _record(self, *events: Event, durable: bool = True) -> None:
-        """Journal events, then fold them in."""
+        """Journal events, then apply them to the state."""
         self._journal.append(*events, durable=durable)
         for event in events:
             apply(self._state, event)
@@ -468,8 +433,8 @@ def _failed(request: Request, error: RequestRejectedError | TransientError) -> R
     )
 
 
-def _told(failure: Exception | None) -> str:
-    """What the journal says of a failure: our own words, or the mere kind of somebody else's error."""
+def _detail(failure: Exception | None) -> str:
+    """Return the text of a failure for the journal; only the type of errors from other libraries."""
     if failure is None:
         return ""
     return scrub(str(failure)) if isinstance(failure, SelfInstructError) else type(failure).__name__

@@ -1,6 +1,6 @@
-"""Which request is sent next: of which stage, one that failed before or a fresh one, and whether it may be.
+"""The order of requests: the next stage, a failed or a fresh request, and whether the limits allow it.
 
-Knows what is still to be asked; never sends anything. What is asked first never changes the dataset.
+The scheduler knows what is still to be asked, and sends nothing. The order never changes the dataset.
 """
 
 from collections import deque
@@ -16,68 +16,64 @@ from selfinstruct.pipeline.plan import (
     is_worth_asking,
     task_request,
 )
-from selfinstruct.pipeline.state import generation_id
 from selfinstruct.records import Request, Stage, Task
-from selfinstruct.runner.bad_requests import BadRequests
+from selfinstruct.records.ids import generation_id
 from selfinstruct.runner.directory import Run
-from selfinstruct.runner.outages import OutagePolicy
+from selfinstruct.runner.failures import FailurePolicy
 
-# Downstream work must not starve generation, nor the other way round: generation goes first while it holds
-# less than this share of the slots and the accepted tasks do not pile up, and after them otherwise.
+# Neither generation nor the other stages may starve: generation goes first while it has less than this share
+# of the slots and few tasks are open, and last otherwise.
 _GENERATION_SHARE = 0.25
 
-# So many open tasks for each request that may run ahead of the commits: enough to ask about while a list that
-# takes long keeps the commits waiting, and no more, since what is open when a run is stopped is not in the
-# dataset yet.
-_PILE = 4
+# Maximum number of open tasks per request that may run ahead of the commits. More open tasks would be lost to
+# the dataset when a run stops; fewer would leave slots empty while a slow list delays the commits.
+_OPEN_TASKS_AHEAD = 4
 
 _TASK_STAGES: tuple[Stage, ...] = ("instances", "classify")
-"""In the order in which they are served: a task that is nearly done goes first."""
+"""In order of priority: a task that is nearly complete goes first."""
 
 
 class Scheduler:
-    """What is still to be asked, in the order in which it is."""
+    """Chooses the next request."""
 
     def __init__(
         self,
         run: Run,
         *,
-        outage_policy: OutagePolicy,
-        bad_requests: BadRequests,
+        failure_policy: FailurePolicy,
         budget: Budget,
         now: Callable[[], float],
     ) -> None:
         self._run = run
-        self._outage_policy = outage_policy
-        self._bad_requests = bad_requests
+        self._failure_policy = failure_policy
         self._budget = budget
         self._now = now
         self._next_number = 1
         self._open_tasks: dict[Stage, deque[str]] = {stage: deque() for stage in _TASK_STAGES}
-        """Ids of tasks by what is to be asked about them next."""
+        """Ids of tasks by their next stage."""
         self._put_back: dict[Stage, deque[Request]] = {}
-        """Requests that were planned, and could not be sent."""
-        self._longest_task = max((task.instruction for task in run.seed_tasks), key=_size)
-        """The longest instruction that anything was asked about: what a further one can cost goes by it."""
+        """Requests that were planned and not sent."""
+        self._longest_task = max((task.instruction for task in run.seed_tasks), key=_byte_length)
+        """The longest instruction so far, the worst case of a further task."""
         self._longest_list = run.recipe.instructions_asked
-        """The most that a list brings, as far as is known …"""
-        self._looked_at = 0
-        """… from so many commits."""
+        """The most tasks that a list has brought, the worst case of a further list."""
+        self._commits_measured = 0
+        """Commits that `_longest_list` takes into account."""
         self._last_waiting = 0
-        """Number of the last list that an earlier process received and could not commit."""
+        """Number of the last list that an earlier process received and did not commit."""
         self._finishing: tuple[tuple[str, Consumption], Consumption] | None = None
-        """What the questions about a task can consume, and what that was reckoned from."""
-        budget.kept_back = self._kept_back
+        """Worst case of the requests about one task, with the inputs of the computation."""
+        budget.finishing_cost = self._finishing_cost
         self.held: set[Stage] = set()
-        """Stages of which a limit held something back that would have been sent."""
+        """Stages with a request that a limit does not allow."""
 
     @property
     def has_enough(self) -> bool:
-        """Whether no more instructions are needed."""
+        """Whether the run has enough instructions."""
         return self._run.state.accepted >= self._run.config.num_instructions
 
     def open_all(self) -> None:
-        """Take up whatever an earlier process left unasked about its tasks, or did not live to hear."""
+        """Open every task that an earlier process left incomplete, and find the lists that it received."""
         for open_tasks in self._open_tasks.values():
             open_tasks.clear()
         for task in self._run.state.pool.generated:
@@ -87,33 +83,31 @@ class Scheduler:
         self._last_waiting = max((int(name.rpartition("/")[2]) for name in lists), default=0)
 
     def open(self, task_id: str) -> None:
-        """Something is to be asked about a task."""
+        """Schedule the next request about a task."""
         task = self._run.state.pool.by_id(task_id)
-        self._longest_task = max(self._longest_task, task.instruction, key=_size)
-        asked_before = task.is_classification is not None
-        self._open_tasks["instances" if asked_before else "classify"].append(task_id)
+        self._longest_task = max(self._longest_task, task.instruction, key=_byte_length)
+        is_classified = task.is_classification is not None
+        self._open_tasks["instances" if is_classified else "classify"].append(task_id)
 
     def put_back(self, request: Request) -> None:
-        """A request was not sent after all, and nothing was learned from that."""
-        self._outage_policy.gone(request)
+        """Take back a request that was not sent."""
+        self._failure_policy.gone(request)
         self._put_back.setdefault(request.stage, deque()).append(request)
 
     def next(self, *, generating: int) -> Request | None:
-        """The request to send now, or None; `generating` is how many generation requests are in flight."""
+        """Return the request to send now, or None; `generating` counts generation requests in flight."""
         if self.has_enough:
-            # Whatever failed, was refused or was put back, is not needed any more.
-            self._outage_policy.forget("generate")
-            self._bad_requests.forget("generate")
+            self._failure_policy.forget("generate")
             self._put_back.pop("generate", None)
         stages: tuple[Stage, ...] = (*_TASK_STAGES, "generate")
         config, state = self._run.config, self._run.state
-        pile = _PILE * max(config.lag(state.commits + 1), config.max_concurrency)
-        if generating < _GENERATION_SHARE * config.max_concurrency and state.open_tasks < pile:
+        most_open = _OPEN_TASKS_AHEAD * max(config.lag(state.commits + 1), config.max_concurrency)
+        if generating < _GENERATION_SHARE * config.max_concurrency and state.open_tasks < most_open:
             stages = ("generate", *_TASK_STAGES)
         self.held.clear()
         for stage in stages:
             fresh = partial(self._fresh, stage)
-            request = self._outage_policy.choose(stage, fresh, now=self._now())
+            request = self._failure_policy.choose(stage, fresh, now=self._now())
             if request is None:
                 continue
             if self._budget.admits(request):
@@ -129,8 +123,7 @@ class Scheduler:
             return self._fresh_generation()
         if not self._open_tasks[stage]:
             return None
-        task = self._run.state.pool.by_id(self._open_tasks[stage].popleft())
-        return self._about(task)
+        return self._about(self._run.state.pool.by_id(self._open_tasks[stage].popleft()))
 
     def _about(self, task: Task) -> Request:
         return task_request(self._run.state, self._run.config, self._run.templates, task)
@@ -150,34 +143,37 @@ class Scheduler:
         self._next_number += 1
         return generation_request(state, run.config, run.recipe, run.templates, number)
 
-    def _kept_back(self, request: Request) -> Consumption:
-        """What must be left for whole records, if this is sent now: a list, and no check, brings tasks."""
+    def _finishing_cost(self, request: Request) -> Consumption:
+        """Return the worst case of completing all tasks that exist once this request is answered.
+
+        Only a generation request brings tasks. A check brings none, whatever its stage is.
+        """
         if not request.id.startswith("generate/") or not self._run.recipe.has_task_stages:
             return Consumption()
         state = self._run.state
-        # This one included, and what is in the journal already and only waits for those before it.
+        # The lists to come: this one, those in flight, and those that wait in the journal for earlier ones.
         last = max(self._next_number - 1, self._last_waiting)
-        on_their_way = max(1, last - state.commits)
+        lists = max(1, last - state.commits)
         sizes = state.pool_sizes
-        for commit in range(self._looked_at, state.commits):
+        for commit in range(self._commits_measured, state.commits):
             self._longest_list = max(self._longest_list, sizes[commit + 1] - sizes[commit])
-        self._looked_at = state.commits
-        return (state.open_tasks + on_their_way * self._longest_list) * self._finishing_one()
+        self._commits_measured = state.commits
+        return (state.open_tasks + lists * self._longest_list) * self._finishing_one()
 
     def _finishing_one(self) -> Consumption:
-        """What the questions about a task can consume at most, if it is no longer than those so far."""
-        known = (self._longest_task, self._run.state.ledger.excess)
-        if self._finishing is None or self._finishing[0] != known:
+        """Return the worst case of the requests about one task that is no longer than those so far."""
+        inputs = (self._longest_task, self._run.state.ledger.excess)
+        if self._finishing is None or self._finishing[0] != inputs:
             task = Task(id="none", instruction=self._longest_task, origin="generated")
-            asked = [self._about(task)]
-            asked += [self._about(replace(task, is_classification=k)) for k in (True, False)]
-            classify, *instances = map(self._budget.most, asked)
-            # It may be unclear, and asked again.
-            most = 2 * classify + max(instances, key=lambda c: c.tokens)
-            self._finishing = (known, most)
+            kinds = (None, True, False)
+            requests = [self._about(replace(task, is_classification=kind)) for kind in kinds]
+            classify, *instances = map(self._budget.worst_case, requests)
+            # An unclear classification is repeated once.
+            cost = 2 * classify + max(instances, key=lambda c: c.tokens)
+            self._finishing = (inputs, cost)
         return self._finishing[1]
 
 
-def _size(instruction: str) -> int:
-    """In bytes, as bounds go by them."""
+def _byte_length(instruction: str) -> int:
+    """Return the length in bytes, the unit of the worst case."""
     return len(instruction.encode())

@@ -1,4 +1,4 @@
-"""What a run will take: ranges that hold together, and that hold what runs then really take."""
+"""Estimates: their ranges are consistent and contain what runs really consume."""
 
 import asyncio
 import dataclasses
@@ -22,7 +22,6 @@ from support import (
 from selfinstruct.analysis.estimate import (
     Basis,
     Estimate,
-    Observed,
     Range,
     basis_of,
     estimate_of,
@@ -30,14 +29,14 @@ from selfinstruct.analysis.estimate import (
     reach,
 )
 from selfinstruct.analysis.estimate.assumptions import assumed, reply_limit
-from selfinstruct.analysis.estimate.forecast import _integral
 from selfinstruct.analysis.estimate.ranges import around, exactly
 from selfinstruct.analysis.preview import probe
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import Consumption
-from selfinstruct.events import CompletionReceived, Event
 from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.pipeline.acceptance import Acceptance
+from selfinstruct.pipeline.timeline import Timeline
 from selfinstruct.records import Completion, Request, Stage
 from selfinstruct.runner.directory import Run, planned_run, read_run
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
@@ -48,7 +47,7 @@ positive = st.floats(1e-3, 1e6)
 
 
 @st.composite
-def ranges(draw: st.DrawFn) -> Range:
+def ranges(draw: st.DrawFn) -> Range[float]:
     low, expected, high = sorted((draw(positive), draw(positive), draw(positive)))
     return Range(low=low, expected=expected, high=high)
 
@@ -58,8 +57,8 @@ def expected_use(**changes: Any) -> Run:
 
 
 def in_order(estimate: Estimate) -> bool:
-    """Whether low ≤ expected ≤ high everywhere."""
-    for amounts in (estimate.left, estimate.total, *(s.amounts for s in estimate.stages)):
+    """Return whether low ≤ expected ≤ high everywhere."""
+    for amounts in (estimate.left, estimate.total, *estimate.stages.values()):
         ends = [dataclasses.astuple(c) for c in (amounts.low, amounts.expected, amounts.high)]
         if not all(list(column) == sorted(column) for column in zip(*ends, strict=True)):
             return False
@@ -73,7 +72,7 @@ def in_order(estimate: Estimate) -> bool:
 
 
 @given(ranges(), ranges())
-def test_a_product_is_a_range_and_wider_than_either_factor(a: Range, b: Range) -> None:
+def test_a_product_is_wider_than_either_factor(a: Range[float], b: Range[float]) -> None:
     product = a * b
     assert product.low <= product.expected <= product.high
     assert product.expected == pytest.approx(a.expected * b.expected)
@@ -87,21 +86,21 @@ def test_a_product_is_a_range_and_wider_than_either_factor(a: Range, b: Range) -
 
 
 @given(ranges(), positive)
-def test_what_is_known_exactly_widens_nothing(a: Range, known: float) -> None:
+def test_an_exact_factor_widens_nothing(a: Range[float], known: float) -> None:
     product, scaled = a * exactly(known), a.times(known)
     assert (product.low, product.expected, product.high) == pytest.approx(
         (scaled.low, scaled.expected, scaled.high)
     )
 
 
-def test_what_is_no_range_is_refused() -> None:
+def test_an_invalid_range_is_rejected() -> None:
     for ends in ((2, 1, 3), (1, 3, 2), (-1, 0, 1), (0, 0, float("inf"))):
         with pytest.raises(ValueError, match="is no range"):
             Range(low=ends[0], expected=ends[1], high=ends[2])
 
 
-def test_nothing_times_anything_is_nothing_with_its_high_end() -> None:
-    maybe = Range(low=0, expected=0, high=2) * around(10, 2)
+def test_zero_times_a_range_keeps_the_high_end() -> None:
+    maybe = Range(low=0.0, expected=0.0, high=2.0) * around(10, 2)
     assert (maybe.low, maybe.expected, maybe.high) == (0, 0, 40)
 
 
@@ -112,16 +111,17 @@ def test_nothing_times_anything_is_nothing_with_its_high_end() -> None:
     st.integers(1, 10_000),
     st.floats(0.0, 0.6),
 )
-def test_the_integral_is_the_sum_that_it_stands_for(
+def test_the_integral_equals_the_sum(
     start: int, growth: int, share: float, size: int, power: float
 ) -> None:
-    found = _integral(start, start + growth, share, size, power)
+    law = Acceptance(share=share, size=size, decline=power)
+    candidates = law.candidates(start, start + growth)
     steps = 2_000
     step = growth / steps
     points = (start + (k + 0.5) * step for k in range(steps))
     summed = sum(step / min(1.0, share * (n / size) ** -power) for n in points)
-    assert found == pytest.approx(summed, rel=1e-2)
-    assert found >= growth * (1 - 1e-9)
+    assert candidates == pytest.approx(summed, rel=1e-2)
+    assert candidates >= growth * (1 - 1e-9)
 
 
 # ── forecasts ────────────────────────────────────────────────────────────────────────────────────────────
@@ -129,7 +129,7 @@ def test_the_integral_is_the_sum_that_it_stands_for(
 
 @pytest.fixture(scope="module")
 def bases() -> Sequence[Basis]:
-    """Of new runs of both recipes and both APIs."""
+    """Return the bases of new runs of both recipes and both APIs."""
     return [
         basis_of(expected_use(recipe=recipe, api=api))
         for recipe in ("self-instruct", "alpaca")
@@ -155,7 +155,7 @@ def test_a_larger_target_never_takes_less(
 def test_tighter_limits_never_take_less_time(concurrency: int, requests: int, tokens: int) -> None:
     free = basis_of(expected_use(num_instructions=500))
 
-    def hours(**limits: Any) -> Range:
+    def hours(**limits: Any) -> Range[float]:
         config = free.config.changed(**limits)
         return forecast(dataclasses.replace(free, config=config)).hours
 
@@ -172,19 +172,18 @@ def test_tighter_limits_never_take_less_time(concurrency: int, requests: int, to
 
 
 def test_alpaca_has_one_stage_and_self_instruct_three() -> None:
-    assert [s.stage for s in estimate_of(expected_use(recipe="alpaca")).stages] == ["generate"]
-    stages = [s.stage for s in estimate_of(expected_use()).stages]
-    assert stages == ["generate", "classify", "instances"]
+    assert list(estimate_of(expected_use(recipe="alpaca")).stages) == ["generate"]
+    assert list(estimate_of(expected_use()).stages) == ["generate", "classify", "instances"]
 
 
 @pytest.mark.parametrize("limit", [1, 5, 100])
 def test_no_reply_is_longer_than_its_limit(limit: int) -> None:
     limits = {f"{stage}_max_tokens": limit for stage in ("generate", "classify", "instances")}
-    for stage in estimate_of(expected_use(**limits)).stages:
-        assert stage.amounts.high.completion_tokens <= limit * stage.amounts.high.requests
+    for amounts in estimate_of(expected_use(**limits)).stages.values():
+        assert amounts.high.completion_tokens <= limit * amounts.high.requests
 
 
-def test_a_limit_among_the_extra_members_is_the_one_that_counts() -> None:
+def test_max_tokens_in_extra_body_wins() -> None:
     stages: tuple[Stage, ...] = ("generate", "classify", "instances")
     config = RunConfig(model="m", extra_body={"max_completion_tokens": 7})
     assert {reply_limit(config, stage) for stage in stages} == {7}
@@ -192,17 +191,17 @@ def test_a_limit_among_the_extra_members_is_the_one_that_counts() -> None:
     assert {reply_limit(config, stage) for stage in stages} == {None}
 
 
-def test_room_for_thoughts_makes_replies_longer_and_less_certain() -> None:
+def test_room_for_reasoning_lengthens_replies() -> None:
     plain, room = estimate_of(expected_use()), estimate_of(expected_use(classify_max_tokens=2000))
     assert room.left.expected.completion_tokens > 2 * plain.left.expected.completion_tokens
 
 
 def test_longer_prompts_cost_more() -> None:
     few, many = (estimate_of(expected_use(demonstrations=n)) for n in (3, 30))
-    assert many.stages[0].amounts.low.prompt_tokens > few.stages[0].amounts.high.prompt_tokens
+    assert many.stages["generate"].low.prompt_tokens > few.stages["generate"].high.prompt_tokens
 
 
-def test_an_unknown_price_leaves_dollars_out_and_nothing_else() -> None:
+def test_an_unknown_price_removes_only_dollars() -> None:
     run_ = planned_run(None, {"model": "m", "base_url": "http://localhost:1/v1"})
     unknown = estimate_of(run_)
     assert (unknown.left_usd, unknown.total_usd, unknown.left_batch_usd) == (None, None, None)
@@ -210,7 +209,7 @@ def test_an_unknown_price_leaves_dollars_out_and_nothing_else() -> None:
     assert unknown.left == estimate_of(expected_use()).left
 
 
-def test_half_the_price_by_batch_where_the_vendor_has_one() -> None:
+def test_a_vendor_batch_api_halves_the_price() -> None:
     found = estimate_of(planned_run(None, {"model": "gpt-4.1-mini"}))
     dollars, batch = found.left_usd, found.left_batch_usd
     assert dollars is not None
@@ -219,7 +218,7 @@ def test_half_the_price_by_batch_where_the_vendor_has_one() -> None:
     assert estimate_of(expected_use()).left_batch_usd is None
 
 
-def test_how_far_a_limit_reaches_is_where_the_estimate_meets_it() -> None:
+def test_a_limit_reaches_where_the_estimate_meets_it() -> None:
     basis = basis_of(expected_use(num_instructions=10_000))
 
     def within(found: Estimate) -> bool:
@@ -233,7 +232,7 @@ def test_how_far_a_limit_reaches_is_where_the_estimate_meets_it() -> None:
     assert reach(basis, lambda _: False) == 0
 
 
-def test_the_json_of_an_estimate_holds_plain_numbers_in_order() -> None:
+def test_the_json_holds_ordered_plain_numbers() -> None:
     found = estimate_of(expected_use(num_instructions=1000)).as_json()
     assert found.keys() == {"target", "accepted", "left", "total", "hours_left"}
     assert (found["target"], found["accepted"]) == (1000, 0)
@@ -249,7 +248,7 @@ def test_the_json_of_an_estimate_holds_plain_numbers_in_order() -> None:
 
 @pytest.mark.parametrize("backend", [ScriptedBackend, FaultyBackend])
 @pytest.mark.parametrize("recipe", ["self-instruct", "alpaca"])
-def test_the_estimate_of_a_finished_run_is_what_it_consumed(
+def test_a_finished_run_is_estimated_exactly(
     tmp_path: Path, config: RunConfig, backend: type[ScriptedBackend], recipe: str
 ) -> None:
     text = alpaca_text if recipe == "alpaca" else scripted_text
@@ -260,12 +259,10 @@ def test_the_estimate_of_a_finished_run_is_what_it_consumed(
     assert found.left.low == found.left.expected == found.left.high == Consumption()
     assert found.total.low == found.total.high == found.so_far == spent
     assert spent.requests
-    assert found.hours == exactly(0)
+    assert found.hours == exactly(0.0)
 
 
-def test_more_of_a_run_that_exists_is_estimated_from_its_own_replies(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_an_existing_run_is_estimated_from_its_replies(tmp_path: Path, config: RunConfig) -> None:
     def talkative(request: Request) -> Completion:
         return make_completion(scripted_text(request), latency_s=3.0)
 
@@ -279,7 +276,7 @@ def test_more_of_a_run_that_exists_is_estimated_from_its_own_replies(
     assert found.accepted >= 60
     assert found.total.expected.requests > found.so_far.requests
     for per in found.assumptions.stages.values():
-        # Each prompt is 100 tokens, says this endpoint.
+        # This endpoint reports 100 tokens for each prompt.
         assert per.prompt_tokens.range.expected == pytest.approx(100)
         assert per.prompt_tokens.basis.startswith("measured in")
         assert per.seconds.range.expected == pytest.approx(3.0)
@@ -288,9 +285,7 @@ def test_more_of_a_run_that_exists_is_estimated_from_its_own_replies(
     assert before.expected > 7
 
 
-def test_tasks_left_open_are_counted_and_what_waits_is_not_asked_again(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_open_tasks_count_and_waiting_replies_do_not(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config.changed(num_instructions=30), backend=ScriptedBackend())
     state = read_run(tmp_path / "run").state
     journal = tmp_path / "run/journal.jsonl"
@@ -299,7 +294,7 @@ def test_tasks_left_open_are_counted_and_what_waits_is_not_asked_again(
     found = estimate_of(planned_run(tmp_path / "run", {}))
     assert found.accepted < state.accepted
     assert in_order(found)
-    by_stage = {stage.stage: stage.amounts.expected.requests for stage in found.stages}
+    by_stage = {stage: amounts.expected.requests for stage, amounts in found.stages.items()}
     missing = 30 - found.accepted
     assert by_stage["instances"] >= missing
     assert by_stage["instances"] >= by_stage["classify"] - 3
@@ -308,28 +303,24 @@ def test_tasks_left_open_are_counted_and_what_waits_is_not_asked_again(
 # ── probes ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def probed(run_: Run, backend: ScriptedBackend, count: int) -> list[Event]:
-    seen: list[Event] = []
-    asyncio.run(probe(run_, backend=backend, count=count, record=seen.append))
-    return seen
+def probed(run_: Run, backend: ScriptedBackend, count: int) -> Timeline:
+    asyncio.run(probe(run_, backend=backend, count=count))
+    return run_.state.timeline
 
 
 @pytest.mark.parametrize("count", [1, 3, 10])
-def test_a_probe_sends_so_many_of_each_stage_and_those_that_a_run_would_send(
-    config: RunConfig, tmp_path: Path, count: int
-) -> None:
+def test_a_probe_sends_requests_of_the_run(config: RunConfig, tmp_path: Path, count: int) -> None:
     backend = ScriptedBackend()
-    seen = probed(planned_run(None, config.given()), backend, count)
-    stages = [e.stage for e in seen if isinstance(e, CompletionReceived)]
-    assert {stage: stages.count(stage) for stage in set(stages)} == dict.fromkeys(
-        ("generate", "classify", "instances"), count
+    timeline = probed(planned_run(None, config.given()), backend, count)
+    assert {stage: replies.seconds.count for stage, replies in timeline.replies.items()} == (
+        dict.fromkeys(("generate", "classify", "instances"), count)
     )
     asked = ScriptedBackend()
     run(tmp_path / "run", config.changed(num_instructions=200), backend=asked)
     assert set(backend.asked) <= set(asked.asked)
 
 
-def test_a_probe_without_accepted_instructions_asks_about_seed_tasks(config: RunConfig) -> None:
+def test_a_probe_falls_back_to_seed_tasks(config: RunConfig) -> None:
     backend = ScriptedBackend(
         lambda request: "Sorry." if request.stage == "generate" else scripted_text(request)
     )
@@ -338,7 +329,7 @@ def test_a_probe_without_accepted_instructions_asks_about_seed_tasks(config: Run
     assert "instances/seed_task_1" in backend.asked
 
 
-def test_a_probe_never_has_more_requests_under_way_than_a_run(config: RunConfig) -> None:
+def test_a_probe_respects_max_concurrency(config: RunConfig) -> None:
     under_way, most = 0, 0
 
     async def pause(_: Request) -> None:
@@ -356,13 +347,9 @@ def test_a_probe_never_has_more_requests_under_way_than_a_run(config: RunConfig)
 def test_more_replies_narrow_the_ranges(config: RunConfig) -> None:
     widths = []
     for count in (2, 8, 40):
-        run_ = planned_run(None, config.given())
-        observed = Observed(pool_size=len(run_.state.pool))
-        for event in probed(run_, ScriptedBackend(), count):
-            observed.look_at(event)
+        timeline = probed(planned_run(None, config.given()), ScriptedBackend(), count)
         fresh = planned_run(None, config.changed(num_instructions=500, **PRICED).given())
-        basis = dataclasses.replace(basis_of(fresh), assumptions=observed.inform(assumed(fresh)))
-        dollars = forecast(basis).left_usd
+        dollars = estimate_of(fresh, timeline).left_usd
         assert dollars is not None
         widths.append(dollars.high / dollars.low)
     assert widths == sorted(widths, reverse=True)
@@ -371,13 +358,13 @@ def test_more_replies_narrow_the_ranges(config: RunConfig) -> None:
 
 @settings(max_examples=3)
 @given(st.sampled_from(["self-instruct", "alpaca"]))
-def test_a_probe_of_nothing_but_refusals_is_no_division_by_nought(recipe: str) -> None:
-    seen = probed(expected_use(recipe=recipe), ScriptedBackend(lambda _: ""), 2)
-    assert in_order(estimate_of(expected_use(recipe=recipe), seen))
+def test_a_probe_with_only_refusals_works(recipe: str) -> None:
+    timeline = probed(expected_use(recipe=recipe), ScriptedBackend(lambda _: ""), 2)
+    assert in_order(estimate_of(expected_use(recipe=recipe), timeline))
 
 
 @pytest.mark.parametrize(("recipe", "target"), [("self-instruct", 250), ("alpaca", 250)], ids=str)
-def test_the_range_of_a_probe_holds_what_the_run_then_takes(
+def test_the_range_of_a_probe_contains_the_run(
     tmp_path: Path, endpoint: SimulatedEndpoint, recipe: str, target: int
 ) -> None:
     config = RunConfig(
@@ -387,15 +374,14 @@ def test_the_range_of_a_probe_holds_what_the_run_then_takes(
         num_instructions=target,
         **PRICED,
     )
-    seen: list[Event] = []
+    probing = planned_run(None, config.given())
 
     async def send() -> None:
         async with OnlineBackend(config, environ={}) as backend:
-            probing = planned_run(None, config.given())
-            await probe(probing, backend=backend, count=8, record=seen.append)
+            await probe(probing, backend=backend, count=8)
 
     asyncio.run(send())
-    found = estimate_of(planned_run(None, config.given()), seen)
+    found = estimate_of(planned_run(None, config.given()), probing.state.timeline)
     run(tmp_path / "run", config)
     spent = read_run(tmp_path / "run").state.ledger.spent
     for name in ("requests", "prompt_tokens", "completion_tokens"):

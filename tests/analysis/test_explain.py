@@ -1,4 +1,4 @@
-"""`explain` finds everything that a model wrote, and tells what the journal and the pool say of it."""
+"""`explain` finds everything that a model wrote, with the data of journal and pool."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,14 +11,12 @@ from support import ScriptedBackend, make_seed_task, scripted_text
 from selfinstruct.analysis.explain import explain
 from selfinstruct.analysis.explain.lookup import History
 from selfinstruct.analysis.explain.results import (
-    MEANING,
-    CandidateFate,
+    CandidateResult,
+    Excerpt,
     Explanation,
-    InstanceFate,
-    Passage,
-    RequestFate,
-    SeedFate,
-    TaskFate,
+    InstanceResult,
+    RequestResult,
+    TaskResult,
 )
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
@@ -28,13 +26,14 @@ from selfinstruct.pipeline import tokenizers
 from selfinstruct.pipeline.decide import commit
 from selfinstruct.pipeline.parse.cleanup import folded
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
-from selfinstruct.pipeline.state import generation_id
 from selfinstruct.records import Completion, Reason, Request
+from selfinstruct.records.ids import generation_id
+from selfinstruct.records.reasons import MEANING
 from selfinstruct.runner.directory import read_history
 
 
 def talkative_text(request: Request) -> str:
-    """As scripted, with all that parsers pass over: thoughts, an announcement, marks, a goodbye."""
+    """Return the scripted text with reasoning, an introduction, markup and a closing line around it."""
     text = scripted_text(request)
     if request.stage == "classify":
         return text if request.id < "classify/task_000004" else "Sure, go on."
@@ -58,7 +57,7 @@ def talkative_text(request: Request) -> str:
 
 
 class Refusing(ScriptedBackend):
-    """Refuses one request for good."""
+    """A backend that refuses one request."""
 
     async def complete(self, request: Request) -> Completion:
         completion = await super().complete(request)
@@ -73,7 +72,7 @@ def history_of(directory: Path) -> History:
 
 @pytest.fixture(scope="module", params=["default", "paper"])
 def history(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> History:
-    """A finished run of a model that talks, under both profiles. Looking things up changes nothing in it."""
+    """Return a finished run of a talkative model, under both profiles. Look-ups do not change the history."""
     directory = tmp_path_factory.mktemp(request.param)
     (directory / "seeds.jsonl").write_bytes(
         render_seed_tasks([make_seed_task(number) for number in range(10)])
@@ -94,10 +93,10 @@ def replies(history: History) -> Iterator[CompletionReceived]:
             yield outcome
 
 
-def candidates(history: History) -> Iterator[CandidateFate]:
+def candidates(history: History) -> Iterator[CandidateResult]:
     for name in history.decisions:
         for item in history.items(name):
-            if isinstance(item, CandidateFate):
+            if isinstance(item, CandidateResult):
                 yield item
 
 
@@ -118,37 +117,40 @@ def test_every_reply_can_be_found_whole(history: History) -> None:
         assert explain(history, outcome.completion.text, limit=1).total
 
 
-def test_every_task_candidate_instance_and_request_is_found_by_its_id(history: History) -> None:
+def test_everything_is_found_by_its_id(history: History) -> None:
     for task in history.run.state.pool:
-        (fate,) = explain(history, task.id).found
-        assert isinstance(fate, TaskFate if task.origin == "generated" else SeedFate)
-        assert (fate.id, fate.instruction) == (task.id, task.instruction)
+        (result,) = explain(history, task.id).found
+        assert isinstance(result, TaskResult)
+        assert result.kind == ("task" if task.origin == "generated" else "seed task")
+        assert (result.id, result.instruction) == (task.id, task.instruction)
     for name in history.outcomes:
-        (fate,) = explain(history, name).found
-        assert isinstance(fate, RequestFate)
-        for item in fate.items:
+        (result,) = explain(history, name).found
+        assert isinstance(result, RequestResult)
+        for item in result.items:
             (again,) = explain(history, item.id).found
-            if isinstance(item, CandidateFate) and item.task_id is not None:
-                assert isinstance(again, TaskFate)
+            if isinstance(item, CandidateResult) and item.task_id is not None:
+                assert isinstance(again, TaskResult)
                 assert again.candidate == item
             else:
                 assert again == item
 
 
-def test_every_verdict_of_the_journal_is_told_once(history: History) -> None:
+def test_every_decision_appears_once(history: History) -> None:
     told = list(candidates(history))
-    assert len({fate.id for fate in told}) == len(told)
-    accepted = [fate.task_id for fate in told if fate.verdict == "accepted"]
+    assert len({result.id for result in told}) == len(told)
+    accepted = [result.task_id for result in told if result.outcome == "accepted"]
     assert accepted == [task.id for task in history.run.state.pool.generated]
-    rejected = [fate.reason for fate in told if fate.verdict == "rejected"]
+    rejected = [result.reason for result in told if result.outcome == "rejected"]
     assert len(rejected) == history.run.state.counts.rejected.total()
-    assert all(fate.meaning == MEANING[fate.reason] for fate in told if fate.reason)
+    assert all(result.meaning == MEANING[result.reason] for result in told if result.reason)
 
 
-def test_instances_are_told_in_the_order_of_the_reply(history: History) -> None:
+def test_instances_have_the_order_of_the_reply(history: History) -> None:
     for task in history.run.state.pool.generated:
         items = [
-            item for item in history.items(f"instances/{task.id}") if isinstance(item, InstanceFate)
+            item
+            for item in history.items(f"instances/{task.id}")
+            if isinstance(item, InstanceResult)
         ]
         kept = tuple(item.instance for item in items if item.instance is not None)
         assert kept == task.instances
@@ -171,13 +173,11 @@ def test_instances_are_told_in_the_order_of_the_reply(history: History) -> None:
         ("Seed_Task_3", "seed_task_3"),
     ],
 )
-def test_an_id_may_be_typed_otherwise(history: History, query: str, name: str) -> None:
+def test_an_id_may_be_abbreviated(history: History, query: str, name: str) -> None:
     assert explain(history, query).found == (history.by_id(name),)
 
 
-def test_case_and_white_space_do_not_matter_and_whole_texts_come_first(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_case_and_white_space_do_not_matter(tmp_path: Path, config: RunConfig) -> None:
     def write(request: Request) -> str:
         if request.stage != "generate":
             return scripted_text(request)
@@ -186,25 +186,25 @@ def test_case_and_white_space_do_not_matter_and_whole_texts_come_first(
     run(tmp_path / "run", replace(config, num_instructions=1), backend=ScriptedBackend(write))
     history = history_of(tmp_path / "run")
     whole = explain(history, "  name FIVE\n rivers ")
-    assert (whole.how, [fate.kind for fate in whole.found]) == ("exact", ["candidate"])
+    assert (whole.how, [result.kind for result in whole.found]) == ("exact", ["candidate"])
     part = explain(history, "RIVERS that   flow")
-    assert (part.how, [fate.kind for fate in part.found]) == ("part", ["task"])
+    assert (part.how, [result.kind for result in part.found]) == ("part", ["task"])
 
 
-def test_many_are_counted_and_the_first_ones_told(history: History) -> None:
+def test_many_matches_are_counted_and_cut(history: History) -> None:
     explanation = explain(history, "the", limit=3)
     assert explanation.how == "part"
     assert len(explanation.found) == 3
     assert explanation.total > 10
 
 
-def test_all_are_told_without_a_limit(history: History) -> None:
+def test_all_matches_are_shown_without_a_limit(history: History) -> None:
     explanation = explain(history, "the", limit=None)
     assert len(explanation.found) == explanation.total > 10
 
 
-def test_other_places_of_a_text_are_told_too(tmp_path: Path, config: RunConfig) -> None:
-    """An item that has it hides neither the items that hold it nor the replies that say it elsewhere."""
+def test_other_places_of_a_text_are_named(tmp_path: Path, config: RunConfig) -> None:
+    """An exact match does not hide items that contain the text, or replies with the text."""
 
     def write(request: Request) -> str:
         if request.stage != "generate":
@@ -221,10 +221,12 @@ def test_other_places_of_a_text_are_told_too(tmp_path: Path, config: RunConfig) 
     part = explain(history, "five rivers")
     assert (part.how, part.partial, part.in_replies) == ("part", 0, every)
     outside = explain(history, "Or shall I", limit=None)
-    assert [fate.request_id for fate in outside.found if isinstance(fate, Passage)] == list(every)
+    assert [result.request_id for result in outside.found if isinstance(result, Excerpt)] == list(
+        every
+    )
 
 
-def test_what_was_copied_from_the_output_is_found(tmp_path: Path, config: RunConfig) -> None:
+def test_a_copy_from_the_terminal_matches(tmp_path: Path, config: RunConfig) -> None:
     text = "Describe the \x1b[31mwell-known\u202e harbour-side café of Reykjavík."
     said = "So be\tit, \x07 then."
 
@@ -246,38 +248,38 @@ def test_what_was_copied_from_the_output_is_found(tmp_path: Path, config: RunCon
     assert explain(history, cut).how == "part"
     assert explain(history, "fiverivers").how == explain(history, "riv ers").how == "none"
     for query in (said, shown(said), "so be it"):
-        fate = explain(history, query).found[0]
-        assert isinstance(fate, Passage)
-        assert (fate.line, fate.excerpt) in ((4, said), (4, shown(said)))
+        result = explain(history, query).found[0]
+        assert isinstance(result, Excerpt)
+        assert (result.line, result.text) in ((4, said), (4, shown(said)))
 
 
-def test_what_is_outside_of_every_item_is_found_in_its_reply(history: History) -> None:
+def test_text_outside_items_is_found_in_replies(history: History) -> None:
     goodbye = explain(history, "you want more of THESE!", limit=1)
     if history.run.config.profile == "paper":
-        assert goodbye.how == "part"  # there it belongs to the last item
+        assert goodbye.how == "part"  # the last item contains the line
         return
     assert goodbye.how == "reply"
-    (fate,) = goodbye.found
-    assert isinstance(fate, Passage)
-    assert fate.excerpt == "Let me know if you want MORE of these!"
-    assert fate.items == ()
+    (result,) = goodbye.found
+    assert isinstance(result, Excerpt)
+    assert result.text == "Let me know if you want MORE of these!"
+    assert result.items == ()
     thought = explain(history, "the user wants generate/000002").found[0]
-    assert isinstance(thought, Passage)
+    assert isinstance(thought, Excerpt)
     assert (thought.request_id, thought.line) == ("generate/000002", 1)
 
 
-def test_a_line_of_a_list_leads_to_its_item(history: History) -> None:
+def test_a_list_line_leads_to_its_item(history: History) -> None:
     reply = next(replies(history)).completion.text
     line = next(line for line in reply.splitlines() if line.startswith("10. "))
     for query in (line, line[: len(line) // 2]):
         explanation = explain(history, query)
         assert explanation.how == "reply"
-        fate = explanation.found[0]
-        assert isinstance(fate, Passage)
-        assert any(folded(item.text) in folded(line) for item in fate.items)
+        result = explanation.found[0]
+        assert isinstance(result, Excerpt)
+        assert any(folded(item.text) in folded(line) for item in result.items)
 
 
-def test_a_long_line_is_shown_around_the_place(tmp_path: Path, config: RunConfig) -> None:
+def test_a_long_line_is_cut_around_the_match(tmp_path: Path, config: RunConfig) -> None:
     def write(request: Request) -> str:
         if request.id != "generate/000002":
             return scripted_text(request)
@@ -286,18 +288,16 @@ def test_a_long_line_is_shown_around_the_place(tmp_path: Path, config: RunConfig
     run(tmp_path / "run", config, backend=ScriptedBackend(write))
     history = history_of(tmp_path / "run")
     whole = history.by_id("generate/000002#0")
-    assert isinstance(whole, CandidateFate)
+    assert isinstance(whole, CandidateResult)
     assert whole.nearest is None
-    passage = history.passage("generate/000002", "the  ZEBRA thing")
-    assert "cannot do the zebra thing" in passage.excerpt
-    assert passage.excerpt.startswith("…")
-    assert passage.excerpt.endswith("…")
-    assert len(passage.excerpt) < 500
+    excerpt = history.excerpt("generate/000002", "the  ZEBRA thing")
+    assert "cannot do the zebra thing" in excerpt.text
+    assert excerpt.text.startswith("…")
+    assert excerpt.text.endswith("…")
+    assert len(excerpt.text) < 500
 
 
-def test_a_reply_that_is_not_decided_is_found_and_says_why(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_an_undecided_reply_is_found_with_a_reason(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config, backend=ScriptedBackend())
     before, entries = read_history(tmp_path / "run")
     whole = list(entries)
@@ -305,9 +305,9 @@ def test_a_reply_that_is_not_decided_is_found_and_says_why(
     history = History(before, whole[:first])
     for name, (_, outcome) in history.outcomes.items():
         assert isinstance(outcome, CompletionReceived)
-        fate = explain(history, outcome.completion.text).found[0]
-        assert isinstance(fate, Passage)
-        assert "generate/000001 is next" in fate.problem
+        result = explain(history, outcome.completion.text).found[0]
+        assert isinstance(result, Excerpt)
+        assert "generate/000001 is next" in result.problem
         assert history.request(name).items == ()
 
 
@@ -318,55 +318,53 @@ class _Unicode:
     tokenize = staticmethod(tokenizers.unicode)
 
 
-def test_the_nearest_task_is_the_one_of_brute_force_with_rouge_score(history: History) -> None:
-    """Of the pool as it was: all earlier replies, and what came before in the same one."""
+def test_the_nearest_task_equals_brute_force(history: History) -> None:
+    """The pool has the tasks of earlier replies, and earlier tasks of the same reply."""
     is_default = history.run.config.tokenizer == "unicode"
     scorer = RougeScorer(["rougeL"], tokenizer=_Unicode() if is_default else None)
     seeds = list(history.run.state.pool)[: history.run.state.pool.seed_count]
     pool = [(task.id, task.instruction) for task in seeds]
-    for fate in candidates(history):
-        scores = [scorer.score(text, fate.text)["rougeL"].fmeasure for _, text in pool]
-        assert fate.nearest is not None
-        assert fate.nearest.rouge_l == max(scores)
-        assert fate.nearest.task_id == pool[scores.index(max(scores))][0]
+    for result in candidates(history):
+        scores = [scorer.score(text, result.text)["rougeL"].fmeasure for _, text in pool]
+        assert result.nearest is not None
+        assert result.nearest.rouge_l == max(scores)
+        assert result.nearest.task_id == pool[scores.index(max(scores))][0]
         threshold = history.run.config.threshold
-        assert (fate.nearest.rouge_l > threshold) == (fate.reason is Reason.NOT_NOVEL) or (
-            fate.stage in ("parse", "filter")
+        assert (result.nearest.rouge_l > threshold) == (result.reason is Reason.NOT_NOVEL) or (
+            result.stage in ("parse", "filter")
         )
-        if fate.reason is Reason.NOT_NOVEL:
-            assert fate.witness is not None
-            assert threshold < fate.witness.rouge_l <= fate.nearest.rouge_l
-        if fate.task_id is not None:
-            pool.append((fate.task_id, fate.text))
+        if result.reason is Reason.NOT_NOVEL:
+            assert result.witness is not None
+            assert threshold < result.witness.rouge_l <= result.nearest.rouge_l
+        if result.task_id is not None:
+            pool.append((result.task_id, result.text))
 
 
-def test_the_witness_of_a_run_of_this_version_is_the_nearest_task(history: History) -> None:
+def test_the_witness_is_the_nearest_task(history: History) -> None:
     items = [item for name in history.outcomes for item in history.items(name)]
     told = [item for item in items if item.reason is Reason.NOT_NOVEL]
     assert told
     for item in told:
-        assert isinstance(item, CandidateFate)
+        assert isinstance(item, CandidateResult)
         assert item.witness == item.nearest
 
 
-def test_a_task_is_told_with_its_kind_its_instances_and_what_its_prompt_showed(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_task_has_its_whole_history(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config, backend=Refusing(talkative_text))
     history = history_of(tmp_path / "run")
     (second,) = explain(history, "task_000002").found
-    assert isinstance(second, TaskFate)
+    assert isinstance(second, TaskResult)
     assert [item.reason for item in second.rejected] == ["empty_output", "output_equals_input"]
     assert [given.answer for given in second.answers] == ["no"]
     assert len(second.demonstrations) == 8
     (third,) = explain(history, "task_000003").found
-    assert isinstance(third, TaskFate)
+    assert isinstance(third, TaskResult)
     assert third.instances == ()
     (refused,) = explain(history, "instances/task_000003").found
-    assert isinstance(refused, RequestFate)
+    assert isinstance(refused, RequestResult)
     assert "status 422: not this one" in refused.problem
     (fourth,) = explain(history, "task_000004").found
-    assert isinstance(fourth, TaskFate)
+    assert isinstance(fourth, TaskResult)
     assert [(given.request_id, given.answer) for given in fourth.answers] == [
         ("classify/task_000004", "unclear"),
         ("classify/task_000004/again", "unclear"),
@@ -374,15 +372,19 @@ def test_a_task_is_told_with_its_kind_its_instances_and_what_its_prompt_showed(
     assert fourth.is_classification is False
 
 
-def test_a_seed_task_is_told_with_what_it_did(history: History) -> None:
+def test_a_seed_task_shows_its_role(history: History) -> None:
     for task in list(history.run.state.pool)[:10]:
-        fate = history.by_id(task.id)
-        assert isinstance(fate, SeedFate)
+        result = history.by_id(task.id)
+        assert isinstance(result, TaskResult)
         shown = [reply for reply in replies(history) if task.id in reply.demonstration_ids]
-        assert fate.shown == len(shown)
-    fates = [history.task(task) for task in history.run.state.pool]
-    against = sum(fate.witness_against for fate in fates if isinstance(fate, SeedFate))
-    named = [fate.witness for fate in candidates(history) if fate.witness is not None]
+        assert result.shown == len(shown)
+    results = [history.task(task) for task in history.run.state.pool]
+    against = sum(
+        result.witness_against
+        for result in results
+        if isinstance(result, TaskResult) and result.kind == "seed task"
+    )
+    named = [result.witness for result in candidates(history) if result.witness is not None]
     assert against == sum(near.task_id.startswith("seed") for near in named) > 0
 
 
@@ -407,10 +409,10 @@ def test_every_reason_has_a_sentence(reason: Reason) -> None:
         "Explain how a amber and a feather affect beach 0.",
     ],
 )
-def test_a_text_of_nowhere_is_judged_as_a_candidate_would_be(history: History, text: str) -> None:
+def test_an_unknown_text_is_decided_like_a_candidate(history: History, text: str) -> None:
     explanation = explain(history, text)
     assert (explanation.how, explanation.total, explanation.found) == ("none", 0, ())
-    assert explanation.outlook is not None
+    assert explanation.as_candidate is not None
     state, config = history.run.state, history.run.config
     number = state.commits + 1
     shown = tuple(task.id for task in list(state.pool)[:8])
@@ -427,7 +429,9 @@ def test_a_text_of_nowhere_is_judged_as_a_candidate_would_be(history: History, t
         ),
     )
     first = next((r.reason for r in decided.rejected if r.candidate_id.endswith("#1")), None)
-    assert first == (explanation.outlook.reasons[0] if explanation.outlook.reasons else None)
+    assert first == (
+        explanation.as_candidate.reasons[0] if explanation.as_candidate.reasons else None
+    )
 
 
 @pytest.mark.parametrize(
@@ -442,28 +446,28 @@ def test_a_text_of_nowhere_is_judged_as_a_candidate_would_be(history: History, t
         "SEED_TASK_999",
     ],
 )
-def test_an_id_of_nowhere_is_no_text(history: History, query: str) -> None:
+def test_an_unknown_id_is_not_searched_as_text(history: History, query: str) -> None:
     explanation = explain(history, query)
     assert explanation.total == 0
-    assert explanation.outlook is None
+    assert explanation.as_candidate is None
     assert "The run has task_000001 to task_0000" in explanation.note
     assert "the seed tasks seed_task_0 to seed_task_9" in explanation.note
 
 
-def test_the_id_of_a_seed_task_may_look_like_anything(tmp_path: Path, config: RunConfig) -> None:
+def test_seed_task_ids_have_any_form(tmp_path: Path, config: RunConfig) -> None:
     seeds = [replace(make_seed_task(n), id=f"Mine-{n}") for n in range(10)]
     (tmp_path / "own.jsonl").write_bytes(render_seed_tasks(seeds))
     changed = replace(config, seed_tasks=tmp_path / "own.jsonl", num_instructions=1)
     run(tmp_path / "run", changed, backend=ScriptedBackend())
     history = history_of(tmp_path / "run")
     assert explain(history, "mine-3").found == (history.by_id("Mine-3"),)
-    assert explain(history, "mine-33").outlook is None
-    assert explain(history, "mine").outlook is not None
+    assert explain(history, "mine-33").as_candidate is None
+    assert explain(history, "mine").as_candidate is not None
 
 
 @pytest.mark.parametrize("query", ["", " \n\t\u2003"])
-def test_nothing_cannot_be_looked_for(history: History, query: str) -> None:
-    with pytest.raises(ValueError, match="nothing to look for"):
+def test_an_empty_query_is_rejected(history: History, query: str) -> None:
+    with pytest.raises(ValueError, match="the query is empty"):
         explain(history, query)
 
 
@@ -474,7 +478,7 @@ def test_odd_queries_do_no_harm(history: History, query: str) -> None:
     assert isinstance(explain(history, query), Explanation)
 
 
-def test_a_run_without_any_reply_can_be_asked(tmp_path: Path, config: RunConfig) -> None:
+def test_a_run_without_replies_can_be_searched(tmp_path: Path, config: RunConfig) -> None:
     from selfinstruct.runner.directory import open_run
 
     with open_run(tmp_path / "run", config):
@@ -482,4 +486,4 @@ def test_a_run_without_any_reply_can_be_asked(tmp_path: Path, config: RunConfig)
     history = history_of(tmp_path / "run")
     assert explain(history, "seed_task_3").total == 1
     assert explain(history, "task_000001").note.endswith("and has decided no reply yet.")
-    assert explain(history, "Name four trees of the north.").outlook is not None
+    assert explain(history, "Name four trees of the north.").as_candidate is not None

@@ -1,4 +1,4 @@
-"""Recorded replies are read as a run would read them."""
+"""Recorded replies are parsed as in a run."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ScriptedBackend
 
-from selfinstruct.analysis.parse_replies import RecordedReply, read_again
+from selfinstruct.analysis.parse_replies import RecordedReply, parse_again
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.events import Committed, CompletionReceived, InstancesWritten
@@ -20,7 +20,7 @@ VALUES = st.none() | st.booleans() | st.integers(-2, 20) | st.text(max_size=40)
 
 
 @pytest.mark.parametrize("profile", ["default", "paper"])
-def test_a_run_s_own_replies_are_read_as_the_run_read_them(
+def test_replies_of_a_run_parse_to_its_decisions(
     tmp_path: Path, config: RunConfig, profile: str
 ) -> None:
     run(tmp_path / "run", config.changed(profile=profile), backend=ScriptedBackend())
@@ -40,7 +40,7 @@ def test_a_run_s_own_replies_are_read_as_the_run_read_them(
                 "finish_reason": reply.completion.finish_reason,
                 "prompt": "\n".join(f"{n}. {text}" for n, text in enumerate(shown, start=1)),
             }
-            found = read_again(
+            found = parse_again(
                 RecordedReply.from_mapping(line), stage="generate", profile=profile, api="chat"
             )
             novel = {a.instruction for a in event.accepted}
@@ -56,7 +56,9 @@ def test_a_run_s_own_replies_are_read_as_the_run_read_them(
                 "instruction": task.instruction,
                 "is_classification": task.is_classification,
             }
-            found = read_again(RecordedReply.from_mapping(line), stage="instances", profile=profile)
+            found = parse_again(
+                RecordedReply.from_mapping(line), stage="instances", profile=profile
+            )
             kept = [{"input": i.input, "output": i.output} for i in event.instances]
             assert found["instances"][: len(kept)] == kept
     assert compared >= 12
@@ -73,7 +75,7 @@ def test_a_run_s_own_replies_are_read_as_the_run_read_them(
     recipe=st.sampled_from(["self-instruct", "alpaca"]),
     api=st.sampled_from([None, "chat", "completions"]),
 )
-def test_any_line_is_read_or_refused_with_a_reason(
+def test_any_line_is_parsed_or_rejected(
     line: dict[str, object], stage: str, profile: str, recipe: str, api: str | None
 ) -> None:
     try:
@@ -81,7 +83,7 @@ def test_any_line_is_read_or_refused_with_a_reason(
     except ValueError as error:
         assert str(error).startswith(("is not", "has "))  # noqa: PT017
         return
-    found = read_again(reply, stage=stage, profile=profile, recipe=recipe, api=api)  # type: ignore[arg-type]
+    found = parse_again(reply, stage=stage, profile=profile, recipe=recipe, api=api)  # type: ignore[arg-type]
     assert json.loads(json.dumps(found)) == found
     assert set(found) in (
         {"candidates", "rejections"},
@@ -90,22 +92,22 @@ def test_any_line_is_read_or_refused_with_a_reason(
     )
 
 
-def test_demonstrations_of_a_recorded_prompt_are_recognised_in_the_reply() -> None:
+def test_demonstrations_of_a_recorded_prompt_are_recognized() -> None:
     line = {
         "completion": " Name a lake.\n10. Add up these numbers.\n11. Describe your way to work.",
         "prompt": "Go on:\n1. Name a lake.\n2. Add up these numbers.\n3.",
         "num_prompt_instructions": 2,
     }
-    found = read_again(RecordedReply.from_mapping(line), stage="generate")
+    found = parse_again(RecordedReply.from_mapping(line), stage="generate")
     assert found["candidates"] == [{"instruction": "Describe your way to work."}]
     assert [r["reason"] for r in found["rejections"]] == ["echo", "echo"]
 
 
-def test_the_script_of_candidates_is_minded_only_where_seed_tasks_are_given() -> None:
+def test_scripts_are_checked_only_with_seed_tasks() -> None:
     reply = RecordedReply(
         completion="9. 오늘의 날씨를 자세히 알려 주세요.\n10. Name a river in Spain."
     )
-    assert len(read_again(reply, stage="generate")["candidates"]) == 2
+    assert len(parse_again(reply, stage="generate")["candidates"]) == 2
     latin = scripts_of(["Name a lake."])
-    found = read_again(reply, stage="generate", scripts=latin)
+    found = parse_again(reply, stage="generate", scripts=latin)
     assert [r["reason"] for r in found["rejections"]] == ["wrong_script"]

@@ -1,4 +1,4 @@
-"""A run decided again: the same replies, other filters, and nothing that lies about where it comes from."""
+"""A refiltered run: the same replies, other filters, and a correct origin."""
 
 import hashlib
 import json
@@ -72,7 +72,7 @@ def exports(state: RunState) -> dict[str, bytes]:
 
 @cache
 def origin_of(directory: Path) -> RefilteredFrom:
-    """How a new journal names this run, which nothing writes to any more."""
+    """Return the origin event for a run that no process writes."""
     return read_source(directory, {})[2]
 
 
@@ -80,7 +80,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def problems(source: Source, refiltered: Refiltered, **settings: Any) -> Any:
-    """What `verify` has to say of the new journal."""
+    """Return the problems that `verify` finds in the new journal."""
     before, _ = read_history(source.run.directory)
     before.config = before.config.changed(**settings)
     entries = (Entry(seq=n, at=NOON, event=e) for n, e in enumerate(refiltered.events, start=1))
@@ -97,7 +97,7 @@ def replies(outcomes: Any) -> Counter[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of candidates that are rather like each other, with refusals and unclear answers."""
+    """Return a run with similar candidates, refusals and unclear answers."""
     directory = tmp_path_factory.mktemp("refilter") / "run"
     config = RunConfig(model="scripted", num_instructions=40, threshold=0.72)
     run(directory, config, backend=FaultyBackend())
@@ -119,7 +119,7 @@ def again(source: Source, **settings: Any) -> Refiltered:
 
 @pytest.mark.parametrize("profile", ["default", "paper"])
 @pytest.mark.parametrize("recipe", ["self-instruct", "alpaca"])
-def test_with_the_same_settings_it_is_the_same_dataset(
+def test_the_same_settings_give_the_same_dataset(
     tmp_path: Path, seeds_file: Path, recipe: str, profile: str
 ) -> None:
     config = RunConfig(
@@ -139,7 +139,7 @@ def test_with_the_same_settings_it_is_the_same_dataset(
     assert (refiltered.comparison.only_before, refiltered.comparison.only_after) == ((), ())
     assert refiltered.comparison.both == source.state.accepted
     assert new.state.source_tasks == {}
-    # Attempts that had no reply are none of the new run.
+    # The new run has no attempts without a reply.
     summaries = [summarize(new.state), summarize(source.state)]
     none = Consumption()
     then, now = (replace(s, spent=none, unheard=none) for s in summaries)
@@ -147,8 +147,8 @@ def test_with_the_same_settings_it_is_the_same_dataset(
     assert verify(*read_history(tmp_path / "new")).problems == ()
 
 
-def test_of_any_beginning_of_a_run_what_was_decided_is_decided_alike(finished: Path) -> None:
-    """A run that is going on, was broken off, or was cut: undecided replies for new tasks stay so."""
+def test_any_prefix_of_a_run_is_decided_alike(finished: Path) -> None:
+    """Undecided generation replies of an active or interrupted run stay undecided."""
     origin = origin_of(finished)
     whole = list(read_history(finished)[1])
     for length in range(2, len(whole), 23):
@@ -166,7 +166,7 @@ def test_of_any_beginning_of_a_run_what_was_decided_is_decided_alike(finished: P
 
 @settings(max_examples=12)
 @given(threshold=st.floats(0, 1), profile=st.sampled_from(["default", "paper"]))
-def test_whatever_the_filters_nothing_is_lost_and_all_adds_up(
+def test_any_filters_keep_the_counts_consistent(
     source: Source, threshold: float, profile: str
 ) -> None:
     settings = {"threshold": threshold, "profile": profile, "tokenizer": "unicode"}
@@ -191,10 +191,9 @@ def test_whatever_the_filters_nothing_is_lost_and_all_adds_up(
 @settings(max_examples=12)
 @given(thresholds=st.tuples(st.floats(0.5, 1), st.floats(0.5, 1)).map(sorted))
 def test_what_a_threshold_does_and_does_not_change(source: Source, thresholds: list[float]) -> None:
-    """A higher one need not accept more: what it lets in may keep others out.
+    """The first different decision accepts a candidate; later ones may reject others.
 
-    But the first candidate that is decided otherwise is one that it lets in, and what is no matter of novelty
-    stays as it is.
+    A higher threshold need not accept more candidates in total. Decisions for other reasons stay the same.
     """
 
     def verdicts(threshold: float) -> dict[str, str]:
@@ -220,9 +219,7 @@ def test_at_a_threshold_of_one_everything_is_novel(source: Source) -> None:
 
 
 @pytest.mark.parametrize("threshold", [0.6, 0.68, 0.9])
-def test_kinds_and_instances_follow_the_candidate_and_not_the_number(
-    source: Source, threshold: float
-) -> None:
+def test_kinds_and_instances_follow_the_candidate(source: Source, threshold: float) -> None:
     refiltered = again(source, threshold=threshold)
     theirs = {
         (t.instruction, t.provenance and t.provenance.request_id): t for t in source.run.state.pool
@@ -242,7 +239,7 @@ def test_kinds_and_instances_follow_the_candidate_and_not_the_number(
     assert (never_asked > 0) == (threshold > 0.72)
 
 
-def test_what_a_prompt_showed_keeps_its_text_and_no_name_means_another_task(
+def test_demonstrations_keep_their_texts(
     source: Source,
 ) -> None:
     refiltered = again(source, threshold=0.6)
@@ -263,7 +260,7 @@ def test_what_a_prompt_showed_keeps_its_text_and_no_name_means_another_task(
     assert shown <= {task.id for task in new.pool} | new.source_tasks.keys()
 
 
-def test_replies_about_what_is_no_task_any_more_are_kept_and_not_used(source: Source) -> None:
+def test_replies_about_missing_tasks_are_kept_unused(source: Source) -> None:
     refiltered = again(source, threshold=0.6)
     comparison = refiltered.comparison
     waiting = refiltered.state.waiting
@@ -272,7 +269,7 @@ def test_replies_about_what_is_no_task_any_more_are_kept_and_not_used(source: So
     assert len(about) == len(comparison.only_before) > 0
 
 
-def test_a_request_that_failed_is_no_reply_that_was_kept(source: Source) -> None:
+def test_a_failed_request_is_not_a_kept_reply(source: Source) -> None:
     refiltered = again(source, threshold=0.4)
     waiting = refiltered.state.waiting.values()
     replied = [o.stage for o in waiting if isinstance(o, CompletionReceived)]
@@ -281,10 +278,8 @@ def test_a_request_that_failed_is_no_reply_that_was_kept(source: Source) -> None
     assert refiltered.comparison.undecided == replied.count("generate")
 
 
-def test_a_task_there_that_is_read_otherwise_here_is_explained_by_its_reply(
-    tmp_path: Path, seeds_file: Path
-) -> None:
-    """The instruction that the other profile made of the reply stands nowhere, not even in the reply."""
+def test_a_source_task_is_explained_by_its_reply(tmp_path: Path, seeds_file: Path) -> None:
+    """The other profile parses an instruction that is nowhere in the new run, not even in the reply."""
 
     def write(request: Request) -> str:
         return scripted_text(request).replace(". Describe the ", ". Describe **the** ")
@@ -300,12 +295,10 @@ def test_a_task_there_that_is_read_otherwise_here_is_explained_by_its_reply(
         (told,) = explanation.found
         assert told.kind == "request"
         assert told.id == task.candidate_id.partition("#")[0]
-        assert "as it is read here, no item has its text" in explanation.note
+        assert "no item has the text" in explanation.note
 
 
-def test_alpaca_has_its_instances_in_the_candidates_so_all_are_there(
-    tmp_path: Path, seeds_file: Path
-) -> None:
+def test_alpaca_candidates_keep_their_instances(tmp_path: Path, seeds_file: Path) -> None:
     config = RunConfig(
         model="m", num_instructions=25, seed_tasks=seeds_file, recipe="alpaca", threshold=0.5,
         generated_demonstrations=1,
@@ -336,7 +329,7 @@ def test_fewer_instances_are_the_first_ones(tmp_path: Path) -> None:
     assert refiltered.comparison.after.rows < refiltered.comparison.before.rows
 
 
-def test_the_tokenizer_follows_the_profile_unless_it_was_chosen(finished: Path) -> None:
+def test_the_tokenizer_follows_the_profile_by_default(finished: Path) -> None:
     assert decided_again(finished, profile="paper")[1].settings["tokenizer"] == "rouge"
     assert (
         decided_again(finished, profile="paper", tokenizer="unicode")[1].settings["tokenizer"]
@@ -345,7 +338,7 @@ def test_the_tokenizer_follows_the_profile_unless_it_was_chosen(finished: Path) 
 
 
 class Undecided(ScriptedBackend):
-    """Says "Yes." about kinds, or neither yes nor no, and writes every instruction in capitals."""
+    """Answer "Yes." or unclearly to classification requests, and write instructions in capitals."""
 
     async def complete(self, request: Request) -> Completion:
         self.asked.append(request.id)
@@ -354,17 +347,15 @@ class Undecided(ScriptedBackend):
             text = "Yes." if request.prompt.sha256[0] < "8" else "Sure, go on."
         elif request.stage == "generate":
             text = text.upper()
-        else:  # two ways to do a task; of a classification task they would be two labels for nothing
+        else:  # two outputs; for a classification task they would be two labels without an input
             text = "Example 1\nOutput: one way\nExample 2\nOutput: another way"
         return make_completion(text)
 
 
-def test_what_paper_asked_is_read_by_default_as_it_was_asked(
-    tmp_path: Path, seeds_file: Path
-) -> None:
-    """An unclear answer stays so, as nobody is asked again; instances are read in the form asked for.
+def test_default_parses_what_paper_asked(tmp_path: Path, seeds_file: Path) -> None:
+    """An unclear answer stays unclear, and instances keep the format of their prompt.
 
-    The task is followed although its case is another.
+    The same task matches in another case.
     """
     config = RunConfig(
         model="m", num_instructions=12, seed_tasks=seeds_file, profile="paper", threshold=0.9
@@ -372,7 +363,7 @@ def test_what_paper_asked_is_read_by_default_as_it_was_asked(
     run(tmp_path / "run", config, backend=Undecided())
     source, refiltered = refilter_run(tmp_path / "run", tmp_path / "new", {"profile": "default"})
     old, new = source.state.pool.generated, refiltered.state.pool.generated
-    assert not any(task.is_classification for task in old)  # "Yes." is no to the published code
+    assert not any(task.is_classification for task in old)  # the published code parses "Yes." as no
     answers = {task.classification_answer for task in new if task.instances is not None}
     assert answers == {"yes", "unclear"}
     assert refiltered.comparison.both > 5
@@ -382,12 +373,12 @@ def test_what_paper_asked_is_read_by_default_as_it_was_asked(
         assert task.is_classification == (task.classification_answer == "yes")
         assert task.instances == kept[folded(task.instruction)]
     assert verify(*read_history(tmp_path / "new")).problems == ()
-    # What prompts showed were the texts of then, which no task has now.
+    # Prompts showed the old texts, which no task has now.
     shown = [name for t in new if t.provenance for name in t.provenance.demonstration_ids]
     assert any(name.startswith("source:") for name in shown)
 
 
-def test_what_default_asked_twice_is_read_by_paper_once(tmp_path: Path, seeds_file: Path) -> None:
+def test_paper_uses_the_first_of_two_answers(tmp_path: Path, seeds_file: Path) -> None:
     config = RunConfig(model="m", num_instructions=8, seed_tasks=seeds_file)
     run(tmp_path / "run", config, backend=Undecided())
     refilter_run(tmp_path / "run", tmp_path / "new", {"profile": "paper"})
@@ -396,21 +387,21 @@ def test_what_default_asked_twice_is_read_by_paper_once(tmp_path: Path, seeds_fi
     assert second
     (told,) = explain(History(*read_history(tmp_path / "new")), second[0]).found
     assert told.kind == "request"
-    assert told.problem.startswith("It is not used: the first answer decides")
+    assert told.problem == "The reply is not used: an earlier answer was clear."
     assert not any(task.is_classification for task in state.pool.generated)
 
 
-def test_every_setting_that_concerns_deciding_can_be_given_and_no_other() -> None:
+def test_only_deciding_settings_can_be_changed() -> None:
     assert set(DECIDING) == {"profile", "tokenizer", "threshold", "max_instances"}
 
 
 # ── what was waiting ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_replies_beyond_the_target_wait_here_as_they_did_there(tmp_path: Path) -> None:
+def test_replies_beyond_the_target_stay_undecided(tmp_path: Path) -> None:
     run(tmp_path / "run", RunConfig(model="m", num_instructions=40), backend=ScriptedBackend())
     lines = (tmp_path / "run/journal.jsonl").read_bytes().splitlines(keepends=True)
-    # As if the process had been killed when it had three more replies than it could use.
+    # Simulates a process that was killed with three undecided replies.
     first = next(n for n, line in enumerate(lines) if b'"number":5,' in line)
     # Requests 5 to 8 see the pool of the first four commits.
     later = re.compile(rb'"request_id":"generate/00000[5-8]"')
@@ -423,10 +414,10 @@ def test_replies_beyond_the_target_wait_here_as_they_did_there(tmp_path: Path) -
     name = next(name for name in new.state.waiting if name.startswith("generate"))
     (told,) = explain(History(*read_history(tmp_path / "new")), name).found
     assert told.kind == "request"
-    assert "it was waiting in the run that this one was refiltered from" in told.problem
+    assert "because the source run had not decided it" in told.problem
 
 
-def test_the_target_does_not_end_the_new_run_early(tmp_path: Path) -> None:
+def test_the_target_does_not_stop_the_refilter(tmp_path: Path) -> None:
     config = RunConfig(model="m", num_instructions=9, threshold=0.65)
     run(tmp_path / "run", config, backend=ScriptedBackend())
     source, refiltered = refilter_run(tmp_path / "run", tmp_path / "new", {"threshold": 1.0})
@@ -438,7 +429,7 @@ def test_the_target_does_not_end_the_new_run_early(tmp_path: Path) -> None:
 # ── the directories ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_source_is_only_read_also_while_it_is_written(finished: Path, tmp_path: Path) -> None:
+def test_the_source_is_only_read_while_written(finished: Path, tmp_path: Path) -> None:
     before = everything(finished)
     refilter_run(finished, tmp_path / "new", {"threshold": 0.6})
     assert everything(finished) == before
@@ -448,7 +439,7 @@ def test_the_source_is_only_read_also_while_it_is_written(finished: Path, tmp_pa
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", finished, copy])
     with (copy / "journal.jsonl").open("ab") as file:
-        file.write(b'{"seq":9')  # a write that is going on
+        file.write(b'{"seq":9')  # a write in progress
     refilter_run(copy, tmp_path / "third", {"threshold": 0.6})
     origin = read_run(tmp_path / "third").state.source
     assert origin is not None
@@ -476,16 +467,16 @@ def test_it_is_not_continued_and_not_refiltered_itself(finished: Path, tmp_path:
             RunDirectoryError, match=r"new: was refiltered from .*continue that one"
         ):
             run(tmp_path / "new", given_again, backend=ScriptedBackend())
-    with pytest.raises(RunDirectoryError, match=f"new: was refiltered itself; refilter {finished}"):
+    with pytest.raises(
+        RunDirectoryError, match=f"new: is a refiltered run; refilter its source, {finished}"
+    ):
         refilter_run(tmp_path / "new", tmp_path / "newer", {})
     assert {name: data for name, (_, data) in everything(tmp_path / "new").items()} == before
     assert not (tmp_path / "newer").exists()
 
 
 @pytest.mark.parametrize("what", ["file", "foreign", "run", "lost run"])
-def test_a_directory_that_is_not_free_is_left_alone(
-    finished: Path, tmp_path: Path, what: str
-) -> None:
+def test_an_occupied_directory_is_left_unchanged(finished: Path, tmp_path: Path, what: str) -> None:
     new = tmp_path / "new"
     if what == "file":
         new.write_text("x")
@@ -505,7 +496,7 @@ def test_a_directory_that_is_not_free_is_left_alone(
 def test_what_cannot_be_refiltered_makes_no_directory(finished: Path, tmp_path: Path) -> None:
     with open_run(tmp_path / "empty", RunConfig(model="m")):
         pass
-    with pytest.raises(RunDirectoryError, match="empty: has decided no reply yet"):
+    with pytest.raises(RunDirectoryError, match="empty: has no decided reply to refilter"):
         refilter_run(tmp_path / "empty", tmp_path / "new", {})
     with pytest.raises(ConfigError, match="threshold: must be between 0 and 1"):
         refilter_run(finished, tmp_path / "new", {"threshold": 7.0})
@@ -521,9 +512,7 @@ def test_two_at_once_do_not_mix(finished: Path, tmp_path: Path) -> None:
     refilter_run(finished, tmp_path / "new", {})
 
 
-def test_broken_off_anywhere_it_is_completed_by_the_same_command(
-    finished: Path, tmp_path: Path
-) -> None:
+def test_an_interrupted_refilter_can_be_repeated(finished: Path, tmp_path: Path) -> None:
     new = tmp_path / "new"
     refilter_run(finished, new, {"threshold": 0.6})
     whole = (new / "journal.jsonl").read_bytes()
@@ -554,9 +543,7 @@ directory.refilter_run(Path(sys.argv[1]), Path(sys.argv[2]), {"threshold": 0.6})
 """
 
 
-def test_killed_before_its_last_file_it_is_no_run_to_anybody(
-    finished: Path, tmp_path: Path
-) -> None:
+def test_a_killed_refilter_leaves_no_run(finished: Path, tmp_path: Path) -> None:
     new = tmp_path / "new"
     done = subprocess.run([sys.executable, "-c", KILLED, finished, new], env={**os.environ})
     assert done.returncode == -signal.SIGKILL
@@ -588,18 +575,18 @@ def test_verify_notices_what_was_changed_by_hand(source: Source) -> None:
     reply = events[replied]
     assert isinstance(reply, CompletionReceived)
     shown = replace(reply, demonstration_ids=("source:task_999999",))
-    assert "is about source:task_999999, which is not known here" in found(replied, shown)
-    assert "only a first line can say where all replies come from" in found(1, events[0])
+    assert "is about source:task_999999, which this run does not know" in found(replied, shown)
+    assert "only the first line can name the source of all replies" in found(1, events[0])
     remembered = next(n for n, e in enumerate(events) if isinstance(e, SourceTask))
     there = events[remembered]
     assert isinstance(there, SourceTask)
     named = replace(there, task_id="task_000001")
-    assert "is no name of a task of another run" in found(remembered, named)
-    assert "only a run that was refiltered has tasks of another one" in found(
+    assert "is not the name of a source task" in found(remembered, named)
+    assert "only a refiltered run has tasks of another run" in found(
         0,
         SourceTask(task_id="source:task_000001", candidate_id="generate/000001#1", instruction=""),
     )
     last = max(n for n, e in enumerate(events) if isinstance(e, Committed) and e.rejected)
     commit = events[last]
     assert isinstance(commit, Committed)
-    assert "the reply holds it" in found(last, replace(commit, rejected=()))
+    assert "the reply has it" in found(last, replace(commit, rejected=()))

@@ -1,4 +1,4 @@
-"""`verify` finds nothing in what runs write, and everything that was changed by hand."""
+"""`verify` accepts every journal of a run and finds every change by hand."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,7 +35,7 @@ def checked(directory: Path, tamper: Tamper = lambda entries: entries) -> Verifi
 
 @pytest.fixture
 def finished(tmp_path: Path, config: RunConfig) -> Path:
-    """A finished run with some rejections."""
+    """Return a finished run with some rejections."""
     run(tmp_path / "run", replace(config, num_instructions=30), backend=ScriptedBackend())
     return tmp_path / "run"
 
@@ -46,7 +46,7 @@ def finished(tmp_path: Path, config: RunConfig) -> Path:
 @pytest.mark.parametrize("profile", ["default", "paper"])
 @pytest.mark.parametrize("recipe", ["self-instruct", "alpaca"])
 @pytest.mark.parametrize("show_input", [False, True])
-def test_all_is_well_with_what_a_run_writes(
+def test_a_run_has_no_problems(
     tmp_path: Path, seeds_file: Path, profile: str, recipe: str, show_input: bool
 ) -> None:
     config = RunConfig(
@@ -75,9 +75,7 @@ def test_all_is_well_with_what_a_run_writes(
         assert verification.kept == summary.rows
 
 
-def test_all_is_well_after_refusals_unclear_answers_and_larger_targets(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_refusals_and_larger_targets_have_no_problems(tmp_path: Path, config: RunConfig) -> None:
     for target in (3, 12, 30):
         settings = replace(config, num_instructions=target, max_concurrency=7)
         run(tmp_path / "run", settings, backend=FaultyBackend())
@@ -86,14 +84,14 @@ def test_all_is_well_after_refusals_unclear_answers_and_larger_targets(
     assert verification.answers > verification.tasks  # some were asked twice
 
 
-def test_any_beginning_of_a_journal_is_well(finished: Path) -> None:
+def test_any_prefix_of_a_journal_has_no_problems(finished: Path) -> None:
     before, entries = read_history(finished)
     whole = list(entries)
     for length in range(0, len(whole), 7):
         assert verify(before, whole[:length]).problems == ()
 
 
-def test_the_run_that_was_given_is_not_changed(finished: Path) -> None:
+def test_verify_leaves_the_run_unchanged(finished: Path) -> None:
     before, entries = read_history(finished)
     verify(before, entries)
     assert before.state.commits == 0
@@ -136,7 +134,7 @@ def with_other_witness(task_id: str) -> Tamper:
 
 
 def swapped(kind: type) -> Tamper:
-    """Exchange the first two events of a kind; the lines keep their numbers."""
+    """Swap the first two events of a kind; the lines keep their numbers."""
 
     def tamper(entries: list[Entry]) -> list[Entry]:
         one, other = [n for n, e in enumerate(entries) if isinstance(e.event, kind)][:2]
@@ -149,7 +147,7 @@ def swapped(kind: type) -> Tamper:
 
 
 def before_its_reply(entries: list[Entry]) -> list[Entry]:
-    """Exchange the first instances with the reply that they were read from."""
+    """Swap the first instances with their reply."""
     events = [entry.event for entry in entries]
     written = next(n for n, e in enumerate(events) if isinstance(e, InstancesWritten))
     task_id = getattr(events[written], "task_id", "")
@@ -161,7 +159,7 @@ def before_its_reply(entries: list[Entry]) -> list[Entry]:
 
 
 def without(kind: type) -> Tamper:
-    """Leave out the first event of a kind; the lines after it move up."""
+    """Remove the first event of a kind; later lines move up."""
 
     def tamper(entries: list[Entry]) -> list[Entry]:
         place = next(n for n, e in enumerate(entries) if isinstance(e.event, kind))
@@ -189,7 +187,7 @@ def with_text(text: str) -> Callable[[Committed], Committed]:
 
 
 def unnovel(event: Committed) -> Committed:
-    """Accept what was rejected as not novel."""
+    """Remove the rejections of a commit."""
     return replace(event, rejected=())
 
 
@@ -298,7 +296,7 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
             lambda e: replace(e, answer="yes", is_classification=True),
             of=lambda e: e.answer == "no",
         ),
-        "the journal says yes, a classification task; read again it is no, no classification task",
+        "the journal says yes, a classification task; parsed again it is no, not a classification task",
     ),
     "an instance dropped": (
         changed(InstancesWritten, lambda e: replace(e, instances=e.instances[1:])),
@@ -335,7 +333,7 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
     ),
     "a prompt's hash": (
         changed(CompletionReceived, lambda e: replace(e, prompt_sha256="0" * 64)),
-        "is another than the one that was sent",
+        "differs from the prompt that was sent",
     ),
     "a prompt's template": (
         changed(CompletionReceived, lambda e: replace(e, template="x")),
@@ -363,7 +361,7 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
             lambda e: replace(e, request_id="generate/000900"),
             of=lambda e: e.request_id == "generate/000002",
         ),
-        "was asked before",
+        "was sent before",
     ),
     "a request about nothing": (
         changed(
@@ -375,14 +373,14 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
     ),
     "a request by another name": (
         changed(CompletionReceived, lambda e: replace(e, request_id="generate/1")),
-        "is no id of a request",
+        "is not the id of a request",
     ),
     "how it ended": (
         lambda entries: [
             *entries[:-2],
             replace(entries[-1], event=RunFinished(reason="complete"), seq=len(entries) - 1),
         ],
-        "is called complete, and is not",
+        "is marked complete but is not",
     ),
     "the number of a line": (
         lambda entries: [replace(entries[0], seq=2), *entries[1:]],
@@ -399,9 +397,7 @@ def test_a_change_is_found(finished: Path, name: str) -> None:
     assert any(why in problem.why for problem in verification.problems), verification.problems
 
 
-def test_which_of_several_witnesses_is_named_is_no_part_of_a_decision(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_any_correct_witness_is_accepted(tmp_path: Path, config: RunConfig) -> None:
     one = "alpha bravo charlie delta echo foxtrot golf hotel india juliet"
     other = "alpha bravo charlie delta echo foxtrot kilo lima mike november"
     both = "alpha bravo charlie delta echo foxtrot golf hotel kilo lima"
@@ -417,9 +413,7 @@ def test_which_of_several_witnesses_is_named_is_no_part_of_a_decision(
 
 
 @pytest.mark.parametrize("kind", [CompletionReceived, Classified, InstancesWritten])
-def test_what_depends_on_nothing_of_each_other_may_change_places(
-    finished: Path, kind: type
-) -> None:
+def test_independent_events_may_be_swapped(finished: Path, kind: type) -> None:
     assert checked(finished, swapped(kind)).holds
 
 
@@ -428,10 +422,10 @@ def test_a_commit_beyond_the_target_is_found(finished: Path) -> None:
         RunStarted, lambda e: replace(e, settings={**e.settings, "num_instructions": 1})
     )
     problems = checked(finished, lowered).problems
-    assert any("was decided although all 1 were there" in p.why for p in problems)
+    assert any("was decided after the target of 1 was reached" in p.why for p in problems)
 
 
-def test_problems_name_the_line_and_the_candidate(finished: Path) -> None:
+def test_problems_name_line_and_candidate(finished: Path) -> None:
     verification = checked(finished, CHANGES["a rejection's reason"][0])
     problem = verification.problems[0]
     entries = list(read_history(finished)[1])
@@ -447,7 +441,7 @@ def test_problems_name_the_line_and_the_candidate(finished: Path) -> None:
     ("other", "answers", "witnesses"),
     [("rules", True, True), ("parsers", False, True), ("tokenizer", True, False)],
 )
-def test_a_run_of_other_versions_is_checked_as_far_as_it_can_be(
+def test_other_versions_are_checked_as_far_as_possible(
     finished: Path,
     monkeypatch: pytest.MonkeyPatch,
     other: str,
@@ -462,12 +456,12 @@ def test_a_run_of_other_versions_is_checked_as_far_as_it_can_be(
     assert verification.prompts > 30
     assert (verification.answers > 0) == answers
     assert (verification.witnesses > 0) == witnesses
-    # What does not depend on them is still checked.
+    # Checks that do not depend on versions still run.
     assert not checked(finished, CHANGES["a task's number"][0]).holds
     assert not checked(finished, CHANGES["two commits swapped"][0]).holds
 
 
-def test_damage_is_the_error_that_it_always_is(finished: Path) -> None:
+def test_a_damaged_line_raises_the_usual_error(finished: Path) -> None:
     path = finished / "journal.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:4], b"?\n", *lines[5:]]))

@@ -1,4 +1,4 @@
-"""A run keeps to what it may cost, also on a bad day and over kills; the endpoint's log is the bill."""
+"""A run stays within its limits, with faults and kills too. The log of the endpoint is the bill."""
 
 import asyncio
 import json
@@ -37,10 +37,9 @@ from selfinstruct.pipeline.plan import task_request
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.pipeline.summary import summarize
 from selfinstruct.records import Completion, Request, SeedTask, Task, Usage
-from selfinstruct.runner.bad_requests import BadRequests
 from selfinstruct.runner.directory import Run, open_run, read_run
+from selfinstruct.runner.failures import FailurePolicy
 from selfinstruct.runner.loop import grow
-from selfinstruct.runner.outages import OutagePolicy
 from selfinstruct.runner.scheduler import Scheduler
 from selfinstruct.simulate import SimulatedEndpoint
 from selfinstruct.simulate.faults.plan_file import read_fault_plan
@@ -50,7 +49,7 @@ PRICED = {"price_input": 0.4, "price_output": 1.6}
 
 
 class Billing(ScriptedBackend):
-    """Writes down what it bills. Some attempts are billed at the most they can be, and nobody is told so."""
+    """Records what it bills. If faulty, some attempts are billed at their worst case without a report."""
 
     def __init__(self, *, faulty: bool = False, seed: int = 0) -> None:
         super().__init__()
@@ -61,19 +60,19 @@ class Billing(ScriptedBackend):
     async def complete(self, request: Request) -> Completion:
         self.asked.append(request.id)
         for _ in range(self._rng.randrange(9)):
-            await asyncio.sleep(0)  # so that the requests end in another order
+            await asyncio.sleep(0)  # so that the requests end in a different order
         most = worst_case(request)
         usage = Usage(
             prompt_tokens=most.prompt_tokens // 4,
-            # One token fewer than the limit: at the limit a reply counts as cut.
+            # One token less than max_tokens, since a reply with max_tokens counts as cut.
             completion_tokens=self._rng.randint(1, max(1, most.completion_tokens - 1)),
         )
-        fate = self._rng.random() if self._faulty else 1.0
-        self.billed += consumed(usage) if fate >= 0.2 else most
-        if fate < 0.1:
+        outcome = self._rng.random() if self._faulty else 1.0
+        self.billed += consumed(usage) if outcome >= 0.2 else most
+        if outcome < 0.1:
             raise TransientError("lost")
         text = scripted_text(request)
-        return make_completion(text, usage=None if fate < 0.2 else usage)
+        return make_completion(text, usage=None if outcome < 0.2 else usage)
 
 
 def settings(seeds: Path, **changes: Any) -> dict[str, Any]:
@@ -102,20 +101,20 @@ def export(directory: Path) -> bytes:
     [{"max_cost": 0.12}, {"max_tokens_total": 100_000}, {"max_requests": 60}],
     ids=lambda limit: next(iter(limit)),
 )
-def test_a_capped_run_stays_below_and_ends_with_whole_records(
+def test_a_limited_run_ends_with_complete_records(
     tmp_path: Path, seeds: Path, limit: Mapping[str, float], concurrency: int
 ) -> None:
-    given = settings(seeds, max_concurrency=concurrency)
+    options = settings(seeds, max_concurrency=concurrency)
     backend = Billing(seed=concurrency)
     with pytest.raises(LimitReachedError) as caught:
-        run(tmp_path / "run", {**given, **limit}, backend=backend)
+        run(tmp_path / "run", {**options, **limit}, backend=backend)
     (name,) = limit
     assert caught.value.limit == name
     state = read_run(tmp_path / "run").state
     assert state.finished is not None
     assert state.finished.reason == "limit"
     assert 0 < state.accepted < 60
-    assert state.open_tasks == 0  # all that was accepted was finished
+    assert state.open_tasks == 0  # every accepted task is complete
     assert state.ledger.spent == backend.billed
     consumed = {
         "max_cost": float(PRICE.cost(backend.billed)),
@@ -123,19 +122,17 @@ def test_a_capped_run_stays_below_and_ends_with_whole_records(
         "max_requests": backend.billed.requests,
     }[name]
     assert consumed <= limit[name]
-    # A higher limit continues to what no limit would have given; null takes it back.
+    # Without the limit, the run continues to the same dataset as a run without limits.
     run(tmp_path / "run", {name: None}, backend=Billing(seed=1))
-    run(tmp_path / "whole", given, backend=Billing(seed=2))
+    run(tmp_path / "whole", options, backend=Billing(seed=2))
     assert export(tmp_path / "run") == export(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_was_never_heard_of_counts_at_its_bound(
-    tmp_path: Path, seeds: Path, seed: int
-) -> None:
+def test_unreported_usage_counts_at_its_worst_case(tmp_path: Path, seeds: Path, seed: int) -> None:
     backend = Billing(faulty=True, seed=seed)
-    given = settings(seeds, max_cost=0.15)
-    with open_run(tmp_path / "run", given) as opened, pytest.raises(LimitReachedError):
+    options = settings(seeds, max_cost=0.15)
+    with open_run(tmp_path / "run", options) as opened, pytest.raises(LimitReachedError):
         run_at_once(grow(opened, backend=backend))
     ledger = read_run(tmp_path / "run").state.ledger
     assert ledger.unheard.requests > 0
@@ -143,10 +140,10 @@ def test_what_was_never_heard_of_counts_at_its_bound(
     assert PRICE.cost(ledger.spent) <= Decimal("0.15")
 
 
-def test_a_recipe_without_further_questions_keeps_nothing_back(tmp_path: Path, seeds: Path) -> None:
-    given = settings(seeds, recipe="alpaca", max_requests=7, max_concurrency=2)
+def test_the_alpaca_recipe_has_no_finishing_cost(tmp_path: Path, seeds: Path) -> None:
+    options = settings(seeds, recipe="alpaca", max_requests=7, max_concurrency=2)
     with pytest.raises(LimitReachedError):
-        run(tmp_path / "run", given, backend=ScriptedBackend(alpaca_text))
+        run(tmp_path / "run", options, backend=ScriptedBackend(alpaca_text))
     assert read_run(tmp_path / "run").state.ledger.spent.requests == 7
 
 
@@ -154,44 +151,38 @@ def test_a_limit_too_small_for_the_first_request_spends_nothing(
     tmp_path: Path, seeds: Path
 ) -> None:
     backend = Billing()
-    with pytest.raises(
-        LimitReachedError, match=r"--max-cost is reached: \$0 of \$0.0001 are spent"
-    ):
+    with pytest.raises(LimitReachedError, match=r"--max-cost is reached: \$0 of \$0.0001 spent"):
         run(tmp_path / "run", settings(seeds, max_cost=0.0001), backend=backend)
     assert backend.asked == []
 
 
-def test_a_limit_in_dollars_without_a_price_is_refused_before_anything_is_made(
-    tmp_path: Path, seeds: Path
-) -> None:
-    given = settings(seeds, max_cost=1, price_input=None, price_output=None)
+def test_a_cost_limit_needs_a_price(tmp_path: Path, seeds: Path) -> None:
+    options = settings(seeds, max_cost=1, price_input=None, price_output=None)
     with pytest.raises(ConfigError, match="price"):
-        run(tmp_path / "run", given, backend=Billing())
+        run(tmp_path / "run", options, backend=Billing())
     assert not (tmp_path / "run").exists()
 
 
-def test_time_is_that_of_all_processes_together(tmp_path: Path, seeds: Path) -> None:
+def test_max_time_counts_all_processes(tmp_path: Path, seeds: Path) -> None:
     async def slow(_: Request) -> None:
         await asyncio.sleep(0.05)
 
-    given = settings(seeds, max_time_s=0.3, max_concurrency=1)
+    options = settings(seeds, max_time_s=0.3, max_concurrency=1)
     backend = ScriptedBackend(pause=slow)
     for _ in range(2):
         with pytest.raises(LimitReachedError, match="--max-time is reached"):
-            run(tmp_path / "run", given, backend=backend)
+            run(tmp_path / "run", options, backend=backend)
     assert len(backend.asked) <= 8  # the second process had no time left
     assert read_run(tmp_path / "run").worked_s >= 0.25
 
 
-def test_a_run_that_was_only_read_has_nothing_to_keep_it_to_its_limits(
-    tmp_path: Path, seeds: Path
-) -> None:
+def test_a_run_opened_for_reading_does_not_grow(tmp_path: Path, seeds: Path) -> None:
     run(tmp_path / "run", settings(seeds, num_instructions=3), backend=ScriptedBackend())
     with pytest.raises(ValueError, match="only read"):
         asyncio.run(grow(read_run(tmp_path / "run"), backend=ScriptedBackend()))
 
 
-def test_a_run_that_has_no_time_left_sends_nothing(tmp_path: Path, seeds: Path) -> None:
+def test_a_run_without_time_left_sends_nothing(tmp_path: Path, seeds: Path) -> None:
     backend = ScriptedBackend()
     with pytest.raises(LimitReachedError, match="--max-time is reached"):
         run(tmp_path / "run", settings(seeds, max_time_s=0), backend=backend)
@@ -199,22 +190,22 @@ def test_a_run_that_has_no_time_left_sends_nothing(tmp_path: Path, seeds: Path) 
 
 
 @pytest.mark.parametrize("limit", [{}, {"max_requests": 50}], ids=["none", "another"])
-def test_a_limit_that_the_backend_has_of_its_own_ends_the_run(
+def test_a_limit_of_the_backend_ends_the_run(
     tmp_path: Path, seeds: Path, limit: Mapping[str, Any]
 ) -> None:
     class Limited(ScriptedBackend):
         async def complete(self, request: Request) -> Completion:
             if len(self.asked) >= 5:
-                raise LimitReachedError("quota", "the quota of the day is used up")
+                raise LimitReachedError("quota", "the daily quota is used up")
             return await super().complete(request)
 
     backend = Limited()
-    with pytest.raises(LimitReachedError, match="the quota of the day"):
+    with pytest.raises(LimitReachedError, match="the daily quota"):
         run(tmp_path / "run", settings(seeds, **limit), backend=backend)
     assert len(backend.asked) == 5
 
 
-NONSENSE = [
+IMPOSSIBLE = [
     Usage(prompt_tokens=-(10**6), completion_tokens=5),
     Usage(prompt_tokens=7, completion_tokens=-1),
     Usage(prompt_tokens=10**30, completion_tokens=5),
@@ -224,10 +215,8 @@ NONSENSE = [
 ]
 
 
-@pytest.mark.parametrize("usage", NONSENSE, ids=repr)
-def test_usage_that_makes_no_sense_counts_as_none(
-    tmp_path: Path, seeds: Path, usage: Usage
-) -> None:
+@pytest.mark.parametrize("usage", IMPOSSIBLE, ids=repr)
+def test_impossible_usage_counts_as_unreported(tmp_path: Path, seeds: Path, usage: Usage) -> None:
     class Miscounting(ScriptedBackend):
         async def complete(self, request: Request) -> Completion:
             return replace(await super().complete(request), usage=usage)
@@ -241,10 +230,10 @@ def test_usage_that_makes_no_sense_counts_as_none(
     assert summarize(state).prompt_tokens == 0
 
 
-def test_journaled_usage_that_makes_no_sense_counts_as_none(tmp_path: Path, seeds: Path) -> None:
-    given = settings(seeds)
+def test_impossible_usage_in_a_journal_counts_as_unreported(tmp_path: Path, seeds: Path) -> None:
+    options = settings(seeds)
     usage = Usage(prompt_tokens=10**30, completion_tokens=-(10**30))
-    with open_run(tmp_path / "run", given) as opened:
+    with open_run(tmp_path / "run", options) as opened:
         assert opened.journal is not None
         opened.journal.append(
             CompletionReceived(
@@ -262,35 +251,32 @@ def test_journaled_usage_that_makes_no_sense_counts_as_none(tmp_path: Path, seed
     assert state.ledger.spent == Consumption(requests=1)
 
 
-# ── what is kept back ───────────────────────────────────────────────────────────────────────────────────────
+# ── finishing cost ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def scheduler(opened: Run) -> Scheduler:
     assert opened.budget is not None
     return Scheduler(
         opened,
-        outage_policy=OutagePolicy(slots=8, give_up_after_s=60),
-        bad_requests=BadRequests(),
+        failure_policy=FailurePolicy(slots=8, give_up_after_s=60),
         budget=opened.budget,
         now=lambda: 0.0,
     )
 
 
-def next_list(opened: Run) -> Consumption:
-    """What is kept back when the next list is asked for."""
-    coming = scheduler(opened)
-    coming.open_all()
-    request = coming.next(generating=0)
+def finishing_cost(opened: Run) -> Consumption:
+    """Return the finishing cost when the next generation request is sent."""
+    upcoming = scheduler(opened)
+    upcoming.open_all()
+    request = upcoming.next(generating=0)
     assert request is not None
     assert request.stage == "generate"
     assert opened.budget is not None
-    return opened.budget.kept_back(request)
+    return opened.budget.finishing_cost(request)
 
 
-def test_what_waits_in_the_journal_since_an_earlier_process_is_on_its_way(
-    tmp_path: Path, seeds: Path
-) -> None:
-    """The first list never came, and three later ones did: once it comes, all four are committed."""
+def test_waiting_lists_count_towards_the_finishing_cost(tmp_path: Path, seeds: Path) -> None:
+    """The first list failed and three later ones wait: the reply to the first one commits all four."""
     others = asyncio.Event()
 
     class Failing(ScriptedBackend):
@@ -303,18 +289,21 @@ def test_what_waits_in_the_journal_since_an_earlier_process_is_on_its_way(
                 others.set()
             return completion
 
-    given = settings(seeds, max_concurrency=16, max_requests=500)
+    options = settings(seeds, max_concurrency=16, max_requests=500)
     with pytest.raises(EndpointError):
-        run(tmp_path / "run", given, backend=Failing())
+        run(tmp_path / "run", options, backend=Failing())
     with open_run(tmp_path / "run") as opened:
         assert len(opened.state.waiting) == 3
-        assert next_list(opened).requests == 4 * 8 * 3
+        assert finishing_cost(opened).requests == 4 * 8 * 3
 
 
-def test_what_is_kept_back_goes_by_bytes_and_by_what_prompts_were_counted_above_their_bound(
+def test_the_finishing_cost_counts_bytes_and_excess(
     tmp_path: Path, seed_tasks: list[SeedTask]
 ) -> None:
-    long, wide = "Say " + "a" * 96, "Скажи " + "а" * 60  # the second one has fewer letters
+    long, wide = (
+        "Say " + "a" * 96,
+        "Скажи " + "а" * 60,
+    )  # the second text has fewer characters and more bytes
     tasks = [
         *seed_tasks,
         make_seed_task(97, instruction=long),
@@ -326,32 +315,32 @@ def test_what_is_kept_back_goes_by_bytes_and_by_what_prompts_were_counted_above_
         task = Task(id="x", instruction=wide, origin="generated")
         kinds = [replace(task, is_classification=kind) for kind in (True, False)]
         classify, *instances = (
-            worst_case(task_request(opened.state, opened.config, opened.templates, asked))
-            for asked in (task, *kinds)
+            worst_case(task_request(opened.state, opened.config, opened.templates, kind))
+            for kind in (task, *kinds)
         )
         most = 2 * classify + max(instances, key=lambda c: c.tokens)
-        assert next_list(opened) == 8 * most
+        assert finishing_cost(opened) == 8 * most
         opened.state.ledger.excess = Consumption(prompt_tokens=100)
-        assert next_list(opened) == 8 * most + Consumption(prompt_tokens=8 * 3 * 100)
+        assert finishing_cost(opened) == 8 * most + Consumption(prompt_tokens=8 * 3 * 100)
 
 
-def test_a_model_that_writes_longer_lists_than_asked_for_has_more_kept_back(
-    tmp_path: Path, seeds: Path
-) -> None:
+def test_longer_lists_raise_the_finishing_cost(tmp_path: Path, seeds: Path) -> None:
     def write(request: Request) -> str:
         if request.stage == "classify":
-            return "Sure, go ahead."  # so it is asked once more
+            return "Sure, go ahead."  # unclear, so the request is repeated
         if request.stage != "generate":
             return scripted_text(request)
         rng = Random(request.prompt.sha256)
         return "\n".join(f"{n}. Describe {' '.join(rng.sample(WORDS, 4))}." for n in range(9, 29))
 
     async def pause(request: Request) -> None:
-        await asyncio.sleep(0.05 if request.stage == "generate" else 0)  # each is looked at in turn
+        await asyncio.sleep(
+            0.05 if request.stage == "generate" else 0
+        )  # so that lists arrive one by one
 
-    # Two lists are asked for before anything is known of them: 122 requests with all that they bring.
-    given = settings(seeds, max_requests=150, max_concurrency=1)
-    with open_run(tmp_path / "run", given) as opened, pytest.raises(LimitReachedError):
+    # The two lists in flight at the start bring up to 122 requests.
+    options = settings(seeds, max_requests=150, max_concurrency=1)
+    with open_run(tmp_path / "run", options) as opened, pytest.raises(LimitReachedError):
         run_at_once(grow(opened, backend=ScriptedBackend(write, pause=pause)))
     state = read_run(tmp_path / "run").state
     assert state.accepted > 15
@@ -375,7 +364,7 @@ per_request:
 
 
 def billed(log: Path) -> Consumption:
-    """What the endpoint's own log says that it bills."""
+    """Return the consumption that the log of the endpoint bills."""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     return Consumption(
         requests=sum(line["event"] == "received" for line in lines),
@@ -391,14 +380,12 @@ def command(directory: Path, url: str, *flags: str) -> list[str]:
 
 
 def wait_for_requests(process: "subprocess.Popen[bytes]", log: Path, number: int) -> None:
-    """Wait until this process has sent `number` requests, or has ended."""
+    """Wait until the process has sent `number` more requests, or has ended."""
     enough = billed(log).requests + number
     until(lambda: process.poll() is not None or billed(log).requests >= enough)
 
 
-def test_the_bill_stays_within_the_limit_on_a_bad_day_with_kills(
-    tmp_path: Path, thorough: bool
-) -> None:
+def test_faults_and_kills_do_not_exceed_the_limit(tmp_path: Path, thorough: bool) -> None:
     plan, log = tmp_path / "plan.yaml", tmp_path / "requests.jsonl"
     plan.write_text(BAD_DAY)
     rng, kills_left, killed, cap = random.Random(7), 8 if thorough else 2, 0, Decimal("0.06")
@@ -407,7 +394,7 @@ def test_the_bill_stays_within_the_limit_on_a_bad_day_with_kills(
         while kills_left:
             with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process:
                 wait_for_requests(process, log, rng.randint(1, 12))
-                killed += process.poll() is None  # it may be over by now
+                killed += process.poll() is None  # the process may have ended
                 process.send_signal(signal.SIGKILL)
             kills_left -= 1
             assert PRICE.cost(billed(log)) <= cap
@@ -421,7 +408,7 @@ def test_the_bill_stays_within_the_limit_on_a_bad_day_with_kills(
 
 
 def hidden_reasoning(usage: dict[str, int], most: int) -> tuple[dict[str, int], int]:
-    """Reasoning tokens are in the total alone, as far as the token limit allows."""
+    """Count reasoning tokens in the total alone, within max_tokens."""
     reasoning = min(4 * usage["completion_tokens"], most - usage["completion_tokens"])
     return usage | {"total_tokens": usage["total_tokens"] + reasoning}, reasoning
 
@@ -442,7 +429,7 @@ COUNTS: dict[str, Callable[[dict[str, int], int], tuple[Any, int]]] = {
 
 
 @pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS)
-def test_the_bill_stays_within_the_limit_whatever_is_counted(
+def test_wrong_usage_does_not_exceed_the_limit(
     tmp_path: Path, counts: Callable[[dict[str, int], int], tuple[Any, int]]
 ) -> None:
     bill, cap = Consumption(), Decimal("0.05")
@@ -450,13 +437,13 @@ def test_the_bill_stays_within_the_limit_whatever_is_counted(
 
         def relayed(path: str, body: dict[str, Any]) -> bytes:
             nonlocal bill
-            asked = urllib.request.Request(
+            relayed_request = urllib.request.Request(
                 endpoint.base_url + path.removeprefix("/v1"),
                 json.dumps(body).encode(),
                 {"Content-Type": "application/json"},
             )
-            with urllib.request.urlopen(asked) as answered:
-                data = json.load(answered)
+            with urllib.request.urlopen(relayed_request) as response:
+                data = json.load(response)
             usage = data["usage"]
             data["usage"], more = counts(usage, body["max_tokens"])
             bill += Consumption(

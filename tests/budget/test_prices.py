@@ -1,4 +1,4 @@
-"""Which price a run goes by: settings over the table, each by itself; and who has no price."""
+"""The price of a run: settings replace parts of the price list."""
 
 from datetime import date
 from decimal import Decimal
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT
 
-from selfinstruct.budget.prices import price_of, quoted, require_price
+from selfinstruct.budget.prices import price_of, quotation_for, require_price
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import FREE, Consumption, Price
 from selfinstruct.errors import ConfigError
@@ -32,7 +32,7 @@ def config(model: str = "gpt-4.1-mini", **settings: Any) -> RunConfig:
         {"model": "gpt-4.1-mini-2025-04-14"},
     ],
 )
-def test_a_model_at_its_vendors_address_has_the_vendors_price(settings: dict[str, Any]) -> None:
+def test_a_vendors_price_applies_at_its_address(settings: dict[str, Any]) -> None:
     assert price_of(config(**settings)) == MINI
 
 
@@ -54,11 +54,11 @@ def test_a_model_at_its_vendors_address_has_the_vendors_price(settings: dict[str
         {"base_url": "https://api.deepseek.com"},
     ],
 )
-def test_look_alikes_and_other_addresses_have_no_price(settings: dict[str, Any]) -> None:
-    assert quoted(config(**settings)) is None
+def test_similar_names_and_other_addresses_have_no_price(settings: dict[str, Any]) -> None:
+    assert quotation_for(config(**settings)) is None
 
 
-def test_names_that_begin_alike_have_prices_of_their_own() -> None:
+def test_models_of_one_family_have_different_prices() -> None:
     prices = {
         name: price_of(config(name))
         for name in ("gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4o", "gpt-4o-2024-05-13")
@@ -67,17 +67,17 @@ def test_names_that_begin_alike_have_prices_of_their_own() -> None:
     assert len({price.output for price in prices.values() if price is not None}) == len(prices)
 
 
-def test_a_dated_name_with_a_line_of_its_own_is_not_its_family() -> None:
+def test_a_dated_name_may_have_its_own_price() -> None:
     assert price_of(config("gpt-4o-2024-08-06")) == price_of(config("gpt-4o"))
     assert price_of(config("gpt-4o-2024-05-13")) != price_of(config("gpt-4o"))
 
 
-def test_a_prefix_counts_only_where_the_vendor_has_one() -> None:
+def test_a_prefix_works_at_its_vendor_only() -> None:
     google = "https://generativelanguage.googleapis.com/v1beta/openai/"
-    plain = quoted(config("gemini-2.5-flash", base_url=google))
+    plain = quotation_for(config("gemini-2.5-flash", base_url=google))
     assert plain is not None
-    assert quoted(config("models/gemini-2.5-flash", base_url=google)) == plain
-    assert quoted(config("models/gpt-4.1-mini")) is None
+    assert quotation_for(config("models/gemini-2.5-flash", base_url=google)) == plain
+    assert quotation_for(config("models/gpt-4.1-mini")) is None
 
 
 def test_each_setting_replaces_its_part_of_the_price() -> None:
@@ -87,28 +87,28 @@ def test_each_setting_replaces_its_part_of_the_price() -> None:
     assert price_of(config(price_input=0.3, price_cached_input=0.05)) == Price(
         input=Decimal("0.3"), cached_input=Decimal("0.05"), output=MINI.output
     )
-    found = quoted(config(price_output=1.2))
+    found = quotation_for(config(price_output=1.2))
     assert found is not None
-    assert (found.given, found.vendor) == (("price_output",), "OpenAI")
+    assert (found.overrides, found.vendor) == (("price_output",), "OpenAI")
     assert str(found) == "OpenAI, as of 2025-07-04, except price_output"
 
 
-def test_what_is_cached_never_costs_more_than_what_is_not() -> None:
+def test_cached_tokens_never_cost_more_than_others() -> None:
     price = price_of(config(price_input=0.05))
     assert price is not None
     assert price.cached_input == Decimal("0.05")
 
 
-def test_a_price_that_is_given_whole_needs_no_table() -> None:
+def test_a_complete_price_needs_no_list() -> None:
     price = price_of(config("mine", price_input=0.1, price_output=0.3))
     assert price == Price(input=Decimal("0.1"), cached_input=Decimal("0.1"), output=Decimal("0.3"))
-    found = quoted(config("mine", price_input=0.1, price_output=0.3))
+    found = quotation_for(config("mine", price_input=0.1, price_output=0.3))
     assert found is not None
     assert (str(found), found.batch_discount) == ("as given", None)
 
 
 @pytest.mark.parametrize(
-    ("given_settings", "said"),
+    ("parts", "problem"),
     [
         (
             {"price_output": 1.0},
@@ -118,33 +118,31 @@ def test_a_price_that_is_given_whole_needs_no_table() -> None:
         ({"price_cached_input": 1.0}, "add --price-input and --price-output"),
     ],
 )
-def test_half_a_price_is_an_error_that_says_what_to_add(
-    given_settings: dict[str, float], said: str
-) -> None:
-    with pytest.raises(ConfigError, match=said.replace("(", r"\(").replace(")", r"\)")):
-        price_of(config("mine", **given_settings))
+def test_half_a_price_is_an_error(parts: dict[str, float], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem.replace("(", r"\(").replace(")", r"\)")):
+        price_of(config("mine", **parts))
 
 
-def test_free_is_free_whatever_the_table_says() -> None:
+def test_free_replaces_the_price_list() -> None:
     assert price_of(config(free=True)) == FREE
     assert price_of(config("mine", free=True)) == FREE
 
 
-def test_a_limit_in_dollars_without_a_price_is_refused_with_what_to_add() -> None:
-    with pytest.raises(ConfigError) as refused:
+def test_a_cost_limit_needs_a_known_price() -> None:
+    with pytest.raises(ConfigError) as caught:
         require_price(config("qwen3", base_url="https://gateway.example/v1", max_cost=20))
-    assert str(refused.value) == (
+    assert str(caught.value) == (
         "max_cost: needs a price, and that of qwen3 at gateway.example is unknown; "
         "add --price-input and --price-output (dollars per million tokens), or --free"
     )
     assert require_price(config(max_cost=20)) == MINI
 
 
-def test_the_address_in_the_environment_counts_where_none_is_set() -> None:
+def test_the_environment_may_set_the_address() -> None:
     local = {"OPENAI_BASE_URL": "http://localhost:8000/v1"}
-    assert quoted(config(), environ=local) is None
-    assert quoted(config(base_url=OPENAI), environ=local) is not None
-    assert quoted(config(), environ={"OPENAI_BASE_URL": " "}) is not None
+    assert quotation_for(config(), environ=local) is None
+    assert quotation_for(config(base_url=OPENAI), environ=local) is not None
+    assert quotation_for(config(), environ={"OPENAI_BASE_URL": " "}) is not None
 
 
 @given(
@@ -153,17 +151,17 @@ def test_the_address_in_the_environment_counts_where_none_is_set() -> None:
     st.integers(0, 10**9),
     st.integers(0, 10**9),
 )
-def test_a_price_is_what_was_written_and_costs_add_up_exactly(
-    asked: Decimal, written: Decimal, prompt: int, reply: int
+def test_prices_and_costs_are_exact(
+    input_: Decimal, output: Decimal, prompt: int, reply: int
 ) -> None:
-    price = price_of(config("mine", price_input=float(asked), price_output=float(written)))
+    price = price_of(config("mine", price_input=float(input_), price_output=float(output)))
     assert price is not None
-    assert (price.input, price.output) == (asked, written)
+    assert (price.input, price.output) == (input_, output)
     consumption = Consumption(prompt_tokens=prompt, completion_tokens=reply)
-    assert price.cost(consumption) * 10**6 == prompt * asked + reply * written
+    assert price.cost(consumption) * 10**6 == prompt * input_ + reply * output
 
 
-def test_every_line_of_the_table_is_whole() -> None:
+def test_every_line_of_the_list_is_complete() -> None:
     table = yaml.safe_load((ROOT / "selfinstruct/budget/prices.yaml").read_text(encoding="utf-8"))
     assert len({vendor["vendor"] for vendor in table}) == len(table)
     names: set[tuple[str, str]] = set()
@@ -178,11 +176,11 @@ def test_every_line_of_the_table_is_whole() -> None:
                 assert (vendor["vendor"], model) not in names
                 names.add((vendor["vendor"], model))
                 base_url = f"https://{vendor['hosts'][0]}/v1"
-                assert quoted(config(model, base_url=base_url)) is not None
+                assert quotation_for(config(model, base_url=base_url)) is not None
     assert len(names) > 40
 
 
-def test_tokens_from_a_cache_cannot_cost_more_than_others() -> None:
+def test_a_cached_price_above_the_input_is_an_error() -> None:
     dearer = config("mine", price_input=1.0, price_cached_input=1.5, price_output=2.0)
     with pytest.raises(ConfigError, match="price_cached_input: must not be above"):
         price_of(dearer)

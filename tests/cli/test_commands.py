@@ -167,7 +167,7 @@ def test_status_counts_tasks_of_unclear_kind(tmp_path: Path, config: RunConfig) 
     run(tmp_path / "run", config, backend=ScriptedBackend(write))
     told = typed("status", tmp_path / "run").stdout
     number = read_run(tmp_path / "run").state.accepted
-    assert f"kind unclear {number} written input-first" in " ".join(told.split())
+    assert f"kind unclear {number} treated as not a classification task" in " ".join(told.split())
 
 
 def test_export_writes_the_formats_and_trims_tasks(finished: Path, tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_a_failed_export_leaves_the_target(finished: Path, tmp_path: Path) -> No
 def test_model_output_is_escaped() -> None:
     """Control characters of a reply are escaped."""
     from selfinstruct.cli.summary_lines import record_lines
-    from selfinstruct.cli.terminal import visible
+    from selfinstruct.text import visible
 
     evil = "a\x1b[2J\x9b31m\u202eb\x07\rc"
     shown = "\n".join(record_lines([{"instruction": evil, "input": "", "output": evil}]))

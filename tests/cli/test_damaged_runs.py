@@ -11,7 +11,7 @@ from support import make_seed_task, sealed, sealed_journal
 
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.runner.directory import open_run
-from selfinstruct.runner.lock import LOCK_FILE
+from selfinstruct.runner.run_files import LOCK
 
 
 def changed(path: Path, old: str, new: str) -> None:
@@ -227,4 +227,4 @@ def test_a_running_run_can_be_read_only(here: Path, finished: Path, typed: Typed
         assert everything(here) == before
         assert f"running (process {os.getpid()})" in typed("status", finished).out
         assert typed("export", finished, "-o", "out.json").code == 0
-    assert (finished / LOCK_FILE).read_text() == ""
+    assert (finished / LOCK).read_text() == ""

@@ -1,4 +1,4 @@
-"""`selfinstruct decontaminate` and `export --decontaminate`: files in, files out, and what is said."""
+"""The commands `decontaminate` and `export --decontaminate`: files and summaries."""
 
 import csv
 import json
@@ -16,11 +16,16 @@ from support import ScriptedBackend, typed
 from waiting import PATIENCE_S, until
 
 from selfinstruct.api import run
-from selfinstruct.cli.benchmark_files import Rules
 from selfinstruct.cli.commands.decontaminate import decontaminate
 from selfinstruct.cli.commands.export import Format, export
-from selfinstruct.cli.decontaminate_job import Job, Tally, carry_out
+from selfinstruct.cli.dataset_lines import decontaminate_lines
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.dataset.decontamination import (
+    DecontaminationSummary,
+    Rules,
+    decontaminate_files,
+)
+from selfinstruct.dataset.file_jobs import ListFiles
 from selfinstruct.errors import ExportError, InputError, SelfInstructError
 
 ASKED = (
@@ -50,7 +55,7 @@ RECORDS: list[dict[str, Any]] = [
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current directory, with records and two benchmarks in it."""
+    """Return the current directory, with records and two benchmarks."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "data.jsonl", RECORDS)
     write(tmp_path / "mmlu.jsonl", MMLU)
@@ -66,23 +71,25 @@ def read(path: Path | str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
-def job(**changes: Any) -> Job:
+def clean(**changes: Any) -> DecontaminationSummary:
+    options = {name: changes.pop(name) for name in ("rules", "fields") if name in changes}
+    return decontaminate_files(files(**changes), **options)
+
+
+def files(**changes: Any) -> ListFiles:
     given: dict[str, Any] = {
         "inputs": ["data.jsonl"],
         "output": Path("clean.jsonl"),
         "against": ["mmlu.jsonl", "humaneval.jsonl"],
-        "rules": Rules(),
-        "fields": [],
-        "rejected": None,
-        "report": None,
-        "input_format": None,
-        "output_format": None,
-        "quiet": True,
     }
-    return Job(**(given | changes))
+    return ListFiles(**(given | changes))
 
 
-def test_a_person_sees_what_was_hit_and_finds_it_in_the_files(here: Path) -> None:
+def lines(summary: DecontaminationSummary) -> list[str]:
+    return decontaminate_lines(summary, files(), ngram=13)
+
+
+def test_hits_are_in_the_summary_and_files(here: Path) -> None:
     done = typed(
         "decontaminate", "data.jsonl", "-o", "clean.jsonl", "--against", "mmlu.jsonl",
         "--against", "humaneval.jsonl", "--report", "hits.jsonl", "--rejected", "bad.jsonl",
@@ -113,7 +120,7 @@ def test_a_person_sees_what_was_hit_and_finds_it_in_the_files(here: Path) -> Non
 
 
 @pytest.mark.usefixtures("here")
-def test_numbers_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_the_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     decontaminate(["data.jsonl"], Path("clean.jsonl"), ["mmlu.jsonl"], json_output=True)
     written = capsys.readouterr()
     told = json.loads(written.out)
@@ -122,7 +129,7 @@ def test_numbers_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     [benchmark] = told["benchmarks"]
     assert (benchmark["items"], benchmark["items_hit"], benchmark["layouts"]) == (2, 1, ["MMLU"])
     assert written.err == ""
-    with pytest.raises(typer.BadParameter, match="takes stdout"):
+    with pytest.raises(typer.BadParameter, match="both write to stdout"):
         decontaminate(["data.jsonl"], Path("-"), ["mmlu.jsonl"], json_output=True)
 
 
@@ -147,7 +154,7 @@ def test_records_go_through_a_pipe() -> None:
     assert rows == [RECORDS[0], *RECORDS[3:]]
 
 
-def test_the_same_benchmark_is_the_same_in_every_format(here: Path) -> None:
+def test_every_benchmark_format_gives_the_same(here: Path) -> None:
     (here / "mmlu.json").write_text(json.dumps(MMLU))
     with (here / "mmlu.csv").open("w", newline="") as file:
         rows = csv.DictWriter(file, MMLU[0].keys())
@@ -163,14 +170,14 @@ def test_the_same_benchmark_is_the_same_in_every_format(here: Path) -> None:
         parquet.write_table(pyarrow.Table.from_pylist(MMLU), "mmlu.parquet")
         formats.append("mmlu.parquet")
     for name in formats:
-        tally = carry_out(job(against=[name]))
-        assert (tally.kept, tally.benchmarks.tallies[name].layouts) == (3, ["MMLU"]), name
+        summary = clean(against=[name])
+        assert (summary.kept, summary.benchmarks.counts[name].layouts) == (3, ["MMLU"]), name
 
 
 @pytest.mark.usefixtures("here")
-def test_fields_of_records_and_of_benchmarks_can_be_chosen() -> None:
+def test_fields_can_be_chosen() -> None:
     def dropped(**changes: Any) -> int:
-        return carry_out(job(**changes)).benchmarks.dropped.total()
+        return clean(**changes).dropped
 
     assert dropped() == 3
     assert dropped(fields=["instruction"]) == 1
@@ -183,45 +190,43 @@ def test_fields_of_records_and_of_benchmarks_can_be_chosen() -> None:
         InputError, match=r"mmlu\.jsonl: has no text of 4 words or more in subject;"
     ):
         dropped(rules=Rules(fields=("subject",)))
-    with pytest.raises(InputError, match="no record has a text in 'instrution'; check --field"):
+    with pytest.raises(InputError, match="no record has text in 'instrution'; check --field"):
         dropped(fields=["instrution", "input"])
 
 
-def test_several_inputs_and_batches_make_one_file_in_order(here: Path) -> None:
+def test_several_inputs_keep_their_order(here: Path) -> None:
     many = [{"instruction": f"Name river number {n}.", "n": n} for n in range(1203)]
     write(here / "many.jsonl", [*many, RECORDS[1]])
-    tally: Tally = carry_out(job(inputs=["many.jsonl", "data.jsonl"]))
-    assert (tally.read, tally.kept) == (1209, 1205)
+    summary = clean(inputs=["many.jsonl", "data.jsonl"])
+    assert (summary.read, summary.kept) == (1209, 1205)
     assert read("clean.jsonl") == [*many, RECORDS[0], RECORDS[4]]
 
 
 @pytest.mark.parametrize(
     "inputs", [["data.jsonl", "humaneval.jsonl"], ["humaneval.jsonl", "data.jsonl"]]
 )
-def test_a_benchmark_among_the_inputs_is_refused_before_anything_is_written(
-    here: Path, inputs: list[str]
-) -> None:
+def test_a_benchmark_among_inputs_is_refused(here: Path, inputs: list[str]) -> None:
     done = typed("decontaminate", *inputs, "-o", "-", "--against", "mmlu.jsonl", "--quiet")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "humaneval.jsonl: looks like HumanEval and was given as INPUT; give each" in done.stderr
+    assert "humaneval.jsonl: looks like HumanEval and is an INPUT; give each" in done.stderr
     os.mkfifo(here / "pipe")
     with (
         subprocess.Popen(["sh", "-c", "cat humaneval.jsonl > pipe"]),
         pytest.raises(InputError, match="pipe: looks like HumanEval"),
     ):
-        carry_out(job(inputs=["data.jsonl", "pipe"]))
+        clean(inputs=["data.jsonl", "pipe"])
     assert not (here / "clean.jsonl").exists()
 
 
 @pytest.mark.usefixtures("here")
-def test_a_benchmark_alone_can_be_cleaned_and_is_remarked_on() -> None:
-    named = job(inputs=["humaneval.jsonl"], against=["mmlu.jsonl"])
-    [*_, last] = carry_out(named).lines(named)
+def test_a_benchmark_alone_gets_a_remark() -> None:
+    named = {"inputs": ["humaneval.jsonl"], "against": ["mmlu.jsonl"]}
+    [*_, last] = lines(clean(**named))
     assert last.startswith("humaneval.jsonl looks like HumanEval and was read as INPUT; each")
-    assert not any("looks like" in line for line in carry_out(job()).lines(job()))
+    assert not any("looks like" in line for line in lines(clean()))
 
 
-def test_items_that_are_all_common_are_told(here: Path) -> None:
+def test_items_with_common_texts_are_counted(here: Path) -> None:
     rows = [
         {"question": ASKED},
         {"question": f"{ASKED} Say!"},
@@ -229,32 +234,32 @@ def test_items_that_are_all_common_are_told(here: Path) -> None:
         {"question": "?"},
     ]
     write(here / "quiz.jsonl", rows)
-    given = job(against=["quiz.jsonl"], rules=Rules(common=1, threshold=None))
-    tally = carry_out(given)
+    changes = {"against": ["quiz.jsonl"], "rules": Rules(common=1, threshold=None)}
+    summary = clean(**changes)
     said = "quiz.jsonl: 1 of its items have only texts that more than 1 different items have"
-    assert any(line.startswith(said) for line in tally.lines(given))
-    assert tally.benchmarks.as_json()[0]["items_not_looked_for"] == 2
+    assert any(line.startswith(said) for line in lines(summary))
+    assert summary.benchmarks.as_json()[0]["items_not_looked_for"] == 2
     pairs = [(ASKED, "a b c d e f g h"), (ASKED, LIKE), (LIKE, "a b c d e f g h")]
     write(here / "quiz.jsonl", [{"question": one, "more": other} for one, other in pairs])
-    with pytest.raises(InputError, match="has only texts that more than 1 of its items have"):
-        carry_out(job(against=["quiz.jsonl"], rules=Rules(common=1, threshold=None)))
+    with pytest.raises(InputError, match="has only texts that more than 1 of its items share"):
+        clean(**changes)
 
 
-def test_a_csv_whose_first_line_is_an_item_is_refused_and_a_header_is_not(here: Path) -> None:
+def test_a_csv_without_header_is_refused(here: Path) -> None:
     row = f"{ASKED},three,nine,B\n"
     quiz = here / "quiz.csv"
     quiz.write_text(row * 2)
     with pytest.raises(
         InputError, match=r"quiz\.csv:1: looks like an item, not a header; put a line"
     ):
-        carry_out(job(against=["quiz.csv"]))
+        clean(against=["quiz.csv"])
     assert not (here / "clean.jsonl").exists()
     for header in ("question,A,B,answer", ",Question,Best Answer,Incorrect Answers", "0,1,2,3"):
         quiz.write_text(f"{header}\n{row}")
-        assert carry_out(job(against=["quiz.csv"])).kept == 3
+        assert clean(against=["quiz.csv"]).kept == 3
     quiz.write_text(f"what the people were asked,A,B,answer\n{row}")
     named = Rules(fields=["what the people were asked"])
-    assert carry_out(job(against=["quiz.csv"], rules=named)).kept == 3
+    assert clean(against=["quiz.csv"], rules=named).kept == 3
 
 
 @pytest.mark.parametrize(
@@ -264,33 +269,31 @@ def test_a_csv_whose_first_line_is_an_item_is_refused_and_a_header_is_not(here: 
         ({"against": ["no.json"]}, "no.json: cannot be read"),
         ({"against": ["broken.jsonl"]}, "broken.jsonl:2: is not JSON"),
         ({"inputs": ["data.jsonl", "broken.jsonl"]}, "broken.jsonl:2: is not JSON"),
-        ({"against": ["none.json"]}, "none.json: holds no item"),
-        ({"against": ["short.jsonl"]}, "short.jsonl: has no text of 4 words or more, so none"),
-        ({"rules": Rules(threshold=float("nan"))}, "threshold: must lie between 0 and 1, not nan"),
+        ({"against": ["none.json"]}, "none.json: has no item"),
+        ({"against": ["short.jsonl"]}, "short.jsonl: has no text of 4 words or more to search"),
+        ({"rules": Rules(threshold=float("nan"))}, "threshold: must be between 0 and 1, not nan"),
         ({"output": Path("mmlu.jsonl")}, "mmlu.jsonl: is read with --against and not re"),
-        ({"report": Path("clean.jsonl")}, "clean.jsonl: cannot take two kinds of output"),
+        ({"report": Path("clean.jsonl")}, "clean.jsonl: is given for two outputs"),
         ({"report": Path("data.jsonl")}, "data.jsonl: is an INPUT, which only -o replaces"),
-        ({"inputs": ["-"], "against": ["-"]}, "stdin: can be read once only"),
-        ({"report": Path("hits.csv")}, "hits.csv: would hold JSON lines; give --report a name"),
+        ({"inputs": ["-"], "against": ["-"]}, "stdin: can be read only once"),
+        ({"report": Path("hits.csv")}, "hits.csv: is written as JSON lines; end its name"),
         ({"report": Path()}, ".: cannot be written (Is a directory); name a file"),
     ],
 )
-def test_what_cannot_be_used_is_one_sentence_and_no_file_changes(
-    here: Path, changes: dict[str, Any], said: str
-) -> None:
+def test_bad_input_changes_no_file(here: Path, changes: dict[str, Any], said: str) -> None:
     (here / "broken.jsonl").write_text('{"instruction": "a b c d"}\n{"instruction": "\n')
     (here / "none.json").write_text("[]")
     (here / "short.jsonl").write_text('{"question": "Why?"}\n')
     (here / "clean.jsonl").write_text("old")
     before = {path: path.read_bytes() for path in here.iterdir()}
     with pytest.raises(SelfInstructError) as caught:
-        carry_out(job(**changes))
+        clean(**changes)
     assert str(caught.value).startswith(said)
     assert caught.value.exit_code == (1 if isinstance(caught.value, ExportError) else 2)
     assert {path: path.read_bytes() for path in here.iterdir()} == before
 
 
-def test_ctrl_c_leaves_nothing_behind(here: Path) -> None:
+def test_ctrl_c_leaves_nothing(here: Path) -> None:
     os.mkfifo(here / "endless.jsonl")
     arguments = ["decontaminate", "endless.jsonl", "-o", "clean.jsonl", "--against", "mmlu.jsonl"]
     with (
@@ -302,7 +305,7 @@ def test_ctrl_c_leaves_nothing_behind(here: Path) -> None:
         pipe.write(b'{"instruction": "Name a river."}\n')
         until(lambda: list(here.glob(".clean*")))
         process.send_signal(signal.SIGINT)
-        # One that comes in the instant before a read begins is noticed when there is something to read.
+        # A signal just before a read is noticed only when data arrives.
         with suppress(BrokenPipeError):
             pipe.write(b'{"instruction": "Name another."}\n')
         _, said = process.communicate(timeout=PATIENCE_S)
@@ -311,7 +314,7 @@ def test_ctrl_c_leaves_nothing_behind(here: Path) -> None:
     assert list(here.glob("*clean*")) == list(here.glob(".clean*")) == []
 
 
-def test_export_leaves_out_rows_that_hold_what_a_benchmark_asks(
+def test_export_leaves_out_contaminated_rows(
     here: Path, config: RunConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("run", config, backend=ScriptedBackend())
@@ -329,7 +332,7 @@ def test_export_leaves_out_rows_that_hold_what_a_benchmark_asks(
     export(str(directory), str(out), Format.JSONL, decontaminate=benchmarks)
     assert read(out) == left  # what is left keeps its ids
     told = capsys.readouterr().err
-    assert f"left out, since they hold what a benchmark asks: {len(rows) - len(left)} rows" in told
+    assert f"left out {len(rows) - len(left)} rows that contain what a benchmark asks" in told
     assert f"wrote {len(left)} rows to out.jsonl" in told
     export(str(directory), str(out), decontaminate=benchmarks)
     assert [row["output"] for row in read(out)] == [r["output"] for r in left]

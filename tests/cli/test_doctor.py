@@ -163,7 +163,7 @@ def test_without_a_list_of_models_the_completion_decides(answer: bytes, said: st
     assert "bad" not in marks(findings).values()
 
 
-NO_DATES: list[object] = [None, "", "soon", True, [], {}, 1e300, -1e300, "2020-13-45"]
+NO_DATES: tuple[object, ...] = (None, "", "soon", True, [], {}, 1e300, -1e300, "2020-13-45")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ NO_DATES: list[object] = [None, "", "soon", True, [], {}, 1e300, -1e300, "2020-1
         ("2020-01-14", ("bad", "m was shut down on 2020-01-14")),
         (1578960000, ("bad", "m was shut down on 2020-01-14")),
         (1578960000.5, ("bad", "m was shut down on 2020-01-14")),
-        *[(stated, None) for stated in NO_DATES],
+        *[(value, None) for value in NO_DATES],
     ],
 )
 def test_a_stated_shutdown_date_is_shown(stated: object, expected: tuple[str, str] | None) -> None:
@@ -322,8 +322,8 @@ def test_the_simulated_endpoint_passes_all_checks(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_example_in_the_docs_is_true(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
-    page = (ROOT / "docs/before-you-spend.md").read_text(encoding="utf-8")
+def test_the_example_in_the_documents_is_true(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
+    page = (ROOT / "docs/get-started/before-you-spend.md").read_text(encoding="utf-8")
     example = page.partition("-o my-run\n")[2].partition("```")[0]
     flags = ["-m", "simulated", "--base-url", endpoint.base_url, "-o", "my-run"]
     line = [sys.executable, "-m", "selfinstruct", "doctor", *flags]

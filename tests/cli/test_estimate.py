@@ -1,4 +1,4 @@
-"""`selfinstruct estimate`, and what `run` says and asks before it spends."""
+"""`selfinstruct estimate`, and the announcement and question of `run`."""
 
 import fcntl
 import json
@@ -36,7 +36,7 @@ def command(*given: object, cwd: Path) -> Told:
 
 
 def here(*given: object) -> tuple[int, str, str]:
-    """The same in the current directory: exit code, output and what it says."""
+    """Run a command in the current directory; return exit code, stdout and stderr."""
     done = typed(*given, environ={"COLUMNS": "80"})
     return done.returncode, done.stdout, done.stderr
 
@@ -48,16 +48,16 @@ def plain(text: str) -> str:
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_example_in_the_documents_is_true_at_80_columns(tmp_path: Path) -> None:
-    page = (ROOT / "docs/estimate.md").read_text(encoding="utf-8")
+def test_the_documented_example_is_true_at_80_columns(tmp_path: Path) -> None:
+    page = (ROOT / "docs/guides/estimate.md").read_text(encoding="utf-8")
     example = page.partition("-n 52000\n")[2].partition("```")[0]
-    line = arguments("estimate", *MODEL, "-n", 52000)
+    line = arguments("estimate", "-m", "gpt-5.4-mini", "-n", 52000)
     environ = {**os.environ, "COLUMNS": "80"}
     done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environ)
     assert (done.returncode, done.stderr) == (0, "")
     for part in example.split("…\n"):
         assert part in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert all(len(line) <= 80 or line.startswith("https://") for line in done.stdout.splitlines())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -82,7 +82,7 @@ def test_the_first_line_is_the_answer(flags: list[object], first_line: str) -> N
     assert out.startswith(f"500 instructions: {first_line}")
 
 
-def test_a_program_gets_numbers_with_units_in_their_names() -> None:
+def test_json_numbers_have_units_in_their_names() -> None:
     _, out, _ = here("estimate", *MODEL, "-n", 1000, "--json")
     found = json.loads(out)
     assert found["base_url"] == "https://api.openai.com/v1"
@@ -123,26 +123,22 @@ def test_an_address_in_the_environment_changes_the_price(monkeypatch: pytest.Mon
         (["none.yaml"], "does not exist"),
     ],
 )
-def test_what_cannot_be_estimated_is_exit_2_with_what_to_add(
-    flags: list[object], said: str
-) -> None:
+def test_bad_input_exits_2_with_a_remedy(flags: list[object], said: str) -> None:
     code, out, err = here("estimate", *flags)
     assert (code, out) == (2, "")
     assert said in plain(err.replace("│", " "))
 
 
-def test_a_limit_that_ends_the_run_early_is_told() -> None:
+def test_a_limit_below_the_target_is_announced() -> None:
     _, out, _ = here("estimate", *MODEL, "-n", 52000, "--max-cost", 5)
-    assert "max_cost, $5.00, will probably end it at some 6," in plain(out)
+    assert "max_cost, $5.00, will probably stop the run at about 6," in plain(out)
     _, out, _ = here("estimate", *MODEL, "-n", 1000, "--max-cost", 5)
     assert "max_cost" not in out
     _, out, _ = here("estimate", *MODEL, "-n", 1000, "--max-requests", 300)
-    assert "max_requests, 300, will probably end it at some 1" in plain(out)
+    assert "max_requests, 300, will probably stop the run at about 1" in plain(out)
 
 
-def test_a_run_that_exists_is_told_from_its_own_replies_and_stays_as_it_is(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_an_existing_run_is_estimated_and_unchanged(tmp_path: Path, config: RunConfig) -> None:
     config = config.changed(base_url=NOWHERE, price_input=0.4, price_output=1.6)
     run(tmp_path / "run", config, backend=ScriptedBackend())
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
@@ -162,14 +158,14 @@ def test_a_run_that_exists_is_told_from_its_own_replies_and_stays_as_it_is(
 # ── the probe ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_probe_goes_by_real_replies_tells_what_it_cost_and_writes_nothing(
+def test_a_probe_reports_its_cost_and_writes_nothing(
     tmp_path: Path, endpoint: SimulatedEndpoint
 ) -> None:
     flags = ["-m", "simulated", "--base-url", endpoint.base_url, "-n", 1000, *PRICED]
     done = command("estimate", *flags, "--probe", 3, "-o", "new", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "measured in 3 replies" in done.stdout
-    # A verdict may be asked for once more.
+    # A classification may need a second request.
     assert any(f"The probe took {n} requests, " in done.stdout for n in (9, 10, 11))
     assert "its replies are not kept." in plain(done.stdout)
     assert list(tmp_path.iterdir()) == []
@@ -178,7 +174,7 @@ def test_a_probe_goes_by_real_replies_tells_what_it_cost_and_writes_nothing(
     assert 0 < found["probe"]["usd"] < 0.01
 
 
-def test_a_probe_that_the_endpoint_refuses_is_exit_4_and_says_what_it_took() -> None:
+def test_a_refused_probe_exits_4_with_its_cost() -> None:
     refusal = reply(400, {"error": {"message": "'temperature' is not supported"}})
     listed = reply(body=chat("9. Name three rivers of Europe that flow north."))
 
@@ -191,7 +187,7 @@ def test_a_probe_that_the_endpoint_refuses_is_exit_4_and_says_what_it_took() -> 
     assert "Traceback" not in err
 
 
-def test_a_probe_of_an_endpoint_that_is_not_there_is_exit_4() -> None:
+def test_a_probe_of_an_unreachable_endpoint_exits_4() -> None:
     flags = ["-m", "m", "--base-url", NOWHERE, "--set", "max_attempts=1", "--give-up-after", 0]
     code, _, err = here("estimate", *flags, "--probe", 2)
     assert code == 4
@@ -202,7 +198,7 @@ def test_a_probe_of_an_endpoint_that_is_not_there_is_exit_4() -> None:
 
 
 def on_a_terminal(*given: object, cwd: Path, answer: str) -> tuple[int, str]:
-    """The command on a pseudo-terminal, and an answer typed once it asks; its exit code and output."""
+    """Run a command on a pseudo-terminal and type an answer; return exit code and output."""
     parent, child = pty.openpty()
     process = subprocess.Popen(
         arguments(*given),
@@ -212,7 +208,7 @@ def on_a_terminal(*given: object, cwd: Path, answer: str) -> tuple[int, str]:
         cwd=cwd,
         env=ENVIRON,
         start_new_session=True,
-        # Else a ^C that is typed there would be nothing to it.
+        # Otherwise a typed ^C would not reach the process.
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads here
     )
     os.close(child)
@@ -221,12 +217,12 @@ def on_a_terminal(*given: object, cwd: Path, answer: str) -> tuple[int, str]:
         if select.select([parent], [], [], 0.1)[0]:
             try:
                 part = os.read(parent, 65536)
-            except OSError:  # the other side is closed
+            except OSError:  # the process has closed its side
                 break
             if not part:
                 break
             said += part
-        # A ^C in the instant before the read begins is noticed when another key is pressed.
+        # A ^C just before the read starts takes effect with the next key.
         is_unheard = answer == "\x03" and time.monotonic() - answered_at > 1
         if b"[y/N]" in said and (not answered_at or is_unheard):
             answered_at = time.monotonic()
@@ -245,23 +241,23 @@ def flags_of(endpoint: SimulatedEndpoint, **more: Any) -> list[object]:
 def test_a_yes_starts_the_run(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
     code, said = on_a_terminal("run", "-o", "new", *flags_of(endpoint), cwd=tmp_path, answer="y\n")
     assert "expected: 4 instructions: $0.00" in said
-    assert "Go on? [y/N]" in said
+    assert "Continue? [y/N]" in said
     assert code == 0
     assert (tmp_path / "new/journal.jsonl").exists()
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "\x04", "\x03"], ids=["no", "enter", "end", "^C"])
-def test_anything_else_makes_no_directory_and_sends_nothing(
+def test_any_other_answer_starts_nothing(
     tmp_path: Path, endpoint: SimulatedEndpoint, answer: str
 ) -> None:
     code, said = on_a_terminal("run", "-o", "new", *flags_of(endpoint), cwd=tmp_path, answer=answer)
-    assert "Go on? [y/N]" in said
+    assert "Continue? [y/N]" in said
     assert code == 130
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_goes_on_is_asked_about_what_is_left(
+def test_a_continued_run_asks_about_the_rest(
     tmp_path: Path, config: RunConfig, endpoint: SimulatedEndpoint
 ) -> None:
     made = config.changed(model="simulated", base_url=endpoint.base_url, num_instructions=4)
@@ -275,32 +271,32 @@ def test_a_run_that_goes_on_is_asked_about_what_is_left(
     done = command("run", "run", *more, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "expected: " in done.stderr
-    # Nothing is left, so nothing is said about it.
+    # A complete run announces nothing.
     assert "expected: " not in command("run", "run", *PRICED, cwd=tmp_path).stderr
 
 
 @pytest.mark.parametrize("flags", [["--yes"], ["-y"], ["--set", "confirm_above=1"], ["--free"]])
-def test_who_said_so_or_spends_little_is_not_asked(
+def test_yes_or_a_low_cost_skips_the_question(
     tmp_path: Path, endpoint: SimulatedEndpoint, flags: list[object]
 ) -> None:
     given = ["run", "-o", "new", *flags_of(endpoint)]
     asked = typed(*given, cwd=tmp_path, stdin=b"n\n", on_a_terminal=True)
-    assert "Go on? [y/N]" in asked.stderr
+    assert "Continue? [y/N]" in asked.stderr
     assert asked.returncode == 130
     done = typed(*given, *flags, cwd=tmp_path, stdin=b"n\n", on_a_terminal=True)
     assert "expected: " in done.stderr
-    assert "Go on?" not in done.stdout + done.stderr
+    assert "Continue?" not in done.stdout + done.stderr
     assert done.returncode == 0
 
 
-def test_without_a_terminal_nobody_is_asked(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
+def test_no_question_without_a_terminal(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
     done = command("run", "-o", "new", *flags_of(endpoint), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "expected: 4 instructions: $0.00" in done.stderr
-    assert "Go on?" not in done.stderr
+    assert "Continue?" not in done.stderr
 
 
-def test_a_limit_in_dollars_without_a_price_makes_no_directory(tmp_path: Path) -> None:
+def test_max_cost_without_a_price_makes_no_directory(tmp_path: Path) -> None:
     done = command(
         "run", "-o", "new", "-m", "qwen3", "--base-url", NOWHERE, "--max-cost", 5, cwd=tmp_path
     )
@@ -310,7 +306,7 @@ def test_a_limit_in_dollars_without_a_price_makes_no_directory(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_demo_says_nothing_of_money(tmp_path: Path) -> None:
+def test_the_demo_announces_no_cost(tmp_path: Path) -> None:
     done = command("demo", "-n", 3, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "expected: " not in done.stderr

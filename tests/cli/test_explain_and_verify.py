@@ -1,4 +1,4 @@
-"""`explain` and `verify` as a person calls them: what they print where, and how they exit."""
+"""`explain` and `verify` on the command line: output and exit codes."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ def command(*arguments: object, columns: int = 100) -> Told:
 
 
 class Hostile(ScriptedBackend):
-    """Drives the terminal of whoever prints what it says, its name included."""
+    """A backend whose replies and model name contain terminal control sequences."""
 
     async def complete(self, request: Request) -> Completion:
         self.asked.append(request.id)
@@ -35,17 +35,17 @@ class Hostile(ScriptedBackend):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of a hostile model."""
+    """Return a finished run of a hostile model."""
     directory = tmp_path_factory.mktemp("cli") / "run"
     run(directory, RunConfig(model="m", num_instructions=12), backend=Hostile())
     return directory
 
 
-def test_verify_says_what_it_checked(finished: Path) -> None:
+def test_verify_lists_its_checks(finished: Path) -> None:
     line = [sys.executable, "-m", "selfinstruct", "verify", str(finished)]
     done = subprocess.run(line, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "all of it follows from the replies" in done.stdout
+    assert "everything follows from the replies" in done.stdout
     for words in (
         "prompts planned again",
         "candidates decided again",
@@ -54,9 +54,7 @@ def test_verify_says_what_it_checked(finished: Path) -> None:
         assert words in done.stdout
 
 
-def test_verify_tells_the_first_problems_and_json_all_of_them(
-    finished: Path, tmp_path: Path
-) -> None:
+def test_verify_shows_first_problems_and_json_all(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)
     lines = [json.loads(line) for line in (copy / "journal.jsonl").read_text().splitlines()]
@@ -82,7 +80,7 @@ def test_verify_tells_the_first_problems_and_json_all_of_them(
     assert set(told["problems"][0]) == {"seq", "what", "why"}
 
 
-def test_verify_leaves_errors_what_they_are(finished: Path, tmp_path: Path) -> None:
+def test_verify_reports_the_usual_errors(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)
     journal = copy / "journal.jsonl"
@@ -99,12 +97,12 @@ def test_verify_leaves_errors_what_they_are(finished: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "query", ["generate/000001", "generate/000001#1", "task_1", "what", "goodbye"]
 )
-def test_what_the_model_wrote_never_drives_the_terminal(finished: Path, query: str) -> None:
+def test_model_text_never_controls_the_terminal(finished: Path, query: str) -> None:
     done = command("explain", finished, query, columns=80)
     assert (done.returncode, done.stderr) == (0, "")
     assert not any(char in done.stdout for char in "\x1b\x9b\u202e\x07")
     told = done.stdout.splitlines()
-    # A command is not broken: it is there to be copied.
+    # A command to copy is not wrapped.
     assert max(len(line) for line in told if "  selfinstruct explain " not in line) <= 80
     commands = [line for line in told if "  selfinstruct explain " in line]
     assert all(line.split()[-1].startswith("generate/") for line in commands)
@@ -112,7 +110,7 @@ def test_what_the_model_wrote_never_drives_the_terminal(finished: Path, query: s
     assert done.stdout.isprintable() or set(done.stdout) - {"\n"}
 
 
-def test_explain_tells_as_many_as_are_wanted(finished: Path) -> None:
+def test_explain_respects_the_limit(finished: Path) -> None:
     some = command("explain", finished, "the", "--limit", 2).stdout
     assert some.count("  from  ") == 2
     assert "--limit" in some
@@ -123,14 +121,14 @@ def test_explain_tells_as_many_as_are_wanted(finished: Path) -> None:
     assert len(told["found"]) == 3
 
 
-def test_an_unknown_id_is_called_one(finished: Path) -> None:
+def test_an_unknown_id_is_reported(finished: Path) -> None:
     done = command("explain", finished, "seed_task_999")
     assert done.returncode == 1
     assert "“seed_task_999”: there is no such id in this run." in done.stdout
     assert "candidate now" not in done.stdout
 
 
-def test_a_file_is_no_run_directory(finished: Path) -> None:
+def test_a_file_is_not_a_run_directory(finished: Path) -> None:
     done = command("explain", finished / "journal.jsonl", "x")
     assert done.returncode == 2
     assert "journal.jsonl: is a file and no run directory" in done.stderr
@@ -149,7 +147,7 @@ def test_without_a_reply_there_is_nothing_to_verify(finished: Path, tmp_path: Pa
     assert (told["holds"], told["nothing_to_verify"]) == (False, True)
 
 
-def test_verify_tells_no_stage_that_a_recipe_has_not(tmp_path: Path, config: RunConfig) -> None:
+def test_verify_omits_stages_of_other_recipes(tmp_path: Path, config: RunConfig) -> None:
     def write(_: Request) -> str:
         return "4. Instruction: Name three rivers.\n4. Input:\n<noinput>\n4. Output:\nElbe"
 
@@ -159,7 +157,7 @@ def test_verify_tells_no_stage_that_a_recipe_has_not(tmp_path: Path, config: Run
     done = command("verify", tmp_path / "run")
     assert done.returncode == 0
     assert "with their instances" in done.stdout
-    assert "read again" not in done.stdout
+    assert "parsed again" not in done.stdout
 
 
 def test_explain_is_json_for_programs(finished: Path) -> None:
@@ -167,13 +165,13 @@ def test_explain_is_json_for_programs(finished: Path) -> None:
     assert done.returncode == 0
     told = json.loads(done.stdout)
     assert (told["how"], told["total"], told["threshold"]) == ("id", 1, 0.7)
-    (fate,) = told["found"]
-    assert (fate["kind"], fate["verdict"]) == ("candidate", "rejected")
-    assert (fate["reason"], fate["text"]) == ("control_characters", EVIL)
-    assert 0 <= fate["nearest"]["rouge_l"] <= 1
+    (result,) = told["found"]
+    assert (result["kind"], result["outcome"]) == ("candidate", "rejected")
+    assert (result["reason"], result["text"]) == ("control_characters", EVIL)
+    assert 0 <= result["nearest"]["rouge_l"] <= 1
 
 
-def test_what_is_not_in_the_run_is_judged_and_exit_1(finished: Path) -> None:
+def test_an_unknown_text_is_checked_and_exits_1(finished: Path) -> None:
     done = command("explain", finished, "Draw a picture of a \x1b[31mwalrus.")
     assert (done.returncode, done.stderr) == (1, "")
     assert "is nowhere in this run" in done.stdout
@@ -182,27 +180,27 @@ def test_what_is_not_in_the_run_is_judged_and_exit_1(finished: Path) -> None:
     assert "\x1b" not in done.stdout
 
 
-def test_an_empty_query_is_exit_2(finished: Path) -> None:
+def test_an_empty_query_exits_2(finished: Path) -> None:
     done = command("explain", finished, " ")
     assert done.returncode == 2
-    assert "there is nothing to look for" in done.stderr
+    assert "the query is empty" in done.stderr
     assert done.stdout == ""
 
 
-def test_a_score_is_not_rounded_over_the_threshold() -> None:
-    from selfinstruct.cli.terminal import score
+def test_a_score_never_rounds_across_the_threshold() -> None:
+    from selfinstruct.text import score
 
     assert score(2 / 3, 0.7) == "0.667"
     assert score(0.7, 0.7) == "0.700"
     assert score(0.7000000000000001, 0.7) == "0.7000000000000001"
 
 
-def test_wide_signs_take_two_columns(tmp_path: Path, config: RunConfig) -> None:
+def test_wide_characters_take_two_columns(tmp_path: Path, config: RunConfig) -> None:
     from selfinstruct.analysis.explain import explain
     from selfinstruct.analysis.explain.lookup import History
     from selfinstruct.cli.commands.explain import _Page
-    from selfinstruct.cli.terminal import cells
     from selfinstruct.runner.directory import read_history
+    from selfinstruct.text import cells
 
     def write(request: Request) -> str:
         text = "川の名前を三つ挙げてください。" * 20
@@ -221,7 +219,7 @@ def test_help_shows_an_example(name: str) -> None:
     assert f"Example: selfinstruct {name} my-run" in " ".join(done.stdout.split())
 
 
-def test_each_candidate_of_a_request_is_told_with_what_it_is_nearest_to(finished: Path) -> None:
+def test_each_candidate_shows_its_nearest_task(finished: Path) -> None:
     shown = command("explain", finished, "generate/000001").stdout
     items = shown[shown.index("  items") : shown.index("  reply")]
     fields = json.loads(command("explain", finished, "generate/000001", "--json").stdout)

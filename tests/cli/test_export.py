@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -16,13 +15,20 @@ from support import ScriptedBackend, make_seed_task, typed
 
 from selfinstruct.api import run
 from selfinstruct.cli.commands.export import Container, Format
-from selfinstruct.cli.export_card import CardWanted
-from selfinstruct.cli.export_job import Job, carry_out
-from selfinstruct.cli.export_sources import Chosen, RunSource
-from selfinstruct.cli.progress_bar import Show
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.dataset_card import Terms
-from selfinstruct.dataset.export import CONTAINERS, FORMATS, Row, Wanted
+from selfinstruct.dataset.export import (
+    CONTAINERS,
+    FORMATS,
+    CardRequest,
+    ExportFiles,
+    ExportOptions,
+    Row,
+    RowSelection,
+    export_files,
+)
+from selfinstruct.dataset.export.sources import RunSource
+from selfinstruct.dataset.file_jobs import Progress
 from selfinstruct.dataset.record_files import read_records
 from selfinstruct.errors import InputError
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
@@ -49,13 +55,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_what_can_be_typed_is_what_there_is() -> None:
+def test_flags_offer_every_format() -> None:
     assert [one.value for one in Format] == [*FORMATS]
     assert [one.value for one in Container] == [*CONTAINERS]
 
 
 @pytest.mark.usefixtures("here")
-def test_the_suffix_says_what_kind_of_file_it_is(finished: Path) -> None:
+def test_the_suffix_chooses_the_file_format(finished: Path) -> None:
     for name in ("a.json", "a.jsonl", "a.csv", "a.parquet", "a.jsonl.gz"):
         done = typed("export", finished, "-o", name)
         assert done.returncode == 0, done.stderr
@@ -65,7 +71,7 @@ def test_the_suffix_says_what_kind_of_file_it_is(finished: Path) -> None:
             tables.append([dict(record.fields) for record in records])
     assert all(table == tables[0] for table in tables)
     assert gzip.decompress(Path("a.jsonl.gz").read_bytes()) == Path("a.jsonl").read_bytes()
-    # A format that names a kind of file is taken at its word.
+    # A format that is a file format wins over the suffix.
     typed("export", finished, "-o", "lines.json", "-f", "jsonl")
     assert Path("lines.json").read_text().startswith('{"id":')
     done = typed("export", finished, "-o", "x.json", "-f", "messages", "--container", "parquet")
@@ -73,7 +79,7 @@ def test_the_suffix_says_what_kind_of_file_it_is(finished: Path) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_list_of_somebody_is_exported_in_every_format() -> None:
+def test_a_list_is_exported_in_every_format() -> None:
     for name in FORMATS:
         done = typed("export", "alpaca.json", "-o", f"out-{name}", "-f", name)
         assert done.returncode == 0, done.stderr
@@ -84,7 +90,7 @@ def test_a_list_of_somebody_is_exported_in_every_format() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_list_comes_and_goes_by_pipes() -> None:
+def test_a_list_goes_through_pipes() -> None:
     options = ["-o", "-", "-f", "messages", "--limit", "3"]
     done = subprocess.run(
         [sys.executable, "-m", "selfinstruct", "export", "-", *options],
@@ -97,7 +103,7 @@ def test_a_list_comes_and_goes_by_pipes() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_program_is_told_what_was_written() -> None:
+def test_json_names_the_files() -> None:
     done = typed(
         *("export", "alpaca.json", "-o", "out/data.json", "--split", "75/25", "--axolotl"),
         *("--llama-factory", "--json"),
@@ -126,18 +132,18 @@ def test_a_program_is_told_what_was_written() -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_person_is_told_of_parts_and_of_empty_outputs() -> None:
+def test_the_summary_counts_parts_and_empty_outputs() -> None:
     Path("some.jsonl").write_text(
         '{"instruction": "a", "output": " "}\n{"instruction": "b", "output": "x"}\n'
     )
     done = typed("export", "some.jsonl", "-o", "ds", "-f", "datasets", "--split", "0.5/0.5")
     assert "wrote 1 row of 1 instruction to ds (train)" in done.stderr
-    assert "1 row of them have an empty output" in done.stderr.replace("\n", " ")
+    assert "1 row has an empty output" in done.stderr.replace("\n", " ")
     assert {*datasets.load_from_disk("ds")} == {"train", "test"}
 
 
 @pytest.mark.usefixtures("here")
-def test_rows_that_a_benchmark_asks_are_left_out_of_a_list_too() -> None:
+def test_contaminated_rows_of_a_list_are_left_out() -> None:
     asked = "how many spoons does the harbour master of veldt keep in the upper drawer"
     rows = [
         {"instruction": asked, "output": "9"},
@@ -148,12 +154,12 @@ def test_rows_that_a_benchmark_asks_are_left_out_of_a_list_too() -> None:
     done = typed("export", "some.json", "-o", "out.json", "--decontaminate", "quiz.jsonl")
     assert done.returncode == 0, done.stderr
     assert [row["output"] for row in json.loads(Path("out.json").read_text())] == ["Hello!"]
-    assert "left out, since they hold what a benchmark asks: 1 row" in done.stderr
+    assert "left out 1 rows that contain what a benchmark asks" in done.stderr
     Path("some.json").write_text(json.dumps(rows[:1]))
     before = Path("out.json").read_bytes()
     done = typed("export", "some.json", "-o", "out.json", "--decontaminate", "quiz.jsonl")
     assert (done.returncode, Path("out.json").read_bytes()) == (2, before)
-    assert "some.json: has no row left that no benchmark asks" in done.stderr
+    assert "some.json: has only rows that contain what a benchmark asks" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -161,39 +167,39 @@ def test_rows_that_a_benchmark_asks_are_left_out_of_a_list_too() -> None:
     [
         (
             ("alpaca.json", "--include-seed-tasks"),
-            "include_seed_tasks: needs a run, and alpaca.json",
+            "include_seed_tasks: needs a run, but alpaca.json",
         ),
         (
             ("alpaca.json", "--similarities"),
-            "similarities: needs a run.*filter --similarities adds",
+            "similarities: needs a run.*use selfinstruct filter --similarities",
         ),
         (
             ("RUN", "--similarities", "-f", "messages"),
-            "similarities: have no place in the format messages; use alpaca",
+            "similarities: do not fit the format messages; use alpaca",
         ),
-        (("RUN", "--input-format", "json"), "input_format: is for files, and .*run is a run"),
+        (("RUN", "--input-format", "json"), "input_format: is for files, but .*run is a run"),
         (("none.json",), "none.json: cannot be read"),
         (("none",), "none: does not exist"),
-        (("empty.json",), "empty.json: holds no rows, so there is nothing to export"),
+        (("empty.json",), "empty.json: has no rows, so there is nothing to export"),
         (("alpaca.json", "--split", "0.5/0.6"), "split: must be shares that add up to 1"),
-        (("one.json", "--split", "0.5/0.5"), "split: cannot be: 1 different instruction"),
-        (("alpaca.json", "--csv-safe"), "csv_safe: is for CSV, and out.json will be json"),
-        (("alpaca.json", "--template", "none.txt"), "template: has no place in the format alpaca"),
+        (("one.json", "--split", "0.5/0.5"), "split: is not possible: 1 different instruction"),
+        (("alpaca.json", "--csv-safe"), "csv_safe: is for CSV, but out.json will be json"),
+        (("alpaca.json", "--template", "none.txt"), "template: does not fit the format alpaca"),
         (("alpaca.json", "-f", "messages", "--template", "none.txt"), "none.txt: cannot be read"),
         (
             ("alpaca.json", "-o", "-", "--llama-factory"),
-            "llama_factory: names a file, and - is none",
+            "llama_factory: needs a file name, not -",
         ),
-        (("alpaca.json", "-o", "-", "--axolotl"), "axolotl: names a file, and - is none"),
+        (("alpaca.json", "-o", "-", "--axolotl"), "axolotl: needs a file name, not -"),
         (("alpaca.json", "-o", "data", "--llama-factory"), "data will be json; end it in .json"),
         (("alpaca.json", "-o", "data.json.gz", "--llama-factory"), "end it in .json"),
         (
             ("alpaca.json", "-o", "d", "-f", "datasets", "--llama-factory"),
-            "reads files and no folder",
+            "reads files, but no folder",
         ),
     ],
 )
-def test_what_cannot_be_is_said_and_nothing_is_written(
+def test_impossible_options_write_nothing(
     here: Path, finished: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     Path("empty.json").write_text("[]")
@@ -233,15 +239,15 @@ def test_what_cannot_be_is_said_and_nothing_is_written(
             ("alpaca.json", "-f", "messages", "-o", "mine.txt", "--template", "mine.txt"),
             "mine.txt: is read and not replaced",
         ),
-        (("alpaca.json", "-o", "."), ".: is no name of what will be written"),
-        (("alpaca.json", "-o", "..", "--split", "0.5/0.5"), "is no name of what will be written"),
-        (("alpaca.json", "-o", "/", "-f", "datasets"), "/: is no name of what will be written"),
-        (("alpaca.json", "-o", ".", "--axolotl"), "is no name of what will be written"),
+        (("alpaca.json", "-o", "."), ".: is not a name for a file"),
+        (("alpaca.json", "-o", "..", "--split", "0.5/0.5"), "is not a name for a file"),
+        (("alpaca.json", "-o", "/", "-f", "datasets"), "/: is not a name for a file"),
+        (("alpaca.json", "-o", ".", "--axolotl"), "is not a name for a file"),
         (("alpaca.json", "-o", "/dev/stdout", "--split", "0.5/0.5"), "is a pipe or a device"),
-        (("RUN", "-o", "/dev/null", "--card"), "/dev/null: is a pipe or a device, beside which"),
+        (("RUN", "-o", "/dev/null", "--card"), "/dev/null: is a pipe or a device, which has"),
     ],
 )
-def test_no_file_of_somebody_is_lost_to_an_export_and_none_to_another_of_it(
+def test_an_export_replaces_no_other_file(
     here: Path, finished: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     Path("data.train.json").write_bytes(Path("alpaca.json").read_bytes())
@@ -257,7 +263,7 @@ def test_no_file_of_somebody_is_lost_to_an_export_and_none_to_another_of_it(
 
 
 @pytest.mark.usefixtures("here")
-def test_a_list_is_replaced_by_what_is_made_of_it_where_that_is_asked_for() -> None:
+def test_a_list_may_be_replaced_by_its_export() -> None:
     done = typed("export", "alpaca.json", "-o", "alpaca.json", "--llama-factory", "--limit", "3")
     assert done.returncode == 0, done.stderr
     assert len(json.loads(Path("alpaca.json").read_text())) == 3
@@ -273,7 +279,7 @@ def front_matter(path: Path) -> dict[str, object]:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_card_names_the_files_beside_it_and_what_is_missing(finished: Path) -> None:
+def test_a_card_names_files_and_missing_information(finished: Path) -> None:
     options = ("-o", "hub/data.parquet", "--split", "0.5/0.5", "--include-seed-tasks", "--card")
     done = typed("export", finished, *options)
     assert done.returncode == 0, done.stderr
@@ -307,7 +313,7 @@ def test_a_card_names_the_files_beside_it_and_what_is_missing(finished: Path) ->
 
 
 @pytest.mark.usefixtures("here")
-def test_a_card_that_somebody_edited_is_not_replaced_and_neither_is_the_data(
+def test_an_edited_card_is_not_replaced(
     finished: Path,
 ) -> None:
     typed("export", finished, "-o", "hub/data.json", "--card")
@@ -316,35 +322,35 @@ def test_a_card_that_somebody_edited_is_not_replaced_and_neither_is_the_data(
     before = {path: path.read_bytes() for path in Path("hub").iterdir()}
     done = typed("export", finished, "-o", "hub/data.json", "--card", "--limit", "3")
     assert done.returncode == 2
-    assert "was written or edited by somebody, so no card replaces it" in done.stderr
+    assert "was written or edited by a person, so no card replaces" in done.stderr
     assert {path: path.read_bytes() for path in Path("hub").iterdir()} == before
 
 
 @pytest.mark.usefixtures("here")
-def test_a_card_that_is_edited_during_the_export_is_not_replaced(
+def test_a_card_edited_during_export_is_kept(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terms = Terms(license=None, model_terms=None, languages=())
-    card = CardWanted(terms=terms, options={})
-    job = Job(source=str(finished), output=Path("data.json"), wanted=Wanted(), card=card)
-    carry_out(job)
+    card = CardRequest(terms=terms, options={})
+    files = ExportFiles(
+        source=str(finished), output=Path("data.json"), options=ExportOptions(), card=card
+    )
+    export_files(files)
     data = Path("data.json").read_bytes()
     rows = RunSource.rows
 
-    def edited(self: RunSource, show: Show) -> Iterator[Row]:
+    def edited(self: RunSource, progress: Progress) -> Iterator[Row]:
         Path("README.md").write_text("mine")
-        return rows(self, show)
+        return rows(self, progress)
 
     monkeypatch.setattr(RunSource, "rows", edited)
-    with pytest.raises(InputError, match="was written or edited by somebody"):
-        carry_out(replace(job, chosen=Chosen(limit=1)))
+    with pytest.raises(InputError, match="was written or edited by a person"):
+        export_files(files, selection=RowSelection(limit=1))
     assert (Path("README.md").read_text(), Path("data.json").read_bytes()) == ("mine", data)
 
 
 @pytest.mark.usefixtures("here")
-def test_the_card_names_benchmarks_and_no_place_of_this_machine(
-    finished: Path, tmp_path: Path
-) -> None:
+def test_a_card_names_benchmarks_without_folders(finished: Path, tmp_path: Path) -> None:
     quiz = tmp_path / "quiz.jsonl"
     asked = "how many spoons does the harbour master of veldt keep in the upper drawer"
     quiz.write_text(json.dumps({"question": asked}) + "\n")
@@ -361,14 +367,14 @@ def test_the_card_names_benchmarks_and_no_place_of_this_machine(
     [
         (
             ("alpaca.json", "-o", "x.json", "--card"),
-            "card: tells how a run made its data, and alpaca",
+            "card: describes how a run made its data, but alpaca",
         ),
-        (("RUN", "-o", "-", "--card"), "card: lies beside the data, and - has no place"),
+        (("RUN", "-o", "-", "--card"), "card: is a file next to the data, which - has not"),
         (("RUN", "-o", "x.json", "--license", "mit"), "is for the dataset card; add --card"),
         (("RUN", "-o", "x.json", "--card", "--language", "English"), "must be a code such as en"),
     ],
 )
-def test_a_card_that_cannot_be_is_said(
+def test_an_impossible_card_writes_nothing(
     here: Path, finished: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     before = sorted(here.iterdir())
@@ -379,52 +385,54 @@ def test_a_card_that_cannot_be_is_said(
 
 
 @pytest.mark.usefixtures("here")
-def test_a_licence_that_the_hub_does_not_know_needs_its_text(finished: Path) -> None:
+def test_an_unknown_licence_needs_its_text(finished: Path) -> None:
     for given, lacks in (("cc-by-4", True), ("Apache License 2.0", False), ("MIT License", False)):
         done = typed("export", finished, "-o", "data.json", "--card", "--license", given)
-        told = "the card lacks the file LICENSE: the hub knows no licence named 'cc-by-4'"
+        told = "the card lacks the file LICENSE: the hub does not know the licence 'cc-by-4'"
         assert (told in done.stderr) == lacks
 
 
-# ── what stands there from before ────────────────────────────────────────────────────────────────────────
+# ── earlier files ────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.usefixtures("here")
-def test_what_readers_would_take_for_a_part_of_it_is_named(finished: Path) -> None:
+def test_files_of_earlier_exports_are_named(finished: Path) -> None:
     three, two = ("--split", "0.8/0.1/0.1"), ("--split", "0.5/0.5")
     done = typed("export", finished, "-o", "st/data.jsonl", *three, "--card")
     assert "earlier export" not in done.stderr
     done = typed("export", finished, "-o", "st/data.jsonl", *two)
-    assert "st/data.validation.jsonl is of an earlier export and no part of this one" in done.stderr
-    assert "st/README.md tells of an earlier export; --card writes it anew" in done.stderr
-    assert "data.test.jsonl is of" not in done.stderr
+    assert (
+        "st/data.validation.jsonl is from an earlier export and not part of this one" in done.stderr
+    )
+    assert "st/README.md describes an earlier export; replace it with --card" in done.stderr
+    assert "data.test.jsonl is from" not in done.stderr
     done = typed("export", finished, "-o", "st/data.jsonl", "--card")
     for part in ("train", "validation", "test"):
-        assert f"st/data.{part}.jsonl is of an earlier export" in done.stderr
-    assert "README.md tells" not in done.stderr
+        assert f"st/data.{part}.jsonl is from an earlier export" in done.stderr
+    assert "README.md describes" not in done.stderr
 
 
 @pytest.mark.usefixtures("here")
-def test_a_prompt_that_would_run_into_the_completion_is_told(finished: Path) -> None:
+def test_a_prompt_without_line_end_gets_a_remark(finished: Path) -> None:
     text = "{{ instruction }} {{ input }}\n### Answer\n"
     for end, is_told in (("", True), ("\n", False)):
         Path("mine.txt").write_text(text + end)
         options = ("-f", "prompt-completion", "--template", "mine.txt")
         done = typed("export", finished, "-o", "x.jsonl", *options)
         assert (
-            "prompts end in '### Answer', and completions follow at once" in done.stderr
+            "prompts end in '### Answer' and completions follow immediately" in done.stderr
         ) == is_told
     done = typed("export", finished, "-o", "x.jsonl", "-f", "prompt-completion")
     assert "prompts end" not in done.stderr
 
 
 @pytest.mark.parametrize("name", ["table.xlsx", "table.tsv", "x.jsonl.zip", "new/"])
-def test_a_name_that_says_something_else_is_refused(here: Path, finished: Path, name: str) -> None:
+def test_an_unknown_suffix_is_refused(here: Path, finished: Path, name: str) -> None:
     before = sorted(here.iterdir())
     done = typed("export", finished, "-o", name)
     assert (done.returncode, done.stdout) == (2, "")
     told = " ".join(done.stderr.split())
-    assert "which names no kind of file" in told or "is a folder; name the file in it" in told
+    assert "has the unknown suffix" in told or "is a folder; name the file in it" in told
     assert sorted(here.iterdir()) == before
     if name != "new/":
         assert typed("export", finished, "-o", name, "--container", "json").returncode == 0

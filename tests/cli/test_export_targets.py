@@ -13,10 +13,9 @@ from support import ScriptedBackend
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import RunWriteError
-from selfinstruct.files import _OF_A_RUN
 from selfinstruct.runner import manifest
-from selfinstruct.runner.directory import _OURS, read_run
-from selfinstruct.runner.lock import LOCK_FILE
+from selfinstruct.runner.directory import read_run
+from selfinstruct.runner.run_files import FILES, LOCK
 
 
 def test_a_read_error_of_settings_is_exit_1(
@@ -33,7 +32,7 @@ def test_a_read_error_of_settings_is_exit_1(
 
 
 @pytest.mark.parametrize(
-    "name", [*sorted(_OF_A_RUN), "prompts/classify.txt", "prompts/new.json", "link"]
+    "name", [*sorted(FILES), "prompts/classify.txt", "prompts/new.json", "link"]
 )
 def test_an_export_replaces_no_file_of_a_run(
     here: Path, finished: Path, typed: Typed, name: str
@@ -44,7 +43,6 @@ def test_an_export_replaces_no_file_of_a_run(
     assert (ended.code, ended.out) == (2, "")
     assert re.search(r"is a part of the run in .*; choose .*/run/exports/", ended.sentence)
     assert everything(here) == before
-    assert {*_OURS, "journal.jsonl.torn"} - _OF_A_RUN == {"prompts", "exports"}
 
 
 @pytest.mark.parametrize("name", ["run/mine.json", "run/exports/mine.json", "a/b/mine.json"])
@@ -94,7 +92,7 @@ def test_files_with_replies_are_private(tmp_path: Path, config: RunConfig) -> No
     modes = {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "run").iterdir() if p.is_file()}
     assert modes == {
         "journal.jsonl": 0o600,
-        LOCK_FILE: 0o600,
+        LOCK: 0o600,
         "config.yaml": 0o644,
         "seed_tasks.jsonl": 0o644,
     }

@@ -22,7 +22,7 @@ from waiting import PATIENCE_S
 from selfinstruct.analysis.refilter.directory import refilter_run
 from selfinstruct.api import export_run, run
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.export import Wanted, provenance_rows, select, writing
+from selfinstruct.dataset.export import ExportOptions, provenance_rows, select, writing
 from selfinstruct.errors import SelfInstructError
 from selfinstruct.events import Committed, Outcome
 from selfinstruct.runner.directory import open_run, read_run
@@ -212,7 +212,7 @@ def test_a_failed_export_keeps_the_old_file(
 
     def write() -> None:
         target.write_bytes(b"old")
-        with writing(target, Wanted()) as export:
+        with writing(target, ExportOptions()) as export:
             export.write(rows)
 
     with Disk(number).in_use(monkeypatch) as disk:

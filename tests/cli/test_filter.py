@@ -1,4 +1,4 @@
-"""`selfinstruct filter`: what it writes and says, and that nothing is left where it fails."""
+"""The command `selfinstruct filter`: its output, its summary, and no files after a failure."""
 
 import io
 import json
@@ -17,8 +17,9 @@ from rich.console import Console
 from waiting import PATIENCE_S, until
 
 from selfinstruct import cli
-from selfinstruct.cli.filter_job import Job, carry_out
 from selfinstruct.cli.progress_bar import bar
+from selfinstruct.dataset.deduplication import filter_files
+from selfinstruct.dataset.file_jobs import ListFiles
 from selfinstruct.dataset.record_files import read_records, write_records
 
 Typed = Callable[..., tuple[int, str, str]]
@@ -35,7 +36,7 @@ KEPT = [0, 1, 3, 4]
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current directory, with a file in the published format."""
+    """Return the current directory, with a file in the published format."""
     place = tmp_path / "here"
     place.mkdir()
     monkeypatch.chdir(place)
@@ -47,7 +48,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Type `selfinstruct filter …`: calls `main` in this process. Gives the exit code, stdout, stderr."""
+    """Return a function that runs `selfinstruct filter` and returns exit code, stdout and stderr."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
 
@@ -68,31 +69,29 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 def outputs(path: str) -> list[int]:
-    """Which records a file holds, by what stands in their output."""
+    """Return the numbers in the outputs of a file."""
     with read_records(path) as records:
         return [int(record.fields["output"]) for record in records]
 
 
-def test_who_compares_instructions_only_is_told_of_inputs(here: Path, typed: Typed) -> None:
+def test_rejected_records_with_an_input_are_counted(here: Path, typed: Typed) -> None:
     rows = [{"instruction": "Sum it up.", "input": text, "output": ""} for text in ("", "A", "B")]
     (here / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     _, _, said = typed("data.jsonl", "-o", "out.jsonl")
     assert "rejected 2" in said
-    assert "2 of the rejected have the very text of another record, and an input" in said
+    assert "2 rejected records have the same text as another record, but also an input" in said
     assert "--keep-equal" in said
     for flags in (["--field", "instruction", "--field", "input"], ["--keep-equal"]):
-        assert "very text" not in typed("data.jsonl", "-o", "out.jsonl", *flags)[2]
+        assert "same text" not in typed("data.jsonl", "-o", "out.jsonl", *flags)[2]
     known = ("--against", "out.jsonl", "--keep-equal")
     _, _, said = typed("data.jsonl", "-o", "none.jsonl", *known)
     assert "kept 0" in said
     _, _, said = typed("data.jsonl", "-o", "none.jsonl", *known[:2])
-    assert "very text" not in said
+    assert "same text" not in said
 
 
 @pytest.mark.parametrize("similarities", [False, True])
-def test_every_instance_of_an_instruction_can_be_kept(
-    here: Path, typed: Typed, similarities: bool
-) -> None:
+def test_keep_equal_keeps_every_instance(here: Path, typed: Typed, similarities: bool) -> None:
     texts = [
         "Sum it up.",
         "…",
@@ -114,37 +113,36 @@ def test_every_instance_of_an_instruction_can_be_kept(
         assert figures == [{}, {}, {"Sum it up.": 0.0}, {}, {}, {}]
 
 
-def test_a_threshold_that_rejects_nothing_is_remarked_on(here: Path, typed: Typed) -> None:
+def test_a_threshold_of_1_gets_a_remark(here: Path, typed: Typed) -> None:
     (here / "data.jsonl").write_text('{"instruction": "Sing."}\n' * 2)
     _, _, said = typed("data.jsonl", "-o", "out.jsonl", "-t", 1)
     assert "kept 2" in said
-    assert "not even exact copies are rejected; to reject only these use -t 0.999" in said
+    assert "even exact copies are kept; to reject only exact copies, use -t 0.999" in said
     _, _, said = typed("data.jsonl", "-o", "out.jsonl", "-t", 0.999)
     assert "kept 1" in said
     assert "copies" not in said
 
 
-def test_the_first_of_like_records_are_kept_as_they_were(here: Path, typed: Typed) -> None:
+def test_the_first_of_similar_records_is_kept(here: Path, typed: Typed) -> None:
     code, out, err = typed("alpaca.json", "-o", "clean.json", "--rejected", "rejected.jsonl")
     assert (code, out) == (0, "")
     rows = json.loads((here / "alpaca.json").read_text())
-    expected = json.dumps([rows[n] for n in KEPT], indent=4) + "\n"
+    expected = json.dumps([rows[n] for n in KEPT], indent=4, ensure_ascii=False) + "\n"
     assert (here / "clean.json").read_text() == expected
     rejected = [json.loads(line) for line in (here / "rejected.jsonl").read_text().splitlines()]
     assert rejected == [
         rows[2]
-        | {"witness": TEXTS[0], "witness_place": "alpaca.json:2 (record 1)", "rouge_l": 10 / 11},
-        rows[5]
-        | {"witness": TEXTS[1], "witness_place": "alpaca.json:7 (record 2)", "rouge_l": 1.0},
+        | {"witness": TEXTS[0], "witness_place": "alpaca.json: record 1", "rouge_l": 10 / 11},
+        rows[5] | {"witness": TEXTS[1], "witness_place": "alpaca.json: record 2", "rouge_l": 1.0},
     ]
     counts, uncompared, *wrote = err.splitlines()
-    assert counts.startswith("read 6, kept 4, rejected 2 (33.3%), without tokens 1, 0.")
-    assert uncompared.startswith("1 of the kept texts hold no word that the tokenizer unicode")
+    assert counts.startswith("read 6, kept 4, rejected 2 (33.3%), without tokens 1, ")
+    assert uncompared.startswith("1 kept texts have no word for the tokenizer unicode")
     assert wrote == ["wrote 4 records to clean.json", "wrote 2 records to rejected.jsonl"]
 
 
 @pytest.mark.usefixtures("here")
-def test_a_file_may_take_the_place_of_its_source(typed: Typed) -> None:
+def test_the_output_may_replace_the_input(typed: Typed) -> None:
     assert typed("alpaca.json", "-o", "alpaca.json")[0] == 0
     assert outputs("alpaca.json") == KEPT
 
@@ -192,7 +190,7 @@ def test_several_files_of_several_formats_become_one(typed: Typed) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_what_is_known_counts_and_is_not_written(typed: Typed) -> None:
+def test_against_counts_and_is_not_written(typed: Typed) -> None:
     code, _, err = typed("alpaca.json", "-o", "c.json", "--against", "alpaca.jsonl", "-t", 0.9)
     assert code == 0
     assert "read 6, compared also with 6, kept 1, rejected 5" in err
@@ -209,17 +207,17 @@ def test_stdin_to_stdout(typed: Typed, here: Path) -> None:
         assert outputs(f"out-{name}") == KEPT
 
 
-def test_a_field_that_no_record_has_is_remarked_on(here: Path, typed: Typed) -> None:
+def test_a_field_without_text_gets_a_remark(here: Path, typed: Typed) -> None:
     flags = ("--field", "instruction", "--field")
     _, _, said = typed("alpaca.json", "-o", "out.json", *flags, "imput")
-    assert "no record has a text in the field 'imput'; if it is misspelt" in said
+    assert "no record has text in the field 'imput'; if the name is misspelt" in said
     rows = [{"instruction": "Sing."}, {"instruction": "Dance now.", "input": ""}]
     (here / "some.jsonl").write_text("\n".join(map(json.dumps, rows)))
     for name in ("alpaca.json", "some.jsonl"):
-        assert "no record" not in typed(name, "-o", "out.json", *flags, "input")[2]
+        assert "no record has" not in typed(name, "-o", "out.json", *flags, "input")[2]
 
 
-def test_several_fields_are_taken_together(typed: Typed, here: Path) -> None:
+def test_several_fields_are_compared_together(typed: Typed, here: Path) -> None:
     rows = [{"m": [{"t": "Add the numbers."}], "input": word} for word in ("1 2 3 4 5", "6 7 8 9")]
     (here / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
     for fields, kept in ((["m.0.t"], 1), (["m.0.t", "input"], 2)):
@@ -236,51 +234,67 @@ BAD: list[tuple[list[str], int, str]] = [
     (
         ["alpaca.json", "-o", "c.json", "--field", "prompt"],
         2,
-        "alpaca.json:2: record 1: has no field 'prompt'; name one with --field (there: i",
+        "alpaca.json: record 1: has no field 'prompt'; name one with --field (fields: 'i",
     ),
     (
         ["numbers.csv", "-o", "c.json", "--field", "b"],
         2,
         "numbers.csv:2: has no field 'b'; name one",
     ),
-    (["alpaca.json", "-o", "c.json", "-t", "7"], 2, "threshold: must lie between 0 and 1, not 7"),
+    (["alpaca.json", "-o", "c.json", "-t", "7"], 2, "threshold: must be between 0 and 1, not 7"),
     (
         ["alpaca.json", "-o", "c.json", "-t", "nan"],
         2,
-        "threshold: must lie between 0 and 1, not nan",
+        "threshold: must be between 0 and 1, not nan",
     ),
     (["alpaca.json", "-o", "folder"], 1, "folder: cannot be written (Is a directory)"),
-    (["alpaca.json", "-o", "c.parquet.gz"], 2, "c.parquet.gz: is to be Parquet"),
-    (["alpaca.json", "-o", "run/journal.jsonl"], 2, "run/journal.jsonl: is a part of the run in"),
-    (["-", "-", "-o", "c.json"], 2, "stdin: can be read once only"),
-    (["alpaca.json", "-o", "c.json", "--rejected", "./c.json"], 2, "c.json: cannot take two kinds"),
+    (["alpaca.json", "-o", "c.parquet.gz"], 2, "c.parquet.gz: cannot be both Parquet"),
+    (["alpaca.json", "-o", "run/journal.jsonl"], 2, "run/journal.jsonl: is a file of the run in"),
+    (["-", "-", "-o", "c.json"], 2, "stdin: can be read only once"),
+    (
+        ["alpaca.json", "-o", "c.json", "--rejected", "./c.json"],
+        2,
+        "c.json: is given for two outputs",
+    ),
     (["alpaca.json", "-o", "c.json", "--against", "c.json"], 2, "c.json: is read with --against"),
     (["numbers.csv", "alpaca.json", "-o", "c.json", "--rejected", "alpaca.json"], 2, "only -o rep"),
-    (["alpaca.json", "-o", "c.json", "--against", "Makefile"], 2, "let its name end in .json, .j"),
+    (
+        ["alpaca.json", "-o", "c.json", "--against", "Makefile"],
+        2,
+        "name a file that ends in .json, .j",
+    ),
     (
         ["Makefile", "-o", "c.json"],
         2,
-        "Makefile: is of no format that can be told from its name or",
+        "Makefile: has a format that neither its name nor its first",
     ),
     (
         ["alpaca.json", "-o", "c.json", "--against", "numbers.csv"],
         2,
-        "numbers.csv:2: has no field 'instruction'; name one with --against-field (there: a)",
+        "numbers.csv:2: has no field 'instruction'; name one with --against-field (fields: 'a')",
     ),
     (["alpaca.json", "-o", "c.json", "--against-field", "a"], 2, "add --against FILE"),
-    (["alpaca.json", "-o", "d/c.json.zst"], 2, "c.json.zst: has the suffix .zst, which names no"),
-    (["alpaca.json", "-o", "c.txt.gz"], 2, "end it in .json, .jsonl, .ndjson, .csv"),
-    (["alpaca.json", "-o", "d/c.json", "--rejected", "r.xlsx"], 2, "r.xlsx: has the suffix .xlsx"),
-    (["semicolons.csv", "-o", "c.json"], 2, "the only field is instruction;input, so that semic"),
+    (["alpaca.json", "-o", "d/c.json.zst"], 2, "c.json.zst: has the unknown suffix .zst"),
+    (["alpaca.json", "-o", "c.txt.gz"], 2, "end the name in .json, .jsonl, .ndjson, .csv"),
+    (
+        ["alpaca.json", "-o", "d/c.json", "--rejected", "r.xlsx"],
+        2,
+        "r.xlsx: has the unknown suffix .xlsx",
+    ),
+    (
+        ["semicolons.csv", "-o", "c.json"],
+        2,
+        "the only field is 'instruction;input', so the columns",
+    ),
     (["alpaca.json", "-o", "-", "--json"], 2, "Invalid value for --json"),
     (["alpaca.json"], 2, "Missing option '--output'"),
     (["-o", "c.json"], 2, "Missing argument 'INPUT'"),
-    (["evil.jsonl", "-o", "c.json"], 2, r"there: \x1b[2Ja"),
+    (["evil.jsonl", "-o", "c.json"], 2, r"fields: '\x1b[2Ja'"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "code", "said"), BAD, ids=[case[2] for case in BAD])
-def test_bad_input_is_one_sentence_and_nothing_is_left(
+def test_bad_input_is_one_sentence(
     here: Path, typed: Typed, arguments: list[str], code: int, said: str
 ) -> None:
     (here / "folder").mkdir()
@@ -317,7 +331,7 @@ def test_ctrl_c_leaves_nothing(here: Path) -> None:
         process.stdin.flush()
         until(lambda: sorted(here.iterdir()) != before)
         process.send_signal(signal.SIGINT)
-        # A signal in the instant before a read begins is noticed when there is something to read.
+        # A signal just before a read is noticed only when data arrives.
         with suppress(BrokenPipeError):
             process.stdin.write("\n")
             process.stdin.flush()
@@ -328,26 +342,12 @@ def test_ctrl_c_leaves_nothing(here: Path) -> None:
     assert (here / "c.json").read_text() == "old"
 
 
-def job(**changes: Any) -> Job:
-    given: dict[str, Any] = {
-        "inputs": ["alpaca.json"],
-        "output": Path("kept.jsonl"),
-        "fields": ["instruction"],
-        "threshold": 0.7,
-        "tokenizer": "unicode",
-        "against": [],
-        "against_fields": ["instruction"],
-        "rejected": None,
-        "keep_equal": False,
-        "similarities": False,
-        "input_format": None,
-        "output_format": None,
-        "quiet": True,
-    }
-    return Job(**(given | changes))
+def files(**changes: Any) -> ListFiles:
+    given: dict[str, Any] = {"inputs": ["alpaca.json"], "output": Path("kept.jsonl")}
+    return ListFiles(**(given | changes))
 
 
-def test_both_files_get_their_names_or_neither(here: Path) -> None:
+def test_both_files_appear_or_neither(here: Path) -> None:
     before = sorted(here.iterdir())
     ready: list[str] = []
 
@@ -356,12 +356,12 @@ def test_both_files_get_their_names_or_neither(here: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        carry_out(job(rejected=Path("rejected.csv")), interrupt)
+        filter_files(files(rejected=Path("rejected.csv")), hold=interrupt)
     assert sorted(ready) == [".kept", ".reje"]
     assert sorted(here.iterdir()) == before
 
 
-def test_a_reader_that_goes_away_is_no_trouble(here: Path) -> None:
+def test_a_closed_pipe_causes_no_traceback(here: Path) -> None:
     row = json.dumps({"instruction": "x", "pad": "y" * 9_000}) + "\n"
     (here / "many.jsonl").write_text(row * 99)
     with start("many.jsonl", "-o", "-", "-t", 1, stdout=subprocess.PIPE) as process:
@@ -373,7 +373,7 @@ def test_a_reader_that_goes_away_is_no_trouble(here: Path) -> None:
         assert "Traceback" not in process.stderr.read()
 
 
-def test_a_link_is_followed_and_a_pipe_is_written_to(here: Path, typed: Typed) -> None:
+def test_the_output_may_be_a_link_or_pipe(here: Path, typed: Typed) -> None:
     (here / "link.jsonl").symlink_to("real.jsonl")
     assert typed("alpaca.json", "-o", "link.jsonl")[0] == 0
     assert (here / "link.jsonl").is_symlink()
@@ -385,30 +385,24 @@ def test_a_link_is_followed_and_a_pipe_is_written_to(here: Path, typed: Typed) -
         assert len(reader.stdout.read().splitlines()) == 1 + len(KEPT)
 
 
-@pytest.mark.parametrize("name", ["big.json", "big.csv"])
-def test_memory_does_not_grow_with_the_records(here: Path, name: str) -> None:
+def test_memory_does_not_grow_with_records(here: Path) -> None:
     def peak(count: int) -> int:
         texts = [f"word{n % 100} {n % 100} alone" for n in range(count)]
-        if name == "big.csv":
-            rows = "".join(f"{text},{n:04000}\n" for n, text in enumerate(texts))
-            (here / name).write_text("instruction,output\n" + rows)
-        else:
-            listed = [{"instruction": text, "output": f"{n:04000}"} for n, text in enumerate(texts)]
-            (here / name).write_text(json.dumps(listed))
+        rows = [{"instruction": text, "output": f"{n:04000}"} for n, text in enumerate(texts)]
+        (here / "big.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         tracemalloc.start()
-        rejected = Path("rejected" + name[3:])
-        tally = carry_out(job(inputs=[name], rejected=rejected, similarities=True))
+        summary = filter_files(files(inputs=["big.jsonl"], rejected=Path("rejected.jsonl")))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert (tally.read, tally.kept) == (count, 100)
+        assert (summary.read, summary.kept) == (count, 100)
         return most
 
     few, many = peak(1_500), peak(4_000)
-    assert (here / name).stat().st_size > 15_000_000
+    assert (here / "big.jsonl").stat().st_size > 15_000_000
     assert many < few + 1_000_000
 
 
-def test_progress_is_a_line_now_and_then_and_a_bar_on_a_terminal(
+def test_progress_is_lines_or_a_bar(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 1000, 7))

@@ -1,4 +1,4 @@
-"""`import` as a person calls it: what it prints where, how it refuses, what other commands make of it."""
+"""The command `import`: its output, its errors, and the run for other commands."""
 
 import json
 import os
@@ -27,7 +27,7 @@ ROWS = [
 
 @pytest.fixture
 def regen(tmp_path: Path) -> Path:
-    """An Alpaca-style file with a repetition, and a row whose output is missing."""
+    """Return an Alpaca-style file with a repeated row and a row without output."""
     path = tmp_path / "regen.json"
     path.write_text(json.dumps(ROWS, indent=4))
     return path
@@ -37,16 +37,16 @@ def same(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_it_says_what_became_of_the_records_and_what_to_type(regen: Path) -> None:
+def test_the_summary_names_the_next_commands(regen: Path) -> None:
     done = typed("import", "regen.json", "-o", "my run", cwd=regen.parent)
     assert (done.returncode, done.stderr) == (0, "")
     for said in (
         "my run: 2 tasks imported regen.json: rows, 4 records",
         "tasks 2",
         "with instances 1 2 rows",
-        "still open 1 a run asks for instances, of 1 the kind first",
+        "still open 1 a run requests instances, for 1 the kind first",
         "instances rejected 1 empty output 1",
-        "records left out 1 repeated 1 other records say all of it",
+        "records left out 1 repeated 1 other records say the same",
         "To complete it: selfinstruct run 'my run' -m MODEL",
         "To grow it: selfinstruct run 'my run' -m MODEL -n 4",
         "To export it: selfinstruct export 'my run' -o alpaca_data.json",
@@ -54,7 +54,7 @@ def test_it_says_what_became_of_the_records_and_what_to_type(regen: Path) -> Non
         assert said in same(done.stdout)
 
 
-def test_as_json_it_says_the_same(regen: Path) -> None:
+def test_json_has_the_same_numbers(regen: Path) -> None:
     done = typed("import", regen, "-o", "new", "--json", "-m", "m", cwd=regen.parent)
     told = json.loads(done.stdout)
     assert done.stderr == ""
@@ -76,7 +76,7 @@ def test_as_json_it_says_the_same(regen: Path) -> None:
     }
 
 
-def test_settings_come_from_a_file_and_flags_win(regen: Path) -> None:
+def test_flags_win_over_a_settings_file(regen: Path) -> None:
     (regen.parent / "run.yaml").write_text("model: one\nthreshold: 0.6\nnum-instructions: 9\n")
     flags = ["--config", "run.yaml", "--threshold", 0.5, "--profile", "paper"]
     assert typed("import", regen, "-o", "new", *flags, cwd=regen.parent).returncode == 0
@@ -85,13 +85,12 @@ def test_settings_come_from_a_file_and_flags_win(regen: Path) -> None:
     assert config.tokenizer == "rouge"
 
 
-def test_status_tells_how_many_were_imported_from_what_and_what_they_lack(regen: Path) -> None:
+def test_status_counts_imported_tasks(regen: Path) -> None:
     typed("import", regen, "-o", "new", cwd=regen.parent)
     done = typed("status", "new", cwd=regen.parent)
     assert done.stdout.startswith("new: imported, 2 of 2 instructions, no model named yet\n")
     assert (
-        "imported 2 before the run began, 1 of them still without instances "
-        "regen.json: rows, 4 records"
+        "imported 2 before the run began, 1 without instances regen.json: rows, 4 records"
     ) in same(done.stdout)
     told = json.loads(typed("status", "new", "--json", cwd=regen.parent).stdout)
     assert told["condition"] == "imported"
@@ -100,27 +99,25 @@ def test_status_tells_how_many_were_imported_from_what_and_what_they_lack(regen:
     assert told["candidates"] == 0
 
 
-def test_explain_and_verify_speak_of_it(regen: Path) -> None:
+def test_explain_and_verify_know_imported_tasks(regen: Path) -> None:
     typed("import", regen, "-o", "new", cwd=regen.parent)
     done = typed("explain", "new", "name a sea.", cwd=regen.parent)
     assert done.returncode == 0
-    assert done.stdout.startswith("task_000001: imported from regen.json:2 (record 1)\n")
+    assert done.stdout.startswith("task_000001: imported from regen.json: record 1\n")
     assert "kind not known" in same(done.stdout)
     assert "The Dead Sea." in done.stdout
     open_ = typed("explain", "new", "task_2", cwd=regen.parent).stdout
-    assert "instances not asked for yet rejected empty_output" in same(open_)
+    assert "instances not requested yet rejected empty_output" in same(open_)
     item = typed("explain", "new", "import/task_000002#1", cwd=regen.parent).stdout
     assert "import/task_000002#1: rejected, empty_output" in item
-    assert "from a task imported from regen.json:17 (record 4) (line 4 of the journal)" in same(
-        item
-    )
+    assert "from a task imported from regen.json: record 4 (line 4 of the journal)" in same(item)
     done = typed("verify", "new", cwd=regen.parent)
     assert done.returncode == 0
-    assert "new: all that was checked holds" in done.stdout
-    assert "tasks imported 2 as they came; their order was checked" in same(done.stdout)
+    assert "new: everything that was checked is correct" in done.stdout
+    assert "tasks imported 2 only their order was checked" in same(done.stdout)
 
 
-def test_no_text_of_a_file_drives_the_terminal(regen: Path, endpoint: SimulatedEndpoint) -> None:
+def test_no_text_controls_the_terminal(regen: Path, endpoint: SimulatedEndpoint) -> None:
     evil = regen.with_name("re\x1b[2Jgen.json")
     regen.rename(evil)
     commands = [
@@ -146,9 +143,7 @@ def test_no_text_of_a_file_drives_the_terminal(regen: Path, endpoint: SimulatedE
         )
 
 
-def test_the_commands_that_go_before_a_run_take_it(
-    regen: Path, endpoint: SimulatedEndpoint
-) -> None:
+def test_doctor_preview_and_estimate_read_it(regen: Path, endpoint: SimulatedEndpoint) -> None:
     typed("import", regen, "-o", "new", cwd=regen.parent)
     online = ["-m", "simulated", "--base-url", endpoint.base_url, "-n", 20]
     assert typed("doctor", "new", *online, cwd=regen.parent).returncode == 0
@@ -168,10 +163,8 @@ def test_the_commands_that_go_before_a_run_take_it(
     assert told["candidates"] == told["accepted"] - 2 + sum(told["rejected"].values())
 
 
-def test_a_run_remembers_the_address_of_its_first_start(
-    regen: Path, endpoint: SimulatedEndpoint
-) -> None:
-    """As a new run does: another one may stand in the environment later."""
+def test_a_run_keeps_its_first_address(regen: Path, endpoint: SimulatedEndpoint) -> None:
+    """A new run does the same: the environment may change later."""
     typed("import", regen, "-o", "new", "-m", "simulated", cwd=regen.parent)
     environ = {"OPENAI_BASE_URL": endpoint.base_url}
     assert typed("run", "new", "-n", 8, cwd=regen.parent, environ=environ).returncode == 0
@@ -184,31 +177,31 @@ SING = {"instruction": "Sing."}
 BAD: list[tuple[str, object, str]] = [
     ("none.json", None, "none.json: cannot be read (No such file or directory); check the name"),
     ("empty.json", " \n", "empty.json: is empty"),
-    ("list.json", "[]", "list.json: holds no records; name a file that does"),
-    ("x.txt", "Name a sea.\n", "x.txt: is of no format that can be told"),
-    ("x.jsonl", DEEP, "x.jsonl:1: is nested too deeply"),
+    ("list.json", "[]", "list.json: has no records; name another file"),
+    ("x.txt", "Name a sea.\n", "x.txt: has a format that neither its name"),
+    ("x.jsonl", DEEP, "x.jsonl:1: is nested more than 200 levels deep"),
     ("x.jsonl", '{"instruction": "a", \n', "x.jsonl:1: is not JSON"),
-    ("x.csv", "instruction,output\na\n", "x.csv:2: has 1 cell where the header names 2"),
-    ("x.json", [SING | {"output": {}}], "x.json:1: record 1: 'output' is an object, not text"),
+    ("x.csv", "instruction,output\na\n", "x.csv:2: has 1 cell where the header has 2"),
+    ("x.json", [SING | {"output": {}}], "x.json: record 1: 'output' is an object, not text"),
     (
         "x.jsonl",
         {"prompt": "Sing."},
-        "x.jsonl:1: has no field that tells what it is (there: 'prompt')",
+        "x.jsonl:1: has an unknown form (fields: 'prompt')",
     ),
     (
         "x.jsonl",
         {"output": "La."},
-        "x.jsonl:1: has no field that tells what it is (there: 'output')",
+        "x.jsonl:1: has an unknown form (fields: 'output')",
     ),
     (
         "x.jsonl",
         '{"instruction": "Sing.", "output": "La."}\n{"instruction": "Dance."}\n',
-        "x.jsonl:2: has no 'output', which the first record of the file has; mend it",
+        "x.jsonl:2: has no 'output', unlike the first record of the file; add it",
     ),
     (
         "x.jsonl",
         '{"instruction": "Sing."}\n{"instruction": "Dance.", "output": "La."}\n',
-        "x.jsonl:2: has 'output', which the first record of the file has not; put such records into a file",
+        "x.jsonl:2: has 'output', unlike the first record of the file; put them into another file",
     ),
     (
         "x.jsonl",
@@ -233,15 +226,13 @@ BAD: list[tuple[str, object, str]] = [
     (
         "x.jsonl",
         {"instruction": " ", "output": "b"},
-        "x.jsonl: nothing is left to import (the instruction is empty: 1); name other files",
+        "x.jsonl: has nothing to import (the instruction is empty: 1); name other files",
     ),
 ]
 
 
 @pytest.mark.parametrize(("name", "content", "said"), BAD, ids=[said[:50] for *_, said in BAD])
-def test_a_bad_file_is_one_sentence_with_its_place(
-    tmp_path: Path, name: str, content: object, said: str
-) -> None:
+def test_a_bad_file_is_one_sentence(tmp_path: Path, name: str, content: object, said: str) -> None:
     if content is not None:
         (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
     done = typed("import", name, "-o", "new", cwd=tmp_path)
@@ -261,17 +252,17 @@ def refused(place: Path, *arguments: Any) -> str:
     return same(done.stderr.replace("│", " "))
 
 
-def test_wrong_usage_is_one_sentence_and_leaves_nothing(regen: Path) -> None:
+def test_wrong_usage_leaves_nothing(regen: Path) -> None:
     place = regen.parent
     (place / "folder").mkdir()
     os.mkfifo(place / "pipe")
     (place / "link.json").symlink_to(regen)
-    no_instance = "the task there has no usable instance, and the recipe alpaca never asks"
+    no_instance = "the task has no usable instance, and the recipe alpaca never requests"
     for arguments, said in (
         (["-o", "new"], "Missing argument 'FILE...'"),
         (["regen.json"], "Missing option '--output'"),
         (["folder", *NEW], "folder: cannot be read (Is a directory); name a file"),
-        (["pipe", *NEW], "pipe: cannot be imported: what was read could not be told by its hash"),
+        (["pipe", *NEW], "pipe: cannot be imported, because its hash could not be checked"),
         (["-", *NEW], "stdin: cannot be imported"),
         (["regen.json", "./regen.json", *NEW], "regen.json: is given twice; name it once"),
         (["regen.json", "link.json", *NEW], "link.json: is given twice; name it once"),
@@ -284,28 +275,28 @@ def test_wrong_usage_is_one_sentence_and_leaves_nothing(regen: Path) -> None:
         (["regen.json", *NEW, "-n", 0], "num_instructions: must be at least 1, not 0"),
         (["regen.json", *NEW, "--seed-tasks", "no.jsonl"], "no.jsonl: cannot be read"),
         (["regen.json", *NEW, "--config", "no.yaml"], "no.yaml: cannot be read"),
-        (["regen.json", *NEW, "--recipe", "alpaca"], f"regen.json:17 (record 4): {no_instance}"),
+        (["regen.json", *NEW, "--recipe", "alpaca"], f"regen.json: record 4: {no_instance}"),
     ):
         assert said in refused(place, *arguments)
     assert typed("import", regen, "-o", "new", cwd=place).returncode == 0
     assert "new: is a run already; choose a new directory" in refused(place, regen, "-o", "new")
 
 
-def test_interrupted_it_makes_no_run_and_the_same_command_does(
+def test_an_interrupted_import_can_be_repeated(
     regen: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(create, "write_manifest", lambda *_: os.kill(os.getpid(), signal.SIGINT))
         done = typed("import", regen, *NEW, cwd=regen.parent)
     assert (done.returncode, done.stdout) == (130, "")
-    assert "interrupted; the same command makes the run" in done.stderr
+    assert "interrupted; repeat the command to make the run" in done.stderr
     left = typed("run", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1", cwd=regen.parent)
     assert left.returncode == 2
     assert "type that command again to complete it" in same(left.stderr)
     assert typed("import", regen, *NEW, cwd=regen.parent).returncode == 0
 
 
-def test_only_seed_tasks_leave_nothing_to_import(tmp_path: Path) -> None:
+def test_seed_tasks_alone_are_refused(tmp_path: Path) -> None:
     (tmp_path / "seeds.jsonl").write_bytes(resource("seed_tasks.jsonl").read_bytes())
     said = refused(tmp_path, "seeds.jsonl", "-o", "new")
-    assert "nothing is left to import (the instruction is a seed task's: 175)" in said
+    assert "has nothing to import (the instruction is a seed task: 175)" in said

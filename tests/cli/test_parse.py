@@ -1,4 +1,4 @@
-"""`selfinstruct parse`: JSON lines in, a JSON line for each out."""
+"""`selfinstruct parse`: one JSON line out for each JSON line in."""
 
 import json
 import subprocess
@@ -41,7 +41,7 @@ def test_candidates_and_rejections_come_out_line_by_line(tmp_path: Path) -> None
     ]
 
 
-def test_the_profile_and_the_recipe_decide_what_is_found() -> None:
+def test_profile_and_recipe_select_the_parser() -> None:
     answers = '{"completion": "Yes."}\n{"completion": " YES\\n"}\n{"completion": "continue"}\n'
     found = {
         profile: [
@@ -68,7 +68,7 @@ def test_instances_are_not_capped() -> None:
     assert len(out(done.stdout)[0]["instances"]) == 8  # type: ignore[arg-type]
 
 
-def test_half_of_a_surrogate_pair_goes_through_as_an_escape() -> None:
+def test_a_lone_surrogate_stays_an_escape() -> None:
     done = parse("-", "-s", "instances", lines='{"completion": "Output: a \\ud83d b"}')
     assert '"a \\ud83d b"' in done.stdout
 
@@ -88,15 +88,15 @@ def test_half_of_a_surrogate_pair_goes_through_as_an_escape() -> None:
         (b"[" * 100_000, "stdin:1: is nested too deeply"),
     ],
 )
-def test_a_bad_line_is_named_with_its_number(lines: bytes, problem: str) -> None:
+def test_a_bad_line_is_reported_with_its_number(lines: bytes, problem: str) -> None:
     done = parse("-", "--stage", "classify", lines=lines)
     assert done.returncode == 2
     assert problem in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_missing_file_and_a_stage_that_alpaca_has_not_are_wrong_usage(tmp_path: Path) -> None:
+def test_a_missing_file_or_stage_exits_2(tmp_path: Path) -> None:
     done = parse(tmp_path / "none.jsonl", "--stage", "generate")
     assert (done.returncode, "cannot be read" in done.stderr) == (2, True)
     done = parse("-", "--stage", "classify", "--recipe", "alpaca")
-    assert (done.returncode, "no other stage" in done.stderr) == (2, True)
+    assert (done.returncode, "only the stage generate" in done.stderr) == (2, True)

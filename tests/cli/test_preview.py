@@ -1,4 +1,4 @@
-"""`selfinstruct run --preview`: shows what a run would send and make of the replies, and writes nothing."""
+"""`selfinstruct run --preview` shows requests, replies and results, and writes nothing."""
 
 import asyncio
 import json
@@ -33,12 +33,12 @@ def steps_of(
 
 
 def answers(text: str, *others: str) -> ScriptedBackend:
-    """A backend that gives these replies, one after another."""
+    """Return a backend that gives these replies in turn."""
     left = [text, *others]
     return ScriptedBackend(lambda _: left.pop(0))
 
 
-def test_the_requests_are_those_that_a_run_would_send(tmp_path: Path, config: RunConfig) -> None:
+def test_requests_equal_those_of_a_run(tmp_path: Path, config: RunConfig) -> None:
     sent: dict[str, Request] = {}
 
     def write(request: Request) -> str:
@@ -54,14 +54,14 @@ def test_the_requests_are_those_that_a_run_would_send(tmp_path: Path, config: Ru
         assert sent[request.id] == request
 
 
-def test_the_verdicts_are_those_that_a_run_comes_to(tmp_path: Path, config: RunConfig) -> None:
+def test_outcomes_equal_those_of_a_run(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config, backend=ScriptedBackend())
     state = read_run(tmp_path / "run").state
     _, generated, _, kind, _, written = steps_of(config, ScriptedBackend())
     assert isinstance(generated, Answered)
     assert isinstance(kind, Answered)
     assert isinstance(written, Answered)
-    accepted = [item.text for item in generated.items if item.verdict == "accepted"]
+    accepted = [item.text for item in generated.items if item.outcome == "accepted"]
     in_run = [
         task.instruction
         for task in state.pool.generated
@@ -73,14 +73,14 @@ def test_the_verdicts_are_those_that_a_run_comes_to(tmp_path: Path, config: RunC
     assert tuple(item.instance for item in written.items if item.instance) == task.instances
 
 
-def test_every_item_is_told_in_the_order_of_the_reply(config: RunConfig) -> None:
+def test_items_have_the_order_of_the_reply(config: RunConfig) -> None:
     text = (
         "9. Name three rivers of Europe that flow north.\n10. Draw a house.\n"
         "11. Name three rivers of Europe that all flow north.\n12. "
     )
     _, generated, *_ = steps_of(config, answers(text, "No", "Output: The Nile"))
     assert isinstance(generated, Answered)
-    assert [(item.number, item.verdict, item.reason) for item in generated.items] == [
+    assert [(item.number, item.outcome, item.reason) for item in generated.items] == [
         (1, "accepted", None),
         (2, "rejected", "too_short"),
         (3, "rejected", "not_novel"),
@@ -88,12 +88,12 @@ def test_every_item_is_told_in_the_order_of_the_reply(config: RunConfig) -> None
     ]
     near = generated.items[2].nearest
     assert near is not None
-    assert near[0] == "task_000001"
-    assert near[2] == "Name three rivers of Europe that flow north."
-    assert generated.items[1].meaning == "It has three words or fewer."
+    assert near.task_id == "task_000001"
+    assert near.instruction == "Name three rivers of Europe that flow north."
+    assert generated.items[1].meaning == "The instruction has three words or fewer."
 
 
-def test_instances_are_asked_for_in_the_way_that_the_answer_says(config: RunConfig) -> None:
+def test_the_answer_selects_the_instance_template(config: RunConfig) -> None:
     first = "9. Is the review of the book kind or unkind?"
     steps = steps_of(config, answers(first, "Yes", "Class label: kind\nInput: I liked it."))
     assert isinstance(steps[-2], Asked)
@@ -103,14 +103,14 @@ def test_instances_are_asked_for_in_the_way_that_the_answer_says(config: RunConf
     assert [item.text for item in last.items] == ["I liked it.\nkind"]
 
 
-def test_an_unclear_answer_is_asked_for_once_more_as_a_run_would(config: RunConfig) -> None:
+def test_an_unclear_answer_is_asked_again(config: RunConfig) -> None:
     first = "9. Name three rivers of Europe that flow north."
     steps = steps_of(config, answers(first, "Well.", "No", "Output: Nile"))
     asked = [step.request.id for step in steps if isinstance(step, Asked)]
     assert asked[1:3] == ["classify/task_000001", "classify/task_000001/again"]
 
 
-def test_without_an_accepted_instruction_a_seed_task_is_asked_about(config: RunConfig) -> None:
+def test_a_seed_task_replaces_a_missing_instruction(config: RunConfig) -> None:
     steps = steps_of(config, answers("I am sorry, I cannot do that.", "No", "Output: x y"))
     asked = [step for step in steps if isinstance(step, Asked)]
     assert asked[1].task is not None
@@ -127,21 +127,17 @@ def test_alpaca_has_one_request(config: RunConfig) -> None:
     assert isinstance(steps[1], Answered)
     (item,) = steps[1].items
     assert item.instance is not None
-    assert (item.verdict, item.instance.output) == ("accepted", "Rhine")
+    assert (item.outcome, item.instance.output) == ("accepted", "Rhine")
 
 
-def test_an_existing_run_is_looked_at_from_where_it_stands(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_an_existing_run_continues_from_its_state(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config, backend=ScriptedBackend())
     commits = read_run(tmp_path / "run").state.commits
     asked, *_ = steps_of(RunConfig(), ScriptedBackend(), tmp_path / "run")
     assert asked.request.id == f"generate/{commits + 1:06d}"
 
 
-def test_a_run_with_replies_can_be_previewed_with_its_own_settings_only(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_preview_keeps_the_settings_of_a_run(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config, backend=ScriptedBackend())
     with pytest.raises(ConfigChangedError):
         planned_run(tmp_path / "run", {"threshold": 0.5})
@@ -161,14 +157,14 @@ def command(*given: object, cwd: Path) -> Told:
 
 
 def against(*replies: bytes, flags: tuple[object, ...], cwd: Path) -> tuple[int, str, str]:
-    """The command against a scripted server."""
+    """Run the command against a scripted server."""
     with scripted_aside(*replies) as script:
         done = command("-m", "m", "--base-url", script.url, *flags, cwd=cwd)
     return done.returncode, done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])
-def test_a_preview_is_shown_at_80_columns_and_writes_nothing(
+def test_a_preview_fits_80_columns_and_writes_nothing(
     tmp_path: Path, endpoint: SimulatedEndpoint, api: str
 ) -> None:
     flags = ["-m", "simulated", "--base-url", endpoint.base_url, "--api", api, "-n", 1000]
@@ -184,16 +180,16 @@ def test_a_preview_is_shown_at_80_columns_and_writes_nothing(
         "┌─ reply ─",
         "finish      stop",
         "accepted,",
-        "Nothing was written. Leave --preview out to start the run.",
+        "Nothing was written. To start the run, remove --preview.",
     ):
         assert shown in done.stdout
-    assert "1,000 instructions would take some 2," in " ".join(done.stdout.split())
+    assert "1,000 instructions would take about 2," in " ".join(done.stdout.split())
     assert max(map(len, done.stdout.splitlines())) == 80
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_example_in_the_documents_is_true(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
-    page = (ROOT / "docs/before-you-spend.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/get-started/before-you-spend.md").read_text(encoding="utf-8")
     example = page.partition("-n 1000\n")[2].partition("```")[0]
     flags = ["-m", "simulated", "--base-url", endpoint.base_url, "-n", 1000]
     line = [sys.executable, "-m", "selfinstruct", "run", "--preview", *map(str, flags)]
@@ -204,9 +200,7 @@ def test_the_example_in_the_documents_is_true(tmp_path: Path, endpoint: Simulate
         assert part in shown
 
 
-def test_a_preview_needs_no_directory_and_can_be_read_by_a_program(
-    tmp_path: Path, endpoint: SimulatedEndpoint
-) -> None:
+def test_a_preview_as_json_needs_no_directory(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
     done = command("-m", "simulated", "--base-url", endpoint.base_url, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
@@ -214,14 +208,13 @@ def test_a_preview_needs_no_directory_and_can_be_read_by_a_program(
     assert [stage["stage"] for stage in stages][:2] == ["generate", "classify"]
     assert stages[0]["body"]["messages"][0]["content"].startswith("You are adding to")
     assert stages[0]["reply"]["usage"]["prompt_tokens"] > 100
-    verdicts = {item["verdict"] for item in stages[0]["items"]}
-    assert "accepted" in verdicts
+    assert "accepted" in {item["outcome"] for item in stages[0]["items"]}
     assert stages[-1]["about"]["id"] == "task_000001"
     assert shown["problem"] is None
     assert shown["estimate"]["left"]["requests"]["expected"] > 200
 
 
-def test_a_run_that_exists_stays_as_it_is(
+def test_an_existing_run_is_unchanged(
     tmp_path: Path, config: RunConfig, endpoint: SimulatedEndpoint
 ) -> None:
     config = config.changed(model="simulated", base_url=endpoint.base_url, num_instructions=1)
@@ -237,30 +230,30 @@ def test_a_run_that_exists_stays_as_it_is(
 LIST = reply(body=chat("9. Name three rivers of Europe that flow north."))
 
 
-def test_what_was_got_is_shown_before_the_endpoint_gave_up(tmp_path: Path) -> None:
+def test_earlier_replies_are_shown_before_a_failure(tmp_path: Path) -> None:
     refusal = reply(400, {"error": {"message": "'temperature' is not supported"}})
     code, out, err = against(LIST, refusal, flags=(), cwd=tmp_path)
     assert code == 4
     assert "Name three rivers of Europe that flow north." in out
     assert "━━ 2. classify" in out
-    assert "leave it out with --classify-temperature null" in " ".join(err.split())
+    assert "remove it with --set classify_temperature=null" in " ".join(err.split())
     assert "Nothing was written." in err
     code, out, _ = against(LIST, refusal, flags=("--json",), cwd=tmp_path)
     shown = json.loads(out)
     assert code == 4
-    assert shown["stages"][0]["items"][0]["verdict"] == "accepted"
+    assert shown["stages"][0]["items"][0]["outcome"] == "accepted"
     assert shown["stages"][1]["reply"] is None
     assert "'temperature' is not supported" in shown["problem"]
 
 
-def test_the_name_of_the_limit_that_was_sent_is_shown(tmp_path: Path) -> None:
+def test_the_sent_name_of_max_tokens_is_shown(tmp_path: Path) -> None:
     message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
     refusal = reply(400, {"error": {"message": message, "param": "max_tokens"}})
     _, out, _ = against(refusal, LIST, flags=("--recipe", "alpaca"), cwd=tmp_path)
-    assert "the endpoint wanted max_completion_tokens" in out
+    assert "the endpoint requires max_completion_tokens" in out
 
 
-def test_a_rate_limit_holds_a_preview_for_two_minutes_at_most(
+def test_a_preview_waits_at_most_two_minutes(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from selfinstruct.cli import run_preview as command_line
@@ -277,7 +270,7 @@ def test_a_rate_limit_holds_a_preview_for_two_minutes_at_most(
         assert seen.pop() == waited
 
 
-def test_an_endpoint_that_is_not_there_is_exit_4(tmp_path: Path) -> None:
+def test_an_unreachable_endpoint_exits_4(tmp_path: Path) -> None:
     flags = ["-m", "m", "--base-url", "http://127.0.0.1:9/v1", "--set", "max_attempts=1"]
     done = command(*flags, cwd=tmp_path)
     assert done.returncode == 4
@@ -301,14 +294,14 @@ def test_a_reply_never_drives_the_terminal(tmp_path: Path) -> None:
         (["none.yaml"], "does not exist"),
     ],
 )
-def test_bad_input_is_exit_2_as_for_a_run(tmp_path: Path, flags: list[str], said: str) -> None:
-    (tmp_path / "a file of somebody's").touch()
+def test_bad_input_exits_2(tmp_path: Path, flags: list[str], said: str) -> None:
+    (tmp_path / "foreign file").touch()
     done = command(*flags, cwd=tmp_path)
     assert done.returncode == 2
     assert said in " ".join(done.stderr.split())
 
 
-def test_a_refusal_reaches_who_asks_from_python(config: RunConfig) -> None:
+def test_a_refusal_reaches_python_callers(config: RunConfig) -> None:
     class Refusing:
         async def complete(self, request: Request) -> Completion:
             raise RequestRejectedError(f"{request.id} is refused", status=400)

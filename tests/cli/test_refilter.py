@@ -1,4 +1,4 @@
-"""`refilter` as a person calls it: what it prints where, and what the other commands make of the result."""
+"""`refilter` on the command line, and other commands on its result."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ EVIL = "Tell me \x1b[2J\x9b31m what \u202e happens."
 
 @dataclass(frozen=True)
 class Told:
-    """How a command ended and what it said."""
+    """Exit code and output of a command."""
 
     returncode: int
     stdout: str
@@ -30,7 +30,7 @@ class Told:
 
 
 def command(*arguments: object) -> Told:
-    """Type a command in the current directory: a subprocess for each would take its time."""
+    """Run a command in this process, which is faster than a subprocess."""
     done = CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "100"})
     if isinstance(done.exception, SelfInstructError):
         return Told(done.exception.exit_code, done.stdout, str(done.exception))
@@ -38,7 +38,7 @@ def command(*arguments: object) -> Told:
 
 
 class Hostile(ScriptedBackend):
-    """Writes a text that drives terminals, and one that is like it."""
+    """A backend that writes a text with control sequences, and a similar one."""
 
     async def complete(self, request: Request) -> Completion:
         self.asked.append(request.id)
@@ -59,14 +59,12 @@ def _hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hostile(_hostile: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current directory, with a finished run of a hostile model in it."""
+    """Return the current directory, with a finished run of a hostile model."""
     monkeypatch.chdir(_hostile)
     return _hostile
 
 
-def test_over_a_real_connection_with_the_same_settings_nothing_changes(
-    tmp_path: Path, endpoint: SimulatedEndpoint
-) -> None:
+def test_the_same_settings_change_nothing(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
     config = RunConfig(model="simulated", base_url=endpoint.base_url, num_instructions=25)
     run(tmp_path / "run", config)
     line = [sys.executable, "-m", "selfinstruct", "refilter", "run", "-o", "same"]
@@ -82,7 +80,7 @@ def test_over_a_real_connection_with_the_same_settings_nothing_changes(
     assert (tmp_path / "same.jsonl").read_bytes() == data
 
 
-def test_it_says_how_the_two_differ_and_the_other_commands_read_the_result(hostile: Path) -> None:
+def test_all_commands_read_a_refiltered_run(hostile: Path) -> None:
     flags = ["--threshold", "0.95", "--show", "1"]
     done = command("refilter", "run", "-o", "loose", *flags)
     assert (done.returncode, done.stderr) == (0, "")
@@ -96,7 +94,8 @@ def test_it_says_how_the_two_differ_and_the_other_commands_read_the_result(hosti
     assert done.stdout.count("then not_novel") == 1
     new = json.loads(command("refilter", "run", "-o", "same", *flags, "--json").stdout)
     explained = command("explain", "loose", new["only_after"][0]["task_id"]).stdout
-    assert "  kind         never asked for\n  instances    never asked for\n" in explained
+    for label in ("kind     ", "instances"):
+        assert f"  {label}    never requested\n" in explained
     assert "yet" not in explained
     status = command("status", "loose")
     assert status.stdout.startswith(f"loose: refiltered from {hostile / 'run'}, ")
@@ -122,7 +121,7 @@ def test_it_says_how_the_two_differ_and_the_other_commands_read_the_result(hosti
 
 
 @pytest.mark.usefixtures("hostile")
-def test_json_has_all_that_differs_unless_fewer_are_asked_for() -> None:
+def test_json_shows_all_differences_by_default() -> None:
     done = command("refilter", "run", "-o", "a", "-t", "0.5", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
@@ -135,7 +134,7 @@ def test_json_has_all_that_differs_unless_fewer_are_asked_for() -> None:
     assert json.loads(fewer.stdout)["only_before"] == told["only_before"][:1]
 
 
-def test_a_task_of_the_source_is_explained_by_its_name_there(hostile: Path) -> None:
+def test_a_source_task_is_explained_by_its_name(hostile: Path) -> None:
     command("refilter", "run", "-o", "c", "-t", "0.5")
     journal = (hostile / "c/journal.jsonl").read_text().splitlines()
     name = next(e["task_id"] for e in map(json.loads, journal) if e["kind"] == "source_task")
@@ -143,5 +142,5 @@ def test_a_task_of_the_source_is_explained_by_its_name_there(hostile: Path) -> N
     assert done.returncode == 0
     assert "rejected, not_novel" in done.stdout
     assert "nearest" in done.stdout
-    assert "Above is what became here of its text." in done.stdout
+    assert "The matches have the text of this task of the source run." in done.stdout
     assert command("explain", "c", "source:task_999999").returncode == 1

@@ -1,4 +1,4 @@
-"""Settings: declared once, checked once, and a fingerprint that changes exactly with what matters."""
+"""Settings: reading, defaults and the fingerprint."""
 
 import dataclasses
 from pathlib import Path
@@ -11,7 +11,7 @@ from selfinstruct.config.schema import BY_CONTENT, OPERATIONAL, RunConfig, finge
 from selfinstruct.errors import ConfigError, InputError
 
 
-def test_settings_are_read_from_yaml_with_hyphens_and_underscores_alike(tmp_path: Path) -> None:
+def test_yaml_names_may_have_hyphens_or_underscores(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("model: m\nmax-concurrency: 8\nseed_tasks: mine.jsonl\ngenerate-top-p: null\n")
     assert read_settings(path) == {
@@ -35,7 +35,7 @@ def test_settings_are_read_from_yaml_with_hyphens_and_underscores_alike(tmp_path
         ("gpt\u202e4", "^model: contains invisible characters"),
     ],
 )
-def test_a_model_has_a_name_that_can_be_read(model: str, problem: str) -> None:
+def test_a_model_name_must_be_visible(model: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem) as caught:
         RunConfig(model=model)
     assert model not in str(caught.value).partition("model: ")[2] or not model.strip()
@@ -96,8 +96,8 @@ CHANGES: dict[str, Any] = {
     "name",
     [field.name for field in dataclasses.fields(RunConfig) if field.name != "recipe"],
 )
-def test_the_fingerprint_changes_exactly_with_the_settings_that_matter(name: str) -> None:
-    """Settings that count by their content change it through the hash of that content."""
+def test_only_data_settings_change_the_fingerprint(name: str) -> None:
+    """Seed tasks and templates change the fingerprint through the hash of their content."""
     before = RunConfig(model="m")
     changed = CHANGES[name] if name in CHANGES else getattr(before, name) + 1
     after = dataclasses.replace(before, **{name: changed})
@@ -109,7 +109,7 @@ def test_the_fingerprint_changes_exactly_with_the_settings_that_matter(name: str
     assert (prints[0] == prints[1]) == (name in OPERATIONAL | BY_CONTENT)
 
 
-def test_an_added_member_that_is_the_same_in_another_order_is_the_same_run() -> None:
+def test_the_order_of_extra_members_does_not_matter() -> None:
     prints = {
         fingerprint(plain(RunConfig(model="m", extra_body=body)), hashes={}, versions={})
         for body in ({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1})
@@ -118,7 +118,7 @@ def test_an_added_member_that_is_the_same_in_another_order_is_the_same_run() -> 
     assert plain(RunConfig(model="m", extra_body={})) == plain(RunConfig(model="m"))
 
 
-def test_the_fingerprint_changes_with_contents_and_versions() -> None:
+def test_contents_and_versions_change_the_fingerprint() -> None:
     settings = plain(RunConfig(model="m"))
     prints = {
         fingerprint(settings, hashes={"seed_tasks.jsonl": content}, versions={"rules": version})
@@ -142,13 +142,13 @@ def test_a_default_can_depend_on_another_setting() -> None:
     assert explicit.given()["generate_temperature"] == 0.7
 
 
-def test_a_sampling_parameter_can_be_left_out_under_every_recipe() -> None:
+def test_every_recipe_can_omit_a_parameter() -> None:
     assert RunConfig(model="m", generate_presence_penalty=None).generate_presence_penalty is None
     assert RunConfig(model="m", recipe="alpaca").generate_presence_penalty is None
 
 
-def test_what_is_operational_is_a_short_list() -> None:
-    """Everything else is part of what a run is; adding to this list is a decision."""
+def test_the_operational_settings_are_listed() -> None:
+    """All other settings belong to the fingerprint; adding a name here is a decision."""
     assert {
         "api_key_env",
         "base_url",
@@ -178,11 +178,11 @@ def test_what_is_operational_is_a_short_list() -> None:
 @pytest.mark.parametrize(
     ("number", "lag"), [(1, 4), (8, 4), (9, 4), (10, 5), (100, 50), (1024, 512), (10_000, 512)]
 )
-def test_the_lag_grows_with_the_number_between_its_bounds(number: int, lag: int) -> None:
+def test_the_lag_grows_between_its_bounds(number: int, lag: int) -> None:
     assert RunConfig(model="m").lag(number) == lag
 
 
-def test_the_pool_that_a_request_sees_never_shrinks_with_its_number() -> None:
+def test_later_requests_never_see_a_smaller_pool() -> None:
     config = RunConfig(model="m")
     seen = [number - config.lag(number) for number in range(1, 3000)]
     assert seen == sorted(seen)

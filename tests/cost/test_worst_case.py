@@ -1,4 +1,4 @@
-"""The most that an attempt can consume: no reply, and no tokenizer, goes beyond it."""
+"""The worst case of an attempt: no tokenizer and no reply exceeds it."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.cost import Consumption
-from selfinstruct.cost.worst_case import TOKENS_A_MESSAGE, TOKENS_A_PROMPT, has_limit, worst_case
+from selfinstruct.cost.worst_case import (
+    TOKENS_PER_MESSAGE,
+    TOKENS_PER_PROMPT,
+    is_bounded,
+    worst_case,
+)
 from selfinstruct.records import Message, Prompt, Request, Sampling
 
 CHAT = Request(
@@ -23,22 +28,22 @@ def limited(max_tokens: int | None = 64, **extra: Any) -> Sampling:
     return Sampling(model="m", max_tokens=max_tokens, extra=extra)
 
 
-def test_a_chat_counts_its_bytes_and_what_its_template_may_add() -> None:
+def test_a_chat_counts_bytes_and_template_tokens() -> None:
     assert worst_case(CHAT) == Consumption(
         requests=1,
-        prompt_tokens=14 + TOKENS_A_MESSAGE + TOKENS_A_PROMPT,
+        prompt_tokens=14 + TOKENS_PER_MESSAGE + TOKENS_PER_PROMPT,
         completion_tokens=64,
     )
 
 
-def test_a_text_counts_its_bytes() -> None:
+def test_a_text_prompt_counts_bytes() -> None:
     text = replace(CHAT, prompt=Prompt(template="t@0", text="1. Nenne Flüsse.\n2."))
-    assert worst_case(text).prompt_tokens == 20 + TOKENS_A_PROMPT
+    assert worst_case(text).prompt_tokens == 20 + TOKENS_PER_PROMPT
 
 
 @given(st.lists(st.text()))
-def test_no_prompt_has_more_tokens_than_its_bound(texts: list[str]) -> None:
-    """The worst tokenizer there is: one token a byte."""
+def test_no_prompt_exceeds_its_bound(texts: list[str]) -> None:
+    """The worst tokenizer has one token per byte."""
     messages = tuple(Message(role="user", content=text) for text in texts)
     prompt = Prompt(template="t@0", messages=messages)
     tokens = sum(len(text.encode()) for text in texts)
@@ -61,19 +66,17 @@ def test_no_prompt_has_more_tokens_than_its_bound(texts: list[str]) -> None:
         (limited(64, n="4", best_of=None), 64),
     ],
 )
-def test_the_limit_of_the_reply_is_the_one_that_is_sent(
-    sampling: Sampling, completion_tokens: int
-) -> None:
+def test_the_maximum_of_a_reply_is_the_sent_one(sampling: Sampling, completion_tokens: int) -> None:
     assert worst_case(replace(CHAT, sampling=sampling)).completion_tokens == completion_tokens
-    assert has_limit(sampling) == (completion_tokens > 0)
+    assert is_bounded(sampling) == (completion_tokens > 0)
 
 
-def test_a_limit_among_the_added_members_replaces_the_setting() -> None:
+def test_an_extra_maximum_replaces_the_setting() -> None:
     sampling = Sampling(model="m", max_tokens=64, extra={"max_tokens": 8})
     assert worst_case(replace(CHAT, sampling=sampling)).completion_tokens == 8
 
 
-def test_tools_and_schemas_count_as_a_part_of_the_prompt() -> None:
+def test_tools_and_schemas_count_like_prompt_text() -> None:
     tools = [{"type": "function", "function": {"name": "f", "description": "x" * 1000}}]
     more = replace(CHAT, sampling=limited(64, tools=tools))
     assert worst_case(more).prompt_tokens >= worst_case(CHAT).prompt_tokens + 1000

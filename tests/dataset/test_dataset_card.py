@@ -1,4 +1,4 @@
-"""The dataset card: what it says is so, what nobody said is named, and nothing that is in it can break it."""
+"""The dataset card: true facts, a list of missing information, and no way for text to break the card."""
 
 import json
 import re
@@ -63,7 +63,7 @@ def exported(**changes: Any) -> Exported:
 
 
 def yaml_of(text: str) -> Mapping[str, Any]:
-    """The front matter as huggingface_hub finds it, and as `datasets` does; they must agree."""
+    """Return the front matter; huggingface_hub and `datasets` must read the same."""
     pattern = r"^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(\r\n|\n|$))"
     by_hub = re.search(pattern, text)
     assert by_hub is not None
@@ -77,7 +77,7 @@ def yaml_of(text: str) -> Mapping[str, Any]:
 
 
 def tokens(text: str) -> list[Token]:
-    """The card as Markdown is read on the hub."""
+    """Return the tokens of the card, parsed like on the hub."""
     body = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
     flat = []
     for token in MarkdownIt("commonmark", {"html": True}).enable("table").parse(body):
@@ -86,7 +86,7 @@ def tokens(text: str) -> list[Token]:
 
 
 def table_rows(text: str) -> Iterator[list[str]]:
-    """The cells of each row, as they are read."""
+    """Yield the cells of each table row."""
     row: list[str] = []
     for token in tokens(text):
         if token.type == "tr_open":
@@ -103,7 +103,7 @@ def number_of(text: str, name: str) -> int:
 
 
 class Named(ScriptedBackend):
-    """Two models answer, in turn."""
+    """A backend that answers with two model names."""
 
     names = ("scripted-2026", "scripted-2025")
 
@@ -114,7 +114,7 @@ class Named(ScriptedBackend):
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 25 instructions with what comes with selfinstruct."""
+    """Return a run of 25 instructions with the shipped seed tasks."""
     place = tmp_path_factory.mktemp("card") / "secret-project"
     run(place, RunConfig(model="scripted", num_instructions=25), backend=FaultyBackend())
     return place
@@ -133,7 +133,7 @@ def facts(opened: Run) -> Facts:
 # ── the front matter ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_front_matter_says_what_the_hub_wants_to_know(opened: Run) -> None:
+def test_front_matter_has_the_fields_of_the_hub(opened: Run) -> None:
     parts = (
         DataFile(name="data/a.train.jsonl", split="train", rows=1900, instructions=950),
         DataFile(name="data/a.test.jsonl", split="test", rows=100, instructions=50),
@@ -164,7 +164,7 @@ def test_the_front_matter_says_what_the_hub_wants_to_know(opened: Run) -> None:
 @pytest.mark.parametrize(
     "given_", ["apache-2.0", "Apache-2.0", "Apache 2.0", " CC-BY-4.0 ", "openrail++"]
 )
-def test_a_licence_that_the_hub_knows_is_named_by_its_id(given_: str) -> None:
+def test_a_known_licence_becomes_its_id(given_: str) -> None:
     [(key, id_)] = license_entries(given_).items()
     assert key == "license"
     assert id_ in LICENSES
@@ -179,31 +179,29 @@ def test_a_licence_that_the_hub_knows_is_named_by_its_id(given_: str) -> None:
         ("ライセンス", "other", "LICENSE"),
     ],
 )
-def test_another_licence_is_other_with_its_name_and_its_place(
-    given_: str, name: str, link: str
-) -> None:
+def test_an_unknown_licence_becomes_other(given_: str, name: str, link: str) -> None:
     expected = {"license": "other", "license_name": name, "license_link": link}
     assert license_entries(given_) == expected
 
 
 @pytest.mark.parametrize("given_", [None, "", " \n"])
-def test_where_no_licence_is_given_none_is_claimed(opened: Run, given_: str | None) -> None:
+def test_a_missing_licence_is_not_claimed(opened: Run, given_: str | None) -> None:
     made = card(opened, exported(), replace(ALL, license=given_))
     assert not any(key.startswith("license") for key in yaml_of(made.text))
     assert "**This dataset:** MISSING" in made.text
 
 
-def test_sizes_are_the_classes_of_the_hub() -> None:
+def test_size_classes_of_the_hub() -> None:
     sizes = [size_category(rows) for rows in (0, 999, 1000, 9_999, 10_000, 52_002, 10**6, 10**12)]
     assert sizes == [
         *("n<1K", "n<1K", "1K<n<10K", "1K<n<10K", "10K<n<100K", "10K<n<100K", "1M<n<10M", "n>1T")
     ]
 
 
-def test_readers_that_guess_are_told_what_columns_hold(opened: Run) -> None:
+def test_json_lists_column_types(opened: Run) -> None:
     types = {"id": "string", "ordinal": "int64", "demonstration_ids": "list<string>"}
-    told = exported(columns=tuple(types), types=types, container="jsonl")
-    assert yaml_of(card(opened, told, Terms(license=None, model_terms=None, languages=())).text)[
+    typed = exported(columns=tuple(types), types=types, container="jsonl")
+    assert yaml_of(card(opened, typed, Terms(license=None, model_terms=None, languages=())).text)[
         "dataset_info"
     ] == {
         "features": [
@@ -217,7 +215,7 @@ def test_readers_that_guess_are_told_what_columns_hold(opened: Run) -> None:
     assert "dataset_info" not in yaml_of(text)
 
 
-def test_a_folder_of_datasets_has_no_configs_and_says_how_it_is_read(opened: Run) -> None:
+def test_a_datasets_folder_has_no_configs(opened: Run) -> None:
     parts = tuple(
         DataFile(name="alpaca", split=split, rows=9, instructions=9) for split in ("train", "test")
     )
@@ -226,22 +224,22 @@ def test_a_folder_of_datasets_has_no_configs_and_says_how_it_is_read(opened: Run
     assert 'load_from_disk("alpaca")' in text
 
 
-def test_a_file_name_that_would_be_a_pattern_names_that_file_only(opened: Run) -> None:
+def test_a_file_name_is_no_pattern(opened: Run) -> None:
     file = DataFile(name="my*data[1].json", split="train", rows=1, instructions=1)
     text = card(opened, exported(files=(file,)), ALL).text
     [config] = yaml_of(text)["configs"]
     assert config["data_files"] == [{"split": "train", "path": "my[*]data[[]1].json"}]
 
 
-def test_a_language_that_yaml_would_take_for_no_stays_a_language(opened: Run) -> None:
+def test_the_language_no_is_a_language(opened: Run) -> None:
     text = card(opened, exported(), replace(ALL, languages=("no", "en"))).text
     assert yaml_of(text)["language"] == ["no", "en"]
 
 
-# ── what is missing ──────────────────────────────────────────────────────────────────────────────────────
+# ── missing information ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_only_a_person_knows_is_missing_until_it_is_said(opened: Run) -> None:
+def test_missing_information_is_listed(opened: Run) -> None:
     made = card(opened, exported(), NOTHING)
     options = [re.findall(r"--[a-z-]+", sentence) for sentence in made.missing]
     assert options == [["--license"], ["--model-terms"], ["--language"]]
@@ -251,22 +249,22 @@ def test_what_only_a_person_knows_is_missing_until_it_is_said(opened: Run) -> No
         assert sentence in made.text
 
 
-def test_when_everything_is_said_nothing_is_missing(opened: Run) -> None:
+def test_with_all_terms_nothing_is_missing(opened: Run) -> None:
     made = card(opened, exported(), ALL)
     assert made.missing == ()
     assert "MISSING" not in made.text
     assert "Output may be used freely: <https://example.org/terms_of_use>." in made.text
 
 
-def test_the_licence_of_packaged_seed_tasks_is_known(opened: Run) -> None:
+def test_shipped_seed_tasks_have_a_licence(opened: Run) -> None:
     text = card(opened, exported(), ALL).text
-    assert "175, those that come with selfinstruct" in text
-    assert "They come with selfinstruct" in text
+    assert "175, shipped with selfinstruct" in text
+    assert "They were written for selfinstruct" in text
     assert "Apache licence 2.0" in text
     assert "help pages" not in text
 
 
-def test_the_licence_of_own_seed_tasks_is_missing(tmp_path: Path, config: RunConfig) -> None:
+def test_own_seed_tasks_need_a_licence(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config, backend=ScriptedBackend())
     own = read_run(tmp_path / "run")
     made = card(own, exported(), replace(ALL, source_license=None))
@@ -277,7 +275,7 @@ def test_the_licence_of_own_seed_tasks_is_missing(tmp_path: Path, config: RunCon
     assert "CC0, collected from our own help pages." in card(own, exported(), ALL).text
 
 
-def test_seed_tasks_that_equal_the_packaged_ones_are_packaged_wherever_they_lay(
+def test_a_copy_of_shipped_seed_tasks_is_recognized(
     tmp_path: Path,
 ) -> None:
     from selfinstruct.config.shipped import resource
@@ -289,7 +287,7 @@ def test_seed_tasks_that_equal_the_packaged_ones_are_packaged_wherever_they_lay(
     assert facts_of(read_run(tmp_path / "run")).own_material == []
 
 
-def test_own_templates_are_told_from_packaged_ones(tmp_path: Path) -> None:
+def test_own_templates_are_recognized(tmp_path: Path) -> None:
     from selfinstruct.config.shipped import resource
 
     folder = tmp_path / "prompts"
@@ -304,18 +302,16 @@ def test_own_templates_are_told_from_packaged_ones(tmp_path: Path) -> None:
     own = [template.name for template in made.templates if not template.is_packaged]
     assert [name.partition("@")[0] for name in own] == ["self-instruct/generate.txt"]
     text, _ = render(made, exported(), ALL)
-    assert "The seed tasks come with selfinstruct" in text
+    assert "The seed tasks were written for selfinstruct" in text
 
 
-def test_a_card_claims_no_method_for_what_was_only_imported(
-    tmp_path: Path, seeds_file: Path
-) -> None:
+def test_imported_data_claims_no_method(tmp_path: Path, seeds_file: Path) -> None:
     (tmp_path / "regen.json").write_text(
         json.dumps([{"instruction": f"Do {n}.", "input": "", "output": "Done."} for n in range(5)])
     )
     import_run(tmp_path / "run", [tmp_path / "regen.json"], {"seed_tasks": seeds_file})
     text = card(read_run(tmp_path / "run"), exported(), ALL).text
-    assert "5 instructions were imported as they stood in files" in text
+    assert "5 instructions were imported from files unchanged" in text
     assert yaml_of(text)["pretty_name"] == "Imported instruction data"
     assert yaml_of(text)["tags"] == ["instruction-tuning"]
     assert "language_creators" not in yaml_of(text)
@@ -331,11 +327,11 @@ def test_a_card_claims_no_method_for_what_was_only_imported(
     run(tmp_path / "run", config, backend=ScriptedBackend())
     grown = read_run(tmp_path / "run")
     text = card(grown, exported(), ALL).text
-    assert f"The other {summarize(grown.state).grown} were made as follows" in text
+    assert f"The other {summarize(grown.state).grown} were generated as follows" in text
     assert "in three stages" in text
 
 
-def test_imported_tasks_are_told_and_their_licence_is_missing(facts: Facts) -> None:
+def test_imported_tasks_need_a_licence(facts: Facts) -> None:
     file = ImportedFile(
         name="regen.json", sha256="ab" * 32, form="rows", records=9, tasks=7, profile="default"
     )
@@ -344,12 +340,12 @@ def test_imported_tasks_are_told_and_their_licence_is_missing(facts: Facts) -> N
     )
     assert len(missing) == 1
     assert "the imported tasks" in missing[0]
-    assert f"| Imported | 7 tasks of 9 records in `regen.json`; SHA-256 `{'ab' * 32}` |" in text
+    assert f"| Imported | 7 tasks from 9 records in `regen.json`; SHA-256 `{'ab' * 32}` |" in text
     assert number_of(text, "imported") == 7
     assert yaml_of(text)["source_datasets"] == ["extended"]
 
 
-# ── what it says ─────────────────────────────────────────────────────────────────────────────────────────
+# ── facts ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def assert_numbers_agree(text: str, summary: RunSummary) -> None:
@@ -371,7 +367,7 @@ def assert_numbers_agree(text: str, summary: RunSummary) -> None:
 
 @pytest.mark.parametrize("profile", ["default", "paper"])
 @pytest.mark.parametrize("recipe", ["self-instruct", "alpaca"])
-def test_every_number_is_the_one_that_status_tells(
+def test_every_number_equals_status(
     tmp_path: Path, seeds_file: Path, recipe: str, profile: str
 ) -> None:
     config = RunConfig(
@@ -394,33 +390,31 @@ def test_every_number_is_the_one_that_status_tells(
     assert yaml_of(text)["tags"][1] == recipe
 
 
-def test_a_run_decided_again_says_so_and_not_where_the_first_one_lies(
-    tmp_path: Path, directory: Path
-) -> None:
+def test_a_refiltered_run_names_the_earlier_settings(tmp_path: Path, directory: Path) -> None:
     refilter_run(directory, tmp_path / "again", {"threshold": 0.5})
     made = read_run(tmp_path / "again")
     text = card(made, exported(), ALL).text
     assert_numbers_agree(text, summarize(made.state))
-    [told] = [row[1] for row in table_rows(text) if row[0] == "Decided again"]
-    assert "threshold `0.7`" in told
+    [settings] = [row[1] for row in table_rows(text) if row[0] == "Decided again"]
+    assert "threshold `0.7`" in settings
     assert "ROUGE-L over 0.5" in text
     assert "secret-project" not in text
 
 
-def test_models_are_told_as_the_server_named_them(tmp_path: Path) -> None:
+def test_models_have_the_names_of_the_server(tmp_path: Path) -> None:
     config = RunConfig(model="scripted", num_instructions=12)
     run(tmp_path / "run", config, backend=Named())
     made = facts_of(read_run(tmp_path / "run"))
     assert sum(count for _, count in made.models) == made.summary.accepted
     text, _ = render(made, exported(), ALL)
     rows = {row[0]: row[1] for row in table_rows(text)}
-    assert rows["Model asked for"] == "`scripted`"
+    assert rows["Requested model"] == "`scripted`"
     for name, count in made.models:
-        assert f"`{name}`: {count} instruction" in rows["Model, as the server named it"]
+        assert f"`{name}`: {count} instruction" in rows["Model, as named by the server"]
     assert made.title.endswith(" and 1 more")
 
 
-def test_a_card_tells_no_folder_address_time_or_cost(tmp_path: Path) -> None:
+def test_a_card_has_no_private_facts(tmp_path: Path) -> None:
     class Local(ScriptedBackend):
         async def complete(self, request: Request) -> Completion:
             self.asked.append(request.id)
@@ -453,19 +447,19 @@ def test_the_same_run_gives_the_same_bytes(directory: Path, opened: Run) -> None
     assert card(read_run(directory), exported(), ALL) == card(opened, exported(), ALL)
 
 
-def test_what_the_export_did_is_told(opened: Run) -> None:
+def test_export_options_are_listed(opened: Run) -> None:
     options = {"limit": "1000", "system": "You are\nhelpful | kind."}
     text = card(opened, exported(options=options, seed_rows=175), ALL).text
     rows = {row[0]: row[1] for row in table_rows(text) if len(row) == 2}
     assert rows["`limit`"] == "1000"
     assert rows["`system`"] == "You are helpful &#124; kind."
-    assert "175 rows are the seed tasks themselves." in text
+    assert "175 rows are seed tasks." in text
     assert "was not compared with any benchmark" in text
 
 
-def test_nothing_but_the_paper_gives_a_score(opened: Run) -> None:
+def test_the_paper_gives_the_only_score(opened: Run) -> None:
     text = card(opened, exported(), ALL).text
-    assert "**Nobody and nothing has judged this data.**" in text
+    assert "**The data has not been evaluated.**" in text
     assert "**54 % were valid in all three** ([Wang et al., 2022]" in text
 
 
@@ -482,7 +476,7 @@ def test_examples_are_rows_of_the_data(opened: Run, facts: Facts) -> None:
         assert words in [row.split() for row in rows]
 
 
-def test_examples_that_were_given_are_shown_with_all_that_is_nested(facts: Facts) -> None:
+def test_nested_examples_are_shown(facts: Facts) -> None:
     chat = {"messages": [{"role": "user", "content": "Hello\n\nthere" + "." * 500}], "n": None}
     text, _ = render(facts, exported(examples=[chat]), ALL)
     [block] = [token.content for token in tokens(text) if token.info == "text"]
@@ -491,15 +485,15 @@ def test_examples_that_were_given_are_shown_with_all_that_is_nested(facts: Facts
     assert block.endswith("n\n  null\n")
 
 
-def test_no_example_is_shown_that_may_have_been_left_out(opened: Run) -> None:
+def test_rows_left_out_are_no_examples(opened: Run) -> None:
     text = card(opened, exported(benchmarks={"mmlu.jsonl": 1}), ALL).text
     assert not [token for token in tokens(text) if token.info == "text"]
 
 
-def test_every_reason_and_every_column_has_its_line() -> None:
-    assert set(reasons.SAYS) == set(Reason)
-    assert set(PROVENANCE_COLUMNS) <= set(columns.SAYS)
-    assert max(map(len, [*reasons.SAYS.values(), *columns.SAYS.values()])) <= 100
+def test_every_reason_and_column_has_a_meaning() -> None:
+    assert set(reasons.MEANING) == set(Reason)
+    assert set(PROVENANCE_COLUMNS) <= set(columns.MEANING)
+    assert max(map(len, [*reasons.MEANING.values(), *columns.MEANING.values()])) <= 100
 
 
 # ── hostile names and texts ──────────────────────────────────────────────────────────────────────────────
@@ -532,9 +526,7 @@ NASTY = st.text(
 
 
 @given(name=NASTY, other=NASTY, said=NASTY, split=st.sampled_from(["train", "test"]))
-def test_no_name_and_no_text_breaks_a_card(
-    facts: Facts, name: str, other: str, said: str, split: str
-) -> None:
+def test_no_text_breaks_a_card(facts: Facts, name: str, other: str, said: str, split: str) -> None:
     row = {"instruction": said, name: other, "output": [name, {"x": said}]}
     given_ = exported(
         files=(DataFile(name=name, split=split, rows=1, instructions=1),),
@@ -544,14 +536,14 @@ def test_no_name_and_no_text_breaks_a_card(
         examples=[row],
     )
     terms = Terms(license=said, model_terms=other, languages=(name,), source_license=said)
-    hostile = calling_them(facts, name, other, said)
-    usual = calling_them(facts, "n", "o", "s")
+    hostile = with_names(facts, name, other, said)
+    usual = with_names(facts, "n", "o", "s")
     text, _ = render(hostile, given_, terms)
     entries = yaml_of(text)
     assert entries["language"] == [name]
     pattern = entries["configs"][0]["data_files"][0]["path"]
     assert re.sub(r"\[([*?[])\]", r"\1", pattern) == name or "[" in name
-    # Of a licence that the hub does not know, the card says that its text is missing.
+    # The text of an unknown licence is missing.
     lacks_text = license_entries(said).get("license_link") == "LICENSE"
     plain_terms = Terms(
         license=("x" if lacks_text else "mit") if said.strip() else None,
@@ -575,8 +567,8 @@ def test_no_name_and_no_text_breaks_a_card(
     assert may_be_replaced(sealed(text))
 
 
-def calling_them(facts: Facts, name: str, other: str, said: str) -> Facts:
-    """A run with every name that strangers can choose."""
+def with_names(facts: Facts, name: str, other: str, said: str) -> Facts:
+    """Return facts with every name that other people can choose."""
     imported = ImportedFile(
         name=other, sha256="ab", form="rows", records=1, tasks=1, profile="default"
     )
@@ -609,7 +601,7 @@ _INLINE = {"code_inline", "text", "html_inline", "link_open", "link_close", "sof
 
 
 def structure(text: str) -> list[tuple[str, str]]:
-    """What kinds of blocks there are, and what marks within them; links do not count."""
+    """Return the kinds of blocks and marks, without links."""
     found = []
     for token in tokens(text):
         if token.type == "html_inline":
@@ -621,10 +613,10 @@ def structure(text: str) -> list[tuple[str, str]]:
     return found
 
 
-# ── a card that somebody edited ──────────────────────────────────────────────────────────────────────────
+# ── edited cards ──────────────────────────────────────────────────────────────────────────
 
 
-def test_a_card_that_nobody_edited_may_be_replaced(opened: Run) -> None:
+def test_an_unedited_card_may_be_replaced(opened: Run) -> None:
     text = card(opened, exported(), NOTHING).text
     assert may_be_replaced(text)
     assert text.splitlines()[-1].startswith("<!-- written by selfinstruct; sha256:")
@@ -654,5 +646,5 @@ def made(opened: Run) -> Card:
 
 
 @pytest.mark.parametrize("text", ["", "# My data\n", "<!-- written by selfinstruct -->\n"])
-def test_what_is_no_card_of_ours_may_not_be_replaced(text: str) -> None:
+def test_another_file_may_not_be_replaced(text: str) -> None:
     assert not may_be_replaced(text)

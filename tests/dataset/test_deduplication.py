@@ -8,16 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import examples
 
-from selfinstruct.dataset import deduplication
-from selfinstruct.dataset.deduplication import Candidate, Deduplication, Kept, Rejected, text_of
+from selfinstruct.dataset.deduplication import (
+    Deduplication,
+    Kept,
+    ListedText,
+    Rejected,
+    text_of,
+)
 from selfinstruct.pipeline.novelty import NoveltyIndex, f_measure
 
 WORDS = st.sampled_from("a b c d e".split())
 TEXTS = st.lists(WORDS, max_size=6).map(" ".join)
 
 
-def candidates(texts: list[str]) -> list[Candidate[int]]:
-    return [Candidate(n, text, f"line {n}") for n, text in enumerate(texts)]
+def candidates(texts: list[str]) -> list[ListedText[int]]:
+    return [ListedText(n, text, f"line {n}") for n, text in enumerate(texts)]
 
 
 def rouge_l(one: str, two: str) -> float:
@@ -45,7 +50,7 @@ def test_a_record_is_rejected_when_something_kept_before_is_over_the_threshold(
     texts: list[str], known: list[str], threshold: float, batch: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deduplication, "BATCH", batch)
+        patch.setattr("selfinstruct.dataset.deduplication.decisions.BATCH", batch)
         dedup = Deduplication(threshold=threshold)
         for number, text in enumerate(known):
             dedup.know(text, f"known {number}")
@@ -96,25 +101,10 @@ def test_nothing_becomes_known_once_a_decision_was_made() -> None:
         dedup.know("d e f", "line 1")
 
 
-def test_a_batch_of_large_records_is_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deduplication, "_BATCH_SIZE", 10)
-    taken = 0
-
-    def coming() -> Any:
-        nonlocal taken
-        for number in range(10):
-            taken += 1
-            yield Candidate(number, f"text {number} alone here", "", size=6)
-
-    next(iter(Deduplication(threshold=1.0).decide(coming())))
-    assert taken == 2
-
-
 def test_records_are_not_kept_in_memory() -> None:
     def peak(count: int) -> int:
         coming = (
-            Candidate("x" * 2_000 + str(n), f"word{n % 100} {n % 100}", "", size=2_000)
-            for n in range(count)
+            ListedText("x" * 2_000 + str(n), f"word{n % 100} {n % 100}", "") for n in range(count)
         )
         tracemalloc.start()
         for _ in Deduplication().decide(coming):
@@ -149,11 +139,11 @@ def test_a_text_is_found_where_its_name_leads(
 @pytest.mark.parametrize(
     ("fields", "name", "said"),
     [
-        ({"b": "x"}, "a", r"has no field 'a'; name one with --field \(there: b\)"),
-        ({}, "a", r"there: none"),
-        (dict.fromkeys("bcdefghij", ""), "a", r"there: b, c, d, e, f, g, h, i, …"),
-        ({"a": None}, "a", r"the field 'a' is null, not text; mend"),
-        ({"a": True}, "a", r"is true, not text"),
+        ({"b": "x"}, "a", r"has no field 'a'; name one with --field \(fields: 'b'\)"),
+        ({}, "a", r"fields: none"),
+        (dict.fromkeys("bcdefghij", ""), "a", r"fields: 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', …"),
+        ({"a": None}, "a", r"the field 'a' is null, not text; fix"),
+        ({"a": True}, "a", r"is true or false, not text"),
         ({"a": 1.5}, "a", r"is a number, not text"),
         (
             {"a": [{"role": "x"}]},
@@ -165,8 +155,16 @@ def test_a_text_is_found_where_its_name_leads(
         ({"a": ["x"]}, "a.1", r"has no field 'a\.1'"),
         ({"a": ["x"]}, "a.-1", r"has no field"),
         ({"a": "x"}, "a.0", r"has no field"),
-        ({"b;c": "x"}, "b", r"the only field is b;c, so that semicolons seem to separate"),
-        ({"b\tc": "x"}, "b", r"the only field is b\\tc, so that tabs seem to separate"),
+        (
+            {"b;c": "x"},
+            "b",
+            r"the only field is 'b;c', so the columns seem to be separated by semicolons",
+        ),
+        (
+            {"b\tc": "x"},
+            "b",
+            r"the only field is 'b.{1,2}tc', so the columns seem to be separated by tabs",
+        ),
     ],
 )
 def test_a_text_that_is_not_there_is_told(fields: dict[str, Any], name: str, said: str) -> None:
@@ -194,7 +192,7 @@ def test_keeping_equals_changes_no_other_decision(
     decided = []
     for keep_equal in (False, True):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(deduplication, "BATCH", batch)
+            patch.setattr("selfinstruct.dataset.deduplication.decisions.BATCH", batch)
             dedup = Deduplication(threshold=threshold, keep_equal=keep_equal)
             dedup.know(known, "known")
             decided.append(list(dedup.decide(candidates(texts))))

@@ -256,7 +256,7 @@ def test_in_whatever_order_files_are_named_it_is_the_same_run(
     # Instructions come first, and rows last.
     assert [t.instruction for t in tasks] == [instruction(n) for n in (1, 2, 3, 4, 5, 6, 9)]
     assert tasks[0].place == "machine_generated_instructions.jsonl:1"
-    assert tasks[-1].place == "regen.json:2 (record 1)"
+    assert tasks[-1].place == "regen.json: record 1"
     assert tasks[0].model == "oldest-1"
 
 
@@ -283,8 +283,8 @@ def test_parquet_is_read(tmp_path: Path, settings_: dict[str, Any]) -> None:
     parquet.write_table(table, tmp_path / "rows.parquet")
     import_run(tmp_path / "run", [tmp_path / "rows.parquet"], settings_)
     assert [task.place for task in imports(tmp_path / "run")] == [
-        "rows.parquet: row 1",
-        "rows.parquet: row 2",
+        "rows.parquet: record 1",
+        "rows.parquet: record 2",
     ]
 
 
@@ -622,7 +622,7 @@ def test_a_journal_cut_at_any_byte_is_refused_or_gives_the_same_dataset(
         else:
             refused += 1
             with pytest.raises(
-                RunDirectoryError, match=r"journal was cut: \d of the 6 tasks that were"
+                RunDirectoryError, match=r"journal was cut: \d of the 6 imported tasks"
             ):
                 run(imported, backend=ScriptedBackend())
     assert refused > 3
@@ -655,8 +655,8 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path, settings_: dict[str, A
     files = [rows_file(tmp_path / "a", [row(1)]), rows_file(tmp_path / "b", [row(2)])]
     import_run(tmp_path / "run", files, settings_)
     assert [task.place for task in imports(tmp_path / "run")] == [
-        "regen.json:2 (record 1)",
-        "regen.json (2):2 (record 1)",
+        "regen.json: record 1",
+        "regen.json (2): record 1",
     ]
 
 
@@ -730,7 +730,7 @@ def test_alpaca_never_asks_for_instances_so_it_takes_whole_tasks_only(
 ) -> None:
     alpaca = {**settings_, "recipe": "alpaca"}
     with pytest.raises(
-        InputError, match=r"instructions.jsonl:3: the task there has no usable instance.* alpaca"
+        InputError, match=r"instructions.jsonl:3: the task has no usable instance.* alpaca"
     ):
         import_run(tmp_path / "run", old, alpaca)
     assert not (tmp_path / "run").exists()
@@ -740,7 +740,7 @@ def test_alpaca_never_asks_for_instances_so_it_takes_whole_tasks_only(
 
 def test_alpaca_is_not_chosen_later_either(imported: Path) -> None:
     with pytest.raises(
-        ConfigError, match="recipe: alpaca never asks for instances, which some imported tasks"
+        ConfigError, match="recipe: alpaca never asks for instances, and some imported tasks"
     ):
         run(imported, {**GROWN, "recipe": "alpaca"}, backend=ScriptedBackend())
     assert read_run(imported).config.recipe == "self-instruct"
@@ -768,7 +768,7 @@ def test_killed_before_its_last_file_it_is_no_run_and_the_same_command_completes
         read_run(new)
     with pytest.raises(
         RunDirectoryError,
-        match=r"left of importing machine_generated_instructions\.jsonl, which was broken",
+        match=r"left of importing machine_generated_instructions\.jsonl, which was interrupted",
     ):
         run(new, {"model": "m"}, backend=ScriptedBackend())
     import_run(new, old, {})
@@ -823,7 +823,7 @@ def test_refiltered_it_has_the_same_imported_tasks(
 def test_replies_about_imported_tasks_alone_can_be_refiltered(
     tmp_path: Path, imported: Path
 ) -> None:
-    with pytest.raises(RunDirectoryError, match="has decided no reply yet"):
+    with pytest.raises(RunDirectoryError, match="has no decided reply to refilter"):
         refilter_run(imported, tmp_path / "early", {})
     run(imported, {"model": "m"}, backend=ScriptedBackend())
     refilter_run(imported, tmp_path / "new", {"max_instances": 1})
@@ -838,7 +838,7 @@ def test_explain_names_file_and_line(imported: Path) -> None:
     (task,) = explain(history, instruction(3)).found
     assert task.kind == "imported task"
     assert task.place == "machine_generated_instructions.jsonl:3"
-    assert (task.model, task.said, task.is_classification) == ("oldest-1", "no", False)
+    assert (task.model, task.imported_answer, task.is_classification) == ("oldest-1", "no", False)
     assert [item.reason for item in task.rejected] == [Reason.EMPTY_REPLY]
     for query in ("task_1", "import/task_1", "TASK_000001"):
         (found,) = explain(history, query).found
@@ -846,7 +846,7 @@ def test_explain_names_file_and_line(imported: Path) -> None:
         assert found.id == "task_000001"
     (kept,) = explain(history, "import/task_000002#2").found
     assert kept.kind == "instance"
-    assert (kept.verdict, kept.instance) == (
+    assert (kept.outcome, kept.instance) == (
         "accepted",
         Instance(input="The sun is out.", output="dry"),
     )
@@ -898,15 +898,13 @@ def test_verify_says_how_many_and_notices_what_cannot_be(imported: Path) -> None
         )
 
     (found,) = altered(imported, only_second(task_id="task_000009"))
-    assert found == "task_000009: was imported in the place of task_000002"
+    assert found == "task_000009: was imported in place of task_000002"
     (found,) = altered(imported, only_second(instances=()))
-    assert "is called finished, and has no instance" in found
+    assert "is marked finished but has no instance" in found
     rejected = imports(imported)[2].rejected
     assert "do not add up" in altered(imported, only_second(rejected=rejected))[0]
     gone = lambda e: None if isinstance(e, TaskImported) and e.task_id == "task_000006" else e  # noqa: E731
-    assert altered(imported, gone) == [
-        "the journal: it ends before 1 of the tasks that were imported"
-    ]
+    assert altered(imported, gone) == ["the journal: ends before the last 1 imported tasks"]
 
 
 def test_nothing_is_imported_once_something_was_asked(imported: Path) -> None:
@@ -919,7 +917,7 @@ def test_nothing_is_imported_once_something_was_asked(imported: Path) -> None:
     late = next(event for event in events if isinstance(event, TaskImported))
     file = next(event for event in events if isinstance(event, ImportedFile))
     for event in (file, replace(late, task_id="task_000099")):
-        with pytest.raises(ValueError, match="cannot be imported once something was asked"):
+        with pytest.raises(ValueError, match="cannot be imported after the first request"):
             apply(state, event)
 
 
@@ -930,7 +928,7 @@ def test_a_reply_does_not_follow_where_imported_tasks_are_missing(imported: Path
     kept = [line for line in lines if b'"id":"task_000006"' not in line]
     kept = [line for line in kept if b'"task_imported","task_id":"task_000006"' not in line]
     journal.write_bytes(sealed_journal(kept))
-    with pytest.raises(JournalError, match="1 of the tasks that were imported are missing"):
+    with pytest.raises(JournalError, match="1 of the imported tasks are missing"):
         read_run(imported)
 
 

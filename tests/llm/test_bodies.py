@@ -1,4 +1,4 @@
-"""Bodies of replies over a real socket: endless, inflating, and merely large ones."""
+"""Endless, compressed and large reply bodies over a real socket."""
 
 import asyncio
 import gzip
@@ -47,7 +47,7 @@ async def ask(url: str) -> Completion | BackendError:
 
 
 def asked(*replies: bytes) -> tuple[Completion | BackendError, int]:
-    """Ask a scripted server; the result, and the attempts that the server saw."""
+    """Send a request to a scripted server; return the result and the number of attempts."""
 
     async def run() -> tuple[Completion | BackendError, int]:
         async with scripted(*replies) as script:
@@ -58,7 +58,7 @@ def asked(*replies: bytes) -> tuple[Completion | BackendError, int]:
 
 @asynccontextmanager
 async def endless(head: bytes, piece: bytes) -> AsyncIterator[tuple[str, list[int]]]:
-    """Serve a reply that never ends; yields the address and the bytes sent to each connection."""
+    """Serve an endless reply; yield the address and the bytes sent to each connection."""
     sent: list[int] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -109,15 +109,15 @@ def test_an_endless_body_ends_the_attempt(head: bytes, piece: bytes) -> None:
     finally:
         tracemalloc.stop()
     assert isinstance(error, TransientError)
-    assert (error.outcome, error.attempts) == (AttemptOutcome.TOO_LARGE, 2)
+    assert (error.outcome, error.attempts) == (AttemptOutcome.TOO_LARGE.name, 2)
     assert error.may_bill
     assert "larger than 8 MiB" in str(error)
-    assert max(sent) < 8 * MAX_BYTES  # what the buffers of two sockets take on top
+    assert max(sent) < 8 * MAX_BYTES  # includes the buffers of two sockets
     assert most < MOST_MEMORY
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_a_small_body_may_not_inflate(encoding: str) -> None:
+def test_a_small_body_may_not_decompress_without_end(encoding: str) -> None:
     deflated = gzip.compress if encoding == "gzip" else zlib.compress
     bomb = deflated(bytes(32 * MAX_BYTES))
     assert len(bomb) < MAX_BYTES // 16
@@ -128,7 +128,7 @@ def test_a_small_body_may_not_inflate(encoding: str) -> None:
     finally:
         tracemalloc.stop()
     assert isinstance(error, TransientError)
-    assert (error.outcome, attempts) == (AttemptOutcome.TOO_LARGE, 2)
+    assert (error.outcome, attempts) == (AttemptOutcome.TOO_LARGE.name, 2)
     assert most < MOST_MEMORY
 
 
@@ -138,8 +138,8 @@ def test_a_compressed_reply_is_read(encoding: str) -> None:
     packed = {"gzip": gzip.compress(data), "deflate": zlib.compress(data)}.get(encoding, data)
     completion, _ = asked(reply(200, packed, headers={"content-encoding": encoding}))
     if encoding == "x-gzip":
-        assert isinstance(completion, TransientError)  # nobody asked for that
-        assert completion.outcome == AttemptOutcome.NOT_JSON
+        assert isinstance(completion, TransientError)  # not in Accept-Encoding
+        assert completion.outcome == AttemptOutcome.NOT_JSON.name
         return
     assert isinstance(completion, Completion)
     assert completion.text == "9. Name a river. " * 9_000
@@ -150,10 +150,10 @@ def test_a_compressed_reply_is_read(encoding: str) -> None:
     [gzip.compress(b"{}")[:-9], b"no gzip", gzip.compress(b"{")],
     ids=["cut", "no gzip", "cut JSON"],
 )
-def test_a_bad_compression_is_no_reply(body: bytes) -> None:
+def test_invalid_compression_is_retried(body: bytes) -> None:
     error, _ = asked(reply(200, body, headers={"content-encoding": "gzip"}))
     assert isinstance(error, TransientError)
-    assert error.outcome == AttemptOutcome.NOT_JSON
+    assert error.outcome == AttemptOutcome.NOT_JSON.name
 
 
 def test_stored_names_are_short() -> None:
@@ -181,7 +181,7 @@ def test_a_large_reply_is_stored_once(text: str, tmp_path: Path) -> None:
             parsed = read_list("generate/1", completion, AskedList())
             assert sum(len(r.text) for r in parsed.rejections) < 10_000
         for output_first in (True, False):
-            found = profile.read_instances(
+            read = profile.read_instances(
                 "instances/1", completion, AskedInstances(output_first=output_first)
             )
-            assert sum(len(r.text) for r in found.rejections) < 10_000
+            assert sum(len(r.text) for r in read.rejections) < 10_000

@@ -1,4 +1,4 @@
-"""The online backend over a real socket: what endpoints send, and what becomes of it."""
+"""The online backend over a real socket."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ CONFIG = RunConfig(model="m", max_attempts=4, request_timeout_s=60)
 
 
 class Clock:
-    """Remembers how long it was asked to sleep, and does not."""
+    """Records sleeps without sleeping."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -57,9 +57,9 @@ def ask(
     clock: Clock | None = None,
     request: Request = REQUEST,
 ) -> tuple[Completion | BackendError, Script]:
-    """Ask once; gives the completion or the error, and what the server saw."""
+    """Send one request; return the completion or error, and the server's record."""
 
-    async def asked() -> tuple[Completion | BackendError, Script]:
+    async def main() -> tuple[Completion | BackendError, Script]:
         async with scripted(*replies) as script:
             backend = OnlineBackend(
                 replace(config, base_url=script.url),
@@ -72,10 +72,10 @@ def ask(
                 except BackendError as error:
                     return error, script
 
-    return run_at_once(asked())
+    return run_at_once(main())
 
 
-def test_a_request_is_sent_as_it_is_and_its_reply_is_read() -> None:
+def test_a_request_gets_its_reply() -> None:
     completion, script = ask(reply(body=chat()))
     assert isinstance(completion, Completion)
     assert completion.latency_s > 0
@@ -100,7 +100,7 @@ def test_a_request_is_sent_as_it_is_and_its_reply_is_read() -> None:
     assert script.headers[0]["authorization"] == "bearer sk-secret"
 
 
-def test_a_text_to_continue_goes_to_the_other_door() -> None:
+def test_a_text_goes_to_the_completions_api() -> None:
     request = replace(
         REQUEST,
         prompt=Prompt(template="t@0", text="1. Name a lake.\n2."),
@@ -123,7 +123,7 @@ def test_a_text_to_continue_goes_to_the_other_door() -> None:
 
 
 @pytest.mark.parametrize("left", ["\n16", "\n16.", "\n\nOr else:\n16"])
-def test_a_stop_that_the_server_leaves_in_the_text_is_no_part_of_it(left: str) -> None:
+def test_stop_texts_are_removed_from_the_reply(left: str) -> None:
     request = replace(
         REQUEST,
         prompt=Prompt(template="t@0", text="9."),
@@ -140,7 +140,7 @@ def test_a_stop_that_the_server_leaves_in_the_text_is_no_part_of_it(left: str) -
 
 
 @pytest.mark.parametrize("finish", ["length", "stop", None])
-def test_a_text_that_ends_at_a_stop_is_not_cut_by_its_limit(finish: str | None) -> None:
+def test_a_text_before_a_stop_is_complete(finish: str | None) -> None:
     request = replace(
         REQUEST,
         prompt=Prompt(template="t@0", text="9."),
@@ -179,19 +179,19 @@ GOOD = reply(body=chat())
         pytest.param(reply(200, ["a list"]), id="a list"),
     ],
 )
-def test_a_fault_that_may_pass_is_tried_again(fault: bytes) -> None:
+def test_a_temporary_fault_is_retried(fault: bytes) -> None:
     completion, script = ask(fault, fault, GOOD)
     assert isinstance(completion, Completion)
     assert completion.attempts == len(script.asked) == 3
 
 
-def test_a_reply_that_does_not_come_in_time_is_tried_again() -> None:
+def test_a_late_reply_is_retried() -> None:
     completion, script = ask(HANG, GOOD)
     assert isinstance(completion, Completion)
     assert len(script.asked) == 2
 
 
-def test_attempts_are_bounded_and_counted() -> None:
+def test_attempts_are_limited_and_counted() -> None:
     error, script = ask(reply(503, {"error": {"message": "overloaded"}}))
     assert isinstance(error, TransientError)
     assert error.attempts == len(script.asked) == 4
@@ -199,7 +199,7 @@ def test_attempts_are_bounded_and_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "kind", "said"),
+    ("status", "error", "kind", "problem"),
     [
         (401, {"message": "bad key"}, EndpointError, "the key was refused"),
         (403, {"message": "no access"}, EndpointError, "may not use this model"),
@@ -222,20 +222,20 @@ def test_attempts_are_bounded_and_counted() -> None:
         (422, {"message": "bad"}, RequestRejectedError, r"\(422: bad\)"),
     ],
 )
-def test_a_fault_that_will_not_pass_is_not_tried_again(
-    status: int, error: dict[str, str], kind: type[BackendError], said: str
+def test_a_permanent_fault_is_not_retried(
+    status: int, error: dict[str, str], kind: type[BackendError], problem: str
 ) -> None:
     result, script = ask(reply(status, {"error": error}))
     assert isinstance(result, kind)
     assert result.exit_code == 4
-    with pytest.raises(kind, match=said):
+    with pytest.raises(kind, match=problem):
         raise result
     assert len(script.asked) == 1
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 429, 500])
 @pytest.mark.parametrize("odd", [["a"], {"a": ["b"]}, 7, None, True, [[["a"]]]])
-def test_an_error_of_an_odd_shape_is_an_error_all_the_same(status: int, odd: object) -> None:
+def test_errors_of_any_shape_are_handled(status: int, odd: object) -> None:
     for error in ({"message": "x", "type": odd}, {"message": odd, "code": odd, "param": odd}, odd):
         for body in ({"error": error}, error, [error]):
             result, _ = ask(reply(status, body, headers={"x-should-retry": "false"}))
@@ -247,7 +247,7 @@ def test_an_error_of_an_odd_shape_is_an_error_all_the_same(status: int, odd: obj
 
 @pytest.mark.parametrize("status", [200, 400, 500])
 @pytest.mark.parametrize("depth", [50, 200, 300, 400, 490, 700, 990])
-def test_no_depth_of_an_error_ends_in_a_traceback(status: int, depth: int) -> None:
+def test_errors_of_any_depth_are_handled(status: int, depth: int) -> None:
     nested = b"[" * depth + b"]" * depth
     headers = {"x-should-retry": "false"}
     for name in (b"message", b"code", b"type", b"param"):
@@ -257,9 +257,7 @@ def test_no_depth_of_an_error_ends_in_a_traceback(status: int, depth: int) -> No
 
 
 @pytest.mark.parametrize("status", [200, 400])
-def test_what_cannot_be_read_in_a_way_nobody_thought_of_is_tried_again(
-    status: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unexpected_exception_is_retried(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> str:
         raise ZeroDivisionError
 
@@ -267,17 +265,17 @@ def test_what_cannot_be_read_in_a_way_nobody_thought_of_is_tried_again(
     error, script = ask(reply(status, {"error": {"message": "x"}}))
     assert isinstance(error, TransientError)
     assert str(error) == "a reply that cannot be read (ZeroDivisionError)"
-    assert (error.outcome, len(script.asked)) == (AttemptOutcome.NOT_JSON, 4)
+    assert (error.outcome, len(script.asked)) == (AttemptOutcome.NOT_JSON.name, 4)
 
 
-def test_an_endpoint_that_is_not_there_is_named() -> None:
-    async def asked() -> None:
+def test_a_missing_endpoint_is_named() -> None:
+    async def main() -> None:
         config = replace(CONFIG, base_url="http://127.0.0.1:9/v1", max_attempts=1)
         async with OnlineBackend(config, environ={}) as backend:
             await backend.complete(REQUEST)
 
     with pytest.raises(TransientError, match=r"no connection to http://127.0.0.1:9/v1"):
-        run_at_once(asked())
+        run_at_once(main())
 
 
 @pytest.mark.parametrize(
@@ -295,7 +293,7 @@ def test_an_endpoint_that_is_not_there_is_named() -> None:
         ({"message": {"content": "a\ud800b\x1b[31m"}}, ("a\ufffdb\x1b[31m", None)),
     ],
 )
-def test_a_reply_without_plain_text_is_a_completion_all_the_same(
+def test_a_reply_without_plain_text_is_a_completion(
     choice: dict[str, Any], expected: tuple[str, str | None]
 ) -> None:
     completion, script = ask(reply(body=chat(choices=[choice])))
@@ -318,14 +316,14 @@ def test_a_reply_without_plain_text_is_a_completion_all_the_same(
         {"prompt_tokens": 10**400, "completion_tokens": 5},
     ],
 )
-def test_missing_usage_is_unknown_usage(usage: object) -> None:
+def test_missing_or_impossible_usage_is_unknown(usage: object) -> None:
     completion, _ = ask(reply(body=chat(usage=usage)))
     assert isinstance(completion, Completion)
     assert completion.usage is None
 
 
 @pytest.mark.parametrize(
-    ("said", "cached"),
+    ("counts", "cached"),
     [
         ({"prompt_tokens_details": {"cached_tokens": 4}}, 4),
         ({"prompt_cache_hit_tokens": 4}, 4),
@@ -339,20 +337,18 @@ def test_missing_usage_is_unknown_usage(usage: object) -> None:
         ({"prompt_tokens_details": None}, 0),
     ],
 )
-def test_tokens_from_a_cache_are_counted_where_they_make_sense(
-    said: dict[str, Any], cached: int
-) -> None:
-    usage = {"prompt_tokens": 7, "completion_tokens": 5} | said
+def test_possible_cached_tokens_are_counted(counts: dict[str, Any], cached: int) -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 5} | counts
     completion, _ = ask(reply(body=chat(usage=usage)))
     assert isinstance(completion, Completion)
     assert completion.usage == Usage(prompt_tokens=7, completion_tokens=5, cached_tokens=cached)
 
 
-# ── every attempt is reserved ────────────────────────────────────────────────────────────────────────────
+# ── reservations ────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Reservations:
-    """A meter that remembers, and has enough after so many."""
+    """A budget of `most` reservations, with a record."""
 
     def __init__(self, most: int = 100) -> None:
         self.most = most
@@ -364,13 +360,13 @@ class Reservations:
             raise LimitReachedError("max_requests", "enough")
 
 
-def metered(
+def reserved(
     *replies: bytes, most: int = 100, check: bool = False
 ) -> tuple[Any, Reservations, Script]:
-    """Ask once; gives the result, or what was raised, the reservations, and what the server saw."""
+    """Send one request; return the result or error, the reservations and the server's record."""
     budget = Reservations(most)
 
-    async def asked() -> tuple[Any, Reservations, Script]:
+    async def main() -> tuple[Any, Reservations, Script]:
         async with scripted(*replies) as script:
             config = replace(CONFIG, base_url=script.url)
             backend = OnlineBackend(config, environ={}, sleep=Clock().sleep, budget=budget)
@@ -382,12 +378,10 @@ def metered(
                 except SelfInstructError as error:
                     return error, budget, script
 
-    return run_at_once(asked())
+    return run_at_once(main())
 
 
-def test_every_attempt_but_the_first_is_reserved_and_says_whether_the_one_before_may_be_billed() -> (
-    None
-):
+def test_every_retry_is_reserved() -> None:
     busy = reply(503, {"error": {"message": "x"}})
     for faults, billed in (
         ((), []),
@@ -396,41 +390,41 @@ def test_every_attempt_but_the_first_is_reserved_and_says_whether_the_one_before
         ((RESET, busy, HANG), [True, False, True]),
         ((reply(429, {}), reply(200, b"")), [False, True]),
     ):
-        completion, budget, script = metered(*faults, GOOD)
+        completion, budget, script = reserved(*faults, GOOD)
         assert isinstance(completion, Completion)
         assert budget.asked == [(REQUEST.id, is_billed) for is_billed in billed]
         assert completion.attempts == len(script.asked) == 1 + len(billed)
 
 
-def test_no_attempt_is_sent_that_may_not_be_reserved() -> None:
-    error, budget, script = metered(RESET, most=2)
+def test_no_attempt_is_sent_without_a_reservation() -> None:
+    error, budget, script = reserved(RESET, most=2)
     assert isinstance(error, LimitReachedError)
     assert error.limit == "max_requests"
     assert (len(budget.asked), len(script.asked)) == (3, 3)
 
 
-def test_sending_again_with_the_newer_name_of_the_limit_is_reserved_and_no_failure() -> None:
+def test_renaming_max_tokens_is_reserved_but_no_failure() -> None:
     renamed = {
         "error": {"message": "'max_tokens' is not supported, use 'max_completion_tokens' instead."}
     }
-    completion, budget, script = metered(reply(400, renamed), GOOD)
+    completion, budget, script = reserved(reply(400, renamed), GOOD)
     assert completion.attempts == 1
     assert (budget.asked, len(script.asked)) == ([(REQUEST.id, False)], 2)
-    error, _, script = metered(reply(400, renamed), GOOD, most=0)
+    error, _, script = reserved(reply(400, renamed), GOOD, most=0)
     assert isinstance(error, LimitReachedError)
     assert len(script.asked) == 1
 
 
 def test_a_check_is_reserved_before_it_is_sent() -> None:
-    answers, budget, script = metered(GOOD, check=True)
+    answers, budget, script = reserved(GOOD, check=True)
     assert (answers, budget.asked, len(script.asked)) == (True, [("check", True)], 1)
-    error, budget, script = metered(GOOD, check=True, most=0)
+    error, budget, script = reserved(GOOD, check=True, most=0)
     assert isinstance(error, LimitReachedError)
     assert script.asked == []
 
 
-def test_a_check_that_came_to_nothing_is_free_again_with_the_next_one() -> None:
-    async def asked() -> list[tuple[str, bool]]:
+def test_the_next_check_releases_an_unbilled_check() -> None:
+    async def main() -> list[tuple[str, bool]]:
         budget = Reservations()
         async with scripted(reply(503, {"error": {}}), CUT + GOOD, GOOD) as script:
             config = replace(CONFIG, base_url=script.url)
@@ -438,16 +432,14 @@ def test_a_check_that_came_to_nothing_is_free_again_with_the_next_one() -> None:
                 assert [await backend.answers() for _ in range(3)] == [False, False, True]
         return budget.asked
 
-    assert run_at_once(asked()) == [("check", True), ("check", False), ("check", True)]
+    assert run_at_once(main()) == [("check", True), ("check", False), ("check", True)]
 
 
 @pytest.mark.parametrize(
     ("fault", "may_bill"), [(reply(503, {"error": {}}), False), (CUT + GOOD, True)]
 )
-def test_stopping_between_two_attempts_leaves_what_the_one_before_may_have_cost(
-    fault: bytes, may_bill: bool
-) -> None:
-    async def asked() -> None:
+def test_stopping_keeps_the_cost_of_the_last_attempt(fault: bytes, may_bill: bool) -> None:
+    async def main() -> None:
         stop = asyncio.Event()
 
         async def sleep(_: float) -> None:
@@ -461,13 +453,11 @@ def test_stopping_between_two_attempts_leaves_what_the_one_before_may_have_cost(
                     await backend.complete(REQUEST)
         assert (caught.value.attempts, caught.value.may_bill) == (1, may_bill)
 
-    run_at_once(asked())
+    run_at_once(main())
 
 
-def test_what_waits_at_a_rate_limit_when_the_run_is_stopped_was_not_sent_and_is_not_billed() -> (
-    None
-):
-    async def asked() -> None:
+def test_stopping_at_a_rate_limit_bills_nothing() -> None:
+    async def main() -> None:
         stop = asyncio.Event()
         async with scripted(GOOD) as script:
             config = replace(CONFIG, base_url=script.url, max_requests_per_minute=1)
@@ -481,7 +471,7 @@ def test_what_waits_at_a_rate_limit_when_the_run_is_stopped_was_not_sent_and_is_
             assert (caught.value.attempts, caught.value.may_bill) == (0, False)
             assert len(script.asked) == 1
 
-    run_at_once(asked())
+    run_at_once(main())
 
 
 # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -501,18 +491,18 @@ def test_a_stated_wait_is_honoured(headers: dict[str, str], waits: float) -> Non
     clock = Clock()
     ask(reply(429, {"error": {}}, headers=headers), GOOD, clock=clock)
     slept = clock.slept[-1]
-    assert waits <= slept <= waits + max(1.0, waits / 4)  # not all come back at the same moment
-    assert clock.slept[:-1] == [waits] * (waits > 0)  # before, nobody is sent
+    assert waits <= slept <= waits + max(1.0, waits / 4)  # jitter
+    assert clock.slept[:-1] == [waits] * (waits > 0)  # first the pause of the limiter
 
 
-def test_a_rate_limit_uses_up_no_attempts() -> None:
+def test_rate_limits_use_no_attempts() -> None:
     limited = reply(429, {"error": {"message": "slow down"}}, headers={"retry-after": "1"})
     completion, script = ask(*[limited] * 20, GOOD, clock=Clock())
     assert isinstance(completion, Completion)
     assert completion.attempts == len(script.asked) == 21
 
 
-def test_rate_limits_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wait_for_rate_limits_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "MIN_RATE_LIMITED_S", 0.0)
     limited = reply(429, {"error": {"message": "slow down"}})
     error, script = ask(limited, config=replace(CONFIG, give_up_after_s=0))
@@ -523,13 +513,11 @@ def test_rate_limits_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("give_up_after_s", "waits"), [(0, 60), (60, 60), (600, 600), (7200, 3600)]
 )
-def test_a_rate_limit_is_waited_for_no_longer_than_a_run_is_to_wait(
-    give_up_after_s: float, waits: float
-) -> None:
+def test_rate_limits_respect_give_up_after(give_up_after_s: float, waits: float) -> None:
     assert retry.rate_limited_s(give_up_after_s) == waits
 
 
-def test_a_stated_wait_does_not_go_beyond_the_end_of_waiting_for_a_rate_limit(
+def test_a_stated_wait_respects_the_maximum(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     slept: list[float] = []
@@ -538,9 +526,9 @@ def test_a_stated_wait_does_not_go_beyond_the_end_of_waiting_for_a_rate_limit(
         slept.append(seconds)
         await asyncio.sleep(seconds)
 
-    async def asked() -> int:
+    async def main() -> int:
         attempts = 0
-        # The retries go by this clock.
+        # tenacity reads this clock.
         monkeypatch.setattr(time, "monotonic", asyncio.get_running_loop().time)
 
         async def limited() -> None:
@@ -552,7 +540,7 @@ def test_a_stated_wait_does_not_go_beyond_the_end_of_waiting_for_a_rate_limit(
             await retry.policy(max_attempts=2, sleep=sleep, rate_limited_s=200)(limited)
         return attempts
 
-    assert run_at_once(asked()) in (2, 3)
+    assert run_at_once(main()) in (2, 3)
     assert sum(slept) == pytest.approx(200)
 
 
@@ -570,39 +558,39 @@ def test_a_stated_wait_may_be_a_date() -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms"]), st.text(max_size=12)))
-def test_no_header_makes_the_wait_negative_or_endless(headers: dict[str, str]) -> None:
+def test_no_header_makes_a_wait_impossible(headers: dict[str, str]) -> None:
     wait_s = stated_wait_s(headers, now=datetime.now(UTC))
     assert wait_s is None or 0 <= wait_s <= MAX_RETRY_AFTER_S
 
 
-def test_every_wait_is_told_with_its_reason() -> None:
+def test_every_wait_is_reported() -> None:
     waits: list[tuple[str, float]] = []
 
-    async def asked() -> None:
+    async def main() -> None:
         async with scripted(reply(503, {"error": {"message": "busy"}}), GOOD) as script:
             config = replace(CONFIG, base_url=script.url)
             clock = Clock()
             backend = OnlineBackend(
-                config, environ={}, sleep=clock.sleep, on_wait=lambda *told: waits.append(told)
+                config, environ={}, sleep=clock.sleep, on_wait=lambda *wait: waits.append(wait)
             )
             async with backend:
                 await backend.complete(REQUEST)
             assert waits == [("the endpoint answered 503: busy", clock.slept[0])]
 
-    run_at_once(asked())
+    run_at_once(main())
 
 
-def test_waits_without_a_word_from_the_endpoint_grow_within_a_bound() -> None:
+def test_backoff_grows_up_to_the_maximum() -> None:
     clock = Clock()
     ask(reply(503, {}), config=replace(CONFIG, max_attempts=12), clock=clock)
     assert len(clock.slept) == 11
     for n, slept in enumerate(clock.slept):
         assert 0 <= slept <= min(2**n, MAX_BACKOFF_S)
-    assert len(set(clock.slept)) > 3  # jitter: a thousand clients must not come back at once
+    assert len(set(clock.slept)) > 3  # jitter
 
 
-def test_stopping_ends_the_wait_for_another_attempt() -> None:
-    async def asked() -> Script:
+def test_stopping_ends_a_wait() -> None:
+    async def main() -> Script:
         stop = asyncio.Event()
 
         async def sleep(seconds: float) -> None:
@@ -617,27 +605,27 @@ def test_stopping_ends_the_wait_for_another_attempt() -> None:
                     await backend.complete(REQUEST)
             return script
 
-    assert len(run_at_once(asked()).asked) == 1
+    assert len(run_at_once(main()).asked) == 1
 
 
-# ── keys, and other people's words ───────────────────────────────────────────────────────────────────────
+# ── keys and hostile replies ────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 503])
-def test_a_key_that_the_endpoint_repeats_is_taken_out(status: int) -> None:
+def test_a_repeated_key_is_redacted(status: int) -> None:
     error, _ = ask(reply(status, {"error": {"message": "bad token: Bearer sk-secret"}}))
     assert isinstance(error, BackendError)
     assert "bad token: Bearer …" in str(error)
     assert "sk-secret" not in str(error) + repr(error) + error.problem
 
 
-def test_openai_without_a_key_says_where_to_put_it() -> None:
+def test_openai_needs_a_key() -> None:
     with pytest.raises(ConfigError, match=r"\$OPENAI_API_KEY is not set"):
         OnlineBackend(RunConfig(model="m"), environ={})
 
 
 @pytest.mark.parametrize("key", ["sk-a\nb", "sk-a b", "sk-\u2026", "sk-a\x7f"])
-def test_a_garbled_key_is_refused_without_showing_it(key: str) -> None:
+def test_an_invalid_key_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(
         ConfigError, match="contains a space, a line break or a non-ASCII"
     ) as caught:
@@ -645,28 +633,28 @@ def test_a_garbled_key_is_refused_without_showing_it(key: str) -> None:
     assert "sk-" not in str(caught.value)
 
 
-def test_blanks_around_a_key_are_no_part_of_it() -> None:
-    async def asked() -> Script:
+def test_spaces_around_a_key_are_removed() -> None:
+    async def main() -> Script:
         async with scripted(GOOD) as script:
             config = replace(CONFIG, base_url=script.url)
             async with OnlineBackend(config, environ={"OPENAI_API_KEY": " sk-a\r\n"}) as backend:
                 await backend.complete(REQUEST)
             return script
 
-    assert run_at_once(asked()).headers[0]["authorization"] == "bearer sk-a"
+    assert run_at_once(main()).headers[0]["authorization"] == "bearer sk-a"
 
 
 @pytest.mark.parametrize(
     "url", ["http://me:hunter2@localhost/v1", "http://localhost/v1?key=hunter2", "hunter2"]
 )
-def test_an_address_in_the_environment_may_hold_no_secret(url: str) -> None:
+def test_an_address_variable_may_not_contain_secrets(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         OnlineBackend(RunConfig(model="m"), environ={"OPENAI_BASE_URL": url})
     assert "hunter2" not in str(caught.value)
 
 
-def test_another_variable_may_hold_the_key_and_the_environment_the_address() -> None:
-    async def asked() -> Script:
+def test_key_and_address_come_from_the_environment() -> None:
+    async def main() -> Script:
         async with scripted(GOOD) as script:
             config = RunConfig(model="m", api_key_env="MY_KEY")
             environ = {"MY_KEY": "sk-mine", "OPENAI_BASE_URL": script.url}
@@ -674,10 +662,10 @@ def test_another_variable_may_hold_the_key_and_the_environment_the_address() -> 
                 await backend.complete(REQUEST)
             return script
 
-    assert run_at_once(asked()).headers[0]["authorization"] == "bearer sk-mine"
+    assert run_at_once(main()).headers[0]["authorization"] == "bearer sk-mine"
 
 
-def test_a_long_error_page_is_shortened_and_the_key_is_in_no_error() -> None:
+def test_a_long_error_page_is_shortened() -> None:
     error, _ = ask(reply(400, b"x" * 100_000, content_type="text/plain"))
     assert isinstance(error, RequestRejectedError)
     assert len(str(error)) < 400
@@ -704,13 +692,13 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 
 @given(st.binary() | JSON.map(lambda data: json.dumps(data).encode()))
 @example(b"[" * 100_000)
-def test_no_body_makes_reading_raise_anything_but_a_transient_error(body: bytes) -> None:
+def test_any_body_is_read_or_retried(body: bytes) -> None:
     with suppress(TransientError):
         read_completion(body, attempts=1, latency_s=0)
 
 
-def test_many_in_flight_have_a_connection_each_and_keep_it() -> None:
-    """Connections lie in several pools; a second wave of requests needs no further ones."""
+def test_connections_are_reused_by_later_requests() -> None:
+    """A second wave of requests needs no new connections, although there are several pools."""
     wave = 40
 
     async def twice() -> int:
@@ -743,7 +731,7 @@ def test_many_in_flight_have_a_connection_each_and_keep_it() -> None:
                     serving.release()
                 await asyncio.gather(*asked)
         server.close()
-        await asyncio.sleep(0)  # the server hears that they are closed
+        await asyncio.sleep(0)  # the server notices the closed connections
         return connections
 
     assert run_at_once(twice()) == wave

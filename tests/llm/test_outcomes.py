@@ -1,4 +1,4 @@
-"""The table of outcomes, row by row, over a real socket: who is asked again, and what comes of it."""
+"""Every rule for attempt outcomes, over a real socket."""
 
 import asyncio
 import re
@@ -23,12 +23,12 @@ from selfinstruct.errors import (
     TransientError,
 )
 from selfinstruct.llm.online import OnlineBackend
-from selfinstruct.llm.outcomes import RULES, Action, AttemptOutcome, error_of, from_status
+from selfinstruct.llm.outcomes import Action, AttemptOutcome, error_of, from_status
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Usage
 
 ATTEMPTS = 6
 CONFIG = RunConfig(model="m", max_attempts=ATTEMPTS)
-# For connections that never come about, in real time.
+# For connections that fail, in real time.
 IMPATIENT = replace(CONFIG, request_timeout_s=0.3, connect_timeout_s=0.3)
 REQUEST = Request(
     id="generate/000001",
@@ -40,7 +40,7 @@ REQUEST = Request(
 
 @dataclass(frozen=True)
 class Case:
-    """What a server does, and what the run makes of it."""
+    """A server's behavior that leads to an outcome."""
 
     name: str
     does: bytes
@@ -66,14 +66,14 @@ CASES: Mapping[AttemptOutcome, Sequence[Case]] = {
     AttemptOutcome.CUT: [Case("cut in mid-body", CUT + choice())],
     AttemptOutcome.SILENT: [Case("hang", HANG)],
     AttemptOutcome.TOO_SLOW: [Case("drip", DRIP + choice())],
-    AttemptOutcome.UNSENDABLE: [],  # below: nothing reaches a server
+    AttemptOutcome.UNSENDABLE: [],  # tested below: nothing reaches a server
     AttemptOutcome.NO_CONNECTION: [],
     AttemptOutcome.CONNECT_TIMEOUT: [],
     AttemptOutcome.NO_TRUST: [],
     AttemptOutcome.BUSY: [
         *[Case(str(code), status(code)) for code in (408, 409, 425, 500, 502, 503, 529)],
         Case("page of a proxy", reply(502, b"<html>Bad gateway</html>", content_type="text/html")),
-        Case("told to try again", status(422, x_should_retry="true")),
+        Case("x-should-retry", status(422, x_should_retry="true")),
     ],
     AttemptOutcome.GATEWAY_TIMEOUT: [Case(str(code), status(code)) for code in (504, 524)],
     AttemptOutcome.RATE_LIMITED: [Case("429", status(429, retry_after="0"))],
@@ -84,8 +84,8 @@ CASES: Mapping[AttemptOutcome, Sequence[Case]] = {
         Case(
             "model by its code", status(400, {"error": {"message": "x", "code": "model_not_found"}})
         ),
-        Case("redirect to nowhere", reply(302, b"")),
-        Case("redirect for ever", reply(302, b"", headers={"location": "/v1/chat/completions"})),
+        Case("redirect without address", reply(302, b"")),
+        Case("endless redirect", reply(302, b"", headers={"location": "/v1/chat/completions"})),
     ],
     AttemptOutcome.NO_CREDIT: [
         Case("402", status(402)),
@@ -114,9 +114,9 @@ CASES: Mapping[AttemptOutcome, Sequence[Case]] = {
     AttemptOutcome.TOO_LARGE: [Case("8 MiB and more", reply(200, b" " * (8 * 2**20 + 1)))],
     AttemptOutcome.ERROR_BODY: [
         Case("message", error_with_200()),
-        Case("with a code that says nothing", error_with_200(code="server_error")),
-        Case("mere text", reply(200, {"error": "words of the server"})),
-        Case("beside choices", reply(body=chat(error={"message": "upstream failed"}))),
+        Case("with an unknown code", error_with_200(code="server_error")),
+        Case("text", reply(200, {"error": "words of the server"})),
+        Case("next to choices", reply(body=chat(error={"message": "upstream failed"}))),
         Case("inside the choice", choice(error={"message": "Provider disconnected"})),
         Case("a text inside the choice", choice(error="Provider disconnected")),
         Case("inside the message", choice(message={"content": "9. Na", "error": {"message": "x"}})),
@@ -159,19 +159,19 @@ CASES: Mapping[AttemptOutcome, Sequence[Case]] = {
     AttemptOutcome.OTHER_COUNT: [Case("two", reply(body=chat(choices=chat()["choices"] * 2)))],
 }
 
-ROWS = [
-    pytest.param(outcome, case, id=f"{outcome}-{case.name}")
-    for outcome in AttemptOutcome
-    for case in CASES[outcome]
-]
+ROWS = [(outcome, case) for outcome in AttemptOutcome for case in CASES[outcome]]
+
+
+def name_of(value: AttemptOutcome | Case) -> str:
+    return value.name
 
 
 def ask(
     *replies: bytes, config: RunConfig = CONFIG, environ: dict[str, str] | None = None
 ) -> tuple[Completion | BackendError, Script]:
-    """Ask once, without waiting between attempts; the completion or the error, and what the server saw."""
+    """Send one request; return the completion or error, and the server's record. Retries do not wait."""
 
-    async def asked() -> tuple[Completion | BackendError, Script]:
+    async def main() -> tuple[Completion | BackendError, Script]:
         async with scripted(*replies) as script:
             backend = OnlineBackend(
                 replace(config, base_url=script.url),
@@ -184,20 +184,20 @@ def ask(
                 except BackendError as error:
                     return error, script
 
-    return run_at_once(asked())
+    return run_at_once(main())
 
 
 def attempts_allowed(outcome: AttemptOutcome) -> int:
-    return RULES[outcome].max_in_a_row or ATTEMPTS
+    return outcome.rule.max_in_a_row or ATTEMPTS
 
 
-def test_every_row_has_its_case() -> None:
-    assert set(RULES) == set(CASES) == set(AttemptOutcome)
+def test_every_outcome_has_cases() -> None:
+    assert set(CASES) == set(AttemptOutcome)
 
 
-@pytest.mark.parametrize(("outcome", "case"), ROWS)
-def test_a_row_of_the_table(outcome: AttemptOutcome, case: Case) -> None:
-    rule = RULES[outcome]
+@pytest.mark.parametrize(("outcome", "case"), ROWS, ids=name_of)
+def test_an_outcome_follows_its_rule(outcome: AttemptOutcome, case: Case) -> None:
+    rule = outcome.rule
     if rule.action is Action.ACCEPT:
         completion, script = ask(case.does)
         assert isinstance(completion, Completion)
@@ -210,7 +210,7 @@ def test_a_row_of_the_table(outcome: AttemptOutcome, case: Case) -> None:
     assert error.may_bill == rule.may_bill
     if rule.action is Action.RETRY:
         assert isinstance(error, TransientError)
-        assert error.outcome == outcome
+        assert error.outcome == outcome.name
         assert len(script.asked) == attempts_allowed(outcome)
     else:
         assert isinstance(
@@ -222,28 +222,29 @@ def test_a_row_of_the_table(outcome: AttemptOutcome, case: Case) -> None:
 
 @pytest.mark.parametrize(
     ("outcome", "case"),
-    [p for p in ROWS if RULES[p.values[0]].action is Action.RETRY],  # type: ignore[index]
+    [row for row in ROWS if row[0].rule.action is Action.RETRY],
+    ids=name_of,
 )
-def test_what_passes_is_answered_at_the_last_attempt(outcome: AttemptOutcome, case: Case) -> None:
+def test_the_last_attempt_can_succeed(outcome: AttemptOutcome, case: Case) -> None:
     failures = attempts_allowed(outcome) - 1
     completion, script = ask(*[case.does] * failures, choice())
     assert isinstance(completion, Completion)
     assert completion.attempts == len(script.asked) == failures + 1
 
 
-def test_no_connection_is_told_with_the_address() -> None:
+def test_a_failed_connection_names_the_address() -> None:
     error = ask_at(f"http://127.0.0.1:{unused_port()}/v1")
     assert isinstance(error, TransientError)
-    assert (error.outcome, error.attempts) == (AttemptOutcome.NO_CONNECTION, ATTEMPTS)
+    assert (error.outcome, error.attempts) == (AttemptOutcome.NO_CONNECTION.name, ATTEMPTS)
     assert not error.may_bill
     assert "no connection to http://127.0.0.1:" in str(error)
     unknown = ask_at("http://nowhere.invalid/v1", IMPATIENT)
     assert isinstance(unknown, TransientError)
-    assert unknown.outcome in (AttemptOutcome.NO_CONNECTION, AttemptOutcome.CONNECT_TIMEOUT)
+    assert unknown.outcome in ("NO_CONNECTION", "CONNECT_TIMEOUT")
 
 
-def test_a_connection_that_does_not_come_about_in_time() -> None:
-    with socket.socket() as listening:  # whose queue is full, so that the kernel lets others wait
+def test_a_connection_can_time_out() -> None:
+    with socket.socket() as listening:  # with a full queue, so that the kernel makes others wait
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
         port = listening.getsockname()[1]
@@ -257,11 +258,11 @@ def test_a_connection_that_does_not_come_about_in_time() -> None:
             for one in waiting:
                 one.close()
     assert isinstance(error, TransientError)
-    assert error.outcome == AttemptOutcome.CONNECT_TIMEOUT
+    assert error.outcome == AttemptOutcome.CONNECT_TIMEOUT.name
     assert not error.may_bill
 
 
-def test_a_request_that_cannot_be_sent_ends_the_run_and_does_not_show_the_header(
+def test_an_unsendable_request_stops_without_showing_headers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import httpx2
@@ -276,22 +277,22 @@ def test_a_request_that_cannot_be_sent_ends_the_run_and_does_not_show_the_header
     assert "sk-secret" not in str(error)
 
 
-def test_a_failure_that_nobody_foresaw_may_have_been_billed(
+def test_an_unknown_failure_may_be_billed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import httpx2
 
-    async def break_off(*_: object, **__: object) -> None:
-        raise ssl.SSLError("bad record mac")  # in the middle of a reply, say
+    async def fail(*_: object, **__: object) -> None:
+        raise ssl.SSLError("bad record mac")  # for example in the middle of a reply
 
-    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", break_off)
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", fail)
     error = ask_at("http://127.0.0.1:9/v1")
     assert isinstance(error, TransientError)
     assert error.may_bill
     assert "dropped the connection (SSLError)" in str(error)
 
 
-def test_a_certificate_that_nobody_vouches_for_names_the_trust_store(
+def test_an_untrusted_certificate_names_the_trust_store(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     with untrusted_server(tmp_path_factory.mktemp("tls")) as port:
@@ -304,7 +305,7 @@ def test_a_certificate_that_nobody_vouches_for_names_the_trust_store(
 
 @contextmanager
 def untrusted_server(folder: Any) -> Iterator[int]:
-    """A TLS server with a certificate of its own making."""
+    """Start a TLS server with a self-signed certificate."""
     import subprocess
     import threading
 
@@ -338,7 +339,7 @@ def untrusted_server(folder: Any) -> Iterator[int]:
 
 
 def ask_at(url: str, config: RunConfig = CONFIG) -> Completion | BackendError:
-    async def asked() -> Completion | BackendError:
+    async def main() -> Completion | BackendError:
         backend = OnlineBackend(
             replace(config, base_url=url),
             environ={"OPENAI_API_KEY": "sk-secret"},
@@ -350,7 +351,7 @@ def ask_at(url: str, config: RunConfig = CONFIG) -> Completion | BackendError:
             except BackendError as error:
                 return error
 
-    return asyncio.run(asked())
+    return asyncio.run(main())
 
 
 def unused_port() -> int:
@@ -359,7 +360,7 @@ def unused_port() -> int:
         return port
 
 
-# ── what is read ─────────────────────────────────────────────────────────────────────────────────────────
+# ── completions ──────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -377,7 +378,7 @@ def unused_port() -> int:
         (AttemptOutcome.OTHER_COUNT, {"usage": Usage(prompt_tokens=7, completion_tokens=5)}),
     ],
 )
-def test_what_is_read_is_journaled_as_the_server_said_it(
+def test_a_completion_keeps_what_the_server_sent(
     outcome: AttemptOutcome, expected: dict[str, Any]
 ) -> None:
     completion, _ = ask(CASES[outcome][0].does)
@@ -385,14 +386,14 @@ def test_what_is_read_is_journaled_as_the_server_said_it(
         assert getattr(completion, name) == value
 
 
-# ── when there is another attempt ────────────────────────────────────────────────────────────────────────
+# ── retries ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def waits(*replies: bytes, config: RunConfig = CONFIG) -> list[float]:
-    """The waits between attempts, none of them waited for."""
+    """Return the waits between attempts, without waiting."""
     slept: list[float] = []
 
-    async def asked() -> None:
+    async def main() -> None:
         async with scripted(*replies) as script:
 
             async def sleep(seconds: float) -> None:
@@ -402,22 +403,22 @@ def waits(*replies: bytes, config: RunConfig = CONFIG) -> list[float]:
             async with backend:
                 await backend.complete(REQUEST)
 
-    run_at_once(asked())
+    run_at_once(main())
     return slept
 
 
-def test_a_dropped_connection_is_tried_again_at_once_and_only_once_so() -> None:
-    """As with a server that drops the kept-alive connection after an error: the next request is innocent."""
+def test_only_the_first_drop_retries_at_once() -> None:
+    """A server may drop an idle connection; the next request is not at fault."""
     first, second, third = waits(RESET, RESET, RESET, choice())
     assert first == 0
     assert 0 < second <= 2
     assert 0 < third <= 4
 
 
-def test_an_endpoint_that_answers_nobody_is_not_sent_every_attempt_of_everybody() -> None:
-    """Twelve failures in a row of whatever requests: it is out, and `runner.outages` sees to the rest."""
+def test_an_outage_ends_retries_of_all_requests() -> None:
+    """Twelve failures in a row, over all requests, are an outage; `runner.failures` handles the rest."""
 
-    async def asked() -> int:
+    async def main() -> int:
         async with scripted(status(503)) as script:
             backend = OnlineBackend(
                 replace(CONFIG, base_url=script.url), environ={}, sleep=lambda _: asyncio.sleep(0)
@@ -430,50 +431,50 @@ def test_an_endpoint_that_answers_nobody_is_not_sent_every_attempt_of_everybody(
                     assert isinstance(result, TransientError)
             return len(script.asked)
 
-    assert 12 <= run_at_once(asked()) <= 12 + 10
+    assert 12 <= run_at_once(main()) <= 12 + 10
 
 
-def test_where_no_key_was_sent_it_is_the_variable_that_is_told() -> None:
+def test_a_missing_key_names_the_variable() -> None:
     error, _ = ask(status(401), environ={"OTHER": "x"})
     assert str(error).endswith("; no key was sent: $OPENAI_API_KEY is not set")
     error, _ = ask(status(401))
     assert "no key was sent" not in str(error)
 
 
-def test_a_redirect_is_told_and_not_followed() -> None:
+def test_a_redirect_is_not_followed() -> None:
     error, _ = ask(reply(308, b"", headers={"location": "https://elsewhere.invalid/v1"}))
     assert "(308: redirect to https://elsewhere.invalid/v1)" in str(error)
 
 
-def test_an_endpoint_that_says_not_to_try_again_is_not_asked_again_for_now() -> None:
+def test_x_should_retry_false_ends_the_retries() -> None:
     error, script = ask(status(503, x_should_retry="false"))
     assert isinstance(error, TransientError)
     assert len(script.asked) == 1
 
 
-def test_a_rate_limit_does_not_use_up_the_attempts_of_anything_else() -> None:
+def test_a_rate_limit_uses_no_attempts() -> None:
     replies = [status(429, retry_after="0"), status(503)] * (ATTEMPTS - 1)
     completion, script = ask(*replies, choice())
     assert isinstance(completion, Completion)
     assert len(script.asked) == 2 * (ATTEMPTS - 1) + 1
 
 
-# ── the table as a whole ─────────────────────────────────────────────────────────────────────────────────
+# ── all rules ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("code", range(300, 600))
-def test_every_status_means_something(code: int) -> None:
-    error = error_of(from_status(code), "x", status=code)
-    assert isinstance(error, BackendError)
-    assert isinstance(error, TransientError) == (code in (408, 409, 425, 429) or code >= 500)
+def test_every_error_status_has_an_outcome() -> None:
+    for code in range(300, 600):
+        error = error_of(from_status(code), "x", status=code)
+        is_retried = code in (408, 409, 425, 429) or code >= 500
+        assert isinstance(error, TransientError) == is_retried, code
 
 
-def test_the_page_about_outcomes_has_every_row() -> None:
-    page = (ROOT / "docs/outcomes.md").read_text(encoding="utf-8")
+def test_the_documented_table_has_every_rule() -> None:
+    page = (ROOT / "docs/reference/outcomes.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
-    told = {meets.replace("`", ""): (then, billed) for meets, then, billed in rows}
-    for rule in RULES.values():
-        then, billed = told[rule.description]
+    documented = {first.replace("`", ""): (then, billed) for first, then, billed in rows}
+    for rule in (outcome.rule for outcome in AttemptOutcome):
+        then, billed = documented[rule.description]
         assert then.startswith(rule.action.value), rule.description
         if rule.max_in_a_row is not None:
             assert str(rule.max_in_a_row) in then
@@ -484,15 +485,15 @@ def test_the_page_about_outcomes_has_every_row() -> None:
 
 
 @pytest.mark.parametrize(
-    "outcome", [outcome for outcome in AttemptOutcome if RULES[outcome].action is not Action.ACCEPT]
+    "outcome", [outcome for outcome in AttemptOutcome if outcome.rule.action is not Action.ACCEPT]
 )
-def test_an_error_says_whether_it_may_be_billed(outcome: AttemptOutcome) -> None:
-    assert error_of(outcome, "x").may_bill == RULES[outcome].may_bill
+def test_an_error_knows_whether_it_may_be_billed(outcome: AttemptOutcome) -> None:
+    assert error_of(outcome, "x").may_bill == outcome.rule.may_bill
 
 
-def test_no_status_that_says_no_is_billed_and_whatever_may_have_been_written_is() -> None:
-    # A gateway says no for somebody who may still be writing.
-    billed = {code for code in range(300, 600) if RULES[from_status(code)].may_bill}
+def test_only_possible_replies_may_be_billed() -> None:
+    # Behind a gateway, the model may still be writing.
+    billed = {code for code in range(300, 600) if from_status(code).rule.may_bill}
     assert billed == {504, 524}
     written = (
         AttemptOutcome.DROPPED,
@@ -502,4 +503,4 @@ def test_no_status_that_says_no_is_billed_and_whatever_may_have_been_written_is(
         AttemptOutcome.NOT_JSON,
         AttemptOutcome.NO_CHOICES,
     )
-    assert all(RULES[outcome].may_bill for outcome in written)
+    assert all(outcome.rule.may_bill for outcome in written)

@@ -1,4 +1,4 @@
-"""Rate limits: the laws on a virtual clock, what is learned from headers, and all of it over a socket."""
+"""Rate limits: laws on a virtual clock, limits from headers, and requests over a socket."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,7 +27,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-# ── the laws ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── laws ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 Ends = Literal["answered", "not billed", "too much", "timed out"]
 ENDS: tuple[Ends, ...] = ("answered", "answered", "answered", "not billed", "too much", "timed out")
@@ -35,7 +35,7 @@ ENDS: tuple[Ends, ...] = ("answered", "answered", "answered", "not billed", "too
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one attempt does."""
+    """An attempt and its duration, tokens and end."""
 
     arrives: float
     lasts: float
@@ -43,27 +43,27 @@ class Attempt:
     takes: int
     ends: Ends = "answered"
     wait_s: float | None = None
-    """What it is told, where it was too much."""
+    """Stated wait after an overload."""
     patience_s: float | None = None
-    """It is cancelled after so long, wherever it is."""
+    """Seconds until the attempt is cancelled."""
 
 
 @dataclass
 class Observed:
-    """What an outsider sees of a limiter."""
+    """Observable behavior of a limiter."""
 
     arrived: list[int]
-    """Which of the attempts, in the order in which they came."""
+    """Numbers of the attempts, in the order of arrival."""
     admitted: list[tuple[float, int]]
-    """When, and which."""
+    """Time and number of each admission."""
     took: dict[int, int]
-    """Tokens that each took: at most, where it was cancelled."""
+    """Tokens of each attempt; the maximum for a cancelled attempt."""
     held: list[tuple[float, float]]
-    """From when until when nobody was to be sent."""
+    """Begin and end of each pause."""
 
 
 class Watched(RateLimiter):
-    """Never lets in more than it may."""
+    """Checks the concurrency at each admission."""
 
     def _begin(self, admission: Admission, now: float) -> None:
         super()._begin(admission, now)
@@ -86,7 +86,7 @@ def attempts(draw: st.DrawFn) -> Attempt:
 
 
 async def passed(limiter: RateLimiter, plan: Sequence[Attempt]) -> Observed:
-    """Let all attempts pass, and see that nothing of them is left."""
+    """Run all attempts and check that the limiter is empty afterwards."""
     observed = Observed([], [], {}, [])
 
     async def attempt(number: int, what: Attempt) -> None:
@@ -119,7 +119,7 @@ async def passed(limiter: RateLimiter, plan: Sequence[Attempt]) -> Observed:
 
 
 def windows(taken: Sequence[tuple[float, int]]) -> list[list[int]]:
-    """What was taken in each minute that begins with something."""
+    """Return the amounts in each minute that begins with an admission."""
     return [
         [amount for at, amount in taken[place:] if at < begins + MINUTE_S]
         for place, (begins, _) in enumerate(taken)
@@ -137,7 +137,7 @@ LIMITS = st.none() | st.integers(1, 12)
 @example([Attempt(0, 1, 50, 50)] * 5, 6, None, 20)
 @example([Attempt(0, 70, 10, 0), Attempt(0, 70, 10, 10), Attempt(0, 1, 10, 10)], 6, None, 10)
 @settings(max_examples=150)
-def test_no_minute_ever_holds_more_than_the_rates_and_nobody_starves(
+def test_no_minute_exceeds_the_rates(
     plan: list[Attempt], slots: int, requests: int | None, tokens: int | None
 ) -> None:
     async def main() -> Observed:
@@ -150,7 +150,7 @@ def test_no_minute_ever_holds_more_than_the_rates_and_nobody_starves(
         return await passed(limiter, plan)
 
     observed = run_at_once(main())
-    # Every one that had the patience passed, in the order in which they came.
+    # Every attempt that was not cancelled was admitted, in the order of arrival.
     numbers = [number for _, number in observed.admitted]
     assert {n for n, what in enumerate(plan) if what.patience_s is None} <= set(numbers)
     assert numbers == [number for number in observed.arrived if number in numbers]
@@ -159,7 +159,7 @@ def test_no_minute_ever_holds_more_than_the_rates_and_nobody_starves(
         assert max(map(len, windows(took)), default=0) <= requests
     if tokens is not None:
         for window in windows(took):
-            # What is larger than the whole limit passes alone.
+            # An attempt larger than the limit passes alone.
             assert sum(window) <= tokens or len([amount for amount in window if amount]) == 1
     for begins, ends in observed.held:
         assert not [
@@ -169,10 +169,8 @@ def test_no_minute_ever_holds_more_than_the_rates_and_nobody_starves(
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.data())
 @settings(max_examples=50)
-def test_whoever_is_cancelled_takes_no_admission_along(
-    gaps: list[int], data: st.DataObject
-) -> None:
-    """Cancelled at any step of the loop, also between being let in and going through."""
+def test_a_cancelled_attempt_takes_no_admission(gaps: list[int], data: st.DataObject) -> None:
+    """An attempt may be cancelled at any step, also between its admission and its use."""
 
     async def main() -> None:
         limiter = RateLimiter(slots=2, requests_per_minute=6)
@@ -195,7 +193,7 @@ def test_whoever_is_cancelled_takes_no_admission_along(
         assert len(gaps) - cancelled <= len(times) <= len(gaps)
         for window in windows([(at, 1) for at in times]):
             assert len(window) <= 6
-        # The window holds those that went through, and no others.
+        # The window contains only the attempts that were not cancelled.
         left = 6 - sum(at > now() - MINUTE_S for at in times)
         began = now()
         await asyncio.gather(*[attempt() for _ in range(left)])
@@ -204,7 +202,7 @@ def test_whoever_is_cancelled_takes_no_admission_along(
     run_at_once(main())
 
 
-def test_an_admission_that_nobody_came_for_goes_to_the_next_one() -> None:
+def test_an_unused_admission_goes_to_the_next() -> None:
     async def main() -> float:
         limiter = RateLimiter(slots=1, requests_per_minute=1)
 
@@ -226,7 +224,7 @@ def test_an_admission_that_nobody_came_for_goes_to_the_next_one() -> None:
 
 
 @pytest.mark.parametrize("per_minute", [1, 7, 60, 600])
-def test_a_limit_is_used_to_the_full_and_evenly(per_minute: int) -> None:
+def test_a_limit_is_used_fully_and_evenly(per_minute: int) -> None:
     async def main() -> list[float]:
         limiter = RateLimiter(slots=64, requests_per_minute=per_minute)
         observed = await passed(limiter, [Attempt(0, 2, 0, 0)] * 2 * per_minute)
@@ -240,8 +238,8 @@ def test_a_limit_is_used_to_the_full_and_evenly(per_minute: int) -> None:
         assert in_ten_seconds <= 1.5 * share + 2
 
 
-def test_a_loose_bound_costs_little_of_a_token_limit() -> None:
-    """Attempts that may take 4,300 tokens and take 1,500 a few seconds later, as English does."""
+def test_overestimates_cost_little_of_a_token_limit() -> None:
+    """Attempts may use 4,300 tokens and report 1,500 after a few seconds, as English text does."""
 
     async def main() -> float:
         limiter = RateLimiter(slots=64, tokens_per_minute=200_000)
@@ -251,7 +249,7 @@ def test_a_loose_bound_costs_little_of_a_token_limit() -> None:
     assert run_at_once(main()) <= 1.25 * 1000 * 1500 / 200_000 * MINUTE_S
 
 
-def test_what_is_larger_than_the_limit_passes_alone_once_a_minute() -> None:
+def test_an_oversized_attempt_passes_alone() -> None:
     async def main() -> list[float]:
         limiter = RateLimiter(slots=8, tokens_per_minute=20)
         nothing = [Attempt(0, 1, 15, 0, "not billed")]
@@ -261,7 +259,7 @@ def test_what_is_larger_than_the_limit_passes_alone_once_a_minute() -> None:
     assert run_at_once(main()) == pytest.approx([0, 1, 3, 63, 123], abs=ROUNDING_S)
 
 
-def test_waiters_sleep_until_their_time_and_nobody_asks_in_between(
+def test_waiting_attempts_do_not_poll(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     timers = 0
@@ -286,7 +284,7 @@ def test_waiters_sleep_until_their_time_and_nobody_asks_in_between(
     assert run_at_once(main()) <= 100
 
 
-def test_stopping_sends_everybody_away_who_waits() -> None:
+def test_stopping_refuses_waiting_attempts() -> None:
     async def main() -> list[object]:
         stop = asyncio.Event()
         limiter = RateLimiter(slots=4, requests_per_minute=2, stop=stop)
@@ -311,10 +309,10 @@ def test_stopping_sends_everybody_away_who_waits() -> None:
         assert "the run was stopped while waiting" in str(end)
 
 
-# ── how many at a time ───────────────────────────────────────────────────────────────────────────────────
+# ── concurrency ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_allowance_falls_once_for_all_that_were_in_flight_and_climbs_back_one_by_one() -> None:
+def test_concurrency_halves_once_and_recovers_step_by_step() -> None:
     async def main() -> list[int]:
         limiter = RateLimiter(slots=8)
         allowed = []
@@ -332,7 +330,7 @@ def test_the_allowance_falls_once_for_all_that_were_in_flight_and_climbs_back_on
     assert run_at_once(main()) == [4] * 4 + [5] * 5 + [6] * 6 + [7] * 7 + [8] * 21
 
 
-def test_the_allowance_never_falls_below_one() -> None:
+def test_concurrency_stays_above_zero() -> None:
     async def main() -> int:
         limiter = RateLimiter(slots=5)
         for _ in range(6):
@@ -343,7 +341,7 @@ def test_the_allowance_never_falls_below_one() -> None:
     assert run_at_once(main()) == 1
 
 
-def test_what_was_sent_before_a_fall_does_not_climb_back() -> None:
+def test_earlier_attempts_do_not_raise_concurrency() -> None:
     async def main() -> int:
         limiter = RateLimiter(slots=8)
         async with limiter.admit() as old, limiter.admit() as other:
@@ -356,9 +354,7 @@ def test_what_was_sent_before_a_fall_does_not_climb_back() -> None:
 
 
 @pytest.mark.parametrize(("ends", "allowed"), [("ttaat", 4), ("tatat", 8), ("aaat", 8)])
-def test_several_that_time_out_are_too_many_at_once_and_one_alone_is_not(
-    ends: str, allowed: int
-) -> None:
+def test_two_timeouts_in_a_row_halve_concurrency(ends: str, allowed: int) -> None:
     async def main() -> int:
         limiter = RateLimiter(slots=8)
         for end in ends:
@@ -373,9 +369,7 @@ def test_several_that_time_out_are_too_many_at_once_and_one_alone_is_not(
     ("waits", "expected"),
     [((7,), 7), ((30, 5), 30), ((5, 30), 30), ((10**6,), MAX_RETRY_AFTER_S)],
 )
-def test_the_longest_wait_that_was_stated_holds_for_everybody(
-    waits: tuple[float, ...], expected: float
-) -> None:
+def test_the_longest_stated_wait_wins(waits: tuple[float, ...], expected: float) -> None:
     async def main() -> float:
         limiter = RateLimiter(slots=8)
         admission = await limiter.acquire()
@@ -387,7 +381,7 @@ def test_the_longest_wait_that_was_stated_holds_for_everybody(
     assert run_at_once(main()) == pytest.approx(expected, abs=ROUNDING_S)
 
 
-# ── what is learned ──────────────────────────────────────────────────────────────────────────────────────
+# ── headers ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def headers(
@@ -398,19 +392,19 @@ def headers(
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("stated", "expected"),
     [
-        # One of 5,000 is back in 12 ms: it is a minute's.
+        # 1 of 5,000 in 12 ms: a limit per minute.
         (headers(5000, 4999, "12ms"), StatedLimit(5000, True)),
         (headers(60, 59, "1s"), StatedLimit(60, True)),
         (headers(160_000, 159_976, "9ms"), StatedLimit(160_000, True)),
-        # 30 of 14,400 are back in three minutes: it is a day's.
+        # 30 of 14,400 in three minutes: a limit per day.
         (headers(14_400, 14_370, "2m59.56s"), StatedLimit(14_400, False)),
         (headers(200, 199, "7m12s"), StatedLimit(200, False)),
         (headers(1000, 400, "17h3m"), StatedLimit(1000, False)),
-        # A minute that begins anew for all at once.
+        # A fixed minute.
         (headers(100, 40, "31"), StatedLimit(100, True)),
-        # Nothing can be told.
+        # Unknown period.
         (headers(100, 100, "0s"), StatedLimit(100, None)),
         (headers(100), StatedLimit(100, None)),
         (headers(150_000_000, 149_999_990, "0s"), StatedLimit(150_000_000, None)),
@@ -428,8 +422,8 @@ def headers(
         ({}, None),
     ],
 )
-def test_what_headers_state(said: dict[str, str], expected: StatedLimit | None) -> None:
-    assert stated_limit(said, "requests") == expected
+def test_limits_are_read_from_headers(stated: dict[str, str], expected: StatedLimit | None) -> None:
+    assert stated_limit(stated, "requests") == expected
 
 
 JUNK = st.dictionaries(
@@ -444,12 +438,12 @@ JUNK = st.dictionaries(
 @given(st.lists(JUNK, max_size=5))
 @example([headers("0\x1f", "1\u00a0", "\u0661s")])
 @settings(max_examples=200)
-def test_no_headers_raise_or_stop_anything(replies: list[dict[str, str]]) -> None:
+def test_no_headers_raise_or_block(replies: list[dict[str, str]]) -> None:
     async def main() -> float:
         limiter = RateLimiter(slots=4)
-        for said in replies:
+        for stated in replies:
             async with limiter.admit(1000) as admission:
-                limiter.learn(said)
+                limiter.learn(stated)
                 limiter.settle(admission, 500)
         async with limiter.admit(1000):
             pass
@@ -459,21 +453,21 @@ def test_no_headers_raise_or_stop_anything(replies: list[dict[str, str]]) -> Non
     assert run_at_once(main()) <= len(replies) * (MAX_RETRY_AFTER_S + MINUTE_S) + 1
 
 
-def test_a_limit_is_learned_anew_and_a_given_one_stays() -> None:
+def test_only_unknown_limits_are_learned() -> None:
     async def main() -> list[tuple[int | None, int | None]]:
         learning = RateLimiter(slots=4)
         given = RateLimiter(slots=4, requests_per_minute=7, tokens_per_minute=70)
         known = []
-        for said in (
+        for stated in (
             headers(60, 59, "1s") | headers(9000, 8990, "66ms", unit="tokens"),
             headers(30, 29, "2s"),
             headers(30, 30, "0s"),
-            headers(1000, 999, "86.4s"),  # of a day: the endpoint says when it is used up
+            headers(1000, 999, "86.4s"),  # per day
             headers(1000, 1000, "0s"),
             headers(50, 49, "1.2s"),
         ):
             for limiter in (learning, given):
-                limiter.learn(said)
+                limiter.learn(stated)
             known.append((learning.requests_per_minute, learning.tokens_per_minute))
             assert (given.requests_per_minute, given.tokens_per_minute) == (7, 70)
         return known
@@ -483,7 +477,7 @@ def test_a_limit_is_learned_anew_and_a_given_one_stays() -> None:
     ]  # fmt: skip
 
 
-def test_where_nothing_is_left_nobody_is_sent_before_there_is() -> None:
+def test_an_exhausted_limit_pauses_everything() -> None:
     async def main() -> float:
         limiter = RateLimiter(slots=4)
         async with limiter.admit():
@@ -494,7 +488,7 @@ def test_where_nothing_is_left_nobody_is_sent_before_there_is() -> None:
     assert run_at_once(main()) == pytest.approx(20, abs=ROUNDING_S)
 
 
-def test_nonsense_about_tokens_costs_no_more_than_a_minute() -> None:
+def test_impossible_token_counts_cost_a_minute() -> None:
     async def main() -> float:
         limiter = RateLimiter(slots=4, tokens_per_minute=100)
         async with limiter.admit(10) as admission:
@@ -518,7 +512,7 @@ GOOD = reply(body=chat())
 
 
 class Timed(Sequence[bytes]):
-    """Replies, and when each was asked for."""
+    """Replies, and the time of each request."""
 
     def __init__(self, *replies: bytes) -> None:
         self._replies = replies
@@ -539,7 +533,7 @@ def complete(
     apart_s: float = 0.0,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> tuple[list[Any], list[float], RateLimiter]:
-    """Ask so many times at once, or each a little later; gives the results, and when the server was asked."""
+    """Send requests `apart_s` seconds apart; return the results, the times and the limiter."""
 
     async def asked() -> tuple[list[Any], list[float], RateLimiter]:
         async with scripted() as script:
@@ -563,7 +557,7 @@ def complete(
 LIMITED = reply(429, {"error": {"message": "slow down"}}, headers={"retry-after-ms": "700"})
 
 
-def test_one_429_holds_all_others_until_the_stated_time() -> None:
+def test_one_429_pauses_all_requests() -> None:
     results, times, limiter = complete(LIMITED, GOOD, requests=5, apart_s=0.1)
     assert all(isinstance(result, Completion) for result in results)
     assert len(times) == 6
@@ -572,21 +566,19 @@ def test_one_429_holds_all_others_until_the_stated_time() -> None:
 
 
 @pytest.mark.parametrize(("status", "allowed"), [(429, 4), (503, 4), (529, 4), (500, 8), (400, 8)])
-def test_an_endpoint_that_has_too_much_to_do_is_sent_half_as_much(
-    status: int, allowed: int
-) -> None:
+def test_an_overloaded_endpoint_gets_half_the_requests(status: int, allowed: int) -> None:
     refused = reply(status, {"error": {"message": "x"}})
     _, _, limiter = complete(refused, GOOD, requests=1, sleep=lambda _: asyncio.sleep(0))
     assert limiter.concurrency == allowed
 
 
-def test_attempts_that_time_out_one_after_another_halve_it_too() -> None:
+def test_timeouts_in_a_row_halve_concurrency() -> None:
     config = replace(CONFIG, max_attempts=1)
     _, times, limiter = complete(HANG, requests=2, config=config)
     assert (len(times), limiter.concurrency) == (2, 4)
 
 
-def test_nobody_listening_is_no_reason_to_send_less() -> None:
+def test_a_refused_connection_keeps_the_concurrency() -> None:
     async def asked() -> int:
         config = replace(CONFIG, base_url="http://127.0.0.1:9/v1", max_attempts=1)
         async with OnlineBackend(config, environ={}) as backend:
@@ -598,7 +590,7 @@ def test_nobody_listening_is_no_reason_to_send_less() -> None:
     assert run_at_once(asked()) == 8
 
 
-def test_limits_are_learned_from_replies_good_or_bad() -> None:
+def test_limits_are_learned_from_any_reply() -> None:
     both = headers(600, 599, "100ms") | headers(90_000, 89_000, "666ms", unit="tokens")
     for status in (200, 400, 500):
         learned = reply(status, chat(), headers=both)
@@ -609,7 +601,7 @@ def test_limits_are_learned_from_replies_good_or_bad() -> None:
 @pytest.mark.parametrize(
     ("given", "headers_", "sent"),
     [
-        # One a second, after those of the first five seconds.
+        # The first five seconds' worth, then one each second.
         (None, headers(60, 59, "1s"), range(6, 8)),
         (60, {}, range(6, 8)),
         (60, headers(10**6, 10**6 - 1, "1ms"), range(6, 8)),
@@ -617,7 +609,7 @@ def test_limits_are_learned_from_replies_good_or_bad() -> None:
     ],
     ids=["learned", "given", "both", "neither"],
 )
-def test_a_limit_holds_for_what_is_sent(
+def test_a_limit_applies_to_sent_requests(
     given: int | None, headers_: dict[str, str], sent: range
 ) -> None:
     config = replace(CONFIG, max_requests_per_minute=given)
@@ -636,8 +628,8 @@ def test_a_limit_holds_for_what_is_sent(
     assert len(run_at_once(asked()).asked) in sent
 
 
-def test_tokens_count_with_the_most_that_they_can_be_until_the_reply_says_how_many() -> None:
-    """The bound is 345 of 400 a minute, the reply has 12: one at a time, but not one a minute."""
+def test_tokens_count_as_the_maximum_until_settled() -> None:
+    """The maximum is 345 of 400 a minute, but a reply uses 12: one at a time, not one a minute."""
     config = replace(CONFIG, max_tokens_per_minute=400)
 
     async def asked() -> list[int]:

@@ -1,4 +1,4 @@
-"""Keys, and what was put into headers: in no word that is shown, however the endpoint repeats it."""
+"""Keys and header values never appear in messages, however an endpoint repeats them."""
 
 import asyncio
 import html
@@ -28,9 +28,9 @@ REQUEST = Request(
 
 
 def refused(answer: bytes, *, key: str = KEY, **settings: Any) -> BackendError:
-    """The error that comes of such a reply."""
+    """Return the error for a reply."""
 
-    async def asked() -> BackendError:
+    async def main() -> BackendError:
         async with scripted(answer) as script:
             config = RunConfig(model="m", base_url=script.url, max_attempts=1, **settings)
             async with OnlineBackend(
@@ -40,26 +40,26 @@ def refused(answer: bytes, *, key: str = KEY, **settings: Any) -> BackendError:
                     await backend.complete(REQUEST)
                 return caught.value
 
-    return asyncio.run(asked())
+    return asyncio.run(main())
 
 
 def probed(answer: bytes) -> RawReply:
-    async def asked() -> RawReply:
+    async def main() -> RawReply:
         async with scripted(answer) as script:
             config = RunConfig(model="m", base_url=script.url)
             async with OnlineBackend(config, environ={"OPENAI_API_KEY": KEY}) as backend:
                 return await backend.probe("/models")
 
-    return asyncio.run(asked())
+    return asyncio.run(main())
 
 
-def shows_a_part(text: str, secret: str, *, length: int = 6) -> bool:
+def contains_part(text: str, secret: str, *, length: int = 6) -> bool:
     return any(secret[n : n + length] in text for n in range(len(secret) - length + 1))
 
 
 @pytest.mark.parametrize("before", ["", "x" * 260, " " * 1170, "x" * 290, "x" * 1190])
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500])
-def test_no_part_of_a_key_is_left_where_words_are_cut(status: int, before: str) -> None:
+def test_no_part_of_a_key_survives_shortening(status: int, before: str) -> None:
     headers = {"x-should-retry": "false"}
     for body in (
         {"error": {"message": before + KEY}},
@@ -70,19 +70,17 @@ def test_no_part_of_a_key_is_left_where_words_are_cut(status: int, before: str) 
         json.dumps({"error": {"message": before + KEY}}).encode("utf-16"),
     ):
         error = refused(reply(status, body, headers=headers))
-        assert not shows_a_part(str(error) + repr(error) + error.problem, KEY)
+        assert not contains_part(str(error) + repr(error) + error.problem, KEY)
 
 
-def test_no_part_of_a_key_is_left_in_where_a_redirect_leads() -> None:
+def test_no_part_of_a_key_survives_a_redirect() -> None:
     error = refused(reply(302, b"", headers={"location": f"/{'x' * 280}{KEY}"}))
-    assert not shows_a_part(str(error), KEY)
+    assert not contains_part(str(error), KEY)
 
 
 @pytest.mark.parametrize("status", [200, 400, 500])
 @pytest.mark.parametrize("secret", ["one  two\tthree", 'it\'s"quoted"', "back\\slash/es&more"])
-def test_a_secret_of_blanks_quotes_or_backslashes_is_taken_out_however_it_is_written(
-    status: int, secret: str
-) -> None:
+def test_secrets_with_special_characters_are_redacted(status: int, secret: str) -> None:
     config = {"extra_header": ("X-Password: $MY_KEY",), "api_key_env": "NO_KEY_X"}
     for body in (
         {"error": {"message": f"no: {secret}"}},
@@ -98,7 +96,7 @@ def test_a_secret_of_blanks_quotes_or_backslashes_is_taken_out_however_it_is_wri
 
 
 @pytest.mark.parametrize("key", ["e", "local", "none"])
-def test_a_dummy_key_is_no_secret_and_garbles_nothing(key: str) -> None:
+def test_a_placeholder_key_is_not_redacted(key: str) -> None:
     error = refused(reply(404, {"error": {"message": "the local model is none"}}), key=key)
     assert "the local model is none" in str(error)
     assert "check --model and --base-url" in str(error)
@@ -114,15 +112,15 @@ def test_a_dummy_key_is_no_secret_and_garbles_nothing(key: str) -> None:
         json.dumps({"data": [{"id": KEY}]}).encode("utf-16"),
     ],
 )
-def test_what_the_doctor_gets_to_read_holds_no_key(status: int, body: object) -> None:
+def test_the_doctor_never_sees_a_key(status: int, body: object) -> None:
     probe = probed(reply(status, body))
     assert probe.status == status
     shown = repr(probe) + probe.content.decode() + str(probe.refusal)
-    assert not shows_a_part(shown, KEY)
+    assert not contains_part(shown, KEY)
     assert "…" in probe.content.decode()
 
 
-def test_what_holds_no_secret_is_left_as_it_is() -> None:
+def test_content_without_secrets_is_unchanged() -> None:
     content = b'{"a": "\xff"}'
     assert redacted(content, [KEY]) is content
     assert redacted({"a": [1, None, "b"]}, [KEY]) == {"a": [1, None, "b"]}
@@ -133,7 +131,7 @@ SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8
 
 
 @given(SECRETS, st.text(max_size=9))
-def test_a_secret_is_taken_out_of_every_writing(secret: str, around: str) -> None:
+def test_a_secret_is_redacted_in_every_escaping(secret: str, around: str) -> None:
     for written in (
         secret,
         json.dumps(secret)[1:-1],
@@ -147,7 +145,7 @@ def test_a_secret_is_taken_out_of_every_writing(secret: str, around: str) -> Non
         assert written.encode() not in redacted(f"<|{written}|>".encode(), [secret])
 
 
-def test_the_longest_of_several_secrets_goes_first() -> None:
+def test_the_longest_secret_is_redacted_first() -> None:
     assert redacted("Bearer abcdefgh!", ["abcdefgh", "Bearer abcdefgh"]) == "…!"
 
 

@@ -1,4 +1,4 @@
-"""Token counts of replies: what counts, what cannot be, and what a run charges then."""
+"""Token counts of replies: credible, impossible and missing."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ def test_impossible_counts_are_no_usage(counts: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("counts", [None, {}, "many", 3, {"total_tokens": 140}, {"tokens": 140}])
-def test_absent_counts_are_no_usage(counts: object) -> None:
+def test_missing_counts_are_no_usage(counts: object) -> None:
     assert read_usage(counts, has_text=True) is None
 
 
@@ -74,12 +74,12 @@ _COUNTS = st.one_of(st.none(), st.integers(), st.floats(), st.booleans(), st.tex
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(usage(), _COUNTS)), st.booleans())
 def test_any_counts_are_credible_or_none(counts: dict[str, Any], has_text: bool) -> None:
-    found = read_usage(counts, has_text=has_text)
-    if isinstance(found, Usage):
+    counted = read_usage(counts, has_text=has_text)
+    if isinstance(counted, Usage):
         text = "9. Name a river." if has_text else ""
-        completion = Completion(text=text, finish_reason="stop", model="m", usage=found)
-        assert completion.counted == found
-        assert found.completion_tokens >= counts["completion_tokens"]
+        completion = Completion(text=text, finish_reason="stop", model="m", usage=counted)
+        assert completion.counted == counted
+        assert counted.completion_tokens >= counts["completion_tokens"]
 
 
 @pytest.mark.parametrize(

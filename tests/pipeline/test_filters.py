@@ -1,4 +1,4 @@
-"""Each rule objects to what it is for, and to nothing beside it."""
+"""Rules for instructions: each rejects its targets and nothing else."""
 
 import string
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT
 
-from selfinstruct.pipeline.filters import RULES, is_in_wrong_script, objection, scripts_of
+from selfinstruct.pipeline.filters import RULES, is_in_wrong_script, rejection_reason, scripts_of
 from selfinstruct.pipeline.seed_tasks import read_seed_tasks
 from selfinstruct.records import Reason
 
@@ -30,7 +30,7 @@ NOT_TEXT += ["draw", "plot", "go to"]
 NOT_TEXT_ALPACA = ["video", "audio", "music", "flowchart", "diagram"]
 
 
-# ── improved ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── profile "default" ───────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ NOT_TEXT_ALPACA = ["video", "audio", "music", "flowchart", "diagram"]
         (") name a river in Spain", Reason.LEADING_PUNCTUATION),
     ],
 )
-def test_the_first_rule_that_objects_names_the_reason(instruction: str, reason: Reason) -> None:
-    assert objection(instruction, DEFAULT) == reason
+def test_the_first_matching_rule_gives_the_reason(instruction: str, reason: Reason) -> None:
+    assert rejection_reason(instruction, DEFAULT) == reason
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_the_first_rule_that_objects_names_the_reason(instruction: str, reason: 
         "É verdade que o mar é azul?",
     ],
 )
-def test_nothing_speaks_against_a_good_instruction(instruction: str) -> None:
-    assert objection(instruction, DEFAULT) is None
+def test_a_good_instruction_passes_all_rules(instruction: str) -> None:
+    assert rejection_reason(instruction, DEFAULT) is None
 
 
 @pytest.mark.parametrize(
@@ -96,34 +96,34 @@ def test_nothing_speaks_against_a_good_instruction(instruction: str) -> None:
         "Sum up ftp://example.org/a in a sentence.",
     ],
 )
-def test_an_instruction_with_an_address_is_rejected(instruction: str) -> None:
-    assert objection(instruction, DEFAULT) == Reason.URL
+def test_an_instruction_with_a_url_is_rejected(instruction: str) -> None:
+    assert rejection_reason(instruction, DEFAULT) == Reason.URL
 
 
-def test_speaking_of_the_web_is_no_address() -> None:
-    assert objection("Explain what http and www stand for.", DEFAULT) is None
-    assert objection("Say whether HTTPS is safer than FTP.", DEFAULT) is None
+def test_words_about_the_web_are_no_url() -> None:
+    assert rejection_reason("Explain what http and www stand for.", DEFAULT) is None
+    assert rejection_reason("Say whether HTTPS is safer than FTP.", DEFAULT) is None
 
 
 @pytest.mark.parametrize(
     "sign", ["\0", "\x1b", "\x7f", "\u200b", "\u202e", "\ue000", "\ufffd", "\ufeff"]
 )
 def test_control_characters_are_rejected(sign: str) -> None:
-    assert objection(f"Name a river{sign} in Spain.", DEFAULT) == Reason.CONTROL_CHARACTERS
+    assert rejection_reason(f"Name a river{sign} in Spain.", DEFAULT) == Reason.CONTROL_CHARACTERS
 
 
 @pytest.mark.parametrize(
     "instruction",
     [
         "Name a river\tin\nSpain.",
-        "نام سه رودخانه را می‌نویسی",  # a joiner inside of a Persian word
-        "Say what 👩‍🔬 stands for.",  # and inside of a sign
+        "نام سه رودخانه را می‌نویسی",  # a joiner in a Persian word
+        "Say what 👩‍🔬 stands for.",  # a joiner in an emoji
         "Say what ❤️ stands for.",
         "Name a\xa0river in\u3000Spain.",
     ],
 )
 def test_white_space_and_joiners_are_no_control_characters(instruction: str) -> None:
-    assert objection(instruction, DEFAULT) is None
+    assert rejection_reason(instruction, DEFAULT) is None
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_white_space_and_joiners_are_no_control_characters(instruction: str) -> 
     ],
 )
 def test_several_tasks_in_one_are_rejected(instruction: str) -> None:
-    assert objection(instruction, DEFAULT) == Reason.MERGED_TASKS
+    assert rejection_reason(instruction, DEFAULT) == Reason.MERGED_TASKS
 
 
 @pytest.mark.parametrize(
@@ -156,49 +156,49 @@ def test_several_tasks_in_one_are_rejected(instruction: str) -> None:
         "Sum up chapter 10. Then judge it.",
     ],
 )
-def test_one_task_with_numbers_or_with_the_words_of_a_form_is_one(instruction: str) -> None:
-    assert objection(instruction, DEFAULT) is None
+def test_one_task_may_contain_numbers_and_labels(instruction: str) -> None:
+    assert rejection_reason(instruction, DEFAULT) is None
 
 
-# ── both ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── both profiles ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("profile", ["default", "paper"])
-@pytest.mark.parametrize("recipe", ["self-instruct", "alpaca"])
-@pytest.mark.parametrize("word", NOT_TEXT + NOT_TEXT_ALPACA)
-def test_what_is_not_text_is_found_as_a_whole_word_in_any_case(
-    profile: str, recipe: str, word: str
-) -> None:
+@pytest.mark.parametrize(("profile", "recipe"), RULES)
+def test_media_words_match_whole_words_in_any_case(profile: str, recipe: str) -> None:
+    expected: dict[str, Reason | None] = {}
+    for word in NOT_TEXT + NOT_TEXT_ALPACA:
+        is_rejected = word in NOT_TEXT or recipe == "alpaca"
+        reason = Reason.NOT_FOR_TEXT_MODEL if is_rejected else None
+        expected[f"Say what the {word} is about."] = reason
+        expected[f"Say it twice: {word.upper()}!"] = reason
+        expected[f"Say what the un{word} is about."] = None
+        expected[f"Say what the {word}ness is about."] = None
     rules = RULES[profile, recipe]
-    expected = Reason.NOT_FOR_TEXT_MODEL if word in NOT_TEXT or recipe == "alpaca" else None
-    assert objection(f"Say what the {word} is about.", rules) == expected
-    assert objection(f"Say it twice: {word.upper()}!", rules) == expected
-    assert objection(f"Say what the un{word} is about.", rules) is None
-    assert objection(f"Say what the {word}ness is about.", rules) is None
+    assert {text: rejection_reason(text, rules) for text in expected} == expected
 
 
 @given(st.text(), st.sampled_from(sorted(RULES)))
-def test_rules_judge_any_text(text: str, which: tuple[str, str]) -> None:
-    reason = objection(text, RULES[which])
+def test_rules_accept_any_text_as_argument(text: str, which: tuple[str, str]) -> None:
+    reason = rejection_reason(text, RULES[which])
     assert reason is None or reason in {name for name, _ in RULES[which]}
 
 
 @given(st.text())
-def test_what_passes_has_words_and_no_line_to_cheat_with(text: str) -> None:
-    if objection(text, DEFAULT) is None:
+def test_accepted_instructions_have_words_and_no_nul(text: str) -> None:
+    if rejection_reason(text, DEFAULT) is None:
         assert any(map(str.isalnum, text))
         assert "\0" not in text
 
 
-def test_our_own_seed_tasks_pass_all_rules() -> None:
+def test_the_shipped_seed_tasks_pass_all_rules() -> None:
     seeds = read_seed_tasks(ROOT / "seed_tasks.jsonl")
     for rules in RULES.values():
-        assert {seed.instruction: objection(seed.instruction, rules) for seed in seeds} == {
+        assert {seed.instruction: rejection_reason(seed.instruction, rules) for seed in seeds} == {
             seed.instruction: None for seed in seeds
         }
 
 
-# ── as published ─────────────────────────────────────────────────────────────────────────────────────────
+# ── profile "paper" ─────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -221,23 +221,24 @@ def test_our_own_seed_tasks_pass_all_rules() -> None:
         ("Name a river. Input: Spain and Italy", None),
     ],
 )
-def test_the_published_rules_judge_as_published(instruction: str, reason: Reason | None) -> None:
-    assert objection(instruction, PAPER) == reason
+def test_the_paper_rules_decide_as_published(instruction: str, reason: Reason | None) -> None:
+    assert rejection_reason(instruction, PAPER) == reason
 
 
-@pytest.mark.parametrize("sign", string.punctuation)
-def test_the_published_rules_reject_any_ascii_sign_at_the_beginning(sign: str) -> None:
-    assert objection(f"{sign}name a river in Spain", PAPER) == Reason.LEADING_PUNCTUATION
+def test_the_paper_rules_reject_leading_ascii_punctuation() -> None:
+    texts = [f"{sign}name a river in Spain" for sign in string.punctuation]
+    reasons = {text: rejection_reason(text, PAPER) for text in texts}
+    assert reasons == dict.fromkeys(texts, Reason.LEADING_PUNCTUATION)
 
 
-# ── the language of a run ────────────────────────────────────────────────────────────────────────────────
+# ── scripts ─────────────────────────────────────────────────────────────────────────────────────────────
 
 ENGLISH = ["Name three rivers of Europe.", "Sum up the letter in a sentence."]
 KOREAN = ["유럽의 강 세 개를 쓰세요.", "편지를 한 문장으로 요약하세요."]
 JAPANESE = ["川の名前をトルコ語で三つ書いてください。"]
 
 
-def test_the_scripts_of_texts_are_those_of_at_least_a_hundredth_of_their_letters() -> None:
+def test_scripts_need_one_percent_of_the_letters() -> None:
     assert scripts_of(ENGLISH) == {"LATIN"}
     assert scripts_of([*KOREAN, "AI 모델을 설명하세요."]) == {"HANGUL", "LATIN"}
     assert scripts_of(JAPANESE) == {"KATAKANA", "HIRAGANA", "CJK"}
@@ -263,28 +264,28 @@ def test_the_scripts_of_texts_are_those_of_at_least_a_hundredth_of_their_letters
         ("강의 이름을 AI에게 쓰세요.", KOREAN, False),
         ("川の名前を書く", JAPANESE, False),
         ("Name a river.", KOREAN + ENGLISH, False),
-        # Half of the letters is not most of them; what has no letters has no script.
+        # Half of the letters is not a majority. A text without letters has no script.
         ("ab 강의", ENGLISH, False),
         ("ab 강의을", ENGLISH, True),
         ("1 + 1 = ?", ENGLISH, False),
         ("", ENGLISH, False),
-        # Where the run has no language, none is wrong.
+        # Without known scripts, no text is wrong.
         ("Name a river.", [], False),
         ("Name a river.", ["123"], False),
     ],
 )
-def test_a_text_is_in_a_wrong_script_where_most_letters_are(
+def test_most_letters_decide_the_script_of_a_text(
     text: str, known: list[str], *, is_wrong: bool
 ) -> None:
     assert is_in_wrong_script(text, scripts_of(known)) == is_wrong
 
 
 @given(st.lists(st.text(), max_size=5))
-def test_what_scripts_are_taken_from_is_mostly_in_them(texts: list[str]) -> None:
+def test_texts_are_in_their_own_scripts(texts: list[str]) -> None:
     assert not is_in_wrong_script("".join(texts), scripts_of(texts)) or len(scripts_of(texts)) == 0
 
 
 @given(st.text(), st.frozensets(st.sampled_from(["LATIN", "HANGUL", "CJK", "GREEK"])))
-def test_any_text_has_a_script_or_none(text: str, scripts: frozenset[str]) -> None:
+def test_any_text_may_be_checked_for_scripts(text: str, scripts: frozenset[str]) -> None:
     assert is_in_wrong_script(text, scripts) in (True, False)
     assert not is_in_wrong_script(text, scripts | scripts_of(list(text)))

@@ -1,4 +1,4 @@
-"""What an instruction costs now, and what the next ones will."""
+"""The cost of an instruction now and later."""
 
 from decimal import Decimal
 from typing import Any, cast
@@ -25,34 +25,36 @@ PRICE = Price(input=Decimal(1), cached_input=Decimal(1), output=Decimal(1))
 def grown(
     number: int, *, growth: float, price: Price | None = PRICE, imported: int = 0
 ) -> RunState:
-    """A run whose lists take 1,000 tokens each and bring ever fewer instructions: n needs n^growth more.
+    """Return a run whose instruction n takes 2 n^growth candidates of 50 tokens, and 500 tokens to finish.
 
-    What was imported makes new ones rare, too, and took no tokens.
+    Imported instructions count in n and consumed nothing.
     """
     state = initial(RunConfig(model="m"), [make_seed_task(n) for n in range(8)])
     state.price = price
-    step, tokens, accepted = 10, 0.0, 0
+    step, candidates, accepted = 10, 0.0, 0
     while accepted < number:
-        before, accepted = tokens, accepted + step
-        tokens += 100 * step * (imported + accepted) ** growth
-        consumed = Consumption(requests=1, prompt_tokens=round(tokens) - round(before))
-        state.timeline.mark(accepted=accepted, candidates=2 * accepted, consumed=consumed)
+        before, accepted = candidates, accepted + step
+        candidates += 2 * step * (imported + accepted) ** growth
+        tokens = 50 * (round(candidates) - round(before))
+        consumed = Consumption(requests=1, prompt_tokens=tokens)
+        state.timeline.mark(accepted=accepted, candidates=round(candidates), consumed=consumed)
         for n in range(step):
             task = Task(id=f"t{accepted}/{n}", instruction="x", origin="generated", instances=())
             state.pool.add(task)
     for n in range(imported):
         state.pool.add(Task(id=f"i{n}", instruction="x", origin="imported", instances=()))
+    state.pool_sizes[0] += imported
     state.counts.imported = state.counts.imported_whole = imported
     state.counts.finished_tasks = imported + accepted
     state.timeline.finishing = Consumption(requests=accepted, prompt_tokens=500 * accepted)
     state.ledger.spent = Consumption(
-        requests=accepted, prompt_tokens=round(tokens) + 500 * accepted
+        requests=accepted, prompt_tokens=50 * round(candidates) + 500 * accepted
     )
     return state
 
 
-def test_a_run_may_be_looked_at_while_a_commit_is_counted() -> None:
-    """The thread that tells how far it is may come in anywhere."""
+def test_the_timeline_can_be_read_during_a_mark() -> None:
+    """The progress thread may read at any moment."""
     timeline = Timeline()
 
     class Interrupted:
@@ -70,7 +72,7 @@ def test_a_run_may_be_looked_at_while_a_commit_is_counted() -> None:
 
 @settings(max_examples=15)
 @given(number=st.integers(80, 1500).map(lambda n: n * 10), growth=st.floats(0, 0.8))
-def test_the_forecast_goes_on_as_the_cost_has_grown(number: int, growth: float) -> None:
+def test_the_forecast_continues_the_growth(number: int, growth: float) -> None:
     ahead = marginal_cost(grown(number, growth=growth))
     later = grown(number + 1000, growth=growth)
     truth = float(PRICE.cost(later.ledger.spent - grown(number, growth=growth).ledger.spent))
@@ -85,9 +87,7 @@ def test_the_forecast_goes_on_as_the_cost_has_grown(number: int, growth: float) 
     growth=st.floats(0, 0.8),
     imported=st.integers(1, 20_000),
 )
-def test_what_was_imported_is_reckoned_with_and_not_paid_for(
-    number: int, growth: float, imported: int
-) -> None:
+def test_imported_tasks_count_but_cost_nothing(number: int, growth: float, imported: int) -> None:
     state = grown(number, growth=growth, imported=imported)
     ahead = marginal_cost(state)
     later = grown(number + 1000, growth=growth, imported=imported)
@@ -100,26 +100,26 @@ def test_what_was_imported_is_reckoned_with_and_not_paid_for(
 
 
 @pytest.mark.parametrize("growth", [0.2, 0.5])
-def test_it_says_from_when_on_an_instruction_costs_twice_as_much(growth: float) -> None:
+def test_doubles_at_is_where_the_cost_doubles(growth: float) -> None:
     ahead = marginal_cost(grown(4000, growth=growth))
     assert ahead.doubles_at is not None
     now, then = (100 * n**growth + 500 for n in (4000, ahead.doubles_at))
     assert then / now == pytest.approx(2, rel=0.03)
 
 
-def test_where_the_cost_hardly_grows_nothing_is_said_of_doubling() -> None:
+def test_a_flat_cost_never_doubles() -> None:
     assert marginal_cost(grown(4000, growth=0.01)).doubles_at is None
     assert doubling(10**9) == ""
-    assert doubling(81_234) == "at some 81,000"
+    assert doubling(81_234) == "at about 81,000"
 
 
-def test_few_instructions_tell_nothing_of_what_comes() -> None:
+def test_few_instructions_give_no_forecast() -> None:
     ahead = marginal_cost(grown(390, growth=0.3))
     assert (ahead.next_thousand_usd, ahead.doubles_at) == (None, None)
     assert ahead.usd_per_accepted is not None
 
 
-def test_without_a_price_there_are_tokens() -> None:
+def test_tokens_replace_an_unknown_price() -> None:
     ahead = marginal_cost(grown(1000, growth=0.3, price=None))
     assert (ahead.cost_usd, ahead.next_thousand_usd) == (None, None)
     assert ahead.next_thousand_tokens
@@ -128,7 +128,7 @@ def test_without_a_price_there_are_tokens() -> None:
     )
 
 
-def test_what_is_recent_is_the_last_five_hundred() -> None:
+def test_recent_means_the_last_five_hundred() -> None:
     timeline = Timeline()
     for n in range(1, 101):
         consumed = Consumption(requests=1, prompt_tokens=100 if n <= 50 else 300)
@@ -142,7 +142,7 @@ def test_what_is_recent_is_the_last_five_hundred() -> None:
     assert Timeline().recent(500).accepted == 0
 
 
-def test_a_person_is_told_what_was_spent_what_was_expected_and_what_comes() -> None:
+def test_cost_lines_show_spent_expected_and_next_costs() -> None:
     state = grown(2000, growth=0.3)
     total = state.ledger.spent.tokens
     usd = (Decimal(1), Decimal(2), Decimal(4))
@@ -152,9 +152,9 @@ def test_a_person_is_told_what_was_spent_what_was_expected_and_what_comes() -> N
     spent = PRICE.cost(state.ledger.spent)
     assert f"${spent:.2f}" in said
     assert "of the last 500" in said
-    assert f"($1.00 to $4.00); it is {spent / 2:.2f} times that" in said
-    assert "900  tokens at most, of 3 attempts whose consumption nobody told" in said
-    assert "a thousand will cost twice the last at some" in said
+    assert f"($1.00 to $4.00); actual: {spent / 2:.2f} times that" in said
+    assert "900  tokens at most, of 3 attempts without a reply" in said
+    assert "the cost doubles at about" in said
     prospects = Pace(5000, SELF_INSTRUCT).prospects(state)
     assert [part.split()[0] for part in prospects] == [
         prospects[0].split()[0],
@@ -164,7 +164,7 @@ def test_a_person_is_told_what_was_spent_what_was_expected_and_what_comes() -> N
     ]
 
 
-def test_an_estimate_for_more_than_there_is_is_not_compared() -> None:
+def test_an_unreached_target_is_not_compared() -> None:
     state = grown(2000, growth=0.3)
     state.expected_use[3000] = ExpectedUse(target=3000, tokens=(1, 2, 3), usd=None)
     assert summarize(state).expected_use is None

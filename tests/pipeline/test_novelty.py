@@ -1,4 +1,4 @@
-"""Novelty against its oracle: the rouge-score package itself, for every tokenizer."""
+"""Novelty, with the rouge-score package as the oracle, for every tokenizer."""
 
 import itertools
 import math
@@ -15,34 +15,38 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import LCSseq
 from rouge_score import rouge_scorer, scoring
 
-from selfinstruct.pipeline.novelty import NoveltyIndex, Similar, Verdict, f_measure, token_sequences
+from selfinstruct.pipeline.novelty import (
+    NoveltyIndex,
+    NoveltyResult,
+    Similar,
+    f_measure,
+    token_sequences,
+)
 from selfinstruct.pipeline.novelty.rouge_l import Need, f_measures
 from selfinstruct.pipeline.novelty.token_sequences import as_arrays, bits_of
 from selfinstruct.pipeline.tokenizers import TOKENIZERS
 
-# The first non-ASCII text pays for a table of all marks.
-
 
 class Tokens:
-    """One of our tokenizers, as rouge-score takes them."""
+    """Adapter from a tokenizer to rouge-score."""
 
     def __init__(self, name: str) -> None:
         self.tokenize = TOKENIZERS[name]
 
 
 SCORERS = {
-    # Its own tokenizer, so that nothing of ours is in the oracle.
+    # rouge-score's own tokenizer, so that the oracle is independent.
     "rouge": rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False),
     "unicode": rouge_scorer.RougeScorer(["rougeL"], tokenizer=Tokens("unicode")),
 }
 
-# Few words, so that texts overlap; some that only case, accents or signs tell apart.
+# Few words, so that texts overlap. Some differ only in case, accents or punctuation.
 WORDS = st.sampled_from(["a", "b", "c", "d", "the", "The", "x1", "don't", "—", "…", "7"])
 WORDS |= st.sampled_from(["é", "e\u0301", "７", "川", "の", "川の", "강", "강의", "ﬁ", "fi"])
 WORDS |= st.sampled_from(["река", "РЕКА", "नदी", "น้ำ"])
 TEXTS = st.lists(WORDS, max_size=14).map(" ".join)
 SHORT_TEXTS = st.lists(WORDS, max_size=5).map(" ".join)
-# At a threshold that scores hit exactly, only the last bit of a double decides.
+# Some scores equal these thresholds, so the last bit of a double decides.
 THRESHOLDS = st.sampled_from([0.0, 0.3, 0.5, 0.6, 2 / 3, 0.7, 0.8, 0.9, 1.0]) | st.floats(0, 1)
 NAMES = st.sampled_from(sorted(TOKENIZERS))
 
@@ -51,13 +55,13 @@ def score(name: str, one: str, other: str) -> float:
     return float(SCORERS[name].score(one, other)["rougeL"].fmeasure)
 
 
-def test_f_is_bit_for_bit_that_of_rouge_score() -> None:
+def test_f_measure_matches_rouge_score_bit_for_bit() -> None:
     for m, n in itertools.product(range(1, 40), repeat=2):
         for common in range(min(m, n) + 1):
             assert f_measure(common, m, n) == scoring.fmeasure(common / n, common / m)
 
 
-def test_f_of_arrays_is_bit_for_bit_that_of_numbers() -> None:
+def test_f_measures_match_f_measure_bit_for_bit() -> None:
     m, n = (a.ravel() for a in np.meshgrid(np.arange(1, 120), np.arange(1, 120)))
     for common in range(13):
         expected = [f_measure(common, *pair) for pair in zip(m.tolist(), n.tolist(), strict=True)]
@@ -65,9 +69,9 @@ def test_f_of_arrays_is_bit_for_bit_that_of_numbers() -> None:
 
 
 @given(st.integers(1, 400), st.integers(1, 400), THRESHOLDS)
-@example(7, 13, 0.7)  # F is 0.7000000000000001 here …
-@example(10, 10, 0.7)  # … and 0.7 here
-def test_what_is_over_the_threshold_has_what_it_needs(m: int, n: int, threshold: float) -> None:
+@example(7, 13, 0.7)  # F is 0.7000000000000001
+@example(10, 10, 0.7)  # F is 0.7
+def test_lower_bounds_exclude_no_score_over_the_threshold(m: int, n: int, threshold: float) -> None:
     scores = [scoring.fmeasure(common / n, common / m) for common in range(1, min(m, n) + 1)]
     least = next((common for common, f in enumerate(scores, start=1) if f > threshold), math.inf)
     need = Need(threshold)
@@ -77,7 +81,7 @@ def test_what_is_over_the_threshold_has_what_it_needs(m: int, n: int, threshold:
 
 
 @given(st.lists(st.text("abcdefgh\U0001f600", max_size=40), min_size=2, max_size=2))
-def test_no_two_sequences_share_more_than_their_signatures_allow(pair: list[str]) -> None:
+def test_signatures_bound_the_shared_tokens(pair: list[str]) -> None:
     arrays = as_arrays(pair)
     shared = (Counter(pair[0]) & Counter(pair[1])).total()
     wide = arrays.wide()
@@ -89,7 +93,7 @@ def test_no_two_sequences_share_more_than_their_signatures_allow(pair: list[str]
             assert shared <= bits + len(text) - int(np.bitwise_count(signature).sum())
 
 
-def test_the_bits_of_signatures_are_counted_up_to_the_last() -> None:
+def test_signature_bits_are_counted_exactly() -> None:
     draw = random.Random(2)
     rows = [[draw.getrandbits(64) for _ in range(token_sequences.WORDS)] for _ in range(50)]
     rows += [[2**64 - 1] * token_sequences.WORDS, [0] * token_sequences.WORDS]
@@ -100,28 +104,26 @@ def test_the_bits_of_signatures_are_counted_up_to_the_last() -> None:
 
 @contextmanager
 def crowded() -> Iterator[None]:
-    """An index in which a few texts already make levels, merges and batches; all signatures are compared."""
+    """Make an index build levels, merges and batches from a few texts, and always compare wide signatures."""
     with (
         patch.multiple(
             "selfinstruct.pipeline.novelty.neighbours",
             _TAIL=2,
             _GROWTH=1,
             _FEW=0,
-            _AMONG=2,
-            _SETTLED_AT_ONCE=3,
+            _ROWS=2,
+            _BATCH=3,
         ),
-        patch.multiple("selfinstruct.pipeline.novelty.index_level", _AT_ONCE=3, _BUILT_AT_ONCE=3),
-        patch("selfinstruct.pipeline.novelty.index._AT_ONCE", 3),
-        patch.multiple(
-            "selfinstruct.pipeline.novelty.similarities", _TEXTS=3, _FIRST=1, _STRETCH=4
-        ),
+        patch.multiple("selfinstruct.pipeline.novelty.index_level", _BATCH=3, _BUILD_BATCH=3),
+        patch("selfinstruct.pipeline.novelty.index._BATCH", 3),
+        patch.multiple("selfinstruct.pipeline.novelty.similarities", _BLOCK=3, _FIRST=1, _CHUNK=4),
     ):
         yield
 
 
 @contextmanager
 def few_characters() -> Iterator[None]:
-    """An index whose tokens soon outnumber the characters."""
+    """Make an index run out of characters after a few tokens."""
     with crowded(), patch("selfinstruct.pipeline.novelty.token_encoding._CHARACTERS", 10):
         yield
 
@@ -129,16 +131,16 @@ def few_characters() -> Iterator[None]:
 CONDITIONS = {"crowded": crowded, "few characters": few_characters}
 
 
-def expected_verdict(name: str, pool: Sequence[str], text: str, threshold: float) -> Verdict:
+def expected_verdict(name: str, pool: Sequence[str], text: str, threshold: float) -> NoveltyResult:
     scores = [score(name, pooled, text) for pooled in pool]
     if max(scores, default=0.0) <= threshold:
-        return Verdict(novel=True)
-    return Verdict(novel=False, position=scores.index(max(scores)), rouge_l=max(scores))
+        return NoveltyResult(novel=True)
+    return NoveltyResult(novel=False, position=scores.index(max(scores)), rouge_l=max(scores))
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @given(st.lists(TEXTS, max_size=12), TEXTS, THRESHOLDS)
-def test_the_verdict_is_that_of_brute_force_with_rouge_score(
+def test_check_matches_brute_force_with_rouge_score(
     name: str, pool: list[str], text: str, threshold: float
 ) -> None:
     verdict = NoveltyIndex(threshold, name, pool).check(text)
@@ -147,14 +149,14 @@ def test_the_verdict_is_that_of_brute_force_with_rouge_score(
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 @given(st.lists(SHORT_TEXTS, max_size=20), st.lists(SHORT_TEXTS, max_size=5), THRESHOLDS, NAMES)
-def test_levels_merges_and_batches_change_no_verdict(
+def test_levels_merges_and_batches_change_no_result(
     condition: str, pool: list[str], texts: list[str], threshold: float, name: str
 ) -> None:
     expected = [expected_verdict(name, pool, text, threshold) for text in texts]
     with CONDITIONS[condition]():
         index = NoveltyIndex(threshold, name)
         for text in pool:
-            index.check(text)  # leaves no trace
+            index.check(text)  # changes nothing
             index.add(text)
         assert index.check_each(texts) == expected
         assert [index.check(text) for text in texts] == expected
@@ -163,7 +165,7 @@ def test_levels_merges_and_batches_change_no_verdict(
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 @given(st.lists(SHORT_TEXTS, max_size=6), st.lists(SHORT_TEXTS, max_size=16), THRESHOLDS, NAMES)
-def test_admit_is_check_and_add_for_each(
+def test_admit_is_check_and_add_for_each_text(
     condition: str, pool: list[str], texts: list[str], threshold: float, name: str
 ) -> None:
     one_by_one, grown = [], list(pool)
@@ -181,10 +183,8 @@ def test_admit_is_check_and_add_for_each(
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.data())
-def test_a_score_at_the_threshold_is_decided_as_rouge_score_does(
-    m: int, n: int, data: st.DataObject
-) -> None:
-    """Texts that share just so many words, at the very threshold that they reach, and one bit beside it."""
+def test_scores_at_the_threshold_match_rouge_score(m: int, n: int, data: st.DataObject) -> None:
+    """Compare at a threshold equal to the score, and one bit above and below."""
     common = data.draw(st.integers(1, min(m, n)))
     one = " ".join([f"s{i}" for i in range(common)] + [f"a{i}" for i in range(m - common)])
     other = " ".join([f"b{i}" for i in range(n - common)] + [f"s{i}" for i in range(common)])
@@ -192,17 +192,17 @@ def test_a_score_at_the_threshold_is_decided_as_rouge_score_does(
     around = [f"x{i} y{i} z{i}" for i in range(4)]
     for threshold in (reached, math.nextafter(reached, 0), math.nextafter(reached, 1), 0.7):
         if threshold <= 1:
-            expected = Verdict(novel=True)
+            expected = NoveltyResult(novel=True)
             if reached > threshold:
-                expected = Verdict(novel=False, position=2, rouge_l=reached)
+                expected = NoveltyResult(novel=False, position=2, rouge_l=reached)
             pool = [*around[:2], one, *around[2:]]
             assert NoveltyIndex(threshold, "rouge", pool).check(other) == expected
-            with crowded():  # so that it stands in a level
+            with crowded():  # so that a level holds the text
                 assert NoveltyIndex(threshold, "rouge", pool).check(other) == expected
 
 
-def test_a_pool_of_thousands_is_decided_as_by_brute_force() -> None:
-    """With levels and batches as they are, and near-duplicates among short and long texts."""
+def test_a_pool_of_thousands_matches_brute_force() -> None:
+    """Use the real sizes of levels and batches, with near-duplicates among short and long texts."""
     draw = random.Random(5)
     words = [f"w{i}" for i in range(400)]
     pool: list[list[str]] = []
@@ -239,7 +239,7 @@ def test_a_pool_of_thousands_is_decided_as_by_brute_force() -> None:
     st.integers(0, 14),
     st.sampled_from(sorted(CONDITIONS)),
 )
-def test_the_most_similar_texts_are_those_of_brute_force_with_rouge_score(
+def test_top_k_matches_brute_force_with_rouge_score(
     name: str, pool: list[str], text: str, upto: int | None, k: int, condition: str
 ) -> None:
     scores = [score(name, pooled, text) for pooled in pool[:upto]]
@@ -252,7 +252,7 @@ def test_the_most_similar_texts_are_those_of_brute_force_with_rouge_score(
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 @given(st.lists(SHORT_TEXTS, max_size=14), st.integers(0, 12), NAMES, st.data())
-def test_similarities_are_those_of_brute_force_and_the_same_in_any_sharding(
+def test_similarities_match_brute_force_in_any_sharding(
     condition: str, pool: list[str], k: int, name: str, data: st.DataObject
 ) -> None:
     with CONDITIONS[condition]():
@@ -273,7 +273,7 @@ def test_similarities_are_those_of_brute_force_and_the_same_in_any_sharding(
         assert abs(found.mean - sum(scores) / max(place, 1)) <= 1e-12
 
 
-def test_similarities_of_hundreds_of_texts_are_those_of_top_k() -> None:
+def test_similarities_of_hundreds_match_top_k() -> None:
     draw = random.Random(8)
     texts = [
         " ".join(f"w{int(draw.random() ** 2 * 60)}" for _ in range(draw.randrange(1, 70)))
@@ -286,8 +286,8 @@ def test_similarities_of_hundreds_of_texts_are_those_of_top_k() -> None:
         assert abs(mean - math.fsum(s.rouge_l for s in every) / max(position, 1)) <= 1e-12
 
 
-def test_a_text_of_seventy_thousand_tokens_is_compared_in_full() -> None:
-    """Beyond 16 bits, and beyond what a table of lengths could hold."""
+def test_texts_of_seventy_thousand_tokens_are_compared() -> None:
+    """Exceed the range of 16-bit lengths."""
     long = " ".join(f"w{i}" for i in range(70_000))
     longer = f"{long} {' '.join(f'v{i}' for i in range(60_000))}"
     index = NoveltyIndex(0.7, "rouge", [long])
@@ -298,7 +298,7 @@ def test_a_text_of_seventy_thousand_tokens_is_compared_in_full() -> None:
 
 
 @given(st.lists(TEXTS, max_size=12), TEXTS, NAMES)
-def test_the_verdict_does_not_depend_on_the_order_of_insertion(
+def test_the_decision_is_independent_of_insertion_order(
     pool: list[str], text: str, name: str
 ) -> None:
     verdicts = {NoveltyIndex(0.7, name, order).check(text).novel for order in (pool, pool[::-1])}
@@ -306,40 +306,38 @@ def test_the_verdict_does_not_depend_on_the_order_of_insertion(
 
 
 @given(st.lists(TEXTS, max_size=12), TEXTS, NAMES)
-def test_an_index_that_grew_is_like_one_that_was_made_whole(
-    pool: list[str], text: str, name: str
-) -> None:
+def test_a_grown_index_equals_a_new_one(pool: list[str], text: str, name: str) -> None:
     grown = NoveltyIndex(0.7, name)
     for place, pooled in enumerate(pool):
-        grown.check(text)  # leaves no trace
+        grown.check(text)  # changes nothing
         assert grown.add(pooled) == place
     whole = NoveltyIndex(0.7, name, pool)
     assert grown.check(text) == whole.check(text)
     assert len(grown) == len(pool)
 
 
-def test_ties_at_the_threshold_fall_as_rouge_score_lets_them() -> None:
-    """7 of 7 and 13 tokens is over 0.7 by rounding, 7 of 10 and 10 is not."""
+def test_ties_at_the_threshold_match_rouge_score() -> None:
+    """Round L = 7 with 7 and 13 tokens over 0.7, but not with 10 and 10 tokens."""
     seven, thirteen = "a b c d e f g", "a b c d e f g h i j k l m"
     ten, other_ten = "a b c d e f g h i j", "a b c d e f g x y z"
     assert not NoveltyIndex(0.7, texts=[seven]).check(thirteen).novel
     assert NoveltyIndex(0.7, texts=[ten]).check(other_ten).novel
 
 
-def test_an_empty_pool_finds_everything_novel() -> None:
+def test_in_an_empty_pool_every_text_is_novel() -> None:
     assert NoveltyIndex().check("Anything at all.").novel
     assert NoveltyIndex().nearest("Anything at all.") is None
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-def test_a_text_without_tokens_is_like_nothing_and_nearest_to_the_first(name: str) -> None:
+def test_a_text_without_tokens_is_always_novel(name: str) -> None:
     index = NoveltyIndex(0.7, name, ["?!", "one two three"])
     assert index.check("?!").novel
     assert index.nearest("?!") == (0, 0.0)
     assert index.check("one two three").position == 1
 
 
-def test_a_text_in_another_script_is_compared_by_one_tokenizer_only() -> None:
+def test_only_unicode_compares_texts_in_other_scripts() -> None:
     copied = ["유럽에 있는 강의 이름을 쓰세요."]
     assert NoveltyIndex(0.7, "rouge", copied).check(copied[0]).novel
     assert NoveltyIndex(0.7, "unicode", copied).check(copied[0]).rouge_l == 1.0
@@ -354,32 +352,34 @@ def test_texts_keep_their_order_and_positions() -> None:
     assert index.nearest("seven eight nine", upto=2) == (0, 0.0)
 
 
-def test_a_threshold_outside_0_to_1_and_an_unknown_tokenizer_are_refused() -> None:
+def test_invalid_thresholds_and_tokenizers_are_refused() -> None:
     with pytest.raises(ValueError, match=r"between 0 and 1, not 1\.5"):
         NoveltyIndex(1.5)
     with pytest.raises(ValueError, match="rouge or unicode, not 'words'"):
         NoveltyIndex(0.7, "words")
 
 
-def test_of_thousands_of_equal_texts_each_is_compared_with_the_one_that_joined() -> None:
-    """A reply may repeat one item without end. All pairs of these would fill the memory."""
+def test_equal_texts_are_compared_with_one_only() -> None:
+    """Avoid comparing all pairs of a reply that repeats one item thousands of times."""
     texts = ["name three rivers of Asia"] * 3000
     index = NoveltyIndex()
     with patch("rapidfuzz.distance.LCSseq.similarity", wraps=LCSseq.similarity) as compared:
         verdicts = index.check_in_turn(texts)
     assert (
-        verdicts == [Verdict(novel=True)] + [Verdict(novel=False, position=0, rouge_l=1.0)] * 2999
+        verdicts
+        == [NoveltyResult(novel=True)]
+        + [NoveltyResult(novel=False, position=0, rouge_l=1.0)] * 2999
     )
     assert compared.call_count == 2999
 
 
-def test_one_text_in_the_place_of_several_is_refused() -> None:
-    """It would be taken for a text a letter."""
+def test_a_string_instead_of_texts_is_refused() -> None:
+    """Refuse a string, which would count as a text per letter."""
     index = NoveltyIndex()
     for call in (index.admit, index.check_each, index.check_in_turn):
-        with pytest.raises(TypeError, match=r"give \[text\]"):
+        with pytest.raises(TypeError, match=r"pass \[text\]"):
             call("one text")
-    with pytest.raises(TypeError, match=r"give \[text\]"):
+    with pytest.raises(TypeError, match=r"pass \[text\]"):
         NoveltyIndex(texts="one text")
     with pytest.raises(TypeError, match=r"NoveltyIndex\(texts=…\)"):
         NoveltyIndex(["one text"])  # type: ignore[arg-type]

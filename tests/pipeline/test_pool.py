@@ -1,4 +1,4 @@
-"""The pool and what is drawn from it."""
+"""The pool, and random samples of tasks."""
 
 from random import Random
 
@@ -20,12 +20,10 @@ def make_pool(generated: int) -> Pool:
 
 
 @given(st.integers(0, 9), st.integers(0, 9), st.integers())
-def test_six_seed_tasks_and_two_generated_ones_are_drawn_once_there_are_two(
-    generated: int, upto: int, seed: int
-) -> None:
+def test_samples_mix_seed_and_generated_tasks(generated: int, upto: int, seed: int) -> None:
     pool = make_pool(generated)
     upto = min(upto, generated)
-    drawn = pool.draw(Random(seed), count=8, generated=2, upto=12 + upto)
+    drawn = pool.sample(Random(seed), count=8, generated=2, size=12 + upto)
     ids = [task.id for task in drawn]
     assert len(set(ids)) == 8
     assert sum(task.origin == "generated" for task in drawn) == min(2, upto)
@@ -41,19 +39,19 @@ def test_distinct_numbers_are_distinct_and_in_range(count: int, limit: int, seed
 
 
 @given(st.lists(st.integers()), st.integers())
-def test_shuffling_keeps_the_items(items: list[int], seed: int) -> None:
+def test_shuffling_keeps_all_items(items: list[int], seed: int) -> None:
     assert sorted(stable_random.shuffled(Random(seed), items)) == sorted(items)
 
 
-def test_draws_are_the_same_in_every_version_of_python() -> None:
-    """These very numbers were drawn when the run format was fixed; they may never change."""
+def test_draws_never_change() -> None:
+    """Keep these draws forever, because runs depend on them."""
     rng = Random("7/generate/1")
     assert stable_random.distinct(rng, 5, below=175) == [44, 43, 165, 106, 133]
     assert stable_random.shuffled(rng, range(8)) == [4, 0, 5, 3, 1, 2, 6, 7]
 
 
-def test_draws_are_even() -> None:
-    """Each of ten numbers is drawn about equally often, first or later."""
+def test_draws_are_uniform() -> None:
+    """Draw each of ten numbers about equally often."""
     counts = [0] * 10
     for n in range(5000):
         for number in stable_random.distinct(Random(f"{n}"), 3, below=10):
@@ -61,13 +59,13 @@ def test_draws_are_even() -> None:
     assert all(abs(count - 1500) < 150 for count in counts)
 
 
-def test_a_task_stands_in_the_pool_once() -> None:
+def test_a_task_is_in_the_pool_once() -> None:
     pool = make_pool(1)
     with pytest.raises(ValueError, match="in the pool already"):
         pool.add(Task(id="task_0", instruction="Again.", origin="generated"))
 
 
-def test_replacing_a_task_keeps_its_place() -> None:
+def test_replacing_a_task_keeps_its_position() -> None:
     pool = make_pool(2)
     pool.replace(
         Task(id="task_0", instruction="Task 0.", origin="generated", is_classification=True)

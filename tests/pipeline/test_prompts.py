@@ -1,4 +1,4 @@
-"""Templates: checked when they are loaded, filled without surprises."""
+"""Templates: checks on loading, and rendering."""
 
 from pathlib import Path
 
@@ -50,9 +50,7 @@ def own(config: RunConfig) -> dict[str, Template]:
         ("{{ instruction.__class__.__mro__ }}", r"classify.txt: cannot be rendered: .*unsafe"),
     ],
 )
-def test_a_template_that_cannot_be_filled_is_refused_on_loading(
-    tmp_path: Path, text: str, problem: str
-) -> None:
+def test_a_broken_template_is_refused_when_loaded(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         load(tmp_path, text)
 
@@ -65,21 +63,21 @@ def test_a_missing_template_is_refused(tmp_path: Path) -> None:
         load_templates(RunConfig(model="m"), tmp_path)
 
 
-def test_an_instruction_that_looks_like_a_template_is_text() -> None:
+def test_a_template_in_an_instruction_is_text() -> None:
     template = own(RunConfig(model="m"))["classify.txt"]
     values = {"instruction": "Explain {{ 7 * 7 }} and <b>{% raw %}</b>."}
     prompt = render(template, values, to_continue=False)
     assert "Task: Explain {{ 7 * 7 }} and <b>{% raw %}</b>.\n" in prompt.messages[0].content
 
 
-def test_a_generation_prompt_shows_its_demonstrations_in_order_and_ends_with_them() -> None:
+def test_a_generation_prompt_ends_with_its_demonstrations() -> None:
     template = own(RunConfig(model="m"))["generate.txt"]
     content = render(template, LIST, to_continue=False).messages[0].content
     assert "tasks 3 to 10" in content
     assert content.endswith("\n\n1. Name a river.\n2. Sum up.\n   Input: A long text.")
 
 
-def test_a_prompt_for_a_base_model_ends_where_the_model_is_to_go_on() -> None:
+def test_a_base_model_prompt_ends_at_the_continuation() -> None:
     config = RunConfig(model="m", api="completions")
     templates = own(config)
     task = {"instruction": "Name a river.", "max_instances": 5}
@@ -94,7 +92,7 @@ def test_a_prompt_for_a_base_model_ends_where_the_model_is_to_go_on() -> None:
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])
-def test_an_alpaca_prompt_shows_whole_tasks_and_ends_with_the_next_marker(api: str) -> None:
+def test_an_alpaca_prompt_ends_with_the_next_marker(api: str) -> None:
     config = RunConfig(model="m", recipe="alpaca", api=api)
     prompt = render(own(config)["generate.txt"], LIST, to_continue=api == "completions")
     text = prompt.text or prompt.messages[0].content
@@ -106,7 +104,7 @@ def test_an_alpaca_prompt_shows_whole_tasks_and_ends_with_the_next_marker(api: s
 @pytest.mark.parametrize("recipe", ["self-instruct", "alpaca"])
 @pytest.mark.parametrize("api", ["chat", "completions"])
 @pytest.mark.parametrize("classification", [True, False])
-def test_every_way_to_run_has_its_templates(recipe: str, api: str, classification: bool) -> None:
+def test_each_kind_of_run_has_templates(recipe: str, api: str, classification: bool) -> None:
     config = RunConfig(model="m", recipe=recipe, api=api, classification_seeds_only=classification)
     templates = own(config)
     shown = next(iter(templates.values()))
@@ -114,14 +112,14 @@ def test_every_way_to_run_has_its_templates(recipe: str, api: str, classificatio
     assert ("classify_again.txt" in templates) == (recipe == "self-instruct")
 
 
-def test_the_name_of_a_template_changes_with_its_text(tmp_path: Path) -> None:
+def test_a_template_name_depends_on_its_text(tmp_path: Path) -> None:
     texts = ("Task: {{ instruction }}", "Task is: {{ instruction }}")
     names = {load(tmp_path, text).name for text in texts}
     assert len(names) == 2
     assert all(name.startswith("mine/classify.txt@") for name in names)
 
 
-def test_a_folder_that_is_none_is_called_so(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match=r"nothere: does not exist; name a folder of templates"):
         load_templates(RunConfig(model="m"), tmp_path / "nothere")
@@ -129,12 +127,12 @@ def test_a_folder_that_is_none_is_called_so(tmp_path: Path) -> None:
         load_templates(RunConfig(model="m"), tmp_path / "file")
 
 
-def test_a_mark_before_utf_8_gets_into_no_prompt(tmp_path: Path) -> None:
+def test_a_byte_order_mark_reaches_no_prompt(tmp_path: Path) -> None:
     assert load(tmp_path, "\ufeffTask: {{ instruction }}").text == "Task: {{ instruction }}"
 
 
 @pytest.mark.parametrize("name", ["generate.txt", "generate_classification.txt"])
-def test_a_single_task_is_told_in_the_singular(name: str) -> None:
+def test_a_single_task_is_in_the_singular(name: str) -> None:
     config = RunConfig(model="m", classification_seeds_only="_" in name)
     template = own(config)[name]
     one = LIST | {"demonstrations": [{"instruction": "Name a river.", "input": "", "output": ""}]}
@@ -174,7 +172,7 @@ ALPACA_BASE = RunConfig(model="m", recipe="alpaca", api="completions")
         (BASE, ITEMS + "{{ first_number }}.\n", ""),
     ],
 )
-def test_templates_of_another_recipe_or_api_are_refused(
+def test_templates_for_another_recipe_are_refused(
     tmp_path: Path, config: RunConfig, text: str, problem: str
 ) -> None:
     for name, template in own(config).items():
@@ -190,6 +188,6 @@ def test_templates_of_another_recipe_or_api_are_refused(
 @pytest.mark.parametrize(
     ("config", "other"), [(ALPACA, CHAT), (ALPACA, BASE), (BASE, CHAT), (CHAT, BASE)]
 )
-def test_the_folders_are_told_from_each_other(config: RunConfig, other: RunConfig) -> None:
+def test_each_folder_fits_only_its_recipe(config: RunConfig, other: RunConfig) -> None:
     with pytest.raises(InputError, match=r"generate\.txt: [^;]*; start from a copy of [^()]*$"):
         load_templates(config, resource("prompts") / folder(other))

@@ -1,4 +1,4 @@
-"""What is asked under each recipe, API and mix; and that none of it depends on timing."""
+"""Requests of each recipe, API and mix, which never depend on timing."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ def kinds(directory: Path, task_id: str) -> list[tuple[bool | None, str]]:
 
 
 class Asked(ScriptedBackend):
-    """Remembers whole requests."""
+    """Backend that records its requests."""
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]
@@ -63,9 +63,7 @@ def answering(first: str, second: str) -> Asked:
     return Asked(write)
 
 
-def test_an_unclear_answer_is_asked_for_once_more_in_plainer_words(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_an_unclear_answer_leads_to_a_second_question(tmp_path: Path, config: RunConfig) -> None:
     backend = answering("continue", "Yes.")
     run(tmp_path / "run", config, backend=backend)
     first, second = (r for r in backend.of("classify") if "task_000001" in r.id)
@@ -77,9 +75,7 @@ def test_an_unclear_answer_is_asked_for_once_more_in_plainer_words(
     assert summarize(read_run(tmp_path / "run").state).unclear_kinds == 0
 
 
-def test_an_answer_that_stays_unclear_goes_input_first_and_is_recorded(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_second_unclear_answer_means_input_first(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", config, backend=answering("continue", "Sure, go ahead."))
     state = read_run(tmp_path / "run").state
     assert kinds(tmp_path / "run", "task_000001") == [(None, "unclear"), (False, "unclear")]
@@ -101,18 +97,14 @@ def test_a_refused_question_counts_as_unclear(tmp_path: Path, config: RunConfig)
     assert kinds(tmp_path / "run", "task_000001") == [(None, "unclear"), (False, "unclear")]
 
 
-def test_the_published_profile_asks_once_and_knows_no_unclear(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_the_paper_profile_never_asks_twice(tmp_path: Path, config: RunConfig) -> None:
     backend = answering("Yes.", "never asked")
     run(tmp_path / "run", config.changed(profile="paper"), backend=backend)
     assert not any(request.id.endswith("/again") for request in backend.requests)
     assert kinds(tmp_path / "run", "task_000001") == [(False, "no")]
 
 
-def test_an_unclear_answer_survives_a_restart_between_the_two_questions(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_restart_between_two_questions_changes_nothing(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "whole", config, backend=answering("continue", "Yes"))
     journal = (tmp_path / "whole/journal.jsonl").read_bytes().splitlines(keepends=True)
     asked_again = [n for n, line in enumerate(journal) if b'"is_classification":null' in line]
@@ -129,7 +121,7 @@ def test_an_unclear_answer_survives_a_restart_between_the_two_questions(
 
 
 def as_base_model(request: Request) -> str:
-    """Goes on where the prompt ends."""
+    """Continue the prompt like a base model."""
     assert request.prompt.text is not None
     chat = replace(
         request, prompt=replace(request.prompt, messages=(user(request.prompt.text),), text=None)
@@ -143,7 +135,7 @@ def user(content: str) -> Message:
 
 
 @pytest.mark.parametrize("profile", ["default", "paper"])
-def test_a_base_model_is_given_texts_and_stops(
+def test_a_base_model_gets_texts_and_stop_sequences(
     tmp_path: Path, config: RunConfig, profile: str
 ) -> None:
     backend = Asked(as_base_model)
@@ -157,12 +149,12 @@ def test_a_base_model_is_given_texts_and_stops(
     }
     first = backend.of("generate")[0]
     assert (first.prompt.text or "").endswith("\n9.")
-    # The first item of a reply has its number in the prompt, and counts like the others.
+    # The prompt holds the number of the first item, and the item counts.
     tasks = read_run(tmp_path / "run").state.pool.generated
     assert {task.provenance.ordinal for task in tasks if task.provenance} >= {1, 2}
 
 
-def test_a_chat_model_is_given_messages_and_no_stops(tmp_path: Path, config: RunConfig) -> None:
+def test_a_chat_model_gets_messages_and_no_stops(tmp_path: Path, config: RunConfig) -> None:
     backend = Asked()
     run(tmp_path / "run", config, backend=backend)
     assert {request.prompt.text for request in backend.requests} == {None}
@@ -226,7 +218,7 @@ def test_alpaca_refuses_a_seed_task_without_an_instance(tmp_path: Path, config: 
 # ── mixes ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_numbers_of_demonstrations_can_be_chosen(tmp_path: Path, config: RunConfig) -> None:
+def test_the_number_of_demonstrations_is_a_setting(tmp_path: Path, config: RunConfig) -> None:
     backend = Asked()
     mixed = replace(config, demonstrations=5, generated_demonstrations=3, num_instructions=30)
     run(tmp_path / "run", mixed, backend=backend)
@@ -238,9 +230,7 @@ def test_the_numbers_of_demonstrations_can_be_chosen(tmp_path: Path, config: Run
     assert "tasks 6 to 13" in backend.of("generate")[0].prompt.messages[0].content
 
 
-def test_more_generated_demonstrations_than_demonstrations_are_refused(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_too_many_generated_demonstrations_are_refused(tmp_path: Path, config: RunConfig) -> None:
     changed = replace(config, demonstrations=3, generated_demonstrations=4)
     with pytest.raises(
         ConfigError,
@@ -249,7 +239,7 @@ def test_more_generated_demonstrations_than_demonstrations_are_refused(
         run(tmp_path / "run", changed, backend=ScriptedBackend())
 
 
-def test_few_demonstrations_alone_are_no_contradiction(tmp_path: Path, config: RunConfig) -> None:
+def test_few_demonstrations_are_allowed(tmp_path: Path, config: RunConfig) -> None:
     backend = Asked()
     run(tmp_path / "run", config.changed(demonstrations=1, num_instructions=3), backend=backend)
     assert {len(r.prompt.demonstration_ids) for r in backend.of("generate")} == {1}
@@ -257,9 +247,7 @@ def test_few_demonstrations_alone_are_no_contradiction(tmp_path: Path, config: R
     assert RunConfig(model="m", demonstrations=1).changed(demonstrations=8) == RunConfig(model="m")
 
 
-def test_only_classification_seeds_are_shown_when_asked_for(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_only_classification_seeds_may_be_shown(tmp_path: Path, config: RunConfig) -> None:
     backend = Asked()
     changed = replace(
         config,
@@ -273,11 +261,11 @@ def test_only_classification_seeds_are_shown_when_asked_for(
     assert {seed.is_classification for seed in opened.seed_tasks} == {True}
     request = backend.of("generate")[0]
     assert request.prompt.template.startswith("self-instruct/generate_classification.txt@")
-    # The same file of seed tasks is the same content, on a further start too.
+    # A later start may name the same file of seed tasks.
     run(tmp_path / "run", {"seed_tasks": config.seed_tasks}, backend=backend)
 
 
-def test_too_few_classification_seeds_are_named_as_such(tmp_path: Path, config: RunConfig) -> None:
+def test_too_few_classification_seeds_are_refused(tmp_path: Path, config: RunConfig) -> None:
     changed = replace(config, classification_seeds_only=True)
     with pytest.raises(InputError, match=r"too few classification tasks \(\d\): a prompt shows 8"):
         run(tmp_path / "run", changed, backend=ScriptedBackend())
@@ -297,9 +285,7 @@ def with_inputs(tmp_path: Path, config: RunConfig) -> RunConfig:
     return replace(config, seed_tasks=path, show_input=True, num_instructions=25)
 
 
-def test_a_demonstration_shows_its_first_input_where_it_has_one(
-    tmp_path: Path, with_inputs: RunConfig
-) -> None:
+def test_a_demonstration_shows_its_first_input(tmp_path: Path, with_inputs: RunConfig) -> None:
     backend = Asked()
     run(tmp_path / "run", with_inputs, backend=backend)
     pool = read_run(tmp_path / "run").state.pool
@@ -318,7 +304,7 @@ def test_a_demonstration_shows_its_first_input_where_it_has_one(
 
 
 def shown_input(tmp_path: Path, config: RunConfig, given: str) -> str:
-    """What stands behind "Input:" beneath the first demonstration."""
+    """Return the input of the first demonstration in a prompt."""
     seed = replace(make_seed_task(1), instances=(Instance(input=given, output="o"),))
     (tmp_path / "one.jsonl").write_bytes(render_seed_tasks([seed]))
     changed = config.changed(
@@ -330,7 +316,7 @@ def shown_input(tmp_path: Path, config: RunConfig, given: str) -> str:
     return content.rpartition("\n   Input: ")[2]
 
 
-def test_code_keeps_its_lines_beneath_a_demonstration(tmp_path: Path, config: RunConfig) -> None:
+def test_code_in_a_demonstration_keeps_its_lines(tmp_path: Path, config: RunConfig) -> None:
     shown = shown_input(tmp_path, config, "\ndef f(x):\n    # half\n\n    return x / 2\n")
     assert shown.split("\n") == [
         "def f(x):",
@@ -347,18 +333,18 @@ def test_code_keeps_its_lines_beneath_a_demonstration(tmp_path: Path, config: Ru
         ("b " * 100 + "\n" + "c " * 250, ("b " * 100).strip() + " …"),
         ("word " * 200, ("word " * 120).strip() + " …"),
         ("x" * 700, "x" * 600 + " …"),
-        # On lines of its own a list would look like tasks of the list.
+        # A numbered list on separate lines would look like more tasks.
         ("To buy:\n1. milk\n2. eggs", "To buy: 1. milk 2. eggs"),
     ],
 )
-def test_a_long_input_is_cut_where_a_line_ends(
+def test_a_long_input_is_cut_between_lines(
     tmp_path: Path, config: RunConfig, given: str, shown: str
 ) -> None:
     assert shown_input(tmp_path, config, given) == shown
 
 
-def test_an_input_that_is_repeated_is_no_candidate(tmp_path: Path, config: RunConfig) -> None:
-    """In the words of the prompt, or in others: what stands beneath "Input:" is no task."""
+def test_a_repeated_input_is_no_candidate(tmp_path: Path, config: RunConfig) -> None:
+    """Ignore an input that a reply repeats, in the same words or in others."""
     lines = "   Input: def f(x):\n              return x / 2"
 
     def write(request: Request) -> str:
@@ -381,9 +367,7 @@ def test_an_input_that_is_repeated_is_no_candidate(tmp_path: Path, config: RunCo
     assert state.counts.rejected == {Reason.ECHO: 1}
 
 
-def test_a_separator_inside_of_a_seed_task_does_not_end_its_block(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_separator_in_a_seed_task_is_escaped(tmp_path: Path, config: RunConfig) -> None:
     given = Instance(input="### Heading\ntext", output="one\n###\ntwo ### three")
     seeds = [replace(make_seed_task(n), instances=(given,)) for n in range(3)]
     (tmp_path / "fences.jsonl").write_bytes(render_seed_tasks(seeds))
@@ -393,15 +377,15 @@ def test_a_separator_inside_of_a_seed_task_does_not_end_its_block(
     )
     run(tmp_path / "run", changed, backend=backend)
     content = backend.requests[0].prompt.messages[0].content
-    assert content.count("\n###") == 4  # one before each task, the next one's included
+    assert content.count("\n###") == 4  # one before each task, including the next
     assert "1. Input:\n ### Heading\ntext\n1. Output:\none\n ###\ntwo ### three\n###\n2." in content
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_demonstrations_show_does_not_depend_on_timing(
+def test_demonstrations_do_not_depend_on_timing(
     tmp_path: Path, with_inputs: RunConfig, seed: int
 ) -> None:
-    """Instances land late and in any order: a prompt waits for those that it shows."""
+    """Deliver instances late and in any order; prompts wait for the instances that they show."""
     rng = Random(seed)
 
     async def pause(request: Request) -> None:
@@ -414,10 +398,8 @@ def test_what_demonstrations_show_does_not_depend_on_timing(
     assert exported(tmp_path / "run") == exported(tmp_path / "reference")
 
 
-def test_a_prompt_that_would_show_an_unknown_input_is_not_planned(
-    tmp_path: Path, with_inputs: RunConfig
-) -> None:
-    """In the journal, every request comes after the final outcome of the tasks that it shows."""
+def test_a_prompt_waits_for_unknown_inputs(tmp_path: Path, with_inputs: RunConfig) -> None:
+    """Plan each request only after the tasks in its prompt are final."""
     run(tmp_path / "run", with_inputs, backend=ScriptedBackend())
     written: set[str] = set()
     shown_late = 0
@@ -432,12 +414,10 @@ def test_a_prompt_that_would_show_an_unknown_input_is_not_planned(
     assert shown_late > 0
 
 
-# ── the language of a run ────────────────────────────────────────────────────────────────────────────────
+# ── scripts ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_candidate_in_a_script_that_no_seed_has_is_rejected(
-    tmp_path: Path, config: RunConfig
-) -> None:
+def test_a_candidate_in_another_script_is_rejected(tmp_path: Path, config: RunConfig) -> None:
     def write(request: Request) -> str:
         text = scripted_text(request)
         if request.stage == "generate":
@@ -454,7 +434,7 @@ def test_a_candidate_in_a_script_that_no_seed_has_is_rejected(
 
 
 def test_a_run_in_korean_never_accepts_a_copy(tmp_path: Path, config: RunConfig) -> None:
-    """With the published tokenizer a text without Latin letters is like nothing at all."""
+    """Check that only the tokenizer "rouge" accepts copies without Latin letters."""
     seeds = tmp_path / "korean.jsonl"
     seeds.write_bytes(
         render_seed_tasks([make_seed_task(n, instruction=KOREAN[n - 1]) for n in range(1, 10)])
@@ -468,7 +448,7 @@ def test_a_run_in_korean_never_accepts_a_copy(tmp_path: Path, config: RunConfig)
     run(tmp_path / "run", changed, backend=ScriptedBackend(write))
     state = read_run(tmp_path / "run").state
     assert [task.instruction for task in state.pool.generated] == [NEW]
-    # Those shown in the prompt are echoes, the ninth seed task and the second copy are not novel.
+    # Tasks in the prompt are echoes. The ninth seed task and the second copy are not novel.
     assert state.counts.rejected[Reason.ECHO] + state.counts.rejected[Reason.NOT_NOVEL] == 10
 
 

@@ -1,4 +1,4 @@
-"""Reading seed tasks: three formats in, and a clear word about a bad line."""
+"""Seed task files: three formats, and clear errors."""
 
 import json
 from pathlib import Path
@@ -29,11 +29,11 @@ def write(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_our_own_175_are_read() -> None:
+def test_the_shipped_seed_tasks_are_read() -> None:
     assert len(read_seed_tasks(ROOT / "seed_tasks.jsonl")) == 175
 
 
-def test_the_published_schema_is_read_and_extra_fields_are_ignored(tmp_path: Path) -> None:
+def test_the_published_schema_may_have_extra_fields(tmp_path: Path) -> None:
     path = write(tmp_path, json.dumps(PUBLISHED) + "\n\n")
     assert read_seed_tasks(path) == (
         SeedTask(
@@ -47,7 +47,7 @@ def test_the_published_schema_is_read_and_extra_fields_are_ignored(tmp_path: Pat
 
 
 @pytest.mark.parametrize("listed", [True, False])
-def test_alpaca_rows_are_read_from_a_list_and_from_lines(tmp_path: Path, listed: bool) -> None:
+def test_alpaca_rows_may_be_a_list_or_lines(tmp_path: Path, listed: bool) -> None:
     rows = [ALPACA, {"instruction": "Name a river.", "output": "The Po."}]
     text = json.dumps(rows, indent=2) if listed else "\n".join(map(json.dumps, rows))
     first, second = read_seed_tasks(write(tmp_path, "\ufeff" + text))
@@ -94,14 +94,12 @@ def test_alpaca_rows_are_read_from_a_list_and_from_lines(tmp_path: Path, listed:
         ("[" + "9" * 5000 + "]", r"seeds.jsonl: is not usable JSON"),
     ],
 )
-def test_a_bad_line_is_named_with_path_line_and_problem(
-    tmp_path: Path, text: str, problem: str
-) -> None:
+def test_an_error_names_path_line_and_problem(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         read_seed_tasks(write(tmp_path, text))
 
 
-def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_seed_tasks(tmp_path / "none.jsonl")
     (tmp_path / "latin.jsonl").write_bytes(b'{"instruction": "\xe9"}')
@@ -123,7 +121,7 @@ TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=12)
         max_size=4,
     )
 )
-def test_rendering_and_reading_gives_the_tasks_back(
+def test_written_seed_tasks_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, parts: list[tuple[str, list[Instance], bool]]
 ) -> None:
     tasks = tuple(

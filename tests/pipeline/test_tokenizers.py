@@ -1,4 +1,4 @@
-"""Tokens of any script: what is one, and that no spelling of a text makes another of it."""
+"""Tokenizers: tokens in any script, equal for equivalent spellings of a text."""
 
 import string
 import unicodedata
@@ -13,9 +13,7 @@ from selfinstruct.pipeline.tokenizers import TOKENIZERS, length_in_words, rouge,
 
 ORACLE = DefaultTokenizer(use_stemmer=False)
 
-# The first non-ASCII text pays for a table of all marks.
-
-# By script, with how its words are told apart; one sentence of four words or more each.
+# Sentences of four words or more, by language.
 SPACED = {
     "Russian": "Назовите три реки Европы",
     "Greek": "Ονόμασε τρία ποτάμια της Ευρώπης",
@@ -52,21 +50,19 @@ def test_both_tokenizers_agree_on_ascii(text: str) -> None:
 @given(
     st.text(alphabet=string.ascii_letters + string.digits + " .,-_'\t\n"), st.sampled_from("—…“”·")
 )
-def test_a_sign_that_is_not_ascii_changes_nothing_about_the_words_around_it(
-    text: str, sign: str
-) -> None:
-    # That text takes the other way through the tokenizer.
+def test_non_ascii_punctuation_changes_no_tokens(text: str, sign: str) -> None:
+    # The non-ASCII character selects the slow path of the tokenizer.
     assert unicode(f"{text} {sign}") == rouge(text)
 
 
 @given(st.text())
-def test_rouge_makes_the_tokens_of_rouge_score(text: str) -> None:
+def test_rouge_tokens_match_rouge_score(text: str) -> None:
     assert rouge(text) == ORACLE.tokenize(text)
 
 
 @pytest.mark.parametrize("text", SPACED.values(), ids=SPACED)
 def test_words_of_scripts_with_spaces_are_tokens(text: str) -> None:
-    # A joiner inside of a Persian word is not a letter.
+    # A joiner in a Persian word is not a letter.
     assert len(unicode(text)) == len(text.replace("\u200c", " ").split())
 
 
@@ -92,17 +88,15 @@ def test_words_of_scripts_with_spaces_are_tokens(text: str) -> None:
         ("\u0301\u0902", []),
     ],
 )
-def test_tokens_are_words_or_where_there_are_no_spaces_signs(
-    text: str, expected: list[str] | None
-) -> None:
+def test_tokens_are_words_or_single_characters(text: str, expected: list[str] | None) -> None:
     if expected is None:
-        # Of Thai, a consonant and the marks above it are one token; a vowel of its own is another.
+        # In Thai, a consonant with its marks is one token, and a separate vowel is another.
         text, expected = "กี่มา", ["กี่", "ม", "า"]
     assert unicode(text) == expected
 
 
 @pytest.mark.parametrize("text", SPACELESS.values(), ids=SPACELESS)
-def test_each_sign_of_a_script_without_spaces_is_a_token_with_its_marks(text: str) -> None:
+def test_characters_without_spaces_are_tokens_with_marks(text: str) -> None:
     tokens = unicode(text)
     folded = unicodedata.normalize("NFKC", text)
     letters = [sign for sign in folded if sign.isalnum()]
@@ -112,7 +106,7 @@ def test_each_sign_of_a_script_without_spaces_is_a_token_with_its_marks(text: st
 
 
 @given(LETTERS | st.text())
-def test_the_ways_to_write_a_text_have_the_same_tokens(text: str) -> None:
+def test_unicode_forms_of_a_text_have_equal_tokens(text: str) -> None:
     tokens = unicode(text)
     for form in ("NFC", "NFD", "NFKC", "NFKD"):
         assert unicode(unicodedata.normalize(form, text)) == tokens
@@ -120,13 +114,13 @@ def test_the_ways_to_write_a_text_have_the_same_tokens(text: str) -> None:
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126)))
-def test_full_width_signs_are_the_ascii_ones(text: str) -> None:
+def test_full_width_characters_equal_ascii(text: str) -> None:
     wide = "".join(chr(ord(sign) + 0xFEE0) for sign in text)
     assert unicode(wide) == rouge(text)
 
 
 @given(LETTERS | st.text())
-def test_tokens_hold_the_letters_and_digits_of_a_text_in_order_and_begin_with_one(
+def test_tokens_keep_all_letters_and_digits(
     text: str,
 ) -> None:
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
@@ -137,27 +131,27 @@ def test_tokens_hold_the_letters_and_digits_of_a_text_in_order_and_begin_with_on
 
 
 @given(LETTERS | st.text())
-def test_an_exact_copy_is_always_caught_where_there_is_a_token(text: str) -> None:
+def test_an_exact_copy_with_tokens_is_never_novel(text: str) -> None:
     index = NoveltyIndex(0.7, "unicode", ["Another text of the pool", text])
     assert index.check(text).novel == (not unicode(text))
     assert index.check(unicodedata.normalize("NFD", text)).novel == (not unicode(text))
 
 
 @pytest.mark.parametrize("text", (SPACED | SPACELESS).values(), ids=SPACED | SPACELESS)
-def test_a_copy_in_any_language_is_caught_and_another_text_is_not(text: str) -> None:
+def test_copies_are_found_in_any_language(text: str) -> None:
     others = [other for other in (SPACED | SPACELESS).values() if other != text]
     assert NoveltyIndex(0.7, "unicode", others).check(text).novel
     verdict = NoveltyIndex(0.7, "unicode", [*others, text]).check(f"{text}!")
     assert (verdict.novel, verdict.position, verdict.rouge_l) == (False, len(others), 1.0)
-    # This is what the other tokenizer cannot do.
+    # The tokenizer "rouge" cannot find these copies.
     assert rouge(text) == [] or text == SPACED["Vietnamese"] or text == SPACED["Turkish"]
 
 
-def test_tokenizers_are_known_by_their_names() -> None:
+def test_tokenizers_have_names() -> None:
     assert dict(TOKENIZERS) == {"rouge": rouge, "unicode": unicode}
 
 
-# ── how long is a text? ──────────────────────────────────────────────────────────────────────────────────
+# ── length of a text ────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -169,28 +163,28 @@ def test_tokenizers_are_known_by_their_names() -> None:
         ("…", 1),
         ("Назовите три реки", 3),
         ("यूरोप की नदियाँ", 3),
-        # Two signs are about a word where there are no spaces …
+        # Without spaces, two characters count as a word.
         ("川の名前", 2),
         ("川の名", 2),
         ("请说出欧洲的三条河流。", 5),
         ("ทะเล", 2),
-        # … and so are two syllables of Korean, though it has them.
+        # So do two Korean syllables, although Korean has spaces.
         ("강 세 개", 3),
         ("이름을 쓰세요", 4),
         ("AI 모델", 2),
     ],
 )
-def test_length_counts_words_or_pairs_of_signs(text: str, words: int) -> None:
+def test_length_counts_words_or_pairs_of_characters(text: str, words: int) -> None:
     assert length_in_words(text) == words
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=0x2FF)))
-def test_length_is_that_of_split_where_there_are_spaces(text: str) -> None:
+def test_length_with_spaces_is_that_of_split(text: str) -> None:
     assert length_in_words(text) == len(text.split())
 
 
 @pytest.mark.parametrize("text", SPACELESS.values(), ids=SPACELESS)
-def test_a_sentence_without_spaces_is_neither_one_word_nor_as_many_as_it_has_signs(
+def test_a_sentence_without_spaces_has_several_words(
     text: str,
 ) -> None:
     assert 4 <= length_in_words(text) <= len(text) * 2 // 3

@@ -1,15 +1,16 @@
-"""Finish reasons in the words of vendors, and replies that took every token they were allowed."""
+"""Finish reasons of all vendors, and replies that reach their max_tokens."""
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import make_completion
 
-from selfinstruct.backend import finished
+from selfinstruct.cost.worst_case import normalize
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
-from selfinstruct.pipeline.profiles import PROFILES
+from selfinstruct.pipeline.profiles import PROFILES, Profile
 from selfinstruct.records import Message, Prompt, Reason, Request, Sampling, Usage
 from selfinstruct.records.finish_reasons import Ending, ending
 
@@ -31,7 +32,7 @@ REQUEST = Request(
 )
 
 
-def test_every_documented_word_is_known_in_any_case() -> None:
+def test_documented_words_are_known_in_any_case() -> None:
     for expected, words in DOCUMENTED.items():
         for word in words.split():
             forms = (
@@ -42,65 +43,70 @@ def test_every_documented_word_is_known_in_any_case() -> None:
 
 
 @given(st.text(max_size=50))
-def test_no_word_raises(word: str) -> None:
+def test_any_word_has_an_ending(word: str) -> None:
     assert ending(word) in Ending
 
 
-@pytest.mark.parametrize("word", [*" ".join(DOCUMENTED.values()).split(), None])
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
-def test_a_reply_at_its_token_limit_is_cut(word: str | None, profile: object) -> None:
-    reply = make_completion("9. Name a river.\n10. Sum up the le", finish_reason=word)
-    for tokens, is_cut in ((63, False), (64, True), (65, True)):
-        counted = replace(reply, usage=Usage(prompt_tokens=9, completion_tokens=tokens))
-        done = finished(REQUEST, counted)
-        assert done.reached_limit is is_cut
-        assert finished(REQUEST, done) == done
+def test_a_reply_with_max_tokens_is_cut(profile: Profile) -> None:
+    words = [*" ".join(DOCUMENTED.values()).split(), None]
+    for word, (tokens, is_cut) in product(words, [(63, False), (64, True), (65, True)]):
+        done = normalize(
+            REQUEST,
+            make_completion(
+                "9. Name a river.\n10. Sum up the le",
+                finish_reason=word,
+                usage=Usage(prompt_tokens=9, completion_tokens=tokens),
+            ),
+        )
+        assert done.reached_limit is is_cut, word
+        assert normalize(REQUEST, done) == done
         if not is_cut:
             continue
         assert done.truncated
-        parsed = profile.read_list["self-instruct"]("generate/1", done, AskedList())  # type: ignore[attr-defined]
+        parsed = profile.read_list["self-instruct"]("generate/1", done, AskedList())
         assert "Sum up the le" not in [c.instruction for c in parsed.candidates]
         assert Reason.TRUNCATED in {r.reason for r in parsed.rejections}
-        parsed = profile.read_instances(  # type: ignore[attr-defined]
+        written = profile.read_instances(
             "instances/1",
             replace(
                 done, text="Example 1\nInput: 2\nOutput: 4\nExample 2\nInput: 3\nOutput: The ni"
             ),
             AskedInstances(output_first=False),
         )
-        assert [i.output for i in parsed.instances] == ["4"]
+        assert [i.output for i in written.instances] == ["4"]
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
-def test_a_cutting_word_drops_the_last_item(profile: object) -> None:
+def test_a_cut_reply_loses_its_last_item(profile: Profile) -> None:
     for word in DOCUMENTED[Ending.CUT].split():
         reply = make_completion("9. Name a river.\n10. Sum up the le", finish_reason=word)
-        parsed = profile.read_list["self-instruct"]("generate/1", reply, AskedList())  # type: ignore[attr-defined]
+        parsed = profile.read_list["self-instruct"]("generate/1", reply, AskedList())
         assert "Sum up the le" not in [c.instruction for c in parsed.candidates]
 
 
-def test_text_before_a_stop_text_is_whole() -> None:
+def test_text_before_a_stop_text_is_complete() -> None:
     reply = make_completion(
         "9. Name a river.\n16. Name",
         finish_reason="length",
         usage=Usage(prompt_tokens=9, completion_tokens=64),
     )
-    done = finished(REQUEST, reply)
+    done = normalize(REQUEST, reply)
     assert (done.text, done.truncated) == ("9. Name a river.", False)
-    assert finished(REQUEST, done) == done
+    assert normalize(REQUEST, done) == done
 
 
-def test_no_limit_cuts_nothing() -> None:
+def test_a_reply_without_max_tokens_is_complete() -> None:
     free = replace(REQUEST, sampling=replace(REQUEST.sampling, max_tokens=None))
     reply = make_completion(
         "9. Name a river.", usage=Usage(prompt_tokens=9, completion_tokens=10**6)
     )
-    assert not finished(free, reply).truncated
+    assert not normalize(free, reply).truncated
 
 
-def test_the_limit_is_the_one_that_is_sent() -> None:
+def test_an_extra_max_tokens_decides() -> None:
     sent = replace(
         REQUEST, sampling=replace(REQUEST.sampling, extra={"max_completion_tokens": 100})
     )
     reply = make_completion("9. Name a river.", usage=Usage(prompt_tokens=9, completion_tokens=64))
-    assert not finished(sent, reply).truncated
+    assert not normalize(sent, reply).truncated

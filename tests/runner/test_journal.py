@@ -1,4 +1,4 @@
-"""The journal's promises: what was acknowledged stays, whatever happens to the file or the process."""
+"""The journal keeps every event that it has stored, whatever happens to the file or the process."""
 
 import errno
 import os
@@ -107,7 +107,7 @@ def events_of(path: Path) -> list[Event]:
 
 
 @given(st.lists(EVENTS, max_size=6))
-def test_replaying_gives_the_events_that_were_appended(
+def test_replay_yields_the_appended_events(
     tmp_path_factory: pytest.TempPathFactory, events: list[Event]
 ) -> None:
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
@@ -117,30 +117,29 @@ def test_replaying_gives_the_events_that_were_appended(
 
 @settings(max_examples=8)
 @given(st.lists(EVENTS, min_size=1, max_size=3), EVENTS)
-def test_a_file_cut_at_any_byte_is_a_prefix_that_can_be_appended_to(
+def test_a_cut_file_can_be_continued(
     tmp_path_factory: pytest.TempPathFactory, thorough: bool, events: list[Event], later: Event
 ) -> None:
-    """The daily run cuts around every end of a line, and at one byte of seven."""
+    """Cut near every end of a line and at every seventh byte; the thorough test cuts at every byte."""
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
     write(path, *events)
     data = path.read_bytes()
     for cut in range(len(data) + 1):
-        is_near_an_end = b"\n" in data[max(0, cut - 2) : cut + 2]
-        if not (thorough or is_near_an_end or cut % 7 == 0):
+        is_near_end = b"\n" in data[max(0, cut - 2) : cut + 2]
+        if not (thorough or is_near_end or cut % 7 == 0):
             continue
         path.write_bytes(data[:cut])
-        whole = data[:cut].count(b"\n")
+        complete = data[:cut].count(b"\n")
 
         with Journal(path) as journal:
             replayed = [entry.event for entry in journal.replay()]
             journal.append(later)
 
-        assert replayed == events[:whole]
-        assert events_of(path) == [*events[:whole], later]
+        assert replayed == events[:complete]
+        assert events_of(path) == [*events[:complete], later]
 
 
-def test_a_line_that_is_being_written_while_it_is_read_is_not_there_yet(tmp_path: Path) -> None:
-    """A reader may see half a line, and the other half at its next look."""
+def test_a_reader_skips_an_incomplete_line(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     write(path, one_event(), one_event())
     data = path.read_bytes()
@@ -148,7 +147,7 @@ def test_a_line_that_is_being_written_while_it_is_read_is_not_there_yet(tmp_path
     entries = read_journal(path)
     assert next(entries).seq == 1
     assert list(entries) == []
-    # And with the rest arriving between two reads of the same reader:
+    # The rest of the line may arrive between two reads of one reader.
     reader = read_journal(path)
     next(reader)
     path.write_bytes(data)
@@ -159,13 +158,13 @@ def one_event() -> Event:
     return RunFinished(reason="complete")
 
 
-def test_a_torn_last_line_is_set_aside_and_cut_on_open(tmp_path: Path) -> None:
+def test_opening_moves_a_torn_last_line(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     write(path, one_event())
-    good = path.read_bytes()
-    path.write_bytes(good + b'{"seq":2,"at":"2026')
+    valid = path.read_bytes()
+    path.write_bytes(valid + b'{"seq":2,"at":"2026')
     write(path)
-    assert path.read_bytes() == good
+    assert path.read_bytes() == valid
     assert (tmp_path / "journal.jsonl.torn").read_bytes() == b'{"seq":2,"at":"2026\n'
 
 
@@ -203,7 +202,7 @@ def test_a_torn_last_line_is_set_aside_and_cut_on_open(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_bad_line_that_is_not_a_torn_last_one_is_an_error_and_nothing_is_touched(
+def test_a_damaged_line_is_an_error(
     tmp_path: Path, damage: Callable[[list[bytes]], list[bytes]], problem: str
 ) -> None:
     path = tmp_path / "journal.jsonl"
@@ -230,28 +229,30 @@ def test_a_bad_line_that_is_not_a_torn_last_one_is_an_error_and_nothing_is_touch
     ],
 )
 @pytest.mark.parametrize("place", [1, 2])
-def test_what_only_a_later_version_can_have_written_is_not_taken_for_damage(
+def test_an_event_of_a_later_version_is_no_damage(
     tmp_path: Path, change: tuple[bytes, bytes], place: int
 ) -> None:
-    """Who cut the journal there, as damage would have it, would throw away what was paid for."""
+    """The remedy for damage, cutting the journal there, would lose paid replies."""
     path = tmp_path / "journal.jsonl"
     write(path, RunStarted(versions={"selfinstruct": "999.1"}, settings={}), *[one_event()] * 2)
     lines = path.read_bytes().splitlines(keepends=True)
     lines[place] = sealed(lines[place].replace(*change))
     written = b"".join(lines)
     path.write_bytes(written)
-    said = (
+    message = (
         rf"line {place + 1} was written by selfinstruct 999\.1, which is newer .*; nothing was changed\. "
-        "Type the same command with that version"
+        "Run the same command with that version"
     )
     for use in (events_of, write):
-        with pytest.raises(JournalError, match=said) as caught:
+        with pytest.raises(JournalError, match=message) as caught:
             use(path)
         assert not isinstance(caught.value, JournalCorruptError)
     assert path.read_bytes() == written
 
     path.write_bytes(sealed(lines[0].replace(b"999.1", b"0.0.1")) + b"".join(lines[1:]))
-    with pytest.raises(JournalError, match="a later one wrote it, or it was edited; nothing was"):
+    with pytest.raises(
+        JournalError, match="a later version wrote it, or it was edited; nothing was"
+    ):
         events_of(path)
 
 
@@ -269,7 +270,7 @@ def test_what_only_a_later_version_can_have_written_is_not_taken_for_damage(
         (b"", ""),
     ],
 )
-def test_the_version_that_wrote_last_is_told_from_any_line_that_names_it(
+def test_the_last_version_is_found_on_damaged_lines(
     tmp_path: Path, line: bytes, writer: str
 ) -> None:
     (tmp_path / "journal.jsonl").write_bytes(b"\n?\n" + line)
@@ -290,10 +291,10 @@ def test_several_events_are_appended_in_one_write(tmp_path: Path) -> None:
     assert second.startswith(b'{"seq":2,')
 
 
-def test_the_journal_is_made_for_its_owner_only_and_keeps_the_rights_it_is_given(
+def test_the_journal_is_private_and_keeps_its_permissions(
     tmp_path: Path,
 ) -> None:
-    """Under any umask; whoever wants to share it may, and what was set aside stays private."""
+    """The umask does not matter. A user may share the journal; the torn line stays private."""
     path, torn = tmp_path / "journal.jsonl", tmp_path / "journal.jsonl.torn"
     before = os.umask(0)
     try:
@@ -308,16 +309,16 @@ def test_the_journal_is_made_for_its_owner_only_and_keeps_the_rights_it_is_given
     assert torn.stat().st_mode & 0o777 == 0o600
 
 
-def test_appending_before_replaying_is_refused(tmp_path: Path) -> None:
+def test_append_needs_replay_first(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="not open"):
         Journal(tmp_path / "journal.jsonl").append(one_event())
 
 
 @pytest.mark.parametrize("failing", ["write", "fsync"])
-def test_a_failed_write_or_sync_ends_the_use_of_the_journal(
+def test_a_failed_write_closes_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
-    """After a failure nobody knows what is on the disk; nothing more may be appended after it."""
+    """The contents of the disk are unknown after a failure, so no event may follow."""
     path = tmp_path / "journal.jsonl"
     with Journal(path) as journal:
         list(journal.replay())
@@ -350,7 +351,7 @@ def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def small_journal(path: Path) -> bytes:
-    """Write a start, a reply and a decision; return the bytes."""
+    """Write a start, a reply and a decision, and return the bytes."""
     completion = make_completion('9. Wäge 3 "Eier"\n\n', finish_reason="stop")
     write(
         path,
@@ -369,32 +370,32 @@ def small_journal(path: Path) -> bytes:
 
 
 def outcome_of(path: Path, data: bytes) -> tuple[list[Event], int] | None:
-    """Open a journal for writing: (its events, bytes set aside), or None for an error."""
+    """Open a journal for writing; return its events and the torn bytes, or None for an error."""
     path.write_bytes(data)
     torn = path.with_name("journal.jsonl.torn")
     torn.unlink(missing_ok=True)
-    said = ""
+    problem = ""
     try:
         with Journal(path) as journal:
             events = [entry.event for entry in journal.replay()]
     except JournalError as error:
-        said = str(error)
-    assert torn.exists() == bool(journal.set_aside)
-    if not said:
-        return events, journal.set_aside
-    assert re.search(r"line \d+ .*nothing was changed", said)
+        problem = str(error)
+    assert torn.exists() == bool(journal.torn_bytes)
+    if not problem:
+        return events, journal.torn_bytes
+    assert re.search(r"line \d+ .*nothing was changed", problem)
     assert path.read_bytes() == data
     assert not torn.exists()
     return None
 
 
-def test_no_changed_byte_goes_unnoticed(tmp_path: Path, thorough: bool) -> None:
-    """Any byte, to any other value: an error, or a last line that is set aside and counted."""
+def test_every_changed_byte_is_detected(tmp_path: Path, thorough: bool) -> None:
+    """Change each byte to other values: an error, or a torn last line."""
     path = tmp_path / "journal.jsonl"
     data = small_journal(path)
     events = events_of(path)
     last = data.rindex(b"\n", 0, -1) + 1
-    # Digits, quotes and ends of lines are where a changed byte may leave a line that can be read.
+    # A changed digit, quote or line end may leave a line that can be read.
     values = range(256) if thorough else b"\n"
     for place, byte in enumerate(data):
         for value in {*values, byte ^ 1, byte ^ 32} - {byte}:
@@ -407,24 +408,24 @@ def test_no_changed_byte_goes_unnoticed(tmp_path: Path, thorough: bool) -> None:
 
 @settings(max_examples=60)
 @given(st.lists(EVENTS, min_size=1, max_size=4), st.data())
-def test_a_changed_byte_is_noticed_whatever_the_events(
+def test_a_changed_byte_in_any_event_is_detected(
     tmp_path_factory: pytest.TempPathFactory, events: list[Event], data: st.DataObject
 ) -> None:
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
     write(path, *events)
-    whole = path.read_bytes()
-    place = data.draw(st.integers(0, len(whole) - 1))
-    value = data.draw(st.integers(0, 255).filter(lambda value: value != whole[place]))
-    outcome = outcome_of(path, whole[:place] + bytes([value]) + whole[place + 1 :])
-    last = whole.rfind(b"\n", 0, -1) + 1
-    assert outcome is None or (place >= last and outcome == (events[:-1], len(whole) - last))
+    original = path.read_bytes()
+    place = data.draw(st.integers(0, len(original) - 1))
+    value = data.draw(st.integers(0, 255).filter(lambda value: value != original[place]))
+    outcome = outcome_of(path, original[:place] + bytes([value]) + original[place + 1 :])
+    last = original.rfind(b"\n", 0, -1) + 1
+    assert outcome is None or (place >= last and outcome == (events[:-1], len(original) - last))
 
 
 @given(st.lists(EVENTS, min_size=2, max_size=5, unique_by=repr), st.data())
-def test_moved_lines_are_noticed(
+def test_moved_lines_are_detected(
     tmp_path_factory: pytest.TempPathFactory, events: list[Event], data: st.DataObject
 ) -> None:
-    """Swapped, repeated, removed: only lines removed at the end leave a journal, a shorter one."""
+    """Swap, repeat and remove lines. Only lines removed at the end leave a valid, shorter journal."""
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
     write(path, *events)
     lines = path.read_bytes().splitlines(keepends=True)
@@ -433,12 +434,12 @@ def test_moved_lines_are_noticed(
         st.permutations(lines) | st.lists(places, max_size=7).map(lambda p: [lines[n] for n in p])
     )
     outcome = outcome_of(path, b"".join(moved))
-    is_beginning = moved == lines[: len(moved)]
-    assert outcome == ((events[: len(moved)], 0) if is_beginning else None)
+    is_prefix = moved == lines[: len(moved)]
+    assert outcome == ((events[: len(moved)], 0) if is_prefix else None)
 
 
-def test_a_changed_last_reply_is_not_set_aside(tmp_path: Path) -> None:
-    """It was paid for: a person has to look at it before it is asked for again."""
+def test_a_changed_last_reply_is_an_error(tmp_path: Path) -> None:
+    """The reply was paid for, so the user decides before the request is sent again."""
     path = tmp_path / "journal.jsonl"
     data = small_journal(path)
     reply = data[: data.rindex(b"\n", 0, -1) + 1]
@@ -463,7 +464,7 @@ def test_the_documented_command_computes_the_checksum(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "problem"),
     [
         ({"max_concurrency": "many"}, "max_concurrency: must be a whole number, not 'many'"),
         ({"max_concurrency": 0}, "max_concurrency: must be between 1 and 4096"),
@@ -477,13 +478,13 @@ def test_the_documented_command_computes_the_checksum(tmp_path: Path) -> None:
         ({"max_concurrency": ("4",)}, "max_concurrency: must be a whole number"),
     ],
 )
-def test_settings_that_no_start_can_have_are_errors(
-    tmp_path: Path, values: dict[str, Any], said: str
+def test_impossible_settings_of_a_start_are_errors(
+    tmp_path: Path, values: dict[str, Any], problem: str
 ) -> None:
     path = tmp_path / "journal.jsonl"
     write(path, one_event(), RunStarted(versions={}, settings=values), one_event())
     before = path.read_bytes()
     for use in (events_of, write):
-        with pytest.raises(JournalError, match=f"line 2 .*{said}.*nothing was changed"):
+        with pytest.raises(JournalError, match=f"line 2 .*{problem}.*nothing was changed"):
             use(path)
     assert path.read_bytes() == before

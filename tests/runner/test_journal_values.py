@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import FaultyBackend, ScriptedBackend, examples, exported, sealed, typed
 
-from selfinstruct.analysis.estimate import basis_of
-from selfinstruct.analysis.estimate.forecast import forecast
+from selfinstruct.analysis.estimate import estimate_of
 from selfinstruct.analysis.explain import explain
 from selfinstruct.analysis.explain.lookup import History
 from selfinstruct.analysis.refilter.directory import refilter_run
@@ -113,7 +112,7 @@ def use(directory: Path) -> None:
         lambda: exported(directory),
         lambda: verify(*read_history(directory)),
         look_up,
-        lambda: forecast(basis_of(read_run(directory))),
+        lambda: estimate_of(read_run(directory)),
         again,
         go,
     ):

@@ -463,7 +463,7 @@ def test_a_seed_task_may_not_have_the_id_of_a_generated_one(
 ) -> None:
     seeds = tmp_path / "seeds.jsonl"
     seeds.write_bytes(render_seed_tasks([*seed_tasks, replace(seed_tasks[0], id="task_000001")]))
-    with pytest.raises(InputError, match="kept for generated tasks"):
+    with pytest.raises(InputError, match="reserved for generated tasks"):
         run(tmp_path / "run", RunConfig(model="m", seed_tasks=seeds), backend=ScriptedBackend())
 
 

@@ -24,7 +24,7 @@ class _Overhearing:
     async def complete(self, request: Request) -> Completion:
         text = request.prompt.text
         if text is not None:
-            reply = self._author.go_on(text, request.id)
+            reply = self._author.continue_text(text, request.id)
         else:
             reply = self._author.write(request.prompt.messages[-1].content, request.id)
         self.overheard.append(

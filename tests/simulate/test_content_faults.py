@@ -1,44 +1,45 @@
-"""Replies whose content is amiss: in every detail, and over a socket."""
+"""Replies with faulty content, in every detail and over a socket."""
 
 import itertools
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import httpx2
 import pytest
 
 from selfinstruct.simulate import FaultPlan, SimulatedEndpoint
-from selfinstruct.simulate.faults.content import REFUSAL, befallen
-from selfinstruct.simulate.faults.plan import RequestFault
-from selfinstruct.simulate.faults.plan_values import REQUEST_FAULTS
-from selfinstruct.simulate.protocol import chat_completions, text_completions
+from selfinstruct.simulate.faults.content import REFUSAL, with_content_fault
+from selfinstruct.simulate.faults.plan import RequestFault, RequestFaultName
+from selfinstruct.simulate.protocol.completions import answer
+from selfinstruct.simulate.protocol.request_bodies import read_chat, read_text
 from selfinstruct.simulate.protocol.tokens import count
 
+REQUEST_FAULTS = get_args(RequestFaultName)
 TEXT = "One two three four five six seven eight nine."
 
 
 def written(_prompt: str, _seed: str) -> str:
-    """An author who always writes the same ten tokens."""
+    """Return the same ten tokens for every prompt."""
     return TEXT
 
 
 def chat(fault: str, write: Callable[[str, str], str] = written, **asked: Any) -> dict[str, Any]:
-    """The faulty reply to a chat."""
+    """Return the faulty reply to a chat."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Hello there."}], **asked}
-    request = chat_completions.read(json.dumps(body).encode(), "m")
-    return befallen(chat_completions.answer(request, write, 1), fault, request)
+    request = read_chat(json.dumps(body).encode(), "m")
+    return with_content_fault(answer(request, write, 1), fault, request)
 
 
 def text(fault: str, **asked: Any) -> dict[str, Any]:
-    """The faulty reply to a text."""
+    """Return the faulty reply to a text completion."""
     body = {"model": "m", "prompt": "Hello there.", "max_tokens": 100, **asked}
-    request = text_completions.read(json.dumps(body).encode(), "m")
-    return befallen(text_completions.answer(request, written, 1), fault, request)
+    request = read_text(json.dumps(body).encode(), "m")
+    return with_content_fault(answer(request, written, 1), fault, request)
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_the_text_breaks_off_at_a_third(reason: str) -> None:
+def test_the_text_is_cut_at_a_third(reason: str) -> None:
     reply = chat(reason)
     assert reply["choices"][0]["message"]["content"] == "One two three"
     assert reply["choices"][0]["finish_reason"] == reason
@@ -49,7 +50,7 @@ def test_the_text_breaks_off_at_a_third(reason: str) -> None:
     assert reply["usage"]["completion_tokens"] == 3
 
 
-def test_one_token_is_always_left() -> None:
+def test_one_token_is_always_kept() -> None:
     assert chat("length", lambda *_: "Yes")["choices"][0]["message"]["content"] == "Yes"
 
 
@@ -72,7 +73,7 @@ def test_a_refusal_has_no_content() -> None:
 
 
 @pytest.mark.parametrize(("fault", "content"), [("empty", ""), ("null_content", None)])
-def test_there_is_no_text(fault: str, content: str | None) -> None:
+def test_the_text_may_be_missing(fault: str, content: str | None) -> None:
     for reply in (chat(fault), text(fault)):
         (choice,) = reply["choices"]
         assert choice.get("message", {"content": choice.get("text")})["content"] == content
@@ -80,20 +81,18 @@ def test_there_is_no_text(fault: str, content: str | None) -> None:
         assert reply["usage"] == {"prompt_tokens": 3, "completion_tokens": 0, "total_tokens": 3}
 
 
-def test_usage_is_missing() -> None:
+def test_usage_may_be_missing() -> None:
     assert "usage" not in chat("no_usage")
     assert chat("no_usage")["choices"][0]["message"]["content"] == TEXT
 
 
-def test_another_model_answers() -> None:
+def test_another_model_may_answer() -> None:
     assert chat("other_model")["model"] == text("other_model")["model"] == "m-other"
 
 
-def test_the_same_request_has_the_same_fault_at_every_attempt(endpoint: SimulatedEndpoint) -> None:
-    """On both routes, and who is spared gets what there is without a plan."""
-    share = 0.12
+def test_every_attempt_has_the_same_fault(endpoint: SimulatedEndpoint) -> None:
     plan = FaultPlan(
-        per_request=tuple(RequestFault(share=share, fault=name) for name in REQUEST_FAULTS)
+        per_request=tuple(RequestFault(share=0.12, fault=name) for name in REQUEST_FAULTS)
     )
     seen = set()
     with SimulatedEndpoint(faults=plan) as faulty, httpx2.Client() as client:
@@ -112,7 +111,7 @@ def test_the_same_request_has_the_same_fault_at_every_attempt(endpoint: Simulate
             if status == 500:
                 name = "never"
             elif got == true:
-                name = "spared"
+                name = "no fault"
             elif "usage" not in got:
                 name = "no_usage"
             elif got["model"] != true["model"]:
@@ -127,7 +126,7 @@ def test_the_same_request_has_the_same_fault_at_every_attempt(endpoint: Simulate
                 else:
                     name = choice["finish_reason"]
             seen.add((path, name))
-    kinds = {*REQUEST_FAULTS, "spared"}
+    kinds = {*REQUEST_FAULTS, "no fault"}
     assert {name for path, name in seen if path == "chat/completions"} == kinds
-    # An empty text is all that a refusal leaves there.
+    # A text completion has no refusal, only an empty text.
     assert {name for path, name in seen if path == "completions"} == kinds - {"refusal"}

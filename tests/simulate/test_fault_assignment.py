@@ -1,6 +1,5 @@
-"""Who meets which fault: settled by request and attempt, and by nothing else."""
+"""The faults of an attempt depend on the request and the attempt, and on nothing else."""
 
-import dataclasses
 import random
 from collections import Counter
 
@@ -8,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import examples
 
-from selfinstruct.simulate.faults.assignment import Fate, Fates
+from selfinstruct.simulate.faults.assignment import Assigner, Assignment
 from selfinstruct.simulate.faults.plan import (
     AttemptFault,
     Drop,
@@ -28,122 +27,108 @@ PLAN = FaultPlan(
 )
 
 
-def met(plan: FaultPlan, arrivals: list[str]) -> dict[tuple[str, int], Fate]:
-    """The fate of each attempt, by request and number, when requests arrive in this order."""
-    fates = Fates(plan)
-    found = {}
-    for body in arrivals:
-        fate = fates.of(PATH, body)
-        assert fate.attempt is not None
-        found[body, fate.attempt] = fate
-    return found
+def assigned(plan: FaultPlan, arrivals: list[str]) -> dict[tuple[str, int | None], Assignment]:
+    """Return the assignment of each attempt, by request and number, for arrivals in this order."""
+    assigner = Assigner(plan)
+    both = ((body, assigner.assign(PATH, body)) for body in arrivals)
+    return {(body, assignment.attempt): assignment for body, assignment in both}
 
 
 @settings(max_examples=examples(25))
 @given(st.randoms(use_true_random=False))
-def test_the_order_of_arrival_changes_no_fate(chance: random.Random) -> None:
+def test_the_order_of_arrivals_changes_nothing(rng: random.Random) -> None:
     arrivals = [f"request {number % 60}" for number in range(300)]
-    before = met(PLAN, arrivals)
-    chance.shuffle(arrivals)
-    assert met(PLAN, arrivals) == before
+    before = assigned(PLAN, arrivals)
+    rng.shuffle(arrivals)
+    assert assigned(PLAN, arrivals) == before
 
 
-def test_attempts_are_counted_for_path_and_body() -> None:
-    fates = Fates(PLAN)
-    seen = [fates.of(path, body).attempt for path in "ab" for body in "xyx"]
+def test_attempts_are_counted_per_path_and_body() -> None:
+    assigner = Assigner(PLAN)
+    seen = [assigner.assign(path, body).attempt for path in "ab" for body in "xyx"]
     assert seen == [1, 1, 2, 1, 1, 2]
 
 
 def test_the_path_and_the_seed_matter() -> None:
-    def sequence(seed: int, path: str) -> list[str | None]:
-        fates = Fates(FaultPlan(seed=seed, per_attempt=PLAN.per_attempt))
-        return [fates.of(path, str(number)).name for number in range(50)]
+    def names(seed: int, path: str) -> list[str | None]:
+        assigner = Assigner(FaultPlan(seed=seed, per_attempt=PLAN.per_attempt))
+        return [assigner.assign(path, str(number)).name for number in range(50)]
 
-    assert sequence(1, "a") == sequence(1, "a")
-    assert sequence(1, "a") != sequence(1, "b")
-    assert sequence(1, "a") != sequence(2, "a")
-
-
-def test_shares_hold() -> None:
-    """Each within four standard deviations, over 3,000 requests."""
-    fates = [Fates(PLAN).of(PATH, str(number)) for number in range(3000)]
-    lasting = Counter("never" if fate.name == "never" else fate.content_fault for fate in fates)
-    assert 234 < lasting["never"] < 366
-    assert 512 < lasting["length"] < 688
-    # One in ten is "never", whatever befalls its attempt.
-    passing = Counter(fate.name for fate in fates)
-    assert 712 < passing["status"] < 908
-    assert 208 < passing["hang"] < 332
-    assert 208 < passing["drop"] < 332
+    assert names(1, "a") == names(1, "a")
+    assert names(1, "a") != names(1, "b")
+    assert names(1, "a") != names(2, "a")
 
 
-def test_shares_that_add_up_to_one_spare_nobody() -> None:
+def test_shares_are_kept() -> None:
+    """Each within four standard deviations over 3,000 requests."""
+    found = [Assigner(PLAN).assign(PATH, str(number)) for number in range(3000)]
+    per_request = Counter("never" if a.name == "never" else a.content_fault for a in found)
+    assert 234 < per_request["never"] < 366
+    assert 512 < per_request["length"] < 688
+    per_attempt = Counter(a.name for a in found)
+    # "never", a tenth of the requests, hides the other faults.
+    assert 712 < per_attempt["status"] < 908
+    assert 208 < per_attempt["hang"] < 332
+    assert 208 < per_attempt["drop"] < 332
+
+
+def test_shares_of_one_leave_no_attempt() -> None:
     plan = FaultPlan(per_attempt=(Drop(share=0.5), Reset(share=0.5)))
-    fates = [Fates(plan).of(PATH, str(number)) for number in range(500)]
-    assert all(fate.fault for fate in fates)
+    assert all(Assigner(plan).assign(PATH, str(number)).fault for number in range(500))
 
 
-def test_another_attempt_may_be_spared() -> None:
-    fates = Fates(FaultPlan(per_attempt=(Drop(share=0.5),), at_most=100))
-    drawn = [fates.of(PATH, "body").fault is None for _ in range(100)]
-    assert 20 < sum(drawn) < 80
+def test_another_attempt_may_succeed() -> None:
+    assigner = Assigner(FaultPlan(per_attempt=(Drop(share=0.5),), at_most=100))
+    assert 20 < sum(assigner.assign(PATH, "body").fault is None for _ in range(100)) < 80
 
 
 @settings(max_examples=examples(25))
 @given(st.integers(0, 5), st.integers(0, 1000))
-def test_a_request_meets_no_more_faults_than_the_plan_allows(at_most: int, seed: int) -> None:
-    fates = Fates(FaultPlan(seed=seed, per_attempt=(Drop(share=0.7),), at_most=at_most))
-    faulty = [fates.of(PATH, "body").fault is not None for _ in range(40)]
+def test_faults_per_request_have_a_maximum(at_most: int, seed: int) -> None:
+    assigner = Assigner(FaultPlan(seed=seed, per_attempt=(Drop(share=0.7),), at_most=at_most))
+    faulty = [assigner.assign(PATH, "body").fault is not None for _ in range(40)]
     assert sum(faulty) == at_most
     assert not any(faulty[25:])
 
 
-def test_never_is_at_every_attempt() -> None:
+def test_never_affects_every_attempt() -> None:
     plan = FaultPlan(per_request=(RequestFault(share=1, fault="never"),), at_most=2)
-    fates = Fates(plan)
+    assigner = Assigner(plan)
     for attempt in range(1, 10):
-        fate = fates.of(PATH, "body")
-        assert fate == Fate(
-            attempt=attempt, fault=Status(share=1, status=500), name="never", content_fault=None
-        )
+        fault = Status(share=1, status=500)
+        expected = Assignment(attempt=attempt, fault=fault, name="never")
+        assert assigner.assign(PATH, "body") == expected
 
 
-def test_what_is_amiss_with_the_content_does_not_change() -> None:
-    fates = Fates(PLAN)
+def test_content_faults_do_not_change() -> None:
+    assigner = Assigner(PLAN)
     for body in map(str, range(100)):
-        assert len({fates.of(PATH, body).content_fault for _ in range(5)}) == 1
+        assert len({assigner.assign(PATH, body).content_fault for _ in range(5)}) == 1
 
 
-def test_an_outage_takes_in_so_many_arrivals() -> None:
-    """Whatever `at_most` is, and whichever requests they are."""
+def test_outages_count_arrivals() -> None:
     outages = (
         Outage(after=3, attempts=2),
         Outage(after=6, attempts=1, refuse="hang"),
         Outage(after=7, attempts=1, refuse="drop"),
         Outage(after=8, attempts=1, status=500),
     )
-    fates = Fates(FaultPlan(outages=outages, at_most=0))
-    faults = [fates.of(PATH, "body") for _ in range(10)]
+    assigner = Assigner(FaultPlan(outages=outages, at_most=0))
+    found = [assigner.assign(PATH, "body") for _ in range(10)]
     down = Status(share=1, status=503)
     expected: list[AttemptFault | None] = [
         *[None] * 3,
-        down,
-        down,
-        None,
-        Hang(share=1),
-        Drop(share=1),
-        Status(share=1, status=500),
-        None,
+        *(down, down, None, Hang(share=1), Drop(share=1), Status(share=1, status=500), None),
     ]
-    assert [fate.fault for fate in faults] == expected
-    assert {fate.name for fate in faults if fate.fault} == {"outage"}
+    assert [assignment.fault for assignment in found] == expected
+    assert {assignment.name for assignment in found if assignment.fault} == {"outage"}
 
 
-def test_an_outage_changes_no_fate_outside_it() -> None:
+def test_an_outage_changes_nothing_outside() -> None:
     arrivals = [f"request {number % 20}" for number in range(200)]
-    without = met(PLAN, arrivals)
+    without = assigned(PLAN, arrivals)
     outage = Outage(after=50, attempts=60)
-    within = met(dataclasses.replace(PLAN, outages=(outage,)), arrivals)
+    within = assigned(PLAN.model_copy(update={"outages": (outage,)}), arrivals)
     differing = [key for key in without if without[key] != within[key]]
     assert 0 < len(differing) <= 60
     assert all(within[key].name == "outage" for key in differing)

@@ -1,32 +1,52 @@
-"""The simulated endpoint, read by the official client over real sockets."""
+"""Chat completions over real sockets, and the laws of counting and cutting tokens."""
 
 import asyncio
 import http.client
 import json
+from typing import Any
 from urllib.parse import urlsplit
 
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.types.chat import ChatCompletion
 from waiting import PATIENCE_S
 
 from selfinstruct.simulate import SimulatedEndpoint
-from selfinstruct.simulate.protocol import chat_completions
+from selfinstruct.simulate.protocol import tokens
+from selfinstruct.simulate.protocol.completions import finish
 
-KEY = "a-key-that-must-not-show-up"
+LIST = "Continue with tasks 2 to 9.\n\n1. Write a haiku about rain."
 
 
 @pytest.fixture
 def client(endpoint: SimulatedEndpoint) -> openai.OpenAI:
-    """The official client, strict about every field of a reply."""
+    """Return the official client, strict about every field of a reply."""
     return openai.OpenAI(
-        base_url=endpoint.base_url, api_key=KEY, max_retries=0, _strict_response_validation=True
+        base_url=endpoint.base_url, api_key="key", max_retries=0, _strict_response_validation=True
     )
+
+
+def ask(client: openai.OpenAI, prompt: str = "Hello.", **members: object) -> ChatCompletion:
+    reply = client.chat.completions.create(
+        model="simulated",
+        messages=[{"role": "user", "content": prompt}],
+        extra_body=members,
+    )
+    assert reply.usage is not None
+    assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
+    return reply
+
+
+def text_of(reply: ChatCompletion) -> str:
+    return reply.choices[0].message.content or ""
 
 
 def exchange(
     endpoint: SimulatedEndpoint, method: str, path: str, body: bytes | None = None
-) -> tuple[int, dict[str, str], dict[str, object]]:
-    """Status, headers (in lower case) and JSON of the reply to a request made by hand."""
+) -> tuple[int, dict[str, str], dict[str, dict[str, str]]]:
+    """Return status, headers (in lower case) and JSON of the reply to a request."""
     address = urlsplit(endpoint.base_url)
     connection = http.client.HTTPConnection(
         address.hostname or "", address.port, timeout=PATIENCE_S
@@ -41,25 +61,17 @@ def exchange(
 
 
 def test_the_client_reads_a_completion(client: openai.OpenAI) -> None:
-    """Every field of a completion is there and adds up."""
-    reply = client.chat.completions.create(
-        model="simulated", messages=[{"role": "user", "content": "Hello."}]
-    )
-    assert reply.choices[0].message.content
+    reply = ask(client)
+    assert text_of(reply)
     assert reply.choices[0].finish_reason == "stop"
-    assert reply.usage is not None
-    assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
     assert reply.model == "simulated"
-    assert reply._request_id is not None
-    assert reply._request_id.startswith("req_")
+    assert (reply._request_id or "").startswith("req_")
 
 
-def test_the_asynchronous_client_reads_a_completion(endpoint: SimulatedEndpoint) -> None:
-    """What holds for the plain client holds for the asynchronous one, many at a time."""
-
+def test_asynchronous_requests_are_answered(endpoint: SimulatedEndpoint) -> None:
     async def ask() -> list[str | None]:
         async with openai.AsyncOpenAI(
-            base_url=endpoint.base_url, api_key=KEY, _strict_response_validation=True
+            base_url=endpoint.base_url, api_key="key", _strict_response_validation=True
         ) as client:
             replies = await asyncio.gather(
                 *(
@@ -74,25 +86,21 @@ def test_the_asynchronous_client_reads_a_completion(endpoint: SimulatedEndpoint)
     assert all(asyncio.run(ask()))
 
 
-def test_the_client_reads_the_models(client: openai.OpenAI) -> None:
-    """One model is served, and can be asked for by name."""
+def test_one_model_is_served(client: openai.OpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["simulated"]
     assert client.models.retrieve("simulated").owned_by == "selfinstruct"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("another/one")
+    with pytest.raises(openai.NotFoundError) as caught:
+        ask(client, model="another")
+    assert caught.value.code == "model_not_found"
 
 
-def test_three_choices_are_counted_together(client: openai.OpenAI) -> None:
-    """The first of three choices is the only one of one, and usage sums over them."""
+def test_the_first_choice_is_the_only_one(client: openai.OpenAI) -> None:
     prompt = "Task: Write a haiku.\nOutput: Rain.\n\nTask: Explain how bread rises."
-    one, three = (
-        client.chat.completions.create(
-            model="simulated", messages=[{"role": "user", "content": prompt}], n=n
-        )
-        for n in (1, 3)
-    )
+    one, three = (ask(client, prompt, n=n) for n in (1, 3))
     assert [choice.index for choice in three.choices] == [0, 1, 2]
-    assert three.choices[0].message.content == one.choices[0].message.content
+    assert three.choices[0].message.content == text_of(one)
     assert len({choice.message.content for choice in three.choices}) > 1
     assert one.usage is not None
     assert three.usage is not None
@@ -100,53 +108,27 @@ def test_three_choices_are_counted_together(client: openai.OpenAI) -> None:
     assert three.usage.completion_tokens > one.usage.completion_tokens
 
 
-def test_a_limit_cuts_the_text_and_says_so(client: openai.OpenAI) -> None:
-    """Both names of the limit cut to the beginning of the whole text, with the reason "length"."""
-    prompt = "Continue with tasks 2 to 9.\n\n1. Write a haiku about rain."
-    whole = client.chat.completions.create(
-        model="simulated", messages=[{"role": "user", "content": prompt}]
-    )
-    older = client.chat.completions.create(
-        model="simulated", messages=[{"role": "user", "content": prompt}], max_tokens=7
-    )
-    newer = client.chat.completions.create(
-        model="simulated", messages=[{"role": "user", "content": prompt}], max_completion_tokens=7
-    )
-    cut = older.choices[0].message.content or ""
-    assert cut == newer.choices[0].message.content
-    assert cut
-    assert (whole.choices[0].message.content or "").startswith(cut)
-    assert older.choices[0].finish_reason == "length"
-    assert older.usage is not None
-    assert older.usage.completion_tokens == 7
+def test_max_tokens_cuts_the_text(client: openai.OpenAI) -> None:
+    whole = ask(client, LIST)
+    for name in ("max_tokens", "max_completion_tokens"):
+        reply = ask(client, LIST, **{name: 7})
+        assert text_of(reply)
+        assert text_of(whole).startswith(text_of(reply))
+        assert reply.choices[0].finish_reason == "length"
+        assert reply.usage is not None
+        assert reply.usage.completion_tokens == 7
 
 
-def test_stop_texts_end_the_reply(client: openai.OpenAI) -> None:
-    """The text ends before the first stop text, whichever it is, with the reason "stop"."""
-    prompt = "Continue with tasks 2 to 9.\n\n1. Write a haiku about rain."
-    messages: list[openai.types.chat.ChatCompletionMessageParam] = [
-        {"role": "user", "content": prompt}
-    ]
-    whole = client.chat.completions.create(model="simulated", messages=messages)
-    text = whole.choices[0].message.content or ""
+def test_stop_texts_end_the_text(client: openai.OpenAI) -> None:
+    text = text_of(ask(client, LIST))
     for stop in ("\n3.", ["\n4.", "\n3."]):
-        reply = client.chat.completions.create(model="simulated", messages=messages, stop=stop)
-        assert reply.choices[0].message.content == text.partition("\n3.")[0] != text
+        reply = ask(client, LIST, stop=stop)
+        assert text_of(reply) == text.partition("\n3.")[0] != text
         assert reply.choices[0].finish_reason == "stop"
 
 
-def test_another_model_is_not_found(client: openai.OpenAI) -> None:
-    """The client raises its own exception, with the code that clients look for."""
-    with pytest.raises(openai.NotFoundError) as caught:
-        client.chat.completions.create(
-            model="another", messages=[{"role": "user", "content": "Hello."}]
-        )
-    assert caught.value.code == "model_not_found"
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
+def test_wrong_members_are_refused(endpoint: SimulatedEndpoint) -> None:
+    wrong: list[dict[str, Any]] = [
         {"model": None},
         {"model": 3},
         {"messages": []},
@@ -154,54 +136,46 @@ def test_another_model_is_not_found(client: openai.OpenAI) -> None:
         {"messages": [{"role": "user", "content": 3}]},
         {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
         {"messages": [{"content": "Hello."}]},
-        {"n": 0},
-        {"n": "2"},
-        {"n": True},
-        {"n": 129},
-        {"stop": ["a", "b", "c", "d", "e"]},
-        {"stop": [3]},
-        {"stop": ""},
+        *[{"n": n} for n in (0, "2", True, 129)],
+        *[{"stop": stop} for stop in (list("abcde"), [3], "", [""])],
         {"max_tokens": -1},
+        {"max_tokens": 0},
         {"max_completion_tokens": 1.5},
-        {"max_tokens": 1, "max_completion_tokens": 1},
         {"temperature": 2.5},
         {"temperature": float("nan")},
         {"top_p": "high"},
         {"seed": "x"},
+        {"seed": True},
         {"stream": True},
-    ],
-    ids=str,
-)
-def test_ill_formed_requests_are_refused(
-    endpoint: SimulatedEndpoint, changes: dict[str, object]
-) -> None:
-    """What has the wrong type or lies out of range is a 400 in the API's own words."""
-    asked = {"model": "simulated", "messages": [{"role": "user", "content": "Hello."}], **changes}
-    body = json.dumps(asked).encode()
-    status, headers, reply = exchange(endpoint, "POST", "/v1/chat/completions", body)
-    assert status == 400
-    assert isinstance(reply["error"], dict)
-    assert reply["error"]["type"] == "invalid_request_error"
-    assert reply["error"]["message"]
-    assert headers["x-request-id"].startswith("req_")
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b"9" * 10_000])
-def test_a_body_that_is_no_json_object_is_refused(endpoint: SimulatedEndpoint, body: bytes) -> None:
-    """Broken, deeply nested and endless JSON gets the same polite 400."""
-    assert exchange(endpoint, "POST", "/v1/chat/completions", body)[0] == 400
-
-
-def test_a_bad_request_raises_the_exception_of_the_client(client: openai.OpenAI) -> None:
-    """400 is a BadRequestError."""
-    with pytest.raises(openai.BadRequestError, match="stop"):
-        client.chat.completions.create(
-            model="simulated", messages=[{"role": "user", "content": "Hello."}], stop=list("abcde")
+    ]
+    problems = []
+    for changes in wrong:
+        asked = {"model": "simulated", "messages": [{"role": "user", "content": "Hi."}], **changes}
+        status, headers, reply = exchange(
+            endpoint, "POST", "/v1/chat/completions", json.dumps(asked).encode()
         )
+        error = reply["error"]
+        if (
+            (status, error["type"], error["param"])
+            != (400, "invalid_request_error", next(iter(changes)))
+            or not error["message"]
+            or not headers["x-request-id"].startswith("req_")
+        ):
+            problems.append((changes, status, error))
+    assert problems == []
 
 
-def test_other_paths_and_methods_get_error_bodies(endpoint: SimulatedEndpoint) -> None:
-    """404 and 405 come as JSON too, with a request id."""
+def test_two_maxima_are_refused(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="cannot both be set"):
+        ask(client, max_tokens=1, max_completion_tokens=1)
+
+
+def test_other_bodies_are_refused(endpoint: SimulatedEndpoint) -> None:
+    for body in (b"", b"{", b"[]", b"\xff", b"[" * 100_000, b"9" * 10_000):
+        assert exchange(endpoint, "POST", "/v1/chat/completions", body)[0] == 400
+
+
+def test_other_routes_get_error_bodies(endpoint: SimulatedEndpoint) -> None:
     for method, path, expected in (
         ("GET", "/v1/chat/completions", 405),
         ("GET", "/v1/completions", 405),
@@ -215,12 +189,11 @@ def test_other_paths_and_methods_get_error_bodies(endpoint: SimulatedEndpoint) -
         assert "x-request-id" in headers
 
 
-def test_only_the_last_user_message_is_answered(client: openai.OpenAI) -> None:
-    """Text parts are put together, and what comes before does not decide the kind of reply."""
+def test_the_last_user_message_is_answered(client: openai.OpenAI) -> None:
     reply = client.chat.completions.create(
         model="simulated",
         messages=[
-            {"role": "system", "content": "Continue with tasks 2 to 9.\n\n1. Write a haiku."},
+            {"role": "system", "content": LIST},
             {
                 "role": "user",
                 "content": [
@@ -230,37 +203,35 @@ def test_only_the_last_user_message_is_answered(client: openai.OpenAI) -> None:
             },
         ],
     )
-    assert len(reply.choices[0].message.content or "") < 60
+    assert len(text_of(reply)) < 60
 
 
-def test_lone_surrogates_survive_the_round_trip(endpoint: SimulatedEndpoint) -> None:
-    """Text that UTF-8 cannot carry is neither an error nor lost."""
+def test_lone_surrogates_are_answered(endpoint: SimulatedEndpoint) -> None:
     prompt = "\n".join(f"{n}. Describe surrogate in twelve words." for n in range(1, 41))
     message = {"role": "user", "content": prompt}
-    asked = json.dumps({"model": "simulated", "messages": [message], "n": 20})
+    asked = json.dumps({"model": "simulated", "messages": [message], "n": 20, "stop": "surrogate"})
     body = asked.replace("surrogate", "\\ud800").encode()
-    status, _, _ = exchange(endpoint, "POST", "/v1/chat/completions", body)
-    assert status == 200
+    assert exchange(endpoint, "POST", "/v1/chat/completions", body)[0] == 200
 
 
-@pytest.mark.parametrize(
-    ("members", "fingerprint"),
-    [
-        ({}, "8b8355f340e39caee3cb2310202ef24cd15416da7e86f20b918c62624779bead"),
-        (
-            {"temperature": 1, "top_p": 0.5, "seed": 7, "n": 3, "stop": "a", "max_tokens": 9},
-            "dcc9a181f68d367ba477a24e4528b7a47fa24e44af95c1af86e413e48ad887bf",
-        ),
-        (
-            {"frequency_penalty": 0.0, "presence_penalty": 2},
-            "08142b463ac10b4038d0b996866b11c76df031e1ac14b136ba8865d398e1e5f2",
-        ),
-    ],
-)
-def test_what_a_request_is_answered_with_never_changes(
-    members: dict[str, object], fingerprint: str
-) -> None:
-    """The fingerprints of earlier versions still hold: rehearsals can be repeated."""
-    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hé."}]
-    body = json.dumps({"model": "simulated", "messages": messages, **members}).encode()
-    assert chat_completions.read(body, "simulated").fingerprint == fingerprint
+TEXTS = st.text(max_size=200) | st.text(st.sampled_from("ab .,\n12_é"), max_size=200)
+
+
+@given(TEXTS, st.integers(0, 60))
+def test_a_cut_keeps_to_its_maximum(text: str, maximum: int) -> None:
+    assert "".join(tokens.split(text)) == text
+    assert tokens.count(text) == len(tokens.split(text))
+    kept, number = tokens.cut(text, maximum)
+    assert text.startswith(kept)
+    assert tokens.count(kept) == number <= maximum
+    assert kept == text or number == maximum
+
+
+@given(TEXTS, st.lists(st.text("ab .", min_size=1, max_size=3), max_size=4), st.integers(1, 60))
+def test_no_reply_has_a_stop_text(text: str, stops: list[str], maximum: int) -> None:
+    for max_tokens in (None, maximum):
+        choice = finish(text, tuple(stops), max_tokens)
+        assert text.startswith(choice.text)
+        assert not any(stop in choice.text for stop in stops)
+        assert choice.tokens == tokens.count(choice.text)
+        assert choice.reason == "stop" or choice.tokens == max_tokens

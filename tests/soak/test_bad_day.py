@@ -1,4 +1,4 @@
-"""Thousands of instructions on a good day and on a bad one, from the command line: the same dataset."""
+"""Thousands of instructions with and without faults, from the command line: the same dataset."""
 
 import json
 import os
@@ -17,15 +17,15 @@ from selfinstruct.events import CompletionReceived, RequestFailed
 from selfinstruct.runner.journal import read_journal
 
 TARGET = int(os.environ.get("SELFINSTRUCT_SOAK_TARGET", "2000"))
-"""Instructions to reach."""
+"""Target of accepted instructions."""
 PLAN = Path(__file__).with_name("bad-day.yaml")
 AT_MOST = 4
-"""Faults of the plan that a request meets at most; the attempts that it may take are one more."""
+"""Maximum of faulty attempts per request in the plan; one more attempt succeeds."""
 
 
 @dataclass(frozen=True)
 class Day:
-    """A finished run, and what the endpoint wrote down."""
+    """A finished run, and the request log of the endpoint."""
 
     directory: Path
     log: Path
@@ -47,7 +47,7 @@ COMMAND = [sys.executable, "-m", "selfinstruct"]
 
 @contextmanager
 def endpoint(log: Path, *flags: str) -> Iterator[str]:
-    """A simulated endpoint in a process of its own; yields its address."""
+    """Run a simulated endpoint in a separate process; yield its address."""
     arguments = ["simulate", "--port", "0", "--log", str(log), *flags]
     with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -56,7 +56,7 @@ def endpoint(log: Path, *flags: str) -> Iterator[str]:
 
 
 def day(folder: Path, *flags: str) -> Day:
-    """Run to the end against an endpoint with these flags."""
+    """Complete a run against an endpoint with these flags."""
     folder.mkdir()
     log = folder / "requests.jsonl"
     with endpoint(log, *flags) as url:
@@ -80,7 +80,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Day:
     return day(tmp_path_factory.mktemp("soak") / "bad", "--faults", str(PLAN))
 
 
-def test_the_dataset_of_a_bad_day_is_that_of_a_good_one(good: Day, bad: Day) -> None:
+def test_faults_do_not_change_the_dataset(good: Day, bad: Day) -> None:
     outcomes = Counter(
         type(entry.event).__name__ for entry in read_journal(bad.directory / "journal.jsonl")
     )
@@ -92,14 +92,14 @@ def test_the_dataset_of_a_bad_day_is_that_of_a_good_one(good: Day, bad: Day) -> 
     )
 
 
-def test_a_fifth_of_the_attempts_failed_and_no_request_was_sent_too_often(bad: Day) -> None:
+def test_a_fifth_of_the_attempts_fail(bad: Day) -> None:
     attempts, in_outages = Counter[str](), Counter[str]()
     faults = Counter[str]()
     answered: set[str] = set()
     for line in bad.lines():
         request_id = str(line["client_request_id"])
         if line["event"] == "received":
-            # Nothing that was answered is ever asked again.
+            # An answered request is never sent again.
             assert request_id not in answered
             attempts[request_id] += 1
             continue
@@ -112,15 +112,7 @@ def test_a_fifth_of_the_attempts_failed_and_no_request_was_sent_too_often(bad: D
     share = sum(faults.values()) / attempts.total()
     print(f"\n{attempts.total():,} attempts, {share:.1%} failed: {dict(faults.most_common())}")
     assert share >= 0.2
-    assert faults.keys() >= {
-        "status",
-        "hang",
-        "drip",
-        "reset",
-        "drop",
-        "broken_json",
-        "page",
-        "outage",
-    }
+    kinds = {"status", "hang", "drip", "reset", "drop", "broken_json", "page", "outage"}
+    assert faults.keys() >= kinds
     for request_id, times in attempts.items():
         assert times <= AT_MOST + 1 + in_outages[request_id]

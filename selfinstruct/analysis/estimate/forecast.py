@@ -1,61 +1,53 @@
-"""From assumptions to an estimate. Pure: how many requests there will be, what they take, and how long.
-
-How many requests for new instructions there must be follows from the pool: the share of candidates that are
-accepted falls as it grows, a(n) = a₀ (n / n₀)^-d, so what is needed is the integral of 1 / a(n): candidates.
-"""
+"""From assumptions to an estimate: the number of requests, what they consume, and how long they take."""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import mul
 
 from selfinstruct.analysis.estimate.assumptions import Assumptions
-from selfinstruct.analysis.estimate.ranges import Amounts, Range, exactly, largest
-from selfinstruct.analysis.estimate.results import Estimate, StageEstimate
+from selfinstruct.analysis.estimate.ranges import Amounts, Range, exactly
+from selfinstruct.analysis.estimate.results import Estimate
 from selfinstruct.budget.prices import Quotation
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import Consumption
+from selfinstruct.pipeline.acceptance import Acceptance
 from selfinstruct.records import Stage
 
-_LEAST_ACCEPTANCE = 0.005
-"""Below that a run stalls before it gets anywhere (`stall_after`)."""
-_ASKED_IN_VAIN = Range(low=0.0, expected=0.5, high=3.0)
-"""Requests for new instructions that are out when the target is reached."""
-_BUSY = Range(low=0.85, expected=0.95, high=1.0)
-"""Share of its time that a slot waits for a reply."""
-_SECONDS_AN_HOUR = 3600.0
+_MIN_SHARE = 0.005
+"""A run that accepts a smaller share stalls early (`stall_after`)."""
+_UNUSED = Range(low=0.0, expected=0.5, high=3.0)
+"""Generation requests in flight when the target is reached."""
+_BUSY = Range(low=1 / 1.0, expected=1 / 0.95, high=1 / 0.85)
+"""Time of a slot ÷ the part of that time with a request in flight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """All that an estimate follows from, whatever the target."""
+    """Everything that an estimate follows from, except the target."""
 
     config: RunConfig
     seed_tasks: int
     accepted: int
-    lag: int
-    """Requests for new instructions that may be out before the next one is decided."""
     waiting: int
-    """Replies with new instructions that are there and not decided yet."""
+    """Generation replies that were received and not decided yet."""
     unclassified: int
-    """Accepted tasks whose kind is to be asked for."""
+    """Accepted tasks without a classification."""
     without_instances: int
-    """Accepted tasks whose instances are to be asked for."""
+    """Accepted tasks without instances."""
     so_far: Consumption
     quotation: Quotation | None
     assumptions: Assumptions
 
 
 def forecast(basis: Basis, *, target: int | None = None) -> Estimate:
-    """The estimate for a target, by default the run's own."""
+    """Return the estimate for a target, by default the run's own."""
     target = basis.config.num_instructions if target is None else target
     counts = _requests(basis, target)
     return Estimate(
         target=target,
         accepted=basis.accepted,
-        stages=tuple(
-            StageEstimate(stage=stage, amounts=_amounts(basis, stage, count))
-            for stage, count in counts.items()
-        ),
+        stages={stage: _amounts(basis, stage, count) for stage, count in counts.items()},
         so_far=basis.so_far,
         hours=_hours(basis, counts),
         quotation=basis.quotation,
@@ -64,7 +56,7 @@ def forecast(basis: Basis, *, target: int | None = None) -> Estimate:
 
 
 def reach(basis: Basis, is_within: Callable[[Estimate], bool]) -> int:
-    """The most instructions, up to the target, that are expected to be within a limit."""
+    """Return the largest number of instructions, up to the target, whose estimate is within a limit."""
     low, high = basis.accepted, max(basis.accepted, basis.config.num_instructions)
     while low < high:
         middle = (low + high + 1) // 2
@@ -78,109 +70,73 @@ def reach(basis: Basis, is_within: Callable[[Estimate], bool]) -> int:
 # ── requests ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _requests(basis: Basis, target: int) -> dict[Stage, Range]:
-    """Requests that are left, by stage."""
-    missing = max(0, target - basis.accepted)
-    generate, tasks = exactly(0), exactly(0)
+def _requests(basis: Basis, target: int) -> dict[Stage, Range[float]]:
+    """Return the requests still to send, by stage."""
+    missing, assumptions = max(0, target - basis.accepted), basis.assumptions
+    generate, tasks = exactly(0.0), exactly(0.0)
     if missing:
         generate = _generation_requests(basis, missing)
-        # The last reply is used whole, so there are mostly some tasks more than were asked for.
-        surplus = basis.assumptions.candidates.range.times(
-            _accepted_at(basis, basis.accepted + missing)
-        )
+        # The last reply is used whole, so a run usually exceeds its target by a few tasks.
+        share = _law(assumptions).at(basis.seed_tasks + basis.accepted + missing)
+        surplus = assumptions.candidates.range.times(share).each(lambda n: max(0.0, n - 1))
         tasks = Range(
-            low=missing,
-            expected=missing + max(0.0, surplus.expected - 1) / 2,
-            high=missing + max(0.0, surplus.high - 1),
+            low=missing, expected=missing + surplus.expected / 2, high=missing + surplus.high
         )
-    counts: dict[Stage, Range] = {"generate": generate}
-    if "classify" in basis.assumptions.stages:
-        verdicts = tasks + exactly(basis.unclassified)
-        twice = basis.assumptions.asked_twice.range
-        again = Range(
-            low=verdicts.low * twice.low,
-            expected=verdicts.expected * twice.expected,
-            high=verdicts.high * twice.high,
-        )
-        counts["classify"] = verdicts + again
-        counts["instances"] = tasks + exactly(basis.without_instances)
+    counts: dict[Stage, Range[float]] = {"generate": generate}
+    if "classify" in assumptions.stages:
+        asked = tasks + exactly(float(basis.unclassified))
+        counts["classify"] = asked + asked.join(assumptions.asked_twice.range, mul)
+        counts["instances"] = tasks + exactly(float(basis.without_instances))
     return counts
 
 
-def _generation_requests(basis: Basis, missing: int) -> Range:
+def _law(
+    assumptions: Assumptions, share: float | None = None, decline: float | None = None
+) -> Acceptance:
+    """Return the law of acceptance, as expected unless a parameter is given."""
+    return Acceptance(
+        share=max(_MIN_SHARE, assumptions.acceptance.range.expected if share is None else share),
+        size=assumptions.pool_size,
+        decline=assumptions.decline.range.expected if decline is None else decline,
+    )
+
+
+def _generation_requests(basis: Basis, missing: int) -> Range[float]:
     assumptions = basis.assumptions
-    acceptance, decline = assumptions.acceptance.range, assumptions.decline.range
     start = basis.seed_tasks + basis.accepted
 
-    def candidates(share: float, power: float) -> float:
-        share = max(share, _LEAST_ACCEPTANCE)
-        return _integral(start, start + missing, share, assumptions.pool_size, power)
+    def candidates(share: float | None = None, decline: float | None = None) -> float:
+        return _law(assumptions, share, decline).candidates(start, start + missing)
 
-    expected = candidates(acceptance.expected, decline.expected)
+    expected, acceptance = candidates(), assumptions.acceptance.range
     by_share = Range(
-        low=candidates(acceptance.high, decline.expected),
+        low=candidates(share=acceptance.high),
         expected=expected,
-        high=candidates(acceptance.low, decline.expected),
+        high=candidates(share=acceptance.low),
     )
-    by_decline = sorted(
-        candidates(acceptance.expected, power) for power in (decline.low, decline.high)
-    )
-    in_a_reply = assumptions.candidates.range
-    # As factors of what is expected, each by itself.
+    ends = (assumptions.decline.range.low, assumptions.decline.range.high)
+    by_decline = sorted(candidates(decline=decline) / expected for decline in ends)
+    per_reply = assumptions.candidates.range
     needed = (
         by_share
+        * Range(low=min(1.0, by_decline[0]), expected=1.0, high=max(1.0, by_decline[1]))
         * Range(
-            low=min(1.0, by_decline[0] / expected),
-            expected=1.0,
-            high=max(1.0, by_decline[1] / expected),
-        )
-        * Range(
-            low=1 / in_a_reply.high,
-            expected=1 / in_a_reply.expected,
-            high=1 / max(in_a_reply.low, _LEAST_ACCEPTANCE),
+            low=1 / per_reply.high,
+            expected=1 / per_reply.expected,
+            high=1 / max(per_reply.low, _MIN_SHARE),
         )
     )
-    asked = needed + _ASKED_IN_VAIN
-    at_least_one = Range(
-        low=max(1.0, math.floor(asked.low)),
-        expected=max(1.0, asked.expected),
-        high=max(1.0, asked.high),
-    )
-    return Range(
-        low=max(0.0, at_least_one.low - basis.waiting),
-        expected=max(0.0, at_least_one.expected - basis.waiting),
-        high=max(0.0, at_least_one.high - basis.waiting),
-    )
-
-
-def _accepted_at(basis: Basis, accepted: int) -> float:
-    """The share of candidates that is expected to be accepted once so many are."""
-    assumptions = basis.assumptions
-    size = (basis.seed_tasks + accepted) / assumptions.pool_size
-    share: float = assumptions.acceptance.range.expected * size**-assumptions.decline.range.expected
-    return min(1.0, share)
-
-
-def _integral(start: float, end: float, share: float, size: float, power: float) -> float:
-    """∫ 1 / a(n) dn from `start` to `end`, with a(n) = min(1, share · (n / size)^-power): candidates."""
-    # Up to there all are accepted.
-    if power > 0:
-        full: float = size * share ** (1 / power)
-    else:
-        full = math.inf if share >= 1 else 0.0
-    plain = max(0.0, min(end, full) - start)
-    start = max(start, min(end, full))
-    grown: float = (end / size) ** (power + 1) - (start / size) ** (power + 1)
-    return plain + size / (share * (power + 1)) * grown
+    sent = needed + _UNUSED
+    whole = Range(low=math.floor(sent.low), expected=sent.expected, high=sent.high)
+    return whole.each(lambda requests: max(0.0, max(1.0, requests) - basis.waiting))
 
 
 # ── tokens and time ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _amounts(basis: Basis, stage: Stage, requests: Range) -> Amounts:
+def _amounts(basis: Basis, stage: Stage, requests: Range[float]) -> Amounts:
     per = basis.assumptions.stages[stage]
-    prompts = requests * per.prompt_tokens.range
-    replies = requests * per.reply_tokens.range
+    prompts, replies = requests * per.prompt_tokens.range, requests * per.reply_tokens.range
 
     def consumption(requests: float, prompts: float, replies: float) -> Consumption:
         return Consumption(
@@ -190,55 +146,29 @@ def _amounts(basis: Basis, stage: Stage, requests: Range) -> Amounts:
             completion_tokens=round(replies),
         )
 
-    return Amounts(
+    return Range(
         low=consumption(math.floor(requests.low), prompts.low, replies.low),
         expected=consumption(requests.expected, prompts.expected, replies.expected),
         high=consumption(math.ceil(requests.high), prompts.high, replies.high),
     )
 
 
-def _hours(basis: Basis, counts: Mapping[Stage, Range]) -> Range:
-    """What holds the run up the most: its concurrency, requests or tokens a minute. And waiting in turn."""
+def _hours(basis: Basis, counts: Mapping[Stage, Range[float]]) -> Range[float]:
+    """Return the time that the slowest of concurrency, requests and tokens a minute requires."""
     config, stages = basis.config, basis.assumptions.stages
-    nothing = exactly(0)
-    if not any(count.high for count in counts.values()):
-        return nothing
-    work = nothing
-    for stage, count in counts.items():
-        work = work + count * stages[stage].seconds.range
-    slots = Range(
-        low=work.low / _BUSY.high,
-        expected=work.expected / _BUSY.expected,
-        high=work.high / _BUSY.low,
-    ).times(1 / config.max_concurrency)
-    limits = [slots]
-    requests, tokens = nothing, nothing
+    work, requests, tokens, last = (exactly(0.0) for _ in range(4))
     for stage, count in counts.items():
         per = stages[stage]
+        work = work + count * per.seconds.range
         requests = requests + count
         tokens = tokens + count * per.prompt_tokens.range + count * per.reply_tokens.range
-    if config.max_requests_per_minute is not None:
-        limits.append(requests.times(60 / config.max_requests_per_minute))
-    if config.max_tokens_per_minute is not None:
-        limits.append(tokens.times(60 / config.max_tokens_per_minute))
-    # At the end the last tasks go through their stages, with hardly anything beside them.
-    in_turn = stages["generate"].seconds.range.times(_idle_rounds(basis, counts["generate"].low))
-    for stage, count in counts.items():
-        in_turn = in_turn + stages[stage].seconds.range.times(1 if count.high else 0)
-    return (largest(*limits) + in_turn).times(1 / _SECONDS_AN_HOUR)
-
-
-def _idle_rounds(basis: Basis, requests: float) -> float:
-    """How often slots idle for a request's time at first, since new requests wait for those before them.
-
-    So many as the lag are out at a time, then twice as many, and so on; later tasks keep the slots busy.
-    """
-    idle, out, sent = 0.0, float(basis.lag), 0.0
-    slots = basis.config.max_concurrency
-    while out < slots and sent + out <= requests:
-        idle += 1 - out / slots
-        sent += out
-        out *= 2
-        if "classify" in basis.assumptions.stages:
-            break
-    return idle
+        # The last task goes through its stages alone.
+        last = last + per.seconds.range.times(1 if count.high else 0)
+    slowest = work.join(_BUSY, mul).times(1 / config.max_concurrency)
+    for amount, per_minute in (
+        (requests, config.max_requests_per_minute),
+        (tokens, config.max_tokens_per_minute),
+    ):
+        if per_minute is not None:
+            slowest = slowest.join(amount.times(60 / per_minute), max)
+    return (slowest + last).times(1 / 3600)

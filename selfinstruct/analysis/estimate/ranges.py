@@ -1,136 +1,94 @@
-"""Numbers that are not known exactly: what is expected, and between what it will probably be.
+"""Quantities that are not known exactly: an expected value, and the range that probably holds the real one.
 
->>> Range(low=2, expected=4, high=8) * Range(low=5, expected=10, high=20)
-Range(low=15.01, expected=40.0, high=106.6)
+    >>> (Range(low=2.0, expected=4.0, high=8.0) * Range(low=5.0, expected=10.0, high=20.0)).each(round)
+    Range(low=15, expected=40, high=107)
 
-A product is not as uncertain as its factors together: they hardly are at their worst all at once. Their
-ratios to what is expected add up as independent errors do, by their squares.
+The range of a product is narrower than the product of the ends, because both factors are rarely at their
+worst together. Their relative errors add up as independent errors do, by their squares.
 """
 
 import math
-from dataclasses import dataclass
+import operator
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from decimal import Decimal
+from typing import Generic, TypeVar
 
-from selfinstruct.cost import Consumption, Price
+from selfinstruct.cost import Consumption
 
-_DIGITS = 4
-"""Of a range that is printed."""
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Range:
-    """0 ≤ low ≤ expected ≤ high."""
+class Range(Generic[T]):
+    """Low end, expected value and high end of a number, an amount of money or a consumption."""
 
-    low: float
-    expected: float
-    high: float
+    low: T
+    expected: T
+    high: T
 
     def __post_init__(self) -> None:
-        if not 0 <= self.low <= self.expected <= self.high < math.inf:
-            raise ValueError(f"{self.low} ≤ {self.expected} ≤ {self.high} is no range")
+        ends = self.low, self.expected, self.high
+        if isinstance(self.low, int | float) and not 0 <= ends[0] <= ends[1] <= ends[2] < math.inf:  # type: ignore[operator]
+            raise ValueError(f"{ends[0]} ≤ {ends[1]} ≤ {ends[2]} is no range")
 
-    def __repr__(self) -> str:
-        shown = (
-            f"{float(f'{value:.{_DIGITS}g}')}" for value in (self.low, self.expected, self.high)
-        )
-        return "Range(low={}, expected={}, high={})".format(*shown)
+    def each(self, change: Callable[[T], U]) -> "Range[U]":
+        """Return the range with all three values changed."""
+        return Range(low=change(self.low), expected=change(self.expected), high=change(self.high))
 
-    def __add__(self, other: "Range") -> "Range":
+    def join(self, other: "Range[U]", combine: Callable[[T, U], T]) -> "Range[T]":
+        """Combine the low ends, the expected values and the high ends of two ranges."""
         return Range(
-            low=self.low + other.low,
-            expected=self.expected + other.expected,
-            high=self.high + other.high,
+            low=combine(self.low, other.low),
+            expected=combine(self.expected, other.expected),
+            high=combine(self.high, other.high),
         )
 
-    def __mul__(self, other: "Range") -> "Range":
+    def __add__(self, other: "Range[T]") -> "Range[T]":
+        return self.join(other, operator.add)
+
+    def __mul__(self: "Range[float]", other: "Range[float]") -> "Range[float]":
         expected = self.expected * other.expected
         if not expected:
             return Range(low=0.0, expected=0.0, high=self.high * other.high)
-        down = math.hypot(self._down, other._down)
-        up = math.hypot(self._up, other._up)
-        # The exponentials round; a range of no width is to keep none.
+        down = math.hypot(_ratio(self.expected, self.low), _ratio(other.expected, other.low))
+        up = math.hypot(_ratio(self.high, self.expected), _ratio(other.high, other.expected))
+        # exp rounds; exact factors must give an exact product.
         return Range(
             low=min(expected * math.exp(-down), expected),
             expected=expected,
             high=max(expected * math.exp(up), expected),
         )
 
-    def times(self, factor: float) -> "Range":
-        """Multiplied by a number that is known."""
-        return Range(
-            low=self.low * factor, expected=self.expected * factor, high=self.high * factor
-        )
+    def times(self: "Range[float]", factor: float) -> "Range[float]":
+        """Multiply by a number that is known exactly."""
+        return self.each(lambda value: value * factor)
 
-    def at_most(self, limit: float) -> "Range":
-        """None of it above a limit."""
-        return Range(
-            low=min(self.low, limit),
-            expected=min(self.expected, limit),
-            high=min(self.high, limit),
-        )
-
-    @property
-    def _down(self) -> float:
-        return math.log(self.expected / self.low) if self.low else math.inf
-
-    @property
-    def _up(self) -> float:
-        return math.log(self.high / self.expected)
+    def at_most(self: "Range[float]", limit: float) -> "Range[float]":
+        """Cut the range at a maximum."""
+        return self.each(lambda value: min(value, limit))
 
 
-def exactly(value: float) -> Range:
-    """What is known."""
+Amounts = Range[Consumption]
+Money = Range[Decimal]
+
+
+def _ratio(larger: float, smaller: float) -> float:
+    """Return the logarithm of a ratio."""
+    return math.log(larger / smaller) if smaller else math.inf
+
+
+def exactly(value: T) -> Range[T]:
+    """Return the range of a value that is known."""
     return Range(low=value, expected=value, high=value)
 
 
-def around(value: float, ratio: float) -> Range:
-    """A value that may be wrong by a factor of `ratio`, up or down."""
+def around(value: float, ratio: float) -> Range[float]:
+    """Return the range of a value that may be wrong by a factor of `ratio`, up or down."""
     return Range(low=value / ratio, expected=value, high=value * ratio)
 
 
-def largest(*ranges: Range) -> Range:
-    """The range of the largest of several quantities."""
-    return Range(
-        low=max(r.low for r in ranges),
-        expected=max(r.expected for r in ranges),
-        high=max(r.high for r in ranges),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Money:
-    """US dollars: 0 ≤ low ≤ expected ≤ high."""
-
-    low: Decimal
-    expected: Decimal
-    high: Decimal
-
-    def times(self, factor: Decimal) -> "Money":
-        """Multiplied by a number that is known."""
-        return Money(
-            low=self.low * factor, expected=self.expected * factor, high=self.high * factor
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amounts:
-    """What requests will consume: low ≤ expected ≤ high in every respect."""
-
-    low: Consumption = Consumption()
-    expected: Consumption = Consumption()
-    high: Consumption = Consumption()
-
-    def __add__(self, other: "Amounts | Consumption") -> "Amounts":
-        if isinstance(other, Consumption):
-            other = Amounts(low=other, expected=other, high=other)
-        return Amounts(
-            low=self.low + other.low,
-            expected=self.expected + other.expected,
-            high=self.high + other.high,
-        )
-
-    def usd(self, price: Price) -> Money:
-        """What that costs."""
-        return Money(
-            low=price.cost(self.low), expected=price.cost(self.expected), high=price.cost(self.high)
-        )
+def range_json(values: Range[float] | Range[Decimal]) -> dict[str, float]:
+    """Return plain numbers, rounded to millionths."""
+    return {end: round(float(value), 6) for end, value in asdict(values).items()}

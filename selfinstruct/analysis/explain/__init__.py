@@ -1,76 +1,68 @@
-"""What became of a text or an id in a run, and why. Pure, once the journal is read.
+"""Explain the outcome of a text or an id in a run. Pure, after the journal is read.
 
 explain(History(*read_history("my-run")), "generate/000001#7").found[0]
-→ CandidateFate(id="generate/000001#7", verdict="rejected", reason="not_novel", witness=…, nearest=…, …)
+→ CandidateResult(id="generate/000001#7", outcome="rejected", reason="not_novel", witness=…, nearest=…, …)
 """
 
 import re
-from collections.abc import Iterator
-from itertools import islice
 
 from selfinstruct.analysis.explain.lookup import History
-from selfinstruct.analysis.explain.results import Explanation, Fate
+from selfinstruct.analysis.explain.results import Explanation, Result
 from selfinstruct.events import SourceTask
-from selfinstruct.pipeline.state import generation_id
-from selfinstruct.runner.directory import Run
+from selfinstruct.records.ids import generation_id
 from selfinstruct.runner.manifest import VERSIONS
 
 
 def explain(history: History, query: str, *, limit: int | None = 10) -> Explanation:
-    """What became of what has this id or this text; at most `limit` are told in full, or all.
+    """Look up an id or a text; describe at most `limit` matches.
 
-    Raises ValueError for a query of nothing but white space.
+    Raises ValueError for an empty query.
     """
     text = " ".join(query.split())
     if not text:
-        raise ValueError("there is nothing to look for")
-    note = _note(history.run)
-    for name in (text, _whole_id(text), history.seed_id(text)):
-        fate = history.by_id(name)
-        if fate is not None:
-            return Explanation(query=query, how="id", total=1, found=(fate,), note=note)
-    there = history.source_tasks.get(_whole_id(text))
+        raise ValueError("the query is empty; give a text or an id")
+    note = _version_note(history)
+    for name in (text, _full_id(text), _seed_id(history, text)):
+        result = history.by_id(name)
+        if result is not None:
+            return Explanation(query=query, how="id", total=1, found=(result,), note=note)
+    there = history.source_tasks.get(_full_id(text))
     if there is not None:
         text = " ".join(there.instruction.split())
     matches = history.texts.find(text)
     if there is not None:
         if matches.how == "none":
-            return _its_reply(history, query, there)
-        note = f"{note} Above is what became here of its text.".lstrip()
+            return _source_reply(history, query, there)
+        note = f"{note} The matches have the text of this task of the source run.".lstrip()
     if matches.how == "none":
-        if _ID.fullmatch(_whole_id(text)) or history.is_like_a_seed_id(text):
-            note = _extent(history)
-            if history.run.state.source is not None and _whole_id(text).startswith("source:"):
-                note = (
-                    "Only tasks of the old run that are none here have such a name; what the others "
-                    f"are here, their text tells. {note}"
-                )
+        if _ID.fullmatch(_full_id(text)) or _resembles_seed_id(history, text):
+            note = _id_note(history, text)
             return Explanation(query=query, how="none", total=0, found=(), note=note)
-        outlook = history.outlook(text)
-        return Explanation(query=query, how="none", total=0, found=(), outlook=outlook, note=note)
-    if matches.how == "reply":
-        found: Iterator[Fate | None] = (history.passage(name, text) for name in matches.ids)
-    else:
-        found = map(history.by_id, matches.ids)
+        new = history.as_candidate(text)
+        return Explanation(query=query, how="none", total=0, found=(), as_candidate=new, note=note)
+    found: list[Result | None] = [
+        history.excerpt(name, text) if matches.how == "reply" else history.by_id(name)
+        for name in matches.ids[:limit]
+    ]
     return Explanation(
         query=query,
         how=matches.how,
         total=len(matches.ids),
-        found=tuple(fate for fate in islice(found, limit) if fate is not None),
+        found=tuple(result for result in found if result is not None),
         partial=matches.partial,
         in_replies=matches.in_replies,
         note=note,
     )
 
 
-def _its_reply(history: History, query: str, there: SourceTask) -> Explanation:
-    """For a task of the source whose text stands nowhere: its profile made that text of the reply."""
-    fate = history.request(there.candidate_id.rpartition("#")[0])
+def _source_reply(history: History, query: str, there: SourceTask) -> Explanation:
+    """Explain a task of the source run by its reply, for a text that this run does not have."""
+    result = history.request(there.candidate_id.rpartition("#")[0])
     note = (
-        f"Above is the reply that it was taken from, as item {there.candidate_id}; as it is read here, no "
-        f"item has its text: {there.instruction}"
+        f"The task was item {there.candidate_id} in the source run. This run parses the reply differently: "
+        f"no item has the text {there.instruction}"
     )
-    return Explanation(query=query, how="id", total=1, found=(fate,), note=note)
+    return Explanation(query=query, how="id", total=1, found=(result,), note=note)
 
 
 _ID = re.compile(
@@ -82,29 +74,53 @@ _SHORT_ID = re.compile(
 )
 
 
-def _whole_id(text: str) -> str:
-    """An id with its zeros and in its case, for those who type it otherwise: "Generate/7 # 2"."""
+def _full_id(text: str) -> str:
+    """Return an id with its zeros, in lower case: "Generate/7 # 2" → "generate/000007#2"."""
     name = re.sub(r"\s*#\s*", "#", text).lower()
     match = _SHORT_ID.fullmatch(name)
     return f"{match[1]}{int(match[2]):06d}{match[3]}" if match else name
 
 
-def _extent(history: History) -> str:
-    """What ids there are, for somebody who asks for another one."""
-    state = history.run.state
-    seeds = f"{state.pool[0].id} to {state.pool[state.pool.seed_count - 1].id}"
+def _seed_id(history: History, name: str) -> str:
+    """Return the seed task id that equals `name` except for case, else `name`."""
+    ids = {task.id.casefold(): task.id for task in history.seed_tasks}
+    return ids.get(name.casefold(), name)
+
+
+def _resembles_seed_id(history: History, name: str) -> bool:
+    """Return whether a name differs from a seed task id only in its number."""
+
+    def unnumbered(text: str) -> str:
+        return re.sub(r"\d+", "0", text.casefold())
+
+    return bool(re.search(r"\d", name)) and unnumbered(name) in {
+        unnumbered(task.id) for task in history.seed_tasks
+    }
+
+
+def _id_note(history: History, text: str) -> str:
+    """Return the ids that exist, after a query for another one."""
+    state, note = history.run.state, ""
+    if state.source is not None and _full_id(text).startswith("source:"):
+        note = (
+            "These names exist only for tasks of the source run whose text this run does not have; search "
+            "for other tasks by their text. "
+        )
+    seeds = f"{history.seed_tasks[0].id} to {history.seed_tasks[-1].id}"
     tasks = f"task_000001 to task_{state.accepted:06d}" if state.accepted else "no task"
     if not state.commits:
         imported = f"{tasks}, which were imported, and " if state.imported else ""
-        return f"The run has {imported}the seed tasks {seeds}, and has decided no reply yet."
+        return f"{note}The run has {imported}the seed tasks {seeds}, and has decided no reply yet."
     return (
-        f"The run has {tasks} and the seed tasks {seeds}, and has decided {generation_id(1)} to "
+        f"{note}The run has {tasks} and the seed tasks {seeds}, and has decided {generation_id(1)} to "
         f"{generation_id(state.commits)}."
     )
 
 
-def _note(run: Run) -> str:
-    """What should be known of the tokens that texts were compared by."""
-    if run.versions.get("tokenizer") == VERSIONS["tokenizer"]:
+def _version_note(history: History) -> str:
+    """Return a note if another tokenizer compared the texts during the run."""
+    if history.run.versions.get("tokenizer") == VERSIONS["tokenizer"]:
         return ""
-    return "The run was made with another version of the tokenizer; nearest tasks are found with this one."
+    return (
+        "The run used another version of the tokenizer; nearest tasks are found with this version."
+    )

@@ -1,32 +1,26 @@
-"""A run and everything in its journal, for looking things up: by id, and by text.
+"""A run and its whole journal, indexed by id and by text.
 
-Knows how to find what a model wrote, wherever it ended: as a task, as an instance, among the rejections, or
-in a reply outside of all that was taken for an item.
+Finds everything that a model wrote: tasks, instances, rejected items, and the rest of each reply.
 
     History(*read_history("my-run")).by_id("generate/000001#7")
-    → CandidateFate(id="generate/000001#7", verdict="rejected", reason="not_novel", witness=…, nearest=…, …)
+    → CandidateResult(id="generate/000001#7", outcome="rejected", reason="not_novel", witness=…, …)
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 
-from selfinstruct.analysis.explain.initial_tasks import imported_fate, part_of, seed_fate
 from selfinstruct.analysis.explain.missing_results import problem
 from selfinstruct.analysis.explain.results import (
-    MEANING,
-    AnswerGiven,
-    CandidateFate,
-    Fate,
-    ImportedFate,
-    InstanceFate,
+    AnswerResult,
+    CandidateResult,
+    Excerpt,
+    InstanceResult,
     Near,
-    Outlook,
-    Passage,
-    RequestFate,
-    SeedFate,
-    TaskFate,
+    NewCandidate,
+    RequestResult,
+    Result,
+    TaskResult,
 )
 from selfinstruct.analysis.explain.text_search import Texts, place
 from selfinstruct.events import (
@@ -41,24 +35,32 @@ from selfinstruct.events import (
     SourceTask,
     TaskImported,
 )
-from selfinstruct.pipeline.filters import is_in_wrong_script
+from selfinstruct.pipeline.filters import RULES, is_in_wrong_script
 from selfinstruct.pipeline.parse.cleanup import folded
 from selfinstruct.pipeline.parse.types import pair_text
 from selfinstruct.pipeline.profiles import PROFILES
-from selfinstruct.pipeline.state import classification_id, generation_id, import_id, instances_id
 from selfinstruct.records import Answer, Instance, Reason, Rejection, Task
+from selfinstruct.records.ids import (
+    classification_id,
+    generation_id,
+    import_id,
+    in_reply_order,
+    instances_id,
+    item_number,
+)
+from selfinstruct.records.reasons import MEANING
 from selfinstruct.runner.directory import Run, replay
 from selfinstruct.runner.journal_line import Entry
 
 _AROUND = 200
-"""Characters shown before and behind a place in a long line."""
+"""Characters shown on either side of a match in a long line."""
 
 
 class History:
-    """A run and everything in its journal, for looking things up.
+    """A run and its whole journal.
 
-    `run` and `entries` are what `read_history` gives; the run is moved to its end. `shown` is how a text is
-    shown to a person, who may copy it from there. Raises JournalError.
+    Advances `run` to the end of `entries`, which are the results of `read_history`. `shown` formats a text
+    for the terminal, so that a copy from the terminal matches too. Raises JournalError.
     """
 
     def __init__(
@@ -67,13 +69,13 @@ class History:
         self.run = run
         self._shown = shown
         self.outcomes: dict[str, tuple[int, Outcome]] = {}
-        """Line and outcome, by request id."""
+        """Journal line and outcome, by request id."""
         self.decisions: dict[str, tuple[int, Decision]] = {}
-        """Line and decision, by the id of the request that it follows from."""
+        """Journal line and decision, by the id of the request."""
         self.source_tasks: dict[str, SourceTask] = {}
-        """Those of the run that this one was refiltered from and none of this one, by their names here."""
+        """Tasks that exist only in the source of a refiltered run, by their names in this run."""
         self.imported: dict[str, tuple[int, TaskImported]] = {}
-        """Line and event, by the id of the task."""
+        """Journal line and event, by task id."""
         unclear: set[str] = set()
         for entry in replay(run, entries):
             match entry.event:
@@ -94,14 +96,18 @@ class History:
 
     # ── by id ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def by_id(self, name: str) -> Fate | None:
-        """What has this id: a task, a candidate, an instance or a request."""
+    @property
+    def seed_tasks(self) -> Sequence[Task]:
+        """The seed tasks, in pool order."""
+        return [self.run.state.pool[place] for place in range(self.run.state.pool.seed_count)]
+
+    def by_id(self, name: str) -> Result | None:
+        """Return the task, candidate, instance or request with this id; None without one."""
         if name in self.outcomes:
             return self.request(name)
         name = name.removeprefix("import/") if "#" not in name else name
-        request_id = name.rpartition("#")[0]
-        item = next((item for item in self.items(request_id) if item.id == name), None)
-        if isinstance(item, CandidateFate) and item.task_id is not None:
+        item = next((item for item in self.items(name.rpartition("#")[0]) if item.id == name), None)
+        if isinstance(item, CandidateResult) and item.task_id is not None:
             name = item.task_id
         elif item is not None:
             return item
@@ -110,85 +116,89 @@ class History:
         except KeyError:
             return None
 
-    def seed_id(self, name: str) -> str:
-        """The id of a seed task whose case may differ; else the same."""
-        wanted = name.casefold()
-        seeds = islice(self.run.state.pool, self.run.state.pool.seed_count)
-        return next((task.id for task in seeds if task.id.casefold() == wanted), name)
-
-    def is_like_a_seed_id(self, name: str) -> bool:
-        """Whether a name differs from the id of a seed task in its number alone."""
-        seeds = islice(self.run.state.pool, self.run.state.pool.seed_count)
-        return bool(re.search(r"\d", name)) and _unnumbered(name) in {
-            _unnumbered(task.id) for task in seeds
-        }
-
-    def task(self, task: Task) -> TaskFate | ImportedFate | SeedFate:
-        """A task of the pool."""
-        if task.provenance is None:
-            return self._given(task)
-        origin = task.provenance
-        candidate = next(
-            item
-            for item in self.items(origin.request_id)
-            if isinstance(item, CandidateFate) and item.task_id == task.id
-        )
-        return TaskFate(
+    def task(self, task: Task) -> TaskResult:
+        """Return the history of a task of the pool."""
+        origin, candidate = task.provenance, None
+        if origin is not None:
+            items = self.items(origin.request_id)
+            candidate = next(
+                item
+                for item in items
+                if isinstance(item, CandidateResult) and item.task_id == task.id
+            )
+        line, event = self.imported.get(task.id, (0, None))
+        rejected = [*self.items(import_id(task.id)), *self.items(instances_id(task.id))]
+        kinds = {"seed": "seed task", "imported": "imported task", "generated": "task"}
+        return TaskResult(
+            kind=kinds[task.origin],  # type: ignore[arg-type]
             id=task.id,
             instruction=task.instruction,
             candidate=candidate,
+            place=event.place if event else "",
+            line=line,
+            model=event.model if event else None,
+            imported_answer=event.answer if event else None,
             is_classification=task.is_classification,
-            answers=self._answers(task),
+            answers=tuple(self._answers(task)),
             instances=task.instances,
-            rejected=self._rejected(instances_id(task.id)),
+            rejected=tuple(
+                item for item in rejected if isinstance(item, InstanceResult) and item.reason
+            ),
             demonstrations=tuple(
                 (shown, self.run.state.instruction(shown)) for shown in origin.demonstration_ids
-            ),
+            )
+            if origin is not None
+            else (),
+            shown=self._demonstrations[task.id],
+            witness_against=self._witnesses[task.id],
         )
 
-    def _given(self, task: Task) -> ImportedFate | SeedFate:
-        part = part_of(task, self.outcomes.values(), self.decisions.values())
-        if task.origin == "seed":
-            return seed_fate(task, part)
-        rejected = self._rejected(import_id(task.id)) + self._rejected(instances_id(task.id))
-        imported = self.imported[task.id]
-        return imported_fate(task, imported, self._answers(task), rejected, part)
+    @cached_property
+    def _demonstrations(self) -> Counter[str]:
+        """Answered prompts that showed a task, by task id."""
+        return Counter(
+            name
+            for _, outcome in self.outcomes.values()
+            if isinstance(outcome, CompletionReceived)
+            for name in set(outcome.demonstration_ids)
+        )
 
-    def _answers(self, task: Task) -> tuple[AnswerGiven, ...]:
-        """What was answered to whether a task is a classification task."""
-        given = []
+    @cached_property
+    def _witnesses(self) -> Counter[str]:
+        """Candidates that were rejected with a task as their witness, by task id."""
+        return Counter(
+            rejection.nearest.task_id
+            for _, decision in self.decisions.values()
+            if isinstance(decision, Committed)
+            for rejection in decision.rejected
+            if rejection.nearest is not None
+        )
+
+    def _answers(self, task: Task) -> Iterator[AnswerResult]:
         for again in (False, True):
             name = classification_id(task.id, again=again)
-            answer = self._answer(name)
-            if answer is not None:
-                given.append(AnswerGiven(request_id=name, answer=answer, text=self._reply(name)))
-        return tuple(given)
+            if (answer := self._answer(name)) is not None:
+                yield AnswerResult(request_id=name, answer=answer, text=self._reply(name))
 
-    def _rejected(self, name: str) -> tuple[InstanceFate, ...]:
-        """The instances of a reply, or of what was imported, that were rejected."""
-        found = (item for item in self.items(name) if isinstance(item, InstanceFate))
-        return tuple(item for item in found if item.reason is not None)
-
-    def request(self, name: str) -> RequestFate:
-        """A request that has an outcome."""
+    def request(self, name: str) -> RequestResult:
+        """Return a request that has an outcome."""
         received, outcome = self.outcomes[name]
         answered = outcome if isinstance(outcome, CompletionReceived) else None
-        completion = answered.completion if answered else None
-        return RequestFate(
+        return RequestResult(
             id=name,
             stage=outcome.stage,
             received=received,
             text=self._reply(name),
-            model=completion.model if completion else "",
-            finish_reason=completion.finish_reason if completion else None,
+            model=answered.completion.model if answered else "",
+            finish_reason=answered.completion.finish_reason if answered else None,
             demonstrations=answered.demonstration_ids if answered else (),
             problem=self._problem(name),
             answer=self._answer(name),
             items=tuple(self.items(name)),
         )
 
-    def items(self, name: str) -> "Iterator[CandidateFate | InstanceFate]":
-        """What was found in the reply to a request, in the order of the text."""
+    def items(self, name: str) -> Iterator[CandidateResult | InstanceResult]:
+        """Yield the items in the reply to a request, or of an imported task, in their order."""
         _, decision = self.decisions.get(name, (0, None))
         imported = self.imported.get(name.removeprefix("import/"))
         if isinstance(decision, Committed):
@@ -198,33 +208,32 @@ class History:
         elif imported is not None and name.startswith("import/"):
             yield from self._instances(name, imported[1])
 
-    def _candidates(self, name: str, decision: Committed) -> Iterator[CandidateFate]:
+    def _candidates(self, name: str, decision: Committed) -> Iterator[CandidateResult]:
         received, outcome = self.outcomes[name]
         if not isinstance(outcome, CompletionReceived):
-            return  # of a request that failed there are none
+            return  # a failed request has no candidates
         decided, _ = self.decisions[name]
-        # A candidate was compared with all of earlier replies, and with what this one had brought so far.
+        # A candidate is compared with the pool before the reply and with tasks accepted from the reply.
         before = upto = self.run.state.pool_sizes[decision.number - 1]
-        verdicts: tuple[Accepted | Rejection, ...] = (*decision.accepted, *decision.rejected)
-        for verdict in sorted(verdicts, key=lambda verdict: _ordinal(verdict.candidate_id)):
-            accepted = verdict if isinstance(verdict, Accepted) else None
-            rejected = verdict if isinstance(verdict, Rejection) else None
-            text = verdict.instruction if isinstance(verdict, Accepted) else verdict.text
-            ordinal = _ordinal(verdict.candidate_id)
-            yield CandidateFate(
-                id=verdict.candidate_id,
+        items = decision.items
+        for item in items:
+            accepted = item if isinstance(item, Accepted) else None
+            rejected = item if isinstance(item, Rejection) else None
+            text = item.instruction if isinstance(item, Accepted) else item.text
+            number = item_number(item.candidate_id)
+            yield CandidateResult(
+                id=item.candidate_id,
                 text=text,
-                verdict="accepted" if accepted else "rejected",
+                outcome="accepted" if accepted else "rejected",
                 stage=rejected.stage if rejected else "accepted",
                 reason=rejected.reason if rejected else None,
                 meaning=MEANING[rejected.reason] if rejected else "",
                 task_id=accepted.task_id if accepted else None,
                 witness=self._witness(rejected, before) if rejected else None,
-                # What a whole reply is like is no question: it is no task.
-                nearest=self._nearest(text, upto=upto, before=before) if ordinal else None,
+                nearest=self._nearest(text, upto=upto, before=before) if number else None,
                 request_id=name,
-                ordinal=ordinal,
-                items=len(verdicts),
+                ordinal=number,
+                items=len(items),
                 model=outcome.completion.model,
                 received=received,
                 decided=decided,
@@ -235,60 +244,53 @@ class History:
     def _witness(self, rejection: Rejection, before: int) -> Near | None:
         if rejection.nearest is None:
             return None
-        pool, named = self.run.state.pool, rejection.nearest.task_id
-        place = next((n for n, task in enumerate(pool) if task.id == named), None)
+        pool, name = self.run.state.pool, rejection.nearest.task_id
+        position = next((n for n, task in enumerate(pool) if task.id == name), None)
         return Near(
-            task_id=named,
+            task_id=name,
             rouge_l=rejection.nearest.rouge_l,
-            instruction=pool[place].instruction if place is not None else "",
-            in_same_reply=place is not None and place >= before,
+            instruction=pool[position].instruction if position is not None else "",
+            in_same_reply=position is not None and position >= before,
         )
 
     def _nearest(self, text: str, *, upto: int, before: int) -> Near | None:
-        """The task most like a text among the first `upto`; those from place `before` on are of its reply."""
+        """Return the most similar of the first `upto` tasks; tasks from `before` on are of the same reply."""
         state = self.run.state
-        if not state.index.tokens(text):
-            return None
-        found = state.index.nearest(text, upto=upto)
+        found = state.index.nearest(text, upto=upto) if state.index.tokens(text) else None
         if found is None:
             return None
-        place, rouge_l = found
+        position, rouge_l = found
         return Near(
-            task_id=state.pool[place].id,
+            task_id=state.pool[position].id,
             rouge_l=rouge_l,
-            instruction=state.pool[place].instruction,
-            in_same_reply=place >= before,
+            instruction=state.pool[position].instruction,
+            in_same_reply=position >= before,
         )
 
     def _instances(
         self, name: str, decision: InstancesWritten | TaskImported
-    ) -> Iterator[InstanceFate]:
-        place, instances = "", decision.instances or ()
+    ) -> Iterator[InstanceResult]:
+        origin = ""
         if isinstance(decision, TaskImported):
             received = decided = self.imported[decision.task_id][0]
-            place = decision.place
+            origin = decision.place
         else:
             received, decided = self.outcomes[name][0], self.decisions[name][0]
         instruction = self.run.state.pool.by_id(decision.task_id).instruction
-        rejected = {int(r.candidate_id.rpartition("#")[2]): r for r in decision.rejected}
-        kept = iter(instances)
-        last = len(instances) + len(rejected)
-        for n in [0] if 0 in rejected else range(1, last + 1):
-            rejection = rejected.get(n)
-            # What was kept has no number of its own in the journal: those that no rejection has, in order.
-            instance = next(kept, None) if rejection is None else None
-            yield InstanceFate(
-                id=f"{name}#{n}",
+        for number, item in in_reply_order(decision.instances or (), decision.rejected):
+            rejected = item if isinstance(item, Rejection) else None
+            yield InstanceResult(
+                id=f"{name}#{number}",
                 task_id=decision.task_id,
                 instruction=instruction,
-                verdict="rejected" if rejection else "accepted",
-                instance=instance,
-                text=rejection.text if rejection else pair_text(instance) if instance else "",
-                reason=rejection.reason if rejection else None,
-                meaning=MEANING[rejection.reason] if rejection else "",
+                outcome="rejected" if rejected else "accepted",
+                instance=item if isinstance(item, Instance) else None,
+                text=pair_text(item) if isinstance(item, Instance) else item.text,
+                reason=rejected.reason if rejected else None,
+                meaning=MEANING[rejected.reason] if rejected else "",
                 received=received,
                 decided=decided,
-                place=place,
+                place=origin,
             )
 
     def _reply(self, name: str) -> str:
@@ -307,8 +309,9 @@ class History:
 
     @cached_property
     def texts(self) -> Texts:
-        """All that can be looked for by its text."""
+        """All texts of the run."""
         items: list[tuple[tuple[str, ...], str]] = []
+        instances: list[InstanceResult] = []
         for name, (_, decision) in self.decisions.items():
             if isinstance(decision, Committed):
                 for accepted in decision.accepted:
@@ -316,15 +319,13 @@ class History:
                     items.append((parts, accepted.task_id))
                 items += [((r.text,), r.candidate_id) for r in decision.rejected]
             elif isinstance(decision, InstancesWritten):
-                for item in self._instances(name, decision):
-                    items.append(((item.text, *_parts(item.instance)), item.id))
+                instances += self._instances(name, decision)
         for task_id, (_, imported) in self.imported.items():
             items.append(((imported.instruction,), task_id))
-            for item in self._instances(import_id(task_id), imported):
-                items.append(((item.text, *_parts(item.instance)), item.id))
-        # Last: who asks is mostly after what the model wrote.
-        seeds = islice(self.run.state.pool, self.run.state.pool.seed_count)
-        items += [((task.instruction,), task.id) for task in seeds]
+            instances += self._instances(import_id(task_id), imported)
+        items += [((item.text, *_parts(item.instance)), item.id) for item in instances]
+        # Seed tasks come last: users search for the model's texts.
+        items += [((task.instruction,), task.id) for task in self.seed_tasks]
         replies = [
             (outcome.completion.text, name)
             for name, (_, outcome) in sorted(self.outcomes.items())
@@ -332,60 +333,52 @@ class History:
         ]
         return Texts(items, replies, self._shown)
 
-    def passage(self, name: str, query: str) -> Passage:
-        """The place of a text in the reply to a request, which has it."""
+    def excerpt(self, name: str, query: str) -> Excerpt:
+        """Return the place of a text in the reply to a request that contains the text."""
         text, start, end = place(self._reply(name), query, self._shown)
         line = text.count("\n", 0, start) + 1
-        # The lines that it stands in, unless these are long.
+        # The whole lines of the match, unless they are long.
         first, last = text.rfind("\n", 0, start) + 1, (text + "\n").index("\n", end)
         first, last = max(first, start - _AROUND), min(last, end + _AROUND)
         before = "…" if text[first - 1 : first].strip("\n") else ""
         after = "…" if text[last : last + 1].strip("\n") else ""
-        return Passage(
+        return Excerpt(
             request_id=name,
             received=self.outcomes[name][0],
             line=line,
-            excerpt=f"{before}{text[first:last]}{after}",
+            text=f"{before}{text[first:last]}{after}",
             problem=self._problem(name),
             answer=self._answer(name),
-            items=tuple(item for item in self.items(name) if _is_of(item, folded(query))),
+            items=tuple(item for item in self.items(name) if _overlaps(item, folded(query))),
         )
 
-    def outlook(self, text: str) -> Outlook:
-        """What would become of a text, which holds more than white space, as the next candidate."""
+    def as_candidate(self, text: str) -> NewCandidate:
+        """Decide about a text, which is not only white space, as if it were the next candidate."""
         run, state = self.run, self.run.state
         profile = PROFILES[run.config.profile]
-        reasons = [reason for reason, objects in profile.rules[run.config.recipe] if objects(text)]
-        if profile.minds_script and is_in_wrong_script(text, state.scripts):
+        reasons = [
+            reason for reason, objects in RULES[profile.name, run.config.recipe] if objects(text)
+        ]
+        if profile.checks_script and is_in_wrong_script(text, state.scripts):
             reasons.append(Reason.WRONG_SCRIPT)
         if profile.needs_tokens and not state.index.tokens(text):
             reasons.append(Reason.NO_TOKENS)
         nearest = self._nearest(text, upto=len(state.pool), before=len(state.pool))
         if nearest is not None and nearest.rouge_l > run.config.threshold:
             reasons.append(Reason.NOT_NOVEL)
-        return Outlook(text=text, reasons=tuple(reasons), nearest=nearest)
+        return NewCandidate(text=text, reasons=tuple(reasons), nearest=nearest)
 
 
 def _parts(instance: Instance | None) -> tuple[str, ...]:
     return (instance.input, instance.output) if instance is not None else ()
 
 
-def _is_of(item: CandidateFate | InstanceFate, passage: str) -> bool:
-    """Whether a folded passage holds the item, or is a part of it behind a number or a label."""
-    _, _, rest = passage.partition(" ")
-    parts = (item.text,) if isinstance(item, CandidateFate) else (item.text, *_parts(item.instance))
+def _overlaps(item: CandidateResult | InstanceResult, query: str) -> bool:
+    """Return whether a folded query contains the item, or is a part of the item after a number or label."""
+    _, _, rest = query.partition(" ")
+    parts = _parts(item.instance) if isinstance(item, InstanceResult) else ()
     return any(
-        f" {text} " in f" {passage} " or (bool(rest) and rest in text)
-        for text in map(folded, parts)
+        f" {text} " in f" {query} " or (bool(rest) and rest in text)
+        for text in map(folded, (item.text, *parts))
         if text
     )
-
-
-def _unnumbered(name: str) -> str:
-    return re.sub(r"\d+", "0", name.casefold())
-
-
-def _ordinal(candidate_id: str) -> int:
-    """The n of `<request id>#<n>`."""
-    n = candidate_id.rpartition("#")[2]
-    return int(n) if n.isdecimal() else 0

@@ -1,34 +1,29 @@
-"""Why nothing follows from an outcome, or not yet, in a sentence for a person."""
+"""Why a request has no result yet, or never will."""
 
 from selfinstruct.events import Outcome, RequestFailed
-from selfinstruct.pipeline.state import generation_id
+from selfinstruct.records.ids import generation_id, task_of
 from selfinstruct.runner.directory import Run
 
 
 def problem(run: Run, outcome: Outcome, *, is_decided: bool) -> str:
-    """What stands in the way of a request of a run that is at its end; "" where nothing does."""
+    """Return why the outcome of a request has no result, in a sentence; "" if it has one."""
     if isinstance(outcome, RequestFailed):
         if outcome.status is None:
-            what = "It was given up, since it failed while others were answered ("
+            what = "The request failed while others were answered, and was given up ("
         else:
-            what = f"The endpoint refused it for good (status {outcome.status}: "
-        return f"{what}{outcome.problem}); nothing comes of it."
+            what = f"The endpoint refused the request (status {outcome.status}: "
+        return f"{what}{outcome.problem}); it has no result."
     if is_decided:
         return ""
     if run.state.source is not None:
-        return _unused(run, outcome)
+        if outcome.stage == "generate":
+            return "The reply has no decision, because the source run had not decided it."
+        if task_of(outcome.request_id) in run.state.source_tasks:
+            return "The reply is not used: this run does not have its task."
+        return "The reply is not used: an earlier answer was clear."
     if outcome.stage != "generate":
-        return "It is not decided yet; the run is to be continued for that."
+        return "The reply has no decision yet. Continue the run to decide it."
     if run.state.accepted >= run.config.num_instructions:
-        return "It is not decided: the target was reached before it. It waits for a larger one."
+        return "The reply has no decision, because the run reached its target. A larger -n uses it."
     following = generation_id(run.state.commits + 1)
-    return f"It is not decided yet: replies are decided in number order, and {following} is next."
-
-
-def _unused(run: Run, outcome: Outcome) -> str:
-    """Why nothing follows from a reply in a run that was refiltered, where nobody will be asked."""
-    if outcome.stage == "generate":
-        return "It is not decided: it was waiting in the run that this one was refiltered from."
-    if outcome.request_id.split("/")[1] in run.state.source_tasks:
-        return "It is not used: the task that it is about is none of this run."
-    return "It is not used: the first answer decides, as it is read now."
+    return f"The reply has no decision yet: replies are decided in order, and {following} is next."

@@ -1,7 +1,7 @@
-r"""Looking for a text among the texts of a run, as it was written or as somebody has copied it.
+r"""Search the texts of a run for a text as the model wrote it, or as a user copied it from the terminal.
 
-Case and white space do not matter. What is shown to a person has its control characters written out, its
-lines broken and sometimes its end cut; a copy of that is found, too.
+Ignores case and white space. The terminal shows texts with escaped control characters, broken lines and
+sometimes a cut end; a copy of such a text matches too.
 
     texts = Texts([(("Name a river.",), "task_000001")], [("9. Name a river.", "generate/000001")], str)
     texts.find("name  A")
@@ -15,25 +15,25 @@ from dataclasses import dataclass
 from selfinstruct.analysis.explain.results import How
 from selfinstruct.pipeline.parse.cleanup import folded
 
-_SHORTEST_LINE = 20
-"""Characters of the shortest line that a text is broken into where it is shown."""
+_MIN_WIDTH = 20
+"""Characters of the narrowest line on the terminal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Where a text stands."""
+    """The matches of a query."""
 
     how: How = "none"
     ids: Sequence[str] = ()
-    """Of what has it as `how` says."""
+    """Ids of the matching items, or of the requests for `how="reply"`."""
     partial: int = 0
-    """How many more have it as a part."""
+    """Further items that contain the text."""
     in_replies: tuple[str, ...] = ()
-    """Ids of the requests in whose replies it stands."""
+    """Ids of the requests with the text in their reply."""
 
 
 class Texts:
-    """The texts of items, each with its id, and those of replies; `shown` is how a person sees a text."""
+    """The texts of items and replies, with their ids; `shown` formats a text for the terminal."""
 
     def __init__(
         self,
@@ -48,13 +48,13 @@ class Texts:
         self._replies = [(forms([text]), name) for text, name in replies]
 
     def find(self, query: str) -> Matches:
-        """Where a text stands: as the whole text of items, or else inside of some, or else in replies."""
+        """Return the items with exactly this text, else the items that contain it, else the replies."""
         uncut = folded(_uncut(query))
         matches = self._matches(folded(query), str)
         if matches.how == "none" and uncut:
             matches = self._matches(uncut, str)
-        # Not of a short one, which would be found across the borders of words: "atone" in "that one".
-        if matches.how == "none" and " " in uncut and len(uncut) >= _SHORTEST_LINE:
+        # A short text would match across word borders: "atone" in "that one".
+        if matches.how == "none" and " " in uncut and len(uncut) >= _MIN_WIDTH:
             matches = self._matches(_without_space(uncut), _without_space)
         return matches
 
@@ -77,15 +77,15 @@ class Texts:
 
 
 def place(text: str, query: str, shown: Callable[[str], str]) -> tuple[str, int, int]:
-    """The text that a query was found in, as it was written or as it is shown, and where in it."""
+    """Return the text that contains a query, as written or as shown, and the start and end of the match."""
     words = r"\s+".join(map(re.escape, _uncut(query).split()))
     letters = r"\s*".join(map(re.escape, _without_space(_uncut(query))))
     for pattern in (words, letters):
         for form in (text, shown(text)):
-            found = re.search(pattern, form, re.IGNORECASE)
-            if found is not None:
-                return form, *found.span()
-    return text, 0, 0  # some letters fold to several; then the beginning of the reply must do
+            match = re.search(pattern, form, re.IGNORECASE)
+            if match is not None:
+                return form, *match.span()
+    return text, 0, 0  # a letter that folds to several has no match here; show the beginning
 
 
 def _uncut(query: str) -> str:

@@ -1,25 +1,22 @@
-"""The replies of a run, decided again by other filters, as the journal of a new run. Pure: asks nobody.
+"""Decide the replies of a run again with other filters, as the journal of a new run. Pure: sends nothing.
 
     refilter(source, config) → Refiltered(events=[…], state=…, comparison=…)
 
-The new journal holds the same outcomes and new decisions, made by the same `decide` and folded by the same
-`apply`, so everything that reads a run reads this one. Two things are told by the journal and nowhere else:
+The new journal has the same outcomes and new decisions, made by the same `decide` and folded by the same
+`apply`, so every command reads the new run like any other. Only such journals have two further events:
 
-    refiltered_from    first line: whose replies these are. Nothing is asked here any more
-    source_task        a task there that is none here, as "source:task_000007", so that what prompts showed
-                       and what replies are about keeps its name and its text
+    refiltered_from    first line: the source of all replies. The run sends no request
+    source_task        a task that only the source has, as "source:task_000007", so that the names in prompts
+                       and requests keep their texts
 
-Numbers of tasks are those of the new pool. Whatever names a task is renamed with the candidate that it is:
-requests about it, and the demonstrations of later prompts. Requests for new tasks keep their numbers, and so
-candidates their ids. A demonstration gets the new number only if the task has the very text that was shown;
-else it is a `source_task`.
+Tasks have the numbers of the new pool. Requests about a task, and demonstrations in later prompts, follow the
+candidate of the task. Generation requests keep their numbers, so candidates keep their ids. A demonstration
+gets the new number only if the task has exactly the text that the prompt showed, else it is a `source_task`.
 
-Tasks that were imported are no decision of the run: they are the same here, and the candidates are compared
-with them as before.
+Imported tasks do not follow from replies. They stay the same, and candidates are compared with them again.
 
-What is decided are the generation replies that the source had decided, whatever its target or ours, and all
-replies about their tasks. The other outcomes are in the journal, too, and wait: nothing that was paid for is
-lost sight of.
+The new run decides the generation replies that the source had decided, whatever the target, and all replies
+about their tasks. The journal keeps the other outcomes without a decision, so no paid reply is lost.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,32 +40,26 @@ from selfinstruct.events import (
     TaskImported,
 )
 from selfinstruct.pipeline.decide import classified, commit, instances_written
-from selfinstruct.pipeline.state import (
-    RunState,
-    apply,
-    classification_id,
-    generation_id,
-    initial,
-    instances_id,
-)
+from selfinstruct.pipeline.state import RunState, apply, initial
+from selfinstruct.records.ids import classification_id, generation_id, instances_id
 from selfinstruct.runner.directory import Run, replay
 from selfinstruct.runner.journal_line import Entry
 
 DECIDING = ("profile", "tokenizer", "threshold", "max_instances")
-"""The settings that concern only how replies are read and decided.
+"""Settings that change only how replies are parsed and decided.
 
-`max_instances` stands in prompts, too; what it says there was said. All others say what was asked, or how.
+`max_instances` is also a part of prompts, which do not change. All other settings change the requests.
 """
 
 
 class Source:
-    """A run whose replies are decided again: moved to its end, with what its journal says of each reply."""
+    """A run to refilter, advanced to its end, with its outcomes and commits."""
 
     def __init__(self, run: Run, entries: Iterator[Entry]) -> None:
         self.run = run
         self.lines = 0
         self.outcomes: dict[str, Outcome] = {}
-        """By request id."""
+        """Outcomes by request id."""
         self.commits: list[Committed] = []
         self.imports: list[ImportedFile | TaskImported] = []
         for entry in replay(run, entries):
@@ -83,36 +74,36 @@ class Source:
 
     @property
     def has_replies_about_imports(self) -> bool:
-        """Whether anything was asked about a task that was imported."""
+        """Whether the run sent requests about imported tasks."""
         return bool(self.imports) and any(o.stage != "generate" for o in self.outcomes.values())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refiltered:
-    """A run decided again."""
+    """The new run."""
 
     events: Sequence[Event]
-    """Its journal."""
+    """Events of the new journal."""
     state: RunState
-    """What that folds to."""
+    """State after these events."""
     comparison: Comparison
     settings: Mapping[str, Any]
-    """Those of `DECIDING` that it was decided by."""
+    """Values of the settings in `DECIDING`."""
 
 
 def refilter(
     source: Source, config: RunConfig, *, origin: RefilteredFrom, versions: Mapping[str, str]
 ) -> Refiltered:
-    """Decide all that the source has decided once more.
+    """Decide everything again that the source has decided.
 
-    `config` is that of the source but for `DECIDING`; `versions` are those of the program and of Python.
+    `config` differs from the source's in `DECIDING` alone; `versions` are the versions of program and Python.
     """
     again = _Again(source=source, config=config, state=initial(config, source.run.seed_tasks))
     again.record(origin, RunStarted(versions=versions, settings={}))
     again.take_over_imports()
     for theirs in source.commits:
         again.decide(theirs)
-    # What nobody has decided: replies beyond the target, or before whose turn the run was stopped.
+    # Replies without a decision: beyond the target, or not yet in order when the run stopped.
     for outcome in again.left:
         again.record(again.renamed(outcome))
     again.record(RunFinished(reason="complete"))
@@ -127,7 +118,7 @@ def refilter(
 
 @dataclass(kw_only=True)
 class _Again:
-    """Deciding again under way."""
+    """A refilter in progress."""
 
     source: Source
     config: RunConfig
@@ -135,9 +126,9 @@ class _Again:
     events: list[Event] = field(default_factory=list)
     commits: list[Committed] = field(default_factory=list)
     _shown_as: dict[str, str] = field(default_factory=dict)
-    """What a demonstration of there is called here."""
+    """Names in the new run, by task id in the source."""
     _used: set[str] = field(default_factory=set)
-    """Ids of those outcomes of the source that were taken."""
+    """Ids of the outcomes that the new journal has already."""
 
     def record(self, *events: Event) -> None:
         for event in events:
@@ -146,18 +137,18 @@ class _Again:
 
     @property
     def left(self) -> list[Outcome]:
-        """The outcomes that were not taken yet, in the order in which they came."""
+        """Outcomes that the new journal does not have yet, in journal order."""
         return [o for name, o in self.source.outcomes.items() if name not in self._used]
 
     def take_over_imports(self) -> None:
-        """Import the same tasks, then decide the replies about each of them."""
+        """Import the same tasks, then decide the replies about them."""
         self.record(*self.source.imports)
         for event in self.source.imports:
             if isinstance(event, TaskImported):
                 self._about(event.task_id, event.task_id)
 
     def decide(self, theirs: Committed) -> None:
-        """Decide a generation reply, then the replies about each task that it brought."""
+        """Decide a generation reply, then the replies about its tasks."""
         outcome = self.renamed(self._taken(generation_id(theirs.number)))
         self.record(outcome)
         ours = commit(self.state, self.config, outcome)
@@ -173,7 +164,7 @@ class _Again:
             self._about(task.task_id, same.task_id if same is not None else None)
 
     def _remember(self, task: Accepted) -> None:
-        """Keep the name and the text of a task that is none here."""
+        """Store the name and the text of a task that the new run does not have."""
         name = f"source:{task.task_id}"
         self._shown_as[task.task_id] = name
         self.record(
@@ -181,7 +172,7 @@ class _Again:
         )
 
     def _about(self, there: str, here: str | None) -> None:
-        """Take the replies about a task, and decide them if it is one here. All of them are there before."""
+        """Copy the replies about a task, and decide them if the new run has the task."""
         name = here if here is not None else f"source:{there}"
         for old, new in _requests(there, name).items():
             if old in self.source.outcomes:
@@ -201,7 +192,7 @@ class _Again:
         return self.source.outcomes[name]
 
     def renamed(self, outcome: Outcome) -> Outcome:
-        """An outcome whose prompt showed tasks, by the names that these have here."""
+        """Return an outcome with the demonstrations of its prompt renamed."""
         if not isinstance(outcome, CompletionReceived):
             return outcome
         shown = tuple(self._shown_as.get(name, name) for name in outcome.demonstration_ids)
@@ -209,7 +200,7 @@ class _Again:
 
 
 def _requests(there: str, here: str) -> dict[str, str]:
-    """The ids of the requests about a task, as they are there and as they are here."""
+    """Return the ids of the requests about a task in the new run, by their ids in the source."""
     return {
         classification_id(there, again=False): classification_id(here, again=False),
         classification_id(there, again=True): classification_id(here, again=True),

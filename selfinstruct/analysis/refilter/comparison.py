@@ -1,7 +1,7 @@
-"""How a run that was decided again differs from what it was before.
+"""Compare a refiltered run with its source.
 
-A task is the same in both where the same reply has it with the same text, but for case and white space: the
-profiles differ in these, and in how they count the items of a reply.
+A task is the same in both runs if the same reply has it with the same text, apart from case and white space:
+the profiles differ in these, and in the numbers of the items of a reply.
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -14,73 +14,73 @@ from selfinstruct.pipeline.state import RunState
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.records import Neighbour, Reason, Rejection
 
-Verdict = TypeVar("Verdict", Accepted, Rejection)
+D = TypeVar("D", Accepted, Rejection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnlyThere:
-    """A task of one of the two runs that is none of the other, and why."""
+    """A task that only one of the two runs has."""
 
     task_id: str
     candidate_id: str
-    """In the run that has it."""
+    """Candidate in the run that has the task."""
     instruction: str
     reason: Reason | None
-    """Why it was rejected in the other; None where that found no candidate of this text in the reply."""
+    """Reason of the rejection in the other run; None without a candidate of this text in its reply."""
     witness: Neighbour | None
-    """Of what is not novel, as the run that rejected it names it."""
+    """Witness of a candidate that is not novel, in the run that rejected it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What was, what is, and which tasks are in one of them only."""
+    """The summaries of both runs, and the tasks that only one of them has."""
 
     before: RunSummary
     after: RunSummary
     both: int
-    """Tasks that are in both."""
+    """Tasks in both runs."""
     only_before: tuple[OnlyThere, ...]
-    """In the order of the pool, as the next."""
+    """Tasks of the source alone, in pool order."""
     only_after: tuple[OnlyThere, ...]
+    """Tasks of the new run alone, in pool order."""
     unused: int
-    """Replies about kinds or instances that nothing follows from: of no task here, or not needed."""
+    """Classification and instance replies about tasks that the new run does not have, or does not need."""
     undecided: int
-    """Generation replies that were not decided before, and are not now. Failed requests have no reply."""
+    """Generation replies without a decision in both runs."""
 
 
 def partners(theirs: Sequence[Accepted], ours: Sequence[Accepted]) -> dict[str, Accepted]:
-    """By the id of each task of a reply as it was decided there, the same one as it is decided here."""
+    """Match the tasks of a reply: the task of the new run, by the id of the task in the source."""
     left = list(ours)
-    found: dict[str, Accepted] = {}
+    matches: dict[str, Accepted] = {}
     for task in theirs:
         same = _same(task, left)
         if same is not None:
-            found[task.task_id] = same
+            matches[task.task_id] = same
             left.remove(same)
-    return found
+    return matches
 
 
-def _same(task: Accepted, verdicts: Sequence[Verdict]) -> Verdict | None:
-    """The verdict about the text of a task: on the item of the same number, if several have that text."""
-    same = [v for v in verdicts if folded(_text(v)) == folded(task.instruction)]
-    return next((v for v in same if v.candidate_id == task.candidate_id), next(iter(same), None))
+def _same(task: Accepted, decisions: Sequence[D]) -> D | None:
+    """Return the decision about the text of a task; among several, the one with the same number."""
+    same = [d for d in decisions if folded(_text(d)) == folded(task.instruction)]
+    return next((d for d in same if d.candidate_id == task.candidate_id), next(iter(same), None))
 
 
-def _text(verdict: Accepted | Rejection) -> str:
-    return verdict.instruction if isinstance(verdict, Accepted) else verdict.text
+def _text(decision: Accepted | Rejection) -> str:
+    return decision.instruction if isinstance(decision, Accepted) else decision.text
 
 
 def compare(
     before: RunState, after: RunState, theirs: Sequence[Committed], ours: Sequence[Committed]
 ) -> Comparison:
-    """Compare two runs by their decisions about the same replies, which stand at the same places."""
+    """Compare two runs. The two lists of commits are about the same replies, in the same order."""
     only_before: list[OnlyThere] = []
     only_after: list[OnlyThere] = []
     for there, here in zip(theirs, ours, strict=True):
         same = partners(there.accepted, here.accepted)
-        kept = {task.task_id for task in same.values()}
-        only_before += _only(there, here, known=same.keys())
-        only_after += _only(here, there, known=kept)
+        only_before += _only(there, here, matched=same.keys())
+        only_after += _only(here, there, matched={task.task_id for task in same.values()})
     outcomes = after.waiting.values()
     waiting = [outcome.stage for outcome in outcomes if isinstance(outcome, CompletionReceived)]
     return Comparison(
@@ -94,9 +94,9 @@ def compare(
     )
 
 
-def _only(has: Committed, lacks: Committed, *, known: Container[str]) -> Iterator[OnlyThere]:
+def _only(has: Committed, lacks: Committed, *, matched: Container[str]) -> Iterator[OnlyThere]:
     for task in has.accepted:
-        if task.task_id in known:
+        if task.task_id in matched:
             continue
         rejection = _same(task, lacks.rejected)
         yield OnlyThere(

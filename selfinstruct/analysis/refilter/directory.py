@@ -1,14 +1,12 @@
-"""From a run directory to a new one with the same replies, decided again: made whole or not at all."""
+"""Refilter a run directory into a new one, which is created whole or not at all."""
 
 import hashlib
 import os
-import platform
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from selfinstruct import __version__
 from selfinstruct.analysis.refilter import DECIDING, Refiltered, Source, refilter
 from selfinstruct.config.reading import read_yaml
 from selfinstruct.config.schema import RunConfig
@@ -17,19 +15,19 @@ from selfinstruct.events import RefilteredFrom
 from selfinstruct.files import because, open_regular
 from selfinstruct.runner.create import make_run
 from selfinstruct.runner.directory import Run, read_history, refiltered_from, require_free
-from selfinstruct.runner.manifest import CONFIG, JOURNAL, VERSIONS, Manifest
+from selfinstruct.runner.manifest import VERSIONS, Manifest, program_versions
+from selfinstruct.runner.run_files import CONFIG, JOURNAL
 
 
 def refilter_run(directory: Path, new: Path, settings: Mapping[str, Any]) -> tuple[Run, Refiltered]:
     """Decide the replies of the run in `directory` again, with other `settings` of `DECIDING`, into `new`.
 
-    The source is only read, also while another process writes it: what is there is taken. Returns it and what
-    became of its replies. Raises ConfigError, RunDirectoryError, JournalError.
+    Only reads the source; a process may be writing it. Returns the source and the result. Raises ConfigError,
+    RunDirectoryError, JournalError.
     """
     require_free(new)
     source, config, origin = read_source(directory, settings)
-    versions = {"selfinstruct": __version__, "python": platform.python_version()}
-    refiltered = refilter(source, config, origin=origin, versions=versions)
+    refiltered = refilter(source, config, origin=origin, versions=program_versions())
     run = source.run
     manifest = Manifest(
         config=config,
@@ -46,17 +44,17 @@ def refilter_run(directory: Path, new: Path, settings: Mapping[str, Any]) -> tup
 def read_source(
     directory: Path, settings: Mapping[str, Any]
 ) -> tuple[Source, RunConfig, RefilteredFrom]:
-    """A run that is there, the settings to decide it by, and how the new journal names it."""
+    """Return a run to refilter, the new settings, and the first event of the new journal."""
     earlier = refiltered_from(directory)
     if earlier is not None:
         raise RunDirectoryError(
             directory,
-            f"was refiltered itself; refilter {earlier.source}, which has all that it has",
+            f"is a refiltered run; refilter its source, {earlier.source}",
         )
     source = Source(*read_history(directory))
     if not source.commits and not source.has_replies_about_imports:
         raise RunDirectoryError(
-            directory, "has decided no reply yet, so there is nothing to decide again; run it first"
+            directory, "has no decided reply to refilter; continue the run first"
         )
     run = source.run
     origin = RefilteredFrom(
@@ -71,12 +69,12 @@ def read_source(
 
 
 def _as_text(path: Path) -> str:
-    """A path as a journal can hold it, whatever its bytes are."""
+    """Return a path as text that a journal can store, whatever its bytes are."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _sha256_of_lines(path: Path, lines: int) -> str:
-    """Of the lines that were read: a journal only grows, so they stand there as they did."""
+    """Return the hash of the first lines, which never change because a journal only grows."""
     digest = hashlib.sha256()
     try:
         with open(path, "rb", opener=open_regular) as file:

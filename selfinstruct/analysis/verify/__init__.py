@@ -1,19 +1,16 @@
-"""Does a journal follow from its replies? Every prompt is planned and every decision made once more.
-
-Knows how to fold a journal and to compare what it says with what `plan` and `decide` say today. Pure: a run
-and its entries in, a `Verification` out. The journal says what was decided; nothing here changes that.
+"""Check that a journal follows from its replies: plan every prompt and make every decision again.
 
     run, entries = read_history("my-run")
     verify(run, entries).problems
     → (Problem(seq=7, what="generate/000001#7", why="the journal says rejected: too_short; decided again it is
        accepted"),)
 
-A decision is compared whole, except for which witness a `not_novel` names: any that is over the threshold
-will do. That it is, is checked with the rouge-score package itself, which has no part in the decision.
+Pure: takes a run and its entries, returns a `Verification`, and uses the same `plan`, `decide` and `apply`
+as a run. A decision must match exactly, except for the witness of a `not_novel` candidate: any task over the
+threshold is correct. The rouge-score package, which runs do not use, computes that score.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 
 from selfinstruct.analysis.verify import differences, requests
 from selfinstruct.analysis.verify.results import Problem, Verification
@@ -34,15 +31,9 @@ from selfinstruct.events import (
     TaskImported,
 )
 from selfinstruct.pipeline.decide import classified, commit, instances_written
-from selfinstruct.pipeline.state import (
-    apply,
-    classification_id,
-    generation_id,
-    import_id,
-    initial,
-    instances_id,
-)
-from selfinstruct.records import Reason
+from selfinstruct.pipeline.state import apply, initial
+from selfinstruct.records import Reason, Rejection
+from selfinstruct.records.ids import classification_id, generation_id, import_id, instances_id
 from selfinstruct.runner.directory import Run
 from selfinstruct.runner.journal_line import Entry
 from selfinstruct.runner.manifest import VERSIONS
@@ -51,83 +42,63 @@ __all__ = ["Problem", "Verification", "verify"]
 
 
 def verify(run: Run, entries: Iterable[Entry]) -> Verification:
-    """Check entries from the first one on. Of `run` only what is frozen is used, and nothing is changed.
+    """Check all entries of a journal, from the first one. Uses only the manifest of `run`; changes nothing.
 
-    A line that cannot follow those before it ends the check: what comes after it has nothing to stand on.
-    Raises what `entries` raises.
+    A line that cannot follow the lines before it ends the check. Raises what `entries` raises.
     """
     check = _Check(run)
     for entry in entries:
-        check.entries += 1
+        check.result.entries += 1
         try:
-            check.look_at(entry)
+            check.entry(entry)
             apply(check.state, entry.event)
         except (ValueError, KeyError) as error:
             check.complain(
                 "the journal",
-                f"this line cannot follow those before it ({error}); nothing after it was checked",
+                f"this line cannot follow the lines before it ({error}); later lines were not checked",
             )
             break
-    check.look_at_the_end()
-    return check.verification()
+    return check.finished()
 
 
-@dataclass
 class _Check:
-    """A check under way: the state just before an entry, and what was found so far."""
+    """A check in progress: the state before an entry, and the result so far."""
 
-    run: Run
-    problems: list[Problem] = field(default_factory=list)
-    entries: int = 0
-    prompts: int = 0
-    replies: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    answers: int = 0
-    tasks: int = 0
-    kept: int = 0
-    left_out: int = 0
-
-    def __post_init__(self) -> None:
-        self.state = initial(self.run.config, self.run.seed_tasks)
-        self._target = self.run.config.num_instructions
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.state = initial(run.config, run.seed_tasks)
+        self.result = Verification(
+            has_task_stages=run.recipe.has_task_stages, not_decided=_not_decided(run.versions)
+        )
+        self._target = run.config.num_instructions
         self._asked: dict[str, int] = {}
-        """Line of the outcome, by request id."""
-        self._witnesses = Witnesses(self.run.config)
-        same = {
-            name for name, version in VERSIONS.items() if self.run.versions.get(name) == version
-        }
+        """Journal line of the outcome, by request id."""
+        self._problems: list[Problem] = []
+        self._witnesses = Witnesses(run.config)
+        same = {name for name, version in VERSIONS.items() if run.versions.get(name) == version}
         self._same_tokens = "tokenizer" in same
         self._same_parsers = "parsers" in same
         self._same_decisions = same == VERSIONS.keys()
 
     def complain(self, what: str, why: str) -> None:
-        self.problems.append(Problem(seq=self.entries, what=what, why=why))
+        self._problems.append(Problem(seq=self.result.entries, what=what, why=why))
 
-    def verification(self) -> Verification:
-        return Verification(
-            entries=self.entries,
-            prompts=self.prompts,
-            replies=self.replies,
-            accepted=self.accepted,
-            rejected=self.rejected,
-            answers=self.answers,
-            tasks=self.tasks,
-            kept=self.kept,
-            left_out=self.left_out,
-            witnesses=self._witnesses.scored,
-            imported=self.state.imported,
-            has_task_stages=self.run.recipe.has_task_stages,
-            outcomes=len(self._asked),
-            not_planned=_not_planned(self.state.source),
-            not_decided=_not_decided(self.run.versions),
-            problems=tuple(self.problems),
-        )
+    def finished(self) -> Verification:
+        """Return the result, after a check of what a complete journal must contain."""
+        lost = self._run.imported - self.state.imported
+        if lost > 0 and not self._problems:
+            self.complain("the journal", f"ends before the last {lost:,} imported tasks")
+        self.result.witnesses = self._witnesses.scored
+        self.result.imported = self.state.imported
+        self.result.outcomes = len(self._asked)
+        self.result.not_planned = _not_planned(self.state.source)
+        self.result.problems = tuple(self._problems)
+        return self.result
 
-    def look_at(self, entry: Entry) -> None:
-        """Compare an entry with the state just before it. Raises ValueError where it cannot follow."""
-        if entry.seq != self.entries:
-            self.complain("the journal", f"line {self.entries} has the number {entry.seq}")
+    def entry(self, entry: Entry) -> None:
+        """Compare an entry with the state before it. Raises ValueError for an entry that cannot follow."""
+        if entry.seq != self.result.entries:
+            self.complain("the journal", f"line {self.result.entries} has the number {entry.seq}")
         event = entry.event
         match event:
             case RunStarted():
@@ -142,67 +113,59 @@ class _Check:
             case InstancesWritten():
                 self._instances(event, self._outcome_of(event))
             case RefilteredFrom():
-                if self.entries > 1:
-                    raise ValueError("only a first line can say where all replies come from")
+                if self.result.entries > 1:
+                    raise ValueError("only the first line can name the source of all replies")
             case SourceTask():
                 if self.state.source is None:
-                    raise ValueError("only a run that was refiltered has tasks of another one")
-                if not event.task_id.startswith("source:"):  # it would hide a task of this one
-                    self.complain(event.task_id, "is no name of a task of another run")
+                    raise ValueError("only a refiltered run has tasks of another run")
+                if not event.task_id.startswith("source:"):  # it would hide a task of this run
+                    self.complain(event.task_id, "is not the name of a source task")
             case ImportedFile():
                 if event.tasks < 0 or event.records < event.tasks:
-                    self.complain(
-                        event.name, f"names {event.tasks} tasks in {event.records} records"
-                    )
+                    counts = f"{event.tasks} tasks in {event.records} records"
+                    self.complain(event.name, f"cannot hold {counts}")
             case TaskImported():
                 self._imported(event)
             case RunFinished():
                 is_done = self.state.accepted >= self._target and not self.state.open_tasks
                 if event.reason == "complete" and not is_done and self.state.source is None:
-                    self.complain("the run", "is called complete, and is not")
-
-    def look_at_the_end(self) -> None:
-        """Notice what a whole journal would have, and this one has not."""
-        lost = self.run.imported - self.state.imported
-        if lost > 0 and not self.problems:
-            self.complain("the journal", f"it ends before {lost:,} of the tasks that were imported")
+                    self.complain("the run", "is marked complete but is not")
 
     def _imported(self, event: TaskImported) -> None:
-        """There is no reply here that it could follow from; only its place and its sums can be wrong."""
+        """Check the number and the instances of an imported task, which has no reply."""
         expected = f"task_{self.state.accepted + 1:06d}"
         if event.task_id != expected:
-            self.complain(event.task_id, f"was imported in the place of {expected}")
+            self.complain(event.task_id, f"was imported in place of {expected}")
         if event.instances == ():
-            self.complain(event.task_id, "is called finished, and has no instance")
-        name = import_id(event.task_id)
-        ordinals = differences.ordinals(name, [r.candidate_id for r in event.rejected])
+            self.complain(event.task_id, "is marked finished but has no instance")
+        ordinals = _ordinals(import_id(event.task_id), event.rejected)
         items = len(event.instances or ()) + len(ordinals)
         if len(set(ordinals)) < len(ordinals) or not set(ordinals) <= set(range(1, items + 1)):
-            self.complain(event.task_id, "its instances, kept and rejected, do not add up")
+            self.complain(event.task_id, "its kept and rejected instances do not add up")
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _prompt(self, outcome: Outcome) -> None:
-        """Is this request what would be asked today, and was it asked once?"""
+        """Check that the run would send this request now, and that it was sent once."""
         name = outcome.request_id
         if name in self._asked:
             self.complain(name, f"has an outcome already, in line {self._asked[name]}")
             return
-        self._asked[name] = self.entries
+        self._asked[name] = self.result.entries
         if self.state.source is not None:
-            found = requests.unknown_names(self.state, outcome)
+            problems = requests.unknown_names(self.state, outcome)
         else:
-            request = requests.planned(self.run, self.state, name)
+            request = requests.planned(self._run, self.state, name)
             if isinstance(request, str):
-                found = iter([request])
+                problems = iter([request])
             else:
-                self.prompts += 1
-                found = requests.prompt_differences(outcome, request)
-        for why in found:
+                self.result.prompts += 1
+                problems = requests.prompt_differences(outcome, request)
+        for why in problems:
             self.complain(name, why)
 
     def _outcome_of(self, event: Decision) -> Outcome:
-        """The outcome that a decision follows from. Raises ValueError where there is none."""
+        """Return the outcome that a decision follows from. Raises ValueError without one."""
         match event:
             case Committed():
                 if event.number != self.state.commits + 1:
@@ -224,21 +187,19 @@ class _Check:
     def _commit(self, event: Committed, outcome: Outcome) -> None:
         name = outcome.request_id
         if self.state.accepted >= self._target and self.state.source is None:
-            self.complain(name, f"was decided although all {self._target} were there")
+            self.complain(name, f"was decided after the target of {self._target} was reached")
         kept = differences.ordinals(name, [accepted.candidate_id for accepted in event.accepted])
-        rejected = differences.ordinals(
-            name, [rejection.candidate_id for rejection in event.rejected]
-        )
+        rejected = _ordinals(name, event.rejected)
         ordinals = sorted(kept + rejected)
         is_whole = rejected == [0] and not kept
         if not is_whole and ordinals != list(range(1, len(ordinals) + 1)):
             self.complain(name, "its candidates are not numbered #1, #2 and so on, each once")
         if kept != sorted(kept):
             self.complain(name, "its candidates were not accepted in the order of the reply")
-        for place, accepted in enumerate(event.accepted, start=self.state.accepted + 1):
-            if accepted.task_id != f"task_{place:06d}":
+        for number, accepted in enumerate(event.accepted, start=self.state.accepted + 1):
+            if accepted.task_id != f"task_{number:06d}":
                 self.complain(
-                    accepted.candidate_id, f"became {accepted.task_id}, not task_{place:06d}"
+                    accepted.candidate_id, f"became {accepted.task_id}, not task_{number:06d}"
                 )
         for rejection in event.rejected:
             if rejection.reason is Reason.NOT_NOVEL and self._same_tokens:
@@ -248,69 +209,77 @@ class _Check:
             self._commit_again(event, outcome)
 
     def _commit_again(self, event: Committed, outcome: Outcome) -> None:
-        self.replies += 1
-        self.accepted += len(event.accepted)
-        self.rejected += len(event.rejected)
+        self.result.replies += 1
+        self.result.accepted += len(event.accepted)
+        self.result.rejected += len(event.rejected)
         try:
-            again = commit(self.state, self.run.config, outcome)
+            again = commit(self.state, self._run.config, outcome)
         except KeyError as error:
             self.complain(
                 outcome.request_id, f"cannot be decided again without {error.args[0]} in the pool"
             )
             return
-        journaled, decided = differences.verdicts(event), differences.verdicts(again)
+        journaled, decided = differences.by_candidate(event), differences.by_candidate(again)
+        self._compare(journaled, decided)
+        if journaled == decided and list(journaled) != list(decided):
+            self.complain(outcome.request_id, "its candidates have another order")
+
+    def _compare(
+        self,
+        journaled: Mapping[str, differences.Decided],
+        decided: Mapping[str, differences.Decided],
+    ) -> None:
         for item in sorted(journaled.keys() | decided.keys(), key=differences.natural):
             for why in differences.differences(journaled.get(item), decided.get(item)):
                 self.complain(item, why)
-        if journaled == decided and list(journaled) != list(decided):
-            self.complain(outcome.request_id, "its candidates stand in another order")
 
     # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _classified(self, event: Classified, outcome: Outcome) -> None:
         if not self._same_parsers:
             return
-        self.answers += 1
-        again = classified(self.state, self.run.config, event.task_id, outcome)
+        self.result.answers += 1
+        again = classified(self.state, self._run.config, event.task_id, outcome)
         if again != event:
             self.complain(
                 outcome.request_id,
-                f"the journal says {differences.told_kind(event)}; "
-                f"read again it is {differences.told_kind(again)}",
+                f"the journal says {differences.kind(event)}; "
+                f"parsed again it is {differences.kind(again)}",
             )
 
     def _instances(self, event: InstancesWritten, outcome: Outcome) -> None:
         name = outcome.request_id
-        ordinals = differences.ordinals(
-            name, [rejection.candidate_id for rejection in event.rejected]
-        )
+        ordinals = _ordinals(name, event.rejected)
         items = len(event.instances) + len(ordinals)
         is_whole = ordinals == [0] and not event.instances
         if not is_whole and not set(ordinals) <= set(range(1, items + 1)):
-            self.complain(name, "its instances, kept and rejected, do not add up")
+            self.complain(name, "its kept and rejected instances do not add up")
         if len(set(ordinals)) < len(ordinals):
             self.complain(name, "one of its instances was rejected twice")
         if not self._same_parsers:
             return
-        self.tasks += 1
-        self.kept += len(event.instances)
-        self.left_out += len(event.rejected)
-        again = instances_written(self.state, self.run.config, event.task_id, outcome)
+        self.result.tasks += 1
+        self.result.kept += len(event.instances)
+        self.result.left_out += len(event.rejected)
+        again = instances_written(self.state, self._run.config, event.task_id, outcome)
         for why in differences.instance_differences(event.instances, again.instances):
             self.complain(name, why)
-        journaled = {rejection.candidate_id: rejection for rejection in event.rejected}
-        decided = {rejection.candidate_id: rejection for rejection in again.rejected}
-        for item in sorted(journaled.keys() | decided.keys(), key=differences.natural):
-            for why in differences.differences(journaled.get(item), decided.get(item)):
-                self.complain(item, why)
+        self._compare(
+            {rejection.candidate_id: rejection for rejection in event.rejected},
+            {rejection.candidate_id: rejection for rejection in again.rejected},
+        )
+
+
+def _ordinals(request_id: str, rejected: Sequence[Rejection]) -> list[int]:
+    return differences.ordinals(request_id, [rejection.candidate_id for rejection in rejected])
 
 
 def _not_planned(source: RefilteredFrom | None) -> str:
     if source is None:
         return ""
     return (
-        f"The run was refiltered: its prompts were planned in {source.source}, and `verify` plans them again "
-        "there; decisions, order and sums were checked."
+        f"The run was refiltered, and its prompts were planned in {source.source}: verify that run to check "
+        "them. Decisions, order and counts were checked."
     )
 
 
@@ -323,6 +292,6 @@ def _not_decided(versions: Mapping[str, int]) -> str:
     if not others:
         return ""
     return (
-        f"The run was made with {' and '.join(others)}, so what rests on that could not be decided again; "
-        "order, sums and prompts were checked."
+        f"The run was made with {' and '.join(others)}, so decisions that depend on it were not made again. "
+        "Order, counts and prompts were checked."
     )

@@ -1,4 +1,4 @@
-"""How two decisions differ, in words: the one in the journal, and the same one made again."""
+"""Differences between a decision in the journal and the same decision made again, in sentences."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,43 +7,43 @@ from dataclasses import replace
 from selfinstruct.events import Accepted, Classified, Committed
 from selfinstruct.records import Instance, Reason, Rejection
 
+Decided = Accepted | Rejection
+
 
 def ordinals(request_id: str, ids: Iterable[str]) -> list[int]:
-    """The n of each `<request id>#<n>`; -1 for an id of anything else."""
+    """Return the n of each `<request id>#<n>`; -1 for another id."""
     pattern = re.compile(re.escape(request_id) + r"#(0|[1-9]\d{0,8})", re.ASCII)
     return [int(match[1]) if (match := pattern.fullmatch(name)) else -1 for name in ids]
 
 
 def natural(item: str) -> tuple[int, str]:
-    """Sorts "…#2" before "…#10"."""
+    """Return a sort key that puts "…#2" before "…#10"."""
     return len(item), item
 
 
-def verdicts(event: Committed) -> dict[str, Accepted | Rejection]:
-    """What became of each candidate, without what is no part of the decision or compared by itself."""
-    verdicts: dict[str, Accepted | Rejection] = {
-        # A task that is missing shifts the ids of all after it; that is said once, where they jump.
-        accepted.candidate_id: replace(accepted, task_id="")
-        for accepted in event.accepted
+def by_candidate(event: Committed) -> dict[str, Decided]:
+    """Return the decisions by candidate id, without the parts that are checked separately."""
+    # A missing task shifts the ids of all later tasks; one check of the ids reports that once.
+    decisions: dict[str, Decided] = {
+        accepted.candidate_id: replace(accepted, task_id="") for accepted in event.accepted
     }
     for rejection in event.rejected:
+        # Several witnesses can be correct.
         is_relative = rejection.reason is Reason.NOT_NOVEL
-        verdicts[rejection.candidate_id] = (
+        decisions[rejection.candidate_id] = (
             replace(rejection, nearest=None) if is_relative else rejection
         )
-    return verdicts
+    return decisions
 
 
-def differences(
-    journaled: Accepted | Rejection | None, decided: Accepted | Rejection | None
-) -> Iterator[str]:
-    """How what became of one candidate, or of one instance that was rejected, differs."""
+def differences(journaled: Decided | None, decided: Decided | None) -> Iterator[str]:
+    """Yield the differences between two decisions about a candidate, or about a rejected instance."""
     if journaled is None or decided is None:
-        holds, lacks = ("reply", "journal") if journaled is None else ("journal", "reply")
-        yield f"the {holds} holds it ({_told(journaled or decided)}); the {lacks} does not"
+        has, lacks = ("reply", "journal") if journaled is None else ("journal", "reply")
+        yield f"the {has} has it ({_outcome(journaled or decided)}); the {lacks} does not"
         return
-    if _told(journaled) != _told(decided):
-        yield f"the journal says {_told(journaled)}; decided again it is {_told(decided)}"
+    if _outcome(journaled) != _outcome(decided):
+        yield f"the journal says {_outcome(journaled)}; decided again it is {_outcome(decided)}"
     elif isinstance(journaled, Rejection) and isinstance(decided, Rejection):
         if journaled.stage != decided.stage:
             yield f"the journal has it rejected in {journaled.stage}, not in {decided.stage}"
@@ -60,13 +60,14 @@ def differences(
 def instance_differences(
     journaled: Sequence[Instance], decided: Sequence[Instance]
 ) -> Iterator[str]:
-    """How the instances that are kept differ."""
+    """Yield the differences between the kept instances."""
     if len(journaled) != len(decided):
-        yield f"the journal keeps {_count(journaled)}; read again the reply gives {_count(decided)}"
+        counts = [f"{len(n)} instance{'' if len(n) == 1 else 's'}" for n in (journaled, decided)]
+        yield f"the journal keeps {counts[0]}; parsed again the reply gives {counts[1]}"
         return
-    for n, (ours, theirs) in enumerate(zip(journaled, decided, strict=True), start=1):
-        yield from _text_difference(f"input of instance {n}", ours.input, theirs.input)
-        yield from _text_difference(f"output of instance {n}", ours.output, theirs.output)
+    for n, (first, second) in enumerate(zip(journaled, decided, strict=True), start=1):
+        yield from _text_difference(f"input of instance {n}", first.input, second.input)
+        yield from _text_difference(f"output of instance {n}", first.output, second.output)
 
 
 def _text_difference(name: str, journaled: str, decided: str) -> Iterator[str]:
@@ -77,36 +78,28 @@ def _text_difference(name: str, journaled: str, decided: str) -> Iterator[str]:
         min(len(journaled), len(decided)),
     )
     yield (
-        f"the {name} in the journal is {_from(journaled, same)}; read again it is {_from(decided, same)}"
+        f"the {name} in the journal is {_excerpt(journaled, same)}; "
+        f"parsed again it is {_excerpt(decided, same)}"
     )
 
 
-def _from(text: str, place: int) -> str:
-    """A piece of a long text around the place where it differs."""
-    start, end = max(0, place - 20), place + 40
+def _excerpt(text: str, position: int) -> str:
+    """Return the part of a long text around the first difference."""
+    start, end = max(0, position - 20), position + 40
     before, after = "…" if start else "", "…" if end < len(text) else ""
     return f"“{before}{text[start:end]}{after}”"
 
 
-def _text(verdict: Accepted | Rejection) -> str:
-    return verdict.instruction if isinstance(verdict, Accepted) else verdict.text
+def _text(decided: Decided) -> str:
+    return decided.instruction if isinstance(decided, Accepted) else decided.text
 
 
-def _told(verdict: Accepted | Rejection | None) -> str:
-    return f"rejected: {verdict.reason}" if isinstance(verdict, Rejection) else "accepted"
+def _outcome(decided: Decided | None) -> str:
+    return f"rejected: {decided.reason}" if isinstance(decided, Rejection) else "accepted"
 
 
-def told_kind(event: Classified) -> str:
-    """What was decided about the kind of a task."""
+def kind(event: Classified) -> str:
+    """Return the decision about the kind of a task, in words."""
     if event.is_classification is None:
-        return f"{event.answer}, to be asked once more"
-    return f"{event.answer}, {'a' if event.is_classification else 'no'} classification task"
-
-
-def _count(instances: Sequence[Instance]) -> str:
-    return "1 instance" if len(instances) == 1 else f"{len(instances)} instances"
-
-
-def listed(ids: Sequence[str]) -> str:
-    """Ids in a sentence."""
-    return ", ".join(ids) or "nothing"
+        return f"{event.answer}, to be asked again"
+    return f"{event.answer}, {'a' if event.is_classification else 'not a'} classification task"

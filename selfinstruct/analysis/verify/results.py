@@ -1,60 +1,62 @@
-"""What a check of a journal comes to: numbers, remarks, and what does not hold."""
+"""The result of a verification: counts of what was checked, remarks and problems."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Something in the journal that does not hold."""
+    """A mismatch between the journal and its replies."""
 
     seq: int
     """Line of the journal."""
     what: str
-    """A request, a candidate or a task."""
+    """Id of a request, candidate or task."""
     why: str
-    """In plain words; holds text of the model."""
+    """Explanation in a sentence; may contain text of the model."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Verification:
-    """What was checked, and what does not hold."""
+    """Counts of what was checked, and the problems."""
 
-    entries: int
+    entries: int = 0
     """Lines of the journal."""
-    prompts: int
+    prompts: int = 0
     """Requests whose prompt was planned again and compared."""
-    replies: int
+    replies: int = 0
     """Generation requests whose candidates were decided again."""
-    accepted: int
-    """Candidates in them, as the journal has them."""
-    rejected: int
-    answers: int
-    """Answers about kinds that were read again."""
-    tasks: int
-    """Tasks whose instances were read again."""
-    kept: int
-    """Instances of these, as the journal has them."""
-    left_out: int
-    witnesses: int
-    """Witnesses whose score was computed again, by rouge-score."""
-    imported: int
-    """Tasks that were imported, about which there is nothing to recompute."""
-    has_task_stages: bool
-    """Whether the recipe asks for kinds and instances; otherwise these stand in the candidates."""
-    outcomes: int
+    accepted: int = 0
+    """Accepted candidates of these requests, by the journal."""
+    rejected: int = 0
+    """Rejected candidates of these requests, by the journal."""
+    answers: int = 0
+    """Classification answers that were parsed again."""
+    tasks: int = 0
+    """Tasks whose instances were parsed again."""
+    kept: int = 0
+    """Kept instances of these tasks, by the journal."""
+    left_out: int = 0
+    """Rejected instances of these tasks, by the journal."""
+    witnesses: int = 0
+    """Witnesses whose score rouge-score computed again."""
+    imported: int = 0
+    """Imported tasks, which have no reply to follow from."""
+    has_task_stages: bool = True
+    """Whether the recipe has classification and instance requests; else candidates hold the instances."""
+    outcomes: int = 0
     """Requests with an outcome."""
-    not_planned: str
-    """Why prompts could not be planned again; "" where all were."""
-    not_decided: str
-    """Why decisions could not be made again; "" where all were."""
-    problems: tuple[Problem, ...]
+    not_planned: str = ""
+    """Why prompts were not planned again; "" if they were."""
+    not_decided: str = ""
+    """Why decisions were not made again; "" if they were."""
+    problems: tuple[Problem, ...] = field(default=())
 
     @property
     def holds(self) -> bool:
-        """Whether all that was checked is so."""
+        """Whether the check found no problem."""
         return not self.problems
 
     @property
     def is_empty(self) -> bool:
-        """Whether there was nothing to check: no reply, and no task that was imported."""
+        """Whether the journal has nothing to check: no reply and no imported task."""
         return not self.outcomes and not self.imported and not self.problems

@@ -1,6 +1,6 @@
-"""Was the witness that a rejection names in the pool then, and over the threshold by the score named?
+"""Check with the rouge-score package that the witness of a rejection is over the threshold.
 
-By the rouge-score package itself, which has no part in deciding. Any task over the threshold will do.
+Runs do not use the package. Any task of the pool over the threshold is a correct witness.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,50 +24,49 @@ class Witnesses:
     def objections(
         self, rejection: Rejection, accepted: Sequence[Accepted], state: RunState
     ) -> Iterator[str]:
-        """What speaks against a candidate's not being novel.
+        """Yield what is wrong with the witness of a candidate that is not novel.
 
-        `accepted` are those of its reply, `state` is the one before that.
+        `accepted` are the tasks accepted from the same reply, `state` is the state before the reply.
         """
-        if rejection.nearest is None:
+        witness = rejection.nearest
+        if witness is None:
             yield "is called not novel without a witness"
             return
-        named = rejection.nearest
         in_reply = [
             a.instruction
             for a in accepted
-            if a.task_id == named.task_id
+            if a.task_id == witness.task_id
             and natural(a.candidate_id) < natural(rejection.candidate_id)
         ]
         try:
-            text = in_reply[0] if in_reply else state.pool.by_id(named.task_id).instruction
+            text = in_reply[0] if in_reply else state.pool.by_id(witness.task_id).instruction
         except KeyError:
-            yield f"its witness {named.task_id} was not in the pool then"
+            yield f"its witness {witness.task_id} was not in the pool then"
             return
         self.scored += 1
         if self._score is None:
             self._score = _rouge_l(self._config.tokenizer)
-        score = self._score(text, rejection.text)
-        if named.rouge_l != score:
-            yield f"the journal gives it a ROUGE-L of {named.rouge_l} to {named.task_id}; it is {score}"
-        if score <= self._config.threshold:
+        score, threshold = self._score(text, rejection.text), self._config.threshold
+        if witness.rouge_l != score:
             yield (
-                f"its witness {named.task_id} has a ROUGE-L of {score}, which is not over "
-                f"{self._config.threshold}"
+                f"the journal gives a ROUGE-L of {witness.rouge_l} to {witness.task_id}; it is {score}"
             )
+        if score <= threshold:
+            yield f"its witness {witness.task_id} has a ROUGE-L of {score}, which is not over {threshold}"
 
 
 def _rouge_l(tokenizer: str) -> Callable[[str, str], float]:
-    """ROUGE-L F by the rouge-score package: its own tokenizer for "rouge", ours for what it does not know."""
+    """Return ROUGE-L F of the rouge-score package, with its own tokenizer for "rouge"."""
     from rouge_score.rouge_scorer import RougeScorer
     from rouge_score.tokenizers import DefaultTokenizer
 
-    tokens = DefaultTokenizer(use_stemmer=False) if tokenizer == "rouge" else _Ours(tokenizer)
+    tokens = DefaultTokenizer(use_stemmer=False) if tokenizer == "rouge" else _Tokenizer(tokenizer)
     scorer = RougeScorer(["rougeL"], tokenizer=tokens)
     return lambda pooled, text: float(scorer.score(pooled, text)["rougeL"].fmeasure)
 
 
-class _Ours:
-    """One of our tokenizers as rouge-score takes it."""
+class _Tokenizer:
+    """One of the project's tokenizers, with the interface of rouge-score."""
 
     def __init__(self, name: str) -> None:
         self.tokenize = TOKENIZERS[name]

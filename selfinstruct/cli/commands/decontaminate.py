@@ -1,4 +1,4 @@
-"""`selfinstruct decontaminate`: records that hold what a benchmark asks, taken out of anyone's list."""
+"""The command `selfinstruct decontaminate`: removes records that contain what a benchmark asks."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +17,8 @@ def decontaminate(
         typer.Option(
             "--against",
             metavar="BENCHMARK",
-            help="A benchmark as its loader writes it; MMLU, HellaSwag and HumanEval are known, of others "
-            "every text counts. Give it again for each file.",
+            help="Benchmark file in its original layout. MMLU, HellaSwag and HumanEval are known; in other "
+            "files every text counts. Repeat for each file.",
             show_default=False,
         ),
     ],
@@ -28,7 +28,7 @@ def decontaminate(
             "--ngram",
             min=2,
             metavar="N",
-            help="Dropped is what has N words in a row that an item has, too.",
+            help="Drop records that share N words in a row with an item.",
         ),
     ] = 13,
     threshold: Annotated[
@@ -37,19 +37,18 @@ def decontaminate(
             "--threshold",
             "-t",
             metavar="N",
-            help="Dropped is a record with a text that has a ROUGE-L over it to a text of an item.",
+            help="Drop records with a text that has a ROUGE-L over N to a text of an item.",
         ),
     ] = 0.7,
     no_rouge: Annotated[
-        bool, typer.Option("--no-rouge", help="Look at words in a row only.")
+        bool, typer.Option("--no-rouge", help="Compare words in a row only.")
     ] = False,
     field: Annotated[
         list[str] | None,
         typer.Option(
             "--field",
             metavar="NAME",
-            help="The field of a record that is looked at, with what is nested in it; give it again for "
-            "several.",
+            help="Field of a record to search, with its nested fields; repeat for several.",
             show_default="every text",
         ),
     ] = None,
@@ -58,7 +57,7 @@ def decontaminate(
         typer.Option(
             "--against-field",
             metavar="NAME",
-            help="The field of a benchmark whose text counts, in place of what is known of it.",
+            help="Field of a benchmark to compare with, in place of the fields of its layout.",
             show_default=False,
         ),
     ] = None,
@@ -68,8 +67,8 @@ def decontaminate(
             "--common",
             min=1,
             metavar="N",
-            help="Words in a row that more different items of a benchmark than this have are how it talks, "
-            "and no hit.",
+            help="Ignore words in a row that more than N different items of a benchmark share: they are "
+            "its usual phrases.",
         ),
     ] = 10,
     rejected: Annotated[
@@ -77,7 +76,7 @@ def decontaminate(
         typer.Option(
             "--rejected",
             metavar="FILE",
-            help="A file for what is dropped, with contamination added.",
+            help="File for the dropped records, with contamination added.",
             show_default=False,
         ),
     ] = None,
@@ -86,7 +85,7 @@ def decontaminate(
         typer.Option(
             "--report",
             metavar="FILE",
-            help="A .jsonl file, a line for each hit: where, what, and in which item.",
+            help="File in .jsonl with a line per hit: record, field, words and item.",
             show_default=False,
         ),
     ] = None,
@@ -95,16 +94,17 @@ def decontaminate(
     quiet: Quiet = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Take records out that hold what a benchmark asks, and say what was hit and where.
+    """Remove records that contain what a benchmark asks, and report each hit.
 
-    A record is dropped if one of its texts has 13 words in a row that an item has, too, or reads like one.
-    Nothing else of a record is looked at or changed. The file is written whole or not at all.
+    A record is dropped if one of its texts shares 13 words in a row with an item, or is similar to an item.
+    The other records stay as they are. Files are written completely or not at all.
 
     Example: selfinstruct decontaminate alpaca_data.json -o clean.json --against mmlu.jsonl --against humaneval.parquet --report hits.jsonl
     """  # noqa: E501 - a line end in an example could not be typed
-    from selfinstruct.cli.benchmark_files import Rules
-    from selfinstruct.cli.decontaminate_job import Job, carry_out
-    from selfinstruct.cli.record_files import work_on_lists
+    from selfinstruct.cli.dataset_jobs import run_job
+    from selfinstruct.cli.dataset_lines import decontaminate_lines
+    from selfinstruct.dataset.decontamination import Rules, decontaminate_files
+    from selfinstruct.dataset.file_jobs import ListFiles
 
     rules = Rules(
         ngram=ngram,
@@ -112,23 +112,22 @@ def decontaminate(
         common=common,
         fields=against_field or [],
     )
-    job = Job(
+    files = ListFiles(
         inputs=inputs,
         output=output,
         against=list(dict.fromkeys(against)),
-        rules=rules,
-        fields=field or [],
         rejected=rejected,
         report=report,
-        input_format=input_format.value if input_format else None,
-        output_format=output_format.value if output_format else None,
-        quiet=quiet,
+        input_format=input_format,
+        output_format=output_format,
     )
-    work_on_lists(
-        carry_out,
-        job,
-        inputs=[*inputs, *against],
-        outputs=job.outputs,
+    run_job(
+        lambda progress, hold: decontaminate_files(
+            files, rules=rules, fields=field or [], progress=progress, hold=hold
+        ),
+        lambda summary: decontaminate_lines(summary, files, ngram=ngram),
+        inputs=[*inputs, *files.against],
+        outputs=files.outputs,
         json_output=json_output,
         quiet=quiet,
     )

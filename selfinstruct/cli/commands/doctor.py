@@ -14,7 +14,7 @@ import typer
 
 from selfinstruct.cli.commands.run import run_named
 from selfinstruct.cli.options import JsonOption, OutputOption, SourceArgument, with_settings
-from selfinstruct.cli.terminal import counted, visible
+from selfinstruct.text import counted, visible
 
 if TYPE_CHECKING:
     from selfinstruct.config.schema import RunConfig

@@ -1,4 +1,4 @@
-"""`selfinstruct estimate`: what a run will take, before a cent is spent."""
+"""`selfinstruct estimate`: the requests, tokens, dollars and hours that a run will take."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,16 +17,14 @@ from selfinstruct.cli.commands.run import run_named
 from selfinstruct.cli.options import JsonOption, OutputOption, SourceArgument, with_settings
 
 if TYPE_CHECKING:
-    from selfinstruct.analysis.estimate import Assumptions, Basis, Estimate, Range
+    from selfinstruct.analysis.estimate import Assumptions, Estimate, Range
     from selfinstruct.budget.prices import Quotation
     from selfinstruct.cost import Consumption
-    from selfinstruct.events import Event
     from selfinstruct.runner.directory import Run
 
 _NAME = 25
 _VALUE = 22
-_WIDEST = 100
-_ENDS = ("low", "expected", "high")
+_MAX_WIDTH = 100
 
 
 @with_settings
@@ -38,17 +37,17 @@ def estimate(
             "--probe",
             min=1,
             metavar="N",
-            help="Send N real requests of each stage, and go by their replies.",
+            help="Send N real requests of each stage and estimate from their replies.",
             show_default=False,
         ),
     ] = None,
     json_output: JsonOption = False,
     **settings: Any,
 ) -> None:
-    """Estimate what a run will take: requests, tokens, dollars and hours. Takes the flags of `run`.
+    """Estimate the requests, tokens, dollars and hours of a run. Takes the flags of `run`.
 
-    Nothing is written, and without --probe nothing is sent. Of a run that exists, what is left is estimated
-    from its own replies.
+    Writes nothing, and sends nothing without --probe. For an existing run, estimates the rest from the run's
+    own replies.
 
     Example: selfinstruct estimate -m gpt-4.1-mini -n 52000
     """
@@ -64,19 +63,27 @@ def estimate(
     run = planned_run(directory, settings)
     if run.config.max_cost is not None:
         require_price(run.config)
-    seen = _probe(planned_run(directory, settings), probe) if probe is not None else []
-    basis = basis_of(run, seen)
-    found = forecast(basis)
-    limits = limit_lines(basis, found)
+    timeline, probed = None, None
+    if probe is not None:
+        probing = planned_run(directory, settings)
+        probed = _probe(probing, probe)
+        timeline = probing.state.timeline
+    basis = basis_of(run, timeline)
+    expected = forecast(basis)
+    limits = limit_lines(basis, expected)
     if json_output:
-        where = address(run.config, environ=os.environ)
-        typer.echo(json.dumps(_as_json(basis, found, where, seen, limits)))
+        fields = {
+            "model": run.config.model,
+            "base_url": address(run.config, environ=os.environ),
+            "limits": limits,
+        }
+        typer.echo(json.dumps(_as_json(expected, probed) | fields))
     else:
-        typer.echo("\n".join(_page(basis, found, seen, limits)))
+        typer.echo("\n".join(_page(expected, probed, limits)))
 
 
 def _with_address(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with the address that a new run would have: prices are those of an address."""
+    """Add the address that a new run would have, because a price belongs to an address."""
     from selfinstruct.config.address import address
     from selfinstruct.config.schema import RunConfig
 
@@ -88,134 +95,116 @@ def _with_address(settings: Mapping[str, Any]) -> dict[str, Any]:
 # ── probe ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _probe(run: "Run", count: int) -> "list[Event]":
-    """Events of some requests of each stage; exits with 4 where the endpoint gives up."""
+def _probe(run: "Run", count: int) -> "Consumption":
+    """Send requests of each stage and return their consumption; exit with 4 if the endpoint gives up."""
+    from selfinstruct.budget.prices import price_of
     from selfinstruct.cli.run_preview import impatient
     from selfinstruct.cli.terminal import say
     from selfinstruct.errors import BackendError
 
     run.config = impatient(run.config)
-    seen: list[Event] = []
+    before = run.state.ledger.spent
     try:
-        asyncio.run(_send(run, count, seen))
+        asyncio.run(_send(run, count))
     except BackendError as error:
-        say(f"selfinstruct: {error}", _told(run, seen), "Nothing was written.")
+        price, spent = price_of(run.config), run.state.ledger.spent - before
+        cost = price.cost(spent) if price is not None else None
+        say(f"selfinstruct: {error}", _probe_line(spent, cost), "Nothing was written.")
         raise typer.Exit(error.exit_code) from None
-    return seen
+    return run.state.ledger.spent - before
 
 
-async def _send(run: "Run", count: int, seen: "list[Event]") -> None:
+async def _send(run: "Run", count: int) -> None:
     from selfinstruct.analysis.preview import probe
+    from selfinstruct.cli.run_preview import say_wait
     from selfinstruct.cli.terminal import say
     from selfinstruct.llm.online import OnlineBackend
 
-    def on_wait(problem: str, seconds: float) -> None:
-        say(f"trying again in {seconds:.1f} s: {problem}")
-
     if sys.stderr.isatty():
         say("waiting for the replies …")
-    async with OnlineBackend(run.config, environ=os.environ, on_wait=on_wait) as backend:
-        await probe(run, backend=backend, count=count, record=seen.append)
+    async with OnlineBackend(run.config, environ=os.environ, on_wait=say_wait) as backend:
+        await probe(run, backend=backend, count=count)
 
 
-def _spent(seen: "list[Event]") -> "Consumption":
-    from selfinstruct.cost import Consumption, consumed
-    from selfinstruct.events import CompletionReceived
-    from selfinstruct.records import Usage
-
-    spent = Consumption()
-    for event in seen:
-        if isinstance(event, CompletionReceived):
-            usage = event.completion.usage or Usage(prompt_tokens=0, completion_tokens=0)
-            spent += consumed(usage)
-    return spent
-
-
-def _told(run: "Run", seen: "list[Event]") -> str:
-    from selfinstruct.budget.prices import price_of
+def _probe_line(spent: "Consumption", cost: Decimal | None) -> str:
     from selfinstruct.cli.expected_cost import money
+    from selfinstruct.text import counted
 
-    spent, price = _spent(seen), price_of(run.config)
-    what = "1 request" if spent.requests == 1 else f"{spent.requests:,} requests"
-    dollars = f", {money(price.cost(spent))}" if price is not None and spent.tokens else ""
-    return f"The probe took {what}, {spent.tokens:,} tokens{dollars}; its replies are not kept."
+    dollars = f", {money(cost)}" if cost is not None and spent.tokens else ""
+    requests = counted(spent.requests, "request")
+    return f"The probe took {requests}, {spent.tokens:,} tokens{dollars}; its replies are not kept."
 
 
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _page(
-    basis: "Basis", found: "Estimate", seen: "list[Event]", limits: list[str]
-) -> Iterator[str]:
+def _page(expected: "Estimate", probed: "Consumption | None", limits: list[str]) -> Iterator[str]:
     from selfinstruct.cli.expected_cost import headline
 
-    width = max(60, min(_WIDEST, shutil.get_terminal_size().columns))
+    width = max(60, min(_MAX_WIDTH, shutil.get_terminal_size().columns))
     wrapped = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
-    yield from wrapped.wrap(headline(found))
-    yield from (line for limit in limits for line in wrapped.wrap(limit))
+    for paragraph in (headline(expected), *limits):
+        yield from wrapped.wrap(paragraph)
     yield ""
-    yield from _table(found)
-    yield from _notes(found, wrapped)
+    yield from _table(expected)
+    notes = list(_notes(expected))
+    if notes:
+        yield ""
+    for note in notes:
+        yield from wrapped.wrap(note)
     yield ""
-    yield "This rests on"
-    yield from _assumption_lines(basis.assumptions)
+    yield "Assumptions"
+    yield from _assumption_lines(expected.assumptions)
     yield ""
-    if seen:
-        yield from wrapped.wrap(_told_of(basis, seen))
+    if probed is not None:
+        cost = expected.quotation.price.cost(probed) if expected.quotation is not None else None
+        yield from wrapped.wrap(_probe_line(probed, cost))
         yield "Next, without --probe: selfinstruct run"
-    elif basis.so_far.requests:
+    elif expected.so_far.requests:
         yield "Next, with the same flags: selfinstruct run"
     else:
-        said = "Next: --probe 5 measures most of this with a few real requests; `selfinstruct run` starts."
-        yield from wrapped.wrap(said)
+        yield from wrapped.wrap(
+            "Next: --probe 5 measures most of this with a few real requests; `selfinstruct run` starts."
+        )
 
 
-def _notes(found: "Estimate", wrapped: textwrap.TextWrapper) -> list[str]:
-    """What there is to say beside the table, a blank line before it; nothing where there is nothing."""
+def _notes(expected: "Estimate") -> Iterator[str]:
+    """Yield the paragraphs below the table."""
     from selfinstruct.cli.expected_cost import money, money_range
 
-    notes: list[str] = []
-    quotation = found.quotation
-    if found.so_far.requests:
-        total = found.total_usd
-        paid = f", {money(quotation.price.cost(found.so_far))}" if quotation is not None else ""
-        whole = f"; in all it will be {money_range(total)}" if total is not None else ""
-        said = f"So far: {found.so_far.requests:,} requests, {found.so_far.tokens:,} tokens{paid}{whole}."
-        notes += wrapped.wrap(said)
-    batch = found.left_batch_usd
-    if batch is not None:
-        said = f"By the vendor's Batch API: {money_range(batch)}. `run` does not use it yet."
-        notes += wrapped.wrap(said)
+    quotation, so_far = expected.quotation, expected.so_far
+    if so_far.requests:
+        paid = f", {money(quotation.price.cost(so_far))}" if quotation is not None else ""
+        total = expected.total_usd
+        whole = f"; in all: {money_range(total)}" if total is not None else ""
+        yield f"So far: {so_far.requests:,} requests, {so_far.tokens:,} tokens{paid}{whole}."
+    if (batch := expected.left_batch_usd) is not None:
+        yield f"By the vendor's Batch API: {money_range(batch)}. `run` does not use it yet."
     if quotation is not None and quotation.vendor:
-        notes += wrapped.wrap(f"Price: {_price(quotation)}")
-    return ["", *notes] if notes else []
+        price = quotation.price
+        asked = [_price(dollars) for dollars in (price.input, price.cached_input, price.output)]
+        yield (
+            f"Price: {asked[0]} in, {asked[1]} cached and {asked[2]} out per million tokens "
+            f"({quotation}; {quotation.source}). Prices change: check that it still holds."
+        )
 
 
-def _told_of(basis: "Basis", seen: "list[Event]") -> str:
-    from selfinstruct.cli.expected_cost import money
-
-    spent = _spent(seen)
-    what = "1 request" if spent.requests == 1 else f"{spent.requests:,} requests"
-    price = basis.quotation.price if basis.quotation is not None else None
-    dollars = f", {money(price.cost(spent))}" if price is not None and spent.tokens else ""
-    return f"The probe took {what}, {spent.tokens:,} tokens{dollars}; its replies are not kept."
+def _price(dollars: Decimal) -> str:
+    return f"${dollars:.2f}" if dollars == round(dollars, 2) else f"${dollars}"
 
 
-def _table(found: "Estimate") -> Iterator[str]:
-    from selfinstruct.cli.expected_cost import money_range
+def _table(expected: "Estimate") -> Iterator[str]:
+    from selfinstruct.cli.expected_cost import count_range, money_range
 
-    price = found.quotation.price if found.quotation is not None else None
     yield _row("", "requests", "tokens", "dollars")
-    rows = [(stage.stage, stage.amounts) for stage in found.stages]
-    if len(rows) > 1:
-        rows.append(("in all", found.left))  # type: ignore[arg-type]
-    for name, amounts in rows:
-        requests = _three(*(getattr(amounts, end).requests for end in _ENDS))
-        read = amounts.expected.prompt_tokens
-        written = amounts.expected.completion_tokens
-        tokens = f"{_tokens(read)} in, {_tokens(written)} out"
-        dollars = money_range(amounts.usd(price)) if price is not None else "unknown"
-        yield _row(name, requests, tokens, dollars)
+    rows = list(expected.stages.items())
+    in_all = [("in all", expected.left)] if len(rows) > 1 else []
+    for name, amounts in [*rows, *in_all]:
+        middle = amounts.expected
+        tokens = f"{_tokens(middle.prompt_tokens)} in, {_tokens(middle.completion_tokens)} out"
+        usd = expected.usd(amounts)
+        requests = count_range(amounts.each(lambda consumed: float(consumed.requests)))
+        yield _row(name, requests, tokens, money_range(usd) if usd is not None else "unknown")
 
 
 def _row(name: str, requests: str, tokens: str, dollars: str) -> str:
@@ -226,58 +215,28 @@ def _tokens(tokens: int) -> str:
     return f"{tokens / 1e6:,.1f} M" if tokens >= 1e6 else f"{tokens / 1e3:,.0f} k"
 
 
-def _three(low: int, expected: int, high: int) -> str:
-    return f"{expected:,}" if low == high else f"{expected:,} ({low:,}–{high:,})"
-
-
-def _price(quotation: "Quotation") -> str:
-    price = quotation.price
-    asked = (_asked(price.input), _asked(price.cached_input), _asked(price.output))
-    return (
-        f"{asked[0]} in, {asked[1]} cached and {asked[2]} out per million tokens "
-        f"({quotation}; {quotation.source}). Prices change: see whether it still holds."
-    )
-
-
-def _asked(dollars: Decimal) -> str:
-    return f"${dollars:.2f}" if dollars == round(dollars, 2) else f"${dollars}"
-
-
 def _assumption_lines(assumptions: "Assumptions") -> Iterator[str]:
-    def line(name: str, value: str, basis: str) -> str:
+    def line(name: str, values: "Range[float]", basis: str, unit: str = "") -> str:
+        low, middle, high = (_number(v) for v in (values.low, values.expected, values.high))
+        value = f"{middle}{unit}" if low == high else f"{middle}{unit} ({low}–{high})"
         return f"  {name:<{_NAME}}{value:<{_VALUE}}{basis}".rstrip()
 
-    def figure(found: "Range", unit: float = 1.0, sign: str = "") -> str:
-        shown = [_number(value * unit) for value in (found.expected, found.low, found.high)]
-        if shown[1] == shown[2]:
-            return f"{shown[0]}{sign}"
-        return f"{shown[0]}{sign} ({shown[1]}–{shown[2]})"
-
-    yield line(
-        "candidates in a reply",
-        figure(assumptions.candidates.range),
-        assumptions.candidates.basis,
-    )
-    acceptance, pool = assumptions.acceptance, f"pool of {assumptions.pool_size:,}"
-    yield line(f"accepted, {pool}", figure(acceptance.range, 100, "%"), acceptance.basis)
-    halved = assumptions.decline.range
-    tenfold = [100 * (1 - 10**-power) for power in (halved.expected, halved.low, halved.high)]
-    yield line(
-        "fewer in ten times that",
-        f"{_number(tenfold[0])}% ({_number(tenfold[1])}–{_number(tenfold[2])})",
-        assumptions.decline.basis,
-    )
-    if assumptions.asked_twice.range.high:
-        twice = assumptions.asked_twice
-        yield line("kinds asked twice", figure(twice.range, 100, "%"), twice.basis)
+    candidates, acceptance = assumptions.candidates, assumptions.acceptance
+    decline, twice = assumptions.decline, assumptions.asked_twice
+    yield line("candidates in a reply", candidates.range, candidates.basis)
+    name = f"accepted, pool of {assumptions.pool_size:,}"
+    yield line(name, acceptance.range.times(100), acceptance.basis, "%")
+    tenfold = decline.range.each(lambda power: 100 * (1 - 10**-power))
+    yield line("fewer in ten times that", tenfold, decline.basis, "%")
+    if twice.range.high:
+        yield line("classified twice", twice.range.times(100), twice.basis, "%")
     for stage, per in assumptions.stages.items():
-        name = f"tokens in, {stage}"
-        yield line(name, figure(per.prompt_tokens.range), per.prompt_tokens.basis)
-        name = f"tokens out, {stage}"
-        yield line(name, figure(per.reply_tokens.range), per.reply_tokens.basis)
-        yield line(f"seconds, {stage}", figure(per.seconds.range), per.seconds.basis)
+        yield line(f"tokens in, {stage}", per.prompt_tokens.range, per.prompt_tokens.basis)
+        yield line(f"tokens out, {stage}", per.reply_tokens.range, per.reply_tokens.basis)
+        yield line(f"seconds, {stage}", per.seconds.range, per.seconds.basis)
         if per.cached_share:
-            yield line(f"cached, {stage}", f"{per.cached_share:.0%}", per.prompt_tokens.basis)
+            basis = per.prompt_tokens.basis
+            yield f"  {f'cached, {stage}':<{_NAME}}{f'{per.cached_share:.0%}':<{_VALUE}}{basis}"
 
 
 def _number(value: float) -> str:
@@ -287,60 +246,47 @@ def _number(value: float) -> str:
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _as_json(
-    basis: "Basis", found: "Estimate", where: str, seen: "list[Event]", limits: list[str]
-) -> dict[str, Any]:
-    from selfinstruct.analysis.estimate import amounts_json, money_json
+def _as_json(expected: "Estimate", probed: "Consumption | None") -> dict[str, Any]:
+    from selfinstruct.analysis.estimate import range_json
 
-    quotation = found.quotation
-    price = quotation.price if quotation is not None else None
+    quotation, batch = expected.quotation, expected.left_batch_usd
 
     def consumption(spent: "Consumption") -> dict[str, Any]:
-        return {
-            "requests": spent.requests,
-            "prompt_tokens": spent.prompt_tokens,
-            "cached_tokens": spent.cached_tokens,
-            "completion_tokens": spent.completion_tokens,
-            "usd": round(float(price.cost(spent)), 6) if price is not None else None,
-        }
+        usd = round(float(quotation.price.cost(spent)), 6) if quotation is not None else None
+        return asdict(spent) | {"usd": usd}
 
-    stages = [
-        {"stage": stage.stage}
-        | amounts_json(stage.amounts)
-        | {"usd": money_json(stage.amounts.usd(price)) if price is not None else None}
-        for stage in found.stages
-    ]
-    return found.as_json() | {
-        "model": basis.config.model,
-        "base_url": where,
-        "stages_left": stages,
-        "batch_usd_left": money_json(found.left_batch_usd),
-        "so_far": consumption(found.so_far),
-        "price": {
-            "input_usd_per_million_tokens": float(quotation.price.input),
-            "cached_input_usd_per_million_tokens": float(quotation.price.cached_input),
-            "output_usd_per_million_tokens": float(quotation.price.output),
-            "batch_discount": float(quotation.batch_discount)
-            if quotation.batch_discount is not None
-            else None,
-            "vendor": quotation.vendor,
-            "as_of": quotation.as_of,
-            "source": quotation.source,
-            "given": list(quotation.given),
-        }
-        if quotation is not None
-        else None,
-        "assumptions": _assumptions_json(basis.assumptions),
-        "limits": limits,
-        "probe": consumption(_spent(seen)) if seen else None,
+    return expected.as_json() | {
+        "stages_left": [
+            {"stage": stage} | expected.amounts_json(amounts)
+            for stage, amounts in expected.stages.items()
+        ],
+        "batch_usd_left": range_json(batch) if batch is not None else None,
+        "so_far": consumption(expected.so_far),
+        "price": _price_json(quotation) if quotation is not None else None,
+        "assumptions": _assumptions_json(expected.assumptions),
+        "probe": consumption(probed) if probed is not None else None,
+    }
+
+
+def _price_json(quotation: "Quotation") -> dict[str, Any]:
+    price, discount = quotation.price, quotation.batch_discount
+    return {
+        "input_usd_per_million_tokens": float(price.input),
+        "cached_input_usd_per_million_tokens": float(price.cached_input),
+        "output_usd_per_million_tokens": float(price.output),
+        "batch_discount": float(discount) if discount is not None else None,
+        "vendor": quotation.vendor,
+        "as_of": quotation.as_of,
+        "source": quotation.source,
+        "given": list(quotation.overrides),
     }
 
 
 def _assumptions_json(assumptions: "Assumptions") -> dict[str, Any]:
     from selfinstruct.analysis.estimate import Figure, range_json
 
-    def figure(found: Figure) -> dict[str, Any]:
-        return range_json(found.range) | {"basis": found.basis}
+    def figure(value: Figure) -> dict[str, Any]:
+        return range_json(value.range) | {"basis": value.basis}
 
     return {
         "candidates_per_reply": figure(assumptions.candidates),

@@ -1,4 +1,4 @@
-"""`selfinstruct explain`: what became of a text or an id, and why."""
+"""`selfinstruct explain`: the outcome of a text or an id, and the reason."""
 
 import shlex
 import shutil
@@ -10,31 +10,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.options import DirectoryArgument, JsonOption
-from selfinstruct.cli.terminal import cells, counted, one_line, score, visible
+from selfinstruct.text import cells, counted, one_line, score, visible
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.explain.results import (
-        CandidateFate,
+        CandidateResult,
+        Excerpt,
         Explanation,
-        Fate,
-        ImportedFate,
-        InstanceFate,
+        InstanceResult,
         Near,
-        Outlook,
-        Passage,
-        RequestFate,
-        SeedFate,
-        TaskFate,
+        NewCandidate,
+        RequestResult,
+        Result,
+        TaskResult,
     )
-    from selfinstruct.records import Instance
 
-_USUAL_LIMIT = 10
+_DEFAULT_LIMIT = 10
 _FIRST_IDS = 3
-"""Replies named of those that a text stands in."""
+"""Ids shown of the replies that contain a text."""
 _LABEL = 13
 """Columns of a label."""
 _LINE = 80
-"""Characters shown of a text that is not what was asked about."""
+"""Characters shown of a secondary text."""
 
 
 def explain(
@@ -52,15 +49,15 @@ def explain(
         typer.Option(
             min=1,
             metavar="N",
-            help="How many to tell of what was found.",
+            help="Maximum number of matches to show.",
             show_default="10; with --json all",
         ),
     ] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Show what became of a candidate and why: of an id, or of any text that the model wrote.
+    """Show the outcome of a candidate and its reason, by id or by any text that the model wrote.
 
-    A text that is nowhere in the run is judged as a candidate would be now; the exit code is then 1.
+    A text without a match is checked like the next candidate; the exit code is then 1.
 
     Example: selfinstruct explain my-run 'generate/000001#7'
     """
@@ -70,11 +67,11 @@ def explain(
 
     history = History(*read_history(directory), shown=visible)
     try:
-        usual = None if json_output else _USUAL_LIMIT
-        explanation = look_up(history, query, limit=usual if limit is None else limit)
+        default = None if json_output else _DEFAULT_LIMIT
+        explanation = look_up(history, query, limit=default if limit is None else limit)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="TEXT|ID") from None
-    threshold, is_asked = history.run.config.threshold, history.run.state.source is None
+    threshold, is_continued = history.run.config.threshold, history.run.state.source is None
     if json_output:
         import json
         from dataclasses import asdict
@@ -83,268 +80,209 @@ def explain(
         typer.echo(json.dumps(fields | asdict(explanation)))
     else:
         width = min(100, shutil.get_terminal_size().columns)
-        typer.echo(
-            "\n".join(_Page(directory, threshold, width, is_asked=is_asked).lines(explanation))
-        )
+        page = _Page(directory, threshold, width, is_continued=is_continued)
+        typer.echo("\n".join(page.lines(explanation)))
     if not explanation.total:
         raise typer.Exit(1)
 
 
 class _Page:
-    """An explanation as a person reads it; what could drive the terminal is written out."""
+    """The lines of an explanation; terminal control characters are escaped."""
 
     def __init__(
-        self, directory: Path, threshold: float, width: int, *, is_asked: bool = True
+        self, directory: Path, threshold: float, width: int, *, is_continued: bool = True
     ) -> None:
-        """`is_asked`: whether the model is still asked for what is not known of a task."""
+        """`is_continued`: whether the run can still send requests for open tasks."""
         self._directory = directory
-        self._open = "not asked for yet" if is_asked else "never asked for"
+        self._open = "not requested yet" if is_continued else "never requested"
         self._threshold = threshold
         self._width = width
 
     def lines(self, explanation: "Explanation") -> list[str]:
-        told: list[str] = []
+        lines: list[str] = []
         if explanation.how == "none":
-            is_id = explanation.outlook is None
-            nowhere = ": there is no such id in this run." if is_id else " is nowhere in this run."
-            told.append(self._quoted(explanation.query) + nowhere)
+            is_id = explanation.as_candidate is None
+            missing = ": there is no such id in this run." if is_id else " is nowhere in this run."
+            lines.append(f"“{visible(_short(explanation.query), keep='')}”{missing}")
         elif explanation.how == "reply":
             where = "1 reply" if explanation.total == 1 else f"{explanation.total:,} replies"
-            told.append(f"Found in {where}, and not as the text of a task or an instance:")
+            lines.append(f"Found in {where}, but not as the text of a task or an instance:")
         elif explanation.total > 1:
-            place = "is" if explanation.how == "exact" else "stands in"
-            told.append(f"This {place} the text of {explanation.total:,} items:")
-        brief = explanation.total > 1
-        for fate in explanation.found:
-            told += [*([""] if told else []), *self._fate(fate, brief=brief)]
+            which = "have" if explanation.how == "exact" else "contain"
+            lines.append(f"{explanation.total:,} items {which} this text:")
+        for result in explanation.found:
+            lines += [*([""] if lines else []), *self._result(result, brief=explanation.total > 1)]
         if len(explanation.found) < explanation.total:
             more = explanation.total - len(explanation.found)
-            told += ["", f"and {more:,} more; --limit {explanation.total} tells all."]
-        told += self._elsewhere(explanation)
-        if explanation.outlook is not None:
-            told += ["", *self._outlook(explanation.outlook)]
+            lines += ["", f"{more:,} more; --limit {explanation.total} shows all."]
+        if explanation.how in ("exact", "part"):
+            lines += ["", *self._wrapped(_elsewhere(explanation), indent=0)]
+        if explanation.as_candidate is not None:
+            lines += ["", *self._new_candidate(explanation.as_candidate)]
         if explanation.note:
-            told += ["", *self._wrapped(explanation.note, indent=0)]
-        return told
+            lines += ["", *self._wrapped(explanation.note, indent=0)]
+        return lines
 
-    def _elsewhere(self, explanation: "Explanation") -> list[str]:
-        """Where else a text stands that was found as that of an item, or inside of one."""
-        if explanation.how not in ("exact", "part"):
-            return []
-        told = [""]
-        if explanation.partial:
-            told += self._wrapped(
-                f"It is also a part of the text of {counted(explanation.partial, 'more item')}; "
-                "a longer or shorter text finds them.",
-                indent=0,
-            )
-        names = explanation.in_replies
-        first = ", ".join(names[:_FIRST_IDS]) + (", …" if len(names) > _FIRST_IDS else "")
-        where = (
-            f"1 raw reply: {first}" if len(names) == 1 else f"{len(names):,} raw replies: {first}"
-        )
-        said = f"It stands in {where}." if names else "It stands in no raw reply as it is."
-        return told + self._wrapped(said, indent=0)
-
-    def _fate(self, fate: "Fate", *, brief: bool) -> Iterator[str]:
-        match fate.kind:
+    def _result(self, result: "Result", *, brief: bool) -> Iterator[str]:
+        match result.kind:
             case "candidate":
-                return self._candidate(fate)
+                return self._candidate(result)
             case "instance":
-                return self._instance(fate)
-            case "task":
-                return self._task(fate, brief=brief)
-            case "imported task":
-                return self._imported(fate, brief=brief)
-            case "seed task":
-                return self._seed(fate)
+                return self._instance(result)
             case "request":
-                return self._request(fate)
-            case "passage":
-                return self._passage(fate)
+                return self._request(result)
+            case "excerpt":
+                return self._excerpt(result)
+            case _:
+                return self._task(result, brief=brief)
 
-    def _candidate(self, fate: "CandidateFate") -> Iterator[str]:
-        yield f"{visible(fate.id, keep='')}: {_verdict(fate)}"
-        yield from self._field("text", fate.text or "(none)")
-        yield from self._origin(fate)
+    def _candidate(self, result: "CandidateResult") -> Iterator[str]:
+        yield f"{visible(result.id, keep='')}: {_outcome(result)}"
+        yield from self._field("text", result.text or "(none)")
+        yield from self._origin(result)
 
-    def _origin(self, fate: "CandidateFate") -> Iterator[str]:
-        """Why it was decided so, what it is like, and where it comes from."""
-        if fate.reason is not None:
-            yield from self._field("why", f"{fate.meaning} (stage {fate.stage})")
-        if fate.witness is not None:
-            yield from self._near("witness", fate.witness)
-        if fate.nearest is not None:
-            is_witness = fate.witness is not None and fate.witness.task_id == fate.nearest.task_id
-            if is_witness:
-                yield from self._field(
-                    "nearest", "the witness; nothing in the pool was nearer then"
-                )
-            else:
-                yield from self._near("nearest", fate.nearest)
-        elif fate.ordinal:
-            yield from self._field("nearest", "nothing: it has no word that ROUGE-L compares")
-        place = f"item {fate.ordinal} of {fate.items} in" if fate.ordinal else "all of"
+    def _origin(self, result: "CandidateResult") -> Iterator[str]:
+        """Yield the reason, the similar tasks and the reply of a candidate."""
+        near, witness = result.nearest, result.witness
+        if result.reason is not None:
+            yield from self._field("why", f"{result.meaning} (stage {result.stage})")
+        if witness is not None:
+            yield from self._near("witness", witness)
+        if near is not None and witness is not None and near.task_id == witness.task_id:
+            yield from self._field("nearest", "the witness")
+        elif near is not None:
+            yield from self._near("nearest", near)
+        elif result.ordinal:
+            yield from self._field("nearest", "none: the text has no token that ROUGE-L compares")
+        place = f"item {result.ordinal} of {result.items} in" if result.ordinal else "all of"
         yield from self._field(
             "from",
-            f"{place} the reply to {fate.request_id} by {fate.model} "
-            f"(line {fate.received:,} of the journal, decided in line {fate.decided:,})",
+            f"{place} the reply to {result.request_id} by {result.model} "
+            f"(line {result.received:,} of the journal, decided in line {result.decided:,})",
         )
 
-    def _task(self, fate: "TaskFate", *, brief: bool) -> Iterator[str]:
-        yield visible(f"{fate.id}: accepted from {fate.candidate.id}", keep="")
-        yield from self._field("instruction", fate.instruction)
-        yield from self._origin(fate.candidate)
-        if brief:
-            is_open = fate.instances is None
-            kept = self._open if is_open else counted(len(fate.instances or ()), "instance")
-            yield from self._field("instances", kept)
-            return
-        label = "prompt"
-        for task_id, instruction in fate.demonstrations:
-            yield self._one_line(label, f"{task_id}  {_unbroken(instruction)}")
-            label = ""
-        yield from self._kind(fate)
-        yield from self._instances(fate)
-
-    def _instances(self, fate: "TaskFate | ImportedFate") -> Iterator[str]:
-        if fate.instances is None:
+    def _task(self, result: "TaskResult", *, brief: bool) -> Iterator[str]:
+        if result.candidate is not None:
+            yield visible(f"{result.id}: accepted from {result.candidate.id}", keep="")
+        else:
+            source = f"imported from {result.place}" if result.place else "seed task"
+            yield visible(f"{result.id}: {source}", keep="")
+        yield from self._field("instruction", result.instruction)
+        if result.candidate is not None:
+            yield from self._origin(result.candidate)
+        elif result.line:
+            by = f"{result.model}, " if result.model else ""
+            yield from self._field("from", f"{by}line {result.line:,} of the journal")
+        if not brief:
+            label = "prompt"
+            for task_id, instruction in result.demonstrations:
+                yield self._one_line(label, f"{task_id}  {_unbroken(instruction)}")
+                label = ""
+            yield from self._field("kind", self._kind(result))
+            yield from self._field("shown in", counted(result.shown, "answered prompt"))
+            against = counted(result.witness_against, "rejected candidate")
+            yield from self._field("witness", f"against {against}")
+        if result.instances is None:
             yield from self._field("instances", self._open)
         else:
-            rejected = f", {len(fate.rejected)} rejected" if fate.rejected else ""
-            yield from self._field("instances", counted(len(fate.instances), "instance") + rejected)
-        for instance in fate.instances or ():
-            yield from self._pair(instance)
-        for item in fate.rejected:
-            yield from self._field("rejected", f"{item.reason}: {item.meaning}")
-            yield from self._field("", item.text or "(none)")
+            rejected = f", {len(result.rejected)} rejected" if result.rejected else ""
+            count = counted(len(result.instances), "instance")
+            yield from self._field("instances", count + rejected)
+        if not brief:
+            for instance in result.instances or ():
+                yield from self._field("  input", instance.input or "(none)")
+                yield from self._field("  output", instance.output)
+            for item in result.rejected:
+                yield from self._field("rejected", f"{item.reason}: {item.meaning}")
+                yield from self._field("", item.text or "(none)")
 
-    def _imported(self, fate: "ImportedFate", *, brief: bool) -> Iterator[str]:
-        yield visible(f"{fate.id}: imported from {fate.place}", keep="")
-        yield from self._field("instruction", fate.instruction)
-        by = f"{fate.model}, " if fate.model else ""
-        yield from self._field("from", f"{by}line {fate.line:,} of the journal")
-        if brief:
-            is_open = fate.instances is None
-            kept = self._open if is_open else counted(len(fate.instances or ()), "instance")
-            yield from self._field("instances", kept)
-            return
-        yield from self._field("shown in", counted(fate.shown, "answered prompt"))
-        against = counted(fate.witness_against, "rejected candidate")
-        yield from self._field("witness", f"against {against}")
-        if fate.answers:
-            yield from self._kind(fate)
+    def _kind(self, result: "TaskResult") -> str:
+        unknown = "not known" if result.instances is not None else self._open
+        if result.answers:
+            unknown = "asked again"
+        kind = {None: unknown, True: "a classification task"}.get(
+            result.is_classification, "not a classification task"
+        )
+        answers = [
+            answer.answer
+            if answer.text.strip(" .\n").lower() == answer.answer
+            else f"{answer.answer} (“{_short(answer.text)}”)"
+            for answer in result.answers
+        ]
+        if result.imported_answer is not None:
+            answers.insert(0, f"{result.imported_answer} (imported)")
+        return f"{kind}; answers: {', '.join(answers)}" if answers else kind
+
+    def _instance(self, result: "InstanceResult") -> Iterator[str]:
+        yield f"{visible(result.id, keep='')}: {_outcome(result)}"
+        if result.instance is not None:
+            yield from self._field("input", result.instance.input or "(none)")
+            yield from self._field("output", result.instance.output)
         else:
-            kinds = {None: "not known", True: "a classification task"}
-            said = f"; the answer that was imported is {fate.said}" if fate.said else ""
-            kind = kinds.get(fate.is_classification, "no classification task")
-            yield from self._field("kind", kind + said)
-        yield from self._instances(fate)
+            yield from self._field("text", result.text or "(none)")
+            yield from self._field("why", result.meaning)
+        yield self._one_line("task", f"{result.task_id}  {_unbroken(result.instruction)}")
+        source = f"line {result.received:,} of the journal, decided in line {result.decided:,}"
+        if result.place:
+            source = f"{result.place} (line {result.decided:,} of the journal)"
+        yield from self._field("from", source)
 
-    def _kind(self, fate: "TaskFate | ImportedFate") -> Iterator[str]:
-        if not fate.answers:
-            if fate.kind == "task" and fate.candidate.task_id and fate.instances is None:
-                yield from self._field("kind", self._open)
-            return
-        kind = {None: "asked for once more", True: "a classification task"}.get(
-            fate.is_classification, "no classification task"
-        )
-        said = ", then ".join(
-            given.answer
-            if given.text.strip(" .\n").lower() == given.answer
-            else f"{given.answer} (“{_short(given.text)}”)"
-            for given in fate.answers
-        )
-        yield from self._field("kind", f"{kind}; the model said {said}")
-
-    def _pair(self, instance: "Instance") -> Iterator[str]:
-        yield from self._field("  input", instance.input or "(none)")
-        yield from self._field("  output", instance.output)
-
-    def _instance(self, fate: "InstanceFate") -> Iterator[str]:
-        yield f"{visible(fate.id, keep='')}: {_verdict(fate)}"
-        if fate.instance is not None:
-            yield from self._field("input", fate.instance.input or "(none)")
-            yield from self._field("output", fate.instance.output)
-        else:
-            yield from self._field("text", fate.text or "(none)")
-            yield from self._field("why", fate.meaning)
-        yield self._one_line("task", f"{fate.task_id}  {_unbroken(fate.instruction)}")
-        if fate.place:
-            where = f"a task imported from {fate.place} (line {fate.decided:,} of the journal)"
-            yield from self._field("from", where)
-            return
-        yield from self._field(
-            "from", f"line {fate.received:,} of the journal, decided in line {fate.decided:,}"
-        )
-
-    def _seed(self, fate: "SeedFate") -> Iterator[str]:
-        kind = "a classification task" if fate.is_classification else "no classification task"
-        yield f"{visible(fate.id, keep='')}: a seed task, {kind}, with {counted(fate.instances, 'instance')}"
-        yield from self._field("instruction", fate.instruction)
-        yield from self._field("shown in", counted(fate.shown, "answered prompt"))
-        against = counted(fate.witness_against, "rejected candidate")
-        yield from self._field("witness", f"against {against}")
-
-    def _request(self, fate: "RequestFate") -> Iterator[str]:
-        by = f" by {visible(fate.model, keep='')}" if fate.model else ""
-        yield f"{visible(fate.id, keep='')}: {'answered' + by if by else 'refused'}"
-        if fate.problem:
-            yield from self._field("note", fate.problem)
-        if fate.finish_reason not in (None, "stop"):
-            yield from self._field("ended by", str(fate.finish_reason))
-        if fate.demonstrations:
-            yield from self._field("prompt", "showed " + ", ".join(fate.demonstrations))
-        yield from self._items(fate)
+    def _request(self, result: "RequestResult") -> Iterator[str]:
+        by = f" by {visible(result.model, keep='')}" if result.model else ""
+        yield f"{visible(result.id, keep='')}: {'answered' + by if by else 'failed'}"
+        if result.problem:
+            yield from self._field("note", result.problem)
+        if result.finish_reason not in (None, "stop"):
+            yield from self._field("ended by", str(result.finish_reason))
+        if result.demonstrations:
+            yield from self._field("prompt", "showed " + ", ".join(result.demonstrations))
+        yield from self._items(result)
         if by:
-            yield from self._field("reply", fate.text or "(empty)")
+            yield from self._field("reply", result.text or "(empty)")
 
-    def _passage(self, fate: "Passage") -> Iterator[str]:
-        yield f"{visible(fate.request_id, keep='')}: line {fate.line:,} of the reply"
-        yield from self._field("text", fate.excerpt)
-        yield from self._items(fate)
-        if fate.problem:
-            yield from self._field("note", fate.problem)
-        elif not fate.items and fate.answer is None:
-            yield from self._field("why", "No item that was found in the reply has this text.")
-        command = f"selfinstruct explain {shlex.quote(str(self._directory))} {fate.request_id}"
-        # In one line, however long, so that it can be copied.
-        yield f"  {'all of it':<{_LABEL}}{visible(command, keep='')}"
+    def _excerpt(self, result: "Excerpt") -> Iterator[str]:
+        yield f"{visible(result.request_id, keep='')}: line {result.line:,} of the reply"
+        yield from self._field("text", result.text)
+        yield from self._items(result)
+        if result.problem:
+            yield from self._field("note", result.problem)
+        elif not result.items and result.answer is None:
+            yield from self._field("why", "No item of the reply has this text.")
+        command = f"selfinstruct explain {shlex.quote(str(self._directory))} {result.request_id}"
+        # Not wrapped, so that it can be copied.
+        yield f"  {'whole reply':<{_LABEL}}{visible(command, keep='')}"
 
-    def _items(self, fate: "RequestFate | Passage") -> Iterator[str]:
-        if fate.answer is not None:
-            yield from self._field("read as", fate.answer)
+    def _items(self, result: "RequestResult | Excerpt") -> Iterator[str]:
+        if result.answer is not None:
+            yield from self._field("parsed as", result.answer)
         label = "items"
-        for item in fate.items:
+        for item in result.items:
             number = item.id.rpartition("#")[2]
-            yield self._one_line(label, f"#{number} {_verdict(item)}: {_unbroken(item.text)}")
+            yield self._one_line(label, f"#{number} {_outcome(item)}: {_unbroken(item.text)}")
             label = ""
             if item.kind == "candidate" and item.nearest is not None and item.nearest.rouge_l:
                 like = score(item.nearest.rouge_l, self._threshold)
                 yield self._one_line("", f"   nearest {item.nearest.task_id}, ROUGE-L {like}")
 
-    def _outlook(self, outlook: "Outlook") -> Iterator[str]:
-        from selfinstruct.analysis.explain.results import MEANING
+    def _new_candidate(self, new: "NewCandidate") -> Iterator[str]:
+        from selfinstruct.records.reasons import MEANING
 
-        if outlook.reasons:
-            yield f"As a candidate now it would be rejected: {outlook.reasons[0]}"
-        else:
-            yield "As a candidate now it would be accepted."
-        for reason in outlook.reasons:
+        outcome = f"rejected: {new.reasons[0]}" if new.reasons else "accepted."
+        yield f"As the next candidate it would be {outcome}"
+        for reason in new.reasons:
             yield from self._field(reason, MEANING[reason])
-        if outlook.nearest is not None:
-            yield from self._near("nearest", outlook.nearest)
+        if new.nearest is not None:
+            yield from self._near("nearest", new.nearest)
 
     # ── parts ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _near(self, label: str, near: "Near") -> Iterator[str]:
         if near.rouge_l == 0:
-            yield from self._field(label, "nothing: no task of the pool shares a word with it")
+            yield from self._field(label, "none: no task of the pool shares a word with the text")
             return
         same = ", accepted just before from the same reply" if near.in_same_reply else ""
-        yield from self._field(
-            label, f"{near.task_id}, ROUGE-L {score(near.rouge_l, self._threshold)}{same}"
-        )
+        like = score(near.rouge_l, self._threshold)
+        yield from self._field(label, f"{near.task_id}, ROUGE-L {like}{same}")
         yield from self._field("", near.instruction)
 
     def _field(self, label: str, text: str) -> Iterator[str]:
@@ -363,7 +301,7 @@ class _Page:
         lines = [
             part
             for line in visible(text).strip("\n").split("\n")
-            # Not at hyphens: what is copied from here is to be found again.
+            # Not at hyphens: a copied text must match again.
             for part in textwrap.wrap(
                 line, room * len(line) // max(1, cells(line)) or 1, break_on_hyphens=False
             )
@@ -371,16 +309,23 @@ class _Page:
         ]
         return [(" " * indent + line).rstrip() for line in lines]
 
-    def _quoted(self, query: str) -> str:
-        return f"“{visible(_short(query), keep='')}”"
+
+def _elsewhere(explanation: "Explanation") -> str:
+    """Return where else the run contains a text that items have or contain."""
+    names = explanation.in_replies
+    first = ", ".join(names[:_FIRST_IDS]) + (", …" if len(names) > _FIRST_IDS else "")
+    replies = "1 raw reply" if len(names) == 1 else f"{len(names):,} raw replies"
+    where = f"The text is in {replies}: {first}." if names else "No raw reply contains the text."
+    if not explanation.partial:
+        return where
+    more = counted(explanation.partial, "further item")
+    return f"The text is also a part of {more}; a longer or shorter text finds them. {where}"
 
 
-def _verdict(fate: "CandidateFate | InstanceFate") -> str:
-    if fate.reason is not None:
-        return f"rejected, {fate.reason}"
-    if fate.kind == "candidate":
-        return f"accepted as {fate.task_id}"
-    return "kept"
+def _outcome(result: "CandidateResult | InstanceResult") -> str:
+    if result.reason is not None:
+        return f"rejected, {result.reason}"
+    return f"accepted as {result.task_id}" if result.kind == "candidate" else "kept"
 
 
 def _unbroken(text: str) -> str:
@@ -388,6 +333,6 @@ def _unbroken(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    """The beginning of a text, in one line."""
+    """Return the beginning of a text in one line."""
     line = _unbroken(text)
     return line if len(line) <= _LINE else line[: _LINE - 1] + "…"

@@ -1,4 +1,4 @@
-"""`selfinstruct export`: a run's dataset, or anyone's Alpaca-style list, in a format that trainers read."""
+"""The command `selfinstruct export`: writes a run or an Alpaca-style list in a format for trainers."""
 
 import re
 from enum import StrEnum
@@ -12,7 +12,7 @@ from selfinstruct.cli.record_options import InputFormat, Quiet
 
 
 class Format(StrEnum):
-    """What a row looks like, or that it is all there is in a file of some kind."""
+    """The shape of a row; jsonl, csv, parquet and datasets have every column."""
 
     ALPACA = "alpaca"
     JSONL = "jsonl"
@@ -25,7 +25,7 @@ class Format(StrEnum):
 
 
 class Container(StrEnum):
-    """The kind of file."""
+    """The file format."""
 
     JSON = "json"
     JSONL = "jsonl"
@@ -35,7 +35,7 @@ class Container(StrEnum):
 
 
 _ROWS = "Which rows"
-_BESIDE = "Beside it"
+_BESIDE = "Files next to the data"
 
 
 def export(
@@ -43,7 +43,7 @@ def export(
         str,
         typer.Argument(
             metavar="DIR|FILE",
-            help="A run, or an Alpaca-style list: .json, .jsonl, .csv, .parquet; - is stdin.",
+            help="Run directory, or Alpaca-style list: .json, .jsonl, .csv, .parquet; - is stdin.",
             show_default=False,
         ),
     ],
@@ -53,7 +53,7 @@ def export(
             "--output",
             "-o",
             metavar="OUT",
-            help="The file to write, or the folder; - is stdout. Its suffix says what kind of file: "
+            help="File or folder to write; - is stdout. The suffix chooses the file format: "
             "-f messages -o chats.parquet.",
             show_default=False,
         ),
@@ -65,15 +65,15 @@ def export(
             "-f",
             help="alpaca: instruction, input, output. prompt-completion: Alpaca's prompt, and completion. "
             "messages: chats, as OpenAI and TRL read them. sharegpt: conversations of human and gpt. "
-            "jsonl, csv, parquet, datasets: every column, with ids and provenance, in such a file; "
-            "datasets is a folder for load_from_disk.",
+            "jsonl, csv, parquet, datasets: every column, with ids and provenance, in a file of this "
+            "format; datasets is a folder for load_from_disk.",
         ),
     ] = Format.ALPACA,
     container: Annotated[
         Container | None,
         typer.Option(
             "--container",
-            help="The kind of file, where neither the suffix nor the format says it: "
+            help="File format, if neither the suffix nor --format chooses one: "
             "-f messages --container datasets.",
             show_default="by suffix, or format",
         ),
@@ -81,14 +81,14 @@ def export(
     include_seed_tasks: Annotated[
         bool,
         typer.Option(
-            "--include-seed-tasks", help="Put the seed tasks first.", rich_help_panel=_ROWS
+            "--include-seed-tasks", help="Write the seed tasks first.", rich_help_panel=_ROWS
         ),
     ] = False,
     limit: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Instructions to export, the first ones; seed tasks do not count.",
+            help="Export only the first N instructions, not counting seed tasks.",
             show_default="all",
             rich_help_panel=_ROWS,
         ),
@@ -98,7 +98,7 @@ def export(
         typer.Option(
             "--max-instances-per-task",
             min=1,
-            help="Rows of an instruction, the first ones.",
+            help="Export only the first N rows of each instruction.",
             show_default="all",
             rich_help_panel=_ROWS,
         ),
@@ -108,8 +108,8 @@ def export(
         typer.Option(
             "--split",
             metavar="SHARES",
-            help="Make several files of it, by instruction: 0.95/0.05 is train and test, 0.9/0.05/0.05 has "
-            "validation between them. An instruction stays on its side when the dataset grows.",
+            help="Split by instruction into several files: 0.95/0.05 for train and test, 0.9/0.05/0.05 for "
+            "train, validation and test. An instruction stays in its part when the dataset grows.",
             show_default=False,
             rich_help_panel=_ROWS,
         ),
@@ -118,7 +118,7 @@ def export(
         int | None,
         typer.Option(
             "--shuffle-seed",
-            help="Shuffle the rows by this seed, which also decides what is on which side of --split.",
+            help="Shuffle the rows with this seed, which also chooses the parts of --split.",
             show_default="in order",
             rich_help_panel=_ROWS,
         ),
@@ -128,8 +128,8 @@ def export(
         typer.Option(
             "--decontaminate",
             metavar="BENCHMARK",
-            help="Leave out rows that hold what this benchmark asks, as selfinstruct decontaminate tells "
-            "it. May be given again.",
+            help="Leave out rows that contain what this benchmark asks, by the rules of selfinstruct "
+            "decontaminate. Repeat for several files.",
             show_default=False,
             rich_help_panel=_ROWS,
         ),
@@ -138,8 +138,8 @@ def export(
         bool,
         typer.Option(
             "--similarities",
-            help="Add how like the tasks before it each task is, as the published data has it: "
-            "most_similar_instructions (10, with their ROUGE-L) and avg_similarity_score.",
+            help="Add the similarity to earlier tasks, like the published data: most_similar_instructions "
+            "(10, with their ROUGE-L) and avg_similarity_score.",
         ),
     ] = False,
     system: Annotated[
@@ -147,7 +147,7 @@ def export(
         typer.Option(
             "--system",
             metavar="TEXT",
-            help="A system message before each chat (messages, sharegpt).",
+            help="System message for each chat (messages, sharegpt).",
             show_default=False,
         ),
     ] = None,
@@ -156,24 +156,24 @@ def export(
         typer.Option(
             "--template",
             metavar="FILE",
-            help="How instruction and input become one text, in Jinja (prompt-completion, messages, "
+            help="Jinja template that joins instruction and input (prompt-completion, messages, "
             "sharegpt).",
-            show_default="Alpaca's words for prompts; a blank line between them for chats",
+            show_default="Alpaca's prompt for prompt-completion; a blank line between them for chats",
         ),
     ] = None,
     csv_safe: Annotated[
         bool,
         typer.Option(
             "--csv-safe",
-            help="Put an apostrophe before what a table program would run as a formula. For looking at, not "
-            "for training.",
+            help="Put an apostrophe before cells that a spreadsheet program would run as a formula. For "
+            "reading, not for training.",
         ),
     ] = False,
     llama_factory: Annotated[
         bool,
         typer.Option(
             "--llama-factory",
-            help="Name the file in dataset_info.json beside it, for LLaMA-Factory; other entries stay.",
+            help="Add the file to dataset_info.json in its folder, for LLaMA-Factory; other entries stay.",
             rich_help_panel=_BESIDE,
         ),
     ] = False,
@@ -181,7 +181,7 @@ def export(
         bool,
         typer.Option(
             "--axolotl",
-            help="Write the stanza that names it in axolotl's configuration: OUT.axolotl.yaml.",
+            help="Write the stanza for axolotl's configuration: OUT.axolotl.yaml.",
             rich_help_panel=_BESIDE,
         ),
     ] = False,
@@ -189,8 +189,8 @@ def export(
         bool,
         typer.Option(
             "--card",
-            help="Write a dataset card for the Hugging Face hub, README.md: how the data was made, what a "
-            "reader must check.",
+            help="Write a dataset card for the Hugging Face hub, README.md: the origin of the data, and "
+            "open questions for its users.",
             rich_help_panel=_BESIDE,
         ),
     ] = False,
@@ -199,7 +199,7 @@ def export(
         typer.Option(
             "--license",
             metavar="ID|TEXT",
-            help="For the card: the licence that you give the dataset, such as cc-by-4.0.",
+            help="For the card: the licence of the dataset, such as cc-by-4.0.",
             show_default=False,
             rich_help_panel=_BESIDE,
         ),
@@ -209,7 +209,7 @@ def export(
         typer.Option(
             "--model-terms",
             metavar="TEXT|URL",
-            help="For the card: what the terms of the generating model say about training on what it wrote.",
+            help="For the card: the terms of the generating model for training on its output.",
             show_default=False,
             rich_help_panel=_BESIDE,
         ),
@@ -229,7 +229,7 @@ def export(
         typer.Option(
             "--language",
             metavar="CODE",
-            help="For the card: a language of the data, such as en. May be given again.",
+            help="For the card: a language of the data, such as en. Repeat for several.",
             show_default=False,
             rich_help_panel=_BESIDE,
         ),
@@ -238,7 +238,7 @@ def export(
     quiet: Quiet = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Write a dataset in a format that trainers read, whole or not at all.
+    """Write a dataset in a format for trainers. Files are written completely or not at all.
 
     Example: selfinstruct export my-run -o alpaca_data.json
 
@@ -248,12 +248,18 @@ def export(
 
     Example: selfinstruct export someones_alpaca.json -f sharegpt -o sharegpt.json --llama-factory
     """
-    from selfinstruct.cli.export_card import CardWanted
-    from selfinstruct.cli.export_job import SIMILARITIES, Job, carry_out
-    from selfinstruct.cli.export_sources import Chosen
-    from selfinstruct.cli.record_files import work_on_lists
+    from selfinstruct.cli.dataset_jobs import run_job
+    from selfinstruct.cli.dataset_lines import export_lines
     from selfinstruct.dataset.dataset_card import Terms
-    from selfinstruct.dataset.export import Wanted, read_shares
+    from selfinstruct.dataset.export import (
+        SIMILARITIES,
+        CardRequest,
+        ExportFiles,
+        ExportOptions,
+        RowSelection,
+        export_files,
+        read_shares,
+    )
 
     terms = Terms(
         license=license,
@@ -287,12 +293,12 @@ def export(
             f"{output} is a folder; name the file in it, such as {output}data.json",
             param_hint="--output",
         )
-    job = Job(
-        source=str(source),
+    files = ExportFiles(
+        source=source,
         output=Path(output),
-        wanted=Wanted(
-            format=format.value,
-            container=container.value if container else None,
+        options=ExportOptions(
+            format=format,
+            container=container,
             split=read_shares(split) if split is not None else (),
             shuffle_seed=shuffle_seed,
             max_instances_per_task=max_instances_per_task,
@@ -301,28 +307,29 @@ def export(
             csv_safe=csv_safe,
             kept=SIMILARITIES if similarities else (),
         ),
-        chosen=Chosen(
-            include_seed_tasks=include_seed_tasks,
-            limit=limit,
-            similarities=similarities,
-            input_format=input_format.value if input_format else None,
-        ),
         benchmarks=tuple(dict.fromkeys(decontaminate or ())),
         llama_factory=llama_factory,
         axolotl=axolotl,
-        card=CardWanted(
+        card=CardRequest(
             terms=terms,
             options={name: str(value) for name, value in options.items() if value is not None},
         )
         if card
         else None,
-        quiet=quiet,
     )
-    work_on_lists(
-        carry_out,
-        job,
-        inputs=[job.source, *job.benchmarks],
-        outputs=[job.output],
+    selection = RowSelection(
+        include_seed_tasks=include_seed_tasks,
+        limit=limit,
+        similarities=similarities,
+        input_format=input_format,
+    )
+    run_job(
+        lambda progress, hold: export_files(
+            files, selection=selection, progress=progress, hold=hold
+        ),
+        lambda summary: export_lines(summary, files.output),
+        inputs=[source, *files.benchmarks],
+        outputs=[files.output],
         json_output=json_output,
         quiet=quiet,
     )

@@ -1,4 +1,4 @@
-"""`selfinstruct filter`: near duplicates taken out of anyone's list of records."""
+"""The command `selfinstruct filter`: removes near duplicates from lists of records."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,7 @@ from selfinstruct.cli.record_options import InputFormat, Inputs, Output, OutputF
 
 
 class Tokenizer(StrEnum):
-    """What a word is."""
+    """The tokenizer that splits a text into words."""
 
     UNICODE = "unicode"
     ROUGE = "rouge"
@@ -25,8 +25,8 @@ def filter(  # noqa: A001
         typer.Option(
             "--field",
             metavar="NAME",
-            help="What is compared; give it again to take several together. May lead into what is "
-            "nested: messages.0.content.",
+            help="Field to compare; repeat to compare several together. Nested fields: "
+            "messages.0.content.",
             show_default="instruction",
         ),
     ] = None,
@@ -35,16 +35,16 @@ def filter(  # noqa: A001
         typer.Option(
             "--threshold",
             "-t",
-            help="Rejected is what has a ROUGE-L over it to something kept. Nothing is over 1, so that 1 "
-            "keeps even exact copies.",
+            help="Reject records with a ROUGE-L over this value to a kept record. 1 keeps even exact "
+            "copies.",
         ),
     ] = 0.7,
     tokenizer: Annotated[
         Tokenizer,
         typer.Option(
             "--tokenizer",
-            help="What a word is: unicode knows every script, rouge (as published) a–z and 0–9. Texts "
-            "without any word are kept uncompared, and counted.",
+            help="Definition of a word: unicode knows every script; rouge, as published, only a–z and 0–9. "
+            "Texts without a word are kept and counted.",
         ),
     ] = Tokenizer.UNICODE,
     against: Annotated[
@@ -52,8 +52,8 @@ def filter(  # noqa: A001
         typer.Option(
             "--against",
             metavar="FILE",
-            help="Records that count as kept before, and are not written: an earlier dataset, the seed "
-            "tasks, a benchmark. May be given again.",
+            help="Records to compare with but not to write: an earlier dataset, the seed tasks, a "
+            "benchmark. Repeat for several files.",
             show_default=False,
         ),
     ] = None,
@@ -62,7 +62,7 @@ def filter(  # noqa: A001
         typer.Option(
             "--against-field",
             metavar="NAME",
-            help="What is compared of these.",
+            help="Field to compare in the files of --against.",
             show_default="as --field",
         ),
     ] = None,
@@ -71,7 +71,7 @@ def filter(  # noqa: A001
         typer.Option(
             "--rejected",
             metavar="FILE",
-            help="A file for what is rejected, with witness, witness_place and rouge_l added.",
+            help="File for the rejected records, with witness, witness_place and rouge_l added.",
             show_default=False,
         ),
     ] = None,
@@ -79,16 +79,16 @@ def filter(  # noqa: A001
         bool,
         typer.Option(
             "--keep-equal",
-            help="Keep a record whose text is exactly that of a kept one, too: one instruction with "
-            "several inputs. Near duplicates are rejected as ever.",
+            help="Also keep records with exactly the text of a kept record: one instruction with several "
+            "inputs. Near duplicates are still rejected.",
         ),
     ] = False,
     similarities: Annotated[
         bool,
         typer.Option(
             "--similarities",
-            help="Add to each kept record most_similar_instructions (the 10 nearest before it) and "
-            "avg_similarity_score.",
+            help="Add most_similar_instructions (the 10 most similar earlier records) and "
+            "avg_similarity_score to each kept record.",
         ),
     ] = False,
     input_format: InputFormat = None,
@@ -96,43 +96,50 @@ def filter(  # noqa: A001
     quiet: Quiet = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Take near duplicates out of lists of records, in order; the first of each kind is kept.
+    """Remove near duplicates from lists of records. Of several similar records, the first is kept.
 
-    Exact: what a run would reject as too similar is rejected here. The rest of
-    a record stays as it is. Files are written whole or not at all.
+    The comparison is the same as in a run: exact ROUGE-L with every kept record. Other fields stay as they
+    are. Files are written completely or not at all.
 
     Example: selfinstruct filter alpaca_data.json -o clean.json --rejected duplicates.jsonl
 
     Example: zcat *.jsonl.gz | selfinstruct filter - -o clean.parquet --field messages.0.content
     """
-    from selfinstruct.cli.filter_job import Job, carry_out
-    from selfinstruct.cli.record_files import work_on_lists
+    from selfinstruct.cli.dataset_jobs import run_job
+    from selfinstruct.cli.dataset_lines import filter_lines
+    from selfinstruct.dataset.deduplication import filter_files
+    from selfinstruct.dataset.file_jobs import ListFiles
 
     if against_field and not against:
         raise typer.BadParameter(
-            "names what is compared of --against, which is not given; add --against FILE",
+            "names the field to compare in the files of --against; add --against FILE",
             param_hint="--against-field",
         )
-    job = Job(
+    files = ListFiles(
         inputs=inputs,
         output=output,
-        fields=field or ["instruction"],
-        threshold=threshold,
-        tokenizer=tokenizer.value,
         against=against or [],
-        against_fields=against_field or field or ["instruction"],
         rejected=rejected,
-        keep_equal=keep_equal,
-        similarities=similarities,
-        input_format=input_format.value if input_format else None,
-        output_format=output_format.value if output_format else None,
-        quiet=quiet,
+        input_format=input_format,
+        output_format=output_format,
     )
-    work_on_lists(
-        carry_out,
-        job,
-        inputs=[*inputs, *job.against],
-        outputs=[output, rejected],
+    run_job(
+        lambda progress, hold: filter_files(
+            files,
+            fields=field or ["instruction"],
+            threshold=threshold,
+            tokenizer=tokenizer,
+            against_fields=against_field,
+            keep_equal=keep_equal,
+            similarities=similarities,
+            progress=progress,
+            hold=hold,
+        ),
+        lambda summary: filter_lines(
+            summary, files, threshold=threshold, tokenizer=tokenizer, keep_equal=keep_equal
+        ),
+        inputs=[*inputs, *files.against],
+        outputs=files.outputs,
         json_output=json_output,
         quiet=quiet,
     )

@@ -1,4 +1,4 @@
-"""`selfinstruct import`: files of older tools as the beginning of a run."""
+"""The command `selfinstruct import`: starts a run from files of older tools."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from selfinstruct.dataset.importing.directory import Import
 
 _NAME = 26
-"""Columns of a number's name."""
+"""Width of the labels, in columns."""
 
 
 @with_settings
@@ -34,7 +34,7 @@ def import_(
             "--output",
             "-o",
             metavar="DIR",
-            help="The run directory to make; it is new or empty.",
+            help="Run directory to create, new or empty.",
             show_default=False,
         ),
     ],
@@ -43,17 +43,17 @@ def import_(
         typer.Option(
             "--config",
             metavar="CONFIG.yaml",
-            help="A file of settings; flags win.",
+            help="Settings file; flags take precedence.",
             show_default=False,
         ),
     ] = None,
     json_output: JsonOption = False,
     **settings: Any,
 ) -> None:
-    """Make a run of what the published Self-Instruct code or Alpaca's has generated; nothing is asked.
+    """Make a run from files of the published Self-Instruct code or of Alpaca, without any request.
 
-    Every instruction becomes a task as it is. `selfinstruct run DIR -m MODEL` asks for the kinds and the
-    instances that are missing, and with a larger -n grows the run. Unless given, -n is how many there are.
+    Every instruction becomes a task unchanged. `selfinstruct run DIR -m MODEL` then requests missing kinds
+    and instances, and with a larger -n more instructions. The default of -n is the number of imported tasks.
 
     Example: selfinstruct import regen.json -o my-run
 
@@ -71,7 +71,7 @@ def import_(
         with stopped_by_signals(), bar(quiet=json_output) as show:
             done = import_run(output, files, load_settings("", given), show=show)
     except KeyboardInterrupt:
-        say("interrupted; the same command makes the run")
+        say("interrupted; repeat the command to make the run")
         raise typer.Exit(130) from None
     if json_output:
         import json
@@ -92,9 +92,9 @@ def _fields(directory: Path, done: "Import") -> Mapping[str, Any]:
 
 
 def _lines(directory: Path, done: "Import") -> Iterator[str]:
-    """What was read, what became of it, and what was left out."""
-    from selfinstruct.cli.terminal import counted, visible
+    """Yield the summary: files, tasks, and records without use."""
     from selfinstruct.dataset.importing.merge import MEANING
+    from selfinstruct.text import counted, visible
 
     shown = visible(str(directory), keep="")
     yield f"{shown}: {counted(done.tasks, 'task')} imported"
@@ -105,8 +105,8 @@ def _lines(directory: Path, done: "Import") -> Iterator[str]:
     yield _line("tasks", done.tasks)
     yield _line("  with instances", done.with_instances, f"{done.rows:,} rows")
     if done.without_instances:
-        kinds = f", of {done.without_kind:,} the kind first" if done.without_kind else ""
-        yield _line("  still open", done.without_instances, f"a run asks for instances{kinds}")
+        kinds = f", for {done.without_kind:,} the kind first" if done.without_kind else ""
+        yield _line("  still open", done.without_instances, f"a run requests instances{kinds}")
     if done.instances_rejected:
         yield _line("instances rejected", sum(done.instances_rejected.values()))
     for reason, count in done.instances_rejected.items():
@@ -116,8 +116,8 @@ def _lines(directory: Path, done: "Import") -> Iterator[str]:
     for cause, count in done.left_out.items():
         yield _line(f"  {cause.replace('_', ' ')}", count, MEANING[cause])
     if done.mended:
-        said = "half of a character in them became U+FFFD"
-        yield _line("records mended", done.mended, said)
+        remark = "halves of surrogate pairs became U+FFFD"
+        yield _line("records mended", done.mended, remark)
     name = shlex.quote(shown)
     model = "" if done.model else " -m MODEL"
     yield ""

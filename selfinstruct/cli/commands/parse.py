@@ -1,4 +1,4 @@
-"""`selfinstruct parse`: read recorded replies as a run would."""
+"""`selfinstruct parse`: parse recorded replies as a run would."""
 
 import json
 import sys
@@ -9,12 +9,12 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-_LONGEST = 100_000_000
+_MAX_LINE = 100_000_000
 """Bytes of a line."""
 
 
 class StageName(StrEnum):
-    """What the replies answer."""
+    """Stage of the replies."""
 
     GENERATE = "generate"
     CLASSIFY = "classify"
@@ -22,21 +22,21 @@ class StageName(StrEnum):
 
 
 class ProfileName(StrEnum):
-    """How they are read."""
+    """Parser and filters."""
 
     DEFAULT = "default"
     PAPER = "paper"
 
 
 class RecipeName(StrEnum):
-    """How they were asked for."""
+    """Recipe of the prompts."""
 
     SELF_INSTRUCT = "self-instruct"
     ALPACA = "alpaca"
 
 
 class ApiName(StrEnum):
-    """Where they begin."""
+    """API of the replies."""
 
     CHAT = "chat"
     COMPLETIONS = "completions"
@@ -47,27 +47,27 @@ def parse(
         Path,
         typer.Argument(
             metavar="FILE|-",
-            help="JSON lines, each with completion and, where known, finish_reason, instruction, "
+            help="JSON lines, each with completion and, if known, finish_reason, instruction, "
             "is_classification, num_prompt_instructions, prompt. - is stdin.",
             show_default=False,
         ),
     ],
     stage: Annotated[
         StageName,
-        typer.Option("--stage", "-s", help="What the replies answer.", show_default=False),
+        typer.Option("--stage", "-s", help="Stage of the replies.", show_default=False),
     ],
     profile: Annotated[
-        ProfileName, typer.Option("--profile", "-p", help="How they are read and judged.")
+        ProfileName, typer.Option("--profile", "-p", help="Parser and filters.")
     ] = ProfileName.DEFAULT,
     recipe: Annotated[
-        RecipeName, typer.Option("--recipe", help="How they were asked for.")
+        RecipeName, typer.Option("--recipe", help="Recipe of the prompts.")
     ] = RecipeName.SELF_INSTRUCT,
     api: Annotated[
         ApiName | None,
         typer.Option(
             "--api",
-            help="Whether a reply goes on where its prompt ends (completions) or begins anew (chat).",
-            show_default="told from the text",
+            help="Whether a reply continues the prompt (completions) or answers it (chat).",
+            show_default="detected from the text",
         ),
     ] = None,
     seed_tasks: Annotated[
@@ -79,23 +79,23 @@ def parse(
         ),
     ] = None,
 ) -> None:
-    """Read recorded replies as a run would, and say what was found and what was rejected.
+    """Parse recorded replies as a run would, and print accepted and rejected items.
 
-    Writes a JSON line for each line read: candidates, is_classification (null where unclear) or instances,
-    and always rejections. Novelty is not looked at; it needs a pool.
+    Writes a JSON line for each input line: candidates, is_classification (null if unclear) or instances, and
+    always rejections. Does not check novelty, which needs a pool.
 
     Example: selfinstruct parse replies.jsonl --stage generate
 
     Example: jq -c 'select(.kind == "completion_received" and .stage == "instances") | .completion |
     {completion: .text, finish_reason}' my-run/journal.jsonl | selfinstruct parse - --stage instances
     """
-    from selfinstruct.analysis.parse_replies import RecordedReply, read_again
+    from selfinstruct.analysis.parse_replies import RecordedReply, parse_again
     from selfinstruct.errors import InputError
     from selfinstruct.pipeline.filters import scripts_of
     from selfinstruct.pipeline.seed_tasks import read_seed_tasks
 
     if recipe is RecipeName.ALPACA and stage is not StageName.GENERATE:
-        raise typer.BadParameter("alpaca has no other stage than generate", param_hint="--stage")
+        raise typer.BadParameter("alpaca has only the stage generate", param_hint="--stage")
     named = Path("stdin") if str(file) == "-" else file
     scripts = frozenset[str]()
     if seed_tasks is not None:
@@ -111,7 +111,7 @@ def parse(
             raise InputError(named, "is nested too deeply", line=number) from None
         except ValueError as error:
             raise InputError(named, str(error), line=number) from None
-        result = read_again(
+        result = parse_again(
             reply,
             stage=stage.value,
             profile=profile.value,
@@ -123,17 +123,17 @@ def parse(
 
 
 def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines that hold something; read as they come, so that a pipe can be watched."""
+    """Yield the non-blank lines with their numbers as they arrive, so that a pipe can be watched."""
     from selfinstruct.errors import InputError
     from selfinstruct.files import because
 
     named = "stdin" if str(file) == "-" else file
 
     def numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-        lines = iter(lambda: stream.readline(_LONGEST + 1), b"")
+        lines = iter(lambda: stream.readline(_MAX_LINE + 1), b"")
         for number, line in enumerate(lines, start=1):
-            if len(line) > _LONGEST:
-                problem = f"is longer than {_LONGEST:,} bytes, so it is no reply; name another file"
+            if len(line) > _MAX_LINE:
+                problem = f"is longer than {_MAX_LINE:,} bytes; check that FILE holds JSON lines"
                 raise InputError(named, problem, line=number)
             if line.strip():
                 yield number, line
@@ -154,6 +154,6 @@ def _json(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode("utf-8")
-    except UnicodeEncodeError:  # half of a surrogate pair, which only JSON's own escapes can carry
+    except UnicodeEncodeError:  # a lone surrogate, which only a JSON escape can represent
         text = json.dumps(value)
     return text

@@ -1,4 +1,4 @@
-"""`selfinstruct refilter`: a run's replies, decided again by other filters."""
+"""`selfinstruct refilter`: decide the replies of a run again with other filters."""
 
 import shlex
 import shutil
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from selfinstruct.analysis.refilter.comparison import OnlyThere
     from selfinstruct.runner.directory import Run
 
-_USUALLY_SHOWN = 3
+_DEFAULT_SHOWN = 3
 _NAME = 24
-"""Columns of a number's name, as in the funnel."""
+"""Columns of the name of a number."""
 
 
 def refilter(
@@ -28,7 +28,7 @@ def refilter(
             "--output",
             "-o",
             metavar="NEWDIR",
-            help="The directory to make; it is new or empty.",
+            help="The directory to create; must be new or empty.",
             show_default=False,
         ),
     ],
@@ -38,7 +38,7 @@ def refilter(
             "--threshold",
             "-t",
             metavar="N",
-            help="A candidate whose ROUGE-L to any task of the pool is higher is not novel.",
+            help="Maximum ROUGE-L of a novel candidate to the tasks of the pool.",
             show_default="as in DIR",
         ),
     ] = None,
@@ -46,7 +46,7 @@ def refilter(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="How replies are read and judged: default or paper.",
+            help="Parser and filters: default or paper.",
             show_default="as in DIR",
         ),
     ] = None,
@@ -54,46 +54,46 @@ def refilter(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What ROUGE-L compares: unicode or rouge.",
-            show_default="as in DIR; with another profile, its own",
+            help="Tokenizer of ROUGE-L: unicode or rouge.",
+            show_default="as in DIR; with --profile, that of the profile",
         ),
     ] = None,
     max_instances: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Instances kept of a task.", show_default="as in DIR"),
+        typer.Option(metavar="N", help="Maximum instances of a task.", show_default="as in DIR"),
     ] = None,
     show: Annotated[
         int | None,
         typer.Option(
             min=0,
             metavar="N",
-            help="How many tasks to show of those that are in one of the two only.",
+            help="Number of tasks to show that only one of the two runs has.",
             show_default="3; with --json all",
         ),
     ] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Decide the replies of a run again with other filters, as a new run; the model is not asked.
+    """Decide the replies of a run again with other filters, as a new run, without a request.
 
-    DIR is only read. The new run is exported, explained and verified like any other, but not continued.
+    Only reads DIR. You can export, explain and verify the new run, but not continue it.
 
     Example: selfinstruct refilter my-run -o strict --threshold 0.5
     """
     from selfinstruct.analysis.refilter.directory import refilter_run
     from selfinstruct.config.reading import load_settings
 
-    given = {
+    flags = {
         "threshold": threshold,
         "profile": profile,
         "tokenizer": tokenizer,
         "max_instances": max_instances,
     }
     settings = load_settings(
-        "", {name: value for name, value in given.items() if value is not None}
+        "", {name: value for name, value in flags.items() if value is not None}
     )
     source, refiltered = refilter_run(directory, output, settings)
-    usual = None if json_output else _USUALLY_SHOWN
-    number = usual if show is None else show
+    default = None if json_output else _DEFAULT_SHOWN
+    number = default if show is None else show
     if json_output:
         import json
 
@@ -126,12 +126,12 @@ def _fields(
 
 
 class _Page:
-    """The two funnels side by side, and what else a person should know."""
+    """Both funnels next to each other, remarks, and the tasks that only one run has."""
 
     def __init__(
         self, directory: Path, output: Path, source: "Run", refiltered: "Refiltered", width: int
     ) -> None:
-        from selfinstruct.cli.terminal import visible
+        from selfinstruct.text import visible
 
         self._source = source
         self._refiltered = refiltered
@@ -140,16 +140,16 @@ class _Page:
         self._directory, self._output = (visible(str(p), keep="") for p in (directory, output))
 
     def lines(self, number: int | None) -> list[str]:
-        told = [f"{self._output}: {self._directory}, decided again{self._how()}", ""]
-        told += self._numbers()
-        told += self._remarks()
-        told += self._only(self._comparison.only_before, "before", number)
-        told += self._only(self._comparison.only_after, "after", number)
+        lines = [f"{self._output}: {self._directory}, decided again{self._how()}", ""]
+        lines += self._numbers()
+        lines += self._remarks()
+        lines += self._only(self._comparison.only_before, "before", number)
+        lines += self._only(self._comparison.only_after, "after", number)
         command = f"selfinstruct export {shlex.quote(self._output)} -o alpaca_data.json"
-        return [*told, "", f"To export it: {command}"]
+        return [*lines, "", f"To export the new run: {command}"]
 
     def _how(self) -> str:
-        """The settings, and the versions of what decides, that are others now."""
+        """Return the changed settings and versions."""
         from selfinstruct.cli.summary_lines import changes
         from selfinstruct.runner.manifest import VERSIONS
 
@@ -182,23 +182,20 @@ class _Page:
 
     def _remarks(self) -> list[str]:
         comparison = self._comparison
-        never_asked = comparison.after.never_asked
         remarks = [
-            (
-                never_asked,
-                f"{_are(never_asked, 'instruction has', 'instructions have')} {_NO_INSTANCES}",
-            ),
-            (comparison.unused, f"{_are(comparison.unused, 'reply', 'replies')} {_UNUSED}"),
-            (
-                comparison.undecided,
-                f"{_are(comparison.undecided, 'reply', 'replies')} {_UNDECIDED}",
-            ),
+            (comparison.after.never_asked, *_NEVER_ASKED),
+            (comparison.unused, *_UNUSED),
+            (comparison.undecided, *_UNDECIDED),
         ]
-        told = [f"  {remark}" for number, remark in remarks if number]
-        return ["", *told] if told else []
+        lines = [
+            f"  {number:,} {one if number == 1 else several} {rest}"
+            for number, one, several, rest in remarks
+            if number
+        ]
+        return ["", *lines] if lines else []
 
     def _only(self, tasks: "tuple[OnlyThere, ...]", side: str, number: int | None) -> Iterator[str]:
-        from selfinstruct.cli.terminal import one_line, visible
+        from selfinstruct.text import one_line, visible
 
         shown = tasks[:number]
         if not shown:
@@ -215,34 +212,34 @@ class _Page:
 
     def _why(self, task: "OnlyThere", side: str) -> Iterator[str]:
         from selfinstruct.cli.summary_lines import named
-        from selfinstruct.cli.terminal import score
+        from selfinstruct.text import score
 
         when = "now" if side == "before" else "then"
         if task.reason is None:
-            yield f"{when} no candidate of the reply reads so"
+            yield f"{when} no candidate of the reply has this text"
             return
         if task.witness is None:
             yield f"{when} {task.reason}"
             return
-        # The one that rejected it knows the witness, and by what threshold it is one.
+        # The run that rejected the candidate has the witness and the threshold.
         rejecting = self._refiltered.state if side == "before" else self._source.state
         like = score(task.witness.rouge_l, rejecting.index.threshold)
         yield f"{when} {task.reason}, ROUGE-L {like} to {task.witness.task_id}:"
         yield _unbroken(named(rejecting, task.witness.task_id))
 
 
-_NO_INSTANCES = "no instances, because the model was never asked"
-_UNUSED = "about kinds or instances kept, and of no use here"
-_UNDECIDED = "for new instructions kept, and as undecided as before"
+_NEVER_ASKED = (
+    "instruction has",
+    "instructions have",
+    "no instances, because the model was never asked",
+)
+_UNUSED = ("classification or instance reply", "classification and instance replies", "not used")
+_UNDECIDED = ("generation reply", "generation replies", "undecided, as before")
 
 
 def _line(name: str, before: int, after: int) -> str:
     change = f"{after - before:+,}" if after != before else ""
     return f"  {name:<{_NAME}}{before:>9,}{after:>9,}  {change}".rstrip()
-
-
-def _are(number: int, one: str, several: str) -> str:
-    return f"1 {one}" if number == 1 else f"{number:,} {several}"
 
 
 def _unbroken(text: str) -> str:

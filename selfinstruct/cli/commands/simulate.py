@@ -11,42 +11,41 @@ def _latency(value: str) -> tuple[float, float]:
     try:
         latency_ms = float(low), float(high or low)
     except ValueError:
-        raise typer.BadParameter("expected milliseconds, as in 50 or 20:200") from None
+        raise typer.BadParameter("expected milliseconds, such as 50 or 20:200") from None
     if not 0 <= latency_ms[0] <= latency_ms[1]:
         raise typer.BadParameter("expected a range such as 20:200, the smaller number first")
     return latency_ms
 
 
 def simulate(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free port.")] = 8000,
     model: Annotated[str, typer.Option("--model", "-m", help="Name of the model.")] = "simulated",
     latency_ms: Annotated[
-        str, typer.Option(metavar="MS|LOW:HIGH", help="Delay of every reply, fixed or drawn.")
+        str, typer.Option(metavar="MS|LOW:HIGH", help="Delay of every reply, fixed or random.")
     ] = "0",
     log: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a line for every request.", show_default=False),
+        typer.Option(metavar="FILE", help="Append two lines per request.", show_default=False),
     ] = None,
     faults: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Fail as this plan in YAML says.", show_default=False),
+        typer.Option(metavar="FILE", help="Fault plan in YAML.", show_default=False),
     ] = None,
 ) -> None:
-    """Serve an OpenAI-compatible endpoint on loopback whose replies are made up, for rehearsals.
+    """Serve an OpenAI-compatible endpoint on loopback with made-up replies, for rehearsals.
 
-    Example: selfinstruct simulate --port 8000 --latency-ms 50, and beside it
+    Example: selfinstruct simulate --port 8000 --latency-ms 50, and in another terminal
     selfinstruct run -o rehearsal -m simulated --base-url http://127.0.0.1:8000/v1
 
-    On a bad day: selfinstruct simulate --faults plan.yaml, with such a plan:
+    With faults: selfinstruct simulate --faults plan.yaml, where the plan is
     per_attempt: [{fault: status, share: 0.1, status: 429}]
     """
     from selfinstruct.errors import ConfigError, InputError
-    from selfinstruct.files import because, run_that_consists_of
-    from selfinstruct.simulate.faults.plan_file import read_fault_plan
-    from selfinstruct.simulate.faults.plan_values import FaultPlanError
-    from selfinstruct.simulate.server.listening import serve
+    from selfinstruct.files import because
+    from selfinstruct.runner.run_files import owning_run
+    from selfinstruct.simulate import FaultPlanError, SimulatedEndpoint, read_fault_plan
 
-    bounds = _latency(latency_ms)
+    delays = _latency(latency_ms)
     plan = None
     if faults is not None:
         try:
@@ -54,12 +53,13 @@ def simulate(
         except FaultPlanError as error:
             raise InputError(faults, error.problem, line=error.line) from None
     try:
-        run = run_that_consists_of(log) if log is not None else None
+        run = owning_run(log) if log is not None else None
         if log is not None and run is not None:
-            problem = f"is a part of the run in {run} and is not written to; choose another name"
-            raise InputError(log, problem)
-        # The address is the data of this command: the first line of stdout.
-        serve(port=port, model=model, latency_ms=bounds, log=log, faults=plan, on_ready=typer.echo)
+            raise InputError(log, f"is a part of the run in {run}; choose another name")
+        # The first line of stdout is the address, for scripts.
+        SimulatedEndpoint(port=port, model=model, latency_ms=delays, log=log, faults=plan).serve(
+            on_ready=typer.echo
+        )
     except OSError as error:
         if log is not None and error.filename is not None:
             raise InputError(log, f"cannot be written {because(error)}") from None

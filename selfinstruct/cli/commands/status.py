@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from selfinstruct.cli.options import DirectoryArgument, JsonOption
-from selfinstruct.cli.terminal import visible
+from selfinstruct.text import visible
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.estimate import Estimate
@@ -22,23 +22,20 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
 
     Example: selfinstruct status my-run
     """
-    from selfinstruct.analysis.estimate import Observed, basis_of, forecast
+    from selfinstruct.analysis.estimate import estimate_of
     from selfinstruct.pipeline.summary import summarize
-    from selfinstruct.runner.directory import read_history, replay
+    from selfinstruct.runner.directory import read_run
     from selfinstruct.runner.lock import holder
     from selfinstruct.runner.loop import is_complete
 
-    run, entries = read_history(directory)
-    observed = Observed(pool_size=run.state.pool.seed_count)
-    for entry in replay(run, entries):
-        observed.look_at(entry.event)
+    run = read_run(directory)
     pid = holder(directory)
     if pid is None:
         run.state.ledger.give_all_up()  # requests of a killed process
     summary = summarize(run.state)
     estimate = None
     if run.state.source is None and run.state.counts.requests and not is_complete(run):
-        estimate = forecast(basis_of(run, observed=observed))
+        estimate = estimate_of(run)
     if json_output:
         _print_json(run, summary, estimate, pid)
     else:

@@ -1,4 +1,4 @@
-"""`selfinstruct verify`: whether a run's journal follows from its replies."""
+"""`selfinstruct verify`: check that a run's journal follows from its replies."""
 
 import shutil
 import textwrap
@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 import typer
 
 from selfinstruct.cli.options import DirectoryArgument, JsonOption
+from selfinstruct.text import counted, visible
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.verify import Verification
 
 _SHOWN = 20
+"""Problems shown without --json."""
 
 
 def verify(directory: DirectoryArgument, json_output: JsonOption = False) -> None:
-    """Plan every prompt and make every decision of a run once more, and compare.
+    """Plan every prompt and make every decision of a run again, and compare.
 
-    Nothing is asked and nothing is written. Exit code 0 when all holds, 1 when something differs or the
-    journal holds no reply.
+    Sends nothing and writes nothing. Exits with 0 if everything matches, with 1 if something differs or the
+    journal has no reply.
 
     Example: selfinstruct verify my-run
     """
@@ -39,51 +41,45 @@ def verify(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
         typer.echo(json.dumps(fields | asdict(verification)))
     else:
         width = min(100, shutil.get_terminal_size().columns)
-        typer.echo("\n".join(lines(str(directory), verification, width=width)))
+        typer.echo("\n".join(_lines(str(directory), verification, width)))
     if verification.is_empty or not verification.holds:
         raise typer.Exit(1)
 
 
-def lines(directory: str, verification: "Verification", *, width: int = 100) -> list[str]:
-    """What was checked, and the first problems."""
-    from selfinstruct.cli.terminal import visible
-
-    v = verification
+def _lines(directory: str, v: "Verification", width: int) -> list[str]:
+    """Return the counts of what was checked, and the first problems."""
     if v.is_empty:
-        why = "there is nothing to verify: its journal.jsonl is missing or holds no reply"
+        why = "there is nothing to verify: its journal.jsonl is missing or has no reply"
         return [f"{visible(directory)}: {why}"]
-    count = len(v.problems)
-    if v.holds:
-        verdict = (
-            "all that was checked holds"
-            if v.not_decided or v.not_planned or v.imported
-            else "all of it follows from the replies"
-        )
-    else:
-        verdict = "1 problem" if count == 1 else f"{count:,} problems"
-    told = [f"{visible(directory)}: {verdict}"]
-    told.append(_line("lines of the journal", v.entries))
+    result = "everything follows from the replies"
+    if not v.holds:
+        result = counted(len(v.problems), "problem")
+    elif v.not_decided or v.not_planned or v.imported:
+        result = "everything that was checked is correct"
+    candidates = f"{v.accepted:,} accepted, {v.rejected:,} rejected, in {v.replies:,} replies"
+    candidates += "" if v.has_task_stages else "; with their instances"
+    instances = f"{v.kept:,} kept, {v.left_out:,} rejected, of {v.tasks:,} tasks"
+    lines = [f"{visible(directory)}: {result}", _line("lines of the journal", v.entries)]
     if v.imported:
-        told.append(_line("tasks imported", v.imported, "as they came; their order was checked"))
-    told.append(_line("prompts planned again", v.prompts))
-    detail = f"{v.accepted:,} accepted, {v.rejected:,} rejected, in {v.replies:,} replies"
-    detail += "" if v.has_task_stages else "; with their instances"
-    told.append(_line("candidates decided again", v.accepted + v.rejected, detail))
-    told.append(_line("witnesses scored again", v.witnesses, "by the rouge-score package"))
+        lines.append(_line("tasks imported", v.imported, "only their order was checked"))
+    lines += [
+        _line("prompts planned again", v.prompts),
+        _line("candidates decided again", v.accepted + v.rejected, candidates),
+        _line("witnesses scored again", v.witnesses, "by the rouge-score package"),
+    ]
     if v.has_task_stages:
-        told.append(_line("kinds read again", v.answers))
-        detail = f"{v.kept:,} kept, {v.left_out:,} rejected, of {v.tasks:,} tasks"
-        told.append(_line("instances read again", v.kept + v.left_out, detail))
+        lines.append(_line("answers parsed again", v.answers))
+        lines.append(_line("instances parsed again", v.kept + v.left_out, instances))
     for remark in filter(None, (v.not_planned, v.not_decided)):
-        told += ["", *_wrapped(visible(remark, keep=""), width, "  ")]
+        lines += ["", *_wrapped(visible(remark, keep=""), width, "  ")]
     for problem in v.problems[:_SHOWN]:
-        told += ["", f"  line {problem.seq:,}  {visible(problem.what, keep='')}"]
-        told += _wrapped(visible(problem.why, keep=""), width, "      ")
-    if count > _SHOWN:
-        told += ["", f"  and {count - _SHOWN:,} more; --json shows all of them"]
-    if count > 1:
-        told += ["", "  Begin with the first: what differs early changes what comes after it."]
-    return told
+        lines += ["", f"  line {problem.seq:,}  {visible(problem.what, keep='')}"]
+        lines += _wrapped(visible(problem.why, keep=""), width, "      ")
+    if len(v.problems) > _SHOWN:
+        lines += ["", f"  {len(v.problems) - _SHOWN:,} more; --json shows all of them"]
+    if len(v.problems) > 1:
+        lines += ["", "  Start with the first problem: it can cause the later ones."]
+    return lines
 
 
 def _line(name: str, number: int, detail: str = "") -> str:

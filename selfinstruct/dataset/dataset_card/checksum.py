@@ -1,4 +1,4 @@
-"""The last line of a card, by which a card that somebody edited is told from one that nobody did."""
+"""The checksum in the last line of a card, which shows edits."""
 
 import hashlib
 import re
@@ -10,7 +10,7 @@ _LINE = re.compile(
 
 
 def sealed(text: str) -> str:
-    """The text, which ends in a line end, with the line below it."""
+    """Return a text, which ends in a line end, with the checksum line."""
     return (
         f"{text}<!-- written by selfinstruct; sha256:{_sha256(text)} of everything above; "
         "an edited card is never overwritten -->\n"
@@ -18,7 +18,7 @@ def sealed(text: str) -> str:
 
 
 def is_sealed(text: str) -> bool:
-    """Whether that line is there and tells of what stands before it."""
+    """Return whether a text has a checksum line that fits."""
     line = _LINE.search(text)
     return line is not None and line[1] == _sha256(text[: line.start()])
 

@@ -1,4 +1,4 @@
-"""What a run can tell of how its data was made. Only what is a function of its files."""
+"""The facts of a run for its card, which depend on the files of the run only."""
 
 import json
 import re
@@ -18,64 +18,65 @@ from selfinstruct.pipeline.recipes import sampling
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.records import Reason, Sampling, Stage
 from selfinstruct.runner.directory import Run
-from selfinstruct.runner.manifest import PROMPTS, SEEDS, Manifest, fresh
+from selfinstruct.runner.manifest import Manifest, new_manifest
+from selfinstruct.runner.run_files import PROMPTS, SEEDS
 
 _EXAMPLES_OF = 20
-"""Tasks whose first rows are kept, of which some are shown."""
+"""Maximum of rows to choose examples from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """A file that prompts were made of."""
+    """A file that prompts contain: seed tasks or a template."""
 
     name: str
     sha256: str
     is_packaged: bool
-    """Whether it is one that comes with selfinstruct, whose licence is known."""
+    """True if the file comes with selfinstruct, so that its licence is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """How the data of a run was made."""
+    """The origin of the data of a run."""
 
     recipe: str
     profile: str
     asked_for: str
-    """The model, as the person named it."""
+    """The model in the configuration."""
     models: Sequence[tuple[str, int]]
-    """As the server named them, each with the instructions that it wrote; the busiest first."""
+    """The models by the names of the server, each with its number of instructions, largest first."""
     imported_models: Sequence[tuple[str, int]]
-    """Likewise of imported tasks, as far as the files name any."""
+    """The models that imported files name, in the same form."""
     config: RunConfig
     instructions_asked: int
-    """In one request."""
+    """The number of instructions in one request."""
     stages: Sequence[tuple[Stage, Sampling]]
     has_task_stages: bool
-    """Whether kind and instances were asked for apart."""
+    """True for separate requests about kind and instances."""
     extra: Sequence[str]
-    """What else every request held, as "name: value"; of what may be nobody's business the name only."""
+    """Further members of every request as "name: value"; the name only if the value may be private."""
     seeds: Material
     seed_count: int
     templates: Sequence[Material]
     imports: Sequence[ImportedFile]
     imported: int
     source: RefilteredFrom | None
-    """Where the replies come from, where they are another run's."""
+    """The earlier run, if the replies come from one."""
     versions: Mapping[str, int]
-    """Of rules, parsers, tokenizer and journal."""
+    """The versions of rules, parsers, tokenizer and journal."""
     rules_are_current: bool
-    """Whether the rules are those that this version knows by name."""
+    """True if this version has the same rules."""
     programs: Sequence[str]
-    """Versions of selfinstruct that worked at it, the first one first."""
+    """The versions of selfinstruct that wrote the run, in order."""
     summary: RunSummary
     idle_rules: Sequence[Reason]
-    """The reasons for which a candidate could have been rejected, and none was."""
+    """The reasons that rejected no candidate."""
     rows: Sequence[Mapping[str, object]]
-    """The first row of each of the first tasks."""
+    """The first row of each of the first tasks, for examples."""
 
     @property
     def title(self) -> str:
-        """What the data may be called."""
+        """A title for the data."""
         name = "Alpaca-style" if self.recipe == "alpaca" else "Self-Instruct"
         if not self.is_generated:
             return "Imported instruction data"
@@ -89,29 +90,29 @@ class Facts:
 
     @property
     def is_generated(self) -> bool:
-        """Whether the run has made instructions itself; else its seed tasks had no part in it."""
+        """True if the run generated instructions; if not, the seed tasks had no influence."""
         return self.summary.grown > 0 or not self.imported
 
     @property
     def is_asked(self) -> bool:
-        """Whether a model was asked for anything, or is going to be."""
+        """True if the run has or will have requests."""
         return self.is_generated or bool(self.summary.requests)
 
     @property
     def own_material(self) -> Sequence[str]:
-        """What the data was grown from and did not come with selfinstruct, in words."""
-        found = []
+        """The names of the material that did not come with selfinstruct."""
+        names = []
         if self.is_generated and not self.seeds.is_packaged:
-            found.append("the seed tasks")
+            names.append("the seed tasks")
         if self.is_asked and not all(template.is_packaged for template in self.templates):
-            found.append("the templates of the prompts")
+            names.append("the templates of the prompts")
         if self.imports:
-            found.append("the imported tasks")
-        return found
+            names.append("the imported tasks")
+        return names
 
 
 def facts_of(run: Run) -> Facts:
-    """Return what a run tells of itself."""
+    """Return the facts of a run."""
     seeds, templates = _materials(run)
     summary = summarize(run.state)
     stages: tuple[Stage, ...] = get_args(Stage) if run.recipe.has_task_stages else ("generate",)
@@ -149,7 +150,7 @@ def _counted(models: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def _without_folders(model: str) -> str:
-    """Servers of one's own name a model by its path: in which folder it lies is nobody's business."""
+    """Return the name of a model without its folder, which local servers include."""
     is_path = model.startswith(("/", "~", "./", "../")) or PureWindowsPath(model).drive
     return (PureWindowsPath(model).name or model) if is_path else model
 
@@ -168,9 +169,9 @@ def _may_be_shown(name: str, value: object) -> bool:
 
 
 def _materials(run: Run) -> tuple[Material, list[Material]]:
-    """The seed tasks and the templates, each with whether it is what comes with selfinstruct.
+    """Return the seed tasks and the templates.
 
-    One is where its setting was not given, or where it is what these settings would give today.
+    A file comes with selfinstruct if its setting was not given, or if the default has the same content.
     """
     config = run.config
     used = Manifest(
@@ -180,7 +181,7 @@ def _materials(run: Run) -> tuple[Material, list[Material]]:
         templates=run.templates,
         versions=run.versions,
     ).hashes
-    ours = fresh(
+    ours = new_manifest(
         {
             "model": "any",
             "recipe": config.recipe,
@@ -205,7 +206,7 @@ def _materials(run: Run) -> tuple[Material, list[Material]]:
 def _idle_rules(run: Run, summary: RunSummary) -> list[Reason]:
     profile = PROFILES[run.config.profile]
     rules = [reason for reason, _ in RULES[profile.name, run.recipe.name]]
-    rules += [Reason.WRONG_SCRIPT] * profile.minds_script + [
+    rules += [Reason.WRONG_SCRIPT] * profile.checks_script + [
         Reason.NO_TOKENS
     ] * profile.needs_tokens
     rules.append(Reason.NOT_NOVEL)
@@ -213,7 +214,7 @@ def _idle_rules(run: Run, summary: RunSummary) -> list[Reason]:
 
 
 def _first_rows(run: Run) -> list[Mapping[str, object]]:
-    """The first row of each task: whatever an export leaves out for its number, these stay longest."""
+    """Return the first row of each task, which most options of an export keep."""
     rows = (
         {"instruction": task.instruction, "input": first.input, "output": first.output}
         for task in run.state.pool.generated

@@ -1,6 +1,6 @@
-"""The YAML at the top of a card, which the hub reads: licence, language, size, and which file is which split.
+"""The YAML at the top of a card, for the hub: licence, language, size, and the file of each split.
 
-What the hub wants is described at https://huggingface.co/docs/hub/datasets-cards and, for `configs`, at
+The fields are described at https://huggingface.co/docs/hub/datasets-cards and, for `configs`, at
 https://huggingface.co/docs/hub/datasets-manual-configuration.
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from selfinstruct.dataset.dataset_card.facts import Facts
-from selfinstruct.dataset.dataset_card.markdown import visible
 from selfinstruct.dataset.dataset_card.types import Exported, Terms
+from selfinstruct.text import visible
 
 LICENSES = frozenset(
     """
@@ -27,7 +27,7 @@ LICENSES = frozenset(
     unknown other
     """.split()
 )
-"""The ids that the hub knows (https://huggingface.co/docs/hub/repositories-licenses)."""
+"""The licence ids of the hub (https://huggingface.co/docs/hub/repositories-licenses)."""
 
 _SIZES = (
     "n<1K 1K<n<10K 10K<n<100K 100K<n<1M 1M<n<10M 10M<n<100M 100M<n<1B 1B<n<10B 10B<n<100B 100B<n<1T"
@@ -39,17 +39,17 @@ _CREATORS = {
     "annotations_creators": ["machine-generated"],
     "language_creators": ["machine-generated"],
 }
-"""Not of imported tasks: who wrote those, their files do not say."""
+"""Left out for imported tasks, because their authors are unknown."""
 
 
 def front_matter(facts: Facts, exported: Exported, terms: Terms) -> str:
-    """The block with its "---" lines. Whatever is in it, it ends where it seems to end."""
+    """Return the block with its "---" lines. No value can end the block early."""
     import yaml
 
     entries: dict[str, Any] = {
         **license_entries(terms.license),
         **({"language": list(terms.languages)} if terms.languages else {}),
-        "pretty_name": visible(facts.title),
+        "pretty_name": visible(facts.title, keep=""),
         "tags": tags(facts),
         "task_categories": ["text-generation"],
         **({} if facts.imported else _CREATORS),
@@ -57,16 +57,16 @@ def front_matter(facts: Facts, exported: Exported, terms: Terms) -> str:
         "size_categories": [size_category(exported.rows)],
         **configs(exported),
     }
-    # ASCII, so that no reader takes a sign of another alphabet for the end of a line.
+    # ASCII, because some readers treat other characters as line ends.
     text: str = yaml.safe_dump(entries, sort_keys=False, allow_unicode=False, width=1_000_000)
     return f"---\n{text}---\n"
 
 
 def license_entries(license_: str | None) -> Mapping[str, str]:
-    """`license`, and for one that the hub does not know its name and where its text is; {} for none."""
+    """Return the licence entries: the id, or for an unknown licence "other" with name and link."""
     if license_ is None or not license_.strip():
         return {}
-    # "Apache License 2.0" is what the hub calls apache-2.0.
+    # "Apache License 2.0" has the id apache-2.0.
     for name in (license_, re.sub(r"\b(licen[cs]e|version)\b", " ", license_, flags=re.IGNORECASE)):
         if _id(name) in LICENSES:
             return {"license": _id(name)}
@@ -75,17 +75,17 @@ def license_entries(license_: str | None) -> Mapping[str, str]:
     return {
         "license": "other",
         "license_name": name or "other",
-        "license_link": visible(address[0]) if address else "LICENSE",
+        "license_link": visible(address[0], keep="") if address else "LICENSE",
     }
 
 
 def _id(text: str) -> str:
-    """As the hub writes names of licences: "Apache 2.0" → "apache-2.0"."""
+    """Return a name in the style of licence ids: "apache-2.0" for "Apache 2.0"."""
     return re.sub(r"[^a-z0-9.+]+", "-", text.lower()).strip("-.")
 
 
 def tags(facts: Facts) -> list[str]:
-    """What the data is found by."""
+    """Return the tags for the search on the hub."""
     if not facts.is_generated:
         return ["instruction-tuning"]
     return ["synthetic", facts.recipe, "instruction-tuning"] + (
@@ -94,7 +94,7 @@ def tags(facts: Facts) -> list[str]:
 
 
 def size_category(rows: int) -> str:
-    """The hub's class for so many rows: 1,000 are "1K<n<10K"."""
+    """Return the size class of the hub: "1K<n<10K" for 1,000 rows."""
     for power, name in enumerate(_SIZES, start=3):
         if rows < 10**power:
             return name
@@ -102,12 +102,12 @@ def size_category(rows: int) -> str:
 
 
 def configs(exported: Exported) -> Mapping[str, Any]:
-    """Which file is which split; {} for a folder of `datasets`, whose parts are told by their folders."""
+    """Return the file of each split; {} for a folder of `datasets`, which names its parts."""
     if exported.container == "datasets" or not exported.files:
         return {}
     paths: dict[str, list[str]] = {}
     for file in exported.files:
-        # What is written there is a pattern.
+        # The hub reads the path as a pattern.
         paths.setdefault(file.split, []).append(glob.escape(file.name))
     data_files = [
         {"split": split, "path": names[0] if len(names) == 1 else names}
@@ -117,12 +117,12 @@ def configs(exported: Exported) -> Mapping[str, Any]:
 
 
 def features(exported: Exported) -> Mapping[str, Any]:
-    """What columns hold, for `datasets`: it guesses by the first 10 MB, in which a column may be null."""
+    """Return the column types, because `datasets` guesses by the first 10 MB, which may be null."""
     if not exported.types or exported.container not in ("json", "jsonl"):
         return {}
-    listed = []
+    columns = []
     for name in exported.columns:
-        of_list = exported.types[name].removeprefix("list<").removesuffix(">")
-        kind = "dtype" if of_list == exported.types[name] else "sequence"
-        listed.append({"name": name, kind: of_list})
-    return {"dataset_info": {"features": listed}}
+        inner = exported.types[name].removeprefix("list<").removesuffix(">")
+        kind = "dtype" if inner == exported.types[name] else "sequence"
+        columns.append({"name": name, kind: inner})
+    return {"dataset_info": {"features": columns}}

@@ -1,7 +1,7 @@
-r"""Text of strangers in Markdown: it is shown and never obeyed.
+r"""Escapes untrusted text for Markdown.
 
-What could be Markdown or HTML becomes a character reference, which no reader of Markdown takes for structure.
-What could steer a terminal or the direction of writing is written out.
+Characters with a meaning in Markdown or HTML become character references. Characters that could control a
+terminal or the direction of text are written out.
 
     >>> plain("<b>*bold*</b> | next\n# cell")
     '&lt;b&gt;&#42;bold&#42;&lt;/b&gt; &#124; next # cell'
@@ -16,66 +16,54 @@ What could steer a terminal or the direction of writing is written out.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable
+
+from selfinstruct.text import visible
 
 
 class Markdown(str):
-    """Text that is Markdown already; any other text is escaped before it gets into a card."""
+    """Escaped text. The card escapes every other text."""
 
     __slots__ = ()
 
 
-# Cc: control characters. Cf: format characters, among them those that turn the direction of writing.
-# Zl, Zp: line separators. Co, Cn, Cs: private, unassigned, surrogates.
-_UNSAFE = frozenset({"Cc", "Cf", "Zl", "Zp", "Co", "Cn", "Cs"})
 _MARKS = {ord(char): f"&#{ord(char)};" for char in "\\`*_[]{}|~$^#!@"} | {
     ord("<"): "&lt;",
     ord(">"): "&gt;",
     ord("&"): "&amp;",
 }
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]*)?")
-_AFTER_AN_ADDRESS = ".,;:!?')*"
+_PUNCTUATION = ".,;:!?')*"
 _LONGEST = 200
-"""Characters of a name that are shown."""
-
-
-def visible(text: str, *, keep: str = "") -> str:
-    """The text with every character that is not seen, or not seen as it is, written out."""
-    return "".join(
-        char
-        if char in keep or unicodedata.category(char) not in _UNSAFE
-        else char.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for char in text
-    )
+"""Maximum of characters of a name."""
 
 
 def shortened(text: str, length: int) -> str:
-    """The text, cut where it is longer, with how much of it is not there."""
+    """Return the text cut to a length, with the number of missing characters."""
     if len(text) <= length:
         return text
     return f"{text[:length]}… ({len(text) - length:,} more characters)"
 
 
 def plain(text: str) -> Markdown:
-    """One line of words. Nothing in it is Markdown; white space of any kind is a blank."""
+    """Return an escaped line; white space of any kind becomes a blank."""
     return Markdown(_escaped(_one_line(text)))
 
 
 def linked(text: str) -> Markdown:
-    """The same, but an address is a link."""
+    """Return an escaped line with web addresses as links."""
     text = _one_line(text)
     parts: list[str] = []
     end = 0
     for match in _URL.finditer(text):
-        address = match[0].rstrip(_AFTER_AN_ADDRESS)
+        address = match[0].rstrip(_PUNCTUATION)
         parts += [_escaped(text[end : match.start()]), f"<{address}>"]
         end = match.start() + len(address)
     return Markdown("".join([*parts, _escaped(text[end:])]))
 
 
 def _one_line(text: str) -> str:
-    return visible(" ".join(text.split()))
+    return visible(" ".join(text.split()), keep="")
 
 
 def _escaped(text: str) -> str:
@@ -83,23 +71,23 @@ def _escaped(text: str) -> str:
 
 
 def code(text: str) -> Markdown:
-    """A name, in the letters of code."""
-    shown = visible(shortened(text, _LONGEST))
-    if not shown.strip():
+    """Return a name as inline code."""
+    name = visible(shortened(text, _LONGEST), keep="")
+    if not name.strip():
         return Markdown("(blank)")
-    if shown != shown.strip() or re.search(r"[\\`|]", shown):
-        return Markdown(f"<code>{_escaped(shown)}</code>")
-    return Markdown(f"`{shown}`")
+    if name != name.strip() or re.search(r"[\\`|]", name):
+        return Markdown(f"<code>{_escaped(name)}</code>")
+    return Markdown(f"`{name}`")
 
 
 def codes(names: Iterable[str]) -> Markdown:
-    """Names, one after the other."""
+    """Return names as inline code, separated by commas."""
     return Markdown(", ".join(code(name) for name in names))
 
 
 def fenced(text: str, language: str = "") -> Markdown:
-    """A block of code. Its fence is longer than any row of backticks in it, so nothing in it can end it."""
-    shown = visible(text, keep="\n")
-    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
+    """Return a code block with a fence that is longer than every run of backticks in the text."""
+    content = visible(text)
+    longest = max((len(run) for run in re.findall("`+", content)), default=0)
     fence = "`" * max(3, longest + 1)
-    return Markdown(f"{fence}{language}\n{shown}\n{fence}")
+    return Markdown(f"{fence}{language}\n{content}\n{fence}")

@@ -1,4 +1,4 @@
-"""What a card lacks that only whoever publishes the data can know, and the option that fills it."""
+"""The information that a card lacks, with the option that gives the information."""
 
 from collections.abc import Sequence
 
@@ -8,40 +8,40 @@ from selfinstruct.dataset.dataset_card.types import Terms
 
 
 def missing_from(facts: Facts, terms: Terms) -> tuple[str, ...]:
-    """A sentence for each gap; () where there is none."""
-    found = []
-    if not is_said(terms.license):
-        found.append(
-            "the licence of the dataset; say it with --license, as an id such as apache-2.0 or cc-by-4.0, or "
-            "as a name with an address"
+    """Return a sentence for each missing piece of information."""
+    missing = []
+    if not is_given(terms.license):
+        missing.append(
+            "the licence of the dataset; give an id such as apache-2.0 or cc-by-4.0, or a name with an "
+            "address, with --license"
         )
     if license_entries(terms.license).get("license_link") == "LICENSE":
         name = (terms.license or "").strip()
-        found.append(
-            f"the file LICENSE: the hub knows no licence named {name!r}; put its text beside the card, or "
-            "give an id such as apache-2.0"
+        missing.append(
+            f"the file LICENSE: the hub does not know the licence {name!r}; put its text next to the "
+            "card, or give an id such as apache-2.0"
         )
-    if not is_said(terms.model_terms):
-        others = ", and of what wrote the imported tasks," if facts.imported else ""
-        found.append(
-            f"what the terms of the generating model{others} say about training on its output and passing "
-            "it on; say it with --model-terms, in words or as an address"
+    if not is_given(terms.model_terms):
+        others = ", and of the model of the imported tasks," if facts.imported else ""
+        missing.append(
+            f"the terms of the generating model{others} for training on its output and sharing the output; "
+            "give a text or an address with --model-terms"
         )
-    if facts.own_material and not is_said(terms.source_license):
-        found.append(
-            f"the licence of {in_words(facts.own_material)}, which did not come with selfinstruct; say it "
+    if facts.own_material and not is_given(terms.source_license):
+        missing.append(
+            f"the licence of {in_words(facts.own_material)}, which did not come with selfinstruct; give it "
             "with --source-license"
         )
     if not terms.languages:
-        found.append("the language of the data; say it with --language, as a code such as en")
-    return tuple(found)
+        missing.append("the language of the data; give a code such as en with --language")
+    return tuple(missing)
 
 
-def is_said(text: str | None) -> bool:
-    """Whether there are any words."""
+def is_given(text: str | None) -> bool:
+    """Return whether a text has words."""
     return text is not None and bool(text.strip())
 
 
 def in_words(names: Sequence[str]) -> str:
-    """The seed tasks, the templates and the imports."""
+    """Return names joined by commas and "and"."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -21,14 +21,14 @@ from selfinstruct.dataset.dataset_card.markdown import (
     linked,
     plain,
     shortened,
-    visible,
 )
-from selfinstruct.dataset.dataset_card.missing import in_words, is_said, missing_from
+from selfinstruct.dataset.dataset_card.missing import in_words, is_given, missing_from
 from selfinstruct.dataset.dataset_card.types import Exported, Terms
+from selfinstruct.text import visible
 
 _TEMPLATE = Path(__file__).with_name("card.md.jinja")
 _LONGEST_TEXT = 400
-"""Characters of a text that an example shows."""
+"""Maximum of characters of a text in an example."""
 _WIDTH = 96
 _LONGEST_OPTION = 500
 _SHOWN = 2
@@ -41,17 +41,17 @@ class Card:
 
     text: str
     missing: tuple[str, ...]
-    """What whoever publishes the data must still say, each with the option that fills it."""
+    """The missing information, each piece with its option."""
 
 
 def render(facts: Facts, exported: Exported, terms: Terms) -> tuple[str, tuple[str, ...]]:
-    """The text of a card without its last line, and what it lacks."""
+    """Return the text of a card without its checksum, and the missing information."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - `_shown` escapes, for Markdown
-        finalize=_shown,
+        autoescape=False,  # noqa: S701 - `_markdown` escapes, for Markdown
+        finalize=_markdown,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -64,12 +64,12 @@ def render(facts: Facts, exported: Exported, terms: Terms) -> tuple[str, tuple[s
         summary=facts.summary,
         exported=exported,
         terms=terms,
-        is_said=is_said,
+        is_given=is_given,
         license=license_entries(terms.license),
         missing=missing,
         own_material=in_words(facts.own_material) if facts.own_material else "",
-        says_column=columns.SAYS,
-        says_reason=reasons.SAYS,
+        column_meaning=columns.MEANING,
+        reason_meaning=reasons.MEANING,
         examples=[fenced("\n".join(_lines(row)), "text") for row in _examples(facts, exported)],
         reading=fenced(_reading(exported), "python") if exported.files else "",
         options={name: shortened(text, _LONGEST_OPTION) for name, text in exported.options.items()},
@@ -79,12 +79,12 @@ def render(facts: Facts, exported: Exported, terms: Terms) -> tuple[str, tuple[s
     return f"{front_matter(facts, exported, terms)}\n{body}", missing
 
 
-def _shown(value: object) -> str:
-    """How a value gets into the text."""
+def _markdown(value: object) -> str:
+    """Return a value as Markdown."""
     if isinstance(value, Markdown):
         return value
     if isinstance(value, bool) or value is None:
-        raise TypeError(f"{value} is nothing to show")
+        raise TypeError(f"{value} cannot be shown")
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:g}" if isinstance(value, float) else plain(str(value))
@@ -95,10 +95,10 @@ def _share(part: int, whole: int) -> Markdown:
 
 
 def _examples(facts: Facts, exported: Exported) -> list[Mapping[str, object]]:
-    """Two rows of middling length, in their order."""
+    """Return two rows of medium length, in their order."""
     rows = list(exported.examples)
     if not rows and not any((exported.benchmarks or {}).values()):
-        rows = list(facts.rows)  # else one of them may be what was left out
+        rows = list(facts.rows)  # with benchmarks, one of these rows may have been left out
     if len(rows) <= _SHOWN:
         return rows
     by_length = sorted(range(len(rows)), key=lambda place: (len(str(rows[place])), place))
@@ -106,36 +106,39 @@ def _examples(facts: Facts, exported: Exported) -> list[Mapping[str, object]]:
 
 
 def _lines(row: Mapping[str, object]) -> Iterator[str]:
-    """A row as a person reads it: each field by its path, and its text below it."""
+    """Yield the lines of an example: the path of each field, and its text below."""
     for path, value in _fields("", row):
         yield path
         text = shortened(value, _LONGEST_TEXT) or "(empty)"
-        for line in visible(text, keep="\n").split("\n"):
+        for line in visible(text).split("\n"):
             yield from (f"  {part}" for part in textwrap.wrap(line, _WIDTH) or [""])
 
 
 def _fields(path: str, value: object) -> Iterator[tuple[str, str]]:
-    """What is in a value: "messages.0.content" and its text."""
+    """Yield the texts of a value with their paths, such as "messages.0.content"."""
     inner: Iterable[tuple[object, object]]
     if isinstance(value, Mapping):
         inner = value.items()
     elif isinstance(value, list | tuple):
         inner = enumerate(value)
     else:
-        yield visible(path), value if isinstance(value, str) else json.dumps(value, default=str)
+        yield (
+            visible(path, keep=""),
+            value if isinstance(value, str) else json.dumps(value, default=str),
+        )
         return
     for name, part in inner:
         yield from _fields(f"{path}.{name}" if path else str(name), part)
 
 
 def _reading(exported: Exported) -> str:
-    """How to read a folder of `datasets`."""
+    """Return the Python code that reads a folder of `datasets`."""
     name = json.dumps(exported.files[0].name)
     return f"from datasets import load_from_disk\n\ndata = load_from_disk({name})"
 
 
 def _benchmarks(counts: Mapping[str, int] | None) -> Sequence[tuple[str, int]] | None:
-    """By the names of the files: in which folder they lay is nobody's business."""
+    """Return the counts by file name without the folder, which may be private."""
     if counts is None:
         return None
     return [(_name(path), count) for path, count in counts.items()]

@@ -1,4 +1,4 @@
-"""What the card must be told: what the export did, and what only a person can know."""
+"""The input of a card: the export, and its legal terms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,60 +6,60 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFile:
-    """A file that was exported, or the part of a folder of the package `datasets`."""
+    """A file, or a part of a folder for the package `datasets`."""
 
     name: str
-    """Relative to the card, with "/" between folders; for a folder of `datasets` the folder's name."""
+    """The path relative to the card, or the name of the folder."""
     split: str
-    """What the hub calls the part: "train", "validation", "test"."""
+    """The name of the part on the hub: "train", "validation", "test"."""
     rows: int
     instructions: int
-    """Different ones among its rows."""
+    """Different instructions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """What the export did."""
+    """An export."""
 
     format: str
-    """What a row looks like: "alpaca", "messages", …; see `data.export.FORMATS`."""
+    """The shape of a row; see `dataset.export.FORMATS`."""
     container: str
-    """What kind of file holds them: "json", "jsonl", "csv", "parquet", "datasets"."""
+    """The file format; see `dataset.export.CONTAINERS`."""
     columns: tuple[str, ...]
-    """Names in a row, in order."""
+    """The column names in order."""
     files: tuple[DataFile, ...]
     options: Mapping[str, str]
-    """What shaped it, in words for a person: {"limit": "1000", "split": "0.95/0.05"}."""
+    """The options that shaped the export: {"limit": "1000", "split": "0.95/0.05"}."""
     seed_rows: int
-    """Rows that are seed tasks'."""
+    """Rows of seed tasks."""
     benchmarks: Mapping[str, int] | None
-    """Rows left out for each benchmark that they were compared with, by file; None where there was none."""
+    """Rows left out, by benchmark file; None without any comparison."""
     examples: Sequence[Mapping[str, object]] = ()
-    """Some rows as they were written, the first ones: two of them are shown. Without any, two of the run's
-    are, where all of these are in the data."""
+    """The first rows of the export, of which two are shown. Without them, rows of the run are shown if none
+    was left out."""
     types: Mapping[str, str] = field(default_factory=dict)
-    """Of all columns, as Arrow names them, where a reader that guesses could be wrong; else {}."""
+    """The Arrow types of all columns, for readers that guess types; else {}."""
 
     @property
     def rows(self) -> int:
-        """In all files."""
+        """Rows in all files."""
         return sum(file.rows for file in self.files)
 
     @property
     def instructions(self) -> int:
-        """In all files; no instruction is in two of them."""
+        """Instructions in all files; the files share none."""
         return sum(file.instructions for file in self.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What nobody but a person knows; None and () where it was not said."""
+    """The legal terms and the languages; None and () if missing."""
 
     license: str | None
-    """Of the dataset: an id of the hub's list, or a name, an address, or both."""
+    """The licence of the dataset: an id of the hub, or a name, an address, or both."""
     model_terms: str | None
-    """What the terms of the generating model say about such a use: a text, an address, or both."""
+    """The terms of the generating model for such a use: a text, an address, or both."""
     languages: tuple[str, ...]
-    """ISO 639 codes, such as "en"."""
+    """The languages of the data as ISO 639 codes, such as "en"."""
     source_license: str | None = None
-    """Of the seed tasks, templates and imported tasks, where they are the person's own."""
+    """The licence of seed tasks, templates and imported tasks from other sources."""

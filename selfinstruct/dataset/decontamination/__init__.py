@@ -1,16 +1,15 @@
-"""Contamination: does a record hold what a benchmark asks? Texts go in, hits come out; no file is read here.
+"""Search for benchmark items in records.
 
-A hit is one of
+A record contains what a benchmark asks, a hit, in two cases:
 
-    ngram      a run of 13 words that a text of an item has, too; or all the words of such a text, in a row,
-               where it has 8 to 12
-    rouge_l    a whole text with a ROUGE-L over 0.7 to a whole text of an item that has 8 words or more; or
-               the very same words as one of 4 to 7
+    ngram      13 words in a row are also in a text of an item. Texts of 8 to 12 words must occur completely.
+    rouge_l    a whole text has a ROUGE-L over 0.7 to a whole text of an item with at least 8 words. Texts of
+               4 to 7 words must be equal word by word.
 
-Words are the tokens of `selfinstruct.pipeline.tokenizers.unicode`, so that case and punctuation make no
-difference. A run, or a text, that more than 10 items of a benchmark have is how the benchmark talks, and no
-hit; items with the same words count once there. Which texts of an item count is said in
-`selfinstruct.dataset.decontamination.benchmark_items`.
+Words are the tokens of `selfinstruct.pipeline.tokenizers.unicode`, so case and punctuation do not matter.
+Words in a row, or texts, that more than 10 items of a benchmark share are its usual phrases and no hit; items
+with equal words count as one item there. `selfinstruct.dataset.decontamination.benchmark_items` chooses the
+texts of an item. `decontaminate_files` works on files.
 
     >>> fields = {"question": "How many spoons does the harbour master of Veldt keep in the drawer?"}
     >>> item, layout = item_of(fields, benchmark="quiz.jsonl", place="quiz.jsonl:1")
@@ -27,6 +26,11 @@ from selfinstruct.dataset.decontamination.benchmark_items import (
     Item,
     item_of,
     layout_of,
+)
+from selfinstruct.dataset.decontamination.benchmarks import Benchmarks, Rules
+from selfinstruct.dataset.decontamination.decontaminate_files import (
+    DecontaminationSummary,
+    decontaminate_files,
 )
 from selfinstruct.dataset.decontamination.field_texts import FieldText, is_within, texts_of
 from selfinstruct.dataset.decontamination.index import (
@@ -47,10 +51,14 @@ __all__ = [
     "SHORTEST",
     "THRESHOLD",
     "BenchmarkIndex",
+    "Benchmarks",
+    "DecontaminationSummary",
     "FieldText",
     "Hit",
     "Item",
+    "Rules",
     "Source",
+    "decontaminate_files",
     "is_within",
     "item_of",
     "layout_of",

@@ -1,18 +1,16 @@
-"""Which texts of a benchmark's item count: what a record must not hold.
+"""Chooses the texts of a benchmark item that a record must not contain.
 
     MMLU         question, question + choices
-    HellaSwag    ctx, ctx + right ending, ctx + endings; runs of words also without the tags of WikiHow
-    HumanEval    prompt, prompt + canonical_solution; without the imports they begin with
+    HellaSwag    ctx, ctx + right ending, ctx + endings; words in a row also without the tags of WikiHow
+    HumanEval    prompt, prompt + canonical_solution; without leading imports
     other        every text
 
-An answer says nothing without its question: "Paris" is in thousands of records that never saw the item. So
-the answers of a known layout are put behind what they answer, and are then found only as far as they are long
-enough to be evidence by themselves. Of another layout nobody knows which field answers which: its texts count
-one by one, those of at least eight words, or the longest one where none has as many.
+An answer alone is not evidence: thousands of unrelated records contain "Paris". In a known layout, answers
+are therefore joined to their questions. In other layouts the roles of the fields are unknown, so every text
+of at least eight words counts, or the longest text if all are shorter.
 
-HumanEval's `test` does not count: it is rows of numbers and asserts, which share runs of words with any other
-test, and whoever copied a test has copied the prompt. HellaSwag's `activity_label`, MMLU's `subject` and
-anything like them name a topic.
+HumanEval's `test` does not count, because its numbers and asserts share words with every other test.
+HellaSwag's `activity_label` and MMLU's `subject` are topics and do not count either.
 """
 
 import re
@@ -24,19 +22,19 @@ from selfinstruct.dataset.decontamination.field_texts import FieldText, is_withi
 from selfinstruct.pipeline.tokenizers import unicode
 
 LONG_ENOUGH = 8
-"""Words from which on a text, or a run of words, is evidence by itself: the least n of the GPT-3 report."""
+"""The minimum of words that are evidence: the smallest n of the GPT-3 report."""
 
 Fields = Mapping[str, object]
 
 
 class ItemText(NamedTuple):
-    """A text that a record must not hold."""
+    """A text that a record must not contain."""
 
     name: str
-    """What it is made of: "question + choices"."""
+    """The fields of the text: "question + choices"."""
     text: str
     is_variant: bool = False
-    """Another one with almost these words is there, too. Whole texts need to be compared with one only."""
+    """True if another text of the item has almost the same words, so that one comparison is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +42,26 @@ class Item:
     """An item of a benchmark."""
 
     benchmark: str
-    """The file that it is in."""
+    """The file of the item."""
     place: str
-    """Where in that file."""
+    """The place in the file."""
     id: str | int | None
-    """What the benchmark calls it."""
+    """The id in the benchmark."""
     texts: tuple["ItemText", ...]
 
 
 class Layout(NamedTuple):
-    """How a benchmark writes its items."""
+    """The fields of a benchmark."""
 
     name: str
     fields: frozenset[str]
-    """An item that has all of these is one of this benchmark."""
+    """The fields that identify the layout."""
     ids: tuple[str, ...]
     texts: Callable[[Fields], Iterable[ItemText]]
 
 
 def _text(value: object) -> str:
-    """The text of a field; of a list its texts, one a line. CSV has lists as texts already."""
+    """Return the text of a field; the texts of a list become lines."""
     return "\n".join(text for _, text in texts_of({"": value}))
 
 
@@ -85,7 +83,7 @@ def _hellaswag(fields: Fields) -> Iterable[ItemText]:
     written["ctx + endings"] = f"{context}\n{_text(endings)}"
     for name, text in written.items():
         yield ItemText(name, text)
-        # Harnesses take the tags out, and so may whoever made a record of it.
+        # Test harnesses remove the tags, so a record may lack them.
         if _TAG.search(text):
             yield ItemText(f"{name}, without tags", _TAG.sub(" ", text), is_variant=True)
 
@@ -94,7 +92,7 @@ _IMPORTS = re.compile(r"\A(?:\s*(?:from|import)\s[^\n]*\n)+")
 
 
 def _humaneval(fields: Fields) -> Iterable[ItemText]:
-    # Half of the prompts begin with the same import, and so does any other code with type hints.
+    # Half of the prompts begin with the same import, like other code with type hints.
     prompt = _IMPORTS.sub("", _text(fields["prompt"]))
     yield ItemText("prompt", prompt)
     yield ItemText(
@@ -103,7 +101,7 @@ def _humaneval(fields: Fields) -> Iterable[ItemText]:
 
 
 def _other(fields: Fields) -> Iterable[ItemText]:
-    return _telling(texts_of(fields))
+    return _long_texts(texts_of(fields))
 
 
 LAYOUTS = (
@@ -114,22 +112,22 @@ LAYOUTS = (
 OTHER = Layout(
     "other", frozenset(), ("id", "task_id", "question_id", "qid", "uid", "idx", "ind"), _other
 )
-"""What is none of these."""
+"""The layout of every other benchmark."""
 
 
 def layout_of(fields: Fields) -> Layout:
-    """The layout that an item has."""
+    """Return the layout of an item."""
     return next((layout for layout in LAYOUTS if layout.fields <= fields.keys()), OTHER)
 
 
 def item_of(
     fields: Fields, *, benchmark: str, place: str, only: tuple[str, ...] = ()
 ) -> tuple[Item, str]:
-    """An item and the name of its layout. With `only`, the texts of these fields and no others count."""
+    """Return an item and the name of its layout. With `only`, just the texts of these fields count."""
     layout = layout_of(fields)
     if only:
         chosen = (t for t in texts_of(fields) if any(is_within(t.field, name) for name in only))
-        texts, name = _telling(chosen), ", ".join(only)
+        texts, name = _long_texts(chosen), ", ".join(only)
     else:
         texts, name = tuple(layout.texts(fields)), layout.name
     values = (fields.get(key) for key in layout.ids)
@@ -137,8 +135,8 @@ def item_of(
     return Item(benchmark, place, named, texts), name
 
 
-def _telling(texts: Iterable[FieldText]) -> tuple[ItemText, ...]:
-    """Those that are long enough to be evidence; where none is, the longest, which is hardly the answer."""
+def _long_texts(texts: Iterable[FieldText]) -> tuple[ItemText, ...]:
+    """Return the texts that are long enough to be evidence, or else the longest."""
     counted = [(len(unicode(text)), ItemText(field, text)) for field, text in texts]
     enough = tuple(text for words, text in counted if words >= LONG_ENOUGH)
     if enough or not counted:

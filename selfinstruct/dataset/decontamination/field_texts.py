@@ -1,4 +1,4 @@
-"""The texts of a record, wherever in it they stand."""
+"""The texts of a record with their nested places."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,17 +8,14 @@ _PLACE_IN_LIST = re.compile(r"\.\d+(?=\.|$)")
 
 
 class FieldText(NamedTuple):
-    """A text and where in its record it stands: "output", "messages.1.content"."""
+    """A text with its field, such as "output" or "messages.1.content"."""
 
     field: str
     text: str
 
 
 def texts_of(fields: Mapping[str, object]) -> Iterator[FieldText]:
-    """Every string in a record that is not blank, in the order in which they stand there.
-
-    Numbers, keys and nulls are no texts. Records may be nested deeply, so this does not call itself.
-    """
+    """Yield every string in a record that is not blank, in order. Without recursion, for deep records."""
     waiting: list[tuple[str, object]] = [*fields.items()]
     waiting.reverse()
     while waiting:
@@ -33,9 +30,9 @@ def texts_of(fields: Mapping[str, object]) -> Iterator[FieldText]:
 
 
 def is_within(path: str, field: str) -> bool:
-    """Whether a text belongs to a field that somebody named: itself, or anything below it.
+    """Return whether a path is a field or inside of a field.
 
-    Places in lists may be left out: "messages.content" is the content of every message.
+    The field may leave out list positions: "messages.content" is the content of every message.
 
     >>> [is_within("messages.1.content", field) for field in ("messages", "messages.content", "messages.0")]
     [True, True, False]

@@ -1,4 +1,4 @@
-"""The items of all benchmarks as one index, which says of records what they share with them."""
+"""An index of all benchmark items, which finds shared texts in records."""
 
 from array import array
 from collections import Counter, defaultdict
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from selfinstruct.dataset.decontamination.benchmark_items import LONG_ENOUGH, Item
 from selfinstruct.dataset.decontamination.field_texts import FieldText
 from selfinstruct.dataset.decontamination.ngrams import Grams, distinct, known_from
-from selfinstruct.pipeline.novelty import NoveltyIndex, Verdict
+from selfinstruct.pipeline.novelty import NoveltyIndex, NoveltyResult
 from selfinstruct.pipeline.tokenizers import unicode
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ NGRAM = 13
 THRESHOLD = 0.7
 COMMON = 10
 SHORTEST = 4
-"""A text of fewer words is never looked for: "Paris", "Yes, it is"."""
+"""Shorter texts are never searched for: "Paris", "Yes, it is"."""
 
 _SLACK = 1e-9
-"""More than scores are off by rounding."""
+"""More than the rounding error of a score."""
 _CHUNK = 200_000
-"""Words of the benchmarks whose grams are made at a time."""
+"""Number of benchmark words whose n-grams are built together, to save memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +40,32 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What a text of a record shares with an item."""
+    """A text of a record that is too similar to an item."""
 
     kind: Literal["ngram", "rouge_l"]
     field: str
-    """Where in the record."""
+    """The field of the record."""
     source: Source
     text: str
-    """Which text of the item: "question + choices"."""
+    """The text of the item: "question + choices"."""
     words: str | None = None
-    """ngram: the longest run of words that both have."""
+    """For ngram: the longest run of shared words."""
     score: float | None = None
-    """rouge_l: how like the whole texts are."""
+    """For rouge_l: the ROUGE-L of the whole texts."""
 
 
 class _Same(NamedTuple):
-    """Texts that have the same words."""
+    """Item texts with the same words."""
 
     text: str
-    """The first of them."""
+    """The first text."""
     numbers: list[int]
 
 
 class BenchmarkIndex:
-    """What records must not hold; built once from all items, then asked.
+    """An index of benchmark items.
 
-    Whether a record has a hit depends on no order, and one more benchmark never makes a record clean.
+    Hits do not depend on the order of items or records. A further benchmark never makes a record clean.
     """
 
     def __init__(
@@ -76,32 +76,32 @@ class BenchmarkIndex:
         threshold: float | None = THRESHOLD,
         common: int = COMMON,
     ) -> None:
-        """An index of these items; those of a benchmark come one after another.
+        """Build the index. All items of a benchmark must follow each other.
 
-        A run of `ngram` words is a hit, unless it is in more than `common` items of the benchmark, of which
-        those with the same words count once; so is a ROUGE-L over `threshold`, None for no such comparison.
-        Raises ValueError.
+        `ngram` shared words in a row are a hit, unless more than `common` items of the benchmark have them;
+        items with the same words count once there. A ROUGE-L over `threshold` is a hit as well; None turns
+        this comparison off. Raises ValueError.
         """
         if ngram < 1:
             raise ValueError(f"ngram must be at least 1, not {ngram}")
         self.ngram = ngram
         self.common = common
-        # Shorter texts are found only where a record has all of them, which is a ROUGE-L of 1.
+        # Shorter texts must be equal to a text of the record, which is a ROUGE-L of 1.
         by_runs = max(SHORTEST, min(LONG_ENOUGH, ngram))
         self.shortest = SHORTEST if threshold is not None and threshold < 1.0 else by_runs
-        """Words of the shortest text that is looked for."""
+        """The number of words of the shortest text that is searched for."""
         self._ids: dict[str, int] = {}
-        """Each word of the benchmarks, from 1 on; 0 is any other."""
+        """The number of each benchmark word, from 1; 0 is every other word."""
         self._words = array("i", [0])
         self._texts: list[tuple[int, int, int, str]] = []
-        """Of each text: its item, where its words begin, how many there are, what it is made of."""
+        """For each text: item, position of the first word, number of words, name."""
         self.sources: list[Source] = []
         self.unfindable: Counter[str] = Counter()
-        """By benchmark: its items that have no text of enough words to be looked for."""
+        """Items without a text of enough words, by benchmark."""
         self.only_common: Counter[str] = Counter()
-        """By benchmark: its other items of which all that could be looked for is common."""
+        """Other items with common texts only, by benchmark."""
         self._kinds: list[int] = []
-        """Of each item a number, the same for items with the same words."""
+        """A number for each item, equal for items with the same words."""
         self._kind_of: dict[tuple[bytes, ...], int] = {}
         long_enough: set[int] = set()
         same: dict[bytes, _Same] = {}
@@ -116,18 +116,18 @@ class BenchmarkIndex:
         self._grams = list(self._make_grams())
         self._novelty: NoveltyIndex | None = None
         self._wholes: list[list[int]] = []
-        """By position in the novelty index: the texts that have these words."""
+        """The texts with the same words, by position in the novelty index."""
         self._longest = 0
-        """Words of the longest of them."""
+        """The number of words of the longest text in the novelty index."""
         self._short: dict[tuple[str, ...], list[int]] = {}
-        """Texts too short to be evidence unless a record has all of them and nothing else."""
+        """Short texts, which must be equal to a text of the record."""
         if threshold is not None:
             self._novelty = NoveltyIndex(threshold=threshold, tokenizer="unicode")
             self._add_wholes(self._novelty, same.values())
-        looked_for = {item for grams in self._grams for item in grams.items()}
+        searched = {item for grams in self._grams for item in grams.items()}
         for numbers_of in (*self._wholes, *self._short.values()):
-            looked_for.update(self._texts[number][0] for number in numbers_of)
-        self.only_common.update(self.sources[i].benchmark for i in long_enough - looked_for)
+            searched.update(self._texts[number][0] for number in numbers_of)
+        self.only_common.update(self.sources[i].benchmark for i in long_enough - searched)
 
     def _add(self, item: Item, same: "dict[bytes, _Same]", long_enough: set[int]) -> None:
         number = len(self.sources)
@@ -152,7 +152,7 @@ class BenchmarkIndex:
         self.unfindable[item.benchmark] += number not in long_enough
 
     def _make_grams(self) -> Iterator[Grams]:
-        """The grams of each length: `ngram`, and whole texts of fewer words that are evidence."""
+        """Yield the n-grams of each length: `ngram`, and whole texts with fewer words."""
         import numpy as np
 
         words = np.frombuffer(self._words, np.int32)
@@ -162,7 +162,7 @@ class BenchmarkIndex:
         owners = np.array([item for item, *_ in self._texts], np.int32)
         sizes = np.array([size for _, _, size, _ in self._texts], np.int64)
 
-        def made(length: int, starts: "NDArray[np.int64]", items: "NDArray[np.int32]") -> Grams:
+        def grams_of(length: int, starts: "NDArray[np.int64]", items: "NDArray[np.int32]") -> Grams:
             return Grams(
                 words,
                 starts,
@@ -176,7 +176,7 @@ class BenchmarkIndex:
         for length in range(min(LONG_ENOUGH, self.ngram), self.ngram):
             is_whole = sizes == length
             if is_whole.any():
-                yield made(length, begins[is_whole], owners[is_whole])
+                yield grams_of(length, begins[is_whole], owners[is_whole])
 
         parts = []
         first = 0
@@ -190,10 +190,10 @@ class BenchmarkIndex:
             first = after
         if parts:
             starts, of = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-            yield made(self.ngram, starts, of)
+            yield grams_of(self.ngram, starts, of)
 
     def _add_wholes(self, novelty: NoveltyIndex, same: "Iterable[_Same]") -> None:
-        if novelty.threshold >= 1.0:  # nothing is over it
+        if novelty.threshold >= 1.0:  # no ROUGE-L is over 1
             return
         for text, numbers in same:
             rare = self._rare(numbers)
@@ -208,7 +208,7 @@ class BenchmarkIndex:
                 self._short[tuple(words)] = rare
 
     def _rare(self, texts: list[int]) -> list[int]:
-        """Of texts with the same words: one an item, without those of benchmarks where they are common."""
+        """Return one text per item, without the benchmarks that have the words too often."""
         by_item = {self._texts[number][0]: number for number in reversed(texts)}
         kinds = {(self._benchmarks[item], self._kinds[item]) for item in by_item}
         counts = Counter(benchmark for benchmark, _ in kinds)
@@ -219,10 +219,10 @@ class BenchmarkIndex:
         ]
 
     def check(self, records: Sequence[Sequence[FieldText]]) -> list[list[Hit]]:
-        """What the texts of each record share with the items.
+        """Return the hits of each record, given its texts.
 
-        Whole texts are compared only where a record shares no run of words with any item, since that is
-        enough. Many records at once are much faster than one after the other.
+        Whole texts are compared only in records without shared words in a row, since one hit is enough. Many
+        records in one call are much faster than one record per call.
         """
         import numpy as np
 
@@ -242,14 +242,14 @@ class BenchmarkIndex:
         rows = known_from(looked_up)
         shared: dict[int, set[tuple[int, int]]] = defaultdict(set)
         for grams in self._grams:
-            found = grams.find(looked_up, rows)
-            texts_hit = np.searchsorted(begins, found.places, "right") - 1
-            for text, item in zip(texts_hit.tolist(), found.items.tolist(), strict=True):
+            matches = grams.find(looked_up, rows)
+            texts_hit = np.searchsorted(begins, matches.places, "right") - 1
+            for text, item in zip(texts_hit.tolist(), matches.items.tolist(), strict=True):
                 number, place = owners[text]
                 shared[number].add((place, item))
-        # At the end of each text stands a 0; so many of its words does some benchmark have.
+        # The number of words of each text that a benchmark has; every text ends in a 0.
         known_words = np.add.reduceat(looked_up != 0, begins).tolist() if begins else []
-        verdicts = self._verdicts(
+        results = self._results(
             records[number][place].text
             for (number, place), count in zip(owners, known_words, strict=True)
             if number not in shared and self._may_be_like(len(tokens[number][place]), count)
@@ -257,21 +257,21 @@ class BenchmarkIndex:
         return [
             list(self._shared_runs(texts, tokens[number], shared[number]))
             if number in shared
-            else list(self._like_wholes(texts, tokens[number], verdicts))
+            else list(self._like_wholes(texts, tokens[number], results))
             for number, texts in enumerate(records)
         ]
 
     def _may_be_like(self, words: int, known: int) -> bool:
-        """Whether a text of so many words, some of them known, can be like the whole text of any item."""
+        """Return whether a text with this number of words, some known, can be similar to an item."""
         if self._novelty is None or not self._longest:
             return False
-        # At best all that is known stands in order in an item that has little else.
+        # In the best case, an item has all known words in order and few others.
         common = min(known, self._longest)
         best = 2 * common / max(1, words + max(common, LONG_ENOUGH))
         return best >= self._novelty.threshold - _SLACK
 
-    def _verdicts(self, texts: Iterable[str]) -> dict[str, Verdict]:
-        """Of each text once: many records of a chat begin with the same words of the system."""
+    def _results(self, texts: Iterable[str]) -> dict[str, NoveltyResult]:
+        """Return the result for each different text; chats often repeat a system message."""
         if self._novelty is None:
             return {}
         each = list(dict.fromkeys(texts))
@@ -304,13 +304,13 @@ class BenchmarkIndex:
         self,
         texts: Sequence[FieldText],
         tokens: Sequence[Sequence[str]],
-        verdicts: Mapping[str, Verdict],
+        results: Mapping[str, NoveltyResult],
     ) -> Iterator[Hit]:
         for (field, text), words in zip(texts, tokens, strict=True):
             numbers, score = self._short.get(tuple(words), []), 1.0
-            verdict = verdicts.get(text)
-            if not numbers and verdict is not None and verdict.position is not None:
-                numbers, score = self._wholes[verdict.position], verdict.rouge_l or 0.0
+            result = results.get(text)
+            if not numbers and result is not None and result.position is not None:
+                numbers, score = self._wholes[result.position], result.rouge_l or 0.0
             for number in numbers:
                 item, _, _, name = self._texts[number]
                 yield Hit("rouge_l", field, self.sources[item], name, score=score)

@@ -1,8 +1,8 @@
-"""Runs of words of one length, found fast: hashes in a sorted array, and each hit confirmed on the words.
+"""Fast search for word n-grams: sorted hashes, with a comparison of the words for each match.
 
-Texts are arrays of numbers, one a word, laid end to end; 0 stands for a word that no benchmark has, and
-between texts. So no run can reach from one text into the next, and where a word is unknown nothing is looked
-up at all. A gram takes sixteen bytes for each item that holds it: a hash, a place in the words, the item.
+All texts form one array with a number per word. 0 is a word that no benchmark has, and separates texts, so
+that no n-gram crosses two texts and unknown words need no search. An n-gram takes sixteen bytes per item:
+hash, place of the words, item.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _BASE = 0x9E3779B97F4A7C15
 
 
 def hashes_of(words: "Numbers", starts: "Places", length: int) -> "Hashes":
-    """A hash of the `length` words from each start on."""
+    """Return a hash of the `length` words from each start."""
     import numpy as np
 
     hashes = np.zeros(len(starts), np.uint64)
@@ -31,7 +31,7 @@ def hashes_of(words: "Numbers", starts: "Places", length: int) -> "Hashes":
 
 
 def known_from(words: "Numbers") -> "Places":
-    """How many known words stand in a row from each place on."""
+    """Return the number of known words in a row from each place."""
     import numpy as np
 
     unknown = np.append(np.flatnonzero(words == 0), len(words))
@@ -51,15 +51,15 @@ def _are_equal(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Where in the words that were looked up a gram begins, and an item that has it; row by row."""
+class Matches:
+    """The places of n-grams in the searched words, each with an item that has the n-gram."""
 
     places: "Places"
     items: "Numbers"
 
 
 class Grams:
-    """The grams of one length of all items, except those that are common within a benchmark."""
+    """The n-grams of one length in all items, except the common ones of each benchmark."""
 
     def __init__(
         self,
@@ -72,11 +72,11 @@ class Grams:
         kinds: "Numbers",
         common: int,
     ) -> None:
-        """The grams that begin at `starts`, each of the item that stands beside it in `items`.
+        """Store the n-grams that begin at `starts`; `items` has the item of each.
 
-        Items are numbered so that those of a benchmark are neighbours; `benchmarks` has the number of each
-        one's benchmark, and `kinds` one number for items with the same words. What more than `common` kinds
-        of items of a benchmark hold is left out for that benchmark.
+        Items of a benchmark have neighbouring numbers. By item, `benchmarks` has the benchmark and `kinds` a
+        number that is equal for items with the same words. An n-gram in more than `common` kinds of a
+        benchmark is left out for this benchmark.
         """
         import numpy as np
 
@@ -86,47 +86,49 @@ class Grams:
         order = np.lexsort((items, hashes))
         is_new = _begins_group(words, starts[order], hashes[order], length)
         if not np.array_equal(is_new[1:], hashes[order][1:] != hashes[order][:-1]):
-            # Two grams have one hash, so that those of the one may stand between those of the other.
+            # Two n-grams with the same hash may be mixed, so sort by the words as well.
             columns: list[NDArray[Any]] = [words[starts + n] for n in range(length)]
             order = np.lexsort([items, *columns, hashes])
             is_new = _begins_group(words, starts[order], hashes[order], length)
         hashes, starts, items = hashes[order], starts[order], items[order]
         gram = np.cumsum(is_new)
 
-        is_first = np.ones(len(items), np.bool_)  # of this gram in this item
+        is_first = np.ones(len(items), np.bool_)  # of this n-gram in this item
         is_first[1:] = is_new[1:] | (items[1:] != items[:-1])
         hashes, starts = hashes[is_first], starts[is_first]
         items, gram = items[is_first], gram[is_first]
 
         owner = benchmarks[items]
-        is_first = np.ones(len(items), np.bool_)  # of this gram in this benchmark
+        is_first = np.ones(len(items), np.bool_)  # of this n-gram in this benchmark
         is_first[1:] = (gram[1:] != gram[:-1]) | (owner[1:] != owner[:-1])
         group = np.cumsum(is_first) - 1
         sizes = np.bincount(group, minlength=1)
         many = np.flatnonzero(sizes[group] > common)
-        held = np.unique(group[many] * len(kinds) + kinds[items[many]])  # a group and a kind in one
+        held = np.unique(
+            group[many] * len(kinds) + kinds[items[many]]
+        )  # group and kind in one number
         is_rare = np.bincount(held // max(1, len(kinds)), minlength=len(sizes))[group] <= common
         self._hashes = hashes[is_rare]
         self._starts = starts[is_rare].astype(np.int32)
         self._items = items[is_rare]
-        # Most runs are no gram, and one look into this says so; a search takes many.
+        # A table rules out most places with one look; a binary search takes many.
         bits = len(self._hashes).bit_length() + 2
         self._shift = np.uint64(64 - bits)
         self._may_be = np.zeros(1 << bits, np.bool_)
         self._may_be[self._hashes >> self._shift] = True
 
     def items(self) -> list[int]:
-        """The items that a gram may be found of."""
+        """Return the items that have an n-gram."""
         import numpy as np
 
-        found: list[int] = np.unique(self._items).tolist()
-        return found
+        items: list[int] = np.unique(self._items).tolist()
+        return items
 
     def __len__(self) -> int:
         return len(self._hashes)
 
-    def find(self, words: "Numbers", known: "Places") -> Found:
-        """Where these words hold grams, and of which items. `known` is what `known_from` says of them."""
+    def find(self, words: "Numbers", known: "Places") -> Matches:
+        """Return the n-grams in these words; `known` is the result of `known_from`."""
         import numpy as np
 
         places = np.flatnonzero(known >= self.length)
@@ -142,13 +144,13 @@ class Grams:
         rows = np.arange(len(places)) + np.repeat(first - np.cumsum(many) + many, many)
         starts = self._starts[rows].astype(np.int64)
         same = _are_equal(words, places, self._words, starts, self.length)
-        return Found(places[same], self._items[rows[same]])
+        return Matches(places[same], self._items[rows[same]])
 
 
 def _begins_group(
     words: "Numbers", starts: "Places", hashes: "Hashes", length: int
 ) -> "NDArray[np.bool_]":
-    """Of sorted grams, whether each is another one than the one before it."""
+    """Return for each of the sorted n-grams whether it differs from the previous one."""
     import numpy as np
 
     is_new = np.ones(len(starts), np.bool_)
@@ -160,7 +162,7 @@ def _begins_group(
 def distinct(
     words: "Numbers", starts: "Places", items: "Numbers", length: int
 ) -> "tuple[Places, Numbers]":
-    """Without most of the grams that an item has twice, so that the rest can be sorted in less memory."""
+    """Return the n-grams without most repetitions within an item, to save memory."""
     import numpy as np
 
     hashes = hashes_of(words, starts, length)

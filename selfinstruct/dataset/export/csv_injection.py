@@ -1,11 +1,11 @@
-"""Cells that a table program would run.
+"""Protection against cells that a spreadsheet program would run.
 
-Excel, LibreOffice and Google Sheets take a cell that begins with one of some characters for a formula, and a
-formula can send the table to somebody. Model output is written by nobody one knows. An apostrophe before it
-makes it text; the data then has the apostrophe, so this is for looking at, not for training.
+Excel, LibreOffice and Google Sheets run a cell that begins with certain characters as a formula, and a
+formula can send the table to another machine. An apostrophe before the text prevents this. The data then
+contains the apostrophe, so protected files are for reading, not for training.
 
     =1+1            '=1+1
-    so;=1+1         so;'=1+1      a cell of its own where a program takes semicolons or tabs to separate cells
+    so;=1+1         so;'=1+1      a separate cell for programs that split at semicolons or tabs
 """
 
 import re
@@ -13,20 +13,20 @@ from collections.abc import Mapping
 from numbers import Number
 from typing import Any
 
-from selfinstruct.dataset.record_files.json_text import as_text
+from selfinstruct.dataset.record_files.values import as_text
 
 _STARTS = "=+\\-@\u2212\uff1d\uff0b\uff0d\uff20"
-"""What a formula begins with, by OWASP's page on CSV injection; and a minus, and their wide forms."""
+"""The first characters of formulas: OWASP's page on CSV injection, the minus sign, and wide forms."""
 _UNSEEN = r"\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff"
-"""What may stand before it and is passed over, or taken away with the mark that begins a file."""
+"""Characters that programs skip before a formula."""
 _CELL = re.compile(f"[{_UNSEEN}]*[{_STARTS}]|[\t\r\n]")
 _WITHIN = re.compile(f'(?<![;"{_UNSEEN}])[;"{_UNSEEN}]++(?=[{_STARTS}])')
 _SEPARATORS = re.compile(r"[;\t\r\n]")
-"""What other settings of these programs take for the end of a cell or a row, in quotes or not."""
+"""Ends of a cell or a row in other settings of these programs, inside quotes too."""
 
 
 def without_formulas(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with an apostrophe before each text, and name of a column, that may be a formula."""
+    """Return the row with an apostrophe before every text and column name that may be a formula."""
     return {_safe(name): _safe_value(value) for name, value in row.items()}
 
 

@@ -1,11 +1,11 @@
-"""A folder that the package `datasets` reads, which appears whole or not at all.
+"""A folder for the package `datasets`, which appears completely or not at all.
 
     data/                      load_from_disk("data")["train"]
     ├── dataset_dict.json
     ├── train/                 data-00000-of-00001.arrow, dataset_info.json, state.json
     └── test/
 
-Without parts it is what stands in `train/` here. The same rows give the same bytes.
+Without parts, the folder has the content of `train/`. The same rows give the same bytes.
 """
 
 import ctypes
@@ -20,118 +20,109 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import ExportError, InputError
-from selfinstruct.files import because, run_that_consists_of, sync_directory
+from selfinstruct.files import because, sync_directory
+from selfinstruct.runner.run_files import owning_run
 
-_OF_A_DATASET = re.compile(
+_DATASET_FILE = re.compile(
     r"dataset_info\.json|state\.json|(data-\d+-of-\d+|cache-.*|indices)\.arrow", re.DOTALL
 )
-"""Files that the package writes; `dataset_info.json` is also what LLaMA-Factory calls a file of its own."""
+"""Files of the package. LLaMA-Factory has a `dataset_info.json` too."""
 
 
 def datasets_for(path: Path) -> Any:
-    """The package `datasets`. Raises InputError, which says how to install it."""
+    """Return the package `datasets`. Raises InputError if it is not installed."""
     try:
         import datasets
     except ImportError:
-        raise InputError(
-            path,
-            "is to be a folder for the package datasets, which is not installed: "
-            "pip install 'selfinstruct[datasets]'",
-        ) from None
+        problem = "needs the package datasets: pip install 'selfinstruct[datasets]'"
+        raise InputError(path, problem) from None
     return datasets
 
 
 class Folder:
-    """A folder under another name until `finish`; `abandon` takes all back, at any time."""
+    """A folder with a temporary name until `finish`; `abandon` undoes everything, at any time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         real = Path(os.path.realpath(path))
         self._real = real
-        # Nobody else's: one that was killed may have left its own, with what stood here before in it.
+        # The random name differs from the folders of killed processes, which may contain an earlier dataset.
         self._workplace = real.with_name(f".{real.name}.{secrets.token_hex(4)}.tmp")
-        self._before = self._workplace / "before"
+        self._earlier = self._workplace / "earlier"
         self.draft = self._workplace / "dataset"
-        """What is to be the folder."""
+        """The new content of the folder."""
         self.drafts = self._workplace / "drafts"
-        """Room for what it is made of."""
-        self._made: list[Path] = []
+        """A folder for temporary files."""
+        self._new_folders: list[Path] = []
 
     def open(self) -> None:
-        """Make it. Raises InputError where something else stands in its place."""
+        """Create the temporary folder. Raises InputError if the place is taken."""
         if str(self.path) == "-":
             raise InputError("stdout", "cannot be a folder; name one with -o")
         with _faults(self.path):
             self._check_place()
             while not self._real.parent.exists():
                 missing = next(p for p in reversed(self._real.parents) if not p.exists())
-                self._made.append(missing)
+                self._new_folders.append(missing)
                 missing.mkdir()
             self.drafts.mkdir(parents=True)
 
     def _check_place(self) -> None:
         problem = None
-        if run_that_consists_of(self._real) is not None:
-            problem = "is a part of a run"
+        if owning_run(self._real) is not None:
+            problem = "is part of a run"
         elif os.path.ismount(self._real):
-            problem = "is a place where a disk is mounted, so no other folder can take it"
+            problem = "is a mount point, which another folder cannot replace"
         elif self._real.exists() and not (self._real.is_dir() and _is_dataset(self._real)):
-            problem = "is there already and no folder of a dataset, or holds something else besides"
+            problem = "exists and is not a dataset folder, or has other files in it"
         if problem is not None:
             raise InputError(self.path, f"{problem}; choose another name")
 
     def complete(self) -> None:
-        """Everything was written, and is to be on the disk."""
+        """Flush everything to the disk."""
         with _faults(self.path):
-            self._check_place()  # somebody may have put something there meanwhile
+            self._check_place()  # again, since the place may be taken now
             for path in [*self.draft.rglob("*"), self.draft]:
-                if path.is_file():
-                    descriptor = os.open(path, os.O_RDONLY)
-                    try:
-                        os.fsync(descriptor)
-                    finally:
-                        os.close(descriptor)
-                else:
-                    sync_directory(path)
+                sync_directory(path)  # works for files too
 
     def finish(self) -> None:
-        """Give it its name, in the place of an earlier one."""
+        """Give the folder its name, in place of an earlier dataset."""
         with _faults(self.path):
             if not self._real.exists():
                 self.draft.rename(self._real)
             elif not _exchange(self.draft, self._real):
-                self._real.rename(self._before)
+                self._real.rename(self._earlier)
                 self.draft.rename(self._real)
             sync_directory(self._real.parent)
-        self._made.clear()
+        self._new_folders.clear()
         shutil.rmtree(self._workplace, ignore_errors=True)
 
     def abandon(self) -> None:
-        """Something went wrong: what was there before stands, and nothing else is left."""
+        """Remove what was created. An earlier dataset stays."""
         with suppress(OSError):
-            self._before.rename(self._real)  # it is there only if the second of two renames failed
-        if self._before.exists():
+            self._earlier.rename(self._real)  # exists only if the second of two renames failed
+        if self._earlier.exists():
             return
         shutil.rmtree(self._workplace, ignore_errors=True)
-        for folder in reversed(self._made):
+        for folder in reversed(self._new_folders):
             with suppress(OSError):
                 folder.rmdir()
 
 
 def _is_dataset(folder: Path, *, is_part: bool = False) -> bool:
-    """Whether a folder is empty, or all that is in it is what the package wrote there."""
+    """Return whether a folder is empty or has only files of the package."""
     inside = [*folder.iterdir()]
     if not is_part and any(path.name == "dataset_dict.json" for path in inside):
         parts = [path for path in inside if path.name != "dataset_dict.json"]
         return all(path.is_dir() and _is_dataset(path, is_part=True) for path in parts)
     names = {path.name for path in inside}
-    return not names or ("state.json" in names and all(map(_OF_A_DATASET.fullmatch, names)))
+    return not names or ("state.json" in names and all(map(_DATASET_FILE.fullmatch, names)))
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Give two folders each other's name in one step, so that both names always lead to something.
+    """Swap the names of two folders in one step, so that readers always find one of them.
 
-    False where the system cannot do it.
+    Returns False if the system cannot swap names.
     """
     at_working_directory, exchange = -100, 2  # of Linux: AT_FDCWD, RENAME_EXCHANGE
     try:
@@ -139,51 +130,36 @@ def _exchange(one: Path, other: Path) -> bool:
     except (AttributeError, OSError):
         return False
     names = (os.fsencode(one), os.fsencode(other))
-    done: int = renameat2(at_working_directory, names[0], at_working_directory, names[1], exchange)
-    return done == 0
+    result: int = renameat2(
+        at_working_directory, names[0], at_working_directory, names[1], exchange
+    )
+    return result == 0
 
 
 def save(parts: Mapping[str, Path], folder: Folder) -> None:
-    """Make the folder of Parquet files, one a part; a single part is not named in it.
-
-    Raises ExportError.
-    """
+    """Save Parquet files, one per part, as a folder; a single part has no name there. Raises ExportError."""
     datasets = datasets_for(folder.path)
     with _faults(folder.path), _without_bars(datasets):
-        read = {
-            name: _dataset(datasets, path, folder.drafts / f"{name}.arrow")
-            for name, path in parts.items()
-        }
-        if len(read) == 1:
-            [only] = read.values()
+        loaded = {name: _dataset(datasets, path) for name, path in parts.items()}
+        if len(loaded) == 1:
+            [only] = loaded.values()
             only.save_to_disk(folder.draft)
         else:
-            datasets.DatasetDict(read).save_to_disk(folder.draft)
+            datasets.DatasetDict(loaded).save_to_disk(folder.draft)
 
 
-def _dataset(datasets: Any, path: Path, draft: Path) -> Any:
-    """A Parquet file as a dataset, whose rows lie in another file: memory holds a few at a time."""
-    import pyarrow
+def _dataset(datasets: Any, path: Path) -> Any:
     import pyarrow.parquet
 
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while some := file.read(1 << 20):
-            digest.update(some)
-    with pyarrow.parquet.ParquetFile(path) as source:
-        schema = source.schema_arrow
-        with pyarrow.OSFile(str(draft), "wb") as sink, pyarrow.ipc.new_stream(sink, schema) as to:
-            for batch in source.iter_batches(batch_size=1000):
-                to.write_batch(batch)
-    dataset = datasets.Dataset.from_file(str(draft))
-    # It would be a new one each time, and stands in a file.
-    dataset._fingerprint = digest.hexdigest()[:16]  # noqa: SLF001
-    return dataset
+    table = datasets.table.InMemoryTable(pyarrow.parquet.read_table(path))
+    # Without this the package draws a fingerprint at random and writes it into a file.
+    fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return datasets.Dataset(table, fingerprint=fingerprint)
 
 
 @contextmanager
 def _without_bars(datasets: Any) -> Iterator[None]:
-    """How it shows its progress is not ours to decide in a program of somebody else."""
+    """Turn off the progress bars of the package; afterwards restore the setting."""
     were_shown = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -200,7 +176,7 @@ def _faults(path: Path) -> Iterator[None]:
     except OSError as error:
         raise ExportError(path, f"cannot be written {because(error)}") from None
     except ValueError as error:
-        # A name that is no text is refused by the package.
+        # The package refuses a name that is not text.
         if "embedded null" not in str(error) and not isinstance(error, UnicodeEncodeError):
             raise
-        raise ExportError(path, "is no name of a folder; choose another") from None
+        raise ExportError(path, "is not a valid folder name; choose another") from None

@@ -1,4 +1,4 @@
-"""What can be asked of an export: formats, files, parts. Checked before anything is read or written."""
+"""The options of an export and their check, before anything is read or written."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,13 @@ from selfinstruct.dataset.export.row_shapes import TEMPLATES, WITH_SYSTEM
 from selfinstruct.dataset.export.selection import NAMES
 from selfinstruct.dataset.record_files import format_of
 from selfinstruct.errors import ConfigError, InputError
-from selfinstruct.files import is_stream, run_that_consists_of
+from selfinstruct.files import is_stream
+from selfinstruct.runner.run_files import owning_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """A shape of rows, and the kind of file that it usually goes into."""
+    """A shape of rows with its default file format."""
 
     shape: str
     container: str
@@ -31,35 +32,36 @@ FORMATS: Final[Mapping[str, Format]] = {
     "parquet": Format(shape="all", container="parquet"),
     "datasets": Format(shape="all", container="datasets"),
 }
-"""All formats, by name."""
+"""The formats by name."""
 
 CONTAINERS: Final = ("json", "jsonl", "csv", "parquet", "datasets")
-"""The kinds of files: a list, a line a row, a table, columns, a folder of the package `datasets`."""
+"""The file formats; the last one is a folder for the package `datasets`."""
 
 _NESTED: Final = frozenset({"messages", "sharegpt"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What somebody wants of an export. Raises ConfigError for what cannot go together."""
+class ExportOptions:
+    """The options of an export. Raises ConfigError for options that cannot be combined."""
 
     format: str = "alpaca"
     """One of FORMATS."""
     container: str | None = None
-    """One of CONTAINERS; None goes by the name of the file, and else by the format."""
+    """One of CONTAINERS; None follows the file name, or else the format."""
     split: tuple[float, ...] = ()
-    """Shares of the instructions: train and test, or train, validation and test; () for one part."""
+    """Shares of train and test, or of train, validation and test; () for one part."""
     shuffle_seed: int | None = None
-    """Seed of the order of rows and of what is in which part; None keeps the order, and splits as 0 does."""
+    """The seed for the order and the parts; None keeps the order and splits like 0."""
     max_instances_per_task: int | None = None
+    """Maximum of rows per instruction; None for all."""
     system: str | None = None
     """A system message before each chat."""
     template: Path | None = None
-    """How instruction and input become one text."""
+    """The template that joins instruction and input; None for the default."""
     csv_safe: bool = False
-    """Whether what a table program would take for a formula gets an apostrophe before it."""
+    """True if formulas get an apostrophe; see `csv_injection`."""
     kept: tuple[str, ...] = ()
-    """Columns that were added to the rows: `alpaca` has them besides its own."""
+    """Further columns for the format `alpaca`."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -73,21 +75,19 @@ class Wanted:
         if self.system is not None and shape not in WITH_SYSTEM:
             raise ConfigError(
                 "system",
-                f"has no place in the format {self.format}; use messages or sharegpt, or for "
-                "prompt-completion a template",
+                f"does not fit the format {self.format}; use messages or sharegpt, or a template for "
+                "prompt-completion",
             )
         if any("\ud800" <= char <= "\udfff" for char in self.system or ""):
-            raise ConfigError("system", "is not UTF-8 text; write it as such")
+            raise ConfigError("system", "is not UTF-8 text; type it in UTF-8")
         if self.template is not None and shape not in TEMPLATES:
-            asked = ", ".join(TEMPLATES)
-            raise ConfigError(
-                "template", f"has no place in the format {self.format}; it is for {asked}"
-            )
+            known = ", ".join(TEMPLATES)
+            raise ConfigError("template", f"does not fit the format {self.format}; use {known}")
 
     def container_of(self, path: Path | str) -> str:
-        """What kind of file `path` becomes. Raises ConfigError where that cannot hold the format.
+        """Return the file format for `path`.
 
-        Raises InputError where its name says what cannot be written.
+        Raises ConfigError if the file format cannot store the rows, InputError for an unknown suffix.
         """
         usual = FORMATS[self.format]
         by_name = format_of(path)
@@ -95,49 +95,49 @@ class Wanted:
             _refuse_unknown_suffix(Path(path))
         chosen = self.container or by_name or usual.container
         if usual.shape == "all" and self.container is None:
-            # Such a format names a kind of file itself; lines in a file called .json are common.
+            # The format is a file format itself. JSON lines in a .json file are common.
             chosen = usual.container
             if by_name not in (None, chosen) and {chosen, by_name} != {"json", "jsonl"}:
-                problem = f"is {chosen}, and {path} says {by_name}; use one of them"
+                problem = f"is {chosen}, but {path} ends in .{by_name}; use one of them"
                 raise ConfigError("format", problem)
         if chosen == "csv" and usual.shape in _NESTED:
             raise ConfigError(
-                "format", f"{self.format} holds lists, which a CSV file cannot; write .jsonl"
+                "format", f"{self.format} has lists, which CSV cannot store; write .jsonl"
             )
         if self.csv_safe and chosen != "csv":
-            raise ConfigError("csv_safe", f"is for CSV, and {path} will be {chosen}; leave it out")
+            raise ConfigError("csv_safe", f"is for CSV, but {path} will be {chosen}; leave it out")
         return chosen
 
     def names(self, path: Path) -> list[tuple[str, Path]]:
-        """The parts and their files: ("train", data.train.json), ("test", data.test.json); or one file.
+        """Return parts with their files, such as ("train", data.train.json), or one file.
 
-        Raises ConfigError, InputError for a path that names none.
+        Raises ConfigError, InputError for a path without a file name.
         """
         if path.name in ("", ".."):
-            raise InputError(path, "is no name of what will be written; choose one with -o")
+            raise InputError(path, "is not a name for a file; choose one with -o")
         parts = NAMES[len(self.split) or 1]
         if len(parts) == 1 or self.container_of(path) == "datasets":
             return [(part, path) for part in parts]
         if str(path) == "-":
-            raise ConfigError("split", "makes several files, so it needs a name and not -")
+            raise ConfigError("split", "makes several files; give a name in place of -")
         suffix = "".join(path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:])
         stem = path.name.removesuffix(suffix)
         return [(part, path.with_name(f"{stem}.{part}{suffix}")) for part in parts]
 
 
 def _refuse_unknown_suffix(path: Path) -> None:
-    """A person who types data.xlsx does not want JSON under that name."""
+    """Raise InputError for names such as data.xlsx, which should not contain JSON."""
     suffix = Path(path.name.removesuffix(".gz")).suffix
-    if suffix and not is_stream(path) and run_that_consists_of(path) is None:
+    if suffix and not is_stream(path) and owning_run(path) is None:
         raise InputError(
             path,
-            f"has the suffix {suffix}, which names no kind of file that can be written; end it in .json, "
-            ".jsonl, .csv (also with .gz behind it) or .parquet, or give --container",
+            f"has the unknown suffix {suffix}; end the name in .json, .jsonl, .csv (also with .gz) or "
+            ".parquet, or give --container",
         )
 
 
 def read_shares(text: str) -> tuple[float, ...]:
-    """Shares as a person writes them: "0.95/0.05" or "90/5/5". Raises ConfigError."""
+    """Return the shares in a text such as "0.95/0.05" or "90/5/5". Raises ConfigError."""
     try:
         shares = tuple(float(share) for share in text.split("/"))
     except ValueError:
@@ -149,12 +149,12 @@ def read_shares(text: str) -> tuple[float, ...]:
 
 
 def check_shares(shares: Sequence[float]) -> None:
-    """Raises ConfigError for shares that are none."""
+    """Raise ConfigError unless there are two or three positive shares with the sum 1."""
     if len(shares) not in NAMES or len(shares) == 1:
         problem = "must be two shares (train/test) or three (train/validation/test)"
         raise ConfigError("split", f"{problem}, such as 0.95/0.05")
     if not all(share > 0 for share in shares):
-        raise ConfigError("split", "must be shares over 0, such as 0.95/0.05")
+        raise ConfigError("split", "must be positive shares, such as 0.95/0.05")
     if not math.isclose(sum(shares), 1):
         shown = "/".join(f"{share:g}" for share in shares)
         raise ConfigError(

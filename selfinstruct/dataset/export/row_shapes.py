@@ -1,13 +1,13 @@
-"""What one row looks like to a trainer. Pure: a row in, a row out.
+"""The shapes of rows for trainers. Pure: a row in, a row out.
 
-    all                  as it is: every column that there is
+    all                  every column, unchanged
     alpaca               {"instruction": …, "input": …, "output": …}
     prompt-completion    {"prompt": "Below is an instruction …", "completion": …}
     messages             {"messages": [{"role": "user", "content": …}, {"role": "assistant", "content": …}]}
     sharegpt             {"conversations": [{"from": "human", "value": …}, {"from": "gpt", "value": …}]}
 
-How instruction and input become one text is a template's business: `prompts/export/alpaca.txt` for prompts,
-which has the words of Stanford Alpaca's training code, `prompts/export/chat.txt` for messages.
+A template joins instruction and input: `prompts/export/alpaca.txt`, from Stanford Alpaca's training code, for
+prompts, and `prompts/export/chat.txt` for chats.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,10 +23,10 @@ from selfinstruct.pipeline.prompts import Template, load_template
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """How rows are made."""
+    """A function that makes rows, with their columns."""
 
     columns: tuple[str, ...]
-    """Of what is made; () where that depends on the row."""
+    """The columns; () if they depend on the row."""
     of: Callable[[Row], Row]
 
 
@@ -35,10 +35,10 @@ TEMPLATES: Final[Mapping[str, str]] = {
     "messages": "chat.txt",
     "sharegpt": "chat.txt",
 }
-"""The shapes that have a template, and which in `prompts/export/` is theirs unless another is given."""
+"""The default template in `prompts/export/` of each shape with a template."""
 
 WITH_SYSTEM: Final = frozenset({"messages", "sharegpt"})
-"""The shapes that have a place for a system message."""
+"""The shapes with an optional system message."""
 
 
 def shape_of(
@@ -48,7 +48,7 @@ def shape_of(
     system: str | None = None,
     kept: tuple[str, ...] = (),
 ) -> Shape:
-    """The shape of that name. `kept` are columns that `alpaca` has besides its own, where a row has them.
+    """Return the shape with this name. `kept` are further columns for `alpaca`, if a row has them.
 
     Raises InputError for a template that cannot be used.
     """
@@ -60,7 +60,7 @@ def shape_of(
             columns=columns,
             of=lambda row: {c: row[c] for c in columns if c in PUBLISHED or c in row},
         )
-    text_of = _asked(template or resource("prompts") / "export" / TEMPLATES[name])
+    text_of = _renderer(template or resource("prompts") / "export" / TEMPLATES[name])
     if name == "prompt-completion":
         return Shape(
             columns=("prompt", "completion"),
@@ -91,18 +91,18 @@ def shape_of(
     )
 
 
-def _asked(path: Path) -> Callable[[Row], str]:
-    """Renders instruction and input as the template has it."""
+def _renderer(path: Path) -> Callable[[Row], str]:
+    """Return a function that joins instruction and input of a row with the template."""
     sample = {"instruction": "Name a river that flows through this country.", "input": "Peru"}
     template = load_template(path, folder="export", required="instruction", sample=sample)
-    for given in (sample["input"], ""):
-        row = {"instruction": sample["instruction"], "input": given}
+    for text in (sample["input"], ""):
+        row = {"instruction": sample["instruction"], "input": text}
         if sample["instruction"] not in _rendered(template, path, row):
-            where = f"there is {'an' if given else 'no'} input"
-            problem = f"loses instructions where {where}; write {{{{ instruction }}}} there, too"
+            case = "with" if text else "without"
+            problem = f"loses instructions {case} an input; add {{{{ instruction }}}} for this case"
             raise InputError(path, problem)
     if sample["input"] not in _rendered(template, path, sample):
-        problem = "loses inputs; write {% if input %}{{ input }}{% endif %} where they belong"
+        problem = "loses inputs; add {% if input %}{{ input }}{% endif %}"
         raise InputError(path, problem)
 
     def text_of(row: Row) -> str:
@@ -116,5 +116,7 @@ def _rendered(template: Template, path: Path, row: Row) -> str:
         text: str = template.compiled.render(instruction=row["instruction"], input=row["input"])
     except Exception as error:  # noqa: BLE001 - a template can raise anything
         shown = f"{row['instruction'][:40]!r}"
-        raise InputError(path, f"cannot be rendered for {shown}: {error}; mend it") from None
+        raise InputError(
+            path, f"cannot be rendered for {shown}: {error}; fix the template"
+        ) from None
     return text

@@ -1,9 +1,9 @@
-"""What a run made, as rows: one an instance, with ids and where it comes from.
+"""Rows of a run: one per instance, with ids and provenance.
 
     {"id": "task_000001/1", "instruction": …, "input": "", "output": …, "task_id": "task_000001", …}
 
-A row holds only what is a function of the replies: no times, costs or run ids. Tasks are in pool order, their
-instances in text order.
+A row depends on the replies only: it has no times, costs or run ids. Tasks are in pool order, instances in
+text order.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,10 +13,10 @@ from selfinstruct.pipeline.pool import Pool
 from selfinstruct.records import Task
 
 Row = dict[str, Any]
-"""Has at least the published fields, all of them text."""
+"""The values by column. A row has at least the published fields, as text."""
 
 PUBLISHED = ("instruction", "input", "output")
-"""The fields of a row of Alpaca's data; the input is "" where there is none."""
+"""The fields of Alpaca's data; a missing input is ""."""
 
 PROVENANCE_COLUMNS = (
     "id",
@@ -33,7 +33,7 @@ PROVENANCE_COLUMNS = (
     "template",
     "demonstration_ids",
 )
-"""Fields of a run's row, in order."""
+"""The columns of a run's rows, in order."""
 
 COLUMN_TYPES: Mapping[str, str] = {
     **dict.fromkeys(PROVENANCE_COLUMNS, "string"),
@@ -41,20 +41,20 @@ COLUMN_TYPES: Mapping[str, str] = {
     "ordinal": "int64",
     "demonstration_ids": "list<string>",
 }
-"""What they are where columns have types, whatever the values at hand are."""
+"""The Arrow types of the columns, whatever the values are."""
 
 Added = Mapping[str, Mapping[str, Any]]
-"""Fields that the rows of some tasks get besides: by task id."""
+"""Further fields for the rows of a task, by task id."""
 
 
 def select(pool: Pool, *, include_seed_tasks: bool = False, limit: int | None = None) -> list[Task]:
-    """The first `limit` accepted tasks in pool order, the seed tasks before them if wanted."""
+    """Return the first `limit` accepted tasks in pool order, perhaps after the seed tasks."""
     seeds = list(pool)[: pool.seed_count] if include_seed_tasks else []
     return [*seeds, *pool.generated[:limit]]
 
 
 def provenance_rows(tasks: Iterable[Task], *, added: Added | None = None) -> Iterator[Row]:
-    """The rows of tasks, with PROVENANCE_COLUMNS and what is added."""
+    """Yield the rows of tasks, with PROVENANCE_COLUMNS and added fields."""
     for task in tasks:
         origin = task.provenance
         for ordinal, instance in enumerate(task.instances or (), start=1):

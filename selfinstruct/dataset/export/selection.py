@@ -1,9 +1,9 @@
-"""Which rows are exported, and into which part. Pure; what belongs together is told by the instruction.
+"""Selects rows for export and splits them into parts, by instruction. Pure.
 
-    split(rows, (0.95, 0.05), seed=0)      each instruction is in one part, whatever its rows are
+    split(rows, (0.95, 0.05), seed=0)      all rows of an instruction are in one part
 
-In which part an instruction is depends on its words and the seed, and on nothing else: if the dataset grows,
-what was in the test part stays there, and no model is tested on what an earlier one was trained on.
+The part of an instruction depends on its words and the seed only. When the dataset grows, the test part keeps
+its instructions, so that no model is tested on the training data of an earlier one.
 """
 
 import hashlib
@@ -21,23 +21,23 @@ NAMES: dict[int, tuple[str, ...]] = {
     2: ("train", "test"),
     3: ("train", "validation", "test"),
 }
-"""What parts are called, by how many there are: as the hub and `datasets` know them."""
+"""The names of the parts on the hub and in `datasets`, by number of parts."""
 
 
 def first_instructions(rows: Iterable[Row], count: int) -> Iterator[Row]:
-    """The rows of the first `count` different instructions."""
+    """Yield the rows of the first `count` different instructions."""
     seen: set[str] = set()
     for row in rows:
         instruction = row["instruction"]
         if instruction not in seen:
             if len(seen) == count:
-                continue  # further rows of those before it may still come
+                continue  # later rows may belong to an earlier instruction
             seen.add(instruction)
         yield row
 
 
 def at_most_each(rows: Iterable[Row], count: int) -> Iterator[Row]:
-    """The first `count` rows of each instruction."""
+    """Yield the first `count` rows of each instruction."""
     seen: Counter[str] = Counter()
     for row in rows:
         seen[row["instruction"]] += 1
@@ -46,15 +46,15 @@ def at_most_each(rows: Iterable[Row], count: int) -> Iterator[Row]:
 
 
 def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
-    """The rows in an order that depends on the seed and on how many there are."""
+    """Return the rows in an order that depends on the seed and the number of rows."""
     return stable_random.shuffled(Random(f"{seed}/export"), rows)
 
 
 def split(rows: Sequence[Row], shares: Sequence[float], *, seed: int) -> list[list[Row]]:
-    """The rows in as many parts as there are shares, which add up to 1; each keeps the order.
+    """Return the rows in one part per share, each in the order of the rows.
 
-    Shares are of instructions, and are met as a coin that is thrown for each would meet them. A part that
-    would be empty gets the instruction that was nearest to it. Raises ValueError where there are fewer
+    Shares add up to 1 and refer to instructions. Each instruction is drawn independently, so the shares are
+    approximate. A part that would be empty gets the nearest instruction. Raises ValueError for fewer
     instructions than parts.
     """
     places = {key: _place(key, seed) for key in {_key(row["instruction"]) for row in rows}}
@@ -85,11 +85,11 @@ def _fill_empty(part_of: dict[str, int], places: dict[str, float], ends: Sequenc
 
 
 def _key(instruction: str) -> str:
-    """What counts as the same instruction: case, white space and ways to write a letter make none."""
+    """Return the instruction without differences of case, white space and Unicode form."""
     return " ".join(unicodedata.normalize("NFKC", instruction).casefold().split())
 
 
 def _place(key: str, seed: int) -> float:
-    """Where an instruction lies in [0, 1)."""
+    """Return the position of an instruction in [0, 1)."""
     digest = hashlib.sha256(f"{seed}/split/{key}".encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:6]) / 2**48

@@ -1,6 +1,6 @@
-"""How trainers are told of an export: LLaMA-Factory's dataset_info.json, axolotl's stanza.
+"""Configuration files for trainers: LLaMA-Factory's dataset_info.json and a stanza for axolotl.
 
-Read off LLaMA-Factory 0.9.5 and axolotl 0.19.0; `tests/readers` has both of them read what is written here.
+The formats follow LLaMA-Factory 0.9.5 and axolotl 0.19.0; `tests/readers` runs both on these files.
 """
 
 import json
@@ -10,14 +10,14 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, Final
 
-from selfinstruct.dataset.export.formats import FORMATS, Wanted
+from selfinstruct.dataset.export.formats import FORMATS, ExportOptions
 from selfinstruct.dataset.export.writing import Part
 from selfinstruct.dataset.record_files import format_of
 from selfinstruct.errors import ConfigError, InputError
 from selfinstruct.files import because, read_at_most
 
 DATASET_INFO: Final = "dataset_info.json"
-"""The file in which LLaMA-Factory looks up datasets, in the folder where they lie."""
+"""LLaMA-Factory's list of datasets, in the data folder."""
 
 _LARGEST = 10_000_000
 
@@ -29,7 +29,7 @@ _LLAMA_FACTORY: Final[Mapping[str, Mapping[str, Any]]] = {
         "formatting": "alpaca",
         "columns": {"prompt": "prompt", "response": "completion"},
     },
-    # Its "openai" writes into system messages, so chats go by "sharegpt", too. Tags not named would be none.
+    # The formatting "openai" changes system messages, so chats use "sharegpt", with every tag named.
     "messages": {
         "formatting": "sharegpt",
         "columns": {"messages": "messages"},
@@ -60,7 +60,7 @@ _AXOLOTL: Final[Mapping[str, Mapping[str, Any]]] = {
         "type": {
             "field_instruction": "prompt",
             "field_output": "completion",
-            # Both, since what they are without being told has a space more.
+            # Both, since the defaults add a space.
             "format": "{instruction}",
             "no_input_format": "{instruction}",
         }
@@ -77,86 +77,87 @@ _AXOLOTL: Final[Mapping[str, Mapping[str, Any]]] = {
     },
 }
 _NOTE: Final = (
-    "# Put this into axolotl's configuration. Paths are looked up from where axolotl is started.\n"
+    "# Put this into axolotl's configuration. Paths are relative to axolotl's working directory.\n"
 )
 _SUFFIXES: Final = frozenset({".json", ".jsonl", ".csv", ".parquet"})
 _DS_TYPE: Final = {"json": "json", "jsonl": "json", "csv": "csv", "parquet": "parquet"}
 
 
-def check_llama_factory(path: Path, wanted: Wanted) -> None:
-    """Raises ConfigError where LLaMA-Factory could not read what will be written."""
+def check_llama_factory(path: Path, options: ExportOptions) -> None:
+    """Raise ConfigError if LLaMA-Factory could not read the output."""
     if str(path) == "-":
-        raise ConfigError("llama_factory", "names a file, and - is none; give one with -o")
-    container = wanted.container_of(path)
+        raise ConfigError("llama_factory", "needs a file name, not -; give one with -o")
+    container = options.container_of(path)
     if container == "datasets":
-        problem = "reads files and no folder of the package datasets; write .parquet or .json"
+        problem = "reads files, but no folder of the package datasets; write .parquet or .json"
         raise ConfigError("llama_factory", f"LLaMA-Factory {problem}")
-    told = _DS_TYPE.get(format_of(path) or "")
-    if told != _DS_TYPE[container] or path.suffix not in _SUFFIXES:
+    named = _DS_TYPE.get(format_of(path) or "")
+    if named != _DS_TYPE[container] or path.suffix not in _SUFFIXES:
         suffix = "json" if container == "jsonl" else container
         raise ConfigError(
             "llama_factory",
-            f"LLaMA-Factory goes by the suffix, and {path.name} will be {container}; end it in .{suffix}",
+            f"LLaMA-Factory reads files by suffix, but {path.name} will be {container}; end it in .{suffix}",
         )
     _refuse_patterns(path.name, "llama_factory")
 
 
 def _refuse_patterns(name: str, setting: str) -> None:
-    """Both look for files by pattern, and find none where a name is one."""
-    if found := set(name) & {*"[]*?"}:
-        problem = f"takes {name} for a pattern; choose a name without {' '.join(sorted(found))}"
+    """Raise ConfigError for a name that both trainers would read as a pattern."""
+    if special := set(name) & {*"[]*?"}:
+        problem = f"reads {name} as a pattern; choose a name without {' '.join(sorted(special))}"
         raise ConfigError(setting, problem)
 
 
-def dataset_info(path: Path, wanted: Wanted, parts: Sequence[Part]) -> bytes:
-    """The file `dataset_info.json` in the folder of `path`, with an entry for each part; others stay.
+def dataset_info(path: Path, options: ExportOptions, parts: Sequence[Part]) -> bytes:
+    """Return the content of `dataset_info.json` in the folder of `path`, with an entry for each part.
 
-    Raises InputError for one that is there and cannot be read, or has such an entry for another file.
+    Other entries stay. Raises InputError if the existing file cannot be read, or has such an entry for
+    another file.
     """
     entries = _entries(path.parent / DATASET_INFO)
     for part in parts:
-        entry = {"file_name": part.path.name, **_LLAMA_FACTORY[FORMATS[wanted.format].shape]}
+        entry = {"file_name": part.path.name, **_LLAMA_FACTORY[FORMATS[options.format].shape]}
         name = dataset_name(part.path)
-        there = entries.get(name, entry)
-        if there.get("file_name") != entry["file_name"]:
-            other = there.get("file_name", "something else")
+        existing = entries.get(name, entry)
+        if existing.get("file_name") != entry["file_name"]:
+            other = existing.get("file_name", "something else")
             problem = (
                 f"has an entry {name!r} already, for {other}; choose another name for the output"
             )
             raise InputError(path.parent / DATASET_INFO, problem)
         entries[name] = entry
-    # It is read without saying in which encoding it is.
+    # LLaMA-Factory reads the file in the default encoding of the system.
     return (json.dumps(entries, indent=2, ensure_ascii=True) + "\n").encode()
 
 
 def dataset_name(path: Path) -> str:
-    """What LLaMA-Factory calls a file: "chats_train" for chats.train.json."""
+    """Return the dataset name of a file for LLaMA-Factory: "chats_train" for chats.train.json."""
     return re.sub(r"[^\w-]+", "_", path.name.removesuffix(path.suffix)).strip("_") or "dataset"
 
 
 def _entries(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(read_at_most(path, _LARGEST).decode("utf-8-sig"))
+        entries = json.loads(read_at_most(path, _LARGEST).decode("utf-8-sig"))
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise InputError(path, f"cannot be read {because(error)}") from None
     except (ValueError, RecursionError):
-        problem = "is no JSON, so no entry can be put into it; mend it or move it away"
+        problem = "is not JSON, so no entry can be added; fix the file or move it away"
         raise InputError(path, problem) from None
-    if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
-        problem = "is not what LLaMA-Factory keeps under that name; choose another folder"
+    if not isinstance(entries, dict) or not all(isinstance(e, dict) for e in entries.values()):
+        problem = "is not a file of LLaMA-Factory; choose another folder"
         raise InputError(path, problem)
-    return found
+    return entries
 
 
 def stanza_path(path: Path) -> Path:
-    """Where axolotl's stanza goes: "chats.jsonl.axolotl.yaml" beside chats.jsonl.
+    """Return the path of axolotl's stanza: "chats.jsonl.axolotl.yaml" for chats.jsonl.
 
-    Raises ConfigError for a name that axolotl could not find, InputError where something else stands there.
+    Raises ConfigError for a name that axolotl could not find, InputError if the path is another file.
     """
     if str(path) == "-":
-        raise ConfigError("axolotl", "names a file, and - is none; give one with -o")
+        raise ConfigError("axolotl", "needs a file name, not -; give one with -o")
     _refuse_patterns(str(path), "axolotl")
     place = path.with_name(f"{path.name}.axolotl.yaml")
     try:
@@ -166,15 +167,15 @@ def stanza_path(path: Path) -> Path:
     except (OSError, ValueError):
         is_ours = False
     if not is_ours:
-        raise InputError(place, "is there already and was not written by this; move it away")
+        raise InputError(place, "exists and is no stanza of selfinstruct; move it away")
     return place
 
 
-def axolotl_stanza(wanted: Wanted, container: str, parts: Sequence[Part]) -> bytes:
-    """The part of a configuration that names the files, as they were named."""
+def axolotl_stanza(options: ExportOptions, container: str, parts: Sequence[Part]) -> bytes:
+    """Return the stanza that names the files."""
     import yaml
 
-    shape = FORMATS[wanted.format].shape
+    shape = FORMATS[options.format].shape
     stanzas: dict[str, list[Mapping[str, Any]]] = {}
     for part in parts:
         stanza: dict[str, Any] = {"path": str(part.path)}
@@ -182,7 +183,7 @@ def axolotl_stanza(wanted: Wanted, container: str, parts: Sequence[Part]) -> byt
             stanza["ds_type"] = _DS_TYPE[container]
         elif len(parts) > 1:
             stanza["split"] = part.name
-        stanza |= deepcopy(_AXOLOTL[shape])  # else YAML would refer from one to the other
+        stanza |= deepcopy(_AXOLOTL[shape])  # without a copy, YAML would write references
         stanzas[part.name] = [stanza]
     document: dict[str, Any] = {"datasets": stanzas["train"]}
     held_out = stanzas.get("validation") or stanzas.get("test")
@@ -190,5 +191,5 @@ def axolotl_stanza(wanted: Wanted, container: str, parts: Sequence[Part]) -> byt
         document |= {"test_datasets": held_out, "val_set_size": 0}
     note = _NOTE
     if _AXOLOTL[shape]["type"] == "chat_template":
-        note += "# A base model has no chat template of its own: add chat_template: chatml, say.\n"
+        note += "# A base model has no chat template: add one, such as chat_template: chatml.\n"
     return (note + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)).encode()

@@ -1,11 +1,11 @@
-"""Writes rows into files, all of them whole or none of them.
+"""Writes rows into files, all of them or none.
 
-    with writing(Path("data.json"), Wanted(split=(0.95, 0.05))) as export:
+    with writing(Path("data.json"), ExportOptions(split=(0.95, 0.05))) as export:
         parts = export.write(rows)                     # data.train.json, data.test.json
-        export.add(Path("README.md"), b"# My data")    # what is written beside them
+        export.add(Path("README.md"), b"# My data")    # a file next to the data
 
-At the end of the block the files get their names. If it is left by an exception, nothing is left over and
-what was there before stands.
+The files get their names at the end of the block. After an exception no new file is left, and earlier files
+stay.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from selfinstruct.dataset.export.csv_injection import without_formulas
 from selfinstruct.dataset.export.datasets_folder import Folder, datasets_for, save
-from selfinstruct.dataset.export.formats import FORMATS, Wanted
+from selfinstruct.dataset.export.formats import FORMATS, ExportOptions
 from selfinstruct.dataset.export.row_shapes import shape_of
 from selfinstruct.dataset.export.rows import Row
 from selfinstruct.dataset.export.selection import at_most_each, shuffled, split
@@ -25,83 +25,83 @@ from selfinstruct.dataset.record_files.sink import Sink
 from selfinstruct.errors import ConfigError, ExportError
 
 _SHOWN = 20
-"""Rows that are kept to be shown."""
+"""Maximum of rows in `Export.first`."""
 
-Kind = TypeVar("Kind", Sink, Folder)
+Target = TypeVar("Target", Sink, Folder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What was written into one file, or one part of a folder."""
+    """One file, or one part of a folder."""
 
     path: Path
     name: str
     """"train", "validation" or "test"."""
     rows: int
     instructions: int
-    """Different ones among these rows."""
+    """Different instructions."""
     seed_rows: int
-    """Rows of seed tasks among them."""
+    """Rows of seed tasks."""
     without_output: int
-    """Rows with nothing but white space for an output: a file of somebody else may have such."""
+    """Rows with an output of white space only."""
 
 
 @contextmanager
 def writing(
     path: Path,
-    wanted: Wanted,
+    options: ExportOptions,
     *,
     types: Mapping[str, str] | None = None,
     hold: Callable[[], None] = lambda: None,
 ) -> Iterator["Export"]:
-    """Export to `path`, "-" for stdout; at the end of the block all files are there, whole.
+    """Export to `path`, "-" for stdout. All files appear at the end of the block.
 
-    `types` are those of columns where a file has types, by name, as pyarrow writes them; all others are told
-    from the values. `hold` is called once nothing can go wrong any more. Raises ConfigError for what cannot
-    be, InputError for a file that is not to be replaced or a template that cannot be used, ExportError.
+    `types` are Arrow column types by name for Parquet; other types follow from the values. `hold` is called
+    when only the renaming is left. Raises ConfigError for options that cannot be combined, InputError for a
+    file that is not to be replaced or a template that cannot be used, ExportError.
     """
-    with ExitStack() as held:
-        export = Export(path, wanted, types or {}, held)
+    with ExitStack() as stack:
+        export = Export(path, options, types or {}, stack)
         yield export
         hold()
 
 
 class Export:
-    """An export under way; see `writing`."""
+    """An export that is being written; see `writing`."""
 
     def __init__(
-        self, path: Path, wanted: Wanted, types: Mapping[str, str], held: ExitStack
+        self, path: Path, options: ExportOptions, types: Mapping[str, str], stack: ExitStack
     ) -> None:
-        self.wanted = wanted
-        self.container = wanted.container_of(path)
-        """The kind of file; one of CONTAINERS."""
+        self.options = options
+        self.container = options.container_of(path)
+        """The file format; one of CONTAINERS."""
         self._shape = shape_of(
-            FORMATS[wanted.format].shape,
-            template=wanted.template,
-            system=wanted.system,
-            kept=wanted.kept,
+            FORMATS[options.format].shape,
+            template=options.template,
+            system=options.system,
+            kept=options.kept,
         )
         self.columns: tuple[str, ...] = ()
-        """Of what was written, in order."""
+        """The columns that were written, in order."""
         self.first: list[Row] = []
-        """The first rows as they were written, for who wants to show some."""
-        self._held = held
-        # Left last: what tells of the rows gets its name after them.
-        self._beside = held.enter_context(ExitStack())
-        self._files = wanted.names(path)
+        """The first rows as they were written."""
+        self._stack = stack
+        # Closed last, so that files about the rows get their names after the rows.
+        self._beside = stack.enter_context(ExitStack())
+        self._files = options.names(path)
         self._folder: Folder | None = None
-        drafts: ExitStack | None = None
+        self._drafts: ExitStack | None = None
         if self.container == "datasets":
-            datasets_for(path)  # now, since it may take long until there is something to write
-            self._folder = held.enter_context(_whole(Folder(path)))
-            drafts = held.enter_context(ExitStack())
-        self._drafts = drafts
+            datasets_for(path)  # checked before the long work
+            self._folder = stack.enter_context(_whole(Folder(path)))
+            self._drafts = stack.enter_context(ExitStack())
         self._writers = [
-            (drafts or held).enter_context(
-                write_records(self._draft(name), format="parquet", types=types)
-                if drafts is not None
-                else write_records(
-                    file, format=self.container, types=types, is_marked=wanted.csv_safe
+            (self._drafts or stack).enter_context(
+                write_records(
+                    file if self._folder is None else self._draft(name),
+                    format=self.container if self._folder is None else "parquet",
+                    types=types,
+                    is_marked=options.csv_safe,
                 )
             )
             for name, file in self._files
@@ -112,18 +112,18 @@ class Export:
         return self._folder.drafts / f"{name}.parquet"
 
     def write(self, rows: Iterable[Row]) -> list[Part]:
-        """Write the rows, in shape and in parts, once.
+        """Write all rows, once.
 
-        Raises ConfigError where there are fewer instructions than parts, InputError for a template that fails
-        on a row, and ExportError.
+        Raises ConfigError for fewer instructions than parts, InputError for a template that fails on a row,
+        and ExportError.
         """
         parts = []
-        for (name, file), writer, some in zip(
+        for (name, file), writer, part in zip(
             self._files, self._writers, self._parts(rows), strict=True
         ):
             with self._named():
-                parts.append(self._write(writer, some, path=file, name=name))
-        for writer in self._writers:  # all, before any gets its name
+                parts.append(self._write(writer, part, path=file, name=name))
+        for writer in self._writers:  # all, before the first gets its name
             with self._named():
                 writer.complete()
         if self._folder is not None and self._drafts is not None:
@@ -133,18 +133,18 @@ class Export:
         return parts
 
     def _parts(self, rows: Iterable[Row]) -> Sequence[Iterable[Row]]:
-        wanted = self.wanted
-        if wanted.max_instances_per_task is not None:
-            rows = at_most_each(rows, wanted.max_instances_per_task)
+        options = self.options
+        if options.max_instances_per_task is not None:
+            rows = at_most_each(rows, options.max_instances_per_task)
         parts: list[Iterable[Row]] = [rows]
-        if wanted.split:
+        if options.split:
             try:
-                parts = [*split([*rows], wanted.split, seed=wanted.shuffle_seed or 0)]
+                parts = [*split([*rows], options.split, seed=options.shuffle_seed or 0)]
             except ValueError as error:
-                raise ConfigError("split", f"cannot be: {error}; leave it out") from None
-        if wanted.shuffle_seed is None:
+                raise ConfigError("split", f"is not possible: {error}; leave it out") from None
+        if options.shuffle_seed is None:
             return parts
-        return [shuffled([*part], wanted.shuffle_seed) for part in parts]
+        return [shuffled([*part], options.shuffle_seed) for part in parts]
 
     def _write(self, writer: RecordWriter, rows: Iterable[Row], *, path: Path, name: str) -> Part:
         count, seed_rows, without_output = 0, 0, 0
@@ -154,15 +154,14 @@ class Export:
             instructions.add(row["instruction"])
             seed_rows += row.get("origin") == "seed"
             without_output += not row["output"].strip()
-            made = self._shape.of(row)
-            if self.wanted.csv_safe:
-                made = without_formulas(made)
-            columns.update(dict.fromkeys(made))
+            shaped = self._shape.of(row)
+            if self.options.csv_safe:
+                shaped = without_formulas(shaped)
+            columns.update(dict.fromkeys(shaped))
             if len(self.first) < _SHOWN:
-                self.first.append({**made})
-            size = len(row["instruction"]) + len(row["input"]) + len(row["output"])
-            added = {column: made.pop(column) for column in self.wanted.kept if column in made}
-            writer.write(Record(made, str(path), count, size=size), added)
+                self.first.append({**shaped})
+            added = {column: shaped.pop(column) for column in self.options.kept if column in shaped}
+            writer.write(Record(shaped, str(path), count), added)
         self.columns = tuple(columns)
         return Part(
             path=path,
@@ -175,7 +174,7 @@ class Export:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """What goes wrong with a draft is told of the folder that it is for."""
+        """Name the folder in errors about a draft."""
         try:
             yield
         except ExportError as error:
@@ -185,14 +184,14 @@ class Export:
             raise ExportError(self._folder.path, problem) from None
 
     def add(self, path: Path, data: bytes) -> None:
-        """A file to be written beside them. Raises ExportError, InputError."""
+        """Write a file next to the data. Raises ExportError, InputError."""
         sink = Sink(path)
 
         def abandon(kind: object, *_: object) -> None:
             if kind is not None:
-                sink.abandon()  # before the others, whose folders must be empty to be taken back
+                sink.abandon()  # before the data, because new folders must be empty to be removed
 
-        self._held.push(abandon)
+        self._stack.push(abandon)
         self._beside.enter_context(_whole(sink))
         with sink.faults():
             sink.stream.write(data)
@@ -200,12 +199,12 @@ class Export:
 
 
 @contextmanager
-def _whole(written: Kind) -> Iterator[Kind]:
-    """Open something that is finished at the end of the block, or else abandoned."""
+def _whole(target: Target) -> Iterator[Target]:
+    """Open a target that is finished at the end of the block, or abandoned after an exception."""
     try:
-        written.open()
-        yield written
-        written.finish()
+        target.open()
+        yield target
+        target.finish()
     except BaseException:  # Ctrl-C too
-        written.abandon()
+        target.abandon()
         raise

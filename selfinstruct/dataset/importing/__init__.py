@@ -1,10 +1,10 @@
-"""Files of the published Self-Instruct code, of Stanford Alpaca and their like become a run that can grow.
+"""Import of files from the published Self-Instruct code, from Stanford Alpaca and similar tools as a run.
 
-    recognise    record → what it says of a task (an instruction, its kind, a raw reply, rows)
-    gather       what all records say of each task, joined by its exact instruction
-    tasks        a task so gathered → the event that a journal has of it
-    directory    files → run directory, made whole or not at all
+    source_formats    record → statement about a task: instruction, kind, raw reply, rows
+    merge             statements → tasks, one for each exact instruction
+    tasks             task → journal event
+    directory         files → run directory, created completely or not at all
 
-Nothing is dropped silently, and nothing is decided anew: no rule and no novelty check. What the old tools
-wrote down raw, answers and instances, is read by the parsers of the run's profile.
+Every record is used or counted by cause. Imported tasks pass no rule and no novelty check. The parsers of the
+run's profile read raw replies.
 """

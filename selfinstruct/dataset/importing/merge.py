@@ -1,8 +1,8 @@
-"""What all records say of each task, joined by its instruction, and what is left out, by cause.
+"""Merges the statements of all records into tasks, and counts the records without any use.
 
     records = used + Σ left_out
 
-Tasks are in the order in which they are first named. What is said of one twice counts once.
+Tasks are in the order of their first record. A repeated statement counts once.
 """
 
 from collections import Counter
@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from selfinstruct.dataset.importing.source_formats import Told
+from selfinstruct.dataset.importing.source_formats import Statement
 from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.records import Answer, Completion, Instance
 
 
 class LeftOut(StrEnum):
-    """Why nothing is taken from a record. The enum is closed."""
+    """The cause that makes a record useless."""
 
     EMPTY_INSTRUCTION = "empty_instruction"
     SEED_TASK = "seed_task"
@@ -27,99 +27,98 @@ class LeftOut(StrEnum):
 
 MEANING = {
     LeftOut.EMPTY_INSTRUCTION: "the instruction is empty",
-    LeftOut.SEED_TASK: "the instruction is a seed task's",
-    LeftOut.REPEATED: "other records say all of it",
-    LeftOut.OTHER_ANSWER: "another answer about the kind stands",
-    LeftOut.ROWS_STAND: "raw instances of a task whose rows are there, too",
+    LeftOut.SEED_TASK: "the instruction is a seed task",
+    LeftOut.REPEATED: "other records say the same",
+    LeftOut.OTHER_ANSWER: "a different answer about the kind was kept",
+    LeftOut.ROWS_STAND: "raw instances of a task that has finished rows",
 }
-"""What a cause says, in a few words for a person."""
+"""The meaning of each cause."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Gathered:
-    """What is known of a task."""
+class MergedTask:
+    """The statements about one task."""
 
     instruction: str
     place: str
-    """Where it is first named."""
+    """The place of the first record."""
     file: int
-    """Number of that file, from 0."""
+    """The number of the file of the first record, from 0."""
     model: str | None
     is_classification: bool | None = None
     answer: Answer | None = None
-    """What the reply said that the kind was read from; "unclear" leaves the kind open."""
+    """The answer that gave the kind; "unclear" leaves the kind open."""
     raws: dict[Completion, None] = field(default_factory=dict)
-    """Replies that hold instances, in order."""
+    """Raw replies with instances, in order."""
     instances: dict[Instance, None] = field(default_factory=dict)
-    """Finished ones, in order. An output may be empty."""
+    """Finished instances, in order. An output may be empty."""
 
     @property
     def has_instances(self) -> bool:
-        """Whether a finished instance can be used."""
+        """True if a finished instance is usable."""
         return any(instance.output.strip() for instance in self.instances)
 
 
-class Gathering:
-    """Takes what records say, one after the other; `profile` reads the answers about kinds."""
+class TaskMerger:
+    """Takes one statement after the other; `profile` reads the answers about kinds."""
 
     def __init__(self, seed_instructions: Iterable[str], *, profile: str) -> None:
         self._seeds = frozenset(text.strip() for text in seed_instructions)
         self._read_answer = PROFILES[profile].read_answer
-        self.tasks: dict[str, Gathered] = {}
-        """By instruction without white space at its ends, in order."""
+        self.tasks: dict[str, MergedTask] = {}
+        """Tasks by instruction without surrounding white space, in order."""
         self.records = 0
         self.mended = 0
         """Records with halves of surrogate pairs."""
         self.left_out: Counter[LeftOut] = Counter()
-        """Records by the cause for which nothing was taken from them."""
+        """Records without any use, by cause."""
 
-    def take(self, told: Told, *, place: str, file: int) -> None:
-        """Take what a record says; `place` is where it stands, `file` the number of its file from 0."""
+    def add(self, statement: Statement, *, place: str, file: int) -> None:
+        """Add the statement of a record at `place` in the file with this number, from 0."""
         self.records += 1
-        self.mended += told.mended
-        if not told.instruction.strip():
-            self.left_out[LeftOut.EMPTY_INSTRUCTION] += 1
-            return
-        key = told.instruction.strip()
-        if key in self._seeds:
-            self.left_out[LeftOut.SEED_TASK] += 1
+        self.mended += statement.mended
+        key = statement.instruction.strip()
+        if not key or key in self._seeds:
+            self.left_out[LeftOut.SEED_TASK if key else LeftOut.EMPTY_INSTRUCTION] += 1
             return
         task = self.tasks.get(key)
-        is_news = task is None
+        is_new = task is None
         if task is None:
-            task = Gathered(instruction=told.instruction, place=place, file=file, model=told.model)
+            task = MergedTask(
+                instruction=statement.instruction, place=place, file=file, model=statement.model
+            )
             self.tasks[key] = task
-        task.model = task.model or told.model
-        if told.raw is not None and told.raw not in task.raws:
-            task.raws[told.raw] = None
-            is_news = True
-        for instance in told.instances:
-            is_news |= instance not in task.instances
+        task.model = task.model or statement.model
+        if statement.raw is not None and statement.raw not in task.raws:
+            task.raws[statement.raw] = None
+            is_new = True
+        for instance in statement.instances:
+            is_new |= instance not in task.instances
             task.instances[instance] = None
-        cause = self._take_kind(task, told)
-        if cause is not None and not (is_news and cause is LeftOut.REPEATED):
+        cause = self._add_kind(task, statement)
+        if cause is not None and not (is_new and cause is LeftOut.REPEATED):
             self.left_out[cause] += 1
 
-    def _take_kind(self, task: Gathered, told: Told) -> LeftOut | None:
-        """Take what is said about the kind; the cause for which it, or what was said before, is left out."""
+    def _add_kind(self, task: MergedTask, statement: Statement) -> LeftOut | None:
+        """Add the kind; returns a cause if the new or the earlier kind has no use."""
         answer: Answer | None = None
-        kind = told.is_classification
-        if told.answer is not None:
-            answer = self._read_answer(told.answer, instruction=task.instruction)
+        kind = statement.is_classification
+        if statement.answer is not None:
+            answer = self._read_answer(statement.answer, instruction=task.instruction)
             kind = {"yes": True, "no": False, "unclear": None}[answer]
         elif kind in (None, task.is_classification):
             return LeftOut.REPEATED
-        known, said = (task.is_classification, task.answer), (kind, answer)
-        if known == said:
+        earlier, new = (task.is_classification, task.answer), (kind, answer)
+        if earlier == new:
             return LeftOut.REPEATED
         if kind is not None or task.is_classification is None:
-            task.is_classification, task.answer = said
-        # Where there are instances, the kind is one field among others, which are taken in any case.
-        is_about_kind_only = not told.instances and told.raw is None
-        return LeftOut.OTHER_ANSWER if known != (None, None) and is_about_kind_only else None
+            task.is_classification, task.answer = new
+        # A record with instances is used in any case.
+        is_about_kind_only = not statement.instances and statement.raw is None
+        return LeftOut.OTHER_ANSWER if earlier != (None, None) and is_about_kind_only else None
 
-    def count_rows_stand(self) -> None:
-        """Count the raw instances that are not read, once all records are taken."""
+    def count_unread_replies(self) -> None:
+        """Count the raw replies of tasks with finished rows, after all statements."""
         for task in self.tasks.values():
             if task.raws and task.has_instances:
                 self.left_out[LeftOut.ROWS_STAND] += len(task.raws)

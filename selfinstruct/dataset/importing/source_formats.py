@@ -1,26 +1,26 @@
-r"""What a record says of a task. Knows the shapes in which others wrote theirs down; decides nothing.
+r"""Reads the statement of a record about a task, in the formats of other tools.
 
     {"instruction": …, "raw_instances": "Example 1\nInput: …"}            instances
-    {"instruction": …, "instances": [{"input": …, "output": …}]}          tasks, the seed tasks' schema
+    {"instruction": …, "instances": [{"input": …, "output": …}]}          tasks, like seed tasks
     {"instruction": …, "input": …, "output": …}                           rows, Alpaca-style
     {"instruction": …, "is_classification": " No"}                        kinds
     {"instruction": …, "most_similar": {…}, …}                            instructions
 
-The first record of a file tells its form by the fields it has, whatever the name of the file; the others must
-be of the same. Fields that are not named here are ignored.
+The fields of the first record decide the form of a file. The other records must have the same form. Other
+fields are ignored.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from selfinstruct.backend import scrub
 from selfinstruct.dataset.record_files import Record
 from selfinstruct.dataset.record_files.json_reading import kind_of
 from selfinstruct.errors import InputError
 from selfinstruct.events import Form
 from selfinstruct.pipeline.parse.cleanup import says_no_input
 from selfinstruct.records import Completion, Instance
+from selfinstruct.text import scrub
 
 _FIELD_OF: Mapping[Form, str] = {
     "instances": "raw_instances",
@@ -29,64 +29,63 @@ _FIELD_OF: Mapping[Form, str] = {
     "kinds": "is_classification",
     "instructions": "instruction",
 }
-"""The field that makes a record one of a form, in the order in which they are looked for."""
+"""The field that shows each form, in the order of search."""
 
 IN_ORDER: tuple[Form, ...] = ("instructions", "kinds", "instances", "tasks", "rows")
-"""The order in which the old tools wrote them, and in which they are read: it is that of the tasks."""
+"""The order of reading, which is the order of writing in the old tools."""
 
 _SHOWN = 8
-"""Names of fields that an error lists."""
+"""Maximum of field names in an error message."""
 _TRUTH: Mapping[str, bool] = {"true": True, "false": False}
 _LONGEST_MODEL = 200
-"""Characters of the name of a model."""
+"""Maximum of characters in the name of a model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """What a record says of the task that has this instruction."""
+class Statement:
+    """The content of one record."""
 
     instruction: str
     model: str | None = None
-    """That wrote it."""
+    """The model that wrote the instruction."""
     is_classification: bool | None = None
-    """Where it is said outright."""
+    """The kind, if the record has a truth value for it."""
     answer: Completion | None = None
-    """A reply to whether it is a classification task."""
+    """A reply about the kind."""
     raw: Completion | None = None
-    """A reply that holds instances."""
+    """A reply with instances."""
     instances: tuple[Instance, ...] = ()
-    """Finished ones; an output may still be empty."""
+    """Finished instances; an output may be empty."""
     mended: bool = False
-    """Whether its text held what no text can, halves of surrogate pairs, in place of which U+FFFD stands."""
+    """True if halves of surrogate pairs became U+FFFD."""
 
 
 def form_of(record: Record) -> Form:
-    """The form of a file that begins with this record. Raises InputError where it is none that is known."""
+    """Return the form of a file by its first record. Raises InputError for an unknown form."""
     for form, name in _FIELD_OF.items():
         if name in record.fields and "instruction" in record.fields:
             return form
-    there = ", ".join(map(repr, list(record.fields)[:_SHOWN])) or "none"
+    names = ", ".join(map(repr, list(record.fields)[:_SHOWN])) or "none"
     raise record.fault(
-        f"has no field that tells what it is (there: {there}); an instruction stands in 'instruction', what "
-        "goes with it in 'output', 'instances', 'raw_instances' or 'is_classification'"
+        f"has an unknown form (fields: {names}); it needs 'instruction', and perhaps 'output', 'instances', "
+        "'raw_instances' or 'is_classification'"
     )
 
 
-def told_by(record: Record, form: Form) -> Told:
-    """What a record of a file of that form says. Raises InputError with its place where it is none."""
+def statement_of(record: Record, form: Form) -> Statement:
+    """Return the statement of a record in a file of this form. Raises InputError for another form."""
     for name in ("instruction", _FIELD_OF[form]):
         if name not in record.fields:
-            raise record.fault(f"has no {name!r}, which the first record of the file has; mend it")
-    if (other := form_of(record)) != form:  # what more it says would be lost
+            raise record.fault(f"has no {name!r}, unlike the first record of the file; add it")
+    if (other := form_of(record)) != form:  # the further field would be ignored
         raise record.fault(
-            f"has {_FIELD_OF[other]!r}, which the first record of the file has not; put such records into a "
-            "file of their own"
+            f"has {_FIELD_OF[other]!r}, unlike the first record of the file; put them into another file"
         )
     return _READERS[form](_Texts(record))
 
 
 class _Texts:
-    """The texts of a record, as UTF-8 can hold them."""
+    """The texts of a record, without halves of surrogate pairs."""
 
     def __init__(self, record: Record) -> None:
         self.record = record
@@ -94,13 +93,13 @@ class _Texts:
         self.mended = False
 
     def of(self, name: str, fields: Mapping[str, Any] | None = None) -> str:
-        """The text of a field; "" where it is null or missing."""
+        """Return the text of a field; "" if the field is null or missing. Raises InputError."""
         value = (self.fields if fields is None else fields).get(name)
         if value is None:
             return ""
         if not isinstance(value, str):
-            quotes = "; put it in quotes" if isinstance(value, int | float) else ""
-            raise self.fault(f"{name!r} is {kind_of(value)}, not text{quotes}")
+            remedy = "put it in quotes" if isinstance(value, int | float) else "fix the record"
+            raise self.fault(f"{name!r} is {kind_of(value)}, not text; {remedy}")
         text = scrub(value)
         self.mended = self.mended or text != value
         return text
@@ -108,42 +107,43 @@ class _Texts:
     def fault(self, problem: str) -> InputError:
         return self.record.fault(problem)
 
-    def told(self, **more: Any) -> Told:
+    def statement(self, **more: Any) -> Statement:
         instruction = self.of("instruction")
-        return Told(instruction=instruction, model=_model(self.fields), mended=self.mended, **more)
+        model = _model(self.fields)
+        return Statement(instruction=instruction, model=model, mended=self.mended, **more)
 
 
-def _instruction(texts: _Texts) -> Told:
-    return texts.told()
+def _instruction(texts: _Texts) -> Statement:
+    return texts.statement()
 
 
-def _kind(texts: _Texts) -> Told:
-    return texts.told(**_said_of_kind(texts))
+def _kind(texts: _Texts) -> Statement:
+    return texts.statement(**_kind_fields(texts))
 
 
-def _raw(texts: _Texts) -> Told:
+def _raw(texts: _Texts) -> Statement:
     reply = _reply(texts.of("raw_instances"), _finish_reason(texts.fields.get("instance_metadata")))
-    return texts.told(raw=reply, **_kind_beside(texts))
+    return texts.statement(raw=reply, **_optional_kind(texts))
 
 
-def _row(texts: _Texts) -> Told:
-    return texts.told(instances=(_instance(texts, texts.fields),), **_kind_beside(texts))
+def _row(texts: _Texts) -> Statement:
+    return texts.statement(instances=(_instance(texts, texts.fields),), **_optional_kind(texts))
 
 
-def _task(texts: _Texts) -> Told:
+def _task(texts: _Texts) -> Statement:
     listed, kind = texts.fields["instances"], texts.fields.get("is_classification")
     if not isinstance(listed, list) or not all(isinstance(item, Mapping) for item in listed):
         raise texts.fault(
-            "'instances' is not a list of objects with input and output; write [] for none"
+            "'instances' is not a list of objects with input and output; write [] for an empty list"
         )
     if kind is not None and not isinstance(kind, bool):
-        raise texts.fault("'is_classification' is neither true nor false")
-    return texts.told(
+        raise texts.fault("'is_classification' is neither true nor false; fix the record")
+    return texts.statement(
         instances=tuple(_instance(texts, item) for item in listed), is_classification=kind
     )
 
 
-_READERS: Mapping[Form, Callable[[_Texts], Told]] = {
+_READERS: Mapping[Form, Callable[[_Texts], Statement]] = {
     "instructions": _instruction,
     "kinds": _kind,
     "instances": _raw,
@@ -152,8 +152,8 @@ _READERS: Mapping[Form, Callable[[_Texts], Told]] = {
 }
 
 
-def _said_of_kind(texts: _Texts) -> Mapping[str, Any]:
-    """What is said about the kind: outright, which CSV writes as a word, or by a reply. Null says nothing."""
+def _kind_fields(texts: _Texts) -> Mapping[str, Any]:
+    """Return the kind as a truth value, which CSV writes as a word, or as a reply. Null says nothing."""
     value = texts.fields["is_classification"]
     if value is None or isinstance(value, bool):
         return {"is_classification": value}
@@ -163,16 +163,16 @@ def _said_of_kind(texts: _Texts) -> Mapping[str, Any]:
     return {"answer": _reply(text, None)}
 
 
-def _kind_beside(texts: _Texts) -> Mapping[str, Any]:
-    """What a record that holds instances says about the kind; an empty cell of a table is no reply."""
-    is_there = texts.fields.get("is_classification") not in (None, "")
-    return _said_of_kind(texts) if is_there else {}
+def _optional_kind(texts: _Texts) -> Mapping[str, Any]:
+    """Return the kind of a record with instances; an empty table cell says nothing."""
+    is_given = texts.fields.get("is_classification") not in (None, "")
+    return _kind_fields(texts) if is_given else {}
 
 
 def _instance(texts: _Texts, fields: Mapping[str, Any]) -> Instance:
-    given = texts.of("input", fields)
-    is_none = not given.strip() or says_no_input(given)
-    return Instance(input="" if is_none else given, output=texts.of("output", fields))
+    text = texts.of("input", fields)
+    is_empty = not text.strip() or says_no_input(text)
+    return Instance(input="" if is_empty else text, output=texts.of("output", fields))
 
 
 def _reply(text: str, finish_reason: str | None) -> Completion:
@@ -180,19 +180,19 @@ def _reply(text: str, finish_reason: str | None) -> Completion:
 
 
 def _finish_reason(metadata: object) -> str | None:
-    """Of a raw API response, as it was kept: {"response": {"choices": [{"finish_reason": …}]}}."""
+    """Return the finish reason in a raw API response: {"response": {"choices": [{"finish_reason": …}]}}."""
     choices = _inner(_inner(metadata, "response"), "choices")
     reason = _inner(choices[0], "finish_reason") if isinstance(choices, list) and choices else None
     return scrub(reason) if isinstance(reason, str) else None
 
 
 def _model(fields: Mapping[str, Any]) -> str | None:
-    """The model that an API response names, or the record itself."""
+    """Return the model that the record or an API response names."""
     metadata = [
         fields.get(name) for name in ("metadata", "instruction_metadata", "instance_metadata")
     ]
-    found = [_inner(_inner(kept, "response"), "model") for kept in metadata]
-    names = [fields.get("model"), *found, *(_inner(kept, "model") for kept in metadata)]
+    responses = [_inner(_inner(entry, "response"), "model") for entry in metadata]
+    names = [fields.get("model"), *responses, *(_inner(entry, "model") for entry in metadata)]
     return next(
         (scrub(n) for n in names if isinstance(n, str) and 0 < len(n) <= _LONGEST_MODEL), None
     )

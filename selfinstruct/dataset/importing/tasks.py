@@ -1,25 +1,24 @@
-"""From what is known of a task to the event that a journal has of it. Pure.
+"""Turns a merged task into its journal event. Pure.
 
-Finished rows stand as they are. Where there are none, raw replies are read by the parsers of the run's
-profile, as replies of its own would be; what cannot be used becomes rejections, and a task without any
-instance is asked for some once the run goes on.
+Finished rows are taken as they are. Without them, the parsers of the run's profile read the raw replies, and
+unusable instances become rejections. A task without any instance gets instances when the run continues.
 """
 
 from collections.abc import Iterator
 
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.importing.merge import Gathered
+from selfinstruct.dataset.importing.merge import MergedTask
 from selfinstruct.events import TaskImported
 from selfinstruct.pipeline.parse.types import AskedInstances, pair_text
 from selfinstruct.pipeline.profiles import PROFILES
-from selfinstruct.pipeline.state import import_id
 from selfinstruct.records import Completion, Instance, Reason, Rejection
+from selfinstruct.records.ids import import_id, in_reply_order
 
 
-def task_imported(task: Gathered, number: int, config: RunConfig) -> TaskImported:
-    """The event of the task that is imported as the `number`-th, from 1."""
+def task_imported(task: MergedTask, number: int, config: RunConfig) -> TaskImported:
+    """Return the event of the imported task with this number, from 1."""
     task_id = f"task_{number:06d}"
-    items = list(_rows(task) if task.has_instances else (*_rows(task), *_read(task, config)))
+    items = [*_rows(task)] if task.has_instances else [*_rows(task), *_parsed(task, config)]
     instances = tuple(item for item in items if isinstance(item, Instance))
     rejected = tuple(
         Rejection(
@@ -33,7 +32,7 @@ def task_imported(task: Gathered, number: int, config: RunConfig) -> TaskImporte
     )
     kind = task.is_classification
     if kind is None and task.answer == "unclear" and instances:
-        kind = False  # what stays unclear counts as no, and nobody will be asked any more
+        kind = False  # an unclear answer counts as no, and a finished task is not asked again
     return TaskImported(
         task_id=task_id,
         instruction=task.instruction,
@@ -46,13 +45,13 @@ def task_imported(task: Gathered, number: int, config: RunConfig) -> TaskImporte
     )
 
 
-def _rows(task: Gathered) -> Iterator[Instance | Rejection]:
+def _rows(task: MergedTask) -> Iterator[Instance | Rejection]:
     for instance in task.instances:
         yield instance if instance.output.strip() else _rejection(instance, Reason.EMPTY_OUTPUT)
 
 
-def _read(task: Gathered, config: RunConfig) -> Iterator[Instance | Rejection]:
-    """What raw replies hold, in the order of the text: each instance once, and no more than are kept."""
+def _parsed(task: MergedTask, config: RunConfig) -> Iterator[Instance | Rejection]:
+    """Yield the items of the raw replies; repeated instances and those over the maximum are rejected."""
     kept: dict[Instance, None] = {}
     for raw in task.raws:
         for item in _items(task, raw, config):
@@ -67,22 +66,18 @@ def _read(task: Gathered, config: RunConfig) -> Iterator[Instance | Rejection]:
                 yield item
 
 
-def _items(task: Gathered, raw: Completion, config: RunConfig) -> Iterator[Instance | Rejection]:
-    """What one reply holds, kept and rejected, in the order of its text."""
+def _items(task: MergedTask, raw: Completion, config: RunConfig) -> Iterator[Instance | Rejection]:
+    """Yield the instances and rejections of one reply, in the order of the text."""
     asked = AskedInstances(
         output_first=task.is_classification is True,
         instruction=task.instruction,
         limit=config.max_instances,
     )
     parsed = PROFILES[config.profile].read_instances("reply", raw, asked)
-    rejected = {int(r.candidate_id.rpartition("#")[2]): r for r in parsed.rejections}
-    # What is kept has no number of its own: those that no rejection has, in order.
-    kept = iter(parsed.instances)
-    last = len(parsed.instances) + len(rejected)
-    for n in [0] if 0 in rejected else range(1, last + 1):
-        yield rejected[n] if n in rejected else next(kept)
+    for _, item in in_reply_order(parsed.instances, parsed.rejections):
+        yield item
 
 
 def _rejection(instance: Instance, reason: Reason) -> Rejection:
-    """Of an instance; its id is put in once all are there."""
+    """Return a rejection of an instance; the caller sets the id."""
     return Rejection(candidate_id="", stage="parse", reason=reason, text=pair_text(instance))

@@ -1,12 +1,12 @@
-"""What the name of a file says about its format."""
+"""File formats and their suffixes."""
 
 from pathlib import Path
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
-"""All that can be read and written."""
+"""The formats that can be read and written."""
 
 STANDARD = "-"
-"""Stands for stdin or stdout."""
+"""The name for stdin or stdout."""
 
 _BY_SUFFIX = {
     ".json": "json",
@@ -18,11 +18,22 @@ _BY_SUFFIX = {
 
 
 def format_of(path: Path | str) -> str | None:
-    """The format that the suffix names; None for "-" and for other suffixes."""
+    """Return the format that the suffix names; None for "-" and for unknown suffixes."""
     name = Path(path).name.lower().removesuffix(".gz")
     return _BY_SUFFIX.get(Path(name).suffix)
 
 
+def check_format(format: str | None) -> None:  # noqa: A002
+    """Raise ValueError unless the format is None or one of FORMATS."""
+    if format is not None and format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
+
+
 def is_gzipped(path: Path | str) -> bool:
-    """Whether the name says that the file is compressed."""
+    """Return whether the name ends in .gz."""
     return Path(path).suffix.lower() == ".gz"
+
+
+def shortened(name: str) -> str:
+    """Return a name in quotes, cut after 40 characters."""
+    return repr(name if len(name) <= 40 else name[:39] + "…")

@@ -1,7 +1,7 @@
-"""One record of a file: what is in it, and where it stands."""
+"""One record of a file, and its place."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct.errors import InputError
@@ -12,35 +12,23 @@ class Record:
     """A record as it was read."""
 
     fields: Mapping[str, Any]
-    """What is in it, parsed."""
+    """The values by field name."""
     source: str
-    """The file it comes from, as it was named; "stdin" for that."""
+    """The file name as given, or "stdin"."""
     number: int
-    """Its place among the records of the file, from 1."""
+    """The position among the records of the file, from 1."""
     line: int | None = None
-    """The line on which it begins, in files that have lines."""
-    raw: Any = field(default=None, repr=False, compare=False)
-    """For the writers of this package: the text of a JSON object, or the row of a Parquet batch."""
-    size: int = field(default=0, repr=False, compare=False)
-    """About how many bytes it takes, for who keeps several at once."""
-    is_listed: bool = field(default=False, repr=False)
-    """Whether it stands in a JSON list, where one line may hold all records."""
+    """The first line of the record; None in a JSON list and in Parquet."""
 
     @property
     def place(self) -> str:
-        """Where it stands, for a person.
-
-        "data.jsonl:17" is a line, "data.json:17 (record 4)" a line of a JSON list and the record of the list
-        that begins there, "data.parquet: row 17" a row.
-        """
+        """Source and position: "data.jsonl:17" (a line), or "data.parquet: record 17"."""
         if self.line is not None:
-            which = f" (record {self.number})" if self.is_listed else ""
-            return f"{self.source}:{self.line}{which}"
-        return f"{self.source}: row {self.number}"
+            return f"{self.source}:{self.line}"
+        return f"{self.source}: record {self.number}"
 
     def fault(self, problem: str) -> InputError:
-        """An error that names its place."""
+        """Return an error that names the place of the record."""
         if self.line is not None:
-            which = f"record {self.number}: " if self.is_listed else ""
-            return InputError(self.source, which + problem, line=self.line)
-        return InputError(self.source, f"row {self.number}: {problem}")
+            return InputError(self.source, problem, line=self.line)
+        return InputError(self.source, f"record {self.number}: {problem}")

@@ -1,4 +1,4 @@
-"""Bytes of a file or of stdin, compressed or not, and what their beginning tells."""
+"""The bytes of a file or of stdin, decompressed, and the base class of the readers."""
 
 import gzip
 import io
@@ -7,27 +7,30 @@ import shutil
 import sys
 import tempfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Self, cast
 
 from selfinstruct.dataset.record_files.formats import STANDARD
 from selfinstruct.dataset.record_files.record import Record
 from selfinstruct.errors import InputError
 from selfinstruct.files import because
 
-LONGEST = 100_000_000
-"""Bytes of a line or a record. What is longer is something else, and would fill memory."""
+LONGEST_LINE = 100_000_000
+"""Maximum of bytes in a line. A longer line would fill the memory."""
+LARGEST_LIST = 1_000_000_000
+"""Maximum of bytes in a JSON list, which is in memory as a whole."""
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
 _PARQUET = b"PAR1"
-_PIECE = 1 << 18
+_CHUNK = 1 << 18
 
 
 class _Lookahead(io.RawIOBase):
-    """A stream whose beginning can be looked at before it is read; counts what was taken from it."""
+    """A stream with a beginning that can be inspected before it is read; counts the bytes taken."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -35,166 +38,192 @@ class _Lookahead(io.RawIOBase):
         self.count = 0
 
     def look(self) -> bytes:
-        """The beginning, up to some character that is no space; all of it where there is none."""
+        """Return the beginning, at least four characters after leading white space if there are any."""
         while len(self._head.removeprefix(_BOM).strip()) < len(_PARQUET):
-            piece = cast(io.BufferedReader, self._stream).read1(_PIECE)
-            if not piece:
+            chunk = self._take(_CHUNK)
+            if not chunk:
                 break
-            self._head += piece
-            self.count += len(piece)
+            self._head += chunk
         return self._head
+
+    def _take(self, size: int) -> bytes:
+        # `read1` returns what a pipe has now, so that a reader can watch the pipe.
+        chunk = cast(io.BufferedReader, self._stream).read1(size)
+        self.count += len(chunk)
+        return chunk
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         if self._head:
-            piece, self._head = self._head[: len(buffer)], self._head[len(buffer) :]
+            chunk, self._head = self._head[: len(buffer)], self._head[len(buffer) :]
         else:
-            piece = cast(io.BufferedReader, self._stream).read1(len(buffer))
-            self.count += len(piece)
-        buffer[: len(piece)] = piece
-        return len(piece)
+            chunk = self._take(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
 
 
 class Source:
-    """What a path or "-" gives: bytes, decompressed.
+    """The decompressed bytes of a path or of "-".
 
-    Raises InputError where there is no such file or it cannot be read. `option` is how a person names the
-    format of it, if they can.
+    `option` is the command-line option for the format, for error messages. Raises InputError if the file does
+    not exist or cannot be read.
     """
 
     def __init__(self, path: Path | str, option: str | None = None) -> None:
         self._option = option
-        is_standard = str(path) == STANDARD
-        self.name = "stdin" if is_standard else str(path)
+        self._is_standard = str(path) == STANDARD
+        self.name = "stdin" if self._is_standard else str(path)
         with self.faults():
-            if not is_standard:
-                opened: IO[bytes] = Path(path).open("rb")  # noqa: SIM115 - `close` does
+            if not self._is_standard:
+                opened: IO[bytes] = Path(path).open("rb")  # noqa: SIM115 - `close` closes it
             elif sys.stdin is None:
                 raise InputError("stdin", "is closed; name a file")
             else:
                 opened = sys.stdin.buffer
         self._file = opened
-        self._is_ours = not is_standard
-        self._lowest = self._top = _Lookahead(opened)
-        is_regular = self._is_ours and Path(path).is_file()
-        self.total_bytes = os.fstat(opened.fileno()).st_size if is_regular else None
+        self._raw = self._unpacked = _Lookahead(opened)
+        is_regular = not self._is_standard and Path(path).is_file()
+        self._size = os.fstat(opened.fileno()).st_size if is_regular else None
         try:
             with self.faults():
-                if self._top.look().startswith(_GZIP):
-                    whole = io.BufferedReader(self._lowest)
-                    unpacked = gzip.GzipFile(fileobj=whole, mode="rb")
-                    self._top = _Lookahead(cast(IO[bytes], unpacked))
-                self.head = self._top.look().removeprefix(_BOM)
+                if self._raw.look().startswith(_GZIP):
+                    unpacked = gzip.GzipFile(fileobj=io.BufferedReader(self._raw), mode="rb")
+                    self._unpacked = _Lookahead(cast(IO[bytes], unpacked))
+                head = self._unpacked.look()
         except BaseException:
             self.close()
             raise
-        self.stream = io.BufferedReader(self._top, _PIECE)
-        if self._top.look().startswith(_BOM):
+        self.head = head.removeprefix(_BOM)
+        """The first characters."""
+        self.stream = io.BufferedReader(self._unpacked, _CHUNK)
+        """The bytes without a byte order mark."""
+        if head.startswith(_BOM):
             self.stream.read(len(_BOM))
 
     @property
-    def bytes_read(self) -> int:
-        """Of the file as it lies there, compressed or not."""
-        return self._lowest.count
+    def share(self) -> float | None:
+        """The share of the file that was read; None for a pipe."""
+        return self._raw.count / self._size if self._size else None
 
-    @property
-    def file(self) -> IO[bytes]:
-        """The whole of it, for formats that jump about in a file; a pipe is copied to the disk first."""
-        if self.total_bytes is not None and self._top is self._lowest:
+    def seekable(self) -> IO[bytes]:
+        """Return the whole content as a seekable file; a pipe is copied to the disk first."""
+        if self._size is not None and self._unpacked is self._raw:
             self._file.seek(0)
             return self._file
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - its user closes it
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
         with self.faults():
             shutil.copyfileobj(self.stream, copy)
         copy.seek(0)
         return copy
 
-    def as_format(self, *formats: str) -> str:
-        """What makes it be read as one of these formats, for a person."""
+    def remedy(self, *formats: str) -> str:
+        """Return a sentence that says how to have the source read as one of these formats."""
         dot = "" if self._option else "."
         *others, last = (f"{dot}{name}" for name in formats)
         listed = f"{', '.join(others)} or {last}" if others else last
         if self._option:
             return f"give {self._option} {listed}"
-        return (
-            f"let its name end in {listed}"
-            if self._is_ours
-            else f"name a file that ends in {listed}"
-        )
+        return f"name a file that ends in {listed}"
 
     def sniffed(self) -> str | None:
-        """The format that the beginning shows."""
+        """Return the format that the first characters show; None if unknown."""
         if self.head.startswith(_PARQUET):
             return "parquet"
         return {b"[": "json", b"{": "jsonl"}.get(self.head.lstrip()[:1])
 
-    def is_empty(self) -> bool:
-        """Whether there is nothing but space in it."""
-        return not self.head.strip()
-
-    def lines(self) -> Iterator[tuple[int, bytes]]:
-        """Its lines with their numbers, each with its end; as they come, so that a pipe can be watched."""
+    def text(self) -> str:
+        """Return the whole content as text. Raises InputError."""
         with self.faults():
-            read = iter(lambda: self.stream.readline(LONGEST + 1), b"")
-            for number, line in enumerate(read, start=1):
-                if len(line) > LONGEST:
-                    problem = f"is longer than {LONGEST:,} bytes, so it is no line of records"
-                    raise InputError(self.name, f"{problem}; name another file", line=number)
-                yield number, line
+            data = self.stream.read(LARGEST_LIST + 1)
+        if len(data) > LARGEST_LIST:
+            problem = f"is a JSON list of more than {LARGEST_LIST:,} bytes; write it as .jsonl"
+            raise InputError(self.name, f"{problem} (jq -c '.[]' FILE)")
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            problem = f"is not UTF-8 text ({error.reason}); save the file as UTF-8"
+            raise InputError(self.name, problem, line=line) from None
 
     def text_lines(self) -> Iterator[tuple[int, str]]:
-        """The same, as text. Raises InputError with the line for what is no text."""
-        for number, line in self.lines():
-            try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                problem = f"is not UTF-8 text (byte {error.start + 1} of the line); save it as such"
-                raise InputError(self.name, problem, line=number) from None
-            if "\0" in text:
-                raise InputError(self.name, "holds a NUL character; delete it", line=number)
-            yield number, text
+        """Yield numbered lines, each with its line end. Raises InputError with the line number."""
+        with self.faults():
+            lines = iter(lambda: self.stream.readline(LONGEST_LINE + 1), b"")
+            for number, line in enumerate(lines, start=1):
+                if len(line) > LONGEST_LINE:
+                    problem = f"is longer than {LONGEST_LINE:,} bytes; name a file of records"
+                    raise InputError(self.name, problem, line=number)
+                try:
+                    text = line.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    problem = f"is not UTF-8 text (byte {error.start + 1}); save the file as UTF-8"
+                    raise InputError(self.name, problem, line=number) from None
+                if "\0" in text:
+                    raise InputError(self.name, "has a NUL character; delete it", line=number)
+                yield number, text
 
     def close(self) -> None:
-        """Close the file. stdin stays open."""
-        if self._is_ours:
+        """Close the file; stdin stays open."""
+        if not self._is_standard:
             self._file.close()
 
     @contextmanager
     def faults(self) -> Iterator[None]:
-        """Say in a sentence what is wrong with the file, whoever finds it."""
+        """Turn errors of the operating system and of gzip into InputError."""
         try:
             yield
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            said = str(error).lower().rstrip(".")
-            problem = f"is not a whole gzip file ({said}); get or make it anew"
+            reason = str(error).lower().rstrip(".")
+            problem = f"is not a complete gzip file ({reason}); download or create it again"
             raise InputError(self.name, problem) from None
         except OSError as error:
             raise InputError(self.name, f"cannot be read {because(error)}") from None
         except ValueError as error:
             if "embedded null" not in str(error):
                 raise
-            raise InputError(self.name, "is no name of a file; choose another") from None
+            raise InputError(self.name, "is not a valid file name; choose another") from None
 
 
-class SourceReader:
-    """What the readers of all formats share."""
+class RecordReader(ABC):
+    """The records of one file in order; can be iterated over once. A context manager that closes the file."""
 
+    format: str
+    """One of FORMATS."""
     layout: Any = None
-    """What a file of this format has besides its records: a header, a schema."""
+    """The header of a CSV file or the schema of a Parquet file, for `write_records(like=…)`; else None."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._remaining: Iterator[Record] | None = None
 
     @property
-    def bytes_read(self) -> int:
-        """How much of the file was read."""
-        return self._source.bytes_read
+    def name(self) -> str:
+        """The file name as given, or "stdin"."""
+        return self._source.name
+
+    @property
+    def share(self) -> float | None:
+        """The share of the file that was read, from 0 to 1; None for a pipe."""
+        return self._source.share
+
+    def __iter__(self) -> Iterator[Record]:
+        """Iterate over the remaining records. Raises InputError with the place of the problem."""
+        if self._remaining is None:
+            self._remaining = self._records()
+        return self._remaining
+
+    @abstractmethod
+    def _records(self) -> Iterator[Record]:
+        """Yield all records."""
 
     def close(self) -> None:
         """Close the file."""
         self._source.close()
 
-    def __iter__(self) -> Iterator[Record]:
-        raise NotImplementedError
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,50 +1,120 @@
-"""Writes records to a file of whatever format, whole or not at all."""
+"""Writes records to a file in any of the formats, complete or not at all."""
 
+import codecs
+import csv
+import io
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.dataset.record_files.csv_writing import CsvWriter
-from selfinstruct.dataset.record_files.formats import FORMATS, format_of, is_gzipped
-from selfinstruct.dataset.record_files.json_writing import JsonLinesWriter, JsonListWriter
-from selfinstruct.dataset.record_files.parquet_writing import ParquetWriter
-from selfinstruct.dataset.record_files.reading import RecordReader
+from selfinstruct.dataset.record_files.formats import check_format, format_of, is_gzipped
 from selfinstruct.dataset.record_files.record import Record
-from selfinstruct.dataset.record_files.sink import Sink, SinkWriter
+from selfinstruct.dataset.record_files.sink import Sink
+from selfinstruct.dataset.record_files.source import RecordReader
+from selfinstruct.dataset.record_files.values import as_text, dumps, encodable
 from selfinstruct.errors import InputError
 
+_INDENT = 4
 
-class RecordWriter:
-    """Takes records, one by one."""
 
-    def __init__(self, sink: Sink, writer: SinkWriter) -> None:
+class RecordWriter(ABC):
+    """Takes records one by one."""
+
+    def __init__(self, sink: Sink, *, layout: Any = None) -> None:
+        """Write to an open sink. `layout` is the header or the schema of a file to be like."""
         self._sink = sink
-        self._writer = writer
+        self._layout = layout
         self._is_complete = False
         self.count = 0
-        """How many were written."""
+        """Number of records written."""
 
     def write(self, record: Record, added: Mapping[str, Any] | None = None) -> None:
-        """Write a record with everything in it.
+        """Write a record with added fields, which replace fields of the same name.
 
-        `added` are fields put behind its own; where it has one of that name, that gets the new value.
-        Raises ExportError where the format cannot hold it or the disk fails.
+        Raises ExportError if the format cannot store the record or the disk fails.
         """
         with self._sink.faults():
-            self._writer.write(record, added or {})
+            self._write(record, added or {})
         self.count += 1
 
     def complete(self) -> None:
-        """Bring the file to its end, so that nothing can go wrong any more when it gets its name.
+        """Write everything to the disk, so that only the renaming of the file is left.
 
-        For who writes several that belong together. Done at the end of the block by itself.
+        Call this for each of several files that belong together. The end of the block calls it otherwise.
         """
         if not self._is_complete:
             with self._sink.faults():
-                self._writer.finish()
+                self._end()
             self._sink.complete()
         self._is_complete = True
+
+    @abstractmethod
+    def _write(self, record: Record, added: Mapping[str, Any]) -> None:
+        """Write a record now, or keep it until the end."""
+
+    @abstractmethod
+    def _end(self) -> None:
+        """Write what is still missing."""
+
+
+class JsonLinesWriter(RecordWriter):
+    """An object per line."""
+
+    def _write(self, record: Record, added: Mapping[str, Any]) -> None:
+        self._sink.stream.write(dumps({**record.fields, **added}).encode() + b"\n")
+
+    def _end(self) -> None:
+        """Write nothing: every record is written."""
+
+
+class JsonListWriter(RecordWriter):
+    """A list of indented objects."""
+
+    def _write(self, record: Record, added: Mapping[str, Any]) -> None:
+        margin = "\n" + " " * _INDENT
+        text = dumps({**record.fields, **added}, indent=_INDENT).replace("\n", margin)
+        opening = "," if self.count else "["
+        self._sink.stream.write(f"{opening}{margin}{text}".encode())
+
+    def _end(self) -> None:
+        self._sink.stream.write(b"\n]\n" if self.count else b"[]\n")
+
+
+class CsvWriter(RecordWriter):
+    """A table. Rows are kept until the end, because the last record may have a new column."""
+
+    is_marked = False
+    """True if the file begins with a byte order mark."""
+
+    def __init__(self, sink: Sink, *, layout: Any = None) -> None:
+        super().__init__(sink, layout=layout)
+        self._header: dict[str, None] = dict.fromkeys(layout or ())
+        self._rows: list[dict[str, str]] = []
+
+    def _write(self, record: Record, added: Mapping[str, Any]) -> None:
+        row = {name: as_text(value) for name, value in {**record.fields, **added}.items()}
+        self._header.update(dict.fromkeys(row))
+        self._rows.append(row)
+
+    def _end(self) -> None:
+        stream = self._sink.stream
+        if self.is_marked:
+            stream.write(codecs.BOM_UTF8)
+        if self._header:
+            stream.write(_line(encodable(name) for name in self._header))
+        for row in self._rows:
+            stream.write(_line(row.get(name, "") for name in self._header))
+
+
+def _line(cells: Iterator[str]) -> bytes:
+    buffer = io.StringIO(newline="")
+    # With this line end the module quotes a cell with CR or LF in it. Many CSV readers fail on NUL.
+    csv.writer(buffer, lineterminator="\r\n").writerow(
+        cell.replace("\0", "\\u0000") for cell in cells
+    )
+    return buffer.getvalue().removesuffix("\r\n").encode("utf-8") + b"\n"
 
 
 @contextmanager
@@ -56,46 +126,47 @@ def write_records(
     types: Mapping[str, str] | None = None,
     is_marked: bool = False,
 ) -> Iterator[RecordWriter]:
-    """Write a file of records; "-" is stdout. At the end of the block the file is there, whole.
+    """Write a file of records; "-" is stdout. The file appears at the end of the block.
 
-    If the block is left by an exception, nothing is left over and a file that was there before stands.
-    `format` is one of FORMATS; None takes it from the suffix or, where that says nothing, from `like`. Of
-    `like` a file also has its header or schema, so that it has one where no record is written. `types` are
-    those of columns of a Parquet file, by name ("string", "bool", "int64", "list<string>"), whose values come
-    from no Parquet file; all others are told from their values. `is_marked` begins a CSV file with the mark
-    by which Excel knows that it is UTF-8.
+    An exception in the block leaves no new file, and an earlier file with that name stays. `format` is one of
+    FORMATS; None takes the format from the suffix, or else from `like`. A file in the format of `like` gets
+    the header or schema of `like`. `types` are column types of a Parquet file by name, such as "string",
+    "int64" or "list<string>"; other types follow from the values. `is_marked` starts a CSV file with a byte
+    order mark, so that Excel recognizes UTF-8.
     """
-    if format is not None and format not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
+    check_format(format)
     chosen = format or format_of(path) or (like.format if like is not None else None)
     if chosen is None:
-        raise InputError(path, "has no suffix that names a format; end it in .json or .jsonl, say")
+        raise InputError(path, "has no suffix that names a format; end the name in .json or .jsonl")
     if chosen == "parquet" and is_gzipped(path):
-        raise InputError(path, "is to be Parquet, which is compressed by itself; leave out .gz")
+        raise InputError(path, "cannot be both Parquet and gzip; leave out .gz")
     layout = like.layout if like is not None and like.format == chosen else None
     sink = Sink(path)
-    writer: SinkWriter | None = None
     try:
         sink.open()
-        writer = _WRITERS[chosen](sink, layout)
-        writer.types = types or {}
-        writer.is_marked = is_marked
-        taking = RecordWriter(sink, writer)
-        yield taking
-        taking.complete()
+        writer = _writer(chosen, sink, layout, types or {}, is_marked=is_marked)
+        yield writer
+        writer.complete()
         sink.finish()
     except BaseException:  # Ctrl-C too
         sink.abandon()
         raise
-    finally:
-        if writer is not None:
-            with suppress(OSError):  # of what was to be written no more; why is told already
-                writer.close()
 
 
-_WRITERS: Mapping[str, type[SinkWriter]] = {
-    "json": JsonListWriter,
-    "jsonl": JsonLinesWriter,
-    "csv": CsvWriter,
-    "parquet": ParquetWriter,
-}
+def _writer(
+    format: str,  # noqa: A002
+    sink: Sink,
+    layout: Any,
+    types: Mapping[str, str],
+    *,
+    is_marked: bool,
+) -> RecordWriter:
+    if format == "parquet":
+        from selfinstruct.dataset.record_files.parquet_writing import ParquetWriter
+
+        return ParquetWriter(sink, layout=layout, types=types)
+    if format == "csv":
+        table = CsvWriter(sink, layout=layout)
+        table.is_marked = is_marked
+        return table
+    return (JsonListWriter if format == "json" else JsonLinesWriter)(sink)

@@ -1,28 +1,28 @@
-"""Novelty: is a text farther than a threshold from everything in a pool, in ROUGE-L?
+"""Novelty: compare a text with a pool by ROUGE-L, and decide whether all scores are at most a threshold.
 
-Exact: the decision and the score are those that the rouge-score package comes to, for any threshold, any pool
-and texts of any length. Fast: of a pool of 52,000 instructions a text is compared with a dozen.
+Exact: decisions and scores are the same as with the rouge-score package, for any threshold, pool and text
+length. Fast: in a pool of 52,000 instructions, a text is compared with about a dozen.
 
     >>> index = NoveltyIndex(threshold=0.7, tokenizer="rouge")
     >>> index.add("Write a short poem about the sea.")
     0
     >>> index.check("Write a short poem about the old sea.")
-    Verdict(novel=False, position=0, rouge_l=0.9333333333333333)
+    NoveltyResult(novel=False, position=0, rouge_l=0.9333333333333333)
     >>> index.check("How many legs has a spider?").novel
     True
 
-    index.py          the pool, and what is said of texts
-    found.py          how it is said
-    characters.py     tokens as characters: a text becomes a string
-    nearby.py         what may be near a text: levels and a tail
-    level.py          an index of a part of the pool: which texts share enough rare tokens
-    sequences.py      strings as arrays, and their signatures
-    rouge_l.py        F, and what must hold where it is over a threshold
-    similarities.py   the mean score with all texts before, and the most similar ones
+    index.py            the pool and its public methods
+    results.py          result types
+    token_encoding.py   tokens as characters, so that a text becomes a string
+    neighbours.py       the search for texts that may be over the threshold
+    index_level.py      an index of a part of the pool, by shared rare tokens
+    token_sequences.py  strings as arrays, with signatures
+    rouge_l.py          the F-measure, and lower bounds for scores over the threshold
+    similarities.py     mean scores, and the most similar texts
 """
 
 from selfinstruct.pipeline.novelty.index import NoveltyIndex
-from selfinstruct.pipeline.novelty.results import Similar, Similarities, Verdict
+from selfinstruct.pipeline.novelty.results import NoveltyResult, Similar, Similarities
 from selfinstruct.pipeline.novelty.rouge_l import f_measure
 
-__all__ = ["NoveltyIndex", "Similar", "Similarities", "Verdict", "f_measure"]
+__all__ = ["NoveltyIndex", "NoveltyResult", "Similar", "Similarities", "f_measure"]

@@ -1,45 +1,46 @@
-"""`NoveltyIndex`: a growing pool of texts that new texts are compared with.
+"""`NoveltyIndex`: a growing pool of texts to compare new texts with.
 
-    text → tokens → string → what may be near (`neighbours`) → longest common subsequence → F > threshold?
+    text → tokens → string → possible matches (`neighbours`) → longest common subsequence → F > threshold?
 
-Every step but the last only leaves out what cannot be over the threshold, so the last one sees all that is.
+The steps before the last exclude only texts that cannot be over the threshold, so no match is lost.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from selfinstruct.pipeline.novelty.results import Similar, Similarities, Verdict
+from selfinstruct.pipeline.novelty.results import NoveltyResult, Similar, Similarities
 from selfinstruct.pipeline.novelty.rouge_l import f_measure, f_measures
 from selfinstruct.pipeline.novelty.token_encoding import Characters, TooManyTokensError
 from selfinstruct.pipeline.tokenizers import TOKENIZERS
 
 if TYPE_CHECKING:
-    from selfinstruct.pipeline.novelty.neighbours import Nearby
+    from selfinstruct.pipeline.novelty.neighbours import Neighbours
 
-_AT_ONCE = 128
-"""Texts that are compared together: more are no faster."""
+_BATCH = 128
+"""Texts compared together. A larger batch is not faster."""
 
 
 class NoveltyIndex:
-    """A growing pool of texts that new texts are compared with.
+    """A growing pool of texts to compare new texts with.
 
-    A text without any token is like nothing and never a witness; `check` calls it novel, as rouge-score
-    would, so callers who care look at `tokens` first.
+    A text without tokens is similar to no text, so `check` calls it novel, like rouge-score. Use `tokens` to
+    recognise such a text.
     """
 
     def __init__(
         self, threshold: float = 0.7, tokenizer: str = "rouge", texts: Iterable[str] = ()
     ) -> None:
-        """An index of `texts`. `tokenizer` is "rouge" or "unicode", see `selfinstruct.pipeline.tokenizers`.
+        """Create an index of `texts`.
 
-        Raises TypeError for a threshold that is no number, ValueError for one outside of [0, 1] and for an
-        unknown tokenizer.
+        `tokenizer` is "rouge" or "unicode", see `selfinstruct.pipeline.tokenizers`. Raises TypeError if the
+        threshold is not a number, and ValueError if it is outside [0, 1] or the tokenizer is unknown.
         """
         if not isinstance(threshold, int | float):
-            raise TypeError("threshold must be a number; give texts as NoveltyIndex(texts=…)")
+            raise TypeError("threshold must be a number; pass texts as NoveltyIndex(texts=…)")
+
         if not 0 <= threshold <= 1:
-            raise ValueError(f"threshold must lie between 0 and 1, not {threshold}")
+            raise ValueError(f"threshold must be between 0 and 1, not {threshold}")
         if tokenizer not in TOKENIZERS:
             raise ValueError(f"tokenizer must be {' or '.join(TOKENIZERS)}, not {tokenizer!r}")
         self.threshold = threshold
@@ -47,9 +48,9 @@ class NoveltyIndex:
         self.tokens = TOKENIZERS[tokenizer]
         self._characters = Characters()
         self._strings: list[str] = []
-        self._searched: Nearby | None = None
+        self._search: Neighbours | None = None
         self._texts: list[str] = []
-        for text in _several(texts):
+        for text in _checked(texts):
             self.add(text)
 
     def __len__(self) -> int:
@@ -57,68 +58,69 @@ class NoveltyIndex:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The pool, in order."""
+        """All texts of the pool, in order."""
         return tuple(self._texts)
 
     def add(self, text: str) -> int:
-        """Append a text to the pool, whether novel or not. Returns its position."""
+        """Append a text to the pool, novel or not, and return its position."""
         self._texts.append(text)
         self._strings.append(self._characters.added(self.tokens(text)))
         return len(self._texts) - 1
 
-    def check(self, text: str) -> Verdict:
+    def check(self, text: str) -> NoveltyResult:
         """Compare a text with the whole pool."""
         return self.check_each([text])[0]
 
-    def check_each(self, texts: Iterable[str]) -> list[Verdict]:
-        """Compare each of some texts with the whole pool, and none with another.
+    def check_each(self, texts: Iterable[str]) -> list[NoveltyResult]:
+        """Compare each text with the whole pool, but not with each other.
 
-        The same as `check` for each. A dozen texts together take less than half of the time.
+        Gives the same results as `check` for each text. Checking a dozen texts together takes less than half
+        the time.
         """
-        texts = list(_several(texts))
-        verdicts = []
-        for start in range(0, len(texts), _AT_ONCE):
-            some = texts[start : start + _AT_ONCE]
-            strings = [self._characters.of(self.tokens(text)) for text in some]
-            nearest = self._nearest_over(some, strings)
-            verdicts += [_verdict(nearest.get(row)) for row in range(len(some))]
-        return verdicts
+        texts = list(_checked(texts))
+        results = []
+        for start in range(0, len(texts), _BATCH):
+            batch = texts[start : start + _BATCH]
+            strings = [self._characters.of(self.tokens(text)) for text in batch]
+            nearest = self._nearest_over(batch, strings)
+            results += [_result(nearest.get(row)) for row in range(len(batch))]
+        return results
 
-    def admit(self, texts: Iterable[str]) -> list[Verdict]:
-        """Check texts in order and add the novel ones, so that later ones are compared with earlier ones.
+    def admit(self, texts: Iterable[str]) -> list[NoveltyResult]:
+        """Check texts in order and add the novel ones, so that each text is compared with earlier ones too.
 
-        The same as `check` and `add` for each, in about a third of the time.
+        Gives the same results as `check` and `add` for each text, in about a third of the time.
         """
-        verdicts: list[Verdict] = []
-        iterator = iter(_several(texts))
-        while some := list(islice(iterator, _AT_ONCE)):
-            # Tokens of texts that turn out not to be novel stay known. That takes a little memory, no more.
-            strings = [self._characters.added(self.tokens(text)) for text in some]
-            found = self._in_turn(some, strings)
-            for text, string, verdict in zip(some, strings, found, strict=True):
-                if verdict.novel:
+        results: list[NoveltyResult] = []
+        iterator = iter(_checked(texts))
+        while batch := list(islice(iterator, _BATCH)):
+            # The tokens of texts that are not novel also get characters, which only takes some memory.
+            strings = [self._characters.added(self.tokens(text)) for text in batch]
+            checked = self._in_turn(batch, strings)
+            for text, string, result in zip(batch, strings, checked, strict=True):
+                if result.novel:
                     self._texts.append(text)
                     self._strings.append(string)
-            verdicts += found
-        return verdicts
+            results += checked
+        return results
 
-    def check_in_turn(self, texts: Iterable[str]) -> list[Verdict]:
-        """What `admit` would say of these texts, with nothing added.
+    def check_in_turn(self, texts: Iterable[str]) -> list[NoveltyResult]:
+        """Return the results of `admit` for these texts, without adding the texts.
 
-        Where a witness is one of these, its position is the one that it would get.
+        If the most similar text is one of `texts`, its position is the one that `admit` would give it.
         """
-        texts = list(_several(texts))
+        texts = list(_checked(texts))
         return self._in_turn(texts, self._characters.of_each(map(self.tokens, texts)))
 
     def nearest(self, text: str, *, upto: int | None = None) -> Similar | None:
-        """The text most like this one among the first `upto`: of several equal ones the first.
+        """Return the most similar text among the first `upto`, the first of equals; None without any.
 
-        None where there is nothing to compare. Compares with every text: for a person who asks about one.
+        Compares with every text, so it is slow for many texts.
         """
         return next(iter(self.top_k(text, 1, upto=upto)), None)
 
     def top_k(self, text: str, k: int = 10, *, upto: int | None = None) -> list[Similar]:
-        """The `k` texts most like this one among the first `upto`: highest score first, then pool order."""
+        """Return the `k` most similar texts among the first `upto`: highest score first, then pool order."""
         import numpy as np
 
         from selfinstruct.pipeline.novelty.similarities import common_of_all
@@ -129,7 +131,7 @@ class NoveltyIndex:
             (string,), pool = self._in_own_characters([text], size)
         common = common_of_all([string], pool[:size])[0]
         lengths = np.array([len(other) for other in pool[:size]], np.int64)
-        # Where nothing is common, as with a text without tokens, F is 0 whatever the lengths.
+        # Texts without tokens share nothing, so F is 0 for any length. Lengths of 1 avoid a division by 0.
         scores = f_measures(common, np.maximum(lengths, 1), max(len(string), 1))
         order = np.lexsort((np.arange(size), -scores))[: max(k, 0)]
         return [Similar(position, float(scores[position])) for position in order.tolist()]
@@ -137,31 +139,31 @@ class NoveltyIndex:
     def similarities(
         self, positions: Iterable[int] | None = None, *, k: int = 10, workers: int = 1
     ) -> Iterator[Similarities]:
-        """How like the texts before it in the pool each of these is, in the order given; None: each in turn.
+        """Yield the similarity of texts of the pool to all earlier texts, for `positions` or the whole pool.
 
-        For each the mean score with all texts before it, and the `k` most similar of them. Both depend on
-        those texts and on nothing else. `workers` is a number of threads.
+        Each result has the mean score and the `k` most similar earlier texts. Results depend only on those
+        texts. `workers` is the number of threads.
         """
         from selfinstruct.pipeline.novelty.similarities import similarities
 
-        places = range(len(self)) if positions is None else list(positions)
-        return similarities(places, self._comparable, k=k, workers=workers)
+        chosen = range(len(self)) if positions is None else list(positions)
+        return similarities(chosen, self._comparable, k=k, workers=workers)
 
     @property
-    def _nearby(self) -> "Nearby":
-        # Who only reads a run, to export it, say, need not wait for numpy.
-        if self._searched is None:
-            from selfinstruct.pipeline.novelty.neighbours import Nearby
+    def _neighbours(self) -> "Neighbours":
+        # Importing numpy takes time, and commands that only read a run do not search.
+        if self._search is None:
+            from selfinstruct.pipeline.novelty.neighbours import Neighbours
 
-            self._searched = Nearby(self.threshold, self._strings)
-        return self._searched
+            self._search = Neighbours(self.threshold, self._strings)
+        return self._search
 
     def _nearest_over(self, texts: Sequence[str], strings: Sequence[str]) -> dict[int, Similar]:
-        """By row of those texts that are over the threshold: the most similar text of the pool."""
+        """Return the most similar text of the pool, by row of each text that is not novel."""
         nearest: dict[int, Similar] = {}
-        if self.threshold == 1:  # nothing is over it
+        if self.threshold == 1:  # no score is over 1
             return nearest
-        rows, positions = self._nearby.pairs(strings)
+        rows, positions = self._neighbours.pairs(strings)
         pairs = list(zip(rows.tolist(), positions.tolist(), strict=True))
         for row, position, score in self._over(pairs, texts, strings, self._texts, self._strings):
             best = nearest.get(row)
@@ -169,25 +171,26 @@ class NoveltyIndex:
                 nearest[row] = Similar(position, score)
         return nearest
 
-    def _in_turn(self, texts: Sequence[str], strings: Sequence[str]) -> list[Verdict]:
-        """Verdicts on texts of which those that are novel join the pool, one after the other."""
+    def _in_turn(self, texts: Sequence[str], strings: Sequence[str]) -> list[NoveltyResult]:
+        """Return the results of checking texts in order, as if each novel text joined the pool."""
         if not texts:
             return []
         nearest = self._nearest_over(texts, strings)
-        verdicts = []
+        results = []
         joined: dict[int, int] = {}
-        for row, others in enumerate(self._nearby.rows_among(strings)):
+        """Future position of each novel text, by row."""
+        for row, others in enumerate(self._neighbours.rows_among(strings)):
             best = nearest.get(row)
-            # Of a thousand equal texts one has joined: only with that are the others compared.
+            # Only novel texts join. So of a thousand equal texts, each is compared with only one.
             pairs = [(row, other) for other in others if other in joined]
             for _, other, score in self._over(pairs, texts, strings, texts, strings):
-                # It stands behind the whole pool and those before it, so it must be more similar than they.
+                # Earlier positions win ties, and this text comes after the whole pool.
                 if best is None or score > best.rouge_l:
                     best = Similar(joined[other], score)
-            verdicts.append(_verdict(best))
+            results.append(_result(best))
             if best is None:
                 joined[row] = len(self) + len(joined)
-        return verdicts
+        return results
 
     def _over(
         self,
@@ -197,8 +200,8 @@ class NoveltyIndex:
         pool: Sequence[str],
         pool_strings: Sequence[str],
     ) -> Iterator[tuple[int, int, float]]:
-        """Of pairs of texts and texts of a pool, those over the threshold, with their exact scores."""
-        if not pairs:  # mostly so, where texts are decided in turn
+        """Yield the pairs of texts and pool texts that are over the threshold, with their exact scores."""
+        if not pairs:  # the usual case in `_in_turn`
             return
         from rapidfuzz.distance.LCSseq import similarity
 
@@ -211,14 +214,14 @@ class NoveltyIndex:
                 yield row, other, score
 
     def _exact_score(self, text: str, other: str) -> float:
-        """The score of two texts whose strings may be more alike than they are."""
+        """Return the score of two texts when several tokens share a character."""
         from rapidfuzz.distance.LCSseq import similarity
 
         (one,), (two,) = _in_own_characters([self.tokens(text)], [self.tokens(other)])
         return f_measure(similarity(one, two), len(two), len(one))
 
     def _comparable(self, positions: Sequence[int]) -> tuple[list[str], list[str]]:
-        """Strings of these texts, and of the pool up to the last of them."""
+        """Return comparable strings of the texts at these positions and of all earlier texts."""
         if self._characters.are_shared:
             return self._in_own_characters([self._texts[p] for p in positions], max(positions))
         return [self._strings[position] for position in positions], self._strings
@@ -231,9 +234,9 @@ class NoveltyIndex:
 def _in_own_characters(
     texts: Sequence[Sequence[str]], others: Iterable[Sequence[str]]
 ) -> tuple[list[str], list[str]]:
-    """Strings in which no two tokens of these texts share a character; other tokens are like none of them.
+    """Encode texts and others, with a different character for each token of the texts.
 
-    Raises TooManyTokensError.
+    Other tokens become character 0. Raises TooManyTokensError.
     """
     characters = Characters()
     strings = [characters.added(tokens) for tokens in texts]
@@ -242,14 +245,14 @@ def _in_own_characters(
     return strings, [characters.of(tokens) for tokens in others]
 
 
-def _several(texts: Iterable[str]) -> Iterable[str]:
-    """The texts; a single string would be taken for as many texts as it has letters."""
+def _checked(texts: Iterable[str]) -> Iterable[str]:
+    """Return the texts, but refuse a single string, which would count as a text per letter."""
     if isinstance(texts, str):
-        raise TypeError("texts must be several, such as a list; of one text, give [text]")
+        raise TypeError("texts must be a list or another iterable; for one text, pass [text]")
     return texts
 
 
-def _verdict(nearest: Similar | None) -> Verdict:
+def _result(nearest: Similar | None) -> NoveltyResult:
     if nearest is None:
-        return Verdict(novel=True)
-    return Verdict(novel=False, position=nearest.position, rouge_l=nearest.rouge_l)
+        return NoveltyResult(novel=True)
+    return NoveltyResult(novel=False, position=nearest.position, rouge_l=nearest.rouge_l)

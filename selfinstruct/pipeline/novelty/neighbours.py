@@ -1,11 +1,11 @@
-"""What of a pool of sequences may be near some texts: a few of them, and all that are.
+"""Find the few sequences of a pool that may be similar to a text, and miss none that are.
 
-The pool is a few levels (see `level`), each larger than eight times the next one, and a tail that is
-compared one by one. When the tail is full it becomes a level, together with the levels that are too small
-beside it. So each sequence is sorted into a new level a few times, however large the pool grows.
+The pool consists of a tail and of levels (see `index_level`), each over eight times as large as the next.
+A text is compared with each sequence of the tail. When the tail is full, it becomes a level and absorbs the
+levels that are too small. So each sequence is sorted a few times at most, for any size of the pool.
 
-What levels and tail find is compared once more by signatures of 512 bits, where it is much: those of 64 bits
-say little of texts of more than forty tokens.
+If levels and tail find many pairs, signatures of 512 bits filter the pairs again, because signatures of 64
+bits exclude few texts of more than forty tokens.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,97 +15,96 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selfinstruct.pipeline.novelty.index_level import Level, Texts, to_look_up
+from selfinstruct.pipeline.novelty.index_level import Level, Queries, as_queries
 from selfinstruct.pipeline.novelty.rouge_l import Need
 from selfinstruct.pipeline.novelty.token_sequences import WORDS, as_arrays, bits_of
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 _TAIL = 1024
-"""Sequences that are compared one by one before they become a level."""
+"""Maximum number of sequences in the tail."""
 _GROWTH = 8
-"""A level is larger than this many times the next one."""
-_AMONG = 128
-"""Sequences that are compared with those before them at a time."""
-_SETTLED_AT_ONCE = 1 << 12
-"""Sequences of which arrays are made at a time: those of all tokens of a large pool would fill the memory."""
+"""Each level is more than this many times as large as the next."""
+_ROWS = 128
+"""Sequences compared with earlier ones at a time."""
+_BATCH = 1 << 12
+"""Sequences converted to arrays at a time, to limit memory use."""
 _FEW = 64
-"""So many pairs are as well compared at once as by their signatures before."""
+"""Number of pairs below which wide signatures save no time."""
 
 
-class Nearby:
-    """A growing pool of sequences."""
+class Neighbours:
+    """A search for similar sequences in a growing pool."""
 
     def __init__(self, threshold: float, sequences: Sequence[str]) -> None:
-        """The pool is `sequences`, to which more may be appended at any time."""
+        """Search in `sequences`, a list that may grow at any time."""
         self._sequences = sequences
         self._need = Need(threshold)
         self._levels: list[Level] = []
-        # Of the first so many sequences there are arrays; the others were appended since the last search.
-        self._settled = 0
+        self._indexed = 0
+        """Number of sequences in the arrays. Later sequences were appended after the last search."""
         self._half = np.zeros(0)
         self._excess = np.zeros(0, np.int64)
         self._wide = np.zeros((0, WORDS), np.uint64)
         self._narrow = np.zeros(0, np.uint64)
 
     def pairs(self, sequences: Sequence[str]) -> Pairs:
-        """Rows of the sequences and positions of what may be near them; few come more than once."""
-        self._settle()
-        texts = to_look_up(as_arrays(sequences), self._need)
-        found = [pairs for level in self._levels for pairs in level.near(texts)]
-        if self._tail < self._settled:
-            found.append(self._in_tail(texts))
-        if not found:
+        """Return rows of the sequences with positions of possible matches. A few pairs may repeat."""
+        self._index_new()
+        queries = as_queries(as_arrays(sequences), self._need)
+        matches = [pairs for level in self._levels for pairs in level.near(queries)]
+        if self._tail < self._indexed:
+            matches.append(self._in_tail(queries))
+        if not matches:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        rows = np.concatenate([pairs[0] for pairs in found])
-        positions = np.concatenate([pairs[1] for pairs in found])
-        return (rows, positions) if len(rows) <= _FEW else self._sharpened(texts, rows, positions)
+        rows = np.concatenate([pairs[0] for pairs in matches])
+        positions = np.concatenate([pairs[1] for pairs in matches])
+        return (rows, positions) if len(rows) <= _FEW else self._filtered(queries, rows, positions)
 
     def rows_among(self, sequences: Sequence[str]) -> Iterator[list[int]]:
-        """For each of these sequences, in order, the rows of those before it that may be near it."""
+        """Yield, for each sequence, the rows of earlier sequences that may be similar."""
         arrays = as_arrays(sequences)
         half = self._need.half * arrays.lengths
-        needed = to_look_up(arrays, self._need).needed
-        for start in range(0, len(sequences), _AMONG):
-            some = slice(start, start + _AMONG)
-            # Of those after it none is an earlier one of any of these.
-            shared = np.bitwise_count(arrays.narrow[some, None] & arrays.narrow[: some.stop])
-            may_be = shared - half[: some.stop] >= needed[some, None]
-            rows, others = np.tril(may_be, start - 1).nonzero()
-            ends = rows.searchsorted(np.arange(1, len(may_be) + 1)).tolist()
+        needed = as_queries(arrays, self._need).needed
+        for start in range(0, len(sequences), _ROWS):
+            batch = slice(start, start + _ROWS)
+            # Sequences after the batch are never earlier ones.
+            shared = np.bitwise_count(arrays.narrow[batch, None] & arrays.narrow[: batch.stop])
+            is_match = shared - half[: batch.stop] >= needed[batch, None]
+            rows, others = np.tril(is_match, start - 1).nonzero()
+            ends = rows.searchsorted(np.arange(1, len(is_match) + 1)).tolist()
             for begin, end in pairwise([0, *ends]):
                 yield others[begin:end].tolist()
 
     @property
     def _tail(self) -> int:
-        """The position of the first sequence that is in no level."""
+        """Position of the first sequence of the tail."""
         return self._levels[-1].first + len(self._levels[-1]) if self._levels else 0
 
-    def _in_tail(self, texts: Texts) -> Pairs:
-        tail = slice(self._tail, self._settled)
-        shared = np.bitwise_count(self._narrow[tail] & texts.sequences.narrow[:, None])
-        may_be = shared - self._half[tail] >= texts.needed[:, None]
-        rows, positions = may_be.nonzero()
+    def _in_tail(self, queries: Queries) -> Pairs:
+        tail = slice(self._tail, self._indexed)
+        shared = np.bitwise_count(self._narrow[tail] & queries.sequences.narrow[:, None])
+        rows, positions = (shared - self._half[tail] >= queries.needed[:, None]).nonzero()
         return rows, positions + self._tail
 
-    def _sharpened(self, texts: Texts, rows: Any, positions: Any) -> Pairs:
-        """Those pairs that may still be near by their wide signatures, each once."""
+    def _filtered(self, queries: Queries, rows: Any, positions: Any) -> Pairs:
+        """Return the pairs that pass the wide signatures, without repetitions."""
         pairs = rows << 40 | positions
         pairs.sort()
         is_first = np.ones(len(pairs), bool)
         np.not_equal(pairs[1:], pairs[:-1], out=is_first[1:])
         rows, positions = pairs[is_first] >> 40, pairs[is_first] & ((1 << 40) - 1)
 
-        sequences = texts.sequences
+        sequences = queries.sequences
         wide = sequences.wide()
         shared = bits_of(self._wide[positions] & wide[rows])
         excess = np.minimum(self._excess[positions], (sequences.known - bits_of(wide))[rows])
         needed = self._half[positions] + (self._need.half * sequences.lengths)[rows]
-        may_be = shared + excess >= needed
-        return rows[may_be], positions[may_be]
+        is_match = shared + excess >= needed
+        return rows[is_match], positions[is_match]
 
-    def _settle(self) -> None:
-        """Make arrays of what was appended, and a level where the tail is full."""
+    def _index_new(self) -> None:
+        """Add appended sequences to the arrays, and turn a full tail into a level."""
         size = len(self._sequences)
         if size > len(self._half):
             room = max(2 * len(self._half), size, _TAIL)
@@ -113,13 +112,13 @@ class Nearby:
             self._excess = _grown(self._excess, room)
             self._wide = _grown(self._wide, room)
             self._narrow = _grown(self._narrow, room)
-        while self._settled < size:
-            place = slice(self._settled, min(self._settled + _SETTLED_AT_ONCE, size))
-            new = as_arrays(self._sequences[place])
-            self._half[place] = self._need.half * new.lengths
-            self._narrow[place], self._wide[place] = new.narrow, new.wide()
-            self._excess[place] = new.lengths - bits_of(self._wide[place])
-            self._settled = place.stop
+        while self._indexed < size:
+            batch = slice(self._indexed, min(self._indexed + _BATCH, size))
+            new = as_arrays(self._sequences[batch])
+            self._half[batch] = self._need.half * new.lengths
+            self._narrow[batch], self._wide[batch] = new.narrow, new.wide()
+            self._excess[batch] = new.lengths - bits_of(self._wide[batch])
+            self._indexed = batch.stop
         first = self._tail
         if size - first >= _TAIL:
             while self._levels and len(self._levels[-1]) <= _GROWTH * (size - first):

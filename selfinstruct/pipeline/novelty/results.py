@@ -1,4 +1,4 @@
-"""What an index says of texts."""
+"""Results of a `NoveltyIndex`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,38 +6,39 @@ from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What `check` says of a text."""
+class NoveltyResult:
+    """Result of a novelty check."""
 
     novel: bool
+    """True if no text of the pool scores over the threshold."""
     position: int | None = None
-    """Where not novel: the place in the pool of the witness, the most similar text; the first of several."""
+    """Position of the most similar text in the pool, the first of equals; None if novel."""
     rouge_l: float | None = None
-    """Its exact score, in (threshold, 1]."""
+    """Exact score of this text, in (threshold, 1]; None if novel."""
 
 
 class Similar(NamedTuple):
-    """A text of the pool and how like it another text is."""
+    """A text of the pool with its similarity to another text."""
 
     position: int
-    """Its place in the pool."""
+    """Position in the pool."""
     rouge_l: float
-    """The exact score, in [0, 1]."""
+    """Exact score, in [0, 1]."""
 
 
 class Similarities(NamedTuple):
-    """How like the texts before it a text of the pool is."""
+    """Similarity of a text of the pool to the texts before it."""
 
     position: int
-    """Its own place in the pool."""
+    """Position of the text in the pool."""
     mean: float
-    """The mean of its scores with all texts before it, in [0, 1]; 0.0 where there is none."""
+    """Mean of the scores with all earlier texts, in [0, 1]; 0.0 for the first text."""
     nearest: tuple[Similar, ...]
-    """The most similar of them: highest score first, then pool order."""
+    """The most similar earlier texts: highest score first, then pool order."""
 
     def as_fields(self, texts: Sequence[str]) -> dict[str, Any]:
-        """The fields of the published data; `texts` is the pool. Equal texts have one name and one score."""
-        names: dict[str, float] = {}
+        """Return the fields of the published format. `texts` is the pool; equal texts share one entry."""
+        scores: dict[str, float] = {}
         for position, rouge_l in self.nearest:
-            names.setdefault(texts[position], rouge_l)
-        return {"most_similar_instructions": names, "avg_similarity_score": self.mean}
+            scores.setdefault(texts[position], rouge_l)
+        return {"most_similar_instructions": scores, "avg_similarity_score": self.mean}

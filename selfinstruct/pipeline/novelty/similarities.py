@@ -1,24 +1,25 @@
-"""How like the texts before them some texts of a pool are: the mean score, and the most similar ones.
+"""Similarity of texts of a pool to all earlier texts: mean scores and the most similar texts.
 
-This takes the longest common subsequence of every pair, so it is no part of deciding: it is done afterwards,
-a block of texts at a time against a stretch of the pool at a time, on as many threads as one likes.
+These figures need the longest common subsequence of every pair, so they are computed after a run, in blocks
+of texts against chunks of the pool, with any number of threads.
 
     for each block of texts
-        for each stretch of the pool, in its order
+        for each chunk of the pool, in order
             L of all pairs    →    Σ L by length of the other text    →    mean
                               →    pairs that may be among the k most similar    →    nearest
 
-What is added up are integers, and the mean is made of the sums at the end, with one rounding:
+The sums are integers, and each mean is computed from the sums at the end, with one rounding:
 
     mean = (1 / N) Σ 2 L / (m + n) = (1 / N) Σ over lengths m of 2 (Σ L) / (m + n)
 
-So it depends on the texts before and on nothing else: not on blocks, threads or machines. From the mean of
-the scores as rouge-score rounds them it differs by less than 1e-12.
+So the mean depends only on the earlier texts, not on blocks, threads or machines. It differs by less than
+1e-12 from the mean of rouge-score's rounded scores.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -30,30 +31,31 @@ from selfinstruct.pipeline.novelty.results import Similar, Similarities
 from selfinstruct.pipeline.novelty.rouge_l import f_measures
 from selfinstruct.pipeline.novelty.token_encoding import TooManyTokensError
 
-_TEXTS = 512
-"""Texts of a block: rapidfuzz compares several at once, which this many make good use of."""
-_FIRST, _STRETCH = 64, 2048
-"""The first stretch of the pool and the longest; the first is short, since all of it may be most similar."""
+_BLOCK = 512
+"""Texts in a block. rapidfuzz compares several texts at once, and larger blocks are not faster."""
+_FIRST, _CHUNK = 64, 2048
+"""Sizes of the first chunk of the pool and of the longest. In the first chunk, every text may be among the
+most similar, so it is short."""
 
 
 Encode = Callable[[Sequence[int]], tuple[Sequence[str], Sequence[str]]]
-"""From positions of texts to their strings, and those of the pool at least up to the last of them.
+"""Function from positions to the strings of these texts and of all earlier texts.
 
-Raises TooManyTokensError where fewer would do.
+Raises TooManyTokensError if the texts have too many different tokens; fewer positions may succeed.
 """
 
 
 def similarities(
     positions: Sequence[int], encode: Encode, *, k: int, workers: int
 ) -> Iterator[Similarities]:
-    """The similarities of the texts at these positions, in this order."""
-    blocks = [positions[start : start + _TEXTS] for start in range(0, len(positions), _TEXTS)]
+    """Yield the similarities of the texts at these positions, in this order."""
+    blocks = [positions[start : start + _BLOCK] for start in range(0, len(positions), _BLOCK)]
     with ThreadPoolExecutor(max_workers=workers) as threads:
         waiting: list[Future[list[Similarities]]] = []
         try:
             for block in blocks:
                 waiting.append(threads.submit(_block, block, encode, k))
-                # No more than this many at once, so that those who stop early have not paid for the rest.
+                # Limit the blocks in progress, so that a caller that stops early wastes little work.
                 if len(waiting) > workers:
                     yield from waiting.pop(0).result()
             while waiting:
@@ -72,25 +74,25 @@ def _block(positions: Sequence[int], encode: Encode, k: int) -> list[Similaritie
             raise
         return _block(positions[:half], encode, k) + _block(positions[half:], encode, k)
     size = max(positions)
-    place = np.array(positions)
+    limits = np.array(positions)
     n = np.array([len(text) for text in texts])
     lengths = np.array([len(text) for text in pool[:size]], np.int64)
     kinds, kind_of = np.unique(lengths, return_inverse=True)
     sums = np.zeros((len(texts), len(kinds)), np.int64)
-    nearest = _Nearest(place, n, k)
+    nearest = _Nearest(limits, n, k)
     start, step = 0, _FIRST
     while start < size:
         stop = min(start + step, size)
-        # Sorted by length, those of a length stand together and can be summed up.
+        # Sort by length, so that texts of equal length are adjacent and can be summed.
         order = lengths[start:stop].argsort(kind="stable") + start
         common = common_of_all(texts, [pool[other] for other in order.tolist()])
-        if stop > place.min():
-            common[order >= place[:, None]] = 0
+        if stop > limits.min():
+            common[order >= limits[:, None]] = 0
         kind = kind_of[order]
         firsts = np.flatnonzero(np.diff(kind, prepend=-1))
         sums[:, kind[firsts]] += np.add.reduceat(common, firsts, axis=1, dtype=np.int64)
-        nearest.see(common, order, lengths[order])
-        start, step = stop, min(2 * step, _STRETCH)
+        nearest.update(common, order, lengths[order])
+        start, step = stop, min(2 * step, _CHUNK)
     means = [_mean(sums[row], kinds, n[row], positions[row]) for row in range(len(texts))]
     return [
         Similarities(position, mean, similar)
@@ -99,33 +101,33 @@ def _block(positions: Sequence[int], encode: Encode, k: int) -> list[Similaritie
 
 
 def _mean(sums: NDArray[np.int64], lengths: NDArray[np.int64], n: int, size: int) -> float:
-    """The mean score of a text of n tokens with `size` texts; `sums` of what they share, by length."""
-    some = sums.nonzero()[0]
-    return math.fsum((2 * sums[some] / (lengths[some] + n)).tolist()) / max(size, 1)
+    """Return the mean score of a text of n tokens with `size` texts, from the `sums` of L by length."""
+    nonzero = sums.nonzero()[0]
+    return math.fsum((2 * sums[nonzero] / (lengths[nonzero] + n)).tolist()) / max(size, 1)
 
 
 class _Nearest:
-    """The k most similar texts of each text of a block, as stretches of the pool are seen in order."""
+    """The k most similar texts for each text of a block, updated chunk by chunk in pool order."""
 
-    def __init__(self, place: NDArray[np.int64], n: NDArray[np.int64], k: int) -> None:
-        self._place, self._n, self._k = place, n, k
-        # What is kept, row by row: sorted by score, then by position.
+    def __init__(self, limits: NDArray[np.int64], n: NDArray[np.int64], k: int) -> None:
+        self._limits, self._n, self._k = limits, n, k
+        # The best pairs so far, sorted by row, score and position.
         self._rows = np.zeros(0, np.int64)
         self._others = np.zeros(0, np.int64)
         self._scores = np.zeros(0)
-        # A later text must have a higher score than this to be among the k.
-        self._least = np.zeros(len(place), np.float32)
+        # Score that a later text must exceed to be among the k, for each row.
+        self._least = np.zeros(len(limits), np.float32)
 
-    def see(
+    def update(
         self,
         common: NDArray[Any],
         others: NDArray[np.int64],
         lengths: NDArray[np.int64],
     ) -> None:
-        """Look at what the texts, (rows,), share with others of the pool, (columns,): `common`."""
+        """Update with `common`, the L of each text of the block (row) with texts of the pool (columns)."""
         if not self._k:
             return
-        # L > score / 2 * (m + n), in few digits and with a margin for that; exact for those that are left.
+        # L > score / 2 * (m + n), in single precision with a margin. The remaining pairs get exact scores.
         half = (self._least * np.float32(0.5 - 1e-5))[:, None]
         least = half * lengths.astype(np.float32) + half * self._n.astype(np.float32)[:, None]
         rows, columns = (common > least).nonzero()
@@ -145,28 +147,18 @@ class _Nearest:
         self._least[self._rows[is_last]] = self._scores[is_last]
 
     def similar(self) -> Iterator[tuple[Similar, ...]]:
-        """Of each text, in order; those that share nothing with it come last, in the order of the pool."""
-        ends = np.searchsorted(self._rows, np.arange(len(self._place)), side="right").tolist()
-        start = 0
-        for end, size in zip(ends, self._place.tolist(), strict=True):
-            found = [
-                Similar(position, score)
-                for position, score in zip(
-                    self._others[start:end].tolist(), self._scores[start:end].tolist(), strict=True
-                )
-            ]
-            named = {similar.position for similar in found}
-            others = (position for position in range(size) if position not in named)
-            found += [
-                Similar(position, 0.0)
-                for _, position in zip(range(self._k - len(found)), others, strict=False)
-            ]
-            yield tuple(found)
-            start = end
+        """Yield the result for each text. Texts that share no token come last, in pool order."""
+        ends = np.searchsorted(self._rows, np.arange(len(self._limits)), side="right").tolist()
+        for start, end, size in zip([0, *ends], ends, self._limits.tolist(), strict=False):
+            positions, scores = self._others[start:end].tolist(), self._scores[start:end].tolist()
+            known = set(positions)
+            others = (position for position in range(size) if position not in known)
+            rest = [Similar(position, 0.0) for position in islice(others, self._k - len(known))]
+            yield (*map(Similar, positions, scores), *rest)
 
 
 def common_of_all(texts: Sequence[str], others: Sequence[str]) -> NDArray[Any]:
-    """The length of the longest common subsequence of every text with every other one."""
+    """Return the length of the longest common subsequence of every text with every other text."""
     longest = max(map(len, texts))
     dtype = np.uint16 if longest < 1 << 16 else np.int32
     return cdist(texts, others, scorer=LCSseq.similarity, dtype=dtype)

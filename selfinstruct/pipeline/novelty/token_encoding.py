@@ -1,4 +1,4 @@
-r"""Tokens as characters, so that a text becomes a string: what rapidfuzz compares fastest.
+r"""Encode tokens as characters, so that a text becomes a string, which rapidfuzz compares fastest.
 
 >>> characters = Characters()
 >>> characters.added(["the", "sea", "the"]) == "\\x01\\x02\\x01"
@@ -11,31 +11,31 @@ import sys
 from collections.abc import Iterable, Sequence
 
 _CHARACTERS = sys.maxunicode
-"""How many tokens can have a character of their own."""
+"""Number of tokens that can have different characters."""
 
 
 class Characters(dict[str, str]):
-    """A character for each token. Character 0 stands for all those that have none.
+    """Characters by token. Character 0 means an unknown token.
 
-    Where there are more tokens than characters, several share one. Strings are then at least as like each
-    other as their texts are, never less.
+    With more tokens than characters, several tokens share a character. The similarity of two strings is then
+    at least the similarity of their texts.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.are_shared = False
-        """Whether some character stands for several tokens, or once did."""
+        """True if several tokens share a character."""
 
     def added(self, tokens: Iterable[str]) -> str:
-        """The string of a text, whose new tokens are given characters."""
+        """Return the string of a text, after adding a character for each new token."""
         return "".join(map(self.__getitem__, tokens))
 
     def of(self, tokens: Iterable[str]) -> str:
-        """The string of a text, character 0 for what is new in it."""
+        """Return the string of a text, with character 0 for each new token."""
         return "".join([self.get(token, "\0") for token in tokens])
 
     def of_each(self, texts: Iterable[Sequence[str]]) -> list[str]:
-        """The strings of texts that can be compared with each other; nothing is added."""
+        """Return strings of texts that can be compared with each other, without adding their tokens."""
         new: dict[str, str] = {}
         strings = []
         for tokens in texts:
@@ -55,7 +55,7 @@ class Characters(dict[str, str]):
 
 
 class TooManyTokensError(ValueError):
-    """Texts of more than a million different tokens, so that characters cannot tell them apart."""
+    """A comparison of texts with more than a million different tokens."""
 
     def __init__(self) -> None:
         super().__init__("a text of more than a million different words cannot be compared")

@@ -1,16 +1,17 @@
-"""Sequences of tokens as arrays, with signatures that bound how many tokens two of them share.
+"""Token sequences as arrays, with signatures that limit how many tokens two sequences can share.
 
-A sequence is a string of characters that stand for tokens (see `token_encoding`).
+A sequence is a string in which each character encodes a token (see `token_encoding`).
 
-The elements of a sequence are its tokens, each with the number of its occurrence: the second "the" is another
-element than the first one, so two sequences share as many elements as tokens. Each element has one of 512
-bits; a signature holds the bits of all elements. Two sequences share no more elements than
+An element is a token with its occurrence number: the second "the" differs from the first. So two sequences
+share as many elements as tokens. Each element has one of 512 bits, and a signature has the bits of all
+elements. Two sequences share at most
 
-    the bits in both + the excess of either        (excess: elements minus bits)
+    bits in both signatures + excess of either sequence        (excess: elements minus bits)
 
-since each shared element has its bit in both, and of a sequence's elements no more than its excess have a bit
-that another one has, too. The eight words of a signature, laid over each other, are a signature of 64 bits:
-enough to dismiss most short texts, and an eighth to read.
+elements, because each shared element sets its bit in both signatures, and the excess counts the elements
+whose bit another element also sets. The bitwise "or" of the eight words of a signature is a narrow signature
+of 64 bits. It excludes most short texts and takes an eighth of the memory traffic.
+
 """
 
 from collections.abc import Sequence
@@ -20,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 WORDS = 8
-"""64-bit words of a signature."""
+"""Number of 64-bit words in a wide signature."""
 
 _SHIFT = 64 - (WORDS * 64).bit_length() + 1
-# Any odd numbers do that spread consecutive codes; the first is 2**64 over the golden ratio.
+# Odd numbers that spread consecutive codes; the first is 2**64 divided by the golden ratio.
 _SPREAD = 0x9E3779B97F4A7C15
 _OCCURRENCE = 0x5851F42D
 
@@ -33,24 +34,24 @@ _ONES = np.uint64(0x0001000100010001)
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """Some sequences as arrays; row i is sequence i."""
+    """Sequences as arrays. Row i is sequence i."""
 
     codes: NDArray[np.int64]
-    """The known tokens of all rows, one row after the other."""
+    """Known tokens of all rows, row by row."""
     owners: NDArray[np.int64]
-    """The row of each of these tokens."""
+    """Row of each token in `codes`."""
     lengths: NDArray[np.int64]
-    """Tokens of each row, unknown ones included."""
+    """Number of tokens of each row, including unknown tokens."""
     known: NDArray[np.int64]
-    """Of these, the known ones: all that can be shared."""
+    """Number of known tokens of each row."""
     narrow: NDArray[np.uint64]
-    """Signatures of 64 bits, (rows,)."""
+    """Narrow signatures of 64 bits, shape (rows,)."""
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def wide(self) -> NDArray[np.uint64]:
-        """Signatures of all bits, (rows, WORDS)."""
+        """Return the wide signatures, shape (rows, WORDS)."""
         bits = _bits(self.codes, self.owners)
         words = np.zeros(len(self) * WORDS, np.uint64)
         places = self.owners * WORDS + (bits >> np.uint64(6)).view(np.int64)
@@ -59,13 +60,13 @@ class Sequences:
 
 
 def codes_of(sequences: Sequence[str]) -> NDArray[np.int64]:
-    """The characters of all sequences, one after the other, as numbers."""
+    """Return the characters of all sequences as numbers, sequence by sequence."""
     joined = "".join(sequences).encode("utf-32-le", "surrogatepass")
     return np.frombuffer(joined, np.uint32).astype(np.int64)
 
 
 def as_arrays(sequences: Sequence[str], narrow: NDArray[np.uint64] | None = None) -> Sequences:
-    """The arrays of some sequences; `narrow` where it is known already."""
+    """Return sequences as arrays. `narrow` are their narrow signatures, if known."""
     codes = codes_of(sequences)
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)
     owners = np.arange(len(sequences)).repeat(lengths)
@@ -81,7 +82,7 @@ def as_arrays(sequences: Sequence[str], narrow: NDArray[np.uint64] | None = None
 
 
 def _bits(codes: NDArray[np.int64], owners: NDArray[np.int64]) -> NDArray[np.uint64]:
-    # Sorting moves tokens within their row only, so each still has the owner that it had.
+    # Sorting moves tokens only within a row, so their owners stay the same.
     elements = owners << 32 | codes
     elements.sort()
     hashed = elements & 0xFFFFFFFF
@@ -99,8 +100,9 @@ def _flags(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def bits_of(signatures: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """How many bits each wide signature holds, (rows,)."""
-    # Eight bytes a row, each up to 64, added within one word: numpy's sums of short rows are much slower.
+    """Return the number of bits of each wide signature, shape (rows,)."""
+    # Add the eight counts of a row, one byte each, within one word: numpy sums of short rows are much slower.
+
     counts = np.bitwise_count(signatures).view(np.uint64)[:, 0]
     pairs = (counts & _LOW_BYTES) + (counts >> np.uint64(8) & _LOW_BYTES)
     return (pairs * _ONES >> np.uint64(48)).view(np.int64)

@@ -1,10 +1,10 @@
-r"""From the text of a reply to what it says: candidates, yes or no, instances. Each with its rejections.
+r"""Parsers: from the text of a reply to candidates, answers or instances, with their rejections.
 
-Pure, and total: no text makes a parser raise, none invents words, and what it returns stands in the reply up
-to case and white space. Two families of parsers have the same signatures, so that a profile is a choice:
+Parsers are pure and never raise. They add no words: accepted text occurs in the reply, apart from letter case
+and white space. Two sets of parsers share the same signatures, and a profile chooses one set:
 
-    paper                                    reads as the published code does, faults included
-    lists, answers, instances, blocks        read what today's models write
+    paper                                            parses as the published code does, faults included
+    lists, classification, instances, alpaca_blocks  parse the formats of current models
 
     "9. Name three rivers.\n10. Sum up the le"  (cut)  →  "Name three rivers."; "Sum up the le": truncated
     "Yes."                                             →  yes
@@ -12,4 +12,4 @@ to case and white space. Two families of parsers have the same signatures, so th
 """
 
 PARSERS_VERSION = 1
-"""Rises when the same reply may be read differently; part of a run's fingerprint."""
+"""Version of the parsers, part of a run's fingerprint. It rises with any change of a result."""

@@ -1,7 +1,7 @@
-r"""Yes, no, or unclear: is the task a classification task?
+r"""Parser for answers to the classification question: yes, no or unclear.
 
-A clear yes or no at the start counts, whatever follows it. What a chat model says when it takes the prompt
-for the beginning of a conversation is unclear, even where it begins with a yes.
+A clear yes or no at the start counts, whatever follows. A chat model may treat the prompt as the start of a
+conversation. Such a reply is unclear, even if it begins with "yes".
 
     "Yes."  "No\n\nTask: …"  "No, it asks for a poem."      →  yes, no, no
     "continue"  "Sure, go ahead."  "Yes, I can help."  ""    →  unclear
@@ -9,7 +9,7 @@ for the beginning of a conversation is unclear, even where it begins with a yes.
 
 import re
 
-from selfinstruct.pipeline.parse.cleanup import folded, said
+from selfinstruct.pipeline.parse.cleanup import answer_text, folded
 from selfinstruct.records import Answer, Completion
 
 _ANSWER = re.compile(
@@ -20,7 +20,7 @@ _ANSWER = re.compile(
     r"|\s++(?:it|it['’]s|this|that|the|because|since|as)\b)",
     re.IGNORECASE,
 )
-# What is said to a person who is waiting for an answer, or to nobody: no answer itself.
+# Conversation with the user instead of an answer.
 _CONVERSATION = re.compile(
     r"[ \t,.!:;(–—-]++(?:(?:(?:i|we) (?:can|could|will|would|may) (?:help|do|assist|answer|continue"
     r"|provide|try|certainly|definitely|surely|gladly|also)|(?:i|we) (?:can['’]?t|cannot)"
@@ -33,8 +33,8 @@ _CONVERSATION = re.compile(
 
 
 def answer(completion: Completion, *, instruction: str = "") -> Answer:
-    """Read the answer; see `AnswerParser`. With the instruction, a repeated question is skipped."""
-    text = _after_echo(said(completion.text), instruction)
+    """Parse the answer; see `AnswerParser`. A repetition of the question about `instruction` is skipped."""
+    text = _after_echo(answer_text(completion.text), instruction)
     match = _ANSWER.match(text)
     if match is None or _CONVERSATION.match(text, match.end()):
         return "unclear"
@@ -42,13 +42,14 @@ def answer(completion: Completion, *, instruction: str = "") -> Answer:
 
 
 def _after_echo(text: str, instruction: str) -> str:
-    """What follows the question about this very task, where the reply repeats it."""
+    """Return the text after a repetition of the question about this task, if the reply has one."""
     if not instruction:
         return text
     lines = text.splitlines(keepends=True)
     task = folded(f"Task: {instruction}")
-    for place in range(len(lines) - 1, -1, -1):
-        if folded(lines[place]) == task:
-            question, mark, rest = "".join(lines[place + 1 :]).partition("?")
-            return rest if mark and "\n" not in question.strip() else "".join(lines[place + 1 :])
+    for n in range(len(lines), 0, -1):
+        if folded(lines[n - 1]) == task:
+            after = "".join(lines[n:])
+            question, mark, rest = after.partition("?")
+            return rest if mark and "\n" not in question.strip() else after
     return text

@@ -1,6 +1,6 @@
-r"""What every reply is read through first: thoughts are taken out; refusals, echoes, empty words recognised.
+r"""Text functions that all parsers share: remove reasoning, and recognise refusals, echoes and placeholders.
 
-Knows nothing of lists, answers or instances; their readers begin with `said`.
+Each parser of the default profile starts with `answer_text`.
 
     "<think>Let me see. 1. A poem</think>\n\n9. Name a river."   →  " \n\n9. Name a river."
     "<think>Let me see. 9. Name a"                                →  " "
@@ -14,7 +14,7 @@ from selfinstruct.pipeline.parse.types import rejection
 from selfinstruct.records import Reason, Rejection
 
 _FENCE = re.compile(r"[ \t]*+```[\w+-]*[ \t]*")
-_GOODBYE = re.compile(
+_CLOSING_REMARK = re.compile(
     r"\W*(?:let me know|i hope (?:this|these|that)|hope (?:this|these) helps|feel free to|would you like me"
     r"|do you want me|(?:these|the above) (?:tasks|examples|instructions)\b|happy to (?:help|provide))",
     re.IGNORECASE,
@@ -30,7 +30,7 @@ _WHAT = (
     r"(?:help|assist|fulfill?|comply|provide|continue|do that|do this|answer|complete|create|generate|write"
     r"|engage|support|participate|access|view|see|process|open|browse|perform|discuss|share)"
 )
-# Not "I'm sorry to hear that your parcel is late", which an answer to a customer may begin with.
+# An answer to a customer may begin with "I'm sorry to hear that your parcel is late": not a refusal.
 _REFUSAL = re.compile(
     rf"\W*+(?:{_APOLOGY}[\s,.!;:–—-]*+(?:\Z|for the confusion"
     rf"|(?:(?:but|however)[\s,]++)?(?:{_UNABLE}|as an? ai\b|that is not something))"
@@ -42,26 +42,26 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 
-_NOTHING = re.compile(
+_PLACEHOLDER = re.compile(
     r"[\s\W_]*+(?:no[\s_-]*(?:input|output)s?(?:\s+(?:is )?(?:needed|required|necessary"
     r"|provided|given))?|n\s*/\s*a|not[\s_]applicable|none(?:\s+(?:needed|required|necessary|provided|given))?"
     r"|null|nil|empty|\[?blank\]?)?[\s\W_]*+",
     re.IGNORECASE,
 )
-_SIGNS_THAT_MEAN_NOTHING = frozenset(
+_PLACEHOLDER_SIGNS = frozenset(
     {"", "-", "--", "—", "–", "…", "...", ".", "_", '""', "''", "<>", "()"}
 )
 
 
-def said(text: str) -> str:
-    """Return the answer in a reply: without reasoning, with line feeds as its only line ends."""
+def answer_text(text: str) -> str:
+    """Return the answer in a reply: without reasoning, with line feeds as the only line ends."""
     return without_reasoning(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def unfenced(text: str, begins: "re.Pattern[str]") -> str:
-    """The text without the code fence around what begins so: a whole reply that is set as code."""
+def without_fence(text: str, begins: "re.Pattern[str]") -> str:
+    """Remove a code fence around a whole reply, if the first line inside matches `begins`."""
     lines = text.split("\n")
-    opening = next((n for n, line in enumerate(lines) if _FENCE.fullmatch(line)), None)
+    opening = next((n for n, line in enumerate(lines) if is_fence(line)), None)
     if opening is None:
         return text
     inside = next((line for line in lines[opening + 1 :] if line.strip()), "")
@@ -75,58 +75,58 @@ def unfenced(text: str, begins: "re.Pattern[str]") -> str:
 
 
 def is_fence(line: str) -> bool:
-    """Whether a line opens or closes a block of code, and does nothing else."""
+    """Return whether a line is only a code fence."""
     return _FENCE.fullmatch(line) is not None
 
 
-def is_goodbye(line: str) -> bool:
-    """Whether a line is said to the person, behind the work: "Let me know if you need more!"."""
-    return _GOODBYE.match(line) is not None
+def is_closing_remark(line: str) -> bool:
+    """Return whether a line addresses the user after the work: "Let me know if you need more!"."""
+    return _CLOSING_REMARK.match(line) is not None
 
 
-def without_goodbye(text: str) -> str:
-    """The text without a last paragraph that says goodbye."""
+def without_closing_remark(text: str) -> str:
+    """Remove a closing remark to the user in the last paragraph."""
     before, _, last = text.rstrip().rpartition("\n")
     above = before.rpartition("\n")[2]
-    return before.rstrip() if before and not above.strip() and is_goodbye(last) else text
+    return before.rstrip() if before and not above.strip() and is_closing_remark(last) else text
 
 
 def is_refusal(text: str) -> bool:
-    """Whether the text begins as models do that decline."""
+    """Return whether a text begins like a refusal."""
     return _REFUSAL.match(text) is not None
 
 
-def says_nothing(text: str) -> bool:
-    """Whether a field stands empty in words: "<noinput>", "N/A", "None", a dash."""
+def is_placeholder(text: str) -> bool:
+    """Return whether a field is empty in words: "<noinput>", "N/A", "None" or a dash."""
     stripped = html.unescape(text).strip()  # "&lt;noinput&gt;"
-    if stripped in _SIGNS_THAT_MEAN_NOTHING:
+    if stripped in _PLACEHOLDER_SIGNS:
         return True
-    return any(map(str.isalpha, stripped)) and _NOTHING.fullmatch(stripped) is not None
+    return any(map(str.isalpha, stripped)) and _PLACEHOLDER.fullmatch(stripped) is not None
 
 
 def says_no_input(text: str) -> bool:
-    """Whether an input says that there is none, in so many words: "<noinput>", "No input needed"."""
-    return says_nothing(text) and "input" in text.casefold()
+    """Return whether an input states that no input is needed: "<noinput>", "No input needed"."""
+    return is_placeholder(text) and "input" in text.casefold()
 
 
 def is_none(text: str) -> bool:
-    """Whether a field says "none": nothing is given, but it may be a label."""
+    """Return whether a field is the word "none", which may be a class label."""
     return re.fullmatch(r"\W*none\W*", text, re.IGNORECASE) is not None and text.strip()[:1] != "<"
 
 
 def folded(text: str) -> str:
-    """For comparing: without case, without white space at the ends, one space between words."""
+    """Return a text for comparison: case-folded, with single spaces."""
     return " ".join(text.casefold().split())
 
 
-def bare(instruction: str) -> str:
-    """An instruction for comparing with demonstrations, which prompts show without a colon at the end."""
+def comparable(instruction: str) -> str:
+    """Return an instruction for comparison with demonstrations, which prompts show without a final colon."""
     return folded(instruction).rstrip(":")
 
 
 def whole_reply(request_id: str, text: str, otherwise: Reason) -> Rejection:
-    """The rejection of a reply in which nothing was found."""
-    rest = said(text).strip()
+    """Return the rejection of a reply without any item: empty, a refusal, or `otherwise`."""
+    rest = answer_text(text).strip()
     if not rest:
         reason = Reason.EMPTY_REPLY
     elif is_refusal(rest):

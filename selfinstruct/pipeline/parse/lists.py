@@ -1,11 +1,11 @@
-r"""Numbered lists of instructions, as today's models write them.
+r"""Parser for numbered lists of instructions in the formats of current models.
 
     "9. Name three rivers.\n10. **Poems:** Write a poem.\n\nLet me know if you want more!"
     →  "Name three rivers."   "Poems: Write a poem."
 
-A base model goes on behind the "9." of its prompt, so that the first item has no number of its own. Chat
-models announce their list, number it from 1 or from 9, set titles in bold, repeat the demonstrations, add an
-input beneath a task, go on with a second list, and say goodbye. None of that is an instruction.
+A base model continues after the "9." of its prompt, so its first item has no number. Chat models announce the
+list, number it from 1 or from 9, write titles in bold, repeat the demonstrations, add an input under a task,
+append a second list, and close with a remark. The parser keeps only the instructions.
 """
 
 import json
@@ -13,13 +13,13 @@ import re
 from dataclasses import dataclass, field
 
 from selfinstruct.pipeline.parse.cleanup import (
-    bare,
+    answer_text,
+    comparable,
+    is_closing_remark,
     is_fence,
-    is_goodbye,
     is_refusal,
-    said,
-    unfenced,
     whole_reply,
+    without_fence,
 )
 from selfinstruct.pipeline.parse.types import AskedList, ParsedList, rejection
 from selfinstruct.records import Candidate, Completion, Reason, Rejection
@@ -37,10 +37,10 @@ _NUMBER_INSIDE = re.compile(
     r"(?<=[.?!:;)\"”'»。？！])\s+(?:\*\*)?([0-9]{1,4})[.)](?:\*\*)?(?=\s+\S)"
 )
 
-_MOST_SKIPPED = 8
-"""Numbers that may be missing between two items; a larger step is a number in the text."""
+_MAX_SKIPPED = 8
+"""Numbers that may be missing between two items. After a larger gap, the number belongs to the text."""
 
-# A line beneath a task that belongs to an example of it, or to the form of the list.
+# A line under a task that belongs to an example or to the layout of the list.
 _NOT_THE_TASK = re.compile(
     r"^\s*+(?:[-*•]\s++)?(?:\*\*)?(?:(?:example\s++)?(?:input|output)|class label)s?\s*+(?:\d++\s*+)?"
     r"(?:\*\*)?\s*+[:：]|^\s*+(?:#{2,}|-{3,}|={3,}|\*{3,})\s*+$"
@@ -50,7 +50,7 @@ _NOT_THE_TASK = re.compile(
 )
 _INLINE_EXAMPLE = re.compile(r"(?<=[.?!。？！])\s+(?:\*\*)?(?:Input|Output)(?:\*\*)?:\s")
 
-# The heading of a list, repeated inside of it: "10. Come up with a series of tasks:".
+# The heading of a list, repeated as an item: "10. Come up with a series of tasks:".
 _HEADING = re.compile(
     r"come up with a series of (?:\w+ )?tasks\W*$"
     r"|(?:here (?:are|is)|below (?:are|is)|the following are)\b"
@@ -72,12 +72,12 @@ _SMALL_TALK = re.compile(
 
 
 _BEGINS = re.compile(rf"{_NUMBERED.pattern}|^[-*•–]\s|^\s*\[", re.IGNORECASE)
-"""How the first line of a list may begin, where a code fence stands around the list."""
+"""Start of the first line of a list inside a code fence."""
 
 
 @dataclass
 class _Item:
-    """A list item on its way to a candidate."""
+    """A numbered item: its number in the reply and its lines."""
 
     number: int
     lines: list[str] = field(default_factory=list)
@@ -88,14 +88,14 @@ class _Item:
 
 
 def instructions(request_id: str, completion: Completion, asked: AskedList) -> ParsedList:
-    """Read a list of instructions; see `ListParser`.
+    """Parse a list of instructions; see `ListParser`.
 
-    The list may begin at any number; then numbers must rise, though some may be missing. A further line
-    belongs to the item before it, unless it is an example of it; a blank line ends the item. A second list
-    is left out, as are the demonstrations where they are repeated. Of a reply that was cut, the last item is.
+    The list may begin at any number. Numbers must rise, and a few may be missing. A line without a number
+    continues the item above, unless the line is an example; a blank line ends the item. A second list is
+    ignored. Repeated demonstrations are rejected, and so is the last item of a truncated reply.
     """
-    text = said(completion.text).replace("<br>", "\n")
-    items, is_open = _items(unfenced(text, _BEGINS), asked)
+    text = answer_text(completion.text).replace("<br>", "\n")
+    items, is_open = _items(without_fence(text, _BEGINS), asked)
     if not items or (len(items) == 1 and is_refusal(items[0].text)):
         reason = Reason.REFUSAL if items else Reason.NO_LIST
         return ParsedList((), (whole_reply(request_id, completion.text, reason),))
@@ -113,11 +113,11 @@ def instructions(request_id: str, completion: Completion, asked: AskedList) -> P
 
 
 def _items(text: str, asked: AskedList) -> tuple[list[_Item], bool]:
-    """The items, and whether the last one may go on where the text ends."""
+    """Return the items, and whether the last item is open: nothing in the text ends it."""
     lines = text.splitlines()
     numbered, is_open = _numbered_items(lines, asked)
     if not numbered:
-        others = _listed_as_json(text) or _bulleted_items(lines, asked) or _sentences(lines)
+        others = _json_items(text) or _bulleted_items(lines, asked) or _sentences(lines)
         return others or [p for i in _single_item(text, asked) for p in _split(i, None)], True
     items: list[_Item] = []
     for item, following in zip(numbered, [*numbered[1:], None], strict=True):
@@ -129,28 +129,28 @@ def _numbered_items(lines: list[str], asked: AskedList) -> tuple[list[_Item], bo
     items: list[_Item] = []
     is_open = False
     is_ended = False
-    """Whether something that is no part of the last item stands behind it."""
-    for place, line in enumerate(lines):
+    """True if other text follows the last item."""
+    for index, line in enumerate(lines):
         match = _NUMBERED.match(line)
         if match is not None:
             number = int(match[1])
             if not items:
-                lead = _lead(lines[:place], number, asked)
-                items += [lead] if lead is not None else []
+                first = _unnumbered_first_item(lines[:index], number, asked)
+                items += [first] if first is not None else []
             expected = items[-1].number + 1 if items else number
-            # A list that begins anew is a list inside an item, or the prompt's own: only what goes on from
-            # the item before it counts again.
-            if expected <= number <= expected + _MOST_SKIPPED:
+            # A list that starts over is a list inside an item, or a copy of the prompt. Only the next
+            # expected number continues the outer list.
+            if expected <= number <= expected + _MAX_SKIPPED:
                 items.append(_Item(number, [match[2]]))
                 is_open, is_ended = True, False
             else:
                 is_open, is_ended = False, True
         elif not line.strip():
             is_open = False
-        elif _NOT_THE_TASK.match(line) or is_goodbye(line) or is_fence(line):
+        elif _NOT_THE_TASK.match(line) or is_closing_remark(line) or is_fence(line):
             is_open, is_ended = False, True
         elif items and line.strip() == str(items[-1].number + 1):
-            is_open = False  # the next number, of which no more came
+            is_open = False  # the next number, cut before its text
         elif is_open:
             items[-1].lines.append(line)
         else:
@@ -158,14 +158,14 @@ def _numbered_items(lines: list[str], asked: AskedList) -> tuple[list[_Item], bo
     return items, not is_ended
 
 
-def _lead(lines: list[str], number: int, asked: AskedList) -> _Item | None:
-    """The first item where its number stands in the prompt: what comes before the next number."""
-    goes_on = asked.continues or (lines[:1] and lines[0][:1] == " ")
+def _unnumbered_first_item(lines: list[str], number: int, asked: AskedList) -> _Item | None:
+    """Return the item in the lines before the first `number`, if the prompt held its number."""
+    continues = asked.continues or (lines[:1] and lines[0][:1] == " ")
     is_next = number == asked.first_number + 1
-    is_near = asked.first_number < number <= asked.first_number + _MOST_SKIPPED
+    is_near = asked.first_number < number <= asked.first_number + _MAX_SKIPPED
     if asked.continues is False and not is_next:
         return None
-    if not is_next and not (goes_on and number == 1) and not is_near:
+    if not is_next and not (continues and number == 1) and not is_near:
         return None
     kept: list[str] = []
     for line in lines:
@@ -180,26 +180,26 @@ def _lead(lines: list[str], number: int, asked: AskedList) -> _Item | None:
 
 
 def _bulleted_items(lines: list[str], asked: AskedList) -> list[_Item]:
-    found = [(n, match[1]) for n, line in enumerate(lines) if (match := _BULLET.match(line))]
-    if len(found) < 2:
+    bullets = [(n, match[1]) for n, line in enumerate(lines) if (match := _BULLET.match(line))]
+    if len(bullets) < 2:
         return []
-    before = " ".join(lines[: found[0][0]]).strip()
+    before = " ".join(lines[: bullets[0][0]]).strip()
     if asked.continues is not False and before and not _SMALL_TALK.match(before):
-        return []  # "Plan my week:" and its days: the parts of one task, or the answer to it
-    return [_Item(n, [text]) for n, (_, text) in enumerate(found, start=1)]
+        return []  # "Plan my week:" and its days: parts of one task, or its answer
+    return [_Item(n, [text]) for n, (_, text) in enumerate(bullets, start=1)]
 
 
-def _listed_as_json(text: str) -> list[_Item]:
-    """The items of a reply that is a JSON list of texts, or of objects with an instruction."""
+def _json_items(text: str) -> list[_Item]:
+    """Return the items of a JSON list of texts, or of objects with an instruction."""
     if text.lstrip()[:1] != "[":
         return []
     try:
-        listed = json.loads(text)
+        entries = json.loads(text)
     except (ValueError, RecursionError):
         return []
     texts = [
         entry.get("instruction", entry.get("task")) if isinstance(entry, dict) else entry
-        for entry in listed
+        for entry in entries
     ]
     if not all(isinstance(entry, str) and entry.strip() for entry in texts):
         return []
@@ -207,17 +207,17 @@ def _listed_as_json(text: str) -> list[_Item]:
 
 
 def _sentences(lines: list[str]) -> list[_Item]:
-    """The items of a list without any numbers: three lines or more, each a sentence."""
-    said_lines = [line for line in lines if line.strip() and not is_goodbye(line)]
-    if said_lines and _SMALL_TALK.match(said_lines[0]):
-        del said_lines[0]
-    if len(said_lines) < 3 or not all(_SENTENCE.fullmatch(line) for line in said_lines):
+    """Return the items of a list without numbers: three or more lines, each a sentence."""
+    sentences = [line for line in lines if line.strip() and not is_closing_remark(line)]
+    if sentences and _SMALL_TALK.match(sentences[0]):
+        del sentences[0]
+    if len(sentences) < 3 or not all(_SENTENCE.fullmatch(line) for line in sentences):
         return []
-    return [_Item(n, [line]) for n, line in enumerate(said_lines, start=1)]
+    return [_Item(n, [line]) for n, line in enumerate(sentences, start=1)]
 
 
 def _single_item(text: str, asked: AskedList) -> list[_Item]:
-    """A reply without any number: the one item of a model that goes on behind the prompt's number."""
+    """Return the only item of a reply without numbers, if the reply continues the prompt."""
     if asked.continues is False:
         return []
     paragraph = text.strip().split("\n\n")[0]
@@ -229,7 +229,10 @@ def _single_item(text: str, asked: AskedList) -> list[_Item]:
 
 
 def _split(item: _Item, following: int | None) -> list[_Item]:
-    """An item in whose text the next numbers stand, each after the end of a sentence, as that many items."""
+    """Split an item at the next numbers in its text, if each follows the end of a sentence.
+
+    `following` is the number of the next item of the list; splitting stops before it.
+    """
     items = [item]
     text = " ".join(item.lines)
     begin = 0
@@ -245,14 +248,14 @@ def _split(item: _Item, following: int | None) -> list[_Item]:
 
 
 def _tidy(text: str) -> str:
-    """One line without the marks, labels and examples that models put around or behind an instruction."""
+    """Return an instruction as one line, without the formatting, labels and examples that models add."""
     text = " ".join(text.split())
     inline = _INLINE_EXAMPLE.search(text)
     if inline is not None:
         text = text[: inline.start()]
     text = _BOLD.sub(r"\1", text)
     if text.count("**") == 1:
-        text = _BOLD_END.sub("", text)  # the other one stood before the number
+        text = _BOLD_END.sub("", text)  # the opening "**" came before the number
     italic = _ITALIC.fullmatch(text)
     if italic is not None:
         text = italic[2]
@@ -267,24 +270,29 @@ def _tidy(text: str) -> str:
 def _is_echo(text: str, asked: AskedList) -> bool:
     if _HEADING.match(text):
         return True
-    return bare(text) in {bare(demonstration) for demonstration in asked.demonstrations or ()}
+    return comparable(text) in {
+        comparable(demonstration) for demonstration in asked.demonstrations or ()
+    }
 
 
 def _echoes(items: list[_Item], text: str, asked: AskedList) -> int:
-    """How many items at the beginning are the prompt's own: those up to the last demonstration."""
+    """Return the number of leading items that repeat the prompt, up to the last demonstration."""
     demonstrations = asked.first_number - 1
     if asked.demonstrations:
-        # A prompt may have numbered rules before its list; they come back with it.
-        last = bare(asked.demonstrations[-1])
+        # A prompt may have numbered rules before its list, and a reply may repeat the rules.
+        last = comparable(asked.demonstrations[-1])
         ends = [
-            n for n, i in enumerate(items, 1) if i.number == demonstrations and bare(i.text) == last
+            n
+            for n, i in enumerate(items, 1)
+            if i.number == demonstrations and comparable(i.text) == last
         ]
         if ends and items[-1].number > demonstrations:
             return ends[-1]
     if asked.continues is not False and items[0].number == 1 and items[-1].number > demonstrations:
-        # A list from 1, under a heading, that goes on beyond the demonstrations: they are in it, though
-        # perhaps in other words. A chat model may well number its own tasks so.
+        # A list from 1 under a heading, longer than the demonstrations, includes the demonstrations, perhaps
+        # reworded. A chat model may number new tasks like this, so it is excluded.
         heading = text.lstrip().partition("\n")[0].rstrip()
-        is_under_heading = heading.endswith((":", "："))
-        return sum(i.number <= demonstrations for i in items) if is_under_heading else 0
+        has_heading = heading.endswith((":", "："))
+        return sum(i.number <= demonstrations for i in items) if has_heading else 0
+
     return 0

@@ -1,12 +1,12 @@
-r"""Reads replies as the published code does, faults included.
+r"""Parsers that decide as the published code does, faults included.
 
-The code is that of yizhongw/self-instruct, and of tatsu-lab/stanford_alpaca for `blocks`. This is for people
-who want the published decisions; the other modules read better. What is published and looks odd is kept: text
-is capitalised ("a PhD in AI" → "A phd in ai"), a list that was cut by length is thrown away whole, "Yes." is
-no, the word Example in a sentence begins an instance, and without "Output:" an example is an output.
+They follow yizhongw/self-instruct, and tatsu-lab/stanford_alpaca for `blocks`. Use them to reproduce
+published decisions; the other parsers extract more. Odd behaviour is kept: text is capitalised ("a PhD in AI"
+→ "A phd in ai"), a truncated list is dropped as a whole, "Yes." means no, the word "Example" in a sentence
+begins an instance, and an example without "Output:" is an output.
 
-One thing is ours: the published prompts end in "9." and the reply goes on from there. A chat model begins a
-text of its own, so its first number stands at the beginning of a line; that line is taken for one of a list.
+There is one addition. The published prompts end in "9." and the reply continues from there. A chat model
+starts a new text with its first number at the start of a line, and that line counts as the first item.
 
     " Name three rivers.\n10. Explain what a PhD in AI is"
     →  "Name three rivers."  "Explain what a phd in ai is"
@@ -19,13 +19,13 @@ from selfinstruct.pipeline.parse.types import (
     AskedList,
     ParsedInstances,
     ParsedList,
-    keep,
     rejection,
+    select,
 )
 from selfinstruct.records import Answer, Candidate, Completion, Instance, Reason, Rejection
 from selfinstruct.records.finish_reasons import Ending
 
-# The patterns below are facts of the published code; another spelling would be another decision.
+# The patterns are copied from the published code. Any change would change decisions.
 _NEXT_NUMBER = re.compile(r"\n\d+\s?\. ")
 _YES = frozenset({"Yes", "yes", "YES"})
 _EXAMPLE = re.compile(r"Example\s?\d*\.?")
@@ -40,14 +40,14 @@ def _is_cut(completion: Completion) -> bool:
 
 
 def instructions(request_id: str, completion: Completion, asked: AskedList) -> ParsedList:
-    """Split a continued list at its numbers, fold white space, capitalise. See `ListParser`."""
+    """Split a list at its numbers, normalize white space and capitalise. See `ListParser`."""
     if _is_cut(completion):
         return ParsedList((), (rejection(request_id, 0, Reason.TRUNCATED, completion.text),))
     if not completion.text.strip():
         return ParsedList((), (rejection(request_id, 0, Reason.EMPTY_REPLY, ""),))
-    began_anew = asked.continues is False
-    pieces = _NEXT_NUMBER.split("\n" + completion.text if began_anew else completion.text)
-    if began_anew and len(pieces) > 1 and not pieces[0].strip():
+    is_chat = asked.continues is False
+    pieces = _NEXT_NUMBER.split("\n" + completion.text if is_chat else completion.text)
+    if is_chat and len(pieces) > 1 and not pieces[0].strip():
         del pieces[0]
     candidates: list[Candidate] = []
     rejections: list[Rejection] = []
@@ -61,41 +61,40 @@ def instructions(request_id: str, completion: Completion, asked: AskedList) -> P
 
 
 def answer(completion: Completion, *, instruction: str = "") -> Answer:  # noqa: ARG001
-    """Yes is yes in three spellings and nothing else; everything else is no. See `AnswerParser`."""
+    """Return "yes" for three spellings of yes, and "no" for any other reply. See `AnswerParser`."""
     return "yes" if completion.text.strip() in _YES else "no"
 
 
 def instances(request_id: str, completion: Completion, asked: AskedInstances) -> ParsedInstances:
     """Split at "Class label:" or "Example"; see `InstanceParser`.
 
-    Where the published code draws five of the good instances at random, the first ones are kept.
+    The published code samples five good instances at random. This parser takes the first ones.
     """
-    found = (_labelled if asked.output_first else _examples)(completion.text)
-    judged = [(instance, _objection(instance)) for instance in found]
-    if _is_cut(completion) and judged:
-        judged[-1] = (judged[-1][0], Reason.TRUNCATED)
-    if _contradict([instance for instance, reason in judged if reason is None]):
-        # Of one input with several outputs not these alone are dropped, but all instances of the task.
-        judged = [(instance, reason or Reason.CONFLICTING_OUTPUTS) for instance, reason in judged]
-    parsed = keep(request_id, judged, limit=asked.limit, conflict_without_input=False)
-    if not judged:
+    parsed = (_labelled if asked.output_first else _examples)(completion.text)
+    if not parsed:
         reason = Reason.NO_OUTPUT if completion.text.strip() else Reason.EMPTY_REPLY
         return ParsedInstances((), (rejection(request_id, 0, reason, completion.text.strip()),))
-    return parsed
+    judged = [(instance, _rejection_reason(instance)) for instance in parsed]
+    if _is_cut(completion):
+        judged[-1] = (judged[-1][0], Reason.TRUNCATED)
+    if _conflict([instance for instance, reason in judged if reason is None]):
+        # A conflict rejects all instances of the task, not only the conflicting ones.
+        judged = [(instance, reason or Reason.CONFLICTING_OUTPUTS) for instance, reason in judged]
+    return select(request_id, judged, limit=asked.limit, conflict_without_input=False)
 
 
-def _contradict(found: list[Instance]) -> bool:
-    """Whether an input has several outputs; no input at all may."""
-    different = {instance for instance in found if instance.input}
+def _conflict(instances: list[Instance]) -> bool:
+    """Return whether an input has several outputs. Instances without input never conflict."""
+    different = {instance for instance in instances if instance.input}
     return len({instance.input for instance in different}) < len(different)
 
 
 def _labelled(text: str) -> list[Instance]:
-    found = []
+    instances = []
     for piece in text.split(_CLASS_LABEL)[1:]:
-        label, _, given = piece.strip().partition("\n")
-        found.append(Instance(input=given.strip(), output=label.strip()))
-    return found
+        label, _, input_text = piece.strip().partition("\n")
+        instances.append(Instance(input=input_text.strip(), output=label.strip()))
+    return instances
 
 
 def _examples(text: str) -> list[Instance]:
@@ -107,16 +106,16 @@ def _examples(text: str) -> list[Instance]:
 
 def _pair(text: str) -> Instance:
     pieces = _OUTPUT.split(text)
-    given, output = (pieces[0], pieces[1]) if len(pieces) > 1 else ("", text)
+    input_text, output = (pieces[0].strip(), pieces[1]) if len(pieces) > 1 else ("", text)
     output = _INPUT.split(output.strip())[0]
-    marker = _INPUT.match(given.strip())
-    given = given.strip()[marker.end() :] if marker else given
-    return Instance(input=given.strip(), output=output.strip())
+    marker = _INPUT.match(input_text)
+    input_text = input_text[marker.end() :] if marker else input_text
+    return Instance(input=input_text.strip(), output=output.strip())
 
 
-def _objection(instance: Instance) -> Reason | None:
+def _rejection_reason(instance: Instance) -> Reason | None:
     if instance.input == instance.output:
-        # Both empty is an empty output to a reader; the published code drops it either way.
+        # The published code has one reason for both cases.
         return Reason.OUTPUT_EQUALS_INPUT if instance.output else Reason.EMPTY_OUTPUT
     if not instance.output:
         return Reason.EMPTY_OUTPUT
@@ -126,15 +125,15 @@ def _objection(instance: Instance) -> Reason | None:
 
 
 def blocks(request_id: str, completion: Completion, asked: AskedList) -> ParsedList:
-    """Read "###"-separated blocks of instruction, input and output, as Alpaca does. See `ListParser`.
+    """Split at "###" into blocks of instruction, input and output, as Alpaca does. See `ListParser`.
 
-    A block must hold "N. Instruction:", "N. Input:" and "N. Output:" with its own number, each once. The
-    last one is dropped when the reply was cut by length.
+    A block must have "N. Instruction:", "N. Input:" and "N. Output:" once each, with the number of the block.
+    The last block of a truncated reply is rejected.
     """
     text = completion.text
     begin = f"{asked.first_number}. Instruction:"
     if asked.continues is not False or begin not in text[: len(begin) + 40]:
-        # The prompt ends in this marker; a chat model may begin by repeating it.
+        # The prompt ends in this marker, and a chat model may repeat the marker.
         text = begin + text
     else:
         text = text[text.index(begin) :]
@@ -143,7 +142,7 @@ def blocks(request_id: str, completion: Completion, asked: AskedList) -> ParsedL
     rejections: list[Rejection] = []
     for n, piece in enumerate(pieces, start=1):
         number = asked.first_number + n - 1
-        # Of a piece without a colon nothing can come; a hostile reply may have thousands of them.
+        # A hostile reply may have thousands of pieces. A piece without a colon is never a block.
         fields = (
             re.split(rf"{number}\.\s+(?:Instruction|Input|Output):", piece) if ":" in piece else []
         )
@@ -152,13 +151,13 @@ def blocks(request_id: str, completion: Completion, asked: AskedList) -> ParsedL
         elif len(fields) != 4:
             rejections.append(rejection(request_id, n, Reason.MALFORMED, piece.strip()))
         else:
-            _, instruction, given, output = (field.strip() for field in fields)
-            given = "" if given.lower() == "<noinput>" else given
+            _, instruction, input_text, output = (field.strip() for field in fields)
+            input_text = "" if input_text.lower() == "<noinput>" else input_text
             candidates.append(
                 Candidate(
                     id=f"{request_id}#{n}",
                     instruction=instruction,
-                    instance=Instance(input=given, output=output),
+                    instance=Instance(input=input_text, output=output),
                 )
             )
     return ParsedList(tuple(candidates), tuple(rejections))

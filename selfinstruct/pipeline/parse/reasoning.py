@@ -1,21 +1,19 @@
-r"""Reasoning and control tokens in a reply: the table of documented markers, and what remains without them.
+r"""Remove reasoning and control tokens from replies.
 
     "<think>Let me see. 1. A poem</think>\n\n9. Name a river."                   →  "9. Name a river."
     "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>9. Name a river."
                                                                                   →  "9. Name a river."
     "Thinking Process:\n\n1. **Analyze the request**"                             →  ""
 
-Servers parse reasoning out of replies only where somebody switched that on, so markers arrive as text. The
-names in the table are those of the models' chat templates and of the reasoning parsers of vLLM and llama.cpp.
+A server removes reasoning only if its reasoning parser is switched on. If not, the markers arrive as text.
+The table of markers comes from chat templates and from the reasoning parsers of vLLM and llama.cpp.
 """
 
 import re
 
 _PAIRS = (
-    (
-        "<think>",
-        "</think>",
-    ),  # DeepSeek R1, Qwen 3, GLM, MiniMax, Hunyuan, Nemotron, Phi 4, SmolLM 3
+    # DeepSeek R1, Qwen 3, GLM, MiniMax, Hunyuan, Nemotron, Phi 4, SmolLM 3
+    ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),  # prompts for Claude, Reflection
     ("[THINK]", "[/THINK]"),  # Magistral
     ("<seed:think>", "</seed:think>"),  # Seed-OSS
@@ -29,10 +27,10 @@ _PAIRS = (
     ("<|channel>thought", "<channel|>"),  # Gemma 4
     ("<unused94>", "<unused95>"),  # MedGemma
 )
-"""Markers around reasoning, wherever they are in a reply."""
+"""Markers around reasoning, anywhere in a reply."""
 _TAGS = "thoughts?|reasoning|reflection|analysis|scratchpad|inner_monologue"
-"""Tags around reasoning at the beginning of a reply (EXAONE Deep, Marco-o1, many prompts). Elsewhere they may
-be markup that a task asked for."""
+"""Tags around reasoning at the start of a reply (EXAONE Deep, Marco-o1, many prompts). Elsewhere, a task may
+have asked for such tags."""
 _ANSWERS = (
     ("<answer>", "</answer>"),  # Hunyuan
     ("<response>", "</response>"),  # ERNIE 4.5
@@ -43,9 +41,10 @@ _ANSWERS = (
     ("<|open|>response<|sep|>", "<|close|>response<|sep|>"),  # Kimi K3
     ("<|message_model|><|content_text|>", "<|end_message|>"),  # Inkling
 )
-"""Markers around the answer, behind the reasoning."""
+"""Markers around the answer, after the reasoning."""
 
-# A quoted tag is what the text is about.
+# A quoted tag is part of the text, not a marker.
+
 _QUOTE = "`\"'“”"
 _OPENING = "|".join(re.escape(opening) for opening, _ in _PAIRS)
 _CLOSING = "|".join(re.escape(closing) for _, closing in _PAIRS if closing != "<|end_message|>")
@@ -73,11 +72,11 @@ _ANSWER = re.compile(
 # The harmony format of gpt-oss: "<|channel|>final <|constrain|>json<|message|>…".
 _CHANNEL = "<|channel|>"
 _FINAL = re.compile(r"<\|channel\|>\s*final\b[^\n]{0,100}?<\|message\|>")
-# The same reply after a server has dropped the tokens: "analysisWe need …assistantfinal9. Name …".
+# The same reply, if the server removes the tokens: "analysisWe need …assistantfinal9. Name …".
 _BARE_ANALYSIS = re.compile(r"\A\s*analysis(?=[A-Z\"'“*\d])")
 _BARE_FINAL = re.compile(r"assistant\s*final(?=\W|[A-Z\d])")
 
-# Reasoning without any tag, at the beginning of a reply (Qwen 3.5 with its parser off, Granite 3.2).
+# Reasoning without tags, at the start of a reply (Qwen 3.5 with the reasoning parser off, Granite 3.2).
 _HEADED = re.compile(
     r"[\s#*_]*+(?:here(?: is|['’]s) my |my )?(?:thinking|thought|reasoning) process"
     r"[ \t]*+(?:\*\*|__)?[ \t]*+(?:[:：]|\n)",
@@ -89,7 +88,7 @@ _HEADED_ANSWER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 
-# Tokens that end a turn, and the beginning of the next turn: nothing behind them belongs to the reply.
+# Tokens that end a turn or begin the next turn. The text after these tokens is not part of the reply.
 _END_OF_TURN = re.compile(
     r"<\|(?:eot_id|im_end|im_start|end|endoftext|end_of_text|eom_id|eot|end_of_turn|return|call|start|channel|user"
     r"|END_OF_TURN_TOKEN|END_RESPONSE|start_header_id|end_message)\|>.*\Z"
@@ -97,7 +96,7 @@ _END_OF_TURN = re.compile(
     r"|</(?:s|answer)>\s*\Z",
     re.DOTALL,
 )
-# The beginning of a turn, where a server leaves the token in.
+# Tokens at the start of a turn, which some servers do not remove.
 _START_OF_TURN = re.compile(
     r"\A\s*+(?:<\|im_start\|>assistant\b|<\|start\|>assistant\b|<\|assistant\|>|<｜Assistant｜>"
     r"|<\|start_header_id\|>assistant<\|end_header_id\|>|<start_of_turn>model\b|<\|turn>model\b"
@@ -114,9 +113,9 @@ _MARKER = re.compile(
 
 
 def without_reasoning(text: str) -> str:
-    """Return the answer in a reply: its final channel, without reasoning and without the tokens of turns.
+    """Return the answer in a reply, without reasoning and turn tokens.
 
-    Of reasoning that never ends, nothing remains.
+    Unfinished reasoning leaves no text.
     """
     if _CHANNEL in text:
         answer = _after_last(_FINAL, text)
@@ -130,30 +129,30 @@ def without_reasoning(text: str) -> str:
 
 
 def _after_last(marker: re.Pattern[str], text: str) -> str:
-    """Return what follows the last marker of an answer; "" where there is none: all is reasoning."""
-    found = list(marker.finditer(text))
-    return text[found[-1].end() :] if found else ""
+    """Return the text after the last match of an answer marker; "" without a match."""
+    matches = list(marker.finditer(text))
+    return text[matches[-1].end() :] if matches else ""
 
 
 def _outside_tags(text: str) -> str:
-    # A space, since the words on both sides must stay two.
+    # A space keeps the words on both sides apart.
     text, removed = _REASONING.subn(" ", text)
-    # Where the prompt's template has opened the reasoning, the reply begins inside of it.
+    # If the chat template opens the reasoning in the prompt, the reply has only the end marker.
     end = _END_OF_REASONING.search(text) or _TAGGED.match(text)
     if end is not None:
         text = text[end.end() :]
     if removed or end is not None or text.lstrip().startswith("<|"):
-        # Without reasoning before them, <answer> and <output> are markup of the task.
+        # Without reasoning before, <answer> and <output> are markup that the task asked for.
         answer = _ANSWER.match(text)
         if answer is not None:
-            return next(found for found in answer.groups() if found is not None)
+            return next(group for group in answer.groups() if group is not None)
     return text
 
 
 def has_markers(text: str) -> bool:
-    """Return whether a text holds a control token or a reasoning tag, quoted or not.
+    """Return whether a text contains a control token or a reasoning tag, even in quotes.
 
-    A tokenizer makes one special token of a control token in training data, so a task about one harms, too.
+    In training data, a tokenizer turns a control token into a special token, even if the text only quotes it.
     """
     if "<" not in text and "[" not in text and "◁" not in text:
         return False

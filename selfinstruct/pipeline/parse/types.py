@@ -1,4 +1,4 @@
-"""What goes into a parser beside the reply, and what comes out."""
+"""Arguments and results of parsers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,40 +17,42 @@ from selfinstruct.records import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedList:
-    """What is known of the prompt that a list of tasks answers."""
+    """The prompt of a generation request, as far as parsers need it."""
 
     first_number: int = 9
-    """Number of the first task asked for; the demonstrations have those before it."""
+    """Number of the first new task. The demonstrations have the numbers before it."""
     demonstrations: tuple[str, ...] | None = None
-    """The instructions shown; None where they are not known."""
+    """Instructions in the prompt; None if unknown."""
     continues: bool | None = None
-    """Whether the reply goes on where the prompt ends, behind the first number: True of a base model,
-    False of a chat model; None where it is not known and the text must tell."""
+    """True if the reply continues the prompt after the first number, as with a base model; False for a chat
+    model; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedInstances:
-    """What is known of the prompt that asks for instances."""
+    """The prompt of an instance request, as far as parsers need it."""
 
     output_first: bool
+    """True if the prompt asked for class labels before inputs."""
     instruction: str = ""
-    """The task; "" where it is not known."""
+    """Instruction of the task; "" if unknown."""
     limit: int | None = None
-    """Instances kept of a task; None keeps all."""
+    """Maximum number of instances to accept; None accepts all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An input and an output on their way to an instance; `reason` where their form speaks against them."""
+    """An input and an output found in a reply."""
 
-    given: str
+    input: str
     output: str
     reason: Reason | None = None
+    """Reason to reject the pair because of its format."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedList:
-    """What a reply to a generation request says. Every item is in exactly one of the two."""
+    """Result of a generation request. Every item is either a candidate or a rejection."""
 
     candidates: tuple[Candidate, ...]
     rejections: tuple[Rejection, ...]
@@ -58,83 +60,72 @@ class ParsedList:
 
 @dataclass(frozen=True, slots=True)
 class ParsedInstances:
-    """What a reply to an instance request says."""
+    """Result of an instance request."""
 
     instances: tuple[Instance, ...]
     rejections: tuple[Rejection, ...]
 
 
-class ListParser(Protocol):
-    """Reads a reply to a generation request."""
-
-    def __call__(self, request_id: str, completion: Completion, asked: AskedList) -> ParsedList:
-        """Find the candidates. Never raises."""
-        ...
+ListParser = Callable[[str, Completion, AskedList], ParsedList]
+"""Parser of replies to generation requests. Takes the request id. Never raises."""
+InstanceParser = Callable[[str, Completion, AskedInstances], ParsedInstances]
+"""Parser of replies to instance requests. Takes the request id. Never raises."""
 
 
 class AnswerParser(Protocol):
-    """Reads a reply to "Is it a classification task?"."""
+    """Parser of replies to the classification question."""
 
     def __call__(self, completion: Completion, *, instruction: str = "") -> Answer:
-        """Find the answer. Never raises."""
-        ...
-
-
-class InstanceParser(Protocol):
-    """Reads a reply to an instance request."""
-
-    def __call__(
-        self, request_id: str, completion: Completion, asked: AskedInstances
-    ) -> ParsedInstances:
-        """Find the instances. Never raises."""
+        """Parse the answer. Never raises."""
         ...
 
 
 def rejection(request_id: str, n: int, reason: Reason, text: str) -> Rejection:
-    """A rejection of item `n` of a reply; n is 0 for the whole reply."""
+    """Return a rejection of item `n` of a reply; 0 means the whole reply."""
     return Rejection(
         candidate_id=f"{request_id}#{n}", stage="parse", reason=reason, text=rejected_text(text)
     )
 
 
 def pair_text(instance: Instance) -> str:
-    """An instance as the text of a rejection."""
+    """Return an instance as text, for a rejection."""
     return f"{instance.input}\n{instance.output}".strip()
 
 
-def keep(
+def select(
     request_id: str,
     judged: list[tuple[Instance, Reason | None]],
     *,
     limit: int | None,
     conflict_without_input: bool,
-    same: Callable[[str], str] = str,
+    normalize: Callable[[str], str] = str,
 ) -> ParsedInstances:
-    """Of instances that were judged one by one, the first `limit` good ones in text order.
+    """Accept the first `limit` instances that have no reason, no duplicate and no conflict.
 
-    Of one input with different outputs none is kept. Where there is no input, several outputs are as many
-    ways to do the task, unless `conflict_without_input`: two labels for nothing contradict each other. Two
-    texts count as one where `same` makes them equal.
+    Instances with the same input and different outputs conflict, and all of them are rejected. Without input,
+    several outputs are several solutions; they conflict only if `conflict_without_input`, as class labels do.
+    `normalize` makes texts comparable.
     """
     outputs: dict[str, set[str]] = {}
     for instance, reason in judged:
         if reason is None:
-            outputs.setdefault(same(instance.input), set()).add(same(instance.output))
-    kept: list[Instance] = []
-    known: set[tuple[str, str]] = set()
+            outputs.setdefault(normalize(instance.input), set()).add(normalize(instance.output))
+    accepted: list[Instance] = []
+    seen: set[tuple[str, str]] = set()
     rejections: list[Rejection] = []
     for n, (instance, reason) in enumerate(judged, start=1):
+        pair = normalize(instance.input), normalize(instance.output)
         if reason is None:
             may_conflict = bool(instance.input) or conflict_without_input
-            if may_conflict and len(outputs[same(instance.input)]) > 1:
+            if may_conflict and len(outputs[pair[0]]) > 1:
                 reason = Reason.CONFLICTING_OUTPUTS
-            elif (same(instance.input), same(instance.output)) in known:
+            elif pair in seen:
                 reason = Reason.DUPLICATE_INSTANCE
-            elif limit is not None and len(kept) == limit:
+            elif limit is not None and len(accepted) == limit:
                 reason = Reason.OVER_LIMIT
         if reason is None:
-            kept.append(instance)
-            known.add((same(instance.input), same(instance.output)))
+            accepted.append(instance)
+            seen.add(pair)
         else:
             rejections.append(rejection(request_id, n, reason, pair_text(instance)))
-    return ParsedInstances(tuple(kept), tuple(rejections))
+    return ParsedInstances(tuple(accepted), tuple(rejections))

@@ -1,10 +1,10 @@
-r"""What a text without "Output:" is: the output, where nothing else can be meant, and ambiguous otherwise.
+r"""Decide about text without an "Output:" marker: an output if clear, ambiguous if not.
 
-Whether a text is what the task is applied to or what comes out of it must not be guessed.
+The text may be the input or the output of the task. The decision is never a guess.
 
     Explain why leaves are green.    "They hold chlorophyll, which …"       the output
     Write a function that adds.      "def add(a, b):\n    return a + b"      the output
-    Sum up the given text.           "They hold chlorophyll, which …"       ambiguous: the text, or its sum?
+    Sum up the given text.           "They hold chlorophyll, which …"       ambiguous: the text or the summary
     Sort the list.                   "List: [3, 1, 2]"                      ambiguous
 """
 
@@ -38,13 +38,13 @@ _WANTS_CODE = re.compile(
     r"\b(?:program|script|class|method|quer(?:y|ies))\b",
     re.IGNORECASE,
 )
-# It is given code, not asked for it.
+# The task provides code instead of asking for code.
 _HAS_CODE = re.compile(
     r"\b(?:this|the|following|given|provided|attached) (?:\w+ )?(?:code|function|program|script|query)\b"
     r"|\bcode (?:below|above)\b",
     re.IGNORECASE,
 )
-# The task speaks of something that it does not hold: without an input it cannot be done.
+# The task refers to a text that the instruction does not contain, so the task needs an input.
 _NEEDS_MATERIAL = re.compile(
     r"\b(?:given|following|provided|below|above|attached|supplied|input)\b|\bthe (?:sentence|text|passage"
     r"|paragraph|article|e-?mail|review|code|poem|conversation|dialogue|speaker|document|message)s?\b"
@@ -53,76 +53,76 @@ _NEEDS_MATERIAL = re.compile(
     r"|question|option|statement|expression|equation|program|function|series|sequence|set)s?\b",
     re.IGNORECASE,
 )
-# Things that begin with a field by their nature.
+# Kinds of text that may begin with a field name.
 _HAS_FIELDS = re.compile(
     r"\b(?:e-?mail|letter|message|memo|recipe|dish|meal|poem|song|story|essay|article|report|plan|schedule|agenda"
     r"|invitation|dialogue|conversation|script|interview|table|list)\b",
     re.IGNORECASE,
 )
-_HEAD_OF_A_TEXT = re.compile(
+_LETTER_FIELD = re.compile(
     r"\W{0,3}(?:subject|title|dear|ingredients|to|from|date)\b", re.IGNORECASE
 )
 _ENDED = re.compile(r"[.!?…。！？:;)\]}>\"”’'`*|%\d]\s*\Z")
 _SHORT_LAST_LINE = 6
-"""Words of a last line that may well be an item of a list and have no full stop."""
+"""Longest last line, in words, that may end without punctuation, such as a list item."""
 
 
-def unmarked(lead: str, *, instruction: str, is_whole: bool) -> Pair:
-    """Judge a text that stands in a reply, or an example, without an "Output:" that holds something.
+def unmarked_pair(text: str, *, instruction: str, is_whole: bool) -> Pair:
+    """Return the pair in a text without an "Output:" marker.
 
-    `instruction` is the task, "" where it is not known; `is_whole`: that the model ended the reply itself.
+    `instruction` is "" if the task is unknown. `is_whole` means that the model ended the reply itself.
     """
-    lead = without_preface(lead)
-    answer = _ANSWER.search(lead)
-    if answer is not None and is_code(lead):
-        # Code, and what it prints: which of the two is the answer?
-        return Pair("", lead, Reason.AMBIGUOUS_FORMAT)
+    text = without_preface(text)
+    answer = _ANSWER.search(text)
+    if answer is not None and is_code(text):
+        # Code followed by its result: either could be the answer.
+        return Pair("", text, Reason.AMBIGUOUS_FORMAT)
     if answer is not None:
-        before = lead[: answer.start()].strip()
-        if names_a_field(before) or before.endswith("?"):
-            return _checked(before, lead[answer.end() :].strip(), is_whole=is_whole)
+        before = text[: answer.start()].strip()
+        if has_field_name(before) or before.endswith("?"):
+            return _checked(before, text[answer.end() :].strip(), is_whole=is_whole)
         if not before:
-            lead = lead[answer.end() :].strip()
-    if is_code(lead):
+            text = text[answer.end() :].strip()
+    if is_code(text):
         if instruction and not asks_for_code(instruction):
-            return Pair("", lead, Reason.AMBIGUOUS_FORMAT)
-        return Pair("", lead, None if is_whole or _is_balanced(lead) else Reason.TRUNCATED)
-    if not lead:
+            return Pair("", text, Reason.AMBIGUOUS_FORMAT)
+        return Pair("", text, None if is_whole or _is_balanced(text) else Reason.TRUNCATED)
+    if not text:
         return Pair("", "", Reason.EMPTY_OUTPUT)
     needs_more = _NEEDS_MATERIAL.search(instruction) or _WANTS_CODE.search(instruction)
-    is_field = names_a_field(lead) and not (
-        _HAS_FIELDS.search(instruction) and _HEAD_OF_A_TEXT.match(lead)
+    is_field = has_field_name(text) and not (
+        _HAS_FIELDS.search(instruction) and _LETTER_FIELD.match(text)
     )
-    if is_field or re.search(r"\b(?:input|output)\b", lead, re.IGNORECASE) or needs_more:
-        return Pair("", lead, Reason.AMBIGUOUS_FORMAT)
-    return _checked("", lead, is_whole=is_whole)
+    if is_field or re.search(r"\b(?:input|output)\b", text, re.IGNORECASE) or needs_more:
+        return Pair("", text, Reason.AMBIGUOUS_FORMAT)
+    return _checked("", text, is_whole=is_whole)
 
 
 def is_code(text: str) -> bool:
-    """Whether a text begins as code does."""
+    """Return whether a text begins like code."""
     return _CODE.match(text) is not None
 
 
-def names_a_field(text: str) -> bool:
-    """Whether a text begins with the name of a field: "List: [1, 2]"."""
+def has_field_name(text: str) -> bool:
+    """Return whether a text begins with a field name: "List: [1, 2]"."""
     return _FIELD.match(text) is not None
 
 
 def without_preface(text: str) -> str:
-    """A text without the line that announces it: "Sure! Here is the poem:"."""
+    """Remove an introductory line: "Sure! Here is the poem:"."""
     return _PREFACE.sub("", text.strip(), count=1).strip()
 
 
 def asks_for_code(instruction: str) -> bool:
-    """Whether code is what the task wants, and not what it is about."""
+    """Return whether a task asks for code, and does not provide code."""
     return bool(_WANTS_CODE.search(instruction)) and not _HAS_CODE.search(instruction)
 
 
-def _checked(given: str, output: str, *, is_whole: bool) -> Pair:
-    """Where nothing says that the text is whole, and its last line breaks off, it is not."""
+def _checked(input_text: str, output: str, *, is_whole: bool) -> Pair:
+    """Return a pair, rejected as truncated if the last line breaks off and the reply may be incomplete."""
     last_line = output[output.rfind("\n") + 1 :]
     breaks_off = not _ENDED.search(output) and len(last_line.split()) > _SHORT_LAST_LINE
-    return Pair(given, output, Reason.TRUNCATED if breaks_off and not is_whole else None)
+    return Pair(input_text, output, Reason.TRUNCATED if breaks_off and not is_whole else None)
 
 
 def _is_balanced(code: str) -> bool:

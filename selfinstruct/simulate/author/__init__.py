@@ -1,1 +1,1 @@
-"""The author: writes replies to the prompts of Self-Instruct, in place of a language model."""
+"""The author, which writes the replies of the simulated endpoint."""

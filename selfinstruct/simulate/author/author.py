@@ -1,67 +1,84 @@
-"""The author: a stand-in for a language model that writes Self-Instruct replies.
+"""The author: writes replies to Self-Instruct prompts in place of a language model.
 
-Knows which of the prompts it has been given and who answers it; the writing is done elsewhere. A
-reply is a pure function of a prompt and a seed, the same in every process::
-
-    >>> Author().write("Tell me something.", "a seed") == Author().write("Tell me something.", "a seed")
-    True
-
-It can be two models: one that chats (`write`) and one that only continues texts (`go_on`). To a
-prompt that is none of those it knows it says something short and harmless.
+A reply depends only on the prompt and the seed, in every process. The author is two models: a chat model
+(`write`) and a base model (`continue_text`). Other prompts get a short, harmless sentence.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
 from selfinstruct.simulate.author import base_model
 from selfinstruct.simulate.author.blocks import blocks
-from selfinstruct.simulate.author.chat_habits import mannered
-from selfinstruct.simulate.author.classification import verdict
+from selfinstruct.simulate.author.classification import yes_or_no
 from selfinstruct.simulate.author.continuation import continuation
 from selfinstruct.simulate.author.instances import instances
 from selfinstruct.simulate.author.mistakes import FaultShares
 from selfinstruct.simulate.author.prompt_recognition import (
     Blocks,
+    Classification,
     Continuation,
     Instances,
-    Verdict,
     recognise,
 )
-from selfinstruct.simulate.random_draws import Draws
+from selfinstruct.simulate.seeded_random import SeededRandom
 
-_SMALL_TALK: Final = (
-    "Hello! This is a simulated endpoint, so there is nobody here to think about that.",
+_OTHER_REPLIES: Final = (
+    "Hello! This is a simulated endpoint without a language model.",
     "That is an interesting thought. A simulated author has no opinion on it.",
-    "Understood. Nothing here was written by a language model.",
+    "Understood. No language model wrote this reply.",
+)
+_MARKER: Final = re.compile(
+    r"^((?:\d{1,4}\. )?)(Instruction|Input|Output|Class label):", re.MULTILINE
+)
+_THOUGHTS: Final = (
+    "The form of the reply matters.",
+    "Wait, I should check that again.",
+    "The answer could be yes, or it could be no.",
+    "Output: this marker must be at the beginning of its line.",
+    "1. Read the request. 2. Think. 3. Write the reply.",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Author:
-    """Writes replies, with faults in the given shares."""
+    """An author with the mistakes in `shares`."""
 
     shares: FaultShares = field(default_factory=FaultShares)
 
     def write(self, prompt: str, seed: str) -> str:
-        """A chat model's reply to `prompt`, an arbitrary text; another `seed` gives another one."""
-        return mannered(self._reply(prompt, Draws(seed)), prompt, seed, self.shares)
+        """Return the reply of a chat model to any `prompt`; another seed gives another reply."""
+        reply = self._reply(prompt, SeededRandom(seed))
+        # A separate seed: a reply without a habit is the same as without a share of habits.
+        rng = SeededRandom(f"{seed}/habits")
+        if rng.chance(self.shares.markers_restyled):
+            bold = rng.chance(0.5)
+            reply = _MARKER.sub(
+                lambda m: f"{m[1]}**{m[2]}:**" if bold else f"{m[1]}{m[2].lower()} :", reply
+            )
+        if rng.chance(self.shares.prompt_echoed):
+            reply = f"{prompt.rstrip()}\n{reply}"
+        if rng.chance(self.shares.thinking):
+            thoughts = "\n".join(rng.one_of(_THOUGHTS) for _ in range(rng.between(3, 12)))
+            reply = f"<think>\n{thoughts}\n</think>\n\n{reply}"
+        return reply
 
-    def go_on(self, prompt: str, seed: str) -> str:
-        """What a base model writes behind `prompt`; another `seed` gives something else."""
-        draws = Draws(seed)
+    def continue_text(self, prompt: str, seed: str) -> str:
+        """Return the text that a base model writes after `prompt`; another seed gives another text."""
+        rng = SeededRandom(seed)
         asked = recognise(prompt)
         if asked is None:
-            return base_model.gap(prompt) + draws.one_of(_SMALL_TALK)
-        return base_model.go_on(prompt, asked, draws, self.shares)
+            return base_model.gap(prompt) + rng.one_of(_OTHER_REPLIES)
+        return base_model.continue_prompt(prompt, asked, rng, self.shares)
 
-    def _reply(self, prompt: str, draws: Draws) -> str:
+    def _reply(self, prompt: str, rng: SeededRandom) -> str:
         asked = recognise(prompt)
         if isinstance(asked, Continuation):
-            return continuation(asked, draws, self.shares)
+            return continuation(asked, rng, self.shares)
         if isinstance(asked, Blocks):
-            return blocks(asked, draws, self.shares)
-        if isinstance(asked, Verdict):
-            return verdict(asked, draws, self.shares)
+            return blocks(asked, rng, self.shares)
+        if isinstance(asked, Classification):
+            return yes_or_no(asked.instruction, rng, self.shares)
         if isinstance(asked, Instances):
-            return instances(asked, draws, self.shares)
-        return draws.one_of(_SMALL_TALK)
+            return instances(asked, rng, self.shares)
+        return rng.one_of(_OTHER_REPLIES)

@@ -1,111 +1,99 @@
-r"""The base model: an author that has never been taught to chat, and only continues texts.
+r"""A base model: it continues a text and does not know when to stop.
 
-Knows how each of the prompts goes on, and does not know when to stop: what follows on the answer is
-more of the same, which clients cut with stop texts. What has begun is not begun again::
+Clients cut the text with stop texts. The model does not repeat the end of the prompt::
 
     …\n8. Eighth task.\n9.         ->   First new task.\n10. Second new task.\n…
     …Is it classification?         ->   Yes\n\nTask: Sort my mail.\nIs it classification? No\n…
     …Task: Sort my mail.\n         ->  Output: Sorted.\n\nTask: …
 
-A base model neither refuses nor greets: the faults that a chat model has on account of its manners
-do not occur here.
+A base model neither refuses nor greets.
 """
 
 from dataclasses import replace
 from typing import Final
 
 from selfinstruct.simulate.author.blocks import continued_blocks
-from selfinstruct.simulate.author.classification import is_classification, verdict
-from selfinstruct.simulate.author.continuation import lines, new_tasks
+from selfinstruct.simulate.author.classification import is_classification, yes_or_no
+from selfinstruct.simulate.author.continuation import new_tasks, numbered
 from selfinstruct.simulate.author.instances import example_blocks
+from selfinstruct.simulate.author.instructions import compose
 from selfinstruct.simulate.author.mistakes import FaultShares
 from selfinstruct.simulate.author.prompt_recognition import (
     Asked,
     Blocks,
+    Classification,
     Continuation,
     Instances,
-    Verdict,
 )
-from selfinstruct.simulate.author.sentence_frames import compose
-from selfinstruct.simulate.random_draws import Draws
+from selfinstruct.simulate.seeded_random import SeededRandom
 
-_MOST_BEYOND: Final = 5
+_MAX_EXTRA: Final = 5
+"""Maximum of tasks beyond the ones in demand."""
 _NEW_LIST_SHARE: Final = 0.7
-"""How many lists end with a blank line and another list, from 0 to 1; the others just go on."""
-_HEADERS: Final = (
-    "Come up with a series of tasks:",
-    "Come up with eight more tasks:",
-    "Here is another list of tasks:",
-    "Tasks that need no input:",
-)
+"""Share of lists that a blank line and another list follow; the others continue."""
 _UNCLEAR: Final = ("Maybe", "It depends", "Is it a generation task?", "Not sure")
 
 
-def go_on(prompt: str, asked: Asked, draws: Draws, shares: FaultShares) -> str:
-    """What follows on `prompt`, which asks for what `asked` says."""
+def continue_prompt(prompt: str, asked: Asked, rng: SeededRandom, shares: FaultShares) -> str:
+    """Return the text after `prompt`, which asks for `asked`."""
     if isinstance(asked, Continuation):
-        text = _list(asked, draws, shares)
-        return _joined(prompt, text) if asked.bare else gap(prompt, "\n") + text
+        text = _list(asked, rng, shares)
+        return gap(prompt) + text.lstrip(" ") if asked.bare else gap(prompt, "\n") + text
     if isinstance(asked, Blocks):
-        beyond = draws.between(0, _MOST_BEYOND)
-        return _joined(prompt, continued_blocks(asked, draws, shares, beyond=beyond))
-    if isinstance(asked, Verdict):
-        return gap(prompt) + _verdicts(asked, draws, shares)
-    return gap(prompt, "\n") + _instances(asked, draws, shares)
+        last = asked.last + rng.between(0, _MAX_EXTRA)
+        return gap(prompt) + continued_blocks(asked, last, rng, shares).lstrip(" ")
+    if isinstance(asked, Classification):
+        return gap(prompt) + _answers(asked, rng, shares)
+    return gap(prompt, "\n") + _instances(asked, rng, shares)
 
 
-def gap(prompt: str, usual: str = " ") -> str:
-    """What divides a reply from its prompt: `usual`, or nothing after white space."""
-    return "" if not prompt or prompt[-1].isspace() else usual
+def gap(prompt: str, separator: str = " ") -> str:
+    """Return the separator between a prompt and a reply, or "" after white space."""
+    return "" if not prompt or prompt[-1].isspace() else separator
 
 
-def _joined(prompt: str, text: str) -> str:
-    return gap(prompt) + text.lstrip(" ")
-
-
-def _list(asked: Continuation, draws: Draws, shares: FaultShares) -> str:
-    number = asked.last - asked.first + 1 + draws.between(0, _MOST_BEYOND)
-    skips = loses_the_thread = False
-    if draws.chance(shares.malformed):
-        skips = draws.chance(0.5)
-        loses_the_thread = not skips
-    if loses_the_thread:
-        number = draws.between(1, 3)
-    text = lines(asked.first, new_tasks(asked, number, draws, shares), asked.mark)
+def _list(asked: Continuation, rng: SeededRandom, shares: FaultShares) -> str:
+    number = asked.last - asked.first + 1 + rng.between(0, _MAX_EXTRA)
+    malformed = rng.chance(shares.malformed)
+    skips = malformed and rng.chance(0.5)
+    breaks_off = malformed and not skips
+    if breaks_off:
+        number = rng.between(1, 3)
+    text = numbered(asked.first, new_tasks(asked, number, rng, shares), asked.mark)
     if skips:
         text = text.replace(f"\n{asked.first + 1}{asked.mark} ", "\n")
-    more = new_tasks(asked, draws.between(3, 8), draws, shares)
-    if loses_the_thread or draws.chance(_NEW_LIST_SHARE):
-        text += f"\n\n{draws.one_of(_HEADERS)}\n{lines(1, more, asked.mark)}"
+    more = new_tasks(asked, rng.between(3, 8), rng, shares)
+    if breaks_off or rng.chance(_NEW_LIST_SHARE):
+        text += f"\n\nCome up with a series of tasks:\n{numbered(1, more, asked.mark)}"
     else:
-        text += "\n" + lines(asked.first + number, more, asked.mark)
+        text += "\n" + numbered(asked.first + number, more, asked.mark)
     return text.removeprefix(f"{asked.first}{asked.mark}") if asked.bare else text
 
 
-def _verdicts(asked: Verdict, draws: Draws, shares: FaultShares) -> str:
-    """The answer, and then questions of the model's own with their answers."""
-    parts = [verdict(asked, draws, shares, unclear=_UNCLEAR)]
-    for _ in range(draws.between(3, 6)):
-        task = compose(draws)
-        answer = verdict(replace(asked, instruction=task), draws, shares, unclear=_UNCLEAR)
+def _answers(asked: Classification, rng: SeededRandom, shares: FaultShares) -> str:
+    """Return the answer, then more questions with their answers."""
+    parts = [yes_or_no(asked.instruction, rng, shares, unclear=_UNCLEAR)]
+    for _ in range(rng.between(3, 6)):
+        task = compose(rng)
+        answer = yes_or_no(task, rng, shares, unclear=_UNCLEAR)
         parts.append(f"{asked.marker}{task}\n{asked.question} {answer}")
     return "\n\n".join(parts)
 
 
-def _instances(asked: Instances, draws: Draws, shares: FaultShares) -> str:
-    """The examples, and then tasks of the model's own with theirs."""
-    parts = [example_blocks(asked, draws, shares)]
-    for _ in range(draws.between(2, 4)):
-        further = replace(asked, instruction=_another_task(asked, draws))
-        blocks = example_blocks(further, draws, shares)
-        parts.append(f"{further.marker}{further.instruction}\n{blocks}")
+def _instances(asked: Instances, rng: SeededRandom, shares: FaultShares) -> str:
+    """Return the examples, then more tasks with examples."""
+    parts = [example_blocks(asked, rng, shares)]
+    for _ in range(rng.between(2, 4)):
+        further = replace(asked, instruction=_other_task(asked, rng))
+        examples = example_blocks(further, rng, shares)
+        parts.append(f"{further.marker}{further.instruction}\n{examples}")
     return "\n\n".join(parts)
 
 
-def _another_task(asked: Instances, draws: Draws) -> str:
-    """A task that suits the prompt: one with labels or one without."""
+def _other_task(asked: Instances, rng: SeededRandom) -> str:
+    """Return a task that suits the prompt: a classification task or not."""
     for _ in range(40):
-        task = compose(draws)
+        task = compose(rng)
         if is_classification(task) == asked.labels_first:
             break
     return task

@@ -1,121 +1,80 @@
-"""Blocks: whole tasks, each with its input and its output, divided by "###".
+"""Blocks: whole tasks with input and output, separated by "###" (the format of Alpaca).
 
-Knows the format in which one call asks for everything (Taori et al., 2023), and the ways in which
-models get it wrong. A block that nothing has gone wrong with, after "###" and before the next::
-
-    4. Instruction: Sort the prices of tide tables at a ferry terminal from …
-    4. Input:
-    340 euros, 125 euros
-    4. Output:
-    125 euros, 340 euros
-
-The instructions are those of numbered lists (`continuation`), inputs and outputs come from
-`examples`.
+4. Instruction: Sort the prices of tide tables at a ferry terminal from …
+4. Input:
+340 euros, 125 euros
+4. Output:
+125 euros, 340 euros
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from selfinstruct.simulate.author import mistakes
-from selfinstruct.simulate.author.classification import is_classification
 from selfinstruct.simulate.author.continuation import new_task
-from selfinstruct.simulate.author.examples import examples, labelled
-from selfinstruct.simulate.author.grammar import Scene, settings
-from selfinstruct.simulate.author.instances import spoilt
-from selfinstruct.simulate.author.passages import passage
+from selfinstruct.simulate.author.examples import examples
+from selfinstruct.simulate.author.instances import wrong_output
 from selfinstruct.simulate.author.prompt_recognition import Blocks
-from selfinstruct.simulate.random_draws import Draws
+from selfinstruct.simulate.seeded_random import SeededRandom
 
-_FENCED_FIRST: Final = 0.2
-"""How many chat replies begin with "###", from 0 to 1; most begin with the heading below it."""
 _HEADLESS: Final = 0.2
-"""How many begin with the first instruction itself, as the prompt has its heading already."""
-_FENCED_LAST: Final = 0.1
-_SHORTEST_LONG_OUTPUT: Final = 30
-"""Characters below which an output is a word or a number, and stays so in a long-winded reply."""
+"""Share of chat replies that begin with the first instruction, without the heading from the prompt."""
+_FENCED: Final = 0.2
+"""Share of chat replies that begin with "###"."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """How the three headings of a block are written, and what divides them from their text."""
-
-    heading: str
-    gap: str
-
-    def part(self, number: int, name: str, text: str) -> str:
-        return f"{self.head(number, name)}{self.gap}{text}".rstrip()
-
-    def head(self, number: int, name: str) -> str:
-        return self.heading.format(number=number, name=name)
-
-
-_RIGHT: Final = _Layout("{number}. {name}:", "\n")
+_RIGHT: Final = "{number}. {name}:\n"
+"""Heading of a part, and the gap before the text."""
 _WRONG: Final = (
-    _Layout("{number}. {name}:", " "),
-    _Layout("{number}) {name}:", "\n"),
-    _Layout("**{number}. {name}:**", "\n"),
-    _Layout("{name}:", "\n"),
+    "{number}. {name}: ",
+    "{number}) {name}:\n",
+    "**{number}. {name}:**\n",
+    "{name}:\n",
 )
 
 
-def blocks(asked: Blocks, draws: Draws, shares: mistakes.FaultShares) -> str:
-    """A chat model's reply to a prompt that ends with the heading of the next block."""
-    if draws.chance(shares.refused):
-        return draws.one_of(mistakes.APOLOGIES)
-    layout = draws.one_of(_WRONG) if draws.chance(shares.malformed) else _RIGHT
-    rest = _behind_the_heading(asked, asked.last, layout, draws, shares)
-    if draws.chance(_FENCED_LAST):
-        rest += "\n###"
-    fate = draws.unit()
-    if fate < _HEADLESS:
-        return rest.lstrip(" ")
-    reply = layout.head(asked.first, "Instruction") + rest
-    if fate < _HEADLESS + _FENCED_FIRST:
+def blocks(asked: Blocks, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
+    """Return the reply of a chat model to a prompt that ends with the heading of a block."""
+    if rng.chance(shares.refused):
+        return rng.one_of(mistakes.APOLOGIES)
+    layout = rng.one_of(_WRONG) if rng.chance(shares.malformed) else _RIGHT
+    text = continued_blocks(asked, asked.last, rng, shares, layout)
+    chance = rng.unit()
+    if chance < _HEADLESS:
+        return text.lstrip(" ")
+    reply = _head(layout, asked.first) + text
+    if chance < _HEADLESS + _FENCED:
         reply = f"###\n{reply}"
-    if draws.chance(shares.chatty):
+    if rng.chance(shares.chatty):
         reply = f"Sure! Here are tasks {asked.first} to {asked.last}:\n\n{reply}"
     return reply
 
 
 def continued_blocks(
-    asked: Blocks, draws: Draws, shares: mistakes.FaultShares, *, beyond: int
+    asked: Blocks,
+    last: int,
+    rng: SeededRandom,
+    shares: mistakes.FaultShares,
+    layout: str = _RIGHT,
 ) -> str:
-    """What follows on the heading at the end of a prompt, with `beyond` blocks more than asked for."""
-    return _behind_the_heading(asked, asked.last + beyond, _RIGHT, draws, shares)
-
-
-def _behind_the_heading(
-    asked: Blocks, last: int, layout: _Layout, draws: Draws, shares: mistakes.FaultShares
-) -> str:
-    """Blocks up to number `last`, without the heading of the very first."""
-    long_winded = draws.chance(shares.long_winded)
+    """Return blocks up to number `last`, without the heading of the first block."""
     parts = []
     for number in range(asked.first, last + 1):
-        instruction = new_task(asked.demonstrations, draws, shares)
-        make = labelled if is_classification(instruction) else examples
-        before, after = make(instruction, 1, draws)[0]
-        given, answer = (after, before) if make is labelled else (before, after)
-        given, answer = spoilt((given, answer), 1, draws, shares)
-        if long_winded and len(answer) > _SHORTEST_LONG_OUTPUT:
-            answer = "\n\n".join([answer, *_more_paragraphs(draws)])
+        instruction = new_task(asked.demonstrations, rng, shares)
+        given, output = examples(instruction, 1, rng)[0]
+        output = wrong_output(given, output, rng, shares)
         if not given:
-            respelt = draws.chance(shares.no_input_respelt)
-            given = draws.one_of(mistakes.NO_INPUT) if respelt else asked.no_input
-        fence = "\n###\n"
-        # What goes wrong with a block leaves the heading of the first alone: it is the prompt's.
-        wrong = draws.below(3) if draws.chance(shares.block_malformed) else None
-        second = number + draws.between(1, 3) if wrong == 0 else number
-        input_part = layout.part(second, "Input", given)
-        output_part = answer if wrong == 1 else layout.part(second, "Output", answer)
-        if wrong == 2:
-            fence = "\n\n"
-        head = "" if number == asked.first else layout.head(number, "Instruction")
-        parts += [f"{head} {instruction}\n{input_part}\n{output_part}".rstrip(), fence]
+            respelt = rng.chance(shares.no_input_respelt)
+            given = rng.one_of(mistakes.NO_INPUT) if respelt else asked.no_input
+        # 1: a wrong number; 2: no "Output:"; 3: no fence.
+        mistake = rng.between(1, 3) if rng.chance(shares.block_malformed) else 0
+        second = number + rng.between(1, 3) if mistake == 1 else number
+        head = "" if number == asked.first else _head(layout, number)
+        input_part = layout.format(number=second, name="Input") + given
+        heading = "" if mistake == 2 else layout.format(number=second, name="Output")
+        parts.append(f"{head} {instruction}\n{input_part}\n{heading}{output}".rstrip())
+        parts.append("\n\n" if mistake == 3 else "\n###\n")
     return "".join(parts[:-1])
 
 
-def _more_paragraphs(draws: Draws) -> list[str]:
-    scenes = [
-        Scene(draws=draws, setting=draws.one_of(settings())) for _ in range(draws.between(2, 4))
-    ]
-    return [passage(scene).text for scene in scenes]
+def _head(layout: str, number: int) -> str:
+    return layout.format(number=number, name="Instruction").rstrip()

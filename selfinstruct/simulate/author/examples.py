@@ -1,104 +1,112 @@
 """Examples: inputs and outputs, or labels and inputs, that fit an instruction.
 
-Knows which kind of example an instruction calls for: from its frame, by heart for the commonplaces,
-and otherwise by a rule of thumb; what is then written is right in form and no more than that.
-Knows nothing of markers and faults::
-
-    examples("Sort the prices of tide tables at a ferry terminal from …", 2, draws)
-    [("340 euros, 125 euros", "125 euros, 340 euros"), ("12 euros, 8 euros", "8 euros, 12 euros")]
+The kind of a task selects the texts in the word lists "outputs", "pairs" and "labels". For other
+instructions, the texts only have the right form.
 """
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
-from selfinstruct.simulate.author import labels
-from selfinstruct.simulate.author.common_tasks import known_examples
-from selfinstruct.simulate.author.grammar import Scene, fill, setting_of, settings
-from selfinstruct.simulate.author.inputs import WITH_INPUT
-from selfinstruct.simulate.author.outputs import WITHOUT_INPUT, variants
-from selfinstruct.simulate.author.sentence_frames import LABEL_KIND, recognise
-from selfinstruct.simulate.random_draws import Draws
+from selfinstruct.simulate.author.grammar import Scene, new_scene
+from selfinstruct.simulate.author.instructions import LABEL_KIND, recognise
+from selfinstruct.simulate.author.labels import Label, labels_in
+from selfinstruct.simulate.author.word_lists import sections
+from selfinstruct.simulate.seeded_random import SeededRandom
 
 _ASKS_FOR_INPUT: Final = re.compile(
     r"\b(?:given|following|below|supplied|this (?:text|sentence|list|paragraph|word|number)"
-    r"|the (?:text|sentence|paragraph|article|lists?|words?|numbers?|passage|review|e-mail|message"
-    r"|question|code|poem|letter|dialogue|conversation|data|table|string|note|report))\b",
+    r"|the (?:text|sentence|paragraph|article|lists?|words?|numbers?|passage|review|message))\b",
     re.IGNORECASE,
 )
-_FOREIGN_INPUT_SHARE: Final = 0.35
-"""How many foreign instructions get an input although none is named, from 0 to 1."""
-_QUOTED: Final = re.compile(r"[\"“]([^\"“”]{1,40})[\"”]")
-_CHOICE: Final = re.compile(r"((?:[\w-]{1,30}, ){0,6}[\w-]{1,30}),? or (?:an? )?([\w-]{1,30})")
-_NO_NAMES: Final = (("yes", "no"), ("positive", "negative"), ("true", "false"))
+_COUNTS: Final = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 
 
-def examples(instruction: str, number: int, draws: Draws) -> list[tuple[str, str]]:
-    """At most `number` pairs of an input and its output.
+def needs_input(kind: str) -> bool:
+    """Return whether tasks of this kind of the author need an input."""
+    return kind not in _outputs() and kind not in _lists()
 
-    An instruction that needs no input gets a single pair, whose input is "".
+
+def examples(instruction: str, number: int, rng: SeededRandom) -> list[tuple[str, str]]:
+    """Return at most `number` pairs of an input and its output.
+
+    An instruction that needs no input gets one pair, whose input is "".
     """
-    known = known_examples(instruction)
-    if known:
-        return draws.some_of(known, number)
-    found = recognise(instruction)
-    used: Mapping[str, str] = {} if found is None else found.used
-    if found is not None:
-        kind, needs_input = found.kind, found.kind in WITH_INPUT
+    task = recognise(instruction)
+    if task is None:
+        kind, used = "general", dict[str, str]()
+        has_input = bool(_ASKS_FOR_INPUT.search(instruction)) or rng.chance(0.3)
     else:
-        kind = "general"
-        needs_input = bool(_ASKS_FOR_INPUT.search(instruction)) or draws.chance(
-            _FOREIGN_INPUT_SHARE
-        )
-    if not needs_input:
-        return [("", WITHOUT_INPUT[kind](_scene(used, draws)))]
-    pairs = (WITH_INPUT[kind](_scene(used, draws)) for _ in range(number))
-    return list(dict(pairs).items())
+        kind, used = task.kind, dict(task.used)
+        has_input = needs_input(kind)
+    if not has_input:
+        return [("", _output(kind, new_scene(rng, used)))]
+    if kind == LABEL_KIND:
+        return [(given, label) for label, given in labelled(instruction, number, rng)]
+    return list(dict(_pair(kind, new_scene(rng, used)) for _ in range(number)).items())
 
 
-def labelled(instruction: str, number: int, draws: Draws) -> list[tuple[str, str]]:
-    """At most `number` pairs of a label and an input for which it is right."""
-    known = known_examples(instruction)
-    if known and known[0][0]:
-        return [(label, given) for given, label in draws.some_of(known, number)]
-    found = recognise(instruction)
-    used: Mapping[str, str] = {} if found is None else found.used
-    if found is not None and found.kind != LABEL_KIND:
-        # The question was a mistake: the answer takes the place of the label.
-        pairs = examples(instruction, number, draws)
-        return [(answer, given or "none") for given, answer in pairs]
-    named = labels.named_in(used.get("labels", ""))
-    if not named:
-        texts = variants("general_label")
-        names = _names_in(instruction) or list(draws.one_of(_NO_NAMES))
-        named = [labels.Label(name=name, texts=texts) for name in names]
-    # Every label comes up once before any comes up again.
-    order = draws.some_of(named, len(named))
+def labelled(instruction: str, number: int, rng: SeededRandom) -> list[tuple[str, str]]:
+    """Return at most `number` pairs of a label and an input that the label is right for."""
+    task = recognise(instruction)
+    if task is not None and task.kind != LABEL_KIND:
+        # The task was taken for a classification task by mistake: the output becomes the label.
+        pairs = examples(instruction, number, rng)
+        return [(output, given or "none") for given, output in pairs]
+    used: Mapping[str, str] = {} if task is None else task.used
+    known = labels_in(used.get("labels", "")) or [
+        Label(name=name, texts=_outputs()["general_label"])
+        for name in ("positive", "negative", "neutral")
+    ]
+    labels = rng.some_of(known, len(known))
     inputs: dict[str, str] = {}
-    for at in range(number):
-        label = order[at % len(order)]
-        given = fill(draws.one_of(label.texts), _scene(used, draws))
-        inputs.setdefault(given, label.name)
+    for position in range(number):
+        label = labels[position % len(labels)]
+        inputs.setdefault(new_scene(rng, used).fill(rng.one_of(label.texts)), label.name)
     return [(name, given) for given, name in inputs.items()]
 
 
-def _scene(used: Mapping[str, str], draws: Draws) -> Scene:
-    """A scene in which the words of an instruction are used again, in its own setting."""
-    home = other = None
-    for slot, words in used.items():
-        if slot.startswith("other_"):
-            other = other or setting_of().get(words)
-        else:
-            home = home or setting_of().get(words)
-    return Scene(
-        draws=draws, setting=home or draws.one_of(settings()), used=dict(used), other=other
-    )
+def _output(kind: str, scene: Scene) -> str:
+    if kind not in _lists():
+        return scene.fill(scene.rng.one_of(_outputs()[kind]))
+    number = _COUNTS.get(scene.used.get("count", ""), 5)
+    lines = scene.rng.some_of(_lists()[kind], number)
+    return "\n".join(f"{number}. {scene.fill(line)}" for number, line in enumerate(lines, 1))
 
 
-def _names_in(instruction: str) -> list[str]:
-    """The labels that a foreign instruction offers, if it names at least two."""
-    quoted = _QUOTED.findall(instruction)
-    if len(quoted) > 1:
-        return list(dict.fromkeys(quoted))
-    choice = _CHOICE.search(instruction)
-    return [] if choice is None else list(dict.fromkeys([*choice[1].split(", "), choice[2]]))
+def _pair(kind: str, scene: Scene) -> tuple[str, str]:
+    name = scene.used.get({"rewrite": "style", "extract": "field"}.get(kind, ""), kind)
+    given, output = scene.rng.one_of(_pairs()[name])
+    return scene.fill(given), scene.fill(output)
+
+
+@cache
+def _outputs() -> dict[str, tuple[str, ...]]:
+    """Return the outputs by kind."""
+    return {
+        section.heading[0]: tuple("\n".join(section.lines).strip().split("\n~\n"))
+        for section in sections("outputs")
+        if section.heading[-1] != "list"
+    }
+
+
+@cache
+def _lists() -> dict[str, tuple[str, ...]]:
+    """Return the entries of lists by kind."""
+    return {
+        section.heading[0]: tuple(filter(None, section.lines))
+        for section in sections("outputs")
+        if section.heading[-1] == "list"
+    }
+
+
+@cache
+def _pairs() -> dict[str, list[tuple[str, str]]]:
+    """Return inputs and outputs by kind, style or field."""
+    pairs: dict[str, list[tuple[str, str]]] = {}
+    for section in sections("pairs"):
+        for line in filter(None, section.lines):
+            given, _, output = line.partition(" => ")
+            pairs.setdefault(section.heading[0], []).append((given, output.replace("\\n", "\n")))
+    return pairs

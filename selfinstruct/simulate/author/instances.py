@@ -1,82 +1,62 @@
-"""Instances: the replies to the two prompts that ask for examples of a task.
-
-Knows the markers, and the ways in which models get them wrong; what stands between the markers
-comes from `examples`. Asked output-first and input-first::
-
-    Class label: angry                          Example 1
-    Input: How dare you! …                      Input: 340 euros, 125 euros
-    Class label: content                        Output: 125 euros, 340 euros
-    Input: Everything went smoothly. …          Example 2 …
-
-A task that needs no input is a single "Output: …".
-"""
-
-from typing import Final
+"""Replies to the two prompts for examples of a task: labels with inputs, or inputs with outputs."""
 
 from selfinstruct.simulate.author import mistakes
 from selfinstruct.simulate.author.examples import examples, labelled
+from selfinstruct.simulate.author.instructions import compose
 from selfinstruct.simulate.author.prompt_recognition import Instances
-from selfinstruct.simulate.author.sentence_frames import compose
-from selfinstruct.simulate.random_draws import Draws
-
-_MOST: Final = 5
+from selfinstruct.simulate.seeded_random import SeededRandom
 
 
-def instances(asked: Instances, draws: Draws, shares: mistakes.FaultShares) -> str:
-    """The reply to a prompt for examples."""
-    if draws.chance(shares.instances_refused):
-        return draws.one_of(mistakes.INSTANCE_APOLOGIES)
-    pairs, reply = _examples_of(asked, draws, shares)
-    if draws.chance(shares.chatty):
-        reply = f"{draws.one_of(mistakes.ANNOUNCEMENTS)}\n\n{reply}"
-    if draws.chance(shares.ran_on):
-        further = compose(draws)
-        blocks = _label_blocks if asked.labels_first else _output_blocks
-        reply += f"\n\nTask: {further}\n" + blocks([pairs[0]], [False])
+def instances(asked: Instances, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
+    """Return the reply to a prompt for examples."""
+    if rng.chance(shares.refused):
+        return rng.one_of(mistakes.APOLOGIES)
+    reply = example_blocks(asked, rng, shares)
+    if rng.chance(shares.chatty):
+        reply = f"{rng.one_of(mistakes.ANNOUNCEMENTS)}\n\n{reply}"
+    if rng.chance(shares.ran_on):
+        reply += f"\n\nTask: {compose(rng)}\n{reply}"
     return reply
 
 
-def example_blocks(asked: Instances, draws: Draws, shares: mistakes.FaultShares) -> str:
-    """Nothing but examples, with the faults that an example can have."""
-    return _examples_of(asked, draws, shares)[1]
+def example_blocks(asked: Instances, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
+    """Return examples with their markers and nothing else."""
+    number = rng.between(1, min(asked.most, 5))
+    make, write = (labelled, _label_blocks) if asked.labels_first else (examples, _output_blocks)
+    right = make(asked.instruction, number, rng)
+    pairs = [_with_mistake(pair, asked.labels_first, rng, shares) for pair in right]
+    first, second = right[-1]
+    if first and rng.chance(shares.contradicted):
+        other = ("none of these", second) if asked.labels_first else (first, "Hard to say.")
+        pairs[-1:] = [(first, second), other]
+    if rng.chance(shares.hostile):
+        first, second = pairs[0]
+        pairs[0] = (first, f"{second} {rng.one_of(mistakes.HOSTILE)}".strip())
+    return write(pairs, [rng.chance(shares.marker_missing) for _ in pairs])
 
 
-def _examples_of(
-    asked: Instances, draws: Draws, shares: mistakes.FaultShares
-) -> tuple[list[tuple[str, str]], str]:
-    """The examples as pairs, and as they are written down."""
-    number = draws.between(1, min(asked.most, _MOST))
-    if asked.labels_first:
-        pairs = labelled(asked.instruction, number, draws)
-        answer_at = 0
-    else:
-        pairs = examples(asked.instruction, number, draws)
-        answer_at = 1
-    before, after = pairs[-1]
-    pairs = [spoilt(pair, answer_at, draws, shares) for pair in pairs]
-    if before and draws.chance(shares.contradicted):
-        other = ("none of these", after) if asked.labels_first else (before, "Hard to say.")
-        pairs[-1:] = [(before, after), other]
-    if draws.chance(shares.hostile):
-        before, after = pairs[0]
-        pairs[0] = (before, f"{after} {draws.one_of(mistakes.HOSTILE)}".strip())
-    blocks = _label_blocks if asked.labels_first else _output_blocks
-    return pairs, blocks(pairs, [draws.chance(shares.marker_missing) for _ in pairs])
-
-
-def spoilt(
-    pair: tuple[str, str], answer_at: int, draws: Draws, shares: mistakes.FaultShares
+def _with_mistake(
+    pair: tuple[str, str],
+    labels_first: bool,  # noqa: FBT001 - private
+    rng: SeededRandom,
+    shares: mistakes.FaultShares,
 ) -> tuple[str, str]:
-    """`pair`, or what one of the faults makes of it; its answer or label stands at `answer_at`."""
-    before, after = pair
-    fate = draws.unit()
-    if fate < shares.echoed:
-        return (before, before) if before else pair
-    if fate < shares.echoed + shares.not_applicable:
-        return ("N/A", after) if answer_at == 0 else (before, "N/A")
-    if fate < shares.echoed + shares.not_applicable + shares.empty:
-        return before, ""
-    return pair
+    if not labels_first:
+        given, output = pair
+        return given, wrong_output(given, output, rng, shares)
+    label, given = pair
+    if rng.chance(shares.not_applicable):
+        return "N/A", given
+    return label, "" if rng.chance(shares.empty) else given
+
+
+def wrong_output(given: str, output: str, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
+    """Return `output`, or what a mistake makes of the output for the input `given`."""
+    if rng.chance(shares.echoed):
+        return given or output
+    if rng.chance(shares.not_applicable):
+        return "N/A"
+    return "" if rng.chance(shares.empty) else output
 
 
 def _label_blocks(pairs: list[tuple[str, str]], unmarked: list[bool]) -> str:
@@ -88,8 +68,8 @@ def _label_blocks(pairs: list[tuple[str, str]], unmarked: list[bool]) -> str:
 
 def _output_blocks(pairs: list[tuple[str, str]], unmarked: list[bool]) -> str:
     blocks = []
-    for number, ((given, answer), bare) in enumerate(zip(pairs, unmarked, strict=True), 1):
+    for number, ((given, output), bare) in enumerate(zip(pairs, unmarked, strict=True), 1):
         heading = f"Example {number}\n" if len(pairs) > 1 else ""
         body = f"Input: {given}\n" if given else ""
-        blocks.append((heading + body + (answer if bare else f"Output: {answer}")).rstrip())
+        blocks.append((heading + body + (output if bare else f"Output: {output}")).rstrip())
     return "\n".join(blocks)

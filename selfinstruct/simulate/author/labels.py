@@ -1,59 +1,49 @@
-"""Label families: sets of labels, and texts for which each of them is right.
-
-Knows what labels there are and which texts deserve them, and nothing of the instructions that use
-them::
-
-    >>> [label.name for label in named_in("anxious, pleased or furious")]
-    ['anxious', 'pleased', 'furious']
-
-The labels of one choice, as `offer` makes it, are of one family and exclude each other.
-"""
+"""Labels: families of adjectives, and texts that each label is right for."""
 
 import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from selfinstruct.simulate.author.grammar import Template, template_or_text
 from selfinstruct.simulate.author.word_lists import sections
-from selfinstruct.simulate.random_draws import Draws
+from selfinstruct.simulate.seeded_random import SeededRandom
 
-_BETWEEN: Final = re.compile(r", | or ")
+_SEPARATOR: Final = re.compile(r", | or ")
 _PAIR_SHARE: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """A label and the texts it is right for."""
+    """A label and the texts that the label is right for."""
 
     name: str
-    texts: tuple[str | Template, ...]
+    texts: tuple[str, ...]
 
 
-def offer(draws: Draws) -> str:
-    """A choice of two or three labels out of one family, as a sentence names them."""
-    family = draws.one_of(_families())
-    number = 2 if draws.chance(_PAIR_SHARE) else 3
-    names = [draws.one_of(synonyms).name for synonyms in draws.some_of(family, number)]
+def choice_of_labels(rng: SeededRandom) -> str:
+    """Return two or three labels of one family, such as "angry, worried or content"."""
+    family = rng.one_of(_families())
+    number = 2 if rng.chance(_PAIR_SHARE) else 3
+    names = [rng.one_of(synonyms).name for synonyms in rng.some_of(family, number)]
     return ", ".join(names[:-1]) + " or " + names[-1]
 
 
-def named_in(choice: str) -> list[Label]:
-    """The labels in a choice as `offer` gives it; unknown ones are left out."""
-    known = _labels()
-    return [known[name] for name in _BETWEEN.split(choice) if name in known]
+def labels_in(choice: str) -> list[Label]:
+    """Return the labels in a text such as "angry, worried or content", without unknown ones."""
+    return [_labels()[name] for name in _SEPARATOR.split(choice) if name in _labels()]
 
 
 @cache
 def _families() -> tuple[tuple[tuple[Label, ...], ...], ...]:
-    """Each family is a tuple of labels, and each label a tuple of synonyms with the same texts."""
+    """Return the families; each is a tuple of labels, each label a tuple of synonyms."""
     families = []
     for section in sections("labels"):
         family = []
         for block in "\n".join(section.lines).split("> ")[1:]:
-            names, *lines = block.strip().split("\n")
-            texts = tuple(template_or_text(line) for line in lines)
-            family.append(tuple(Label(name=name, texts=texts) for name in names.split(" | ")))
+            names, *texts = block.strip().split("\n")
+            family.append(
+                tuple(Label(name=name, texts=tuple(texts)) for name in names.split(" | "))
+            )
         families.append(tuple(family))
     return tuple(families)
 

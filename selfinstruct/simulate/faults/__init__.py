@@ -1,1 +1,1 @@
-"""Faults on purpose: a plan, which attempt has which fault, and how each looks to a client."""
+"""Intended faults: the plan, the assignment to attempts, and the effects on replies."""

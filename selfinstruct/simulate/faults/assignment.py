@@ -1,13 +1,7 @@
-"""Fates: which fault befalls which attempt.
+"""Assigning faults to attempts.
 
-Knows a plan, and how often each request has come. It draws; what a fault does is done elsewhere::
-
-    fates = Fates(FaultPlan(per_attempt=(Hang(share=0.5),)))
-    fates.of("/v1/chat/completions", "9f86d0…")         Fate(attempt=1, fault=Hang(share=0.5), …)
-    fates.of("/v1/chat/completions", "9f86d0…")         Fate(attempt=2, fault=None, …)
-
-What befalls the n-th attempt at a request is settled by the plan, the path, the body and n. Neither
-the time nor the other requests matter, with one exception: an outage counts what arrives.
+The fault of the n-th attempt at a request depends on the plan, the path, the body and n, and not on the
+time or on other requests. Outages are the exception: they count arrivals.
 """
 
 from dataclasses import dataclass
@@ -20,7 +14,7 @@ from selfinstruct.simulate.faults.plan import (
     RequestFault,
     Status,
 )
-from selfinstruct.simulate.random_draws import Draws
+from selfinstruct.simulate.seeded_random import SeededRandom
 
 F = TypeVar("F", AttemptFault, RequestFault)
 
@@ -28,55 +22,52 @@ _NEVER: Final = Status(share=1, status=500)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fate:
-    """What befalls an attempt: the n-th at its request, counted from 1.
-
-    `fault` is what happens to the attempt and `name` what that is called ("outage" and "never" have
-    names of their own); `content_fault` is what is amiss with the reply at every attempt.
-    """
+class Assignment:
+    """The faults of one attempt."""
 
     attempt: int | None = None
+    """Number of the attempt at its request, from 1; None if attempts are not counted."""
     fault: AttemptFault | None = None
     name: str | None = None
+    """Name of `fault` in the log: "outage", "never", or the name in the plan."""
     content_fault: str | None = None
+    """Fault of the content of the reply, the same at every attempt."""
 
     @property
     def is_billed(self) -> bool:
-        """Whether a reply is written, and billed, whatever the client hears of it; not where an error is."""
+        """True if the endpoint writes a reply, even if the client gets none."""
         return self.name != "outage" and not isinstance(self.fault, Status | ErrorObject)
 
 
-UNTOUCHED: Final = Fate()
-"""The fate of an attempt that nobody counts."""
+NO_FAULTS: Final = Assignment()
 
 
-class Fates:
-    """Draws the fates by `plan`, for requests in the order in which they arrive."""
+class Assigner:
+    """Assigns the faults in `plan` to attempts in the order of their arrival."""
 
     def __init__(self, plan: FaultPlan) -> None:
         self._plan = plan
         self._arrivals = 0
-        # For each request, its attempts and how many of them were drawn to be faulty.
-        self._past: dict[str, tuple[int, int]] = {}
+        self._counts: dict[str, tuple[int, int]] = {}
+        """Attempts and faulty attempts so far, per request."""
 
-    def of(self, path: str, body_sha256: str) -> Fate:
-        """The fate of the attempt that has just arrived."""
+    def assign(self, path: str, body_sha256: str) -> Assignment:
+        """Return the faults of the attempt that has just arrived."""
         request = f"{path}/{body_sha256}"
         self._arrivals += 1
-        attempts, faulty = self._past.get(request, (0, 0))
+        attempts, faulty = self._counts.get(request, (0, 0))
         attempt = attempts + 1
-        # Drawn during an outage too: how many faults are left to a request must not depend on when
-        # it came.
-        drawn = attempt_fault(self._plan, request, attempt) if faulty < self._plan.at_most else None
-        self._past[request] = (attempt, faulty + (drawn is not None))
-        fault, name = drawn, None if drawn is None else drawn.name
-        lasting = request_fault(self._plan, request)
-        if lasting == "never":
-            fault, name, lasting = _NEVER, "never", None
+        # Also computed during an outage: the faults that a request has left must not depend on the time.
+        fault = attempt_fault(self._plan, request, attempt) if faulty < self._plan.at_most else None
+        self._counts[request] = (attempt, faulty + (fault is not None))
+        name: str | None = None if fault is None else fault.fault
+        content_fault = _request_fault(self._plan, request)
+        if content_fault == "never":
+            fault, name, content_fault = _NEVER, "never", None
         outage = self._outage()
         if outage is not None:
             fault, name = outage, "outage"
-        return Fate(attempt=attempt, fault=fault, name=name, content_fault=lasting)
+        return Assignment(attempt=attempt, fault=fault, name=name, content_fault=content_fault)
 
     def _outage(self) -> AttemptFault | None:
         for outage in self._plan.outages:
@@ -86,24 +77,21 @@ class Fates:
 
 
 def attempt_fault(plan: FaultPlan, request: str, attempt: int) -> AttemptFault | None:
-    """What `plan` draws for the attempt with that number, whatever befell those before it."""
-    if not plan.per_attempt:
+    """Return the fault of the attempt with this number, without regard to `at_most` and outages."""
+    return _select(plan.per_attempt, f"{plan.seed}/{request}/{attempt}")
+
+
+def _request_fault(plan: FaultPlan, request: str) -> str | None:
+    selected = _select(plan.per_request, f"{plan.seed}/{request}")
+    return None if selected is None else selected.fault
+
+
+def _select(faults: tuple[F, ...], seed: str) -> F | None:
+    if not faults:
         return None
-    return _drawn(plan.per_attempt, f"{plan.seed}/{request}/{attempt}")
-
-
-def request_fault(plan: FaultPlan, request: str) -> str | None:
-    """What `plan` draws for every attempt at a request."""
-    if not plan.per_request:
-        return None
-    drawn = _drawn(plan.per_request, f"{plan.seed}/{request}")
-    return None if drawn is None else drawn.fault
-
-
-def _drawn(faults: tuple[F, ...], seed: str) -> F | None:
-    at = Draws(seed).unit()
+    position = SeededRandom(seed).unit()
     for fault in faults:
-        at -= fault.share
-        if at < 0:
+        position -= fault.share
+        if position < 0:
             return fault
     return None

@@ -1,11 +1,7 @@
-"""Faulty replies: what is said in place of the true reply when an attempt goes wrong.
+"""Faulty replies: what the client reads instead of the true reply.
 
-Knows the faults that show in what is said: error statuses, pages, bodies that are no completion. What
-happens to the connection is the business of `transport`, and content that is amiss in a reply of the
-right form that of `content`::
-
-    instead_of(as_json(200, {…}), Status(share=1, status=429))      429, {"error": {…}}
-    instead_of(as_json(200, {…}), Hang(share=1))                    the true reply, which nobody gets
+This module covers error statuses, pages and bodies that are not completions. `transport` covers faults
+of the connection, `content` faults of the text.
 """
 
 import math
@@ -23,16 +19,12 @@ from selfinstruct.simulate.faults.plan import (
     RetryAfter,
     Status,
 )
-from selfinstruct.simulate.protocol.replies import Reply, as_json
+from selfinstruct.simulate.protocol.replies import Reply, json_reply
 
 _MESSAGES: Final = {
-    408: "The request took too long.",
-    409: "The request is at odds with another one.",
     429: "Rate limit reached; try again later.",
     500: "The server had an error while processing the request.",
-    502: "Bad gateway.",
     503: "The server is overloaded; try again later.",
-    504: "The gateway waited too long.",
     529: "The server is overloaded; try again later.",
 }
 _LOG_IN: Final = (
@@ -44,84 +36,71 @@ _LOG_IN: Final = (
 _PLAIN: Final = "upstream connect error or disconnect before headers\n"
 
 
-def instead_of(true: Reply, fault: AttemptFault) -> Reply:
-    """What `fault` makes of the `true` reply; the same for a fault that does not show in it."""
+def with_fault(reply: Reply, fault: AttemptFault) -> Reply:
+    """Return what `fault` makes of `reply`: the same reply for a fault of the connection."""
     match fault:
         case Status():
-            said = _error(fault.status, fault.code, fault.message)
-            return as_json(fault.status, said, _come_back(fault.retry_after))
+            body = _error(fault.status, fault.code, fault.message)
+            return json_reply(fault.status, body, _retry_header(fault.retry_after))
         case ErrorObject():
-            return as_json(200, _error(500, fault.code, fault.message))
+            return json_reply(200, _error(500, fault.code, fault.message))
+        case Page(format="html"):
+            return Reply(status=200, body=_LOG_IN.encode(), media_type="text/html")
         case Page():
-            text, media_type = (
-                (_LOG_IN, "text/html") if fault.format == "html" else (_PLAIN, "text/plain")
-            )
-            return Reply(status=200, body=text.encode(), media_type=media_type)
+            return Reply(status=200, body=_PLAIN.encode(), media_type="text/plain")
         case BrokenJson():
-            return Reply(status=true.status, body=true.body[: len(true.body) // 2])
-        case NoChoices():
-            return as_json(true.status, _without_choices(true.said, fault.choices))
-        case BrokenOff():
-            return as_json(true.status, _broken_off(true.said))
+            return Reply(status=reply.status, body=reply.body[: len(reply.body) // 2])
+        # An error reply has no choices to change.
+        case NoChoices() if "choices" in reply.data:
+            return json_reply(reply.status, _without_choices(reply.data, fault.choices))
+        case BrokenOff() if "choices" in reply.data:
+            return json_reply(reply.status, _broken_off(reply.data))
         case _:
-            return true
+            return reply
 
 
 def _error(status: int, code: str | None, message: str | None) -> dict[str, Any]:
+    kind = "server_error" if status >= 500 else "invalid_request_error"
     if status == 429:
         kind = "rate_limit_error"
-    else:
-        kind = "server_error" if status >= 500 else "invalid_request_error"
-    told = _MESSAGES.get(status, f"The request failed with status {status}.")
-    return {
-        "error": {
-            "message": told if message is None else message,
-            "type": kind,
-            "param": None,
-            "code": code,
-        }
-    }
+    if message is None:
+        message = _MESSAGES.get(status, f"The request failed with status {status}.")
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
-def _come_back(retry_after: RetryAfter | None) -> dict[str, str] | None:
-    """The header that says when another attempt is welcome."""
+def _retry_header(retry_after: RetryAfter | None) -> dict[str, str] | None:
     if retry_after is None:
         return None
     if retry_after.milliseconds is not None:
-        return {"retry-after-ms": _plain(retry_after.milliseconds)}
+        return {"retry-after-ms": _decimal(retry_after.milliseconds)}
     if retry_after.seconds is not None:
-        return {"retry-after": _plain(retry_after.seconds)}
-    assert retry_after.date is not None
-    # Dates in HTTP have no fractions; downwards this would be sooner than the plan says.
+        return {"retry-after": _decimal(retry_after.seconds)}
+    # HTTP dates have no fractions. Rounding down would allow an earlier retry than the plan does.
     now = datetime.now(UTC).timestamp()
-    then = datetime.fromtimestamp(math.ceil(now + retry_after.date), UTC)
+    then = datetime.fromtimestamp(math.ceil(now + (retry_after.date or 0)), UTC)
     return {"retry-after": format_datetime(then, usegmt=True)}
 
 
-def _plain(number: float) -> str:
-    """A number without an exponent, and without a fraction that is zero."""
+def _decimal(number: float) -> str:
+    """Return the number without an exponent and without trailing zeros."""
     return f"{number:.6f}".rstrip("0").rstrip(".")
 
 
-def _broken_off(said: dict[str, Any]) -> dict[str, Any]:
+def _broken_off(data: dict[str, Any]) -> dict[str, Any]:
     """Return a reply whose first choice ends in the middle of its text, as relays report it."""
-    if "choices" not in said:
-        return said
-    choice, *others = said["choices"]
+    choice, *others = data["choices"]
+    half: dict[str, Any]
     if "message" in choice:
-        content = choice["message"]["content"] or ""
-        half: dict[str, Any] = {
-            "message": choice["message"] | {"content": content[: len(content) // 2]}
-        }
+        text = choice["message"]["content"] or ""
+        half = {"message": choice["message"] | {"content": text[: len(text) // 2]}}
     else:
-        half = {"text": choice["text"][: len(choice["text"]) // 2]}
+        text = choice["text"] or ""
+        half = {"text": text[: len(text) // 2]}
     error = {"code": 502, "message": "The provider disconnected."}
-    return said | {"choices": [choice | half | {"finish_reason": "error", "error": error}, *others]}
+    return data | {"choices": [choice | half | {"finish_reason": "error", "error": error}, *others]}
 
 
-def _without_choices(said: dict[str, Any], choices: str) -> dict[str, Any]:
-    if "choices" not in said:  # the request was refused: there is nothing to take away
-        return said
+def _without_choices(data: dict[str, Any], choices: str) -> dict[str, Any]:
     if choices == "missing":
-        return {name: value for name, value in said.items() if name != "choices"}
-    return said | {"choices": None if choices == "null" else []}
+        return {name: value for name, value in data.items() if name != "choices"}
+    return data | {"choices": None if choices == "null" else []}

@@ -1,151 +1,133 @@
-"""Fault plans: what goes wrong on purpose between the endpoint and its clients, and how often.
+"""Fault plans: what goes wrong between the endpoint and its clients, and how often.
 
-Knows what a plan can say, and refuses what makes no sense (`plan_values` for single values); that is
-all it does. `plan_file` reads a plan, `assignment` draws who meets what::
-
-    FaultPlan(
-        per_attempt=(
-            Status(share=0.1, status=429, retry_after=RetryAfter(seconds=1)),
-            Hang(share=0.02),
-        ),
-        per_request=(RequestFault(share=0.05, fault="length"),),
-        outages=(Outage(after=200, attempts=60, status=503),),
-        rate_limits=RateLimits(requests_per_minute=600),
-    )
-
-A fault per attempt befalls one attempt at a request, and the next attempt may be spared; a fault per
-request befalls every attempt at it in the same way. What the author writes amiss is not the business
-of a plan but of `FaultShares`.
+A fault per attempt affects one attempt at a request; the next attempt may succeed. A fault per request
+affects every attempt at the request in the same way. `plan_file` reads a plan from YAML, `assignment`
+decides which attempt gets which fault. Mistakes of the author are not part of a plan; see `FaultShares`.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
 
-from selfinstruct.simulate.faults.plan_values import Checked, FaultPlanError, shown
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryAfter(Checked):
-    """When to come back, in one of three forms; each is a time from now."""
-
-    seconds: float | None = None
-    """`retry-after: 0.2`"""
-    milliseconds: float | None = None
-    """`retry-after-ms: 200`"""
-    date: float | None = None
-    """`retry-after: Sun, 22 Nov 2026 10:00:01 GMT`; in seconds, rounded up to the next whole one."""
-
-    def __post_init__(self) -> None:
-        Checked.__post_init__(self)
-        if sum(form is not None for form in (self.seconds, self.milliseconds, self.date)) != 1:
-            raise FaultPlanError("retry_after must have one of seconds, milliseconds and date")
+Share = Annotated[float, Strict(), Field(ge=0, le=1)]
+Seconds = Annotated[float, Strict(), Field(ge=0, le=86_400)]
+ErrorStatus = Annotated[int, Strict(), Field(ge=400, le=599)]
+Whole = Annotated[int, Strict(), Field(ge=0, le=10**12)]
+Positive = Annotated[int, Strict(), Field(ge=1, le=10**12)]
+Flag = Annotated[bool, Strict()]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status(Checked):
+class Entry(BaseModel):
+    """A part of a plan. Unknown keys and wrong values raise pydantic.ValidationError."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RetryAfter(Entry):
+    """The time until the client may try again, in exactly one of three forms."""
+
+    seconds: Seconds | None = None
+    """Seconds from now, sent as `retry-after: 0.2`."""
+    milliseconds: Annotated[float, Strict(), Field(ge=0, le=86_400_000)] | None = None
+    """Milliseconds from now, sent as `retry-after-ms: 200`."""
+    date: Seconds | None = None
+    """Seconds from now, rounded up; sent as `retry-after: Sun, 22 Nov 2026 10:00:01 GMT`."""
+
+    @model_validator(mode="after")
+    def _has_one_form(self) -> Self:
+        if [self.seconds, self.milliseconds, self.date].count(None) != 2:
+            raise ValueError("must have exactly one of seconds, milliseconds and date")
+        return self
+
+
+class _AttemptFault(Entry):
+    share: Share
+    """Share of all attempts."""
+
+
+class Status(_AttemptFault):
     """An error status with an error body."""
 
-    name: ClassVar = "status"
-    share: float
-    status: int
+    fault: Literal["status"] = "status"
+    status: ErrorStatus
     code: str | None = None
     message: str | None = None
     retry_after: RetryAfter | None = None
-    then_close: bool = False
-    """Whether the connection is closed after the reply, without the reply having said so."""
-
-    def __post_init__(self) -> None:
-        Checked.__post_init__(self)
-        if self.retry_after is not None and not isinstance(self.retry_after, RetryAfter):
-            raise FaultPlanError(f"retry_after must be a RetryAfter, not {shown(self.retry_after)}")
+    then_close: Flag = False
+    """True to close the connection after the reply, without a header that announces this."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hang(Checked):
-    """Silence until the client leaves, or for some seconds; then the connection is closed."""
+class Hang(_AttemptFault):
+    """No reply. The connection closes after `seconds`, or when the client leaves."""
 
-    name: ClassVar = "hang"
-    share: float
-    seconds: float | None = None
+    fault: Literal["hang"] = "hang"
+    seconds: Seconds | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Late(Checked):
-    """The true reply, whole, after so many seconds, which take the place of the latency."""
+class Late(_AttemptFault):
+    """The true reply after `seconds`, which replace the latency."""
 
-    name: ClassVar = "late"
-    share: float
-    seconds: float
+    fault: Literal["late"] = "late"
+    seconds: Seconds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drip(Checked):
-    """The true reply, a few bytes at a time, so that all of it takes so many seconds."""
+class Drip(_AttemptFault):
+    """The true reply, a few bytes at a time, over `seconds`."""
 
-    name: ClassVar = "drip"
-    share: float
-    seconds: float
+    fault: Literal["drip"] = "drip"
+    seconds: Seconds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reset(Checked):
+class Reset(_AttemptFault):
     """The head and half of the body of the true reply; then the connection is reset."""
 
-    name: ClassVar = "reset"
-    share: float
+    fault: Literal["reset"] = "reset"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drop(Checked):
-    """The connection is closed without a byte of a reply."""
+class Drop(_AttemptFault):
+    """A connection that closes without a byte of a reply."""
 
-    name: ClassVar = "drop"
-    share: float
+    fault: Literal["drop"] = "drop"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenJson(Checked):
-    """The first half of the true reply, as if it were all of it."""
+class BrokenJson(_AttemptFault):
+    """The first half of the body, with a matching content length."""
 
-    name: ClassVar = "broken_json"
-    share: float
+    fault: Literal["broken_json"] = "broken_json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Checked):
-    """Status 200 with something for people, such as a proxy shows to those who should log in."""
+class Page(_AttemptFault):
+    """Status 200 with a log-in page or a line of plain text, as a proxy sends it."""
 
-    name: ClassVar = "page"
-    share: float
+    fault: Literal["page"] = "page"
     format: Literal["html", "plain"] = "html"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorObject(Checked):
+class ErrorObject(_AttemptFault):
     """Status 200 with an error body."""
 
-    name: ClassVar = "error_object"
-    share: float
+    fault: Literal["error_object"] = "error_object"
     code: str | None = None
     message: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoChoices(Checked):
-    """The true reply, except that its choices are missing, null, or an empty list."""
+class NoChoices(_AttemptFault):
+    """The true reply, but its choices are missing, null, or an empty list."""
 
-    name: ClassVar = "no_choices"
-    share: float
-    choices: Literal["missing", "null", "empty"] = "missing"
+    fault: Literal["no_choices"] = "no_choices"
+    choices: Annotated[
+        Literal["missing", "null", "empty"],
+        # In YAML, `choices: null` is None.
+        BeforeValidator(lambda value: "null" if value is None else value),
+    ] = "missing"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenOff(Checked):
+class BrokenOff(_AttemptFault):
     """The first half of the text of the true reply, with an error in its choice."""
 
-    name: ClassVar = "broken_off"
-    share: float
+    fault: Literal["broken_off"] = "broken_off"
 
 
 AttemptFault = (
@@ -161,54 +143,46 @@ AttemptFault = (
     | NoChoices
     | BrokenOff
 )
-"""What can befall an attempt; `share` is that of all attempts at completions."""
-
-ATTEMPT_FAULTS: Final[dict[str, type[AttemptFault]]] = {
-    kind.name: kind
-    for kind in (
-        Status,
-        Hang,
-        Late,
-        Drip,
-        Reset,
-        Drop,
-        BrokenJson,
-        Page,
-        ErrorObject,
-        NoChoices,
-        BrokenOff,
-    )
-}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestFault(Checked):
-    """What befalls a `share` of all requests, at every attempt; `fault` is one of REQUEST_FAULTS."""
+RequestFaultName = Literal[
+    "never",
+    "length",
+    "content_filter",
+    "refusal",
+    "empty",
+    "null_content",
+    "no_usage",
+    "other_model",
+]
 
-    share: float
-    fault: str
+
+class RequestFault(Entry):
+    """A fault of every attempt at a request; `content` describes all but "never"."""
+
+    share: Share
+    """Share of all requests."""
+    fault: RequestFaultName
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outage(Checked):
-    """So many attempts in a row that all fail, once `after` so many have arrived.
+class Outage(Entry):
+    """A number of consecutive `attempts` that all fail, `after` a number of earlier ones."""
 
-    They get the `status` (503 unless it says otherwise), or are let "hang", or "drop" the connection.
-    """
-
-    after: int
-    attempts: int
-    status: int | None = None
+    after: Whole
+    attempts: Positive
+    status: ErrorStatus | None = None
+    """Status of the replies; None means 503, unless `refuse` is set."""
     refuse: Literal["hang", "drop"] | None = None
 
-    def __post_init__(self) -> None:
-        Checked.__post_init__(self)
+    @model_validator(mode="after")
+    def _has_one_form(self) -> Self:
         if self.status is not None and self.refuse is not None:
-            raise FaultPlanError("status and refuse exclude each other; leave one of them out")
+            raise ValueError("cannot have both status and refuse; remove one of them")
+        return self
 
     @property
     def fault(self) -> AttemptFault:
-        """What befalls each of the attempts."""
+        """The fault of each attempt in the outage."""
         if self.refuse == "hang":
             return Hang(share=1)
         if self.refuse == "drop":
@@ -216,58 +190,42 @@ class Outage(Checked):
         return Status(share=1, status=self.status or 503)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimits(Checked):
-    """What is let through in a minute; None for as much as comes. `rate_limits` says how it is counted."""
+class RateLimits(Entry):
+    """The rate limits of the endpoint; None for no limit. `rate_limits` enforces them."""
 
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
+    requests_per_minute: Positive | None = None
+    tokens_per_minute: Positive | None = None
     """Tokens of prompts and replies together."""
 
-    def __post_init__(self) -> None:
-        Checked.__post_init__(self)
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> Self:
         if self.requests_per_minute is None and self.tokens_per_minute is None:
-            raise FaultPlanError(
-                "rate_limits must have requests_per_minute, tokens_per_minute, or both"
-            )
+            raise ValueError("must have requests_per_minute, tokens_per_minute, or both")
+        return self
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultPlan(Checked):
-    """A whole plan; without arguments nothing goes wrong.
+class FaultPlan(Entry):
+    """A whole plan. The default plan has no faults."""
 
-    Another `seed` makes other attempts and requests faulty. A request meets at most `at_most` faulty
-    attempts, beside outages, rate limits and "never". `models` False makes `GET /v1/models` fail.
-    """
-
-    seed: int = 0
-    at_most: int = 4
-    models: bool = True
-    per_attempt: tuple[AttemptFault, ...] = ()
+    seed: Annotated[int, Strict(), Field(gt=-(10**18), lt=10**18)] = 0
+    """Selects which attempts and requests get faults."""
+    at_most: Whole = 4
+    """Maximum of faulty attempts per request, without outages, rate limits and "never"."""
+    models: Flag = True
+    """False to let `GET /v1/models` fail."""
+    per_attempt: tuple[Annotated[AttemptFault, Field(discriminator="fault")], ...] = ()
     per_request: tuple[RequestFault, ...] = ()
     outages: tuple[Outage, ...] = ()
     rate_limits: RateLimits | None = None
 
-    def __post_init__(self) -> None:
-        Checked.__post_init__(self)
-        _check_all("per_attempt", self.per_attempt, AttemptFault)
-        _check_all("per_request", self.per_request, RequestFault)
-        _check_all("outages", self.outages, Outage)
-        if self.rate_limits is not None and not isinstance(self.rate_limits, RateLimits):
-            raise FaultPlanError(f"rate_limits must be a RateLimits, not {shown(self.rate_limits)}")
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
         _check_sum("per_attempt", self.per_attempt)
         _check_sum("per_request", self.per_request)
+        return self
 
 
-def _check_all(name: str, entries: object, kind: Any) -> None:
-    if not isinstance(entries, tuple) or not all(isinstance(entry, kind) for entry in entries):
-        raise FaultPlanError(f"{name} must be a tuple of what `fault_plan` has for it")
-
-
-def _check_sum(name: str, faults: tuple[AttemptFault | RequestFault, ...]) -> None:
+def _check_sum(name: str, faults: Iterable[AttemptFault | RequestFault]) -> None:
     total = math.fsum(fault.share for fault in faults)
     if total > 1 + 1e-9:
-        raise FaultPlanError(
-            f"the shares in {name} add up to {total:g}; make some of them smaller, so that they add "
-            "up to 1 at most"
-        )
+        raise ValueError(f"the shares in {name} add up to {total:g}; reduce them to at most 1")

@@ -1,134 +1,118 @@
-"""Rate limits: which attempts come too soon, and how long they should have waited.
+"""Rate limits: which attempts come too early, and when they may come again.
 
-Knows two buckets, for requests and for tokens, each of which holds what a minute allows. They are full at
-first, and fill evenly: with 600 a minute, by one request every 100 ms. An attempt that is let through takes
-out one request, and the tokens that are billed for it. One that either bucket is too empty for is refused,
-and takes out nothing::
-
-    buckets = Buckets(RateLimits(requests_per_minute=600), now=time.monotonic)
-    buckets.refused(tokens=950)                  None, 600 times at once
-    buckets.refused(tokens=950)                  TooSoon(retry_after_s=0.1, …)
-    buckets.headers()                            {"x-ratelimit-remaining-requests": "0", …}
-
-So a client that sends no more than the limit in any window of a minute is never refused; twice as much
-gets through in a minute at most, after a pause.
+There are two buckets, for requests and for tokens. Each holds the amount of one minute, is full at first,
+and refills evenly: at 600 requests a minute, by one request every 100 ms. An accepted attempt takes one
+request and its billed tokens. An attempt that does not fit into both buckets takes nothing. A client that
+keeps to the rate limit in every window of one minute is therefore never refused. No window of one minute
+lets more than twice the rate limit through.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from selfinstruct.simulate.faults.plan import RateLimits
-from selfinstruct.simulate.protocol.replies import Reply, as_json
+from selfinstruct.simulate.protocol.replies import Reply, json_reply
 
 NAME: Final = "rate_limit"
-"""What it is called in the request log."""
-_MINUTE_S: Final = 60
-# What floats may be off by: whoever comes at the time that was stated is let through.
-_ROUNDING: Final = 1e-6
-_SHORT: Final = {"requests": "RPM", "tokens": "TPM"}
+"""Name of the fault in the request log."""
+# Rounding errors of floats: a client that returns after the stated time must be accepted.
+_TOLERANCE: Final = 1e-6
+_ABBREVIATIONS: Final = {"requests": "RPM", "tokens": "TPM"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TooSoon:
-    """A refusal: what there was too little of, and the seconds until there is enough (None: never)."""
+class TooEarly:
+    """The reason why an attempt is refused."""
 
     kind: str
+    """Bucket that is too empty: "requests" or "tokens"."""
     limit: int
+    """Amount in a full bucket."""
     left: int
-    wanted: int
+    needed: int
     retry_after_s: float | None
+    """Seconds until the attempt fits; None if it never fits."""
 
     def reply(self, model: str) -> Reply:
-        """Status 429, as OpenAI words it."""
-        at = f"on {self.kind} per min ({_SHORT[self.kind]}): Limit {self.limit}"
+        """Return a reply with status 429, in the words of OpenAI."""
+        limit = f"on {self.kind} per min ({_ABBREVIATIONS[self.kind]}): Limit {self.limit}"
         if self.retry_after_s is None:
-            message = f"Request too large for {model} {at}, Requested {self.wanted}."
+            message = f"Request too large for {model} {limit}, Requested {self.needed}."
             headers = {}
         else:
             message = (
-                f"Rate limit reached for {model} {at}, Used {self.limit - self.left}, "
-                f"Requested {self.wanted}. Please try again in {span(self.retry_after_s)}."
+                f"Rate limit reached for {model} {limit}, Used {self.limit - self.left}, "
+                f"Requested {self.needed}. Please try again in {duration(self.retry_after_s)}."
             )
             headers = {"retry-after": f"{_milliseconds(self.retry_after_s) / 1000:g}"}
-        error: dict[str, Any] = {
-            "message": message,
-            "type": self.kind,
-            "param": None,
-            "code": "rate_limit_exceeded",
-        }
-        return as_json(429, {"error": error}, headers)
+        error = {"message": message, "type": self.kind, "param": None}
+        return json_reply(429, {"error": error | {"code": "rate_limit_exceeded"}}, headers)
 
 
 class Buckets:
-    """The buckets of an endpoint; `now` is a clock in seconds."""
+    """The buckets of an endpoint. `now` returns the time in seconds."""
 
     def __init__(self, limits: RateLimits, *, now: Callable[[], float]) -> None:
-        given = {"requests": limits.requests_per_minute, "tokens": limits.tokens_per_minute}
-        self._limits = {kind: limit for kind, limit in given.items() if limit is not None}
+        both = {"requests": limits.requests_per_minute, "tokens": limits.tokens_per_minute}
+        self._limits = {kind: limit for kind, limit in both.items() if limit is not None}
         self._now = now
-        self._missing = dict.fromkeys(self._limits, 0.0)
-        """How much is lacking from each full bucket …"""
+        self._used = dict.fromkeys(self._limits, 0.0)
+        """Amount that is missing from each bucket at the time `_as_of`."""
         self._as_of = now()
-        """… at this time."""
 
-    def refused(self, *, tokens: int) -> TooSoon | None:
-        """Why an attempt of so many tokens comes too soon; None if it is let through, which counts it."""
-        self._fill()
-        wanted = {"requests": 1, "tokens": tokens}
-        found = [
-            self._too_soon(kind, wanted[kind])
+    def take(self, *, tokens: int) -> TooEarly | None:
+        """Take one request and `tokens` out of the buckets, or return why that is impossible."""
+        self._refill()
+        needed = {"requests": 1, "tokens": tokens}
+        problems = [
+            self._too_early(kind, needed[kind])
             for kind in self._limits
-            if self._missing[kind] + wanted[kind] > self._limits[kind] + _ROUNDING
+            if self._used[kind] + needed[kind] > self._limits[kind] + _TOLERANCE
         ]
-        if found:
-            # What it waits for longest; what never comes, before all.
+        if problems:
+            # The longest wait; "never" is longer than all.
             return max(
-                found, key=lambda one: math.inf if one.retry_after_s is None else one.retry_after_s
+                problems, key=lambda p: math.inf if p.retry_after_s is None else p.retry_after_s
             )
         for kind in self._limits:
-            self._missing[kind] += wanted[kind]
+            self._used[kind] += needed[kind]
         return None
 
     def headers(self) -> dict[str, str]:
-        """What every reply says of the limits; `reset` is when the bucket will be full again."""
-        self._fill()
-        said = {}
+        """Return the headers about rate limits; `reset` is the time until the bucket is full."""
+        self._refill()
+        headers = {}
         for kind, limit in self._limits.items():
-            said[f"x-ratelimit-limit-{kind}"] = str(limit)
-            said[f"x-ratelimit-remaining-{kind}"] = str(self._left(kind))
-            said[f"x-ratelimit-reset-{kind}"] = span(self._missing[kind] * _MINUTE_S / limit)
-        return said
+            headers[f"x-ratelimit-limit-{kind}"] = str(limit)
+            headers[f"x-ratelimit-remaining-{kind}"] = str(self._left(kind))
+            headers[f"x-ratelimit-reset-{kind}"] = duration(self._used[kind] * 60 / limit)
+        return headers
 
-    def _too_soon(self, kind: str, wanted: int) -> TooSoon:
+    def _too_early(self, kind: str, needed: int) -> TooEarly:
         limit = self._limits[kind]
-        over = self._missing[kind] + wanted - limit
-        return TooSoon(
+        excess = self._used[kind] + needed - limit
+        return TooEarly(
             kind=kind,
             limit=limit,
             left=self._left(kind),
-            wanted=wanted,
-            retry_after_s=None if wanted > limit else over * _MINUTE_S / limit,
+            needed=needed,
+            retry_after_s=None if needed > limit else excess * 60 / limit,
         )
 
     def _left(self, kind: str) -> int:
-        return math.floor(self._limits[kind] - self._missing[kind] + _ROUNDING)
+        return math.floor(self._limits[kind] - self._used[kind] + _TOLERANCE)
 
-    def _fill(self) -> None:
+    def _refill(self) -> None:
         now = self._now()
         for kind, limit in self._limits.items():
-            filled = (now - self._as_of) * limit / _MINUTE_S
-            self._missing[kind] = max(0.0, self._missing[kind] - filled)
+            self._used[kind] = max(0.0, self._used[kind] - (now - self._as_of) * limit / 60)
         self._as_of = now
 
 
-def span(seconds: float) -> str:
-    """A time as OpenAI's headers have it, rounded up to milliseconds.
-
-    >>> span(0.12), span(1), span(5.25), span(60)
-    ('120ms', '1s', '5.25s', '1m0s')
-    """
+def duration(seconds: float) -> str:
+    """Return a time in the form of OpenAI's headers, such as "120ms", "5.25s" or "1m0s"."""
     milliseconds = _milliseconds(seconds)
     if 0 < milliseconds < 1000:
         return f"{milliseconds}ms"
@@ -137,5 +121,5 @@ def span(seconds: float) -> str:
 
 
 def _milliseconds(seconds: float) -> int:
-    # Rounded up: whoever waits so long has waited long enough.
-    return math.ceil(seconds * 1000 - _ROUNDING)
+    # Rounded up: a client that waits this long has waited long enough.
+    return math.ceil(seconds * 1000 - _TOLERANCE)

@@ -1,1 +1,1 @@
-"""The completions API: requests as they are checked, replies as they are written."""
+"""The completions API: validated requests and the bodies of replies."""

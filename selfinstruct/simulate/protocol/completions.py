@@ -1,16 +1,9 @@
-r"""Completions: what a checked request comes down to, and what every reply to one has.
+"""Completions: validated requests of both APIs, and the bodies of their replies.
 
-Knows what `/v1/chat/completions` and `/v1/completions` have in common, and nothing of sockets or of
-what is written: the author is handed in as a function from a prompt and a seed to a text::
-
-    >>> finish("9. Name a river.\n\nTask: …", stops=("\n\n",), limit=None)
-    ('9. Name a river.', 6, 'stop')
-    >>> finish("9. Name a river.\n\nTask: …", stops=("\n\n",), limit=3)
-    ('9. Name', 3, 'length')
-
-What shapes the text (model, prompt, sampling parameters) goes into the request's fingerprint; what
-only repeats or cuts it (`n`, `stop`, `max_tokens`) does not. So a reply cut at 20 tokens is the
-beginning of the reply cut at 200, and the first of three choices is what `n=1` would give.
+The author is a function from a prompt and a seed to a text. The fingerprint of a request covers everything
+that changes the text: model, prompt and sampling parameters. It does not cover `n`, `stop` and `max_tokens`,
+which only repeat or cut the text. A reply that is cut at 20 tokens is therefore the beginning of the reply
+that is cut at 200, and the first of three choices is the reply to `n: 1`.
 """
 
 import hashlib
@@ -19,93 +12,100 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct.simulate.protocol import tokens
-from selfinstruct.simulate.protocol.request_members import RequestError
 
 Write = Callable[[str, str], str]
-"""An author: `write(prompt, seed)` is the whole reply to `prompt`, another one for another seed."""
+"""An author: `write(prompt, seed)` returns the whole reply; another seed gives another reply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionRequest:
-    """One completion as asked for, after checking.
+    """A validated request for completions."""
 
-    `prompt` is the text that is answered, `texts` are all texts that were sent, `limit` is the
-    largest number of tokens per choice (None: no limit), `echo` asks for the prompt before each
-    text, and `fingerprint` is 64 hexadecimal digits that are equal for two requests if and only if
-    the author should write the same.
-    """
-
+    is_chat: bool
     model: str
     prompt: str
+    """Text to answer or to continue."""
     texts: tuple[str, ...]
+    """All texts that the client sent."""
     choices: int
     stops: tuple[str, ...]
-    limit: int | None
-    echo: bool = False
+    max_tokens: int | None
+    """Maximum of tokens per choice; None for no maximum."""
+    echo: str = ""
+    """Beginning of each text: the prompt of a text completion with `echo`."""
     fingerprint: str
+    """64 hexadecimal digits, equal for two requests only if the author writes the same text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One text as it leaves, its number of tokens, and why it ends: "stop" or "length"."""
+    """One text of a reply."""
 
     text: str
     tokens: int
     reason: str
+    """Finish reason, "stop" or "length"."""
 
 
 def digest(*texts: str) -> str:
-    """The SHA-256 of the texts put together, as 64 hexadecimal digits."""
-    # JSON can smuggle in lone surrogates, which UTF-8 proper refuses to encode.
+    """Return the SHA-256 of the joined texts, as 64 hexadecimal digits."""
+    # JSON may contain lone surrogates, which UTF-8 normally cannot encode.
     return hashlib.sha256("".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def finish(text: str, stops: tuple[str, ...], limit: int | None) -> tuple[str, int, str]:
-    """`text` as it leaves: up to the first stop text, then at most `limit` tokens of that.
-
-    Returns the text, its number of tokens and the finish reason, "stop" or "length".
-    """
+def finish(text: str, stops: tuple[str, ...], max_tokens: int | None) -> Choice:
+    """Cut `text` before the first stop text, then at `max_tokens`."""
     for stop in stops:
         text = text.partition(stop)[0]
-    if limit is None:
-        return text, tokens.count(text), "stop"
-    kept, number = tokens.cut(text, limit)
-    return kept, number, "stop" if len(kept) == len(text) else "length"
+    if max_tokens is None:
+        return Choice(text=text, tokens=tokens.count(text), reason="stop")
+    kept, number = tokens.cut(text, max_tokens)
+    reason = "stop" if len(kept) == len(text) else "length"
+    return Choice(text=kept, tokens=number, reason=reason)
 
 
-def choices(request: CompletionRequest, write: Write) -> list[Choice]:
-    """The texts that answer `request`; `write` is called once for each, always with another seed."""
-    found = []
-    for index in range(request.choices):
-        text = write(request.prompt, f"{request.fingerprint}/{index}")
-        text, number, reason = finish(text, request.stops, request.limit)
-        found.append(Choice(text=text, tokens=number, reason=reason))
-    return found
-
-
-def usage(request: CompletionRequest, written: list[Choice]) -> dict[str, int]:
-    """How many tokens came in and went out; a prompt that is echoed counts as coming in only."""
-    read_in = sum(map(tokens.count, request.texts))
-    put_out = sum(choice.tokens for choice in written)
+def answer(request: CompletionRequest, write: Write, created: int) -> dict[str, Any]:
+    """Return the body of the reply to `request`; `created` is in seconds since 1970."""
+    written = [
+        finish(
+            write(request.prompt, f"{request.fingerprint}/{index}"),
+            request.stops,
+            request.max_tokens,
+        )
+        for index in range(request.choices)
+    ]
+    # An echoed prompt counts as prompt tokens only.
+    prompt_tokens = sum(map(tokens.count, request.texts))
+    completion_tokens = sum(choice.tokens for choice in written)
     return {
-        "prompt_tokens": read_in,
-        "completion_tokens": put_out,
-        "total_tokens": read_in + put_out,
+        "id": f"{'chatcmpl' if request.is_chat else 'cmpl'}-{request.fingerprint[:24]}",
+        "object": "chat.completion" if request.is_chat else "text_completion",
+        "created": created,
+        "model": request.model,
+        "choices": [
+            {
+                "index": index,
+                **_content(request, choice.text),
+                "logprobs": None,
+                "finish_reason": choice.reason,
+            }
+            for index, choice in enumerate(written)
+        ],
+        "usage": {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "total_tokens": prompt_tokens + completion_tokens,
+        },
+        "system_fingerprint": "fp_simulated",
     }
+
+
+def _content(request: CompletionRequest, text: str) -> dict[str, Any]:
+    if request.is_chat:
+        return {"message": {"role": "assistant", "content": text, "refusal": None}}
+    return {"text": request.echo + text}
 
 
 def model_card(model: str) -> dict[str, Any]:
-    """The object that describes the served model."""
+    """Return the object that describes the served model."""
     return {"id": model, "object": "model", "created": 0, "owned_by": "selfinstruct"}
-
-
-def error_body(refused: RequestError) -> dict[str, Any]:
-    """The object that tells a client why its request was refused."""
-    return {
-        "error": {
-            "message": str(refused),
-            "type": "invalid_request_error",
-            "param": refused.param,
-            "code": refused.code,
-        }
-    }

@@ -1,9 +1,4 @@
-"""Replies: what goes back to a client, as the bytes that are sent and as what can be read in them.
-
-Knows HTTP's side of a reply, and neither how it comes about nor how it is handed over::
-
-    as_json(200, {"object": "list"}).body          b'{"object":"list"}'
-"""
+"""Replies: the bytes that the endpoint sends, and the JSON in them."""
 
 import json
 from collections.abc import Mapping
@@ -15,22 +10,25 @@ from starlette.responses import Response
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A reply; `said` is the object that a client reads in it, empty if there is none to be read."""
+    """A reply over HTTP."""
 
     status: int
     body: bytes
-    said: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    """JSON object in `body`; empty if a client can read none."""
     media_type: str = "application/json"
     headers: Mapping[str, str] | None = None
 
     @property
     def response(self) -> Response:
-        """The same for Starlette."""
+        """The reply as a Starlette response."""
         return Response(self.body, self.status, self.headers, self.media_type)
 
 
-def as_json(status: int, said: dict[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
-    """The reply that says `said`."""
-    # ASCII only: a reply may quote lone surrogates out of a prompt, which UTF-8 cannot carry.
-    body = json.dumps(said, separators=(",", ":")).encode("ascii")
-    return Reply(status=status, body=body, said=said, headers=headers)
+def json_reply(
+    status: int, data: dict[str, Any], headers: Mapping[str, str] | None = None
+) -> Reply:
+    """Return the reply whose body is `data`."""
+    # ASCII only: a reply may quote lone surrogates from a prompt, which UTF-8 cannot encode.
+    body = json.dumps(data, separators=(",", ":")).encode("ascii")
+    return Reply(status=status, body=body, data=data, headers=headers)

@@ -1,1 +1,1 @@
-"""The server: routes, a log of requests, a socket on loopback."""
+"""The server: routes, the request log, and a socket on loopback."""

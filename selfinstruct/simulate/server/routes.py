@@ -1,18 +1,11 @@
-"""The routes: which path answers what, how late, and what is noted of it.
+"""The routes of the endpoint: chat completions, text completions and models.
 
-Knows HTTP. Knows neither how the server listens nor what the author writes, and leaves what goes
-wrong to the fault plan. With the model "simulated"::
-
-    POST /v1/chat/completions    one object, never a stream
-    POST /v1/completions         likewise, for a text that is to be continued
-    GET  /v1/models              a list of one
-    GET  /v1/models/simulated    that one
-    anything else                404 or 405, as an OpenAI error body
-
-Every reply carries an `x-request-id`. A larger body than `MOST_BODY_BYTES` is answered with 413.
+Every reply has an `x-request-id`. Unknown paths and methods get 404 and 405 with an OpenAI error body, and
+a body of more than `MAX_BODY_BYTES` gets 413.
 """
 
 import asyncio
+import functools
 import hashlib
 import random
 import time
@@ -28,26 +21,31 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from selfinstruct.simulate.faults.assignment import UNTOUCHED, Fate, Fates
-from selfinstruct.simulate.faults.content import befallen
-from selfinstruct.simulate.faults.error_replies import instead_of
+from selfinstruct.simulate.author.author import Author
+from selfinstruct.simulate.faults.assignment import NO_FAULTS, Assigner, Assignment
+from selfinstruct.simulate.faults.content import with_content_fault
+from selfinstruct.simulate.faults.error_replies import with_fault
 from selfinstruct.simulate.faults.plan import FaultPlan, Late, Status
 from selfinstruct.simulate.faults.rate_limits import NAME as RATE_LIMIT
 from selfinstruct.simulate.faults.rate_limits import Buckets
-from selfinstruct.simulate.faults.transport import FaultyTransport, left_within
-from selfinstruct.simulate.protocol import chat_completions, text_completions
+from selfinstruct.simulate.faults.transport import FaultyTransport, client_leaves
 from selfinstruct.simulate.protocol.completions import (
     CompletionRequest,
     Write,
+    answer,
     digest,
-    error_body,
     model_card,
 )
-from selfinstruct.simulate.protocol.replies import Reply, as_json
-from selfinstruct.simulate.protocol.request_members import RequestError, unknown_model
+from selfinstruct.simulate.protocol.replies import Reply, json_reply
+from selfinstruct.simulate.protocol.request_bodies import (
+    RequestError,
+    read_chat,
+    read_text,
+    unknown_model,
+)
 from selfinstruct.simulate.server.request_log import RequestLog
 
-MOST_BODY_BYTES: Final = 8 * 2**20
+MAX_BODY_BYTES: Final = 8 * 2**20
 
 
 def application(
@@ -55,56 +53,51 @@ def application(
     model: str,
     latency_ms: tuple[float, float],
     log: RequestLog,
-    write: Write,
-    go_on: Write,
+    author: Author,
     faults: FaultPlan | None,
     transport: FaultyTransport,
 ) -> ASGIApp:
-    """The ASGI application that serves `model`.
+    """Return the ASGI application that serves `model` with the replies of `author`.
 
-    `write(prompt, seed)` is what a chat is answered with, `go_on(prompt, seed)` what continues a
-    text. Each completion is held back for a time drawn evenly between the two `latency_ms`. What
-    `faults` has for it then befalls it on the `transport`.
+    Each completion waits for a random time between the two `latency_ms`. `transport` carries out the
+    `faults`.
     """
-    # Counting attempts takes memory for each request, and is for those who will be told.
-    is_counted = faults is not None or log.is_kept
-    fates = Fates(faults or FaultPlan()) if is_counted else None
+    # Counting attempts takes memory for each request, so only plans and logs pay for it.
+    assigner = Assigner(faults or FaultPlan()) if faults is not None or log.is_open else None
     limits = None if faults is None else faults.rate_limits
     buckets = None if limits is None else Buckets(limits, now=time.monotonic)
 
-    def completions(api: _Api) -> ASGIApp:
-        return _Completions(
-            api,
-            model=model,
-            latency_ms=latency_ms,
-            log=log,
-            fates=fates,
-            buckets=buckets,
-            transport=transport,
-        )
-
-    chat = completions(_Api(chat_completions.read, chat_completions.answer, write))
-    text = completions(_Api(text_completions.read, text_completions.answer, go_on))
+    completions = functools.partial(
+        _Completions,
+        model=model,
+        latency_ms=latency_ms,
+        log=log,
+        assigner=assigner,
+        buckets=buckets,
+        transport=transport,
+    )
+    chat = completions(read=read_chat, write=author.write)
+    text = completions(read=read_text, write=author.continue_text)
 
     def about_models(reply: Reply) -> Response:
         if faults is not None and not faults.models:
-            reply = instead_of(reply, Status(share=1, status=500))
+            reply = with_fault(reply, Status(share=1, status=500))
         return reply.response
 
     async def models(_request: Request) -> Response:
-        return about_models(as_json(200, {"object": "list", "data": [model_card(model)]}))
+        return about_models(json_reply(200, {"object": "list", "data": [model_card(model)]}))
 
     async def one_model(request: Request) -> Response:
         name = request.path_params["name"]
         if name != model:
-            return about_models(as_json(404, error_body(unknown_model(name, model))))
-        return about_models(as_json(200, model_card(model)))
+            return about_models(json_reply(404, unknown_model(name, model).body))
+        return about_models(json_reply(200, model_card(model)))
 
-    async def elsewhere(request: Request, error: Exception) -> Response:
+    async def unknown_route(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        told = f"{error.detail}: {request.method} {request.url.path}"
-        refused = RequestError(error.status_code, told)
-        return as_json(error.status_code, error_body(refused), error.headers).response
+        message = f"{error.detail}: {request.method} {request.url.path}"
+        body = RequestError(error.status_code, message).body
+        return json_reply(error.status_code, body, error.headers).response
 
     starlette = Starlette(
         routes=[
@@ -113,58 +106,38 @@ def application(
             Route("/v1/models", models, methods=["GET"]),
             Route("/v1/models/{name:path}", one_model, methods=["GET"]),
         ],
-        exception_handlers={404: elsewhere, 405: elsewhere},
+        exception_handlers={404: unknown_route, 405: unknown_route},
     )
     return _with_request_id(starlette)
 
 
-@dataclass(frozen=True, slots=True)
-class _Api:
-    """A way to ask for completions: how requests are read and answered, and who writes."""
-
-    read: Callable[[bytes, str], CompletionRequest]
-    answer: Callable[[CompletionRequest, Write, int], dict[str, Any]]
-    write: Write
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Written:
-    """What a request is answered with: an error body, for a request that is refused, unless more is said.
-
-    `billed` is its usage as far as it is to be paid for, `content_fault` what is amiss with it.
-    """
+    """A reply before its attempt meets a fault."""
 
     reply: Reply
     billed: Mapping[str, int] = field(default_factory=dict)
+    """Billed usage, empty for nothing."""
     prompt_sha256: str | None = None
     content_fault: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Completions:
-    """The endpoint for completions that are asked for in one of the ways.
+    """The endpoint of one completion API.
 
-    It is an ASGI application of its own, because a reply counts as answered only once it has been
-    sent, and a plain Starlette endpoint returns before that.
+    A separate ASGI application, because a reply counts as answered only after the server has sent the
+    reply. A plain Starlette endpoint returns earlier.
     """
 
-    def __init__(
-        self,
-        api: _Api,
-        *,
-        model: str,
-        latency_ms: tuple[float, float],
-        log: RequestLog,
-        fates: Fates | None,
-        buckets: Buckets | None,
-        transport: FaultyTransport,
-    ) -> None:
-        self._api = api
-        self._model = model
-        self._latency_ms = latency_ms
-        self._log = log
-        self._fates = fates
-        self._buckets = buckets
-        self._transport = transport
+    read: Callable[[bytes, str], CompletionRequest]
+    write: Write
+    model: str
+    latency_ms: tuple[float, float]
+    log: RequestLog
+    assigner: Assigner | None
+    buckets: Buckets | None
+    transport: FaultyTransport
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -172,90 +145,90 @@ class _Completions:
             body = await _body(request)
         except ClientDisconnect:
             return
-        except RequestError as refused:
-            reply = as_json(refused.status, error_body(refused))
-            await reply.response(scope, receive, send)
+        except RequestError as error:
+            await json_reply(error.status, error.body).response(scope, receive, send)
             return
         body_sha256 = hashlib.sha256(body).hexdigest()
-        fate = UNTOUCHED if self._fates is None else self._fates.of(scope["path"], body_sha256)
-        written = self._written(body, fate)
-        entry = self._log.received(
+        assignment = NO_FAULTS
+        if self.assigner is not None:
+            assignment = self.assigner.assign(scope["path"], body_sha256)
+        written = self._written(body, assignment)
+        entry = self.log.received(
             client_request_id=request.headers.get("x-client-request-id"),
             body_sha256=body_sha256,
             prompt_sha256=written.prompt_sha256,
-            attempt=fate.attempt,
+            attempt=assignment.attempt,
         )
-        reply, billed, fault = written.reply, written.billed, fate.fault
-        name = fate.name or written.content_fault
+        reply, billed, fault = written.reply, written.billed, assignment.fault
+        name = assignment.name or written.content_fault
         if fault is not None:
-            reply = instead_of(reply, fault)
-        if self._buckets is not None and fate.name != "outage":
-            too_soon = self._buckets.refused(tokens=billed.get("total_tokens", 0))
-            if too_soon is not None:
-                reply, billed, fault, name = too_soon.reply(self._model), {}, None, RATE_LIMIT
-            reply = replace(reply, headers={**(reply.headers or {}), **self._buckets.headers()})
+            reply = with_fault(reply, fault)
+        if self.buckets is not None and assignment.name != "outage":
+            too_early = self.buckets.take(tokens=billed.get("total_tokens", 0))
+            if too_early is not None:
+                reply, billed, fault, name = too_early.reply(self.model), {}, None, RATE_LIMIT
+            reply = replace(reply, headers={**(reply.headers or {}), **self.buckets.headers()})
         try:
-            # A late reply has its own time.
-            if not isinstance(fault, Late) and await self._client_left(receive):
-                self._log.hung_up(entry, billed=billed)
+            # The time of a late reply replaces the latency.
+            if not isinstance(fault, Late) and await self._client_leaves(receive):
+                self.log.hung_up(entry, billed=billed)
                 return
             is_whole = True
             if fault is None:
                 await reply.response(scope, receive, send)
             else:
-                is_whole = await self._transport.hand_over(reply, fault, scope, receive, send)
-        except asyncio.CancelledError:  # the server ends
-            self._log.broken(entry, billed=billed, fault=None)
+                is_whole = await self.transport.send(reply, fault, scope, receive, send)
+        except asyncio.CancelledError:  # the server stops
+            self.log.broken(entry, billed=billed, fault=None)
             raise
         if is_whole:
-            self._log.answered(
-                entry, status=reply.status, reply=reply.said, billed=billed, fault=name
+            self.log.answered(
+                entry, status=reply.status, reply=reply.data, billed=billed, fault=name
             )
         else:
-            self._log.broken(entry, billed=billed, fault=name)
+            self.log.broken(entry, billed=billed, fault=name)
 
-    def _written(self, body: bytes, fate: Fate) -> _Written:
-        """The reply to a request with this body, before anything befalls the attempt."""
+    def _written(self, body: bytes, assignment: Assignment) -> _Written:
+        """Return the reply to a request with this body, with its content fault."""
         try:
-            asked = self._api.read(body, self._model)
-        except RequestError as refused:
-            return _Written(reply=as_json(refused.status, error_body(refused)))
-        said = self._api.answer(asked, self._api.write, int(time.time()))
-        usage = said["usage"]
-        if fate.content_fault is not None:
-            said = befallen(said, fate.content_fault, asked)
-            usage = said.get("usage", usage)  # it is billed even if nobody is told
+            request = self.read(body, self.model)
+        except RequestError as error:
+            return _Written(reply=json_reply(error.status, error.body))
+        data = answer(request, self.write, int(time.time()))
+        usage = data["usage"]
+        if assignment.content_fault is not None:
+            data = with_content_fault(data, assignment.content_fault, request)
+            usage = data.get("usage", usage)  # also billed if the reply has no usage
         return _Written(
-            reply=as_json(200, said),
-            billed=usage if fate.is_billed else {},
-            prompt_sha256=digest(*asked.texts),
-            content_fault=fate.content_fault,
+            reply=json_reply(200, data),
+            billed=usage if assignment.is_billed else {},
+            prompt_sha256=digest(*request.texts),
+            content_fault=assignment.content_fault,
         )
 
-    async def _client_left(self, receive: Receive) -> bool:
-        """Waits out the latency; True, at once, if the client hangs up meanwhile."""
-        low, high = self._latency_ms
+    async def _client_leaves(self, receive: Receive) -> bool:
+        """Wait for the latency; return True as soon as the client leaves."""
+        low, high = self.latency_ms
         if high <= 0:
-            # Nothing has been awaited since the body came, so no hanging up can have been noticed.
+            # Without a wait, the server cannot have noticed that the client left.
             return False
-        # Draws from the process's own chance: latency is a matter of the arrival, not of the
-        # request, and must not repeat when a request does.
-        return await left_within(receive, random.uniform(low, high) / 1000)
+        # Not seeded: two attempts at the same request need different latencies.
+        return await client_leaves(receive, random.uniform(low, high) / 1000)
 
 
 async def _body(request: Request) -> bytes:
-    """Return the whole body; raise RequestError (413) as soon as it is known to be too large."""
+    """Return the whole body; raise RequestError (413) as soon as the body is known to be too large."""
     message = (
-        f"The body of the request is larger than {MOST_BODY_BYTES} bytes. Send a shorter prompt."
+        f"The body of the request is larger than {MAX_BODY_BYTES} bytes. Send a shorter prompt."
     )
     too_large = RequestError(413, message, code="request_too_large")
-    # The web server refuses a length that is no number, and ignores the length of a chunked body.
-    if int(request.headers.get("content-length", 0)) > MOST_BODY_BYTES:
+    # The web server refuses a length that is not a number, and ignores the length of a chunked body.
+    if int(request.headers.get("content-length", 0)) > MAX_BODY_BYTES:
         raise too_large
     body = bytearray()
     async for piece in request.stream():
         body += piece
-        if len(body) > MOST_BODY_BYTES:
+        if len(body) > MAX_BODY_BYTES:
             raise too_large
     return bytes(body)
 
@@ -264,11 +237,11 @@ def _with_request_id(inner: ASGIApp) -> ASGIApp:
     async def outer(scope: Scope, receive: Receive, send: Send) -> None:
         header = (b"x-request-id", b"req_" + uuid.uuid4().hex.encode())
 
-        async def send_on(message: MutableMapping[str, Any]) -> None:
+        async def send_with_header(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], header]
             await send(message)
 
-        await inner(scope, receive, send_on)
+        await inner(scope, receive, send_with_header)
 
     return outer

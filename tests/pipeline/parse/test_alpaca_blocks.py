@@ -1,4 +1,4 @@
-"""Blocks of instruction, input and output, as models write them when asked in Alpaca's way."""
+"""Alpaca's blocks of instruction, input and output in the formats of current models."""
 
 import pytest
 from support import make_completion
@@ -46,9 +46,7 @@ def reasons(parsed: ParsedList) -> list[tuple[str, Reason]]:
 
 
 @pytest.mark.parametrize("continues", [True, False, None])
-def test_the_marker_that_the_prompt_ends_with_may_be_repeated_or_not(
-    *, continues: bool | None
-) -> None:
+def test_the_marker_of_the_prompt_may_be_repeated(*, continues: bool | None) -> None:
     assert found(TWO_BLOCKS, continues=continues) == BOTH
     assert found(FROM_CHAT, continues=continues) == BOTH
     assert found(f"###\n{FROM_CHAT}\n###", continues=continues) == BOTH
@@ -81,46 +79,46 @@ def test_the_marker_that_the_prompt_ends_with_may_be_repeated_or_not(
         ("Lake Como", "Lake Como<think>Done?"),
     ],
 )
-def test_blocks_are_read_in_spite_of_small_faults(old: str, new: str) -> None:
+def test_blocks_with_small_faults_are_parsed(old: str, new: str) -> None:
     assert old in FROM_CHAT
     assert found(FROM_CHAT.replace(old, new)) == BOTH
 
 
-def test_blocks_without_any_numbers_are_read() -> None:
+def test_blocks_without_numbers_are_parsed() -> None:
     assert found(FROM_CHAT.replace("4. ", "").replace("5. ", "")) == BOTH
 
 
-def test_an_announcement_is_no_block_of_a_chat_model() -> None:
+def test_an_introduction_is_no_block() -> None:
     assert found(f"Sure! Here are the tasks:\n\n{FROM_CHAT}") == BOTH
 
 
-def test_a_goodbye_stands_alone_below_a_blank_line() -> None:
+def test_a_closing_remark_needs_its_own_paragraph() -> None:
     for output in ("Dear Ann,\nI hope you are well.", "I hope you are well.", "Dear Ann,\n\nBye!"):
         assert found(FROM_CHAT.replace("Lake Como", output))[1][2] == output
 
 
-def test_a_reply_that_begins_in_the_middle_of_a_block_has_no_task_there() -> None:
+def test_a_block_without_its_start_is_no_task() -> None:
     assert found("4. Input:\n3, 4\n4. Output:\n7\n###\n5. Instruction: Add.\n5. Output: 1") == [
         ("Add.", "", "1")
     ]
-    # Only what goes on behind a prompt may begin with the text of an instruction that has no input.
+    # Only a continuation may begin with the text of an instruction.
     text = " Name a lake.\n5. Instruction: Add 1 and 0.\n5. Output: 1"
     assert read(text, continues=False).rejections == ()
     assert reasons(read(text, continues=True)) == [(f"{ID}#1", Reason.MALFORMED)]
 
 
-def test_a_refusal_with_a_marker_in_it_is_a_refusal() -> None:
+def test_a_refusal_may_contain_a_marker() -> None:
     parsed = read("I'm sorry, but I can't help with that.\nOutput: nothing")
     assert reasons(parsed) == [(f"{ID}#0", Reason.REFUSAL)]
 
 
-def test_what_stands_between_numbered_markers_is_text_even_where_it_looks_like_one() -> None:
+def test_unnumbered_markers_between_numbered_ones_are_text() -> None:
     output = "def f():\n    # as follows\nInput: a number\nOutput: its square"
     text = FROM_CHAT.replace("\n7\n", f"\n{output}\n")
     assert found(text) == [("Add the numbers.", "3, 4", output), BOTH[1]]
 
 
-def test_text_keeps_its_case_and_its_lines() -> None:
+def test_text_keeps_its_case_and_lines() -> None:
     text = FROM_CHAT.replace("3, 4", "PhD\n\n  in AI").replace("Add the", "Add\n the")
     assert found(text)[0] == ("Add the numbers.", "PhD\n\n  in AI", "7")
 
@@ -144,24 +142,24 @@ def test_text_keeps_its_case_and_its_lines() -> None:
         ("<noinput>", "lake como", Reason.OUTPUT_EQUALS_INPUT),
     ],
 )
-def test_a_block_without_a_usable_output_is_rejected(old: str, new: str, reason: Reason) -> None:
+def test_a_block_without_a_valid_output_is_rejected(old: str, new: str, reason: Reason) -> None:
     parsed = read(FROM_CHAT.replace(old, new))
     assert [one.instruction for one in parsed.candidates] == ["Add the numbers."]
     assert reasons(parsed) == [(f"{ID}#2", reason)]
 
 
-def test_a_block_needs_no_input_at_all() -> None:
+def test_a_block_needs_no_input() -> None:
     assert found(FROM_CHAT.replace("5. Input:\n<noinput>\n", "")) == BOTH
 
 
 @pytest.mark.parametrize("finish_reason", ["length", "content_filter"])
-def test_the_last_block_of_a_reply_that_was_cut_is_dropped(finish_reason: str) -> None:
+def test_a_truncated_reply_loses_its_last_block(finish_reason: str) -> None:
     parsed = read(FROM_CHAT, finish_reason=finish_reason)
     assert [one.instruction for one in parsed.candidates] == ["Add the numbers."]
     assert reasons(parsed) == [(f"{ID}#2", Reason.TRUNCATED)]
 
 
-def test_a_demonstration_that_is_repeated_is_an_echo() -> None:
+def test_a_repeated_demonstration_is_an_echo() -> None:
     parsed = read(FROM_CHAT, demonstrations=("add  the NUMBERS.",))
     assert [one.id for one in parsed.candidates] == [f"{ID}#2"]
     assert reasons(parsed) == [(f"{ID}#1", Reason.ECHO)]
@@ -177,7 +175,7 @@ def test_a_demonstration_that_is_repeated_is_an_echo() -> None:
         ("9. Name a lake.", Reason.NO_LIST),
     ],
 )
-def test_a_reply_without_blocks_is_rejected_whole(text: str, reason: Reason) -> None:
+def test_a_reply_without_blocks_is_rejected(text: str, reason: Reason) -> None:
     parsed = read(text)
     assert parsed.candidates == ()
     assert reasons(parsed) == [(f"{ID}#0", reason)]

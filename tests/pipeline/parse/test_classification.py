@@ -1,4 +1,4 @@
-"""Is it a classification task? A clear yes or no counts, and nothing else does."""
+"""Answers to the classification question: only a clear yes or no counts."""
 
 import pytest
 from support import make_completion
@@ -30,7 +30,7 @@ from selfinstruct.pipeline.parse.classification import answer
         "<think>No? Yes or no?</think>\n\nYes",
     ],
 )
-def test_a_clear_yes_at_the_start_is_yes(text: str) -> None:
+def test_a_clear_yes_counts(text: str) -> None:
     assert answer(make_completion(text)) == "yes"
 
 
@@ -49,7 +49,7 @@ def test_a_clear_yes_at_the_start_is_yes(text: str) -> None:
         "Hm. Yes?\n</think>\n\nNo",
     ],
 )
-def test_a_clear_no_at_the_start_is_no(text: str) -> None:
+def test_a_clear_no_counts(text: str) -> None:
     assert answer(make_completion(text)) == "no"
 
 
@@ -80,11 +80,11 @@ def test_a_clear_no_at_the_start_is_no(text: str) -> None:
         "Да",
     ],
 )
-def test_everything_else_is_unclear(text: str) -> None:
+def test_any_other_answer_is_unclear(text: str) -> None:
     assert answer(make_completion(text)) == "unclear"
 
 
-def test_a_question_that_is_repeated_is_skipped() -> None:
+def test_a_repeated_question_is_skipped() -> None:
     task = "Is the word a noun?"
     question = f"Task: {task}\nIs it classification?"
     assert answer(make_completion(f"{question} Yes"), instruction=task) == "yes"
@@ -94,7 +94,7 @@ def test_a_question_that_is_repeated_is_skipped() -> None:
     assert answer(make_completion(f"{question} Yes")) == "unclear"
 
 
-def test_a_task_that_is_repeated_without_its_question_is_skipped() -> None:
+def test_a_repeated_task_without_its_question_is_skipped() -> None:
     task = "Is the word a noun?"
     assert answer(make_completion(f"Task: {task}\nYes"), instruction=task) == "yes"
     runs_on = f"Task: {task}\nNo\n\nTask: Name a lake.\nIs it classification? Yes"
@@ -102,6 +102,6 @@ def test_a_task_that_is_repeated_without_its_question_is_skipped() -> None:
     assert answer(make_completion(f"Task: {task}"), instruction=task) == "unclear"
 
 
-def test_what_follows_an_answer_about_another_task_does_not_count() -> None:
+def test_an_answer_about_another_task_is_ignored() -> None:
     reply = make_completion("No\n\nTask: Name a river.\nIs it classification? Yes")
     assert answer(reply, instruction="Write a poem.") == "no"

@@ -1,4 +1,4 @@
-"""Replies as chat models of today really lay them out, and what is in them."""
+"""Layouts of real replies from current chat models."""
 
 import pytest
 from support import make_completion
@@ -59,16 +59,16 @@ def whole_tasks(text: str, *, finish_reason: str = "stop") -> list[tuple[str, st
         f"I'll go on with new tasks.\n9. {A}\n10. {B}",
     ],
 )
-def test_a_list_is_found_in_whatever_it_is_wrapped(text: str) -> None:
+def test_a_list_is_found_in_any_wrapping(text: str) -> None:
     assert listed(text) == [A, B]
 
 
-def test_a_list_without_any_number_is_read_line_by_line() -> None:
+def test_a_list_without_numbers_is_parsed_by_line() -> None:
     assert listed(f"{A}\n{B}\nSum up your day in a line.") == [A, B, "Sum up your day in a line."]
-    assert listed(f"{A}\n{B}") == []  # two lines may be anything
+    assert listed(f"{A}\n{B}") == []  # two lines are too few for a list
 
 
-def test_an_item_that_is_followed_by_something_else_is_whole_though_the_reply_is_cut() -> None:
+def test_an_item_before_other_text_is_complete() -> None:
     text = f"9. {A}\n10. {B}\n\nHere is another list:\n1. Write a lim"
     assert listed(text, finish_reason="length") == [A, B]
     assert listed(f"9. {A}\n10. {B}", finish_reason="length") == [A]
@@ -88,7 +88,7 @@ def test_an_item_that_is_followed_by_something_else_is_whole_though_the_reply_is
         "Input: a b\nOutput: c d\n\n---",
     ],
 )
-def test_a_pair_is_found_in_whatever_it_is_wrapped(text: str) -> None:
+def test_a_pair_is_found_in_any_wrapping(text: str) -> None:
     assert pairs(text) == ([("a b", "c d")], [])
 
 
@@ -107,13 +107,13 @@ def test_two_pairs_are_two(text: str) -> None:
     assert pairs(text) == ([("a", "b"), ("c", "d")], [])
 
 
-def test_what_stands_behind_an_example_is_its_input_or_its_title() -> None:
+def test_a_heading_is_followed_by_input_or_title() -> None:
     assert pairs("Example: [1, 2]\nOutput: 3") == ([("[1, 2]", "3")], [])
     assert pairs("Example 1: [1, 2]\nOutput: 3") == ([("[1, 2]", "3")], [])
     assert pairs("Example 1: two numbers\nInput: [1, 2]\nOutput: 3") == ([("[1, 2]", "3")], [])
 
 
-def test_code_is_left_whole() -> None:
+def test_code_is_never_split() -> None:
     task = "Write a function that doubles a number."
     code = "```python\ndef d(x):\n    return 2 * x\n\nprint(d(4))\n# Output: 8\n```"
     assert pairs(f"Output:\n{code}", instruction=task) == ([("", code)], [])
@@ -137,16 +137,16 @@ def test_code_is_left_whole() -> None:
         ("Write a poem about a house.", "Here is the house where I was born.\nHere is the tree."),
     ],
 )
-def test_prose_that_answers_the_task_is_the_output(task: str, text: str) -> None:
+def test_prose_that_answers_the_task_is_output(task: str, text: str) -> None:
     assert pairs(text, instruction=task) == ([("", text)], [])
 
 
-def test_an_output_keeps_its_own_rules() -> None:
+def test_an_output_may_contain_horizontal_rules() -> None:
     matter = "---\ntitle: Hello\n---\n\nText."
     assert pairs(f"Output:\n{matter}") == ([("", matter)], [])
 
 
-def test_one_input_in_two_spellings_with_two_labels_is_a_contradiction() -> None:
+def test_different_spellings_of_one_input_conflict() -> None:
     text = 'Class label: spam\nInput: Win  now!\nClass label: ham\nInput: "win now!"'
     kept, reasons = pairs(text, output_first=True)
     assert (kept, reasons) == ([], [Reason.CONFLICTING_OUTPUTS, Reason.CONFLICTING_OUTPUTS])
@@ -181,12 +181,12 @@ def test_one_input_in_two_spellings_with_two_labels_is_a_contradiction() -> None
         ),
     ],
 )
-def test_whole_tasks_are_found_in_whatever_they_are_wrapped(text: str) -> None:
+def test_whole_tasks_are_found_in_any_wrapping(text: str) -> None:
     assert whole_tasks(text) == [(A, "", "Ebro"), (B, "", "Yeast")]
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\n5", "\n5. Ins", "\n5. Instruction: Expl"])
-def test_a_block_that_is_ended_is_whole_though_the_reply_is_cut(end: str) -> None:
+def test_a_truncated_reply_keeps_its_complete_blocks(end: str) -> None:
     text = f" {A}\n4. Input:\n<noinput>\n4. Output:\nEbro\n###{end}"
     assert whole_tasks(text, finish_reason="length") == [(A, "", "Ebro")]
 
@@ -199,7 +199,7 @@ def test_a_block_that_is_ended_is_whole_though_the_reply_is_cut(end: str) -> Non
         "I must decline.",
     ],
 )
-def test_a_refusal_in_other_words_is_one(text: str) -> None:
+def test_refusals_in_other_words_are_recognised(text: str) -> None:
     assert pairs(f"Output: {text}") == ([], [Reason.REFUSAL])
 
 
@@ -212,11 +212,11 @@ def test_a_refusal_in_other_words_is_one(text: str) -> None:
         "But I can dance all night.",
     ],
 )
-def test_an_apology_that_was_asked_for_is_none(text: str) -> None:
+def test_a_requested_apology_is_no_refusal(text: str) -> None:
     assert pairs(f"Output: {text}") == ([("", text)], [])
 
 
-def test_a_demonstration_is_recognised_without_the_colon_that_its_prompt_left_out() -> None:
+def test_demonstrations_are_compared_without_a_final_colon() -> None:
     shown = ("Answer the question:", "Sort the list:")
     completion = make_completion(f"1. Answer the question\n2. Sort the list\n3. {A}")
     asked = AskedList(first_number=3, demonstrations=shown, continues=False)

@@ -1,4 +1,4 @@
-"""Instances as models write them: what is kept, what is not, and why."""
+"""Instances in the formats of current models: accepted, or rejected with a reason."""
 
 import pytest
 from support import make_completion
@@ -56,7 +56,7 @@ def read(
         ("入力：", "出力："),
     ],
 )
-def test_markers_are_read_in_bold_in_any_case_and_translated(given: str, output: str) -> None:
+def test_markers_may_be_bold_or_translated(given: str, output: str) -> None:
     text = f"{given} Two\n{output} Four"
     assert read(text) == ([("Two", "Four")], [])
     assert read(f"{text}\n\n{given}\nThree\n{output}\nNine") == (
@@ -69,7 +69,7 @@ def test_markers_are_read_in_bold_in_any_case_and_translated(given: str, output:
     "label",
     ["Class label:", "**Class label:**", "class label :", "Label:", "Class:", "레이블:", "标签："],
 )
-def test_labels_are_read_in_bold_in_any_case_and_translated(label: str) -> None:
+def test_labels_may_be_bold_or_translated(label: str) -> None:
     text = f"{label} good\nInput: I love it.\n{label} bad\nInput: I hate it."
     expected = [("I love it.", "good"), ("I hate it.", "bad")]
     assert read(text, output_first=True) == (expected, [])
@@ -89,13 +89,13 @@ def test_labels_are_read_in_bold_in_any_case_and_translated(label: str) -> None:
         ("Example 1: Input: 2\nOutput: 4", [("2", "4")]),
         ("Sure! Here is one:\n\nInput: 2\nOutput: 4", [("2", "4")]),
         ("Input: 2 Output: 4\nInput: 3 Output: 9", [("2", "4"), ("3", "9")]),
-        # An input may have field names of its own.
+        # An input may contain field names.
         (
             "Example 1\nSentence: I am here.\nOutput: Je suis là.",
             [("Sentence: I am here.", "Je suis là.")],
         ),
         ("Side: 3\nAngle: 90\nOutput: 9", [("Side: 3\nAngle: 90", "9")]),
-        # Text keeps its case, its lines and its own indents.
+        # Text keeps its case, lines and indents.
         ("Input: The PhD\n  in AI\nOutput: LE doctorat", [("The PhD\n  in AI", "LE doctorat")]),
         # "Example" and "output" in prose do not split.
         ("Output: see Example 1 above", [("", "see Example 1 above")]),
@@ -122,10 +122,10 @@ def test_inputs_and_outputs_are_found(text: str, kept: Pairs | None) -> None:
         ("Class label: good\nEmail: I love it.", [("Email: I love it.", "good")]),
         ("Class label: good\nI love it.\nSo much.", [("I love it.\nSo much.", "good")]),
         ("Class label: **good**\nInput: I love it.", [("I love it.", "good")]),
-        # The inputs may come first.
+        # Inputs may come before labels.
         ("Input: 97\nClass label: yes\nInput: 91\nClass label: no", [("97", "yes"), ("91", "no")]),
         ("Example 1\nClass label: yes\nInput: 97\nExample 2\nClass label: no\nInput: 91", None),
-        # A field of an input may be called like a label.
+        # An input may have a field named like a label.
         ("Class label: yes\nInput: Tea\nCategory: drinks", [("Tea\nCategory: drinks", "yes")]),
         ("Input: 97\nOutput: yes", [("97", "yes")]),
     ],
@@ -134,7 +134,7 @@ def test_labels_and_their_inputs_are_found(text: str, kept: Pairs | None) -> Non
     assert read(text, output_first=True) == (kept or [("97", "yes"), ("91", "no")], [])
 
 
-def test_where_inputs_come_first_and_one_has_no_label_none_is_guessed() -> None:
+def test_inputs_without_a_label_are_ambiguous() -> None:
     text = "Input: 97\nClass label: yes\nInput: 91\nClass label: no\nInput: 8"
     ambiguous = Reason.AMBIGUOUS_FORMAT
     assert read(text, output_first=True) == ([], [ambiguous, ambiguous])
@@ -167,13 +167,11 @@ def test_where_inputs_come_first_and_one_has_no_label_none_is_guessed() -> None:
         ("Input: 2\nOutput: 4\nTask", "", [("2", "4")]),
     ],
 )
-def test_what_stands_around_the_markers_is_told_apart(
-    text: str, instruction: str, kept: Pairs
-) -> None:
+def test_text_around_markers_is_assigned(text: str, instruction: str, kept: Pairs) -> None:
     assert read(text, instruction=instruction) == (kept, [])
 
 
-# ── which part of the reply is about this task ───────────────────────────────────────────────────────────
+# ── the part of the reply about this task ───────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -188,14 +186,14 @@ def test_what_stands_around_the_markers_is_told_apart(
         "Is it classification? No\n",
     ],
 )
-def test_what_runs_on_into_the_next_task_is_cut(mark: str) -> None:
+def test_text_about_the_next_task_is_removed(mark: str) -> None:
     text = f"Input: 2\nOutput: 4\n\n{mark} Name a lake.\nOutput: Lake Como"
     assert read(text) == ([("2", "4")], [])
-    # What stands before that mark is whole, so that nothing is lost where the reply was cut behind it.
+    # The text before the mark is complete, so a later cut loses nothing.
     assert read(text, finish_reason="length") == ([("2", "4")], [])
 
 
-def test_a_prompt_that_is_repeated_is_no_instance() -> None:
+def test_a_repeated_prompt_is_no_instance() -> None:
     text = "Task: Name a lake.\nOutput: Como\n\nTask: Square the number.\nInput: 2\nOutput: 4"
     assert read(text, instruction="Square the number.") == ([("2", "4")], [])
     assert read("Task: Square it!\nInput: 2\nOutput: 4", instruction="Square the number.") == (
@@ -220,48 +218,49 @@ def test_a_prompt_that_is_repeated_is_no_instance() -> None:
         ),
     ],
 )
-def test_text_without_markers_is_the_output_where_nothing_else_can_be_meant(
-    instruction: str, text: str
-) -> None:
+def test_clear_text_without_markers_is_output(instruction: str, text: str) -> None:
     assert read(text, instruction=instruction) == ([("", text)], [])
 
 
 @pytest.mark.parametrize(
     ("instruction", "text"),
     [
-        # Is it the text to be worked on, or what comes out of it?
+        # The text could be the input or the output.
         ("Sum up the given text.", "The lake is deep and cold."),
         ("Translate this sentence into French.", "I am here."),
         ("Explain what this code does.", "def f(x):\n    return x * x"),
         ("Add two numbers.", "First: 3\nSecond: 4"),
         ("Write a function that squares a number.", "It multiplies the number with itself."),
-        # An input without an answer, or an answer beneath the wrong marker.
+        # An input without an answer, or an answer under the wrong marker.
         ("Name a lake in Italy.", "Input: Lake Como"),
         ("Square a number.", "Input: 2\nand the answer is 4"),
-        # What the code that was asked for prints is not the output of the task.
+        # The result of the requested code is not the output of the task.
         ("Write a function that squares a number.", "def f(x):\n    return x * x\nOutput: 4"),
         ("Write a function.", "def f():\n    return 1\nAnswer: 1"),
         ("Name a lake in Italy.", "SELECT 1;"),
         ("Square two.", "The output is 4."),
-        # One input, two outputs.
+        # One input with two outputs.
         ("Name a lake.", "Input: Italy\nOutput: Como\nOutput: Garda"),
     ],
 )
-def test_where_it_cannot_be_told_the_format_is_ambiguous(instruction: str, text: str) -> None:
+def test_unclear_text_is_ambiguous(instruction: str, text: str) -> None:
     _, reasons = read(text, instruction=instruction)
     assert reasons == [Reason.AMBIGUOUS_FORMAT]
 
 
-def test_text_without_markers_that_breaks_off_is_no_output() -> None:
+def test_unfinished_text_without_markers_is_rejected() -> None:
     def read_unended(text: str, instruction: str) -> tuple[Pairs, list[Reason]]:
-        """As read where the endpoint does not say how the reply ended."""
+        """Read a reply without a finish reason."""
         return read(text, instruction=instruction, finish_reason=None)
 
     text = "The sky is blue because the light of the sun"
     task = "Explain why the sky is blue."
     assert read_unended(text, task) == ([], [Reason.TRUNCATED])
-    assert read(text, instruction=task) == ([("", text)], [])  # it says that it is whole
-    # A short last line may well be whole, as in a poem.
+    assert read(text, instruction=task) == (
+        [("", text)],
+        [],
+    )  # the finish reason says that the reply is complete
+    # A short last line may be complete, as in a poem.
     poem = "Roses are red and violets are blue\nSugar is sweet and so are you"
     assert read_unended(poem.rsplit(" ", 2)[0], "Write a poem.")[1] == []
     assert read_unended(poem, "Write a poem.")[1] == [Reason.TRUNCATED]
@@ -269,7 +268,7 @@ def test_text_without_markers_that_breaks_off_is_no_output() -> None:
     assert read_unended(text, "Write a function.") == ([], [Reason.TRUNCATED])
 
 
-# ── what speaks against an instance ──────────────────────────────────────────────────────────────────────
+# ── rejected instances ──────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -298,14 +297,14 @@ def test_text_without_markers_that_breaks_off_is_no_output() -> None:
         "",
     ],
 )
-def test_spellings_of_no_input_are_no_input(spelling: str) -> None:
+def test_spellings_of_no_input_mean_empty(spelling: str) -> None:
     assert read(f"Input: {spelling}\nOutput: 4") == ([("", "4")], [])
 
 
 @pytest.mark.parametrize(
     "spelling", ["No", "Nothing rhymes.", "None of them", "0", "?", "Null and void"]
 )
-def test_what_only_looks_like_it_is_an_input(spelling: str) -> None:
+def test_similar_words_are_inputs(spelling: str) -> None:
     assert read(f"Input: {spelling}\nOutput: 4") == ([(spelling, "4")], [])
 
 
@@ -326,9 +325,9 @@ def test_what_only_looks_like_it_is_an_input(spelling: str) -> None:
         ("Input: 2\nOutput: I’m unable to access the number.", Reason.REFUSAL),
     ],
 )
-def test_an_instance_without_a_usable_output_is_rejected(text: str, reason: Reason) -> None:
+def test_an_instance_without_a_valid_output_is_rejected(text: str, reason: Reason) -> None:
     assert read(text) == ([], [reason])
-    # The others are kept all the same.
+    # Other instances are still accepted.
     assert read(f"{text}\n\nInput: 3\nOutput: 9") == ([("3", "9")], [reason])
 
 
@@ -339,49 +338,49 @@ def test_a_short_output_is_an_output(output: str) -> None:
     assert read(f"Input: 2\nOutput: {output}") == ([("2", output)], [])
 
 
-def test_an_output_that_was_left_empty_is_rejected() -> None:
+def test_an_empty_output_is_rejected() -> None:
     assert read("Input: 3\nOutput: 9\nInput: 2\nOutput:") == ([("3", "9")], [Reason.EMPTY_OUTPUT])
     assert read("Input: 3\nOutput: 9\nInput: 2") == ([("3", "9")], [Reason.NO_OUTPUT])
     assert read("Output:") == ([], [Reason.EMPTY_OUTPUT])
 
 
-def test_copies_are_kept_once() -> None:
+def test_duplicate_instances_are_accepted_once() -> None:
     copied = "Input: 2\nOutput: 4\nInput: 2\nOutput: 4"
     assert read(copied) == ([("2", "4")], [Reason.DUPLICATE_INSTANCE])
 
 
-def test_of_one_input_with_several_outputs_none_is_kept() -> None:
+def test_outputs_of_one_input_conflict() -> None:
     conflict = "Input: 2\nOutput: 4\nInput: 3\nOutput: 9\nInput: 2\nOutput: 5"
     assert read(conflict) == ([("3", "9")], [Reason.CONFLICTING_OUTPUTS] * 2)
     labels = "Class label: a\nInput: x\nClass label: b\nInput: x\nClass label: a\nInput: y"
     assert read(labels, output_first=True) == ([("y", "a")], [Reason.CONFLICTING_OUTPUTS] * 2)
 
 
-def test_without_any_input_several_outputs_are_kept_but_several_labels_are_not() -> None:
+def test_several_labels_without_input_conflict() -> None:
     poems = "Example 1\nOutput: Roses are red.\nExample 2\nOutput: The sea is blue."
     assert read(poems) == ([("", "Roses are red."), ("", "The sea is blue.")], [])
     labels = "Class label: a\nClass label: b"
     assert read(labels, output_first=True) == ([], [Reason.CONFLICTING_OUTPUTS] * 2)
 
 
-def test_a_label_whose_input_was_left_empty_is_rejected() -> None:
+def test_a_label_with_an_empty_input_is_rejected() -> None:
     text = "Class label: a\nInput:\nClass label: b\nInput: x"
     assert read(text, output_first=True) == ([("x", "b")], [Reason.EMPTY_INPUT])
     assert read("Class label: a\nInput: <noinput>", output_first=True) == ([("", "a")], [])
     assert read("Class label:\nInput: x", output_first=True) == ([], [Reason.EMPTY_OUTPUT])
     assert read("Class label: N/A\nInput:", output_first=True) == ([], [Reason.EMPTY_OUTPUT])
     assert read("Class label: a\nInput:\nInput: x", output_first=True) == ([("x", "a")], [])
-    # Beside an output, an empty input says that none is needed.
+    # With an output, an empty input means that no input is needed.
     assert read("Input:\nOutput: 4") == ([("", "4")], [])
 
 
-def test_the_first_usable_instances_in_text_order_are_kept() -> None:
+def test_the_first_valid_instances_are_accepted() -> None:
     text = "\n".join(f"Input: {n}\nOutput: {n * n}" for n in range(1, 7))
     reasons = [Reason.OUTPUT_EQUALS_INPUT, *[Reason.OVER_LIMIT] * 3]
     assert read(text, limit=2) == ([("2", "4"), ("3", "9")], reasons)
 
 
-# ── cut, or nothing ──────────────────────────────────────────────────────────────────────────────────────
+# ── truncated and empty replies ─────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("finish_reason", ["length", "content_filter"])
@@ -396,7 +395,7 @@ def test_the_first_usable_instances_in_text_order_are_kept() -> None:
         ("Class label: a\nInput: x\nClass label: b", True, [("x", "a")]),
     ],
 )
-def test_a_reply_that_was_cut_loses_its_last_instance_only(
+def test_a_truncated_reply_loses_only_its_last_instance(
     text: str, finish_reason: str, kept: Pairs, *, output_first: bool
 ) -> None:
     found, reasons = read(text, output_first=output_first, finish_reason=finish_reason)
@@ -415,13 +414,13 @@ def test_a_reply_that_was_cut_loses_its_last_instance_only(
         ("As an AI language model, I have no examples.", Reason.REFUSAL),
     ],
 )
-def test_a_reply_that_says_nothing_is_rejected_whole(
+def test_a_reply_without_content_is_rejected(
     text: str, reason: Reason, *, output_first: bool
 ) -> None:
     assert read(text, output_first=output_first) == ([], [reason])
 
 
-def test_a_reply_without_any_label_has_no_output() -> None:
+def test_a_reply_without_labels_has_no_output() -> None:
     assert read("It is good.", output_first=True) == ([], [Reason.NO_OUTPUT])
 
 
@@ -434,15 +433,15 @@ def test_a_reply_without_any_label_has_no_output() -> None:
         "I can't wait to see you all again!",
     ],
 )
-def test_an_answer_that_is_polite_is_no_refusal(answer: str) -> None:
+def test_a_polite_answer_is_no_refusal(answer: str) -> None:
     assert read(f"Output: {answer}") == ([("", answer)], [])
 
 
-def test_none_can_be_a_label_and_is_no_answer() -> None:
+def test_none_is_a_label_but_no_output() -> None:
     labels = "Class label: none\nInput: The sky is blue.\nClass label: anger\nInput: Go away!"
     assert [output for _, output in read(labels, output_first=True)[0]] == ["none", "anger"]
     assert read("Input: 2\nOutput: none") == ([], [Reason.EMPTY_OUTPUT])
 
 
-def test_a_mere_announcement_is_no_output() -> None:
+def test_an_introduction_is_no_output() -> None:
     assert read("Sure! Here is the poem:", instruction="Write a poem.")[0] == []

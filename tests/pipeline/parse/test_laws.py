@@ -1,19 +1,19 @@
-"""Laws of every parser, for any text: markers, numbers, thoughts, headings in any order; and anything."""
+"""Laws that every parser obeys for any text: random markers, numbers, reasoning and headings."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import make_completion
 
-from selfinstruct.pipeline.parse.cleanup import says_nothing
+from selfinstruct.pipeline.parse.cleanup import is_placeholder
 from selfinstruct.pipeline.parse.types import (
     AskedInstances,
     AskedList,
-    ParsedInstances,
-    ParsedList,
+    InstanceParser,
+    ListParser,
     pair_text,
 )
 from selfinstruct.pipeline.profiles import DEFAULT, PROFILES
@@ -21,7 +21,7 @@ from selfinstruct.records import Completion, Instance, Rejection
 
 ID = "generate/000001"
 
-# ── what replies are made of ─────────────────────────────────────────────────────────────────────────────
+# ── parts of replies ────────────────────────────────────────────────────────────────────────────────────
 
 _MARKS = [
     *("Input:", "**Input:**", "Input 2:", "### Input", "input :", "입력:", "Entrada:", "- Input:"),
@@ -170,12 +170,9 @@ INSTANCE_PARSERS = [
     pytest.param(profile.read_instances, id=profile.name) for profile in PROFILES.values()
 ]
 
-ListParse = Callable[[str, Completion, AskedList], ParsedList]
-InstanceParse = Callable[[str, Completion, AskedInstances], ParsedInstances]
-
 
 def _invented(texts: Sequence[str], reply: str) -> list[str]:
-    """Words of texts that the reply does not hold. Case is no difference, and neither is bold print."""
+    """Return the words of texts that do not occur in the reply. Case and bold print do not matter."""
     said = reply.casefold().replace("*", "")
     return [
         word
@@ -186,18 +183,18 @@ def _invented(texts: Sequence[str], reply: str) -> list[str]:
 
 
 def _places(rejections: Sequence[Rejection]) -> list[int]:
-    """The ordinals in the ids of rejections, each of which names this request."""
+    """Return the item numbers of rejections, after checking the request ids."""
     assert all(one.candidate_id.startswith(f"{ID}#") for one in rejections)
     return [int(one.candidate_id.removeprefix(f"{ID}#")) for one in rejections]
 
 
-# ── the laws of lists ────────────────────────────────────────────────────────────────────────────────────
+# ── lists ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("parse", LIST_PARSERS)
 @given(completion=COMPLETIONS, asked=ASKED_LISTS)
-def test_every_item_of_a_list_is_kept_or_rejected_once_and_holds_words_of_the_reply(
-    parse: ListParse, completion: Completion, asked: AskedList
+def test_each_list_item_is_accepted_or_rejected_once(
+    parse: ListParser, completion: Completion, asked: AskedList
 ) -> None:
     parsed = parse(ID, completion, asked)
 
@@ -209,30 +206,30 @@ def test_every_item_of_a_list_is_kept_or_rejected_once_and_holds_words_of_the_re
     texts = [one.instruction for one in parsed.candidates]
     texts += [pair_text(one.instance) for one in parsed.candidates if one.instance is not None]
     texts += [one.text for one in parsed.rejections]
-    # In Alpaca's way the prompt ends in this marker, and it is read as a part of the reply.
+    # An Alpaca prompt ends in this marker, which parsers treat as part of the reply.
     begun = f"{asked.first_number}. Instruction:{completion.text}"
     assert _invented(texts, begun) == []
 
 
 @pytest.mark.parametrize("recipe", DEFAULT.read_list)
 @given(completion=COMPLETIONS, asked=ASKED_LISTS)
-def test_no_candidate_of_the_default_profile_is_empty_or_has_an_output_that_says_nothing(
+def test_default_candidates_have_valid_outputs(
     recipe: str, completion: Completion, asked: AskedList
 ) -> None:
     for candidate in DEFAULT.read_list[recipe](ID, completion, asked).candidates:
         instance = candidate.instance
-        assert instance is None or not says_nothing(instance.output)
+        assert instance is None or not is_placeholder(instance.output)
         assert instance is None or instance.input != instance.output
         assert "\n" not in candidate.instruction
 
 
-# ── the laws of instances and answers ────────────────────────────────────────────────────────────────────
+# ── instances and answers ───────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("parse", INSTANCE_PARSERS)
 @given(completion=COMPLETIONS, asked=ASKED_INSTANCES)
-def test_every_instance_is_kept_or_rejected_once_and_holds_words_of_the_reply(
-    parse: InstanceParse, completion: Completion, asked: AskedInstances
+def test_each_instance_is_accepted_or_rejected_once(
+    parse: InstanceParser, completion: Completion, asked: AskedInstances
 ) -> None:
     parsed = parse(ID, completion, asked)
 
@@ -248,11 +245,11 @@ def test_every_instance_is_kept_or_rejected_once_and_holds_words_of_the_reply(
 
 
 @given(completion=COMPLETIONS, asked=ASKED_INSTANCES)
-def test_no_instance_of_the_default_profile_says_nothing_repeats_or_contradicts_another(
+def test_default_instances_have_no_placeholders_or_conflicts(
     completion: Completion, asked: AskedInstances
 ) -> None:
     kept = DEFAULT.read_instances(ID, completion, asked).instances
-    assert not any(says_nothing(one.output) for one in kept)
+    assert not any(is_placeholder(one.output) for one in kept)
     assert not any(one.output.endswith(":") or one.output == one.input for one in kept)
     assert len(set(kept)) == len(kept)
     inputs = [one.input for one in kept if one.input or asked.output_first]
@@ -261,9 +258,7 @@ def test_no_instance_of_the_default_profile_says_nothing_repeats_or_contradicts_
 
 @pytest.mark.parametrize("name", PROFILES)
 @given(completion=COMPLETIONS, instruction=st.sampled_from(["", "Name a river."]) | TEXTS)
-def test_an_answer_needs_its_word_in_the_reply(
-    name: str, completion: Completion, instruction: str
-) -> None:
+def test_an_answer_occurs_in_the_reply(name: str, completion: Completion, instruction: str) -> None:
     answer = PROFILES[name].read_answer(completion, instruction=instruction)
     if name == "paper":
         assert answer in ("yes", "no")
@@ -272,9 +267,9 @@ def test_an_answer_needs_its_word_in_the_reply(
         assert answer == "unclear" or answer in completion.text.lower()
 
 
-# ── rendered and read ────────────────────────────────────────────────────────────────────────────────────
+# ── rendered texts, parsed back ─────────────────────────────────────────────────────────────────────────
 
-# Words of any script that no parser has a use for, so that what is read can be compared to the sign.
+# Words of any script without meaning for parsers, so that results can be compared exactly.
 WORD = st.text(
     alphabet=st.characters(categories=["Lu", "Ll", "Lo", "Mn"], exclude_characters="\u0345"),
     min_size=1,
@@ -357,7 +352,9 @@ def _read_pairs(name: str, text: str, *, output_first: bool, finish_reason: str)
 
 @pytest.mark.parametrize("name", PROFILES)
 @given(instructions=LISTS, continues=st.booleans())
-def test_a_rendered_list_is_read_back(name: str, instructions: list[str], continues: bool) -> None:
+def test_a_rendered_list_is_parsed_back(
+    name: str, instructions: list[str], continues: bool
+) -> None:
     expected = instructions if name == "default" else [text.capitalize() for text in instructions]
     found = _read_list(name, _rendered_list(instructions, continues), continues, "stop")
     assert found == expected
@@ -366,14 +363,14 @@ def test_a_rendered_list_is_read_back(name: str, instructions: list[str], contin
 @given(
     instructions=LISTS, marker=st.sampled_from(["{}) ", "**{}.** ", "- {}. ", "Task {}: ", "{}、"])
 )
-def test_a_list_is_read_back_however_it_is_numbered(instructions: list[str], marker: str) -> None:
+def test_lists_with_any_numbering_are_parsed_back(instructions: list[str], marker: str) -> None:
     text = "\n\n".join(marker.format(n) + line for n, line in enumerate(instructions, start=9))
     assert _read_list("default", text, continues=False, finish_reason="stop") == instructions
 
 
 @pytest.mark.parametrize("name", PROFILES)
 @given(found=BLOCKS, continues=st.booleans())
-def test_rendered_blocks_are_read_back(
+def test_rendered_blocks_are_parsed_back(
     name: str, found: list[tuple[str, str, str]], continues: bool
 ) -> None:
     text = _rendered_blocks(found, continues=continues)
@@ -382,13 +379,13 @@ def test_rendered_blocks_are_read_back(
 
 @pytest.mark.parametrize("name", PROFILES)
 @given(pairs=PAIRS)
-def test_rendered_instances_are_read_back(name: str, pairs: list[Instance]) -> None:
+def test_rendered_instances_are_parsed_back(name: str, pairs: list[Instance]) -> None:
     text = _rendered_pairs(pairs)
     assert _read_pairs(name, text, output_first=False, finish_reason="stop") == pairs
 
 
 @given(pairs=PAIRS)
-def test_rendered_labels_are_read_back(pairs: list[Instance]) -> None:
+def test_rendered_labels_are_parsed_back(pairs: list[Instance]) -> None:
     labelled = [Instance(input=one.input, output=one.output.splitlines()[0]) for one in pairs]
     found = _read_pairs(
         "default", _rendered_labels(labelled), output_first=True, finish_reason="stop"
@@ -396,11 +393,11 @@ def test_rendered_labels_are_read_back(pairs: list[Instance]) -> None:
     assert found == labelled
 
 
-# ── cut by length ────────────────────────────────────────────────────────────────────────────────────────
+# ── truncated replies ───────────────────────────────────────────────────────────────────────────────────
 
 
 @given(instructions=LISTS, continues=st.booleans(), where=st.floats(0, 1))
-def test_a_cut_list_loses_its_last_item_and_no_other(
+def test_a_truncated_list_loses_only_its_last_item(
     instructions: list[str], continues: bool, where: float
 ) -> None:
     text = _rendered_list(instructions, continues)
@@ -413,21 +410,21 @@ def test_a_cut_list_loses_its_last_item_and_no_other(
 
 @pytest.mark.parametrize("name", PROFILES)
 @given(found=BLOCKS, continues=st.booleans(), where=st.floats(0, 1))
-def test_cut_blocks_lose_the_last_one_and_no_other(
+def test_truncated_blocks_lose_only_the_last_one(
     name: str, found: list[tuple[str, str, str]], continues: bool, where: float
 ) -> None:
     text = _rendered_blocks(found, continues=continues)
     cut = text[: round(where * len(text))]
     kept = _read_blocks(name, cut, continues=continues, finish_reason="length")
     assert kept == found[: len(kept)]
-    begun = _begun(text, cut, ["###"] * 4)  # which ends a block, whatever follows
+    begun = _begun(text, cut, ["###"] * 4)  # "###" ends a block
     assert len(kept) == max(0, begun - 1)
 
 
 @pytest.mark.parametrize("name", PROFILES)
 @pytest.mark.parametrize("output_first", [False, True])
 @given(pairs=PAIRS, where=st.floats(0, 1))
-def test_cut_instances_lose_the_last_one_and_no_other(
+def test_truncated_instances_lose_only_the_last_one(
     name: str, output_first: bool, pairs: list[Instance], where: float
 ) -> None:
     if output_first:
@@ -443,7 +440,7 @@ def test_cut_instances_lose_the_last_one_and_no_other(
 
 
 def _begun(text: str, cut: str, marks: Sequence[str]) -> int:
-    """How many items stand in a cut text, begun or whole: one more than there are marks before the cut."""
+    """Return the number of items in a truncated text: the marks before the cut, plus one."""
     place = 0
     begun = 1
     for mark in marks:
@@ -459,7 +456,7 @@ def _begun(text: str, cut: str, marks: Sequence[str]) -> int:
 
 _SIZE = 50_000
 _SECONDS = 4
-"""Of processor time; linear patterns take less than one, quadratic ones minutes."""
+"""Maximum processor time. Linear patterns take less than one second, quadratic ones minutes."""
 HOSTILE = {
     "blanks": " " * _SIZE,
     "blanks before a sign": " " * _SIZE + "x",
@@ -523,8 +520,8 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_no_text_keeps_a_parser_busy(text: str) -> None:
-    """Models loop: a reply may be fifty thousand signs of the same. A quadratic pattern takes minutes."""
+def test_every_parser_takes_linear_time(text: str) -> None:
+    """Parse replies that repeat one text up to fifty thousand characters."""
     completion = make_completion(text)
     for profile in PROFILES.values():
         for parse in profile.read_list.values():

@@ -1,4 +1,4 @@
-"""Lists of instructions as models write them: what is an item, what is none, and why."""
+"""Lists of instructions in the formats of current models."""
 
 import pytest
 from support import make_completion
@@ -51,7 +51,7 @@ def found(
     return [one.instruction for one in parsed.candidates]
 
 
-# ── a chat model's list ──────────────────────────────────────────────────────────────────────────────────
+# ── lists of chat models ────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def found(
         "• Name a river.\n• Name a lake.",
     ],
 )
-def test_a_list_is_read_however_it_is_numbered(text: str) -> None:
+def test_a_list_may_have_any_numbering(text: str) -> None:
     assert found(text) == ["Name a river.", "Name a lake."]
 
 
@@ -103,7 +103,7 @@ def test_a_list_is_read_however_it_is_numbered(text: str) -> None:
         ("9. Explain the example of Rome.", ["Explain the example of Rome."]),
     ],
 )
-def test_the_text_of_an_item_stays_as_it_is(text: str, expected: list[str]) -> None:
+def test_the_text_of_an_item_is_kept(text: str, expected: list[str]) -> None:
     assert found(text) == expected
 
 
@@ -120,7 +120,7 @@ def test_the_text_of_an_item_stays_as_it_is(text: str, expected: list[str]) -> N
         "Here you are:\n- Name a river.\n- Name a lake.",
     ],
 )
-def test_announcements_and_goodbyes_are_no_items(text: str) -> None:
+def test_introductions_and_closing_remarks_are_no_items(text: str) -> None:
     assert found(text) == ["Name a river.", "Name a lake."]
 
 
@@ -135,7 +135,7 @@ def test_announcements_and_goodbyes_are_no_items(text: str) -> None:
         "9. Name a river. Input: Spain\n10. Name a lake. Output: Como",
     ],
 )
-def test_an_example_of_a_task_is_no_part_of_it(text: str) -> None:
+def test_an_example_is_no_part_of_its_task(text: str) -> None:
     assert found(text) == ["Name a river.", "Name a lake."]
 
 
@@ -151,21 +151,19 @@ def test_an_example_of_a_task_is_no_part_of_it(text: str) -> None:
         ("9. Name a river? **10.** Name a lake.", ["Name a river?", "Name a lake."]),
         ("9. 川の名前。 10. 湖の名前。", ["川の名前。", "湖の名前。"]),
         ("9. Name it. 10. Sum up.\n11. Add.", ["Name it.", "Sum up.", "Add."]),
-        # Not the next number, or not after a sentence: a number of the text.
+        # A number in the text: not the next number, or not after a sentence.
         ("9. Name a river. 12. Name a lake.", ["Name a river. 12. Name a lake."]),
         ("9. Read chapter 10. Sum it up.", ["Read chapter 10. Sum it up."]),
         ("9. Name it. 10.5 is the price.", ["Name it. 10.5 is the price."]),
-        # The next item has this number already.
+        # The next item has the same number.
         ("9. See rule a. 10. is it.\n10. Name it.", ["See rule a. 10. is it.", "Name it."]),
     ],
 )
-def test_a_second_list_ends_an_item_and_the_next_number_begins_one(
-    text: str, expected: list[str]
-) -> None:
+def test_only_the_next_number_begins_an_item(text: str, expected: list[str]) -> None:
     assert found(text) == expected
 
 
-def test_up_to_eight_numbers_may_be_missing_and_a_larger_step_is_a_number_in_the_text() -> None:
+def test_up_to_eight_numbers_may_be_missing() -> None:
     assert found("9. Name a river.\n18. Name a lake.") == ["Name a river.", "Name a lake."]
     assert found("9. Name a river.\n19. Name a lake.") == ["Name a river."]
 
@@ -179,7 +177,7 @@ def test_an_apology_among_other_items_is_a_task() -> None:
     assert found(text) == ["I'm sorry I am late: say it politely.", "Name a lake."]
 
 
-# ── thoughts ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── reasoning ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -199,11 +197,11 @@ def test_an_apology_among_other_items_is_a_task() -> None:
         ),
     ],
 )
-def test_what_a_model_thinks_aloud_is_no_part_of_a_list(text: str, expected: list[str]) -> None:
+def test_reasoning_is_no_part_of_a_list(text: str, expected: list[str]) -> None:
     assert found(text) == expected
 
 
-# ── a list that goes on behind the prompt ────────────────────────────────────────────────────────────────
+# ── lists that continue the prompt ──────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("continues", [True, None])
@@ -222,43 +220,43 @@ def test_what_a_model_thinks_aloud_is_no_part_of_a_list(text: str, expected: lis
         (" Name a river.\n17. Name a lake.", ["Name a river.", "Name a lake."]),
         (" Rank these metals.\n1. Gold\n10. Name a lake.", ["Rank these metals.", "Name a lake."]),
         (" Name a river. 10. Name a lake.", ["Name a river.", "Name a lake."]),
-        # The model may repeat the number all the same.
+        # The model may still repeat the number.
         ("9. Name a river.\n10. Name a lake.", ["Name a river.", "Name a lake."]),
     ],
 )
-def test_the_first_item_of_a_continued_list_has_no_number(
+def test_a_continued_list_starts_without_a_number(
     text: str, expected: list[str], *, continues: bool | None
 ) -> None:
     assert found(text, continues=continues) == expected
 
 
-def test_a_chat_model_goes_on_behind_the_prompt_only_where_the_next_number_says_so() -> None:
+def test_only_the_next_number_continues_a_chat_reply() -> None:
     assert found("Name a river.\n10. Name a lake.") == ["Name a river.", "Name a lake."]
     assert found("Name a river.\n12. Name a lake.") == ["Name a lake."]
     assert found("Name a river.\n9. Name a lake.") == ["Name a lake."]
     assert found(" These are some.\n1. Name a lake.") == ["Name a lake."]
 
 
-def test_where_it_is_not_known_a_blank_at_the_beginning_says_that_the_reply_goes_on() -> None:
+def test_a_leading_space_marks_a_continuation() -> None:
     text = "Here are metals.\n1. Name gold.\n2. Name tin."
     assert found(text, continues=None) == ["Name gold.", "Name tin."]
     text = " Rank the metals.\n1. Name gold.\n2. Name tin."
     assert found(text, continues=None) == ["Rank the metals."]
 
 
-def test_a_continued_list_is_numbered_from_its_first_item() -> None:
+def test_a_continued_list_counts_its_first_item() -> None:
     parsed = read(" Name a river.\n10. Name a lake.", continues=True)
     assert [one.id for one in parsed.candidates] == [f"{ID}#1", f"{ID}#2"]
 
 
 @pytest.mark.parametrize("continues", [True, None])
-def test_an_announcement_is_no_first_item_of_a_continued_list(*, continues: bool | None) -> None:
+def test_an_introduction_is_no_item_of_a_list(*, continues: bool | None) -> None:
     text = "Sure! Here are some more:\n10. Name a lake."
     assert found(text, continues=continues) == ["Name a lake."]
     assert found("What would you like me to do?", continues=continues) == []
 
 
-def test_a_chat_model_without_any_number_has_no_list() -> None:
+def test_a_chat_reply_without_numbers_has_no_list() -> None:
     parsed = read("Name a river.", continues=False)
     assert parsed.candidates == ()
     assert [one.reason for one in parsed.rejections] == [Reason.NO_LIST]
@@ -267,14 +265,14 @@ def test_a_chat_model_without_any_number_has_no_list() -> None:
 # ── echoes ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_demonstrations_that_are_repeated_are_echoes() -> None:
+def test_repeated_demonstrations_are_echoes() -> None:
     parsed = read(f"{ECHOED}\n9. Name a lake.", demonstrations=SHOWN)
     assert [(one.id, one.instruction) for one in parsed.candidates] == [(f"{ID}#9", "Name a lake.")]
     assert [one.reason for one in parsed.rejections] == [Reason.ECHO] * 8
     assert [one.text for one in parsed.rejections] == list(SHOWN)
 
 
-def test_rules_of_the_prompt_that_come_back_with_its_list_are_echoes_too() -> None:
+def test_repeated_rules_of_the_prompt_are_echoes() -> None:
     text = f"1. Be brief.\n2. Vary the verbs.\n\n{ECHOED}\n9. Name a lake."
     assert "Be brief." not in found(text, demonstrations=SHOWN)
     assert found(text, demonstrations=SHOWN) == ["Name a lake."]
@@ -286,39 +284,39 @@ def test_a_demonstration_among_new_tasks_is_an_echo() -> None:
     assert found(text, demonstrations=()) == ["Name a lake.", "name a RIVER.", "Add the sums."]
 
 
-def test_a_list_from_1_is_new_where_it_repeats_nothing() -> None:
+def test_a_list_from_1_may_be_new() -> None:
     text = "\n".join(f"{n}. Name river number {n}." for n in range(1, 11))
     assert len(found(text, demonstrations=SHOWN)) == 10
 
 
 @pytest.mark.parametrize("continues", [True, None])
 @pytest.mark.parametrize("demonstrations", [SHOWN, None])
-def test_a_list_from_1_under_a_heading_that_goes_beyond_8_holds_the_demonstrations(
+def test_a_long_list_under_a_heading_repeats_demonstrations(
     demonstrations: tuple[str, ...] | None, *, continues: bool | None
 ) -> None:
     listed = "\n".join(f"{n}. Name river number {n}." for n in range(1, 11))
     headed = f"Come up with a series of tasks:\n{listed}"
     new = ["Name river number 9.", "Name river number 10."]
     assert found(headed, demonstrations=demonstrations, continues=continues) == new
-    # Without a heading, or not beyond the eighth, or of a chat model, all of it is new.
+    # All items are new without a heading, up to the eighth, or in a chat reply.
     assert len(found(listed, demonstrations=demonstrations, continues=continues)) == 10
     eight = headed.partition("\n9.")[0]
     assert len(found(eight, demonstrations=demonstrations, continues=continues)) == 8
     assert len(found(headed, demonstrations=demonstrations, continues=False)) == 10
 
 
-def test_a_list_that_does_not_begin_at_1_holds_no_demonstrations() -> None:
+def test_a_list_from_2_repeats_no_demonstrations() -> None:
     listed = "\n".join(f"{n}. Name river number {n}." for n in range(2, 11))
     headed = f"Come up with a series of tasks:\n{listed}"
     assert len(found(headed, demonstrations=None, continues=None)) == 9
 
 
-def test_the_first_item_of_a_continued_list_may_have_a_list_in_it() -> None:
+def test_the_first_item_may_contain_a_list() -> None:
     text = " Rank these metals:\n1. Gold\n2. Tin\n10. Name a lake."
     assert found(text, continues=True) == ["Rank these metals:", "Name a lake."]
 
 
-def test_the_heading_of_the_prompt_is_an_echo_where_it_stands_in_the_list() -> None:
+def test_a_heading_among_the_items_is_an_echo() -> None:
     parsed = read("9. Name a lake.\n10. Come up with a series of tasks:\n11. Add the sums.")
     assert [one.instruction for one in parsed.candidates] == ["Name a lake.", "Add the sums."]
     assert [(one.candidate_id, one.reason) for one in parsed.rejections] == [
@@ -326,11 +324,11 @@ def test_the_heading_of_the_prompt_is_an_echo_where_it_stands_in_the_list() -> N
     ]
 
 
-# ── cut, or nothing ──────────────────────────────────────────────────────────────────────────────────────
+# ── truncated and empty replies ─────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("finish_reason", ["length", "content_filter"])
-def test_a_reply_that_was_cut_loses_its_last_item_only(finish_reason: str) -> None:
+def test_a_truncated_reply_loses_only_its_last_item(finish_reason: str) -> None:
     parsed = read("9. Name a river.\n10. Name a la", finish_reason=finish_reason)
     assert [one.instruction for one in parsed.candidates] == ["Name a river."]
     assert [(one.candidate_id, one.reason, one.text) for one in parsed.rejections] == [
@@ -338,7 +336,7 @@ def test_a_reply_that_was_cut_loses_its_last_item_only(finish_reason: str) -> No
     ]
 
 
-def test_an_item_that_is_cut_inside_of_a_line_is_the_last_one() -> None:
+def test_a_cut_within_a_line_rejects_one_item() -> None:
     text = "9. Name a river. 10. Name a la"
     assert found(text, finish_reason="length") == ["Name a river."]
 
@@ -356,7 +354,7 @@ def test_an_item_that_is_cut_inside_of_a_line_is_the_last_one() -> None:
         ("Sure, go ahead!", Reason.NO_LIST),
     ],
 )
-def test_a_reply_without_a_list_is_rejected_whole(text: str, reason: Reason) -> None:
+def test_a_reply_without_a_list_is_rejected(text: str, reason: Reason) -> None:
     parsed = read(text)
     assert parsed.candidates == ()
     assert [(one.candidate_id, one.reason) for one in parsed.rejections] == [(f"{ID}#0", reason)]

@@ -1,4 +1,4 @@
-"""The profile "paper" decides as the published code: fixed cases, and an oracle of its own for any text."""
+"""The profile "paper" against the published code: fixed cases, and an independent oracle for any text."""
 
 import re
 import string
@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support import make_completion
 
-from selfinstruct.pipeline.filters import objection
+from selfinstruct.pipeline.filters import RULES, rejection_reason
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
 from selfinstruct.pipeline.profiles import PAPER
 from selfinstruct.records import Reason
@@ -24,9 +24,9 @@ def read(text: str, *, continues: bool | None = True, finish_reason: str = "stop
 
 
 def kept(text: str, *, continues: bool | None = True, finish_reason: str = "stop") -> list[str]:
-    """What is left of a list after the rules."""
+    """Return the instructions that pass the rules."""
     found = read(text, continues=continues, finish_reason=finish_reason)
-    return [one for one in found if objection(one, PAPER.rules["self-instruct"]) is None]
+    return [one for one in found if rejection_reason(one, RULES["paper", "self-instruct"]) is None]
 
 
 def pairs(
@@ -62,13 +62,13 @@ def block_tuples(
     ("text", "expected"),
     [
         (" Name a river.\n10. Name a lake.", ["Name a river.", "Name a lake."]),
-        # One number is like any other, and a space before the full stop is one of the list, too.
+        # Any number continues the list, and a space may come before the full stop.
         (" Name a river.\n3 . Name a lake.", ["Name a river.", "Name a lake."]),
-        # Only a number, a full stop and a blank begin an item.
+        # An item begins with a number, a full stop and a space.
         (" Name a river.\n10) Name a lake.", ["Name a river. 10) name a lake."]),
         (" Name a river.\n10.Name a lake.", ["Name a river. 10.name a lake."]),
         (" Name a river.\n  10. Name a lake.", ["Name a river. 10. name a lake."]),
-        # White space becomes one blank; all but the first letter is lower case.
+        # White space becomes one space. All letters but the first are lower case.
         (" explain  what\n\na PhD in AI is", ["Explain what a phd in ai is"]),
         (" <think>Hm.</think> Sum up.", ["<think>hm.</think> sum up."]),
         (" Name a river.\n10. \n11. Name a lake.", ["Name a river.", "Name a lake."]),
@@ -76,21 +76,19 @@ def block_tuples(
         ("9. Name a river.\n10. Name a lake.", ["9. name a river.", "Name a lake."]),
     ],
 )
-def test_a_list_is_split_folded_and_capitalised_as_published(
-    text: str, expected: list[str]
-) -> None:
+def test_a_list_is_split_and_capitalised_as_published(text: str, expected: list[str]) -> None:
     assert read(text) == expected
 
 
-def test_a_list_of_a_chat_model_may_have_its_first_number_at_the_very_beginning() -> None:
+def test_a_chat_list_may_start_with_its_number() -> None:
     text = "9. Name a river.\n10. Name a lake."
     assert read(text, continues=False) == ["Name a river.", "Name a lake."]
     assert read("\n\n" + text, continues=False) == ["Name a river.", "Name a lake."]
-    # What it says before is taken for an item, and the rules have to find that.
+    # An introduction counts as an item, which the rules may reject.
     assert read(f"Sure:\n{text}", continues=False) == ["Sure:", "Name a river.", "Name a lake."]
 
 
-def test_a_list_that_was_cut_by_length_is_thrown_away_whole() -> None:
+def test_a_truncated_list_is_dropped_as_a_whole() -> None:
     completion = make_completion(" Name a river.\n10. Name a la", finish_reason="length")
     parsed = PAPER.read_list["self-instruct"](ID, completion, AskedList(continues=True))
     assert parsed.candidates == ()
@@ -100,7 +98,7 @@ def test_a_list_that_was_cut_by_length_is_thrown_away_whole() -> None:
 
 
 @pytest.mark.parametrize("continues", [True, False])
-def test_a_reply_without_a_word_leaves_a_rejection(*, continues: bool) -> None:
+def test_an_empty_reply_gives_one_rejection(*, continues: bool) -> None:
     completion = make_completion(" \n")
     parsed = PAPER.read_list["self-instruct"](ID, completion, AskedList(continues=continues))
     assert parsed.candidates == ()
@@ -109,7 +107,7 @@ def test_a_reply_without_a_word_leaves_a_rejection(*, continues: bool) -> None:
     ]
 
 
-def test_an_empty_item_is_rejected_in_its_place() -> None:
+def test_an_empty_item_keeps_its_number() -> None:
     completion = make_completion(" Name a river.\n10. \n11. Name a lake.")
     parsed = PAPER.read_list["self-instruct"](ID, completion, AskedList(continues=True))
     assert [c.id for c in parsed.candidates] == [f"{ID}#1", f"{ID}#3"]
@@ -134,7 +132,7 @@ BANNED = (
 
 
 def published_list(text: str, finish_reason: str | None) -> list[str]:
-    """The published decisions in other words: what a continued list yields, rules included."""
+    """Return the instructions that the published code accepts. An independent oracle."""
     if finish_reason == "length":
         return []
     pieces: list[str] = []
@@ -179,13 +177,13 @@ FINISH = st.sampled_from(["stop", "length", "content_filter", None])
 @given(PIECES | st.text(), FINISH)
 @example(" " + "word " * 150 + "\n10. " + "word " * 151, "stop")
 @example(" one two three\n10. one two three four", "stop")
-def test_a_continued_list_yields_what_the_published_code_does(
+def test_a_continued_list_gives_the_published_instructions(
     text: str, finish_reason: str | None
 ) -> None:
     completion = make_completion(text, finish_reason=finish_reason)
     parsed = PAPER.read_list["self-instruct"](ID, completion, AskedList(continues=True))
     found = [one.instruction for one in parsed.candidates]
-    found = [one for one in found if objection(one, PAPER.rules["self-instruct"]) is None]
+    found = [one for one in found if rejection_reason(one, RULES["paper", "self-instruct"]) is None]
     assert found == published_list(text, finish_reason)
 
 
@@ -193,12 +191,12 @@ def test_a_continued_list_yields_what_the_published_code_does(
 
 
 @pytest.mark.parametrize("text", ["Yes", "yes", "YES", " Yes\n", "\nyes "])
-def test_yes_is_yes_in_three_spellings(text: str) -> None:
+def test_three_spellings_mean_yes(text: str) -> None:
     assert PAPER.read_answer(make_completion(text)) == "yes"
 
 
 @pytest.mark.parametrize("text", ["Yes.", "yEs", "Yes\n\nTask: a", "**Yes**", "No", "", "continue"])
-def test_everything_else_is_no(text: str) -> None:
+def test_any_other_answer_is_no(text: str) -> None:
     assert PAPER.read_answer(make_completion(text)) == "no"
 
 
@@ -214,15 +212,15 @@ def test_everything_else_is_no(text: str) -> None:
             "Example 1\nInput: 2\nOutput: 4\nExample 2.\nInput: 3\nOutput: 9",
             [("2", "4"), ("3", "9")],
         ),
-        # The word splits anywhere, even in a sentence and in a longer word …
+        # "Example" splits anywhere, even in a sentence or a longer word.
         ("Output: for Example, a cat", [("", "for"), ("", ", a cat")]),
         ("Output: Examples of it", [("", "s of it")]),
-        # … and an example without a marker is an output.
+        # An example without a marker is an output.
         ("Example 1\nA cat.\nExample 2\nInput: 2\nOutput: 4", [("", "A cat."), ("2", "4")]),
-        # Only a text without any "Example" needs an "Output:".
+        # A text without "Example" needs an "Output:".
         ("A cat.", []),
         ("Input: 2\nand the answer is 4", []),
-        # Markers are as written; one pair is all that a text without "Example" holds.
+        # Markers are case-sensitive. A text without "Example" has one pair.
         ("input: 2\noutput: 4", []),
         ("Input: 2\nOutput: 4\nInput: 3\nOutput: 9", [("2", "4")]),
         ("Input 1: 2\nOutput 1 : 4", [("2", "4")]),
@@ -258,31 +256,31 @@ def test_labels_are_split_as_published(text: str, expected: list[tuple[str, str]
     assert pairs(text, output_first=True) == expected
 
 
-def test_one_input_with_two_outputs_drops_all_instances_of_the_task() -> None:
+def test_a_conflict_drops_all_instances_of_the_task() -> None:
     text = "Class label: a\nx\nClass label: b\nx\nClass label: c\ny"
     assert pairs(text, output_first=True) == []
     assert reasons(text, output_first=True) == [Reason.CONFLICTING_OUTPUTS] * 3
-    # One that was unusable before says so.
+    # An invalid instance keeps its reason.
     text += "\nClass label: d\nz:"
     assert reasons(text, output_first=True)[3] == Reason.ENDS_IN_COLON
-    # Several outputs of nothing are no conflict, not even as labels.
+    # Without input, several outputs never conflict, even as labels.
     assert pairs("Class label: a\nClass label: b", output_first=True) == [("", "a"), ("", "b")]
 
 
-def test_an_unusable_instance_conflicts_with_none() -> None:
+def test_a_rejected_instance_never_conflicts() -> None:
     text = "Example 1\nInput: x\nOutput: as follows:\nExample 2\nInput: x\nOutput: 3"
     assert pairs(text) == [("x", "3")]
 
 
-def test_the_last_instance_is_dropped_when_the_reply_was_cut_by_length() -> None:
+def test_a_truncated_reply_loses_its_last_instance() -> None:
     text = "Example 1\nInput: 2\nOutput: 4\nExample 2\nInput: 3\nOutput: 9"
     assert pairs(text, finish_reason="length") == [("2", "4")]
     assert reasons(text, finish_reason="length") == [Reason.TRUNCATED]
-    # A filter is no length to the published code.
+    # The published code ignores the finish reason "content_filter".
     assert pairs(text, finish_reason="content_filter") == [("2", "4"), ("3", "9")]
 
 
-def test_the_first_good_instances_are_kept_and_copies_once() -> None:
+def test_the_first_good_instances_are_accepted() -> None:
     text = "\n".join(f"Example {n}\nInput: {n // 2}\nOutput: x{n // 2}" for n in range(2, 8))
     assert pairs(text, limit=2) == [("1", "x1"), ("2", "x2")]
     completion = make_completion(text)
@@ -294,7 +292,7 @@ def test_the_first_good_instances_are_kept_and_copies_once() -> None:
 def published_instances(
     text: str, finish_reason: str | None, *, output_first: bool
 ) -> list[tuple[str, str]]:
-    """The published decisions in other words, without the draw of five; in text order, copies once."""
+    """Return the instances that the published code accepts before sampling five. An independent oracle."""
     found: list[tuple[str, str]] = []
     if output_first:
         for part in text.split("Class label:")[1:]:
@@ -343,7 +341,7 @@ INSTANCE_PIECES = st.lists(
 
 @given(INSTANCE_PIECES | st.text(), FINISH, st.booleans())
 @example("Class label: a\nx\nClass label: b\nx\nClass label: c\ny", "stop", True)
-def test_instances_are_those_that_the_published_code_keeps(
+def test_instances_match_the_published_code(
     text: str, finish_reason: str | None, output_first: bool
 ) -> None:
     completion = make_completion(text, finish_reason=finish_reason)
@@ -361,15 +359,15 @@ TWO_BLOCKS = (
 BOTH = [("Add the numbers.", "3, 4", "7"), ("Name a lake.", "", "Lake Como")]
 
 
-def test_blocks_are_read_behind_the_marker_that_the_prompt_ends_with() -> None:
+def test_blocks_continue_the_marker_of_the_prompt() -> None:
     assert block_tuples(TWO_BLOCKS) == BOTH
 
 
-def test_a_chat_model_may_repeat_that_marker() -> None:
+def test_a_chat_model_may_repeat_the_marker() -> None:
     assert block_tuples(f"4. Instruction:{TWO_BLOCKS}", continues=False) == BOTH
     assert block_tuples(f"###\n4. Instruction:{TWO_BLOCKS}", continues=False) == BOTH
     assert block_tuples(TWO_BLOCKS, continues=False) == BOTH
-    # A model that goes on and repeats it has one marker too many, as published.
+    # A continuation that repeats the marker has one marker too many, as published.
     assert block_tuples(f"4. Instruction:{TWO_BLOCKS}") == BOTH[1:]
 
 
@@ -386,7 +384,7 @@ def test_a_chat_model_may_repeat_that_marker() -> None:
         ("###\n", "###\n###\n"),
     ],
 )
-def test_a_block_needs_its_own_number_and_each_marker_once(old: str, new: str) -> None:
+def test_a_block_needs_its_number_and_three_markers(old: str, new: str) -> None:
     assert old in TWO_BLOCKS
     text = TWO_BLOCKS.replace(old, new)
     completion = make_completion(text)
@@ -395,23 +393,23 @@ def test_a_block_needs_its_own_number_and_each_marker_once(old: str, new: str) -
     assert {one.reason for one in parsed.rejections} == {Reason.MALFORMED}
 
 
-def test_the_last_block_is_dropped_when_the_reply_was_cut_by_length() -> None:
+def test_a_truncated_reply_loses_its_last_block() -> None:
     assert block_tuples(TWO_BLOCKS, finish_reason="length") == BOTH[:1]
     assert block_tuples(TWO_BLOCKS, finish_reason="content_filter") == BOTH
 
 
 @pytest.mark.parametrize("given", ["<noinput>", "<NoInput>", "  <noinput>\n"])
-def test_noinput_is_no_input(given: str) -> None:
+def test_noinput_means_an_empty_input(given: str) -> None:
     assert block_tuples(TWO_BLOCKS.replace("3, 4", given))[0][1] == ""
 
 
 @pytest.mark.parametrize("given", ["<no input>", "N/A", "noinput"])
-def test_any_other_spelling_of_it_is_an_input(given: str) -> None:
+def test_other_spellings_of_noinput_are_inputs(given: str) -> None:
     assert block_tuples(TWO_BLOCKS.replace("3, 4", given))[0][1] == given
 
 
 def published_blocks(text: str, finish_reason: str | None) -> list[tuple[str, str, str]]:
-    """The published decisions in other words, for a prompt that ends in "4. Instruction:"."""
+    """Return the published blocks for a prompt that ends in "4. Instruction:". An independent oracle."""
     parts = f"4. Instruction:{text}".split("###")
     if finish_reason == "length":
         parts = parts[:-1]
@@ -442,9 +440,7 @@ BLOCK_PIECES = st.lists(
 
 @given(BLOCK_PIECES | st.text(), FINISH)
 @example("a\n4. Output:b\n4. Input:c", "stop")
-def test_blocks_are_those_that_the_published_code_reads(
-    text: str, finish_reason: str | None
-) -> None:
+def test_blocks_match_the_published_code(text: str, finish_reason: str | None) -> None:
     completion = make_completion(text, finish_reason=finish_reason)
     parsed = PAPER.read_list["alpaca"](ID, completion, AskedList(first_number=4, continues=True))
     found = [

@@ -1,11 +1,11 @@
-"""Reasoning and control tokens: what remains of a reply, and what no record may contain."""
+"""Reasoning and control tokens: removed from replies, and rejected in records."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import make_completion
 
-from selfinstruct.pipeline.filters import RULES, objection
+from selfinstruct.pipeline.filters import RULES, rejection_reason
 from selfinstruct.pipeline.parse.alpaca_blocks import blocks
 from selfinstruct.pipeline.parse.classification import answer
 from selfinstruct.pipeline.parse.instances import instances
@@ -54,7 +54,7 @@ AROUND = [
     "**Thinking Process:**\n\n{}**Final Answer:**\n",
     "Thinking Process:\n\n{}</think>\n\n",
 ]
-"""How models wrap reasoning before an answer; the braces are the reasoning."""
+"""Formats of reasoning before an answer. The braces mark the place of the reasoning."""
 ENDS = [
     "",
     "<|return|>",
@@ -80,7 +80,7 @@ UNFINISHED = [
 
 
 @pytest.mark.parametrize("wrapped", AROUND)
-def test_only_the_answer_is_read(wrapped: str) -> None:
+def test_only_the_answer_is_parsed(wrapped: str) -> None:
     before = wrapped.format(DRAFT)
     for end in ENDS:
         parsed = instructions("g", make_completion(before + LIST + end), AskedList(continues=False))
@@ -96,7 +96,7 @@ def test_only_the_answer_is_read(wrapped: str) -> None:
 
 
 @pytest.mark.parametrize("wrapped", UNFINISHED)
-def test_unfinished_reasoning_leaves_nothing(wrapped: str) -> None:
+def test_unfinished_reasoning_leaves_no_text(wrapped: str) -> None:
     reply = make_completion(wrapped.format(DRAFT + LIST))
     parsed = instructions("g", reply, AskedList(continues=False))
     assert not parsed.candidates
@@ -107,7 +107,7 @@ def test_unfinished_reasoning_leaves_nothing(wrapped: str) -> None:
 @pytest.mark.parametrize(
     "start", ["<|im_start|>assistant\n", "<|assistant|>", "<start_of_turn>model\n"]
 )
-def test_the_token_before_a_reply_is_dropped(start: str) -> None:
+def test_a_token_before_the_reply_is_removed(start: str) -> None:
     parsed = instructions("g", make_completion(start + LIST), AskedList(continues=False))
     assert [c.instruction for c in parsed.candidates] == WANTED
 
@@ -115,7 +115,7 @@ def test_the_token_before_a_reply_is_dropped(start: str) -> None:
 @pytest.mark.parametrize(
     "next_turn", ["<|im_start|>user\n", "<start_of_turn>user\n", "[INST]", "<|user|>\n"]
 )
-def test_the_next_turn_is_dropped(next_turn: str) -> None:
+def test_the_next_turn_is_removed(next_turn: str) -> None:
     text = f"{LIST}\n{next_turn}11. Draft a limerick."
     parsed = instructions("g", make_completion(text), AskedList(continues=False))
     assert [c.instruction for c in parsed.candidates] == WANTED
@@ -129,7 +129,7 @@ def test_the_next_turn_is_dropped(next_turn: str) -> None:
 )  # fmt: skip
 def test_no_record_contains_a_marker(marker: str) -> None:
     for quoted in (f"`{marker}`", f"“{marker}”"):
-        assert objection(
+        assert rejection_reason(
             f"Explain what {quoted} means in a chat.", RULES["default", "self-instruct"]
         ) == (Reason.CONTROL_TOKENS)
         reply = make_completion(f"Input: two\nOutput: five {quoted} six\n")

@@ -1,13 +1,7 @@
-"""The word lists, as text that can be read and extended without knowing Python.
+"""The word lists: text files in sections.
 
-Knows the layout they share, and nothing of what the words mean: sections under headings of the form
-"== name | more | fields", comment lines from "#", and everything else kept line by line::
-
-    == count              -> Section(heading=("count",), lines=("two", "three"))
-    two
-    three
-
-Blank lines at the end of a section are dropped; inside they stay, as snippets of code need them.
+A heading is "== name | more | fields". Lines that begin with "# " are comments. Blank lines at the end of a
+section are dropped, blank lines inside are kept.
 """
 
 from dataclasses import dataclass
@@ -16,17 +10,15 @@ from importlib import resources
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A heading, split at its bars, and the lines below it."""
+    """A section of a word list."""
 
     heading: tuple[str, ...]
+    """Fields of the heading."""
     lines: tuple[str, ...]
 
 
 def sections(name: str) -> list[Section]:
-    """The sections of the list called `name`, in order.
-
-    Raises FileNotFoundError if there is no such list.
-    """
+    """Return the sections of the list `name` in order. Raises FileNotFoundError."""
     text = resources.files(__name__).joinpath(f"{name}.txt").read_text(encoding="utf-8")
     found = []
     for block in ("\n" + text).split("\n== ")[1:]:

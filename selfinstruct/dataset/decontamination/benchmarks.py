@@ -1,0 +1,157 @@
+"""Benchmark files in an index, with the number of hits in each."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from selfinstruct.dataset.decontamination.benchmark_items import Item, item_of
+from selfinstruct.dataset.decontamination.index import (
+    COMMON,
+    NGRAM,
+    THRESHOLD,
+    BenchmarkIndex,
+    Hit,
+)
+from selfinstruct.dataset.file_jobs import Progress
+from selfinstruct.dataset.record_files import RecordReader, read_records
+from selfinstruct.errors import ConfigError, InputError
+
+KINDS = ("ngram", "rouge_l")
+_ITEM_WORDS = 4
+"""The minimum of words in a CSV header cell that looks like an item; column names have fewer."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules for a hit; see `BenchmarkIndex`."""
+
+    ngram: int = NGRAM
+    threshold: float | None = THRESHOLD
+    common: int = COMMON
+    fields: Sequence[str] = ()
+    """The benchmark fields to compare with; empty for the fields of a known layout, or else all text."""
+
+
+@dataclass
+class BenchmarkCounts:
+    """The numbers of one benchmark."""
+
+    file: str
+    layouts: list[str] = field(default_factory=list)
+    items: int = 0
+    unfindable: int = 0
+    """Items without a text that is long enough to search for."""
+    only_common: int = 0
+    """Other items with common texts only."""
+    items_hit: set[str] = field(default_factory=set)
+    """The places of the items that were hit."""
+    records: Counter[str] = field(default_factory=Counter)
+    """Records with a hit in this benchmark, by kind of hit."""
+
+
+class Benchmarks:
+    """The index of some benchmark files, and their counts."""
+
+    def __init__(self, files: Sequence[str], rules: Rules, progress: Progress) -> None:
+        """Read all files. Raises ConfigError and InputError."""
+        if rules.threshold is not None and not 0 <= rules.threshold <= 1:
+            problem = f"must be between 0 and 1, not {rules.threshold:g}"
+            raise ConfigError("threshold", problem)
+        self.counts = {file: BenchmarkCounts(file) for file in files}
+        self.dropped: Counter[str] = Counter()
+        """Records with a hit, by kind of the first hit."""
+        self.index = BenchmarkIndex(
+            self._items(rules, progress),
+            ngram=rules.ngram,
+            threshold=rules.threshold,
+            common=rules.common,
+        )
+        for file, counts in self.counts.items():
+            counts.unfindable = self.index.unfindable[file]
+            counts.only_common = self.index.only_common[file]
+            if counts.unfindable + counts.only_common == counts.items:
+                raise InputError(file, _unusable(counts, rules, self.index.shortest))
+
+    def _items(self, rules: Rules, progress: Progress) -> Iterator[Item]:
+        read = 0
+        for file, counts in self.counts.items():
+            with read_records(file) as records:
+                if records.format == "csv":
+                    _check_header(records, rules)
+                for record in records:
+                    item, layout = item_of(
+                        record.fields, benchmark=file, place=record.place, only=tuple(rules.fields)
+                    )
+                    if layout not in counts.layouts:
+                        counts.layouts.append(layout)
+                    counts.items += 1
+                    read += 1
+                    progress(None, f"{read:,} benchmark items read")
+                    yield item
+
+    def count(self, hits: Sequence[Hit]) -> None:
+        """Count the hits of a record."""
+        if not hits:
+            return
+        self.dropped[hits[0].kind] += 1
+        for file in {hit.source.benchmark for hit in hits}:
+            self.counts[file].records[hits[0].kind] += 1
+        for hit in hits:
+            self.counts[hit.source.benchmark].items_hit.add(hit.source.place)
+
+    def records_hit(self) -> dict[str, int]:
+        """Return the number of records with a hit, by benchmark."""
+        return {file: counts.records.total() for file, counts in self.counts.items()}
+
+    def as_json(self) -> list[dict[str, object]]:
+        """Return the counts as JSON values."""
+        return [
+            {
+                "file": counts.file,
+                "layouts": counts.layouts,
+                "items": counts.items,
+                "items_not_looked_for": counts.unfindable + counts.only_common,
+                "items_hit": len(counts.items_hit),
+                "records_dropped": counts.records.total(),
+                **{f"by_{kind}": counts.records[kind] for kind in KINDS},
+            }
+            for counts in self.counts.values()
+        ]
+
+
+def _check_header(records: RecordReader, rules: Rules) -> None:
+    """Raise InputError if the first line is an item, which would be lost as a header."""
+    names: tuple[str, ...] = records.layout
+    # pandas writes its index as a first column without a name.
+    is_item = any(len(name.split()) >= _ITEM_WORDS for name in names) or not all(names[1:])
+    if is_item and not set(rules.fields) & {*names}:
+        problem = (
+            "looks like an item, not a header; put a line of column names before it, such as "
+            "question,A,B,C,D,answer"
+        )
+        raise InputError(records.name, problem, line=1)
+
+
+def _unusable(counts: BenchmarkCounts, rules: Rules, shortest: int) -> str:
+    if not counts.items:
+        return "has no item to compare with; name another file"
+    if counts.only_common:
+        return f"has only texts that more than {rules.common} of its items share; raise --common"
+    if rules.fields:
+        names = " or ".join(rules.fields)
+        return f"has no text of {shortest} words or more in {names}; check --against-field"
+    return f"has no text of {shortest} words or more to search for; name another file"
+
+
+def hit_fields(hit: Hit) -> dict[str, object]:
+    """Return a hit as the fields of a record."""
+    return {
+        "field": hit.field,
+        "kind": hit.kind,
+        "benchmark": hit.source.benchmark,
+        "item": hit.source.place,
+        "item_id": hit.source.id,
+        "item_text": hit.text,
+        "words": hit.words,
+        "rouge_l": hit.score,
+    }

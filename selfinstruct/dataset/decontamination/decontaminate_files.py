@@ -1,0 +1,140 @@
+"""Removal of records from files that contain what a benchmark asks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.dataset.decontamination.benchmark_items import OTHER, layout_of
+from selfinstruct.dataset.decontamination.benchmarks import Benchmarks, Rules, hit_fields
+from selfinstruct.dataset.decontamination.field_texts import FieldText, is_within, texts_of
+from selfinstruct.dataset.file_jobs import (
+    Hold,
+    ListFiles,
+    Progress,
+    no_hold,
+    no_progress,
+    open_input,
+)
+from selfinstruct.dataset.record_files import Record
+from selfinstruct.errors import InputError
+
+BATCH = 500
+"""Records that are compared together, for speed."""
+
+
+@dataclass
+class DecontaminationSummary:
+    """The numbers of one `decontaminate_files`."""
+
+    benchmarks: Benchmarks
+    read: int = 0
+    kept: int = 0
+    layouts: dict[str, str] = field(default_factory=dict)
+    """The benchmark layout of the first record of each input."""
+
+    @property
+    def dropped(self) -> int:
+        """Records with a hit."""
+        return self.benchmarks.dropped.total()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the numbers as JSON values."""
+        return {
+            "read": self.read,
+            "kept": self.kept,
+            "dropped": self.dropped,
+            "by_ngram": self.benchmarks.dropped["ngram"],
+            "by_rouge_l": self.benchmarks.dropped["rouge_l"],
+            "benchmarks": self.benchmarks.as_json(),
+        }
+
+
+def decontaminate_files(
+    files: ListFiles,
+    *,
+    rules: Rules | None = None,
+    fields: Sequence[str] = (),
+    progress: Progress = no_progress,
+    hold: Hold = no_hold,
+) -> DecontaminationSummary:
+    """Write the records without a hit in the benchmarks `files.against`.
+
+    `fields` are the record fields to search; empty for all. Raises ConfigError, InputError, ExportError; then
+    no file has changed.
+    """
+    # The outputs are opened first: a wrong name is reported before the benchmarks are read.
+    with files.open(hold) as opened:
+        _check_inputs(files)
+        summary = DecontaminationSummary(Benchmarks(files.against, rules or Rules(), progress))
+        missing = set(fields)
+        records = opened.records()
+        while batch := [*islice(records, BATCH)]:
+            for name, record in batch:
+                summary.read += 1
+                if record.number == 1:
+                    summary.layouts[name] = layout_of(record.fields).name
+                    _check_layouts(summary.layouts)
+            texts = [_texts(record, fields, missing) for _, record in batch]
+            hits_of = summary.benchmarks.index.check(texts)
+            for (_, record), hits in zip(batch, hits_of, strict=True):
+                summary.benchmarks.count(hits)
+                if not hits:
+                    summary.kept += 1
+                    opened.kept.write(record)
+                    continue
+                shown = [hit_fields(hit) for hit in hits]
+                if opened.rejected is not None:
+                    opened.rejected.write(record, {"contamination": shown})
+                if opened.report is not None:
+                    for number, hit in enumerate(shown, start=1):
+                        line = {"record": record.place, **hit}
+                        opened.report.write(Record(line, record.source, number))
+            progress(opened.share, f"{summary.read:,} read, {summary.dropped:,} dropped")
+        if missing and summary.read:
+            names = " or ".join(repr(name) for name in sorted(missing))
+            problem = (
+                f"no record has text in {names}; check --field, or leave it out to search all text"
+            )
+            raise InputError(", ".join(files.inputs), problem)
+    return summary
+
+
+def _check_inputs(files: ListFiles) -> None:
+    """Check the first record of each input before reading; pipes can be read only once."""
+    layouts = {}
+    for name in files.inputs if len(files.inputs) > 1 else ():
+        if Path(name).is_file():
+            with open_input(name, files.input_format) as records:
+                for record in islice(records, 1):
+                    layouts[name] = layout_of(record.fields).name
+    _check_layouts(layouts)
+
+
+def _check_layouts(layouts: Mapping[str, str]) -> None:
+    """Raise InputError if some inputs, but not all, are benchmarks.
+
+    A shell makes `--against mmlu.jsonl` and an INPUT of `--against mmlu.jsonl hellaswag.jsonl`. The items of
+    the second benchmark would be kept.
+    """
+    if OTHER.name not in layouts.values():
+        return
+    for name, layout in layouts.items():
+        if layout != OTHER.name:
+            problem = (
+                f"looks like {layout} and is an INPUT; give each benchmark its own --against, or clean this "
+                "file in a command without the other inputs"
+            )
+            raise InputError(name, problem)
+
+
+def _texts(record: Record, fields: Sequence[str], missing: set[str]) -> list[FieldText]:
+    """Return the texts to search, and remove the fields that have text from `missing`."""
+    texts = list(texts_of(record.fields))
+    if not fields:
+        return texts
+    for name in [*missing]:
+        if any(is_within(text.field, name) for text in texts):
+            missing.discard(name)
+    return [text for text in texts if any(is_within(text.field, name) for name in fields)]

@@ -1,0 +1,94 @@
+"""The text of a record in named fields, which may be nested."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from selfinstruct.dataset.record_files.formats import shortened
+from selfinstruct.dataset.record_files.json_reading import kind_of
+
+_SHOWN = 8
+"""Maximum of field names in an error message."""
+
+
+def text_of(fields: Mapping[str, Any], names: Sequence[str], *, option: str = "--field") -> str:
+    """Return the texts of some fields, joined by line ends; empty texts are left out.
+
+    A name may lead into nested values: `messages.0.content`. Of several fields, missing and null ones count
+    as empty if at least one field has text. Raises ValueError if no field has text or a field has another
+    type; the message names `option` as the remedy.
+
+    >>> text_of({"messages": [{"content": "Hello!"}]}, ["messages.0.content"])
+    'Hello!'
+    """
+    texts, problems = [], []
+    for name in names:
+        try:
+            value = _value(fields, name, option)
+        except _NoFieldError as error:
+            problems.append(error)
+            continue
+        if isinstance(value, str):
+            texts.append(value)
+            continue
+        problem = (
+            f"the field {name!r} is {kind_of(value)}, not text; {_remedy(name, value, option)}"
+        )
+        problems.append(_NoFieldError(problem))
+        if value is not None:
+            raise ValueError(problem)
+    if not texts:
+        raise problems[0]
+    return "\n".join(text for text in texts if text) if len(texts) > 1 else texts[0]
+
+
+def has_text(fields: Mapping[str, Any], name: str) -> bool:
+    """Return whether a record has text in this field, empty text included."""
+    try:
+        return isinstance(_value(fields, name, ""), str)
+    except _NoFieldError:
+        return False
+
+
+class _NoFieldError(ValueError):
+    """A field that is missing or null."""
+
+
+def _value(fields: Mapping[str, Any], name: str, option: str) -> Any:
+    if name in fields:
+        return fields[name]
+    value: Any = fields
+    for part in name.split("."):
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part in map(str, range(len(value))):
+            value = value[int(part)]
+        else:
+            names = ", ".join(map(shortened, list(fields)[:_SHOWN])) or "none"
+            more = ", …" if len(fields) > _SHOWN else ""
+            remedy = _separator(fields) or f"name one with {option} (fields: {names}{more})"
+            raise _NoFieldError(f"has no field {name!r}; {remedy}")
+    return value
+
+
+def _separator(fields: Mapping[str, Any]) -> str:
+    """Return a remedy if the only name looks like a CSV header with another separator."""
+    only = next(iter(fields)) if len(fields) == 1 else ""
+    for character, word in ((";", "semicolons"), ("\t", "tabs")):
+        if character in only:
+            return (
+                f"the only field is {shortened(only)}, so the columns seem to be separated by {word}; "
+                "save the file with commas"
+            )
+    return ""
+
+
+def _remedy(name: str, value: object, option: str) -> str:
+    inner = ""
+    if isinstance(value, Mapping):
+        inner = f".{next(iter(value), 'text')}"
+    elif isinstance(value, list):
+        is_list_of_objects = value and isinstance(value[0], Mapping)
+        inner = f".0.{next(iter(value[0]), 'text')}" if is_list_of_objects else ".0"
+    if inner:
+        return f"name a text in it, such as {option} {name}{inner[:43]}"
+    return f"fix the record, or name another field with {option}"

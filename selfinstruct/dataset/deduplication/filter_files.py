@@ -1,0 +1,159 @@
+"""Removal of near duplicates from files."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from selfinstruct.dataset.deduplication.decisions import (
+    NOTHING_SIMILAR,
+    Deduplication,
+    Kept,
+    ListedText,
+    Rejected,
+)
+from selfinstruct.dataset.deduplication.field_text import has_text, text_of
+from selfinstruct.dataset.file_jobs import (
+    Hold,
+    ListFiles,
+    OpenLists,
+    Progress,
+    no_hold,
+    no_progress,
+)
+from selfinstruct.dataset.record_files import Record, RecordWriter, read_records
+from selfinstruct.errors import ConfigError
+
+
+@dataclass
+class FilterSummary:
+    """The numbers of one `filter_files`."""
+
+    read: int = 0
+    kept: int = 0
+    rejected: int = 0
+    without_tokens: int = 0
+    """Kept records with a text that has no token."""
+    kept_as_equal: int = 0
+    """Kept records with exactly the text of another kept record."""
+    with_an_input: int = 0
+    """Rejected records with exactly the text of another record, but with an input that was not compared."""
+    against: int = 0
+    """Records read from the files to compare with."""
+    fields_without_text: list[str] = field(default_factory=list)
+    """Fields without text in every record, if several fields are compared."""
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the numbers as JSON values."""
+        return asdict(self) | {"seconds": round(self.seconds, 3)}
+
+
+def filter_files(
+    files: ListFiles,
+    *,
+    fields: Sequence[str] = ("instruction",),
+    threshold: float = 0.7,
+    tokenizer: str = "unicode",
+    against_fields: Sequence[str] | None = None,
+    keep_equal: bool = False,
+    similarities: bool = False,
+    progress: Progress = no_progress,
+    hold: Hold = no_hold,
+) -> FilterSummary:
+    """Write the records without near duplicates; of several similar records the first is kept.
+
+    `fields` are compared, in the files of `files.against` the `against_fields`. A ROUGE-L over `threshold`
+    rejects a record. For `keep_equal` see `Deduplication`. `similarities` adds the most similar earlier texts
+    to each kept record. Raises ConfigError, InputError, ExportError; then no file has changed.
+    """
+    began = time.monotonic()
+    try:
+        dedup = Deduplication(threshold=threshold, tokenizer=tokenizer, keep_equal=keep_equal)
+    except ValueError:
+        problem = f"must be between 0 and 1, not {threshold:g}"
+        raise ConfigError("threshold", problem) from None
+    summary = FilterSummary(fields_without_text=list(fields) if len(fields) > 1 else [])
+    compares_inputs = keep_equal or tuple(fields) != ("instruction",)
+    with files.open(hold) as opened:
+        _know(files, against_fields or fields, dedup, summary, progress)
+        waiting: list[Kept[Record]] = []
+        for decision in dedup.decide(_listed(opened, fields, summary, progress)):
+            if isinstance(decision, Rejected):
+                summary.rejected += 1
+                summary.with_an_input += not compares_inputs and _has_another_input(decision)
+                if opened.rejected is not None:
+                    opened.rejected.write(decision.record, _added(decision))
+                continue
+            summary.kept += 1
+            summary.without_tokens += decision.position is None
+            summary.kept_as_equal += decision.is_equal
+            if similarities:
+                waiting.append(decision)
+            else:
+                opened.kept.write(decision.record)
+        _write_with_similarities(waiting, dedup, opened.kept, progress)
+    summary.seconds = time.monotonic() - began
+    return summary
+
+
+def _has_another_input(decision: Rejected[Record]) -> bool:
+    """Return whether the record may be no copy: published data has instructions with several inputs."""
+    fields = decision.record.fields
+    is_copy = not decision.is_known and fields["instruction"] == decision.witness
+    return is_copy and bool(fields.get("input"))
+
+
+def _added(decision: Rejected[Record]) -> dict[str, Any]:
+    return {
+        "witness": decision.witness,
+        "witness_place": decision.witness_place,
+        "rouge_l": decision.rouge_l,
+    }
+
+
+def _write_with_similarities(
+    waiting: Sequence[Kept[Record]], dedup: Deduplication, kept: RecordWriter, progress: Progress
+) -> None:
+    """Write the kept records after all decisions, so that all cores can compute the scores together."""
+    positions = [kept.position for kept in waiting if kept.position is not None]
+    similarities = dedup.similarities(positions, workers=os.cpu_count() or 1)
+    for number, decision in enumerate(waiting, start=1):
+        has_tokens = decision.position is not None
+        kept.write(decision.record, next(similarities) if has_tokens else NOTHING_SIMILAR)
+        progress(number / len(waiting), f"{number:,} of {len(waiting):,} similarities")
+
+
+def _know(
+    files: ListFiles,
+    fields: Sequence[str],
+    dedup: Deduplication,
+    summary: FilterSummary,
+    progress: Progress,
+) -> None:
+    for name in files.against:
+        with read_records(name) as records:
+            for record in records:
+                dedup.know(_text(record, fields, option="--against-field"), record.place)
+                summary.against += 1
+                progress(None, f"{summary.against:,} read of --against")
+
+
+def _listed(
+    opened: OpenLists, fields: Sequence[str], summary: FilterSummary, progress: Progress
+) -> Iterator[ListedText[Record]]:
+    for _, record in opened.records():
+        summary.read += 1
+        summary.fields_without_text = [
+            name for name in summary.fields_without_text if not has_text(record.fields, name)
+        ]
+        yield ListedText(record, _text(record, fields, option="--field"), record.place)
+        progress(opened.share, f"{summary.read:,} read, {summary.rejected:,} rejected")
+
+
+def _text(record: Record, fields: Sequence[str], *, option: str) -> str:
+    try:
+        return text_of(record.fields, fields, option=option)
+    except ValueError as error:
+        raise record.fault(str(error)) from None

@@ -1,0 +1,235 @@
+"""Export of a run or a file of records, with the files next to the data."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from selfinstruct.dataset.decontamination import Benchmarks, Rules, texts_of
+from selfinstruct.dataset.export.card import (
+    CARD,
+    CardRequest,
+    card_of,
+    check_card,
+    has_unedited_card,
+)
+from selfinstruct.dataset.export.formats import FORMATS, ExportOptions
+from selfinstruct.dataset.export.rows import COLUMN_TYPES, PUBLISHED, Row
+from selfinstruct.dataset.export.sources import RowSelection, source_of
+from selfinstruct.dataset.export.trainer_configs import (
+    DATASET_INFO,
+    axolotl_stanza,
+    check_llama_factory,
+    dataset_info,
+    stanza_path,
+)
+from selfinstruct.dataset.export.writing import Part, writing
+from selfinstruct.dataset.file_jobs import Hold, Progress, no_hold, no_progress
+from selfinstruct.errors import ConfigError, ExportError, InputError
+from selfinstruct.files import because, is_stream
+
+SIMILARITIES = ("most_similar_instructions", "avg_similarity_score")
+"""The columns that `RowSelection.similarities` adds."""
+
+BATCH = 500
+"""Rows that are compared with benchmarks together, for speed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportFiles:
+    """The names of the files of one export."""
+
+    source: str
+    """A run directory or a file of records; "-" is stdin."""
+    output: Path
+    """The file or folder to write; "-" is stdout."""
+    options: ExportOptions
+    benchmarks: Sequence[str] = ()
+    """Benchmarks; rows that contain what one asks are left out."""
+    llama_factory: bool = False
+    """True to add the output to LLaMA-Factory's dataset_info.json."""
+    axolotl: bool = False
+    """True to write a stanza for axolotl's configuration."""
+    card: CardRequest | None = None
+    """The request for a dataset card."""
+
+    def check(self) -> None:
+        """Raise ConfigError, InputError if a file has no place or would replace another file."""
+        places = [*dict.fromkeys(path for _, path in self.options.names(self.output))]
+        if self.llama_factory:
+            check_llama_factory(self.output, self.options)
+            places.append(self.output.parent / DATASET_INFO)
+        if self.axolotl:
+            places.append(stanza_path(self.output))
+        if self.card is not None:
+            check_card(self.output)
+            places.append(self.output.parent / CARD)
+        if str(self.output) == "-":
+            return
+        try:
+            self._check_collisions(places)
+        except OSError as error:  # such as a deleted working directory
+            raise ExportError(self.output, f"cannot be written {because(error)}") from None
+
+    def _check_collisions(self, places: Sequence[Path]) -> None:
+        if len(places) > 1 and is_stream(self.output):
+            problem = "is a pipe or a device, which has room for one file only; name a file"
+            raise InputError(self.output, problem)
+        source = os.path.realpath(self.source)
+        read = {os.path.realpath(name) for name in self.benchmarks}
+        if self.options.template is not None:
+            read.add(os.path.realpath(self.options.template))
+        taken = set()
+        for path in places:
+            real = os.path.realpath(path)
+            if real in taken:
+                problem = (
+                    "would be written twice, with different content; choose another name with -o"
+                )
+                raise InputError(path, problem)
+            # The output may replace the source itself.
+            if real in read or (real == source and path != self.output):
+                raise InputError(path, "is read and not replaced; choose another name with -o")
+            taken.add(real)
+
+    def trainer_files(self, container: str, parts: Sequence[Part]) -> dict[Path, bytes]:
+        """Return the content of the configuration files for trainers."""
+        files = {}
+        if self.llama_factory:
+            info = dataset_info(self.output, self.options, parts)
+            files[self.output.parent / DATASET_INFO] = info
+        if self.axolotl:
+            stanza = axolotl_stanza(self.options, container, parts)
+            files[stanza_path(self.output)] = stanza
+        return files
+
+    def remarks_on_earlier(self, parts: Sequence[Part]) -> list[str]:
+        """Return remarks about files of earlier exports, which readers would take for a part of this one."""
+        if str(self.output) == "-" or is_stream(self.output):
+            return []
+        remarks = []
+        if self.card is None and has_unedited_card(self.output):
+            place = self.output.parent / CARD
+            remarks.append(f"{place} describes an earlier export; replace it with --card")
+        written = {part.path for part in parts}
+        for shares in ((), (0.5, 0.5), (0.4, 0.3, 0.3)):
+            for _, path in replace(self.options, split=shares).names(self.output):
+                if path not in written and path.exists():
+                    written.add(path)
+                    remarks.append(
+                        f"{path} is from an earlier export and not part of this one; remove it"
+                    )
+        return remarks
+
+
+@dataclass(kw_only=True)
+class ExportSummary:
+    """The numbers of one `export_files`."""
+
+    format: str
+    container: str = ""
+    parts: list[Part] = field(default_factory=list)
+    beside: list[Path] = field(default_factory=list)
+    """Further files that were written next to the data."""
+    left_out: int = 0
+    """Rows that contain what a benchmark asks."""
+    remarks: list[str] = field(default_factory=list)
+    """Remarks about the source and the output."""
+    benchmarks: Benchmarks | None = None
+    missing: Sequence[str] = ()
+    """Information that the card lacks."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the numbers as JSON values."""
+        return {
+            "format": self.format,
+            "container": self.container,
+            "rows": sum(part.rows for part in self.parts),
+            "files": [
+                {
+                    "path": str(part.path),
+                    "part": part.name,
+                    "rows": part.rows,
+                    "instructions": part.instructions,
+                }
+                for part in self.parts
+            ],
+            "beside": [str(path) for path in self.beside],
+            "left_out": self.left_out,
+            "benchmarks": self.benchmarks.as_json() if self.benchmarks is not None else [],
+            "missing_in_card": [*self.missing],
+            "remarks": self.remarks,
+        }
+
+
+def export_files(
+    files: ExportFiles,
+    *,
+    selection: RowSelection | None = None,
+    progress: Progress = no_progress,
+    hold: Hold = no_hold,
+) -> ExportSummary:
+    """Write an export and the files next to it. Raises SelfInstructError; then no file has changed."""
+    options, selection = files.options, selection or RowSelection()
+    summary = ExportSummary(format=options.format)
+    if selection.similarities and FORMATS[options.format].shape not in ("alpaca", "all"):
+        problem = f"do not fit the format {options.format}; use alpaca, jsonl, csv or parquet"
+        raise ConfigError("similarities", problem)
+    files.check()
+    with source_of(files.source, selection) as source:
+        if files.card is not None and source.run is None:
+            problem = (
+                f"describes how a run made its data, but {files.source} is a list of records; make a run of "
+                "the list with selfinstruct import"
+            )
+            raise ConfigError("card", problem)
+        types = COLUMN_TYPES if source.run is not None else {}
+        with writing(files.output, options, types=types, hold=hold) as export:
+            summary.container = export.container
+            rows = source.rows(progress)
+            if files.benchmarks:
+                summary.benchmarks = Benchmarks(files.benchmarks, Rules(), progress)
+                rows = _some(_without_hits(rows, summary, summary.benchmarks), files.source)
+            summary.parts = export.write(rows)
+            beside: Mapping[Path, bytes] = files.trainer_files(export.container, summary.parts)
+            if files.card is not None and source.run is not None:
+                check_card(files.output)  # again, because the card may have been edited meanwhile
+                hits = summary.benchmarks.records_hit() if summary.benchmarks is not None else None
+                card = card_of(source.run, export, summary.parts, files.card, left_out=hits)
+                beside = {**beside, files.output.parent / CARD: card.text.encode()}
+                summary.missing = card.missing
+            for path, data in beside.items():
+                export.add(path, data)
+            summary.beside = [*beside]
+        summary.remarks = [*source.remarks(), *files.remarks_on_earlier(summary.parts)]
+        if export.first and str(export.first[0].get("prompt", "."))[-1:].isalnum():
+            end = export.first[0]["prompt"].rpartition("\n")[2][-20:]
+            summary.remarks.append(
+                f"prompts end in {end!r} and completions follow immediately; to separate them, end the "
+                "template with another line end"
+            )
+    return summary
+
+
+def _without_hits(
+    rows: Iterator[Row], summary: ExportSummary, benchmarks: Benchmarks
+) -> Iterator[Row]:
+    while batch := [*islice(rows, BATCH)]:
+        texts = [[*texts_of({name: row[name] for name in PUBLISHED})] for row in batch]
+        for row, hits in zip(batch, benchmarks.index.check(texts), strict=True):
+            benchmarks.count(hits)
+            if hits:
+                summary.left_out += 1
+            else:
+                yield row
+
+
+def _some(rows: Iterator[Row], source: str) -> Iterator[Row]:
+    """Return the rows. Raises InputError if there is none."""
+    first = next(rows, None)
+    if first is None:
+        problem = "has only rows that contain what a benchmark asks, so nothing was written"
+        raise InputError(source, problem)
+    return chain([first], rows)

@@ -1,0 +1,160 @@
+"""The two sources of rows for an export: a run, or a file of records."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from selfinstruct.dataset.export.alpaca_files import rows_of
+from selfinstruct.dataset.export.rows import Added, Row, provenance_rows, select
+from selfinstruct.dataset.export.selection import first_instructions
+from selfinstruct.dataset.file_jobs import Progress, open_input
+from selfinstruct.dataset.record_files import RecordReader
+from selfinstruct.errors import ConfigError, InputError, RunDirectoryError
+from selfinstruct.files import is_stream
+from selfinstruct.pipeline.summary import summarize
+from selfinstruct.runner.directory import Run, read_run
+from selfinstruct.runner.loop import is_complete
+
+if TYPE_CHECKING:
+    from selfinstruct.pipeline.state import RunState
+    from selfinstruct.records import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowSelection:
+    """The rows to take from a source."""
+
+    include_seed_tasks: bool = False
+    limit: int | None = None
+    """Maximum of instructions; None for all."""
+    similarities: bool = False
+    """True to add the most similar earlier tasks to each row."""
+    input_format: str | None = None
+    """The format of a file; None by its name or first character."""
+
+
+@dataclass
+class RunSource:
+    """The tasks of a run."""
+
+    directory: Path
+    selection: RowSelection
+    run: Run = field(init=False)
+
+    def __enter__(self) -> Self:
+        if self.selection.input_format is not None:
+            problem = f"is for files, but {self.directory} is a run; leave it out"
+            raise ConfigError("input_format", problem)
+        self.run = read_run(self.directory)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def rows(self, progress: Progress) -> Iterator[Row]:
+        """Yield the rows in pool order. Raises RunDirectoryError for a run without rows."""
+        state, selection = self.run.state, self.selection
+        tasks = select(
+            state.pool, include_seed_tasks=selection.include_seed_tasks, limit=selection.limit
+        )
+        if not any(task.instances for task in tasks):
+            raise RunDirectoryError(
+                self.directory,
+                f"has no rows yet: none of its {state.accepted:,} instructions has instances; nothing was "
+                "written. Continue the run, then export it",
+            )
+        added = _similarities(state, tasks, progress) if selection.similarities else None
+        for number, task in enumerate(tasks, start=1):
+            progress(number / len(tasks), f"{number:,} of {len(tasks):,} instructions")
+            yield from provenance_rows([task], added=added)
+
+    def remarks(self) -> list[str]:
+        """Return remarks about instructions without rows."""
+        state, config = self.run.state, self.run.config
+        remarks = []
+        without_rows = state.counts.finished_tasks - state.counts.with_instances
+        if without_rows:
+            have = "has" if without_rows == 1 else "have"
+            remarks.append(
+                f"{without_rows:,} of the run's {state.accepted:,} instructions {have} no usable instance "
+                "and no row"
+            )
+        if never_asked := summarize(state).never_asked:
+            remarks.append(
+                f"of the run's {state.accepted:,} instructions {never_asked:,} have no instances, because "
+                "the model was never asked"
+            )
+        if state.source is None and not is_complete(self.run):
+            remarks.append(
+                f"{self.directory} is not complete yet: {state.accepted:,} of "
+                f"{config.num_instructions:,} instructions, "
+                f"{state.counts.finished_tasks:,} of them finished"
+            )
+        return remarks
+
+
+@dataclass
+class FileSource:
+    """Alpaca-style records of a file."""
+
+    name: str
+    selection: RowSelection
+    run: None = None
+    _records: RecordReader = field(init=False)
+
+    def __enter__(self) -> Self:
+        problem = f"needs a run, but {self.name} is a list of records"
+        if self.selection.include_seed_tasks:
+            raise ConfigError("include_seed_tasks", f"{problem}; leave it out")
+        if self.selection.similarities:
+            remedy = "to add them to a list, use selfinstruct filter --similarities"
+            raise ConfigError("similarities", f"{problem}; {remedy}")
+        self._records = open_input(self.name, self.selection.input_format)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._records.close()
+
+    def rows(self, progress: Progress) -> Iterator[Row]:
+        """Yield the rows in order. Raises InputError for a file without rows or other records."""
+        rows: Iterator[Row] = rows_of(self._records)
+        if self.selection.limit is not None:
+            rows = first_instructions(rows, self.selection.limit)
+        number = 0
+        for number, row in enumerate(rows, start=1):
+            progress(self._records.share, f"{number:,} rows")
+            yield row
+        if not number:
+            raise InputError(self._records.name, "has no rows, so there is nothing to export")
+
+    def remarks(self) -> list[str]:
+        """Return no remarks."""
+        return []
+
+
+def source_of(name: str, selection: RowSelection) -> AbstractContextManager[RunSource | FileSource]:
+    """Return the source with that name: a run for a directory, else a file; "-" is stdin."""
+    path = Path(name)
+    try:
+        is_file = name == "-" or path.is_file() or (path.exists() and is_stream(path))
+        is_file = is_file or (bool(path.suffix) and not path.exists())  # a misspelt file name
+    except OSError:
+        is_file = False  # reading the run reports the problem with the name
+    return FileSource(name, selection) if is_file else RunSource(path, selection)
+
+
+def _similarities(state: "RunState", tasks: "Sequence[Task]", progress: Progress) -> Added:
+    """Return the similarities of each task to the pool at the time when the task was accepted."""
+    position = {task.id: number for number, task in enumerate(state.pool)}
+    ids = [task.id for task in tasks if task.instances]
+    similarities = state.index.similarities(
+        [position[task_id] for task_id in ids], workers=os.cpu_count() or 1
+    )
+    added = {}
+    for number, (task_id, similar) in enumerate(zip(ids, similarities, strict=True), start=1):
+        added[task_id] = similar.as_fields(state.index.texts)
+        progress(number / len(ids), f"{number:,} of {len(ids):,} similarities")
+    return added

@@ -1,0 +1,171 @@
+"""The files of work that splits lists of records into kept and rejected ones."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from selfinstruct.dataset.record_files import (
+    Record,
+    RecordReader,
+    RecordWriter,
+    format_of,
+    read_records,
+    write_records,
+)
+from selfinstruct.errors import InputError
+from selfinstruct.files import is_stream
+
+Progress = Callable[[float | None, str], None]
+"""Called often with the share done, None if unknown, and a short text."""
+
+Hold = Callable[[], None]
+"""Called once, when all files are complete and only the renaming is left. May raise KeyboardInterrupt."""
+
+
+def no_progress(share: float | None, text: str) -> None:
+    """Show nothing."""
+
+
+def no_hold() -> None:
+    """Do nothing before the files get their names."""
+
+
+def open_input(name: str, format: str | None) -> RecordReader:  # noqa: A002
+    """Open an input file of a command that has the option --input-format."""
+    return read_records(name, format=format, option="--input-format")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListFiles:
+    """The names of all files of one job."""
+
+    inputs: Sequence[str]
+    """Lists of records, read in this order; "-" is stdin."""
+    output: Path
+    """The file for kept records; "-" is stdout. May be an input."""
+    against: Sequence[str] = ()
+    """Files to compare the records with."""
+    rejected: Path | None = None
+    """The file for rejected records."""
+    report: Path | None = None
+    """A file of JSON lines about the rejected records."""
+    input_format: str | None = None
+    """The format of every input; None for each by its name or first character."""
+    output_format: str | None = None
+    """The format of the output; None by its name, or as the first input."""
+
+    @property
+    def outputs(self) -> list[Path]:
+        """Every file that is written."""
+        return [path for path in (self.output, self.rejected, self.report) if path is not None]
+
+    @contextmanager
+    def open(self, hold: Hold) -> Iterator["OpenLists"]:
+        """Open the first input and all outputs, and check the other files.
+
+        The outputs get their names at the end of the block, all or none. Raises InputError, ExportError.
+        """
+        self._check_names()
+        with ExitStack() as stack:
+            first = stack.enter_context(open_input(self.inputs[0], self.input_format))
+            self._check_others()
+            kept_format, rejected_format = self._output_formats(first)
+
+            def written(path: Path | None, format: str) -> RecordWriter | None:  # noqa: A002
+                if path is None:
+                    return None
+                return stack.enter_context(write_records(path, format=format, like=first))
+
+            kept = written(self.output, kept_format)
+            assert kept is not None
+            rejected = written(self.rejected, rejected_format)
+            report = written(self.report, "jsonl")
+            yield OpenLists(self, first, kept, rejected, report)
+            for writer in (kept, rejected, report):  # all, before the first gets its name
+                if writer is not None:
+                    writer.complete()
+            hold()
+
+    def _check_names(self) -> None:
+        """Raise InputError for files that cannot be combined."""
+        if [*self.inputs, *self.against].count("-") > 1:
+            raise InputError("stdin", "can be read only once; give - once")
+        if self.report is not None and format_of(self.report) not in (None, "jsonl"):
+            raise InputError(self.report, "is written as JSON lines; end its name in .jsonl")
+        inputs, against = ({_real(name) for name in names} for names in (self.inputs, self.against))
+        taken: set[str] = set()
+        for path in self.outputs:
+            real = _real(path)
+            if real in taken:
+                raise InputError(
+                    path, "is given for two outputs; choose another name for one of them"
+                )
+            if real in against:
+                raise InputError(
+                    path, "is read with --against and not replaced; choose another name"
+                )
+            if taken and real in inputs:
+                raise InputError(path, "is an INPUT, which only -o replaces; choose another name")
+            taken.add(real)
+
+    def _check_others(self) -> None:
+        """Open the other files once, because their turn may come after an hour.
+
+        Pipes can be opened only once, so they are not checked.
+        """
+        for name in (*self.inputs[1:], *self.against):
+            if name != "-" and (Path(name).is_file() or not Path(name).exists()):
+                is_input = name in self.inputs
+                (open_input(name, self.input_format) if is_input else read_records(name)).close()
+
+    def _output_formats(self, first: RecordReader) -> tuple[str, str]:
+        """Return the formats of the kept and the rejected records. Raises InputError for unknown suffixes."""
+        kept = self.output_format or _format_by_name(self.output) or first.format
+        if self.rejected is None:
+            return kept, kept
+        is_given = self.output_format is not None
+        known = format_of(self.rejected) if is_given else _format_by_name(self.rejected)
+        return kept, known or kept
+
+
+def _format_by_name(path: Path) -> str | None:
+    known = format_of(path)
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    if known is None and suffix and not is_stream(path):
+        problem = (
+            f"has the unknown suffix {suffix}; end the name in .json, .jsonl, .ndjson, .csv (also with .gz) "
+            "or .parquet, or give --output-format"
+        )
+        raise InputError(path, problem)
+    return known
+
+
+def _real(name: Path | str) -> str:
+    """Return the real path. stdin and stdout differ, although both are named -."""
+    return os.path.realpath(name) if str(name) != "-" else f"- of {type(name).__name__}"
+
+
+@dataclass
+class OpenLists:
+    """The open files of a job."""
+
+    files: ListFiles
+    first: RecordReader
+    kept: RecordWriter
+    rejected: RecordWriter | None
+    report: RecordWriter | None
+    share: float | None = field(default=0.0, init=False)
+    """The share of the input that was read."""
+
+    def records(self) -> Iterator[tuple[str, Record]]:
+        """Yield the records of all inputs, each with the name of its file."""
+        names = self.files.inputs
+        for number, name in enumerate(names):
+            is_first = number == 0
+            with self.first if is_first else open_input(name, self.files.input_format) as records:
+                for record in records:
+                    read = records.share
+                    self.share = None if read is None else (number + read) / len(names)
+                    yield name, record

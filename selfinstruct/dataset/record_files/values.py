@@ -1,0 +1,84 @@
+r"""Values as JSON text, and as the text of a table cell.
+
+>>> dumps({"a": [1.5, "é"], "b": float("nan")})
+'{"a": [1.5, "é"], "b": null}'
+>>> as_text([1, None])
+'[1, null]'
+"""
+
+import base64
+import datetime
+import decimal
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def dumps(value: object, *, indent: int | None = None) -> str:
+    """Return a value as JSON, on one line or indented.
+
+    Only halves of surrogate pairs are escaped. Times and decimals become text, bytes that are not UTF-8
+    become base64. Numbers that are not finite become null.
+    """
+
+    def encoded(value: object, *, escaped: bool) -> str:
+        return json.dumps(
+            value, ensure_ascii=escaped, indent=indent, default=_known, allow_nan=False
+        )
+
+    try:
+        text = encoded(value, escaped=False)
+    except ValueError:
+        value = _finite(value)
+        text = encoded(value, escaped=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return encoded(value, escaped=True)
+    return text
+
+
+def _known(value: object) -> Any:
+    """Return a value that JSON lacks as one that JSON has."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return base64.b64encode(value).decode("ascii")
+    if isinstance(value, decimal.Decimal):
+        return format(value, "f")
+    return str(value)
+
+
+def _finite(value: object) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def as_text(value: object) -> str:
+    """Return a value as a CSV cell: text as it is, "" for null, everything else as JSON."""
+    if value is None:
+        return ""
+    if not isinstance(value, bool | int | float | list | Mapping):
+        value = _known(value)
+    text: str = encodable(value if isinstance(value, str) else dumps(value))
+    return text
+
+
+def encodable(value: Any) -> Any:
+    r"""Return a value with halves of surrogate pairs written out in all its text: \ud800."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {encodable(key): encodable(item) for key, item in value.items()}
+    return [encodable(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,90 @@
+r"""Text and numbers as a reader sees them. Standard library only.
+
+Model output is hostile: an escape sequence could rewrite the screen.
+
+>>> visible("red \x1b[31malert")
+'red \\x1b[31malert'
+"""
+
+import re
+import unicodedata
+from decimal import Decimal
+
+# Cc: control characters. Cf: format characters, including those that change the writing direction.
+# Zl, Zp: line separators that some terminals obey. Co, Cn, Cs: private, unassigned, surrogates.
+_UNSAFE = frozenset({"Cc", "Cf", "Zl", "Zp", "Co", "Cn", "Cs"})
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NARROWEST = 20
+"""Minimum width of a shortened line, in columns."""
+
+
+def scrub(text: str) -> str:
+    """Return the text with U+FFFD for each lone surrogate: JSON can carry surrogates, UTF-8 cannot."""
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def visible(text: str, *, keep: str = "\n") -> str:
+    """Return the text with unsafe characters as escape sequences, except the characters in `keep`.
+
+    Unsafe characters control a terminal, change the writing direction, or have no defined shape.
+    """
+    if (text.replace("\n", "") if "\n" in keep else text).isprintable():
+        return text  # a fast path: Python counts no unsafe character as printable
+    return "".join(
+        char
+        if char in keep or unicodedata.category(char) not in _UNSAFE
+        else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
+def cells(line: str) -> int:
+    """Return the width of a line in terminal columns; East Asian wide characters take two."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in line)
+
+
+def one_line(text: str, room: int) -> str:
+    """Return a text on one line of at most `room` columns, with an ellipsis where it is cut."""
+    line, room = visible(text, keep=""), max(_NARROWEST, room)
+    width = cells(line)
+    return line if width <= room else line[: room * len(line) // width - 1] + "…"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 row", "2,000 rows"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def score(value: float, threshold: float) -> str:
+    """Return a ROUGE-L with three decimals, or exactly where rounding would cross the threshold."""
+    rounded = f"{value:.3f}"
+    is_faithful = (float(rounded) > threshold) == (value > threshold)
+    return rounded if is_faithful else repr(value)
+
+
+def dollars(amount: Decimal) -> str:
+    """Return an amount in US dollars: "$12.34", "$0.0061", "$0"."""
+    if not amount:
+        return "$0"
+    if amount >= Decimal("0.1"):
+        return f"${amount:,.2f}"
+    return f"${amount:.4f}" if amount >= Decimal("0.01") else f"${float(amount):.2g}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration: "2 h 5 min", "40 s"."""
+    if seconds < 59.5:
+        return f"{round(seconds)} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if not hours:
+        return f"{minutes} min"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def byte_size(number: int) -> str:
+    """Return a number of bytes in decimal units: "61 MB", "1.5 GB"."""
+    if number < 1_000_000:
+        return f"{number / 1_000:.0f} KB"
+    if number < 1_000_000_000:
+        return f"{number / 1_000_000:.0f} MB"
+    return f"{number / 1_000_000_000:.1f} GB"
