@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +14,6 @@ from support import ROOT, ScriptedBackend, make_seed_task, scripted_text, typed
 from waiting import PATIENCE_S
 
 from selfinstruct.api import run
-from selfinstruct.cli.options import flag
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.events import RunStarted
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
@@ -24,22 +22,6 @@ from selfinstruct.runner.directory import open_run, read_run
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
-COMMANDS = [
-    "run",
-    "doctor",
-    "estimate",
-    "demo",
-    "simulate",
-    "status",
-    "export",
-    "parse",
-    "explain",
-    "verify",
-    "filter",
-    "refilter",
-    "import",
-    "decontaminate",
-]
 
 
 def command(
@@ -64,59 +46,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = RunConfig(model="scripted", num_instructions=12, seed_tasks=place / "seeds.jsonl")
     run(place / "run", config, backend=ScriptedBackend())
     return place / "run"
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_shows_an_example(name: str) -> None:
-    done = typed(name, "--help")
-    assert done.returncode == 0
-    assert f"selfinstruct {name}" in done.stdout.split("Usage:")[1].replace("Usage", "", 1)
-    assert "Example" in done.stdout
-
-
-COMMON = [
-    name for name, spec in RunConfig.__dataclass_fields__.items() if not spec.metadata["rare"]
-]
-RARE = [name for name in RunConfig.__dataclass_fields__ if name not in COMMON]
-
-
-@pytest.mark.parametrize("name", ["run", "estimate", "doctor"])
-def test_help_fits_on_two_screens(name: str) -> None:
-    text = typed(name, "--help", environ={"COLUMNS": "80"}).stdout
-    assert len(text.splitlines()) <= 96
-    missing = [setting for setting in COMMON if f"{flag(setting)} " not in text]
-    extra = [setting for setting in RARE if setting.replace("_", "-") in text]
-    assert (missing, extra) == ([], [])
-    assert "--set " in text
-
-
-@pytest.mark.parametrize("name", ["", *COMMANDS])
-def test_help_shows_no_type_of_a_switch(name: str) -> None:
-    assert "<bool>" not in typed(*filter(None, [name]), "--help").stdout
-
-
-def test_help_groups_the_commands() -> None:
-    text = typed("--help").stdout
-    panels = re.findall(r"╭─ (\w+) ─", text)
-    assert panels == ["Options", "Make", "Look", "Improve", "Train", "Debug"]
-    assert set(COMMANDS) == set(re.findall(r"^│ ([a-z]+) ", text, flags=re.MULTILINE))
-
-
-@pytest.mark.parametrize("name", ["run", "estimate", "doctor"])
-def test_a_rare_flag_names_its_setting(tmp_path: Path, name: str) -> None:
-    for setting in RARE:
-        for typed_flag in (
-            flag_like(setting),
-            flag_like(setting).replace("-", "_").replace("__", "--", 1),
-        ):
-            done = typed(name, typed_flag, "1", cwd=tmp_path)
-            message = f"{flag_like(setting)} is set with --set {setting}=…"
-            assert (done.returncode, done.stdout) == (2, "")
-            assert message in " ".join(done.stderr.replace("│", " ").split())
-
-
-def flag_like(setting: str) -> str:
-    return f"--{setting.removesuffix('_s').replace('_', '-')}"
 
 
 def test_set_takes_any_setting(tmp_path: Path) -> None:
@@ -148,61 +77,6 @@ def test_set_refuses_what_is_no_setting(tmp_path: Path, flags: list[object], pla
     assert (done.returncode, done.stdout) == (2, "")
     assert place in done.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["ru"], {"run"}),
-        (["run", "--max-ti"], {"--max-time"}),
-        (["run", "-m", "m", "--se"], {"--seed", "--seed-tasks", "--set"}),
-        (["export", "run", "--form"], {"--format"}),
-    ],
-)
-def test_bash_completes_commands_and_options(
-    tmp_path: Path, words: list[str], expected: set[str]
-) -> None:
-    script = typed(environ={"_SELFINSTRUCT_COMPLETE": "source_bash"}).stdout
-    program = tmp_path / "selfinstruct"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m selfinstruct "$@"\n')
-    program.chmod(0o755)
-    line = f"COMP_WORDS=(selfinstruct {' '.join(words)}); COMP_CWORD={len(words)}"
-    call = '_selfinstruct_completion selfinstruct; printf "%s\\n" "${COMPREPLY[@]}"'
-    done = subprocess.run(
-        ["bash", "-c", "\n".join([script, line, call])],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        timeout=PATIENCE_S,
-    )
-    assert set(done.stdout.split()) == expected, done.stderr
-
-
-def test_zsh_completes_commands_and_options() -> None:
-    script = typed(environ={"_SELFINSTRUCT_COMPLETE": "source_zsh"}).stdout
-    assert "_SELFINSTRUCT_COMPLETE=complete_zsh selfinstruct" in script
-    for line, expected in (("selfinstruct ru", '"run"'), ("selfinstruct run --ma", '"--max-time"')):
-        protocol = {"_SELFINSTRUCT_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": line}
-        assert expected in command(environ=protocol).stdout
-
-
-@pytest.mark.parametrize("arguments", [["--version"], []])
-def test_version_and_completion_import_nothing_heavy(arguments: list[str]) -> None:
-    protocol = {"COMP_WORDS": "selfinstruct ru", "COMP_CWORD": "1"}
-    if not arguments:
-        protocol["_SELFINSTRUCT_COMPLETE"] = "complete_bash"
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "selfinstruct", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **protocol},
-        timeout=PATIENCE_S,
-    )
-    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert done.returncode == 0
-    assert "selfinstruct.cli" in imported
-    assert not imported & {"openai", "pandas", "numpy", "rapidfuzz", "jinja2", "yaml"}
-    assert "selfinstruct.pipeline" not in imported
 
 
 def test_the_version_is_shown() -> None:
@@ -252,40 +126,6 @@ def test_flags_override_the_settings_file(tmp_path: Path, endpoint: SimulatedEnd
     changed = typed("run", "out", "--threshold", 0.8, cwd=tmp_path)
     assert changed.returncode == 2
     assert "threshold is 0.6 there, 0.8 was given" in changed.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["run"], "give the directory of the run: -o DIR"),
-        (["run", "-o", "new"], "model: is missing; name the model"),
-        (["run", "-o", "new", "-m", "m"], "$OPENAI_API_KEY is not set"),
-        (["run", "-o", "new", "-m", "m", "-t", "7"], "threshold: must be between 0 and 1, not 7"),
-        (["run", "-o", "new", "-m", "m", "--treshold", "1"], "No such option: --treshold"),
-        (["run", *NEW, "--seed-tasks", "no.jsonl"], "no.jsonl: cannot be read"),
-        (
-            ["run", *NEW, "--api-key-env", "sk-proj-1"],
-            "must be the name of an environment variable",
-        ),
-        (["run", *NEW, "--set", "generate_temperature=.nan"], "finite number"),
-        (["run", *NEW, "--num-instructions", "lots"], "Invalid value for '--num-instructions'"),
-        (["run", "none.yaml"], "none.yaml does not exist; start a new run with -o DIR"),
-        (["run", "none.yaml", "-o", "new"], "none.yaml does not exist"),
-        (["status", "none"], "none: does not exist"),
-        (["status", "."], "is not a run directory"),
-        (["export", "none", "-o", "x.json"], "none: does not exist"),
-        (["simulate", "--latency-ms", "fast"], "expected milliseconds"),
-    ],
-)
-def test_bad_input_is_one_sentence_and_exit_2(
-    tmp_path: Path, arguments: list[str], said: str
-) -> None:
-    done = typed(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert said in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    assert not (tmp_path / "new").exists()
 
 
 def test_a_missing_endpoint_is_exit_4(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
@@ -435,13 +275,6 @@ def test_a_closed_stdout_is_exit_1(finished: Path, redirection: str) -> None:
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
         assert "Traceback" not in done.stderr
         assert done.returncode == 1 or (redirection == ">&-" and "status" in arguments)
-
-
-def test_help_works_with_ascii_only() -> None:
-    done = command(
-        "run", "--help", environ={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_failed_export_leaves_the_target(finished: Path, tmp_path: Path) -> None:

@@ -78,29 +78,23 @@ class _Page:
                 label = ""
 
     def end(self, examined: "Doctor | None") -> None:
-        requests = examined.requests if examined is not None else 0
-        prompt_tokens = examined.prompt_tokens if examined is not None else 0
-        completion_tokens = examined.completion_tokens if examined is not None else 0
+        counts = {
+            name: getattr(examined, name, 0)
+            for name in ("requests", "prompt_tokens", "completion_tokens")
+        }
         if self._json_output:
             from dataclasses import asdict
 
-            report = {
-                "ready": not self.is_bad,
-                "findings": [asdict(finding) for finding in self._findings],
-                "requests": requests,
-                "prompt_tokens": prompt_tokens,
-                "completion_tokens": completion_tokens,
-            }
-            typer.echo(json.dumps(report))
+            findings = [asdict(finding) for finding in self._findings]
+            typer.echo(json.dumps({"ready": not self.is_bad, "findings": findings, **counts}))
             return
         typer.echo("")
         if examined is None:
             typer.echo("A run cannot start. No request was sent.")
             return
         status = "A run cannot start" if self.is_bad else "A run can start"
-        used = (
-            f"{counted(requests, 'request')}, {counted(prompt_tokens + completion_tokens, 'token')}"
-        )
+        tokens = counts["prompt_tokens"] + counts["completion_tokens"]
+        used = f"{counted(counts['requests'], 'request')}, {counted(tokens, 'token')}"
         typer.echo(f"{status}. This check took {used}.")
         if not self.is_bad:
             typer.echo("Next, with the same flags: selfinstruct run --preview")
