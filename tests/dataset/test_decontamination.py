@@ -1,4 +1,4 @@
-"""What counts as a hit: equal to trying every window and every pair; and which texts of an item count."""
+"""Benchmark hits equal a brute-force search, and each layout counts the right texts."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ law = settings(max_examples=40)
 
 
 class Tokens:
-    """Gives rouge-score the words that are meant."""
+    """A tokenizer for rouge-score that splits at blanks."""
 
     def tokenize(self, text: str) -> list[str]:
         return unicode(text)
@@ -38,7 +38,7 @@ class Tokens:
 
 SCORER = rouge_scorer.RougeScorer(["rougeL"], tokenizer=Tokens())
 
-# Few words, and a sentence that many texts hold a piece of: so that they share long runs.
+# Few words, and pieces of one sentence, so that texts share long runs.
 SAID = "The tide brings amber, Tide brings salt — and the tide brings a letter to the amber harbour of salt!"
 WORDS = st.sampled_from(["the", "Tide", "amber", "salt", "of", "x7"])
 
@@ -82,7 +82,7 @@ def as_records(records: Sequence[Sequence[str]]) -> list[list[FieldText]]:
 
 
 def runs(text: str, ngram: int) -> set[tuple[str, ...]]:
-    """The runs of words of an item's text that are looked for."""
+    """Return the n-grams of an item text to search for."""
     words = unicode(text)
     size = ngram if len(words) >= ngram or len(words) < min(8, ngram) else len(words)
     if len(words) < 4:
@@ -94,7 +94,7 @@ def brute_force(
     items: Sequence[Item], records: Sequence[Sequence[str]], *, ngram: int, threshold: float | None,
     common: int,
 ) -> list[set[tuple[str, str, str]]]:  # fmt: skip
-    """By record: (kind, field, item) of n-grams; where there is none, (kind, field, "") of whole texts."""
+    """Return the hits of each record: n-grams, or else whole texts without the item."""
     runs_of = [set().union(*(runs(t.text, ngram) for t in item.texts)) for item in items]
     wholes_of = [{tuple(unicode(t.text)) for t in item.texts} for item in items]
     words_of = [

@@ -1,4 +1,4 @@
-"""The decisions are those of comparing one text after the other; of a record nothing else is kept."""
+"""Decisions equal a one-by-one comparison, and records do not stay in memory."""
 
 import tracemalloc
 from typing import Any
@@ -26,7 +26,7 @@ def candidates(texts: list[str]) -> list[ListedText[int]]:
 
 
 def rouge_l(one: str, two: str) -> float:
-    """By the book: a table of common subsequences."""
+    """Return the textbook ROUGE-L, from a table of common subsequences."""
     a, b = one.split(), two.split()
     if not a or not b:
         return 0.0
@@ -68,7 +68,7 @@ def test_decisions_equal_brute_force(
             assert (decision.position is None) == (not text)
             pool[f"line {number}"] = text
             kept += [number] if text else []
-    # And the kept ones are as like those before them as by the book.
+    # The similarities of the kept texts equal the textbook values.
     similarities = list(dedup.similarities())
     assert len(similarities) == len(kept)
     words = {place: text for place, text in pool.items() if text}
@@ -113,7 +113,7 @@ def test_records_are_not_kept_in_memory() -> None:
         tracemalloc.stop()
         return most
 
-    peak(10)  # what is loaded once
+    peak(10)  # load modules first
     assert peak(6_000) < peak(2_000) + 1_000_000
 
 

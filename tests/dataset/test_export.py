@@ -1,4 +1,4 @@
-"""Exports: what rows look like, which go where, and that files are whole, the same, and read by others."""
+"""Exports: shapes, parts, complete and reproducible files, and readers."""
 
 import codecs
 import csv
@@ -80,7 +80,7 @@ rows_drawn = st.lists(
 
 
 def written(path: Path, rows: list[Row], **wanted: Any) -> list[Path]:
-    """Export rows; the files that were made."""
+    """Export rows and return the written files."""
     with writing(path, ExportOptions(**wanted)) as export:
         return [part.path for part in export.write(iter(rows))]
 
@@ -231,7 +231,7 @@ def test_datasets_reads_every_format(finished: Path, tmp_path: Path, name: str) 
 
 
 def test_column_types_do_not_depend_on_values(tmp_path: Path) -> None:
-    """In a run by the recipe alpaca nobody says what kind a task is: all null, and still true or false."""
+    """The recipe alpaca asks for no kind: a column of nulls must stay a boolean column."""
     row: Row = dict.fromkeys(PROVENANCE_COLUMNS) | PLAIN | {"demonstration_ids": []}
     for place, wanted in (
         (tmp_path / "x.parquet", ExportOptions(format="parquet")),
@@ -533,7 +533,7 @@ def test_a_folder_with_other_files_stays(tmp_path: Path, shares: tuple[float, ..
             place.parent.rmdir()
     (inner / "cache-1234.arrow").write_text("made by map()")
     written(data, AWKWARD, **wanted)
-    # LLaMA-Factory has a file of the same name beside all its datasets.
+    # LLaMA-Factory has a file of the same name in the folder of its datasets.
     hub = tmp_path / "hub"
     [path] = written(hub / "alpaca.json", AWKWARD)
     (hub / "dataset_info.json").write_bytes(dataset_info(path, ExportOptions(), []))
@@ -609,7 +609,7 @@ def test_a_failed_rename_leaves_no_other_file(
 
     def replaced(path: Path, target: Path) -> Path:
         if target.name == "data.json":
-            raise OSError(16, "Device or resource busy")  # it is mounted there, say
+            raise OSError(16, "Device or resource busy")  # such as a mount point
         return replace(path, target)
 
     monkeypatch.setattr(Path, "replace", replaced)
@@ -690,7 +690,7 @@ def test_no_safe_cell_is_a_formula(
 ) -> None:
     rows = [{**row, "output": start + row["output"]} for row in rows]
     [path] = written(tmp_path_factory.mktemp("x") / "x.csv", rows, csv_safe=True)
-    assert path.read_bytes().startswith(codecs.BOM_UTF8)  # or Excel reads another alphabet
+    assert path.read_bytes().startswith(codecs.BOM_UTF8)  # otherwise Excel reads another encoding
     lines = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
     for row, line in zip(rows, lines, strict=True):
         for text, cell in ((row[name], line[name]) for name in row):
@@ -710,7 +710,9 @@ def test_formulas_in_other_values_are_made_safe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["\n" * 500_000, "\n;" * 200_000, " \t" * 200_000 + "x"])
 def test_a_hostile_cell_takes_no_longer(text: str) -> None:
-    safe = without_formulas({"output": text})["output"]  # hours, if the pattern went back and forth
+    safe = without_formulas({"output": text})[
+        "output"
+    ]  # a pattern with backtracking would take hours
     assert safe.replace("'", "") == text
 
 
@@ -723,7 +725,7 @@ def test_letters_get_no_apostrophe(tmp_path: Path) -> None:
     assert codecs.BOM_UTF8 + plain == safe
 
 
-# ── beside it ────────────────────────────────────────────────────────────────────────────────────────────
+# ── other files ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_an_entry_is_added_to_others(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files of older tools become a run: nothing is lost, nothing decided anew, and it grows like any other."""
+"""Import of files from older tools: no loss, no new decisions, and a run that grows."""
 
 import asyncio
 import csv
@@ -75,7 +75,7 @@ def instruction(n: int) -> str:
 
 
 def instructions_file(place: Path, numbers: Iterable[int]) -> Path:
-    """As the published code writes `machine_generated_instructions.jsonl`."""
+    """Return a record of `machine_generated_instructions.jsonl` in the published form."""
     return lines(
         place / "machine_generated_instructions.jsonl",
         (
@@ -130,7 +130,7 @@ def imports(directory: Path) -> list[TaskImported]:
 
 
 def told(tasks: Iterable[TaskImported]) -> list[tuple[Any, ...]]:
-    """What is known of tasks, wherever it stood."""
+    """Return the tasks without their places."""
     return [(t.task_id, t.instruction, t.is_classification, t.instances, t.rejected) for t in tasks]
 
 
@@ -144,7 +144,7 @@ def everything(place: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def old(tmp_path: Path) -> list[Path]:
-    """What an older run left: six tasks, of which one is whole, two lack instances, and two everything."""
+    """Write the files of an older run with six tasks, some of them incomplete."""
     folder = tmp_path / "old"
     folder.mkdir()
     several = "Example 1\nInput: rain\nOutput: Stay.\nExample 2\nInput: sun\nOutput: Go."
@@ -163,7 +163,7 @@ def settings_(seeds_file: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def imported(tmp_path: Path, old: list[Path], settings_: dict[str, Any]) -> Path:
-    """A run that was imported and not begun."""
+    """Return an imported run without any request."""
     import_run(tmp_path / "run", old, settings_)
     return tmp_path / "run"
 
@@ -173,7 +173,7 @@ PRICE = Price(input=Decimal(1), cached_input=Decimal(1), output=Decimal(1))
 
 
 def unclear_text(request: Request) -> str:
-    """As `scripted_text`, but for some answers about kinds that are neither yes nor no."""
+    """Return `scripted_text`, with some unclear answers about kinds."""
     if request.stage == "classify" and request.prompt.sha256[0] < "6":
         return "Sure, go ahead."
     return scripted_text(request)
@@ -205,7 +205,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 def test_rows_come_back_unchanged(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]], name: str
 ) -> None:
-    """Grouped by instruction, each once; white space at its ends, or alone as an input, is none."""
+    """Rows are grouped by instruction, without surrounding white space and repetitions."""
     place = tmp_path_factory.mktemp("rows")
     path = place / name
     path.write_text(
@@ -218,7 +218,7 @@ def test_rows_come_back_unchanged(
         pairs = expected.setdefault(record["instruction"].strip(), {})
         pairs[given_input, record["output"]] = None
     if any(re.search(r"input", record["input"], re.IGNORECASE) for record in rows):
-        return  # it may say that there is none
+        return  # phrases for no input become empty
     back = json.loads(exported(place / "run", "alpaca"))
     assert [(r["instruction"].strip(), r["input"], r["output"]) for r in back] == [
         (text, *pair) for text, pairs in expected.items() for pair in pairs
@@ -235,7 +235,7 @@ def test_phrases_for_no_input_become_empty(
 
 
 def test_possible_inputs_stay(tmp_path: Path, settings_: dict[str, Any]) -> None:
-    """The old tool's decisions stand: "None" may well be a word to translate."""
+    """The old tool's inputs stay: "None" may be a word to translate."""
     given = ["None", "-", "N/A", "The input is empty."]
     import_run(tmp_path / "run", [rows_file(tmp_path, [row(1, g) for g in given])], settings_)
     (task,) = imports(tmp_path / "run")
@@ -298,7 +298,7 @@ def test_seed_tasks_of_others_can_be_imported(tmp_path: Path, settings_: dict[st
 
 
 def test_no_rule_rejects_imported_tasks(tmp_path: Path, settings_: dict[str, Any]) -> None:
-    """What the old tool kept is kept: near duplicates, pictures, one word, a sign in front."""
+    """Near duplicates, pictures, single words and leading punctuation all stay."""
     kept = ["Draw a picture.", "Draw a picture!", "Sing", "- Walk.", "Write a program."]
     rows = [{"instruction": text, "output": "Done."} for text in kept]
     import_run(tmp_path / "run", [rows_file(tmp_path, rows)], settings_)
@@ -324,7 +324,7 @@ def test_each_record_is_used_or_counted(tmp_path: Path, settings_: dict[str, Any
     done = import_run(tmp_path / "run", files, settings_)
     assert done.left_out == {
         LeftOut.REPEATED: 3,  # an answer, a raw reply, a row
-        LeftOut.OTHER_ANSWER: 2,  # of the first task and the third
+        LeftOut.OTHER_ANSWER: 2,  # for the first and the third task
         LeftOut.SEED_TASK: 1,
         LeftOut.EMPTY_INSTRUCTION: 1,
         LeftOut.ROWS_STAND: 1,
@@ -334,7 +334,7 @@ def test_each_record_is_used_or_counted(tmp_path: Path, settings_: dict[str, Any
     assert (done.tasks, done.with_instances, done.rows, done.without_kind) == (5, 2, 2, 1)
     assert done.instances_rejected == {Reason.EMPTY_OUTPUT: 1}
     assert sum(file.tasks for file in done.files) == done.tasks
-    # The last clear answer stands, as in the published code.
+    # The last clear answer wins, as in the published code.
     kinds = {task.instruction: task.is_classification for task in imports(tmp_path / "run")}
     assert kinds == {
         instruction(1): False,
@@ -396,7 +396,7 @@ def test_raw_instances_are_parsed_like_replies(imported: Path) -> None:
 
 
 def test_a_kind_next_to_instances_is_read(tmp_path: Path, settings_: dict[str, Any]) -> None:
-    """Labels would be taken for an input otherwise, and the instances be asked for again."""
+    """Otherwise labels would be parsed as an input, and instances requested again."""
     labels = "Class label: wet\nIt rains."
     raw = lines(
         tmp_path / "raw.jsonl",
@@ -468,7 +468,7 @@ def test_an_unclear_kind_is_requested_without_instances(
 def test_a_run_requests_only_missing_parts(imported: Path) -> None:
     backend = ScriptedBackend()
     summary = run(imported, {"model": "scripted"}, backend=backend)
-    # Of the third and fifth the kind is known; the fourth was unclear, nothing was ever said of the sixth.
+    # The kinds of tasks 3 and 5 are known; task 4 is unclear, and task 6 has no answer.
     assert set(backend.asked) == {
         "instances/task_000003",
         "classify/task_000004",
@@ -533,7 +533,7 @@ def test_finished_tasks_cause_no_real_request(tmp_path: Path, imported: Path) ->
     with SimulatedEndpoint(log=log) as endpoint:
         online = {"model": "simulated", "base_url": endpoint.base_url, "num_instructions": 30}
         summary = run(imported, online)
-        run(imported)  # which asks nothing more
+        run(imported)  # without further requests
     entries = map(json.loads, log.read_text().splitlines())
     asked = [entry["client_request_id"] for entry in entries if entry["event"] == "received"]
     assert summary.accepted >= 30
@@ -590,7 +590,7 @@ async def _stopped(directory: Path, requests: int) -> None:
 def test_a_cut_journal_gives_the_same_dataset(
     imported: Path, monkeypatch: pytest.MonkeyPatch, thorough: bool
 ) -> None:
-    """What was imported no model can write again; what comes behind it, it can."""
+    """A model can repeat the replies after the import, but not the imported tasks."""
     run(imported, {"model": "m", "num_instructions": 8}, backend=ScriptedBackend())
     journal, expected = imported / "journal.jsonl", exported(imported, "alpaca")
     data = journal.read_bytes()
@@ -655,7 +655,7 @@ def test_the_hash_is_of_the_file(tmp_path: Path, settings_: dict[str, Any]) -> N
 
 
 def test_imported_tasks_do_not_change_the_forecast(imported: Path) -> None:
-    """Yield, cost an instruction and estimates go by what this run was paid for."""
+    """Yield, cost per instruction and estimates use the requests of this run only."""
     state = read_run(imported).state
     assert state.imported == 6
     assert expected_yield(state, SELF_INSTRUCT) == SELF_INSTRUCT.instructions_asked / 2
@@ -669,7 +669,7 @@ def test_imported_tasks_do_not_change_the_forecast(imported: Path) -> None:
     assert ahead.acceptance == state.grown / (state.grown + state.counts.rejected.total())
     assert ahead.usd_per_accepted is not None
     assert ahead.cost_usd is not None
-    # The questions about four of the imported tasks are no part of what a new one costs.
+    # Requests about four imported tasks do not count as the cost of new ones.
     assert ahead.usd_per_accepted * state.grown < ahead.cost_usd
 
 
@@ -760,7 +760,7 @@ def test_a_killed_import_can_be_repeated(tmp_path: Path, old: list[Path]) -> Non
 
 
 def test_a_damaged_run_is_not_replaced(old: list[Path], imported: Path) -> None:
-    """It had begun: its journal holds replies that were paid for."""
+    """The journal of a started run has paid replies."""
     run(imported, GROWN, backend=ScriptedBackend())
     (imported / "config.yaml").unlink()
     before = everything(imported)
@@ -795,7 +795,7 @@ def test_refiltering_keeps_imported_tasks(
     assert after.candidates == after.grown + sum(after.rejected.values())
     if not settings:
         assert exported(tmp_path / "new", "jsonl") == exported(imported, "jsonl")
-    # The replies about what was imported are not lost.
+    # The replies about imported tasks stay.
     assert [t.instances is None for t in new.state.pool.generated[:6]] == [False] * 6
     assert verify(*read_history(tmp_path / "new")).problems == ()
 
@@ -806,7 +806,7 @@ def test_replies_about_imported_tasks_can_be_refiltered(tmp_path: Path, imported
     run(imported, {"model": "m"}, backend=ScriptedBackend())
     refilter_run(imported, tmp_path / "new", {"max_instances": 1})
     tasks = read_run(tmp_path / "new").state.pool.generated
-    # Those that were imported are as they were; those that were asked for are read again.
+    # Imported instances stay, requested instances are parsed again.
     assert [len(task.instances or ()) for task in tasks[:2]] == [2, 2]
     assert all(len(task.instances or ()) <= 1 for task in tasks[2:])
 
@@ -857,7 +857,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def altered(directory: Path, change: Any) -> list[str]:
-    """What `verify` complains of once the imported tasks are changed."""
+    """Return the complaint of `verify` about changed imported tasks."""
     before, entries = read_history(directory)
     events = [change(entry.event) for entry in entries]
     changed = (Entry(seq=n, at=NOON, event=e) for n, e in enumerate(filter(None, events), start=1))

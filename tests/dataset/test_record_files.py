@@ -29,7 +29,7 @@ from selfinstruct.dataset.record_files import (
 )
 from selfinstruct.errors import ExportError, InputError
 
-TEXTS = st.text(st.characters(), max_size=8)  # halves of surrogate pairs, too
+TEXTS = st.text(st.characters(), max_size=8)  # includes halves of surrogate pairs
 PLAIN = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 VALUES = st.recursive(
     st.none()
@@ -583,7 +583,7 @@ def test_the_share_reaches_1(place: Place) -> None:
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl.gz", "a.csv", "a.parquet"])
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, InputError("x", "y"), None])
-def test_a_file_is_written_whole_or_not_at_all(
+def test_a_file_is_complete_or_missing(
     tmp_path: Path, place: Place, name: str, failure: Any
 ) -> None:
     old, new = tmp_path / name, tmp_path / "new" / "folder" / name
