@@ -384,6 +384,13 @@ def test_mixed_types_are_an_error_with_place(place: Place) -> None:
     assert not (place.folder / "mixed.parquet").exists()
 
 
+def test_nanoseconds_that_would_be_lost_are_refused(place: Place) -> None:
+    [record] = parquet_rows(place, "exact.parquet", [1_000], pyarrow.time64("ns"))
+    assert record.fields["a"].microsecond == 1
+    with pytest.raises(InputError, match="the column 'a' cannot be read"):
+        parquet_rows(place, "finer.parquet", [1_001], pyarrow.time64("ns"))
+
+
 def test_parquet_that_is_unreadable_is_not_written(place: Place) -> None:
     records = place.read("deep.jsonl", '{"a": ' + "[" * 60 + "]" * 60 + "}")
     with pytest.raises(ExportError, match=r"deep\.parquet: could not be read as Parquet"):
