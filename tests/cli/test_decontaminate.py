@@ -330,7 +330,7 @@ def test_export_leaves_out_contaminated_rows(
     capsys.readouterr()
 
     export(str(directory), str(out), Format.JSONL, decontaminate=benchmarks)
-    assert read(out) == left  # what is left keeps its ids
+    assert read(out) == left  # the remaining rows keep their ids
     told = capsys.readouterr().err
     assert f"left out {len(rows) - len(left)} rows that contain what a benchmark asks" in told
     assert f"wrote {len(left)} rows to out.jsonl" in told

@@ -1,4 +1,4 @@
-"""`selfinstruct export` as it is typed."""
+"""The command `selfinstruct export`."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What counts as a hit: equal to trying every window and every pair; and which texts of an item count."""
+"""Benchmark hits equal a brute-force search, and each layout counts the right texts."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ law = settings(max_examples=40)
 
 
 class Tokens:
-    """Gives rouge-score the words that are meant."""
+    """A tokenizer for rouge-score that splits at blanks."""
 
     def tokenize(self, text: str) -> list[str]:
         return unicode(text)
@@ -38,7 +38,7 @@ class Tokens:
 
 SCORER = rouge_scorer.RougeScorer(["rougeL"], tokenizer=Tokens())
 
-# Few words, and a sentence that many texts hold a piece of: so that they share long runs.
+# Few words, and pieces of one sentence, so that texts share long runs.
 SAID = "The tide brings amber, Tide brings salt — and the tide brings a letter to the amber harbour of salt!"
 WORDS = st.sampled_from(["the", "Tide", "amber", "salt", "of", "x7"])
 
@@ -82,7 +82,7 @@ def as_records(records: Sequence[Sequence[str]]) -> list[list[FieldText]]:
 
 
 def runs(text: str, ngram: int) -> set[tuple[str, ...]]:
-    """The runs of words of an item's text that are looked for."""
+    """Return the n-grams of an item text to search for."""
     words = unicode(text)
     size = ngram if len(words) >= ngram or len(words) < min(8, ngram) else len(words)
     if len(words) < 4:
@@ -94,7 +94,7 @@ def brute_force(
     items: Sequence[Item], records: Sequence[Sequence[str]], *, ngram: int, threshold: float | None,
     common: int,
 ) -> list[set[tuple[str, str, str]]]:  # fmt: skip
-    """By record: (kind, field, item) of n-grams; where there is none, (kind, field, "") of whole texts."""
+    """Return the hits of each record: n-grams, or else whole texts without the item."""
     runs_of = [set().union(*(runs(t.text, ngram) for t in item.texts)) for item in items]
     wholes_of = [{tuple(unicode(t.text)) for t in item.texts} for item in items]
     words_of = [
@@ -147,7 +147,7 @@ def told(hits: Iterable[Hit]) -> set[tuple[str, str, str]]:
 
 @law
 @given(BENCHMARKS, RECORDS, RULES)
-def test_hits_are_those_of_brute_force_whatever_the_hashes(
+def test_hits_equal_brute_force(
     benchmarks: list[list[list[str]]], records: list[list[str]], rules: Any
 ) -> None:
     items = make_items(benchmarks)
@@ -163,7 +163,7 @@ def test_hits_are_those_of_brute_force_whatever_the_hashes(
 
 @law
 @given(BENCHMARKS, RECORDS, RULES, st.randoms(use_true_random=False))
-def test_the_order_of_benchmarks_and_of_records_decides_nothing_and_one_more_clears_nobody(
+def test_the_order_changes_no_hit(
     benchmarks: list[list[list[str]]],
     records: list[list[str]],
     rules: Any,
@@ -188,7 +188,7 @@ def test_the_order_of_benchmarks_and_of_records_decides_nothing_and_one_more_cle
 
 @law
 @given(BENCHMARKS, RECORDS)
-def test_the_words_that_are_told_stand_in_the_record_and_in_the_item(
+def test_shared_words_are_in_record_and_item(
     benchmarks: list[list[list[str]]], records: list[list[str]]
 ) -> None:
     items = {item.place: item for item in make_items(benchmarks)}
@@ -213,7 +213,7 @@ def hits(text: str, *fields: dict[str, object], **rules: Any) -> list[Hit]:
 
 
 @pytest.mark.parametrize("ngram", [8, 13, 17])
-def test_n_words_in_a_row_are_dropped_and_one_less_is_kept(ngram: int) -> None:
+def test_n_words_in_a_row_are_needed(ngram: int) -> None:
     words = ASKED.upper().replace(" ", " -- ").split(" -- ")
     for begin in range(len(words) - ngram):
         around = (
@@ -254,7 +254,7 @@ def test_short_texts_count_only_whole() -> None:
     assert not hits("what is the capital of FRANCE", six, threshold=None)
 
 
-def test_what_many_items_of_a_benchmark_have_is_no_hit() -> None:
+def test_common_words_are_no_hit() -> None:
     common = "This question refers to the following information, taken from a letter of that time:"
     text = f"{common} and so on, with a good many other words behind it"
     items = [mmlu(f"{common} {word}", word, "b", "c", "d") for word in unicode(ASKED)]
@@ -264,7 +264,7 @@ def test_what_many_items_of_a_benchmark_have_is_no_hit() -> None:
     assert hits(text, *items[:10], threshold=None)
 
 
-def test_an_item_that_stands_in_a_benchmark_many_times_is_still_found() -> None:
+def test_a_repeated_item_is_found() -> None:
     many = [mmlu(ASKED, "three", "nine")] * 15
     assert len(hits(f"Say: {ASKED}", *many)) == 15
     assert len(hits(ASKED.replace("How many", "Many"), *many, ngram=30)) == 15
@@ -272,7 +272,7 @@ def test_an_item_that_stands_in_a_benchmark_many_times_is_still_found() -> None:
     assert not hits(ASKED, *different, threshold=None)
 
 
-def test_items_of_which_nothing_is_looked_for_are_counted() -> None:
+def test_items_without_searched_text_are_counted() -> None:
     def counted(*fields: dict[str, object], **rules: Any) -> tuple[int, int]:
         items = [item_of(f, benchmark="b", place=f"b:{n}")[0] for n, f in enumerate(fields)]
         index = BenchmarkIndex(items, **rules)
@@ -308,7 +308,7 @@ def hellaswag(context: str, *endings: str) -> dict[str, object]:
             "endings": list(endings), "source_id": "s", "split": "val", "label": "1"}  # fmt: skip
 
 
-def test_the_tags_of_wikihow_make_no_difference() -> None:
+def test_wikihow_tags_make_no_difference() -> None:
     item = hellaswag(
         "[header] How to mend a sail [title] Find the tear. [step] Lay the sail flat on a dry floor.",
         "Bite it.", "Sew a patch over the tear, twice. [substeps] Use waxed thread.", "Sing.", "Run.",
@@ -336,7 +336,7 @@ HUMANEVAL: dict[str, object] = {
 }
 
 
-def test_a_problem_of_humaneval_is_its_prompt_and_solution_without_imports() -> None:
+def test_humaneval_counts_prompt_and_solution() -> None:
     for part in ("prompt", "canonical_solution"):
         [hit] = hits(f"Sure!\n{HUMANEVAL[part]}", HUMANEVAL)
         assert hit.source.id == "HumanEval/900"
@@ -346,7 +346,7 @@ def test_a_problem_of_humaneval_is_its_prompt_and_solution_without_imports() -> 
     assert not hits(start, HUMANEVAL)
 
 
-def test_of_other_layouts_every_text_counts_or_the_fields_that_are_named() -> None:
+def test_other_layouts_count_every_text() -> None:
     fields = {"id": "q1", "stem": {"text": ASKED}, "notes": ["a", "b " * 9], "n": 3}
     item, layout = item_of(fields, benchmark="b", place="b:1")
     assert (layout, item.id) == ("other", "q1")
@@ -358,7 +358,7 @@ def test_of_other_layouts_every_text_counts_or_the_fields_that_are_named() -> No
     assert layout_of(mmlu("a", "b")).name == "MMLU"
 
 
-def test_choices_that_csv_holds_as_a_text_are_read() -> None:
+def test_choices_in_csv_are_read() -> None:
     written = {**mmlu(ASKED), "choices": "['three' 'nine and a half' 'twelve']"}
     listed = mmlu(ASKED, "three", "nine and a half", "twelve")
     one, other = (
@@ -368,7 +368,7 @@ def test_choices_that_csv_holds_as_a_text_are_read() -> None:
     assert one == other
 
 
-def test_texts_are_found_however_deep_and_in_order() -> None:
+def test_nested_texts_come_in_order() -> None:
     deep: object = "bottom"
     for _ in range(5000):
         deep = [deep]

@@ -1,4 +1,4 @@
-"""The decisions are those of comparing one text after the other; of a record nothing else is kept."""
+"""Decisions equal a one-by-one comparison, and records do not stay in memory."""
 
 import tracemalloc
 from typing import Any
@@ -26,7 +26,7 @@ def candidates(texts: list[str]) -> list[ListedText[int]]:
 
 
 def rouge_l(one: str, two: str) -> float:
-    """By the book: a table of common subsequences."""
+    """Return the textbook ROUGE-L, from a table of common subsequences."""
     a, b = one.split(), two.split()
     if not a or not b:
         return 0.0
@@ -46,7 +46,7 @@ def rouge_l(one: str, two: str) -> float:
     st.sampled_from([1, 3, 1000]),
 )
 @settings(max_examples=examples(60))
-def test_a_record_is_rejected_when_something_kept_before_is_over_the_threshold(
+def test_decisions_equal_brute_force(
     texts: list[str], known: list[str], threshold: float, batch: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -68,7 +68,7 @@ def test_a_record_is_rejected_when_something_kept_before_is_over_the_threshold(
             assert (decision.position is None) == (not text)
             pool[f"line {number}"] = text
             kept += [number] if text else []
-    # And the kept ones are as like those before them as by the book.
+    # The similarities of the kept texts equal the textbook values.
     similarities = list(dedup.similarities())
     assert len(similarities) == len(kept)
     words = {place: text for place, text in pool.items() if text}
@@ -84,7 +84,7 @@ def test_a_record_is_rejected_when_something_kept_before_is_over_the_threshold(
             assert nearest == sorted(scores.values(), reverse=True)[:10]
 
 
-def test_the_decisions_are_those_of_a_runs_novelty() -> None:
+def test_decisions_equal_those_of_a_run() -> None:
     texts = ["Name three rivers.", "name three rivers!", "강의 이름", "강의 이름", "…", "…"]
     for tokenizer, kept in (("unicode", [0, 2, 4, 5]), ("rouge", [0, 2, 3, 4, 5])):
         decisions = list(Deduplication(tokenizer=tokenizer).decide(candidates(texts)))
@@ -94,7 +94,7 @@ def test_the_decisions_are_those_of_a_runs_novelty() -> None:
         assert [n for n, verdict in enumerate(verdicts) if verdict.novel] == kept
 
 
-def test_nothing_becomes_known_once_a_decision_was_made() -> None:
+def test_know_after_a_decision_is_refused() -> None:
     dedup = Deduplication()
     list(dedup.decide(candidates(["a b c"])))
     with pytest.raises(ValueError, match="already"):
@@ -113,7 +113,7 @@ def test_records_are_not_kept_in_memory() -> None:
         tracemalloc.stop()
         return most
 
-    peak(10)  # what is loaded once
+    peak(10)  # load modules first
     assert peak(6_000) < peak(2_000) + 1_000_000
 
 
@@ -130,9 +130,7 @@ def test_records_are_not_kept_in_memory() -> None:
         ({"a": "x"}, ["b", "a", "c.0"], "x"),
     ],
 )
-def test_a_text_is_found_where_its_name_leads(
-    fields: dict[str, Any], names: list[str], found: str
-) -> None:
+def test_a_name_leads_to_nested_text(fields: dict[str, Any], names: list[str], found: str) -> None:
     assert text_of(fields, names) == found
 
 
@@ -167,12 +165,12 @@ def test_a_text_is_found_where_its_name_leads(
         ),
     ],
 )
-def test_a_text_that_is_not_there_is_told(fields: dict[str, Any], name: str, said: str) -> None:
+def test_a_missing_text_is_an_error(fields: dict[str, Any], name: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         text_of(fields, [name])
 
 
-def test_of_several_fields_one_must_be_there_and_none_may_be_something_else() -> None:
+def test_one_of_several_fields_needs_text() -> None:
     with pytest.raises(ValueError, match=r"the field 'a' is null, not text; .* with --of$"):
         text_of({"a": None}, ["a", "b"], option="--of")
     with pytest.raises(ValueError, match=r"has no field 'b'; name one with --of \("):
@@ -185,7 +183,7 @@ def test_of_several_fields_one_must_be_there_and_none_may_be_something_else() ->
     st.lists(TEXTS, max_size=30), st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([1, 3, 1000])
 )
 @settings(max_examples=examples(40))
-def test_keeping_equals_changes_no_other_decision(
+def test_keep_equal_changes_no_other_decision(
     texts: list[str], threshold: float, batch: int
 ) -> None:
     known = "a b c"

@@ -1,4 +1,4 @@
-"""Exports: what rows look like, which go where, and that files are whole, the same, and read by others."""
+"""Exports: shapes, parts, complete and reproducible files, and readers."""
 
 import codecs
 import csv
@@ -80,7 +80,7 @@ rows_drawn = st.lists(
 
 
 def written(path: Path, rows: list[Row], **wanted: Any) -> list[Path]:
-    """Export rows; the files that were made."""
+    """Export rows and return the written files."""
     with writing(path, ExportOptions(**wanted)) as export:
         return [part.path for part in export.write(iter(rows))]
 
@@ -98,7 +98,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ── what a row looks like ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_prompt_has_the_words_of_alpacas_training_code(tmp_path: Path) -> None:
+def test_prompts_equal_alpacas_training_code(tmp_path: Path) -> None:
     [path] = written(tmp_path / "x.jsonl", [PLAIN, BARE], format="prompt-completion")
     with_input, without = (json.loads(line) for line in path.read_text().splitlines())
     assert with_input == {
@@ -114,7 +114,7 @@ def test_a_prompt_has_the_words_of_alpacas_training_code(tmp_path: Path) -> None
     }
 
 
-def test_a_chat_has_a_user_and_an_assistant_and_a_system_message_where_one_is_asked_for(
+def test_a_chat_has_the_requested_roles(
     tmp_path: Path,
 ) -> None:
     [path] = written(tmp_path / "x.json", [PLAIN], format="messages")
@@ -135,7 +135,7 @@ def test_a_chat_has_a_user_and_an_assistant_and_a_system_message_where_one_is_as
     }
 
 
-def test_a_template_of_ones_own_makes_the_prompt(tmp_path: Path) -> None:
+def test_an_own_template_makes_the_prompt(tmp_path: Path) -> None:
     template = tmp_path / "mine.txt"
     template.write_text("Q: {{ instruction }}{% if input %} ({{ input }}){% endif %}\nA:\n")
     for name, prompt in (("prompt-completion", "prompt"), ("messages", None)):
@@ -167,9 +167,7 @@ def test_a_template_of_ones_own_makes_the_prompt(tmp_path: Path) -> None:
         ("{{ instruction[:10] }} {{ input }}", "loses instructions with an input"),
     ],
 )
-def test_a_template_that_cannot_be_used_is_named_and_nothing_is_written(
-    tmp_path: Path, text: str, said: str
-) -> None:
+def test_a_bad_template_writes_nothing(tmp_path: Path, text: str, said: str) -> None:
     template = tmp_path / "mine.txt"
     template.write_text(text)
     with pytest.raises(InputError, match=said) as caught:
@@ -182,7 +180,7 @@ def test_a_template_that_cannot_be_used_is_named_and_nothing_is_written(
 
 
 @given(rows=rows_drawn)
-def test_json_csv_and_parquet_give_back_what_was_written(
+def test_every_container_gives_back_the_rows(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Row]
 ) -> None:
     folder = tmp_path_factory.mktemp("x")
@@ -197,7 +195,7 @@ def test_json_csv_and_parquet_give_back_what_was_written(
     assert [*read] == [{n: t.replace("\0", "\\u0000") for n, t in row.items()} for row in rows]
 
 
-def test_pandas_reads_every_file_as_it_was(tmp_path: Path) -> None:
+def test_pandas_reads_every_file(tmp_path: Path) -> None:
     expected = pandas.DataFrame(AWKWARD)
     [path] = written(tmp_path / "x.json", AWKWARD)
     pandas.testing.assert_frame_equal(pandas.read_json(path, dtype=False), expected)
@@ -212,9 +210,7 @@ def test_pandas_reads_every_file_as_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
-def test_datasets_reads_every_format_and_finds_the_same_rows(
-    finished: Path, tmp_path: Path, name: str
-) -> None:
+def test_datasets_reads_every_format(finished: Path, tmp_path: Path, name: str) -> None:
     rows = [*provenance_rows(select(read_run(finished).state.pool))]
     folder = tmp_path / "folder"
     export_run(finished, folder, format=name, container="datasets")
@@ -234,8 +230,8 @@ def test_datasets_reads_every_format_and_finds_the_same_rows(
         assert read.to_list() == loaded.to_list()
 
 
-def test_columns_have_the_same_types_whatever_is_in_them(tmp_path: Path) -> None:
-    """In a run by the recipe alpaca nobody says what kind a task is: all null, and still true or false."""
+def test_column_types_do_not_depend_on_values(tmp_path: Path) -> None:
+    """The recipe alpaca asks for no kind: a column of nulls must stay a boolean column."""
     row: Row = dict.fromkeys(PROVENANCE_COLUMNS) | PLAIN | {"demonstration_ids": []}
     for place, wanted in (
         (tmp_path / "x.parquet", ExportOptions(format="parquet")),
@@ -262,9 +258,7 @@ def test_a_folder_of_parts_is_a_dataset_dict(finished: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
-def test_the_same_rows_give_the_same_bytes_in_any_process(
-    finished: Path, tmp_path: Path, name: str
-) -> None:
+def test_the_same_rows_give_the_same_bytes(finished: Path, tmp_path: Path, name: str) -> None:
     found = []
     for seed in ("1", "2"):
         folder = tmp_path / seed
@@ -302,7 +296,7 @@ numbered = st.lists(st.integers(0, 30), min_size=3, max_size=60).map(
 
 
 @given(rows=numbered, seed=st.integers(), shares=st.sampled_from([(0.95, 0.05), (0.5, 0.25, 0.25)]))
-def test_a_split_loses_no_row_and_has_no_instruction_on_two_sides(
+def test_a_split_keeps_instructions_together(
     rows: list[Row], seed: int, shares: tuple[float, ...]
 ) -> None:
     if len({row["instruction"] for row in rows}) < len(shares):
@@ -320,9 +314,7 @@ def test_a_split_loses_no_row_and_has_no_instruction_on_two_sides(
 
 
 @given(rows=numbered, seed=st.integers())
-def test_an_instruction_stays_on_its_side_when_the_dataset_grows(
-    rows: list[Row], seed: int
-) -> None:
+def test_an_instruction_stays_in_its_part(rows: list[Row], seed: int) -> None:
     more = [{"instruction": f"Also {n}.", "input": "", "output": "x"} for n in range(200)]
     train, test = split([*rows, *more], (0.7, 0.3), seed=seed)
     before = split([*more, *rows[:1]], (0.7, 0.3), seed=seed)
@@ -330,7 +322,7 @@ def test_an_instruction_stays_on_its_side_when_the_dataset_grows(
         assert {row["instruction"] for row in part} <= {row["instruction"] for row in now}
 
 
-def test_ways_to_write_one_instruction_are_on_one_side() -> None:
+def test_spellings_of_an_instruction_share_a_part() -> None:
     rows = [{"instruction": f"Write {n} lines.", "input": "", "output": "x"} for n in range(100)]
     variants = [{**row, "instruction": f"  WRITE {row['instruction'][6:]} "} for row in rows]
     for part in split([*rows, *variants], (0.5, 0.5), seed=1):
@@ -338,7 +330,7 @@ def test_ways_to_write_one_instruction_are_on_one_side() -> None:
         assert set(keys.values()) == {2}
 
 
-def test_shares_are_met_as_well_as_chance_allows() -> None:
+def test_shares_are_met_approximately() -> None:
     rows = [{"instruction": f"Do {n}.", "input": "", "output": "x"} for n in range(10_000)]
     parts = split(rows, (0.9, 0.05, 0.05), seed=0)
     for part, expected in zip(parts, (9000, 500, 500), strict=True):
@@ -347,7 +339,7 @@ def test_shares_are_met_as_well_as_chance_allows() -> None:
 
 
 @given(rows=numbered, seed=st.integers(0, 5), count=st.integers(1, 5))
-def test_shuffling_and_limits_keep_what_they_say(rows: list[Row], seed: int, count: int) -> None:
+def test_shuffling_and_limits(rows: list[Row], seed: int, count: int) -> None:
     mixed = shuffled(rows, seed)
     assert sorted(map(id, mixed)) == sorted(map(id, rows))
     assert mixed == shuffled(rows, seed)
@@ -368,7 +360,7 @@ def test_shares_are_read(text: str, shares: tuple[float, ...]) -> None:
 @pytest.mark.parametrize(
     "text", ["", "1", "0.5", "0.5/0.6", "1/0", "a/b", "nan/nan", "1/2/3/4", "-1/2"]
 )
-def test_what_are_no_shares_is_said(text: str) -> None:
+def test_bad_shares_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"split: must be .*0\.95/0\.05"):
         read_shares(text)
 
@@ -377,14 +369,14 @@ def test_what_are_no_shares_is_said(text: str) -> None:
 
 
 @pytest.mark.parametrize("container", ["json", "jsonl", "csv", "parquet"])
-def test_an_alpaca_style_file_of_any_kind_is_exported(tmp_path: Path, container: str) -> None:
+def test_an_alpaca_style_file_is_exported(tmp_path: Path, container: str) -> None:
     [path] = written(tmp_path / f"x.{container}", AWKWARD)
     with read_records(path) as records:
         rows = [*rows_of(records)]
     assert rows == AWKWARD
 
 
-def test_what_else_a_record_has_stays_in_formats_that_have_room_for_it(tmp_path: Path) -> None:
+def test_further_fields_stay_in_full_formats(tmp_path: Path) -> None:
     file = tmp_path / "x.jsonl"
     file.write_text(json.dumps({"id": 7, **PLAIN, "score": 0.5}) + "\n")
     with read_records(file) as records:
@@ -411,7 +403,7 @@ def test_what_else_a_record_has_stays_in_formats_that_have_room_for_it(tmp_path:
         ),
     ],
 )
-def test_records_that_others_write_are_understood(
+def test_records_of_other_tools_are_read(
     tmp_path: Path, record: dict[str, Any], rows: list[tuple[str, str, str]]
 ) -> None:
     (tmp_path / "x.json").write_text(json.dumps([record]))
@@ -420,7 +412,7 @@ def test_records_that_others_write_are_understood(
     assert [(row["instruction"], row["input"], row["output"]) for row in found] == rows
 
 
-def test_what_else_an_instance_has_stays_with_its_row(tmp_path: Path) -> None:
+def test_further_fields_of_an_instance_stay(tmp_path: Path) -> None:
     instances = [{"input": "1", "output": "2", "score": 3}, {"output": "4", "id": "own"}]
     (tmp_path / "x.json").write_text(
         json.dumps([{"id": "s", "instruction": "Go.", "instances": instances}])
@@ -447,9 +439,7 @@ def test_what_else_an_instance_has_stays_with_its_row(tmp_path: Path) -> None:
         ({"instruction": "x", "instances": [{"input": "y"}]}, "'output' is missing"),
     ],
 )
-def test_a_record_that_is_no_such_thing_is_named(
-    tmp_path: Path, record: dict[str, Any], said: str
-) -> None:
+def test_a_bad_record_is_named(tmp_path: Path, record: dict[str, Any], said: str) -> None:
     (tmp_path / "x.json").write_text(json.dumps([PLAIN, record], indent=1))
     with (
         read_records(tmp_path / "x.json") as records,
@@ -475,7 +465,7 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("shares", [(), (0.5, 0.5)], ids=["whole", "split"])
 @pytest.mark.parametrize("container", ["json", "jsonl", "csv", "parquet", "datasets"])
-def test_what_breaks_off_leaves_what_was_there(
+def test_a_failed_export_changes_nothing(
     tmp_path: Path, container: str, shares: tuple[float, ...]
 ) -> None:
     wanted = ExportOptions(container=container, split=shares)
@@ -507,7 +497,7 @@ def test_what_breaks_off_leaves_what_was_there(
         assert everything(tmp_path) == before
 
 
-def test_a_folder_replaces_a_dataset_and_nothing_else(tmp_path: Path) -> None:
+def test_a_folder_replaces_only_a_dataset(tmp_path: Path) -> None:
     wanted = ExportOptions(format="alpaca", container="datasets")
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -526,9 +516,7 @@ def test_a_folder_replaces_a_dataset_and_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shares", [(), (0.5, 0.5)], ids=["whole", "split"])
-def test_a_folder_with_anything_of_somebody_in_it_is_not_replaced(
-    tmp_path: Path, shares: tuple[float, ...]
-) -> None:
+def test_a_folder_with_other_files_stays(tmp_path: Path, shares: tuple[float, ...]) -> None:
     wanted: dict[str, Any] = {"container": "datasets", "split": shares}
     data = tmp_path / "data"
     written(data, AWKWARD, **wanted)
@@ -545,7 +533,7 @@ def test_a_folder_with_anything_of_somebody_in_it_is_not_replaced(
             place.parent.rmdir()
     (inner / "cache-1234.arrow").write_text("made by map()")
     written(data, AWKWARD, **wanted)
-    # LLaMA-Factory has a file of the same name beside all its datasets.
+    # LLaMA-Factory has a file of the same name in the folder of its datasets.
     hub = tmp_path / "hub"
     [path] = written(hub / "alpaca.json", AWKWARD)
     (hub / "dataset_info.json").write_bytes(dataset_info(path, ExportOptions(), []))
@@ -555,7 +543,7 @@ def test_a_folder_with_anything_of_somebody_in_it_is_not_replaced(
     assert everything(tmp_path) == before
 
 
-def test_what_comes_into_a_folder_during_the_export_stays(tmp_path: Path) -> None:
+def test_files_added_during_the_export_stay(tmp_path: Path) -> None:
     wanted = ExportOptions(container="datasets")
     written(tmp_path / "data", AWKWARD, container="datasets")
 
@@ -573,7 +561,7 @@ def test_what_comes_into_a_folder_during_the_export_stays(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("can_exchange", [True, False])
-def test_a_folder_takes_the_place_of_another_whatever_an_earlier_process_left(
+def test_leftovers_do_not_stop_a_replacement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, can_exchange: bool
 ) -> None:
     if not can_exchange:
@@ -588,7 +576,7 @@ def test_a_folder_takes_the_place_of_another_whatever_an_earlier_process_left(
     assert len([*tmp_path.iterdir()]) == 3
 
 
-def test_a_folder_whose_name_cannot_be_taken_stays(
+def test_a_failed_rename_keeps_the_old_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written(tmp_path / "data", AWKWARD, container="datasets")
@@ -607,13 +595,13 @@ def test_a_folder_whose_name_cannot_be_taken_stays(
     assert everything(tmp_path) == before
 
 
-def test_a_name_that_datasets_cannot_write_is_said(tmp_path: Path) -> None:
+def test_a_bad_folder_name_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="is not a valid folder name; choose another"):
         written(tmp_path / os.fsdecode(b"\xff"), AWKWARD, container="datasets")
     assert everything(tmp_path) == {}
 
 
-def test_what_stands_beside_data_that_cannot_be_replaced_is_not_written(
+def test_a_failed_rename_leaves_no_other_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "data.json").write_text("old")
@@ -621,7 +609,7 @@ def test_what_stands_beside_data_that_cannot_be_replaced_is_not_written(
 
     def replaced(path: Path, target: Path) -> Path:
         if target.name == "data.json":
-            raise OSError(16, "Device or resource busy")  # it is mounted there, say
+            raise OSError(16, "Device or resource busy")  # such as a mount point
         return replace(path, target)
 
     monkeypatch.setattr(Path, "replace", replaced)
@@ -636,7 +624,7 @@ def test_what_stands_beside_data_that_cannot_be_replaced_is_not_written(
     assert everything(tmp_path) == {"data.json": b"old"}
 
 
-def test_what_no_folder_can_hold_is_told_without_the_name_of_a_draft(tmp_path: Path) -> None:
+def test_errors_name_the_folder_and_no_draft(tmp_path: Path) -> None:
     deep: Any = 1
     for _ in range(60):
         deep = [deep]
@@ -648,7 +636,7 @@ def test_what_no_folder_can_hold_is_told_without_the_name_of_a_draft(tmp_path: P
         assert everything(tmp_path) == {}
 
 
-def test_an_export_that_is_killed_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_killed_export_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "data.json"
     target.write_text("old")
     code = (
@@ -665,7 +653,7 @@ def test_an_export_that_is_killed_leaves_the_old_file(tmp_path: Path) -> None:
     assert target.read_text() == "old"
 
 
-def test_a_name_that_cannot_be_is_told_before_anything_is_read(tmp_path: Path) -> None:
+def test_bad_names_are_refused_first(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for place, error in ((tmp_path / "file" / "x", ExportError), (tmp_path, ExportError)):
         with pytest.raises(error), writing(place, ExportOptions(container="json")):
@@ -697,12 +685,12 @@ def test_a_name_that_cannot_be_is_told_before_anything_is_read(tmp_path: Path) -
         ]
     ),
 )
-def test_no_cell_of_a_safe_table_begins_as_a_formula_does(
+def test_no_safe_cell_is_a_formula(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Row], start: str
 ) -> None:
     rows = [{**row, "output": start + row["output"]} for row in rows]
     [path] = written(tmp_path_factory.mktemp("x") / "x.csv", rows, csv_safe=True)
-    assert path.read_bytes().startswith(codecs.BOM_UTF8)  # or Excel reads another alphabet
+    assert path.read_bytes().startswith(codecs.BOM_UTF8)  # otherwise Excel reads another encoding
     lines = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
     for row, line in zip(rows, lines, strict=True):
         for text, cell in ((row[name], line[name]) for name in row):
@@ -712,7 +700,7 @@ def test_no_cell_of_a_safe_table_begins_as_a_formula_does(
             assert cell.replace("'", "") == text.replace("\0", "\\u0000").replace("'", "")
 
 
-def test_formulas_in_bytes_lists_and_names_are_none_in_a_safe_table(tmp_path: Path) -> None:
+def test_formulas_in_other_values_are_made_safe(tmp_path: Path) -> None:
     row = {**BARE, "b": b"=1+1", "l": ["a;=1"], "n": -5, "\ufeff=1": None}
     [path] = written(tmp_path / "x.csv", [row], format="csv", csv_safe=True)
     [header, cells] = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")))
@@ -721,8 +709,10 @@ def test_formulas_in_bytes_lists_and_names_are_none_in_a_safe_table(tmp_path: Pa
 
 
 @pytest.mark.parametrize("text", ["\n" * 500_000, "\n;" * 200_000, " \t" * 200_000 + "x"])
-def test_a_hostile_cell_takes_no_longer_than_others(text: str) -> None:
-    safe = without_formulas({"output": text})["output"]  # hours, if the pattern went back and forth
+def test_a_hostile_cell_takes_no_longer(text: str) -> None:
+    safe = without_formulas({"output": text})[
+        "output"
+    ]  # a pattern with backtracking would take hours
     assert safe.replace("'", "") == text
 
 
@@ -735,10 +725,10 @@ def test_letters_get_no_apostrophe(tmp_path: Path) -> None:
     assert codecs.BOM_UTF8 + plain == safe
 
 
-# ── beside it ────────────────────────────────────────────────────────────────────────────────────────────
+# ── other files ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_entry_is_put_among_others_which_stay(tmp_path: Path) -> None:
+def test_an_entry_is_added_to_others(tmp_path: Path) -> None:
     info = tmp_path / "dataset_info.json"
     others = {
         "mine": {"file_name": "mine.json", "é": 1},
@@ -758,7 +748,7 @@ def test_an_entry_is_put_among_others_which_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[", "[]", '{"features": 1}', "\xff"])
-def test_what_is_no_dataset_info_is_not_replaced(tmp_path: Path, text: str) -> None:
+def test_another_dataset_info_is_not_replaced(tmp_path: Path, text: str) -> None:
     (tmp_path / "dataset_info.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=r"dataset_info\.json: is no"):
         dataset_info(tmp_path / "x.json", ExportOptions(), [])
@@ -776,14 +766,14 @@ def test_an_entry_for_another_file_is_not_replaced(tmp_path: Path, entry: dict[s
 
 
 @pytest.mark.parametrize("name", ["a[1].json", "a*.json", "a?.json"])
-def test_names_that_trainers_take_for_patterns_are_refused(tmp_path: Path, name: str) -> None:
+def test_names_with_patterns_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"llama_factory: reads .* as a pattern"):
         check_llama_factory(tmp_path / name, ExportOptions())
     with pytest.raises(ConfigError, match=r"axolotl: reads .* as a pattern"):
         stanza_path(tmp_path / name)
 
 
-def test_a_stanza_replaces_a_stanza_and_nothing_else(tmp_path: Path) -> None:
+def test_a_stanza_replaces_only_a_stanza(tmp_path: Path) -> None:
     place = tmp_path / "x.json.axolotl.yaml"
     assert stanza_path(tmp_path / "x.json") == place
     with writing(tmp_path / "x.json", ExportOptions()) as export:
@@ -794,13 +784,13 @@ def test_a_stanza_replaces_a_stanza_and_nothing_else(tmp_path: Path) -> None:
         stanza_path(tmp_path / "x.json")
 
 
-def test_names_of_datasets_hold_no_comma() -> None:
+def test_dataset_names_have_no_comma() -> None:
     assert dataset_name(Path("a/my data, v1.2.train.jsonl")) == "my_data_v1_2_train"
     assert dataset_name(Path("…json")) == "json"
     assert dataset_name(Path(",,.json")) == "dataset"
 
 
-def test_a_stanza_is_yaml_that_names_each_part_once(tmp_path: Path) -> None:
+def test_a_stanza_names_each_part_once(tmp_path: Path) -> None:
     for name in sorted(FORMATS):
         if FORMATS[name].container in ("datasets", "csv"):
             continue
@@ -828,7 +818,7 @@ def test_a_stanza_is_yaml_that_names_each_part_once(tmp_path: Path) -> None:
         ({"split": (0.5,)}, "split: must be two shares"),
     ],
 )
-def test_what_cannot_go_together_is_said(wanted: dict[str, Any], said: str) -> None:
+def test_conflicting_options_are_refused(wanted: dict[str, Any], said: str) -> None:
     with pytest.raises(SelfInstructError, match=said):
         ExportOptions(**wanted)
 
@@ -843,7 +833,7 @@ def test_what_cannot_go_together_is_said(wanted: dict[str, Any], said: str) -> N
         ("-", {"format": "datasets"}, "stdout: cannot be a folder"),
     ],
 )
-def test_what_the_name_forbids_is_said(
+def test_conflicts_with_the_name_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, wanted: dict[str, Any], said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -861,7 +851,7 @@ def test_what_the_name_forbids_is_said(
         ("data.PARQUET", "parquet", ["data.train.PARQUET", "data.test.PARQUET"]),
     ],
 )
-def test_parts_are_named_so_that_the_hub_knows_them(
+def test_parts_have_the_names_of_the_hub(
     tmp_path: Path, name: str, container: str, files: list[str]
 ) -> None:
     wanted = ExportOptions(split=(0.5, 0.5))
@@ -870,7 +860,7 @@ def test_parts_are_named_so_that_the_hub_knows_them(
 
 
 @given(data=st.data())
-def test_a_split_export_holds_each_row_once(
+def test_a_split_export_has_each_row_once(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     rows = data.draw(numbered)

@@ -1,4 +1,4 @@
-"""Files of older tools become a run: nothing is lost, nothing decided anew, and it grows like any other."""
+"""Import of files from older tools: no loss, no new decisions, and a run that grows."""
 
 import asyncio
 import csv
@@ -75,7 +75,7 @@ def instruction(n: int) -> str:
 
 
 def instructions_file(place: Path, numbers: Iterable[int]) -> Path:
-    """As the published code writes `machine_generated_instructions.jsonl`."""
+    """Return a record of `machine_generated_instructions.jsonl` in the published form."""
     return lines(
         place / "machine_generated_instructions.jsonl",
         (
@@ -130,7 +130,7 @@ def imports(directory: Path) -> list[TaskImported]:
 
 
 def told(tasks: Iterable[TaskImported]) -> list[tuple[Any, ...]]:
-    """What is known of tasks, wherever it stood."""
+    """Return the tasks without their places."""
     return [(t.task_id, t.instruction, t.is_classification, t.instances, t.rejected) for t in tasks]
 
 
@@ -144,7 +144,7 @@ def everything(place: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def old(tmp_path: Path) -> list[Path]:
-    """What an older run left: six tasks, of which one is whole, two lack instances, and two everything."""
+    """Write the files of an older run with six tasks, some of them incomplete."""
     folder = tmp_path / "old"
     folder.mkdir()
     several = "Example 1\nInput: rain\nOutput: Stay.\nExample 2\nInput: sun\nOutput: Go."
@@ -163,7 +163,7 @@ def settings_(seeds_file: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def imported(tmp_path: Path, old: list[Path], settings_: dict[str, Any]) -> Path:
-    """A run that was imported and not begun."""
+    """Return an imported run without any request."""
     import_run(tmp_path / "run", old, settings_)
     return tmp_path / "run"
 
@@ -173,7 +173,7 @@ PRICE = Price(input=Decimal(1), cached_input=Decimal(1), output=Decimal(1))
 
 
 def unclear_text(request: Request) -> str:
-    """As `scripted_text`, but for some answers about kinds that are neither yes nor no."""
+    """Return `scripted_text`, with some unclear answers about kinds."""
     if request.stage == "classify" and request.prompt.sha256[0] < "6":
         return "Sure, go ahead."
     return scripted_text(request)
@@ -202,10 +202,10 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
     ),
     name=st.sampled_from(["regen.json", "rows.jsonl"]),
 )
-def test_rows_come_back_as_they_were_given(
+def test_rows_come_back_unchanged(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]], name: str
 ) -> None:
-    """Grouped by instruction, each once; white space at its ends, or alone as an input, is none."""
+    """Rows are grouped by instruction, without surrounding white space and repetitions."""
     place = tmp_path_factory.mktemp("rows")
     path = place / name
     path.write_text(
@@ -218,7 +218,7 @@ def test_rows_come_back_as_they_were_given(
         pairs = expected.setdefault(record["instruction"].strip(), {})
         pairs[given_input, record["output"]] = None
     if any(re.search(r"input", record["input"], re.IGNORECASE) for record in rows):
-        return  # it may say that there is none
+        return  # phrases for no input become empty
     back = json.loads(exported(place / "run", "alpaca"))
     assert [(r["instruction"].strip(), r["input"], r["output"]) for r in back] == [
         (text, *pair) for text, pairs in expected.items() for pair in pairs
@@ -227,22 +227,22 @@ def test_rows_come_back_as_they_were_given(
 
 
 @pytest.mark.parametrize("spelling", ["<noinput>", "<Noinput>", "No input", "&lt;noinput&gt;", " "])
-def test_an_input_that_says_that_there_is_none_is_none(
+def test_phrases_for_no_input_become_empty(
     tmp_path: Path, settings_: dict[str, Any], spelling: str
 ) -> None:
     import_run(tmp_path / "run", [rows_file(tmp_path, [row(1, spelling)])], settings_)
     assert imports(tmp_path / "run")[0].instances == (Instance(input="", output="Walk."),)
 
 
-def test_what_may_be_an_input_stays_one(tmp_path: Path, settings_: dict[str, Any]) -> None:
-    """The old tool's decisions stand: "None" may well be a word to translate."""
+def test_possible_inputs_stay(tmp_path: Path, settings_: dict[str, Any]) -> None:
+    """The old tool's inputs stay: "None" may be a word to translate."""
     given = ["None", "-", "N/A", "The input is empty."]
     import_run(tmp_path / "run", [rows_file(tmp_path, [row(1, g) for g in given])], settings_)
     (task,) = imports(tmp_path / "run")
     assert [instance.input for instance in task.instances or ()] == given
 
 
-def test_in_whatever_order_files_are_named_it_is_the_same_run(
+def test_the_order_of_files_changes_nothing(
     tmp_path: Path, old: list[Path], settings_: dict[str, Any]
 ) -> None:
     files = [*old, rows_file(tmp_path, [row(9), row(1, "snow", "Stay in bed.")])]
@@ -260,7 +260,7 @@ def test_in_whatever_order_files_are_named_it_is_the_same_run(
     assert tasks[0].model == "oldest-1"
 
 
-def test_every_format_says_the_same(tmp_path: Path, settings_: dict[str, Any]) -> None:
+def test_every_format_gives_the_same(tmp_path: Path, settings_: dict[str, Any]) -> None:
     rows = [row(1, "a, b"), row(2, output="Two\nlines."), row(1, "c")]
     files = [
         rows_file(tmp_path, rows),
@@ -297,17 +297,15 @@ def test_seed_tasks_of_others_can_be_imported(tmp_path: Path, settings_: dict[st
     assert all(task.instances for task in tasks)
 
 
-def test_nothing_is_judged_by_rules_or_novelty(tmp_path: Path, settings_: dict[str, Any]) -> None:
-    """What the old tool kept is kept: near duplicates, pictures, one word, a sign in front."""
+def test_no_rule_rejects_imported_tasks(tmp_path: Path, settings_: dict[str, Any]) -> None:
+    """Near duplicates, pictures, single words and leading punctuation all stay."""
     kept = ["Draw a picture.", "Draw a picture!", "Sing", "- Walk.", "Write a program."]
     rows = [{"instruction": text, "output": "Done."} for text in kept]
     import_run(tmp_path / "run", [rows_file(tmp_path, rows)], settings_)
     assert [task.instruction for task in imports(tmp_path / "run")] == kept
 
 
-def test_each_record_is_used_or_left_out_for_a_cause(
-    tmp_path: Path, settings_: dict[str, Any]
-) -> None:
+def test_each_record_is_used_or_counted(tmp_path: Path, settings_: dict[str, Any]) -> None:
     a_seed = make_seed_task(3).instruction
     files = [
         kinds_file(tmp_path, [(1, "Yes"), (1, "No"), (2, "No"), (2, "No"), (3, "Hm."), (3, "Yes")]),
@@ -326,7 +324,7 @@ def test_each_record_is_used_or_left_out_for_a_cause(
     done = import_run(tmp_path / "run", files, settings_)
     assert done.left_out == {
         LeftOut.REPEATED: 3,  # an answer, a raw reply, a row
-        LeftOut.OTHER_ANSWER: 2,  # of the first task and the third
+        LeftOut.OTHER_ANSWER: 2,  # for the first and the third task
         LeftOut.SEED_TASK: 1,
         LeftOut.EMPTY_INSTRUCTION: 1,
         LeftOut.ROWS_STAND: 1,
@@ -336,7 +334,7 @@ def test_each_record_is_used_or_left_out_for_a_cause(
     assert (done.tasks, done.with_instances, done.rows, done.without_kind) == (5, 2, 2, 1)
     assert done.instances_rejected == {Reason.EMPTY_OUTPUT: 1}
     assert sum(file.tasks for file in done.files) == done.tasks
-    # The last clear answer stands, as in the published code.
+    # The last clear answer wins, as in the published code.
     kinds = {task.instruction: task.is_classification for task in imports(tmp_path / "run")}
     assert kinds == {
         instruction(1): False,
@@ -347,9 +345,7 @@ def test_each_record_is_used_or_left_out_for_a_cause(
     }
 
 
-def test_half_of_a_surrogate_pair_is_mended_and_counted(
-    tmp_path: Path, settings_: dict[str, Any]
-) -> None:
+def test_surrogates_are_replaced_and_counted(tmp_path: Path, settings_: dict[str, Any]) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(
         '{"instruction": "Greet \\ud83d her.", "input": "", "output": "Hello \\ud83d."}\n'
@@ -386,7 +382,7 @@ def test_answers_are_read_by_the_profile(
     assert imports(tmp_path / "run")[0].is_classification is kind
 
 
-def test_raw_instances_are_read_as_the_runs_own_replies(imported: Path) -> None:
+def test_raw_instances_are_parsed_like_replies(imported: Path) -> None:
     tasks = imports(imported)
     assert [len(task.instances or ()) for task in tasks] == [2, 2, 0, 0, 0, 0]
     assert tasks[1].instances is not None
@@ -399,10 +395,8 @@ def test_raw_instances_are_read_as_the_runs_own_replies(imported: Path) -> None:
     )
 
 
-def test_a_kind_that_stands_beside_instances_is_read_as_one_in_a_file_of_its_own(
-    tmp_path: Path, settings_: dict[str, Any]
-) -> None:
-    """Labels would be taken for an input otherwise, and the instances be asked for again."""
+def test_a_kind_next_to_instances_is_read(tmp_path: Path, settings_: dict[str, Any]) -> None:
+    """Otherwise labels would be parsed as an input, and instances requested again."""
     labels = "Class label: wet\nIt rains."
     raw = lines(
         tmp_path / "raw.jsonl",
@@ -426,9 +420,7 @@ def test_a_kind_that_stands_beside_instances_is_read_as_one_in_a_file_of_its_own
     assert done.left_out == {}
 
 
-def test_a_cut_reply_loses_its_last_instance_and_no_other(
-    tmp_path: Path, settings_: dict[str, Any]
-) -> None:
+def test_a_cut_reply_loses_its_last_instance(tmp_path: Path, settings_: dict[str, Any]) -> None:
     text = "Example 1\nInput: a\nOutput: one\nExample 2\nInput: b\nOutput: tw"
     import_run(tmp_path / "run", [raw_file(tmp_path, [(1, text)], "length")], settings_)
     (task,) = imports(tmp_path / "run")
@@ -438,9 +430,7 @@ def test_a_cut_reply_loses_its_last_instance_and_no_other(
     ]
 
 
-def test_of_several_raw_replies_each_instance_counts_once_and_no_more_than_wanted(
-    tmp_path: Path, settings_: dict[str, Any]
-) -> None:
+def test_instances_of_several_replies_count_once(tmp_path: Path, settings_: dict[str, Any]) -> None:
     replies = [
         "Input: a\nOutput: one",
         "Input: a\nOutput: one\n",
@@ -458,7 +448,7 @@ def test_of_several_raw_replies_each_instance_counts_once_and_no_more_than_wante
     assert verify(*read_history(tmp_path / "run")).problems == ()
 
 
-def test_an_unclear_kind_is_asked_for_unless_the_instances_are_there(
+def test_an_unclear_kind_is_requested_without_instances(
     tmp_path: Path, settings_: dict[str, Any]
 ) -> None:
     files = [
@@ -475,10 +465,10 @@ def test_an_unclear_kind_is_asked_for_unless_the_instances_are_there(
 # ── the run that it becomes ──────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_plain_run_asks_for_what_is_missing_and_for_nothing_else(imported: Path) -> None:
+def test_a_run_requests_only_missing_parts(imported: Path) -> None:
     backend = ScriptedBackend()
     summary = run(imported, {"model": "scripted"}, backend=backend)
-    # Of the third and fifth the kind is known; the fourth was unclear, nothing was ever said of the sixth.
+    # The kinds of tasks 3 and 5 are known; task 4 is unclear, and task 6 has no answer.
     assert set(backend.asked) == {
         "instances/task_000003",
         "classify/task_000004",
@@ -491,7 +481,7 @@ def test_a_plain_run_asks_for_what_is_missing_and_for_nothing_else(imported: Pat
     assert (summary.candidates, summary.open) == (0, 0)
 
 
-def test_it_grows_to_the_target_and_draws_on_what_was_imported(imported: Path) -> None:
+def test_a_run_grows_from_imported_tasks(imported: Path) -> None:
     backend = ScriptedBackend()
     summary = run(imported, GROWN, backend=backend)
     state = read_run(imported).state
@@ -508,7 +498,7 @@ def test_it_grows_to_the_target_and_draws_on_what_was_imported(imported: Path) -
     assert verify(*read_history(imported)).problems == ()
 
 
-def test_what_was_imported_has_a_say_in_what_script_is_the_runs(
+def test_imported_tasks_influence_the_script_rule(
     tmp_path: Path, settings_: dict[str, Any]
 ) -> None:
     korean = [{"instruction": f"강의 이름을 {n}개 쓰세요", "output": "한강"} for n in range(9)]
@@ -527,9 +517,7 @@ def test_what_was_imported_has_a_say_in_what_script_is_the_runs(
     assert verify(*read_history(tmp_path / "run")).problems == ()
 
 
-def test_an_export_names_the_model_that_an_old_file_names(
-    tmp_path: Path, settings_: dict[str, Any]
-) -> None:
+def test_an_export_names_the_imported_model(tmp_path: Path, settings_: dict[str, Any]) -> None:
     response = {"model": "davinci", "choices": [{"text": "x"}]}
     file = lines(
         tmp_path / "old.jsonl", [{"instruction": "Go on.", "metadata": {"response": response}}]
@@ -540,14 +528,12 @@ def test_an_export_names_the_model_that_an_old_file_names(
     assert (row["origin"], row["model"], row["request_id"]) == ("imported", "davinci", None)
 
 
-def test_over_a_real_connection_nothing_is_asked_about_finished_tasks(
-    tmp_path: Path, imported: Path
-) -> None:
+def test_finished_tasks_cause_no_real_request(tmp_path: Path, imported: Path) -> None:
     log = tmp_path / "log.jsonl"
     with SimulatedEndpoint(log=log) as endpoint:
         online = {"model": "simulated", "base_url": endpoint.base_url, "num_instructions": 30}
         summary = run(imported, online)
-        run(imported)  # which asks nothing more
+        run(imported)  # without further requests
     entries = map(json.loads, log.read_text().splitlines())
     asked = [entry["client_request_id"] for entry in entries if entry["event"] == "received"]
     assert summary.accepted >= 30
@@ -560,7 +546,7 @@ def test_over_a_real_connection_nothing_is_asked_about_finished_tasks(
 
 
 @pytest.mark.parametrize("mix", [{}, {"show_input": True}, {"profile": "paper"}])
-def test_stopped_anywhere_it_comes_to_the_same_dataset(
+def test_stopped_anywhere_it_gives_the_same(
     tmp_path: Path, old: list[Path], settings_: dict[str, Any], mix: dict[str, Any]
 ) -> None:
     expected = ""
@@ -576,7 +562,7 @@ def test_stopped_anywhere_it_comes_to_the_same_dataset(
 
 
 @pytest.mark.parametrize("mix", [{}, {"show_input": True}])
-def test_however_many_requests_are_in_flight_it_is_the_same_dataset(
+def test_parallel_requests_give_the_same_dataset(
     tmp_path: Path, old: list[Path], settings_: dict[str, Any], mix: dict[str, Any]
 ) -> None:
     found = set()
@@ -601,10 +587,10 @@ async def _stopped(directory: Path, requests: int) -> None:
         await grow(opened, backend=backend, stop=stop)
 
 
-def test_a_journal_cut_at_any_byte_is_refused_or_gives_the_same_dataset(
+def test_a_cut_journal_gives_the_same_dataset(
     imported: Path, monkeypatch: pytest.MonkeyPatch, thorough: bool
 ) -> None:
-    """What was imported no model can write again; what comes behind it, it can."""
+    """A model can repeat the replies after the import, but not the imported tasks."""
     run(imported, {"model": "m", "num_instructions": 8}, backend=ScriptedBackend())
     journal, expected = imported / "journal.jsonl", exported(imported, "alpaca")
     data = journal.read_bytes()
@@ -628,7 +614,7 @@ def test_a_journal_cut_at_any_byte_is_refused_or_gives_the_same_dataset(
     assert refused > 3
 
 
-def test_the_same_files_give_the_same_run_but_for_times(
+def test_the_same_files_give_the_same_run(
     tmp_path: Path, old: list[Path], settings_: dict[str, Any]
 ) -> None:
     for name in ("one", "two"):
@@ -645,11 +631,11 @@ def test_the_same_files_give_the_same_run_but_for_times(
         assert ours == theirs
 
 
-def test_no_path_of_the_machine_is_in_it(imported: Path, old: list[Path]) -> None:
+def test_a_run_has_no_private_path(imported: Path, old: list[Path]) -> None:
     assert str(old[0].parent).encode() not in (imported / "journal.jsonl").read_bytes()
 
 
-def test_files_of_one_name_are_told_apart(tmp_path: Path, settings_: dict[str, Any]) -> None:
+def test_files_of_one_name_differ(tmp_path: Path, settings_: dict[str, Any]) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
     files = [rows_file(tmp_path / "a", [row(1)]), rows_file(tmp_path / "b", [row(2)])]
@@ -660,7 +646,7 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path, settings_: dict[str, A
     ]
 
 
-def test_the_hash_is_that_of_the_file(tmp_path: Path, settings_: dict[str, Any]) -> None:
+def test_the_hash_is_of_the_file(tmp_path: Path, settings_: dict[str, Any]) -> None:
     path = rows_file(tmp_path, [row(1)])
     done = import_run(tmp_path / "run", [path], settings_)
     line = f"sha256sum {path}"
@@ -668,8 +654,8 @@ def test_the_hash_is_that_of_the_file(tmp_path: Path, settings_: dict[str, Any])
     assert shell.stdout.split()[0] == done.files[0].sha256
 
 
-def test_the_old_run_is_worth_nothing_to_what_the_new_one_costs(imported: Path) -> None:
-    """Yield, cost an instruction and estimates go by what this run was paid for."""
+def test_imported_tasks_do_not_change_the_forecast(imported: Path) -> None:
+    """Yield, cost per instruction and estimates use the requests of this run only."""
     state = read_run(imported).state
     assert state.imported == 6
     assert expected_yield(state, SELF_INSTRUCT) == SELF_INSTRUCT.instructions_asked / 2
@@ -683,11 +669,11 @@ def test_the_old_run_is_worth_nothing_to_what_the_new_one_costs(imported: Path) 
     assert ahead.acceptance == state.grown / (state.grown + state.counts.rejected.total())
     assert ahead.usd_per_accepted is not None
     assert ahead.cost_usd is not None
-    # The questions about four of the imported tasks are no part of what a new one costs.
+    # Requests about four imported tasks do not count as the cost of new ones.
     assert ahead.usd_per_accepted * state.grown < ahead.cost_usd
 
 
-def test_the_estimate_of_an_imported_run_knows_what_is_open(imported: Path) -> None:
+def test_the_estimate_counts_open_tasks(imported: Path) -> None:
     basis = basis_of(planned_run(imported, GROWN))
     assert (basis.accepted, basis.seed_tasks) == (6, 10)
     assert (basis.unclassified, basis.without_instances) == (2, 4)
@@ -700,7 +686,7 @@ def test_the_estimate_of_an_imported_run_knows_what_is_open(imported: Path) -> N
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_run_needs_a_model_and_says_so_of_the_directory(imported: Path) -> None:
+def test_a_run_needs_a_model(imported: Path) -> None:
     said = "run: was imported, and no model was named yet; name the one to ask, for example -m"
     for others in ({}, {"threshold": 0.5}):
         with pytest.raises(RunDirectoryError, match=said):
@@ -709,14 +695,14 @@ def test_a_run_needs_a_model_and_says_so_of_the_directory(imported: Path) -> Non
             planned_run(imported, others)
 
 
-def test_until_the_first_reply_settings_may_change(imported: Path) -> None:
+def test_settings_may_change_before_the_first_reply(imported: Path) -> None:
     run(imported, {**GROWN, "threshold": 0.6}, backend=ScriptedBackend())
     assert read_run(imported).config.threshold == 0.6
     with pytest.raises(ConfigChangedError):
         run(imported, {"threshold": 0.7}, backend=ScriptedBackend())
 
 
-def test_the_target_is_what_was_imported_unless_one_is_given(
+def test_the_default_target_is_the_imported_number(
     tmp_path: Path, old: list[Path], settings_: dict[str, Any], imported: Path
 ) -> None:
     assert read_run(imported).config.num_instructions == 6
@@ -725,7 +711,7 @@ def test_the_target_is_what_was_imported_unless_one_is_given(
     assert summary.accepted >= 30
 
 
-def test_alpaca_never_asks_for_instances_so_it_takes_whole_tasks_only(
+def test_alpaca_imports_whole_tasks_only(
     tmp_path: Path, old: list[Path], settings_: dict[str, Any]
 ) -> None:
     alpaca = {**settings_, "recipe": "alpaca"}
@@ -738,7 +724,7 @@ def test_alpaca_never_asks_for_instances_so_it_takes_whole_tasks_only(
     assert read_run(tmp_path / "run").state.open_tasks == 0
 
 
-def test_alpaca_is_not_chosen_later_either(imported: Path) -> None:
+def test_alpaca_cannot_be_chosen_later(imported: Path) -> None:
     with pytest.raises(
         ConfigError, match="recipe: alpaca never asks for instances, and some imported tasks"
     ):
@@ -758,9 +744,7 @@ import_run(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]], {})
 """
 
 
-def test_killed_before_its_last_file_it_is_no_run_and_the_same_command_completes_it(
-    tmp_path: Path, old: list[Path]
-) -> None:
+def test_a_killed_import_can_be_repeated(tmp_path: Path, old: list[Path]) -> None:
     new = tmp_path / "new"
     done = subprocess.run([sys.executable, "-c", KILLED, new, *old], env={**os.environ})
     assert done.returncode == -signal.SIGKILL
@@ -775,10 +759,8 @@ def test_killed_before_its_last_file_it_is_no_run_and_the_same_command_completes
     assert read_run(new).state.imported == 6
 
 
-def test_a_run_whose_settings_were_lost_is_not_imported_over(
-    old: list[Path], imported: Path
-) -> None:
-    """It had begun: its journal holds replies that were paid for."""
+def test_a_damaged_run_is_not_replaced(old: list[Path], imported: Path) -> None:
+    """The journal of a started run has paid replies."""
     run(imported, GROWN, backend=ScriptedBackend())
     (imported / "config.yaml").unlink()
     before = everything(imported)
@@ -788,9 +770,7 @@ def test_a_run_whose_settings_were_lost_is_not_imported_over(
     assert everything(imported) == before
 
 
-def test_a_directory_that_holds_something_else_is_not_touched(
-    old: list[Path], imported: Path
-) -> None:
+def test_another_directory_is_not_changed(old: list[Path], imported: Path) -> None:
     for directory in (imported, old[0].parent):
         before = everything(directory)
         with pytest.raises(RunDirectoryError):
@@ -802,7 +782,7 @@ def test_a_directory_that_holds_something_else_is_not_touched(
 
 
 @pytest.mark.parametrize("settings", [{}, {"threshold": 0.5}, {"profile": "paper"}], ids=str)
-def test_refiltered_it_has_the_same_imported_tasks(
+def test_refiltering_keeps_imported_tasks(
     tmp_path: Path, imported: Path, settings: dict[str, Any]
 ) -> None:
     run(imported, GROWN, backend=FaultyBackend())
@@ -815,20 +795,18 @@ def test_refiltered_it_has_the_same_imported_tasks(
     assert after.candidates == after.grown + sum(after.rejected.values())
     if not settings:
         assert exported(tmp_path / "new", "jsonl") == exported(imported, "jsonl")
-    # The replies about what was imported are not lost.
+    # The replies about imported tasks stay.
     assert [t.instances is None for t in new.state.pool.generated[:6]] == [False] * 6
     assert verify(*read_history(tmp_path / "new")).problems == ()
 
 
-def test_replies_about_imported_tasks_alone_can_be_refiltered(
-    tmp_path: Path, imported: Path
-) -> None:
+def test_replies_about_imported_tasks_can_be_refiltered(tmp_path: Path, imported: Path) -> None:
     with pytest.raises(RunDirectoryError, match="has no decided reply to refilter"):
         refilter_run(imported, tmp_path / "early", {})
     run(imported, {"model": "m"}, backend=ScriptedBackend())
     refilter_run(imported, tmp_path / "new", {"max_instances": 1})
     tasks = read_run(tmp_path / "new").state.pool.generated
-    # Those that were imported are as they were; those that were asked for are read again.
+    # Imported instances stay, requested instances are parsed again.
     assert [len(task.instances or ()) for task in tasks[:2]] == [2, 2]
     assert all(len(task.instances or ()) <= 1 for task in tasks[2:])
 
@@ -856,7 +834,7 @@ def test_explain_names_file_and_line(imported: Path) -> None:
     assert "task_000001 to task_000006, which were imported" in explain(history, "task_99").note
 
 
-def test_explain_knows_what_became_of_it_since(imported: Path) -> None:
+def test_explain_knows_later_events(imported: Path) -> None:
     def write(request: Request) -> str:
         if request.stage == "instances":
             return "Output: N/A"
@@ -879,14 +857,14 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def altered(directory: Path, change: Any) -> list[str]:
-    """What `verify` complains of once the imported tasks are changed."""
+    """Return the complaint of `verify` about changed imported tasks."""
     before, entries = read_history(directory)
     events = [change(entry.event) for entry in entries]
     changed = (Entry(seq=n, at=NOON, event=e) for n, e in enumerate(filter(None, events), start=1))
     return [f"{p.what}: {p.why}" for p in verify(before, changed).problems]
 
 
-def test_verify_says_how_many_and_notices_what_cannot_be(imported: Path) -> None:
+def test_verify_counts_and_checks_imported_tasks(imported: Path) -> None:
     verification = verify(*read_history(imported))
     assert (verification.imported, verification.holds, verification.is_empty) == (6, True, False)
 
@@ -907,7 +885,7 @@ def test_verify_says_how_many_and_notices_what_cannot_be(imported: Path) -> None
     assert altered(imported, gone) == ["the journal: ends before the last 1 imported tasks"]
 
 
-def test_nothing_is_imported_once_something_was_asked(imported: Path) -> None:
+def test_no_import_after_a_request(imported: Path) -> None:
     run(imported, GROWN, backend=ScriptedBackend())
     opened, entries = read_history(imported)
     events = [entry.event for entry in entries]
@@ -921,7 +899,7 @@ def test_nothing_is_imported_once_something_was_asked(imported: Path) -> None:
             apply(state, event)
 
 
-def test_a_reply_does_not_follow_where_imported_tasks_are_missing(imported: Path) -> None:
+def test_missing_imported_tasks_are_noticed(imported: Path) -> None:
     run(imported, {"model": "m"}, backend=ScriptedBackend())
     journal = imported / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
@@ -932,7 +910,7 @@ def test_a_reply_does_not_follow_where_imported_tasks_are_missing(imported: Path
         read_run(imported)
 
 
-def test_what_was_imported_is_told_of_the_import(imported: Path, old: list[Path]) -> None:
+def test_the_summary_of_an_import(imported: Path, old: list[Path]) -> None:
     done: Import = import_run(imported.with_name("again"), old, {})
     assert [file.form for file in done.files] == ["instructions", "kinds", "instances"]
     assert (done.tasks, done.with_instances, done.without_instances, done.rows) == (6, 2, 4, 4)

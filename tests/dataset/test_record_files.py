@@ -29,7 +29,7 @@ from selfinstruct.dataset.record_files import (
 )
 from selfinstruct.errors import ExportError, InputError
 
-TEXTS = st.text(st.characters(), max_size=8)  # halves of surrogate pairs, too
+TEXTS = st.text(st.characters(), max_size=8)  # includes halves of surrogate pairs
 PLAIN = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 VALUES = st.recursive(
     st.none()
@@ -384,6 +384,13 @@ def test_mixed_types_are_an_error_with_place(place: Place) -> None:
     assert not (place.folder / "mixed.parquet").exists()
 
 
+def test_nanoseconds_that_would_be_lost_are_refused(place: Place) -> None:
+    [record] = parquet_rows(place, "exact.parquet", [1_000], pyarrow.time64("ns"))
+    assert record.fields["a"].microsecond == 1
+    with pytest.raises(InputError, match="the column 'a' cannot be read"):
+        parquet_rows(place, "finer.parquet", [1_001], pyarrow.time64("ns"))
+
+
 def test_parquet_that_is_unreadable_is_not_written(place: Place) -> None:
     records = place.read("deep.jsonl", '{"a": ' + "[" * 60 + "]" * 60 + "}")
     with pytest.raises(ExportError, match=r"deep\.parquet: could not be read as Parquet"):
@@ -583,7 +590,7 @@ def test_the_share_reaches_1(place: Place) -> None:
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl.gz", "a.csv", "a.parquet"])
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, InputError("x", "y"), None])
-def test_a_file_is_written_whole_or_not_at_all(
+def test_a_file_is_complete_or_missing(
     tmp_path: Path, place: Place, name: str, failure: Any
 ) -> None:
     old, new = tmp_path / name, tmp_path / "new" / "folder" / name

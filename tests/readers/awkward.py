@@ -1,4 +1,4 @@
-"""Rows that something could go wrong with on their way into a file and out of it."""
+"""Rows that are easily damaged when they are written or read."""
 
 ROWS = [
     {"instruction": instruction, "input": input_, "output": output}
@@ -26,5 +26,5 @@ WORDS_FOR_NOTHING = [
     {"instruction": "What is said where there is no value?", "input": "N/A", "output": "None"},
     {"instruction": "And in a table?", "input": "", "output": "null"},
 ]
-"""Texts that whoever guesses types takes for missing."""
+"""Texts that readers with type guessing take for missing values."""
 LONGEST = max(len(row["output"]) for row in ROWS)

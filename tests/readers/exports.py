@@ -1,4 +1,4 @@
-"""The exports that are read: each format, and the kinds of files that it can go into."""
+"""The exports for the readers: each format in each of its file formats."""
 
 import os
 import subprocess
@@ -27,20 +27,20 @@ ALL: dict[str, list[str]] = {
     "conversations-lines.jsonl": ["-f", "sharegpt"],
     "conversations-with-system.json": ["-f", "sharegpt", "--system", SYSTEM],
 }
-"""Options by the name of the file, or of the folder."""
+"""The options by file or folder name."""
 OF_A_RUN: dict[str, list[str]] = {
     "run.jsonl": ["-f", "jsonl", "--include-seed-tasks"],
     "run-table.csv": ["-f", "csv", "--include-seed-tasks"],
     "run-columns.parquet": ["-f", "parquet", "--include-seed-tasks"],
     "run-folder": ["-f", "datasets", "--include-seed-tasks"],
 }
-"""Likewise, of what a run made: with every column, in some rows without values."""
+"""The same for a run: every column, some without values."""
 NO_LLAMA_FACTORY = frozenset(name for name in ALL | OF_A_RUN if "." not in name)
-"""What LLaMA-Factory has no way to read: folders of the package datasets."""
+"""Exports that LLaMA-Factory cannot read: folders of the package datasets."""
 
 
 def export(folder: Path, *arguments: str) -> None:
-    """`selfinstruct export`, as a person would type it in that folder."""
+    """Run `selfinstruct export` in a folder."""
     done = subprocess.run(
         [sys.executable, "-m", "selfinstruct", "export", *arguments],
         cwd=folder,

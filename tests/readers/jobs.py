@@ -1,9 +1,9 @@
-"""What the scripts that run beside a program have in common; nothing here needs more than Python itself.
+"""Common code of the scripts that run in the environment of a program, with the standard library only.
 
     PYTHONPATH=tests .venv-readers/trl/bin/python -m readers.read_with_trl JOBS.json RESULT.json
 
-JOBS.json is {"model": FOLDER, "read": {NAME: {…}}}, where what is to be told of a NAME depends on the script.
-RESULT.json is {NAME: what the program made of it}, or {NAME: {"error": …}} where it would not have it.
+JOBS.json is {"model": FOLDER, "read": {NAME: {…}}}; each script describes its jobs. RESULT.json is {NAME:
+result}, or {NAME: {"error": …}} for input that the program refuses.
 """
 
 import json
@@ -17,7 +17,7 @@ Job = dict[str, Any]
 
 
 def carry_out(read: Callable[[Job, str, Path], Any]) -> None:
-    """Call `read` with each job, the folder of the model, and a folder to write into."""
+    """Call `read` with each job, the folder of the model, and an output folder."""
     jobs_file, result = map(Path, sys.argv[1:])
     jobs = json.loads(jobs_file.read_text(encoding="utf-8"))
     understood: dict[str, Any] = {}
@@ -33,7 +33,7 @@ def carry_out(read: Callable[[Job, str, Path], Any]) -> None:
 
 
 def told(tokenizer: Any, ids: Sequence[int], labels: Sequence[int]) -> dict[str, str]:
-    """What of a row the model only reads, and what it learns to write."""
+    """Return the masked and the learned text of a row."""
     read = [token for token, label in zip(ids, labels, strict=True) if label == -100]
     learned = [label for label in labels if label != -100]
     return {"read": tokenizer.decode(read), "learned": tokenizer.decode(learned)}

@@ -1,9 +1,9 @@
-"""Makes a tokenizer and an untrained model, which the programs that prepare training data must have.
+"""Makes a tokenizer and an untrained model for the programs that prepare training data.
 
     python make_tokenizer.py FOLDER
 
-Every byte is a token, so that what a program made of a text can be read off its tokens exactly. Besides
-there are the marks of ChatML, since records may hold text that looks like them.
+Every byte is a token, so that the tokens show the exact text. The tokenizer also has the marks of ChatML,
+because records may contain text that looks like them.
 """
 
 import sys
@@ -35,7 +35,7 @@ CHAT_TEMPLATE = (
 
 
 def main() -> None:
-    """Make both."""
+    """Make the tokenizer and the model."""
     folder = Path(sys.argv[1])
     pieces = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     tokenizer = Tokenizer(models.BPE(vocab={p: n for n, p in enumerate(pieces)}, merges=[]))

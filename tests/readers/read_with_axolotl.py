@@ -1,7 +1,7 @@
-"""Has axolotl prepare the datasets of an exported stanza, and tells what it would learn from each row.
+"""Prepares the datasets of an exported stanza with axolotl and returns the learned text of each row.
 
-A job is {"stanza": FILE.yaml}. It goes into a configuration that is otherwise as small as axolotl lets it be.
-Rows are told for training and for testing; axolotl shuffles them unless it is told not to, and it is.
+A job is {"stanza": FILE.yaml}. The stanza becomes part of a minimal configuration. Results are separate for
+training and testing, without shuffling.
 """
 
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from readers.jobs import Job, carry_out, told
 
-os.environ["AXOLOTL_IS_PREPROCESS"] = "1"  # as `axolotl preprocess` sets it
+os.environ["AXOLOTL_IS_PREPROCESS"] = "1"  # set by `axolotl preprocess` too
 
 
 def read(job: Job, model: str, room: Path) -> dict[str, list[dict[str, str]]]:
-    """As `axolotl preprocess` does it."""
-    # Not above, since axolotl starts processes that would each wait for these.
+    """Prepare the data like `axolotl preprocess`."""
+    # Imported here, because each process of axolotl would wait for these modules.
     import yaml
     from axolotl.utils.config import validate_config  # type: ignore[import-not-found]
     from axolotl.utils.data.sft import prepare_datasets  # type: ignore[import-not-found]

@@ -1,7 +1,7 @@
-"""Loads exported files with the package `datasets`, and tells their rows and types.
+"""Loads exported files with the package `datasets` and returns rows and types.
 
 A job is {"file": FILE, "kind": KIND, "options": {…}}, with a KIND as `load_dataset` calls it (json, csv,
-parquet), "folder" for one of `save_to_disk`, "hub" for a folder that somebody would upload, with a README.md.
+parquet), "folder" for one of `save_to_disk`, "hub" for a folder with a README.md, ready for upload.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from readers.jobs import Job, carry_out
 
 
 def read(job: Job, _model: str, room: Path) -> dict[str, Any]:
-    """Rows and types by part, and the card of a folder that has one."""
+    """Return rows and types by part, and the card of a folder."""
     file, kind, cache = job["file"], job["kind"], str(room)
     card: dict[str, Any] = {}
     if kind == "folder":

@@ -1,7 +1,7 @@
-"""Has LLaMA-Factory load datasets that a dataset_info.json names, and tells what it made of each row.
+"""Loads the datasets of a dataset_info.json with LLaMA-Factory and returns the result for each row.
 
-A job is {"dataset_dir": FOLDER, "name": NAME}. What is told of it is, for each row, the prompt, the response
-and the system prompt after LLaMA-Factory's conversion; and what the model reads and learns after that.
+A job is {"dataset_dir": FOLDER, "name": NAME}. The result of a row is the prompt, the response
+and the system prompt after LLaMA-Factory's conversion, and the masked and the learned text.
 """
 
 import importlib.machinery
@@ -12,7 +12,7 @@ from typing import Any
 
 from readers.jobs import Job, carry_out, told
 
-# LLaMA-Factory imports this for sound, which no text has, and it is only built for torch with CUDA.
+# LLaMA-Factory imports this for sound only, and it is built only for torch with CUDA.
 _sound = types.ModuleType("torchaudio")
 _sound.__spec__ = importlib.machinery.ModuleSpec("torchaudio", None)
 sys.modules["torchaudio"] = _sound
@@ -27,7 +27,7 @@ from llamafactory.model import load_tokenizer  # type: ignore[import-not-found] 
 
 
 def read(job: Job, model: str, room: Path) -> dict[str, Any]:
-    """As `llamafactory-cli train` does it up to the first step."""
+    """Prepare the data like `llamafactory-cli train` before the first step."""
     model_args, data_args, training_args, _, _ = get_train_args(
         {
             "stage": "sft",

@@ -1,4 +1,4 @@
-"""Loads exported files with pandas, and tells their rows.
+"""Loads exported files with pandas and returns their rows.
 
 A job is {"file": FILE, "kind": KIND, "options": {…}}, with a KIND as in `pandas.read_KIND`.
 """
@@ -11,7 +11,7 @@ from readers.jobs import Job, carry_out
 
 
 def read(job: Job, _model: str, _room: Path) -> list[dict[str, Any]]:
-    """The rows, with None for what pandas has for missing."""
+    """Return the rows, with None for missing values."""
     frame = getattr(pandas, f"read_{job['kind']}")(job["file"], **job.get("options", {}))
     rows: list[dict[str, Any]] = [
         {name: _plain(value) for name, value in row.items()} for row in frame.to_dict("records")
@@ -20,7 +20,7 @@ def read(job: Job, _model: str, _room: Path) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):  # numpy's lists and numbers
+    if hasattr(value, "tolist"):  # lists and numbers of numpy
         return value.tolist()
     return None if pandas.isna(value) else value
 

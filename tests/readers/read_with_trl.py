@@ -1,4 +1,4 @@
-"""Has TRL's trainer prepare exported files, and tells what it would learn from each row.
+"""Prepares exported files with TRL's trainer and returns the learned text of each row.
 
 A job is {"file": FILE, "kind": KIND}, with a KIND as `load_dataset` calls it (json, csv, parquet), or
 "folder" for one of `save_to_disk`.
@@ -14,7 +14,7 @@ from trl import SFTConfig, SFTTrainer  # type: ignore[import-not-found]
 
 
 def read(job: Job, model: str, room: Path) -> list[dict[str, str]]:
-    """Rows as they go into the loss."""
+    """Return the rows of the loss."""
     if job["kind"] == "folder":
         dataset: Any = load_from_disk(job["file"])
     else:
@@ -25,7 +25,7 @@ def read(job: Job, model: str, room: Path) -> list[dict[str, str]]:
         args=SFTConfig(
             output_dir=str(room),
             max_length=None,
-            # Of a prompt and its completion, TRL learns the completion without being told to.
+            # For prompt and completion, TRL learns the completion by default.
             assistant_only_loss="prompt" not in dataset.column_names,
             use_cpu=True,
             bf16=False,

@@ -1,6 +1,6 @@
-"""Programs that exported files are for, started on such files: where they are installed, and what they say.
+"""Starts the programs that read exports and returns their results.
 
-`scripts/install-readers` puts them into environments of their own; nothing here imports them.
+`scripts/install-readers` installs each into a separate environment; nothing here imports them.
 """
 
 import json
@@ -14,20 +14,20 @@ from support import ROOT
 
 ENVIRONMENTS = ROOT / ".venv-readers"
 PROGRAMS = ("trl", "llamafactory", "axolotl")
-"""Whose environments there are. Each has the package `datasets`, in three versions."""
+"""The environments. Together they have three versions of the package `datasets`."""
 
 _LONGEST_S = 600.0
 _SHOWN = 5000
-"""Characters of a program's own output that a failure carries."""
+"""Maximum of characters of output in a failure."""
 
 
 def python(program: str) -> Path:
-    """The interpreter of a program's environment."""
+    """Return the interpreter of an environment."""
     return ENVIRONMENTS / program / "bin" / "python"
 
 
 def environ(folder: Path) -> dict[str, str]:
-    """For a process of these environments: it may look at no hub, report nothing, and use one core."""
+    """Return environment variables that turn off the hub, reports, and all cores but one."""
     return {
         "PATH": os.environ.get("PATH", ""),
         "PYTHONPATH": str(ROOT / "tests"),
@@ -52,7 +52,7 @@ def understood(
     model: Path | None = None,
     start_in: Path | None = None,
 ) -> dict[str, Any]:
-    """What `read_with_SCRIPT` tells of these jobs, by the name of the job."""
+    """Return the results of `read_with_SCRIPT` by job name."""
     folder.mkdir(parents=True)
     (folder / "jobs.json").write_text(json.dumps({"model": str(model), "read": jobs}))
     said = run(
@@ -66,7 +66,7 @@ def understood(
 
 
 def run(command: list[object], folder: Path, *, start_in: Path | None = None) -> str:
-    """Run the Python of a program with arguments, to its end; all that was said."""
+    """Run the Python of an environment and return its output."""
     program, *arguments = map(str, command)
     done = subprocess.run(
         [python(program), *arguments],

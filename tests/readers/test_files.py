@@ -1,4 +1,4 @@
-"""Packages that read files and not formats have every value back, in several versions of `datasets`."""
+"""pandas and several versions of `datasets` read every value of every file."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ TYPES = {
     "demonstration_ids": f"List({TEXT})",
 }
 AS_TEXT = {"keep_default_na": False}
-"""So that pandas takes no word for a missing value."""
+"""Options that stop pandas from reading words as missing values."""
 
 Rows = Callable[[str], list[dict[str, Any]]]
 
@@ -41,12 +41,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "run-columns.parquet": {"kind": "parquet"},
     "run-folder": {"kind": "folder"},
 }
-"""How `datasets` reads each file."""
+"""The reading options of `datasets` for each file."""
 
 
 @pytest.fixture(scope="module")
 def published(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder as one would upload it: three parts and a card."""
+    """Return a folder ready for upload: three parts and a card."""
     folder = tmp_path_factory.mktemp("published")
     terms = ["--card", "--license", "cc-by-4.0", "--language", "en"]
     options = ["-f", "jsonl", "--include-seed-tasks", "--split", "0.8/0.1/0.1"]
@@ -58,7 +58,7 @@ def published(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def by_datasets(
     exported: Path, published: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, dict[str, Any]]:
-    """What `datasets` has, by environment, then by file."""
+    """Return the results of `datasets` by environment, then by file."""
     folder = tmp_path_factory.mktemp("datasets")
     jobs = {name: {"file": str(exported / name), **how} for name, how in KINDS.items()}
     jobs["folder-in-parts"] = {"file": str(exported / "folder-in-parts"), "kind": "folder"}
@@ -70,7 +70,7 @@ def by_datasets(
 
 
 def rows_told(told: Any) -> list[dict[str, Any]]:
-    """Of what has one part."""
+    """Return the rows of a result with one part."""
     assert "error" not in told, told
     [rows] = told["rows"].values()
     return list(rows)
@@ -103,7 +103,7 @@ def test_columns_of_a_run_have_their_types(
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_folder_with_a_card_is_read_by_what_the_card_says(
+def test_a_card_decides_the_splits(
     by_datasets: dict[str, dict[str, Any]], rows_of: Rows, program: str
 ) -> None:
     told = by_datasets[program]["published"]
@@ -131,7 +131,7 @@ def test_pandas_has_every_value_back(exported: Path, rows_of: Rows, tmp_path: Pa
         assert told[name] == rows_of(name)
 
 
-def test_words_for_nothing_are_lost_in_a_table_unless_the_reader_is_told(tmp_path: Path) -> None:
+def test_words_for_missing_values_need_options(tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text(json.dumps(WORDS_FOR_NOTHING), encoding="utf-8")
     export(tmp_path, "rows.json", "-o", "table.csv", "-f", "csv")
     job = {"kind": "csv", "file": str(tmp_path / "table.csv")}

@@ -1,4 +1,4 @@
-"""Trainers read what was exported: what a model reads and learns is, to the letter, what the rows say."""
+"""Trainers read exports exactly: the masked and the learned text equal the rows."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from readers.exports import ALL, NO_LLAMA_FACTORY, OF_A_RUN, SYSTEM
 from readers.reading import run, understood
 
 Row = dict[str, Any]
-Told = Callable[[str], Any]
+Results = Callable[[str], Any]
 Rows = Callable[[str], list[Row]]
 
 EVERY_ROW = [*ROWS, *WORDS_FOR_NOTHING]
@@ -48,7 +48,7 @@ WHOLE_ALPACA = [
 
 
 def prompt_of(row: Row) -> str:
-    """Alpaca's prompt, up to where the response begins."""
+    """Return Alpaca's prompt before the response."""
     if not row["input"]:
         return f"{WITHOUT_INPUT}\n\n### Instruction:\n{row['instruction']}\n\n### Response:"
     return (
@@ -58,12 +58,12 @@ def prompt_of(row: Row) -> str:
 
 
 def question_of(row: Row, between: str = "\n\n") -> str:
-    """What a user says."""
+    """Return the message of the user."""
     return between.join(text for text in (row["instruction"], row["input"]) if text)
 
 
 def chat_of(row: Row, *, file: str, end: str = "\n") -> dict[str, str]:
-    """What is read and learned of a chat, in ChatML; `end` follows the answer and is not learned."""
+    """Return the masked and the learned text of a chat in ChatML; `end` is masked."""
     system = f"{BEGIN}system\n{SYSTEM}{END}\n" if "with-system" in file else ""
     user = f"{BEGIN}user\n{question_of(row)}{END}\n"
     return {
@@ -73,25 +73,27 @@ def chat_of(row: Row, *, file: str, end: str = "\n") -> dict[str, str]:
 
 
 def by_text(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """In an order that does not depend on which part a row was in."""
+    """Return rows in an order that does not depend on the parts."""
     return sorted(rows, key=lambda row: (row["read"], row["learned"]))
 
 
-def test_trl_learns_completions(by_trl: Told) -> None:
+def test_trl_learns_completions(by_trl: Results) -> None:
     assert by_trl("prompts.jsonl") == [
         {"read": prompt_of(row), "learned": row["output"] + END} for row in EVERY_ROW
     ]
 
 
 @pytest.mark.parametrize("file", WHOLE_CHATS)
-def test_trl_learns_what_assistants_say(by_trl: Told, file: str) -> None:
+def test_trl_learns_what_assistants_say(by_trl: Results, file: str) -> None:
     assert by_trl(file) == [chat_of(row, file=file) for row in EVERY_ROW]
 
 
 @pytest.mark.parametrize(
     "file", sorted((ALL | OF_A_RUN).keys() - NO_LLAMA_FACTORY - {"chats-in-parts.jsonl"})
 )
-def test_llama_factory_converts_every_row(by_llama_factory: Told, rows_of: Rows, file: str) -> None:
+def test_llama_factory_converts_every_row(
+    by_llama_factory: Results, rows_of: Rows, file: str
+) -> None:
     told = by_llama_factory(file)
     assert told.keys() == {"converted", "prepared"}, told
     shape = ([*ALL.get(file, []), "alpaca", "alpaca"])[1]
@@ -112,15 +114,15 @@ def test_llama_factory_converts_every_row(by_llama_factory: Told, rows_of: Rows,
 
 
 @pytest.mark.parametrize("file", ["chats.jsonl", "chats-with-system.jsonl", *CONVERSATIONS])
-def test_llama_factory_learns_what_assistants_say(by_llama_factory: Told, file: str) -> None:
+def test_llama_factory_learns_what_assistants_say(by_llama_factory: Results, file: str) -> None:
     expected = [chat_of(row, file=file, end="") for row in EVERY_ROW]
-    # It learns the end of the line after the end of the turn, too.
+    # LLaMA-Factory also learns the line end after the turn.
     assert by_llama_factory(file)["prepared"] == [
         {**chat, "learned": chat["learned"] + "\n"} for chat in expected
     ]
 
 
-def test_llama_factory_finds_each_part_under_a_name_of_its_own(by_llama_factory: Told) -> None:
+def test_llama_factory_finds_each_part(by_llama_factory: Results) -> None:
     train, test = (
         by_llama_factory(f"chats-in-parts.{part}.jsonl")["converted"] for part in ("train", "test")
     )
@@ -132,7 +134,7 @@ def test_llama_factory_finds_each_part_under_a_name_of_its_own(by_llama_factory:
 
 @pytest.mark.parametrize("file", WHOLE_ALPACA)
 def test_axolotl_puts_rows_into_its_alpaca_prompt(
-    by_axolotl: Told, rows_of: Rows, file: str
+    by_axolotl: Results, rows_of: Rows, file: str
 ) -> None:
     assert by_axolotl(file) == {
         "train": [
@@ -142,31 +144,31 @@ def test_axolotl_puts_rows_into_its_alpaca_prompt(
     }
 
 
-def test_axolotl_adds_nothing_to_prompts(by_axolotl: Told) -> None:
+def test_axolotl_adds_nothing_to_prompts(by_axolotl: Results) -> None:
     rows = [{"read": prompt_of(row), "learned": row["output"] + END} for row in EVERY_ROW]
     assert by_axolotl("prompts.jsonl") == {"train": rows, "test": []}
 
 
 @pytest.mark.parametrize("file", [*WHOLE_CHATS, *CONVERSATIONS])
-def test_axolotl_learns_what_assistants_say(by_axolotl: Told, file: str) -> None:
+def test_axolotl_learns_what_assistants_say(by_axolotl: Results, file: str) -> None:
     expected = [chat_of(row, file=file) for row in EVERY_ROW]
     assert by_axolotl(file) == {"train": expected, "test": []}
 
 
-def test_axolotl_evaluates_with_the_part_that_is_for_it(by_axolotl: Told) -> None:
+def test_axolotl_evaluates_with_the_test_part(by_axolotl: Results) -> None:
     chats = by_axolotl("chats-in-parts.jsonl")
     assert chats["train"]
     assert chats["test"]
     expected = [chat_of(row, file="chats-in-parts.jsonl") for row in EVERY_ROW]
     assert by_text(chats["train"] + chats["test"]) == by_text(expected)
     folder = by_axolotl("folder-in-parts")
-    # The same instructions are on the same side, whatever the file.
+    # Every file has the same instructions in the same part.
     assert [len(folder[part]) for part in ("train", "test")] == [
         len(chats[part]) for part in ("train", "test")
     ]
 
 
-def test_a_stanza_is_put_into_a_configuration_as_it_is(
+def test_a_stanza_fits_into_a_configuration(
     exported: Path, tokenizer: Path, tmp_path: Path
 ) -> None:
     stanza = (exported / "chats-in-parts.jsonl.axolotl.yaml").read_text(encoding="utf-8")

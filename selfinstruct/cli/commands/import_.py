@@ -65,11 +65,11 @@ def import_(
     from selfinstruct.config.reading import load_settings, read_settings
     from selfinstruct.dataset.importing.directory import import_run
 
-    given = {**(read_settings(config) if config is not None else {}), **settings}
+    explicit = {**(read_settings(config) if config is not None else {}), **settings}
     load_ahead(files)
     try:
         with stopped_by_signals(), bar(quiet=json_output) as show:
-            done = import_run(output, files, load_settings("", given), show=show)
+            done = import_run(output, files, load_settings("", explicit), show=show)
     except KeyboardInterrupt:
         say("interrupted; repeat the command to make the run")
         raise typer.Exit(130) from None
@@ -96,8 +96,8 @@ def _lines(directory: Path, done: "Import") -> Iterator[str]:
     from selfinstruct.dataset.importing.merge import MEANING
     from selfinstruct.text import counted, visible
 
-    shown = visible(str(directory), keep="")
-    yield f"{shown}: {counted(done.tasks, 'task')} imported"
+    name = visible(str(directory), keep="")
+    yield f"{name}: {counted(done.tasks, 'task')} imported"
     for file in done.files:
         records = counted(file.records, "record")
         yield f"  {visible(file.name, keep='')}: {file.form}, {records}"
@@ -118,13 +118,13 @@ def _lines(directory: Path, done: "Import") -> Iterator[str]:
     if done.mended:
         remark = "halves of surrogate pairs became U+FFFD"
         yield _line("records mended", done.mended, remark)
-    name = shlex.quote(shown)
+    quoted = shlex.quote(name)
     model = "" if done.model else " -m MODEL"
     yield ""
     if done.without_instances:
-        yield f"To complete it: selfinstruct run {name}{model}"
-    yield f"To grow it:     selfinstruct run {name}{model} -n {2 * done.tasks}"
-    yield f"To export it:   selfinstruct export {name} -o alpaca_data.json"
+        yield f"To complete it: selfinstruct run {quoted}{model}"
+    yield f"To grow it:     selfinstruct run {quoted}{model} -n {2 * done.tasks}"
+    yield f"To export it:   selfinstruct export {quoted} -o alpaca_data.json"
 
 
 def _line(name: str, number: int, detail: str = "") -> str:

@@ -1,6 +1,6 @@
-"""Facts and terms → the text of a card. The prose stands in `card.md.jinja`.
+"""Renders the text of a card from facts and terms, with the template `card.md.jinja`.
 
-Every value that gets into the text is escaped, unless a filter has made Markdown of it already.
+Every value is escaped, unless a filter has returned Markdown.
 """
 
 import json

@@ -84,11 +84,11 @@ def decontaminate_files(
                     summary.kept += 1
                     opened.kept.write(record)
                     continue
-                shown = [hit_fields(hit) for hit in hits]
+                contamination = [hit_fields(hit) for hit in hits]
                 if opened.rejected is not None:
-                    opened.rejected.write(record, {"contamination": shown})
+                    opened.rejected.write(record, {"contamination": contamination})
                 if opened.report is not None:
-                    for number, hit in enumerate(shown, start=1):
+                    for number, hit in enumerate(contamination, start=1):
                         line = {"record": record.place, **hit}
                         opened.report.write(Record(line, record.source, number))
             progress(opened.share, f"{summary.read:,} read, {summary.dropped:,} dropped")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from selfinstruct.dataset.record_files.formats import shortened
+from selfinstruct.dataset.record_files.formats import separator_remark, shortened
 from selfinstruct.dataset.record_files.json_reading import kind_of
 
 _SHOWN = 8
@@ -73,13 +73,8 @@ def _value(fields: Mapping[str, Any], name: str, option: str) -> Any:
 def _separator(fields: Mapping[str, Any]) -> str:
     """Return a remedy if the only name looks like a CSV header with another separator."""
     only = next(iter(fields)) if len(fields) == 1 else ""
-    for character, word in ((";", "semicolons"), ("\t", "tabs")):
-        if character in only:
-            return (
-                f"the only field is {shortened(only)}, so the columns seem to be separated by {word}; "
-                "save the file with commas"
-            )
-    return ""
+    remark = separator_remark(only)
+    return f"the only field is {shortened(only)}, so {remark}" if remark else ""
 
 
 def _remedy(name: str, value: object, option: str) -> str:

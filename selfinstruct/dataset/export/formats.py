@@ -156,7 +156,7 @@ def check_shares(shares: Sequence[float]) -> None:
     if not all(share > 0 for share in shares):
         raise ConfigError("split", "must be positive shares, such as 0.95/0.05")
     if not math.isclose(sum(shares), 1):
-        shown = "/".join(f"{share:g}" for share in shares)
+        text = "/".join(f"{share:g}" for share in shares)
         raise ConfigError(
-            "split", f"must be shares that add up to 1, such as 0.95/0.05, not {shown}"
+            "split", f"must be shares that add up to 1, such as 0.95/0.05, not {text}"
         )

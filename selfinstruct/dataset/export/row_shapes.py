@@ -115,8 +115,8 @@ def _rendered(template: Template, path: Path, row: Row) -> str:
     try:
         text: str = template.compiled.render(instruction=row["instruction"], input=row["input"])
     except Exception as error:  # noqa: BLE001 - a template can raise anything
-        shown = f"{row['instruction'][:40]!r}"
+        beginning = f"{row['instruction'][:40]!r}"
         raise InputError(
-            path, f"cannot be rendered for {shown}: {error}; fix the template"
+            path, f"cannot be rendered for {beginning}: {error}; fix the template"
         ) from None
     return text

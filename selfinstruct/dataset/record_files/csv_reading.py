@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator
 
-from selfinstruct.dataset.record_files.formats import shortened
+from selfinstruct.dataset.record_files.formats import separator_remark, shortened
 from selfinstruct.dataset.record_files.record import Record
 from selfinstruct.dataset.record_files.source import LONGEST_LINE, RecordReader, Source
 from selfinstruct.errors import InputError
@@ -35,7 +35,8 @@ class CsvReader(RecordReader):
                 if len(row) > columns:
                     problem += ", perhaps by putting a cell with a comma in quotes"
                 if columns == 1:
-                    problem += _separator(self.layout[0])
+                    remark = separator_remark(self.layout[0])
+                    problem += f"; {remark}" if remark else ""
                 raise InputError(self._source.name, problem, line=line)
             fields = dict(zip(self.layout, row, strict=True))
             yield Record(fields, self._source.name, number, line)
@@ -53,14 +54,6 @@ class CsvReader(RecordReader):
                 raise InputError(self._source.name, _problem(error), line=first) from None
             if row:
                 yield first, row
-
-
-def _separator(name: str) -> str:
-    """Return a remark if the name of the only column has another separator in it."""
-    for character, word in ((";", "semicolons"), ("\t", "tabs")):
-        if character in name:
-            return f"; the columns seem to be separated by {word}: save the file with commas"
-    return ""
 
 
 def _problem(error: csv.Error) -> str:

@@ -37,3 +37,11 @@ def is_gzipped(path: Path | str) -> bool:
 def shortened(name: str) -> str:
     """Return a name in quotes, cut after 40 characters."""
     return repr(name if len(name) <= 40 else name[:39] + "…")
+
+
+def separator_remark(header: str) -> str:
+    """Return a remark if the only column name contains another separator than a comma, or ""."""
+    for character, word in ((";", "semicolons"), ("\t", "tabs")):
+        if character in header:
+            return f"the columns seem to be separated by {word}; save the file with commas"
+    return ""

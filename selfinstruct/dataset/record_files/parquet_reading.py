@@ -74,7 +74,10 @@ class ParquetReader(RecordReader):
 
     def _values(self, batch: Any, name: str) -> list[Any]:
         try:
-            values: list[Any] = batch.column(name).to_pylist()
+            column = batch.column(name)
+            if str(column.type) == "time64[ns]":
+                column.cast("time64[us]")  # fails for values that Python's time would cut
+            values: list[Any] = column.to_pylist()
         except self._errors as error:
             problem = f"the column {name!r} cannot be read ({error}); change or drop the column"
             raise InputError(self._source.name, problem) from None
