@@ -24,7 +24,7 @@ from waiting import PATIENCE_S
         (("export", "run", "-o"), "'-o' requires an argument"),
         (("export", "run", "-o", "x", "--limit", "0"), "'--limit'.* greater than or equal to 1"),
         (("explain", "run"), r"Missing argument 'TEXT\|ID'"),
-        (("explain", "run", " "), r"TEXT\|ID: there is nothing to look for"),
+        (("explain", "run", " "), r"TEXT\|ID: "),
         (("verify", "run", "more"), r"unexpected extra argument\(s\) \(more\)"),
         (("status",), "Missing argument 'DIR'"),
         (("run",), "give the directory of the run: -o DIR"),
