@@ -244,7 +244,7 @@ def test_a_run_without_rows_replaces_no_dataset(tmp_path: Path, config: RunConfi
     for output in ("-", tmp_path / "data.json"):
         done = typed("export", tmp_path / "run", "-o", output)
         assert (done.returncode, done.stdout) == (2, "")
-        assert "has no rows yet: of 0 instructions none has instances" in done.stderr
+        assert "has no rows yet: none of its 0 instructions has instances" in done.stderr
     assert (tmp_path / "data.json").read_text() == "old"
 
 

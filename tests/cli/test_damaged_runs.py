@@ -128,13 +128,13 @@ def test_a_journal_of_a_later_version_is_refused(
     ended = typed(*(finished if word == "DIR" else word for word in command))
     assert (ended.code, ended.out) == (2, "")
     pattern = (
-        "selfinstruct 999.1.2, which is newer" if version else "a later one wrote it, or it was"
+        "selfinstruct 999.1.2, which is newer" if version else "a later version wrote it, or it was"
     )
     for part in (
         "run/journal.jsonl: line 10 ",
         pattern,
         "nothing was changed",
-        "Type the same comm",
+        "Run the same comm",
     ):
         assert part in ended.sentence
     assert "cut it" not in ended.sentence  # which would throw away what was paid for

@@ -233,7 +233,11 @@ def on_a_terminal(*given: object, cwd: Path, answer: str) -> tuple[int, str]:
 
 
 def flags_of(endpoint: SimulatedEndpoint, **more: Any) -> list[object]:
-    settings = {"confirm-above": 0.000001, "base-url": endpoint.base_url, "num-instructions": 4}
+    settings = {
+        "set": "confirm_above=0.000001",
+        "base-url": endpoint.base_url,
+        "num-instructions": 4,
+    }
     flags = [part for name, value in (settings | more).items() for part in (f"--{name}", value)]
     return ["-m", "simulated", *PRICED, *flags]
 
@@ -275,15 +279,19 @@ def test_a_continued_run_asks_about_the_rest(
     assert "expected: " not in command("run", "run", *PRICED, cwd=tmp_path).stderr
 
 
-@pytest.mark.parametrize("flags", [["--yes"], ["-y"], ["--set", "confirm_above=1"], ["--free"]])
+@pytest.mark.parametrize(
+    ("flags", "threshold"), [(["--yes"], 1e-6), (["-y"], 1e-6), ([], 1), (["--free"], 1e-6)]
+)
 def test_yes_or_a_low_cost_skips_the_question(
-    tmp_path: Path, endpoint: SimulatedEndpoint, flags: list[object]
+    tmp_path: Path, endpoint: SimulatedEndpoint, flags: list[object], threshold: float
 ) -> None:
-    given = ["run", "-o", "new", *flags_of(endpoint)]
-    asked = typed(*given, cwd=tmp_path, stdin=b"n\n", on_a_terminal=True)
+    asked = typed(
+        "run", "-o", "new", *flags_of(endpoint), cwd=tmp_path, stdin=b"n\n", on_a_terminal=True
+    )
     assert "Continue? [y/N]" in asked.stderr
     assert asked.returncode == 130
-    done = typed(*given, *flags, cwd=tmp_path, stdin=b"n\n", on_a_terminal=True)
+    given = ["run", "-o", "new", *flags_of(endpoint, set=f"confirm_above={threshold}"), *flags]
+    done = typed(*given, cwd=tmp_path, stdin=b"n\n", on_a_terminal=True)
     assert "expected: " in done.stderr
     assert "Continue?" not in done.stdout + done.stderr
     assert done.returncode == 0

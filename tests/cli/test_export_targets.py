@@ -41,7 +41,7 @@ def test_an_export_replaces_no_file_of_a_run(
     before = everything(here)
     ended = typed("export", finished, "-o", finished / name)
     assert (ended.code, ended.out) == (2, "")
-    assert re.search(r"is a part of the run in .*; choose .*/run/exports/", ended.sentence)
+    assert re.search(r"is a file of the run in .*; choose .*/run/exports/", ended.sentence)
     assert everything(here) == before
 
 

@@ -128,7 +128,7 @@ def test_a_failing_disk_loses_no_acknowledged_reply(
         assert failure.exit_code == 1
         assert str(failure).startswith(str(tmp_path / "failed-"))
         assert f"({os.strerror(number)}); " in str(failure)
-        assert str(failure).endswith("then type the same command again")
+        assert str(failure).endswith("then run the same command again")
 
 
 def test_a_failed_refilter_can_be_repeated(
@@ -293,9 +293,7 @@ def test_a_file_size_limit_stops_the_run(
             timeout=PATIENCE_S,
         )
         ended.append((done.returncode, done.stderr.strip()))
-    remedy = (
-        "(File too large); raise the limit on the size of files (ulimit -f), then type the same"
-    )
+    remedy = "(File too large); raise the limit on the size of files (ulimit -f), then run the same"
     assert [code for code, _ in ended] == [1, 1, 0]
     assert ended[0][1].startswith(f"new: cannot be written {remedy}")
     assert ended[1][1].startswith(f"new/journal.jsonl: cannot be written {remedy}")
