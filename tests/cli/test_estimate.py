@@ -290,7 +290,7 @@ def test_yes_or_a_low_cost_skips_the_question(
     )
     assert "Continue? [y/N]" in asked.stderr
     assert asked.returncode == 130
-    given = ["run", "-o", "new", *flags_of(endpoint, set=f"confirm_above={threshold}"), *flags]
+    given = ["run", "-o", "new", *flags_of(endpoint, set=f"confirm_above={threshold:.6f}"), *flags]
     done = typed(*given, cwd=tmp_path, stdin=b"n\n", on_a_terminal=True)
     assert "expected: " in done.stderr
     assert "Continue?" not in done.stdout + done.stderr
