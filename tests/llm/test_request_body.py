@@ -439,11 +439,11 @@ def stored(tmp_path: Path, *flags: str) -> dict[str, Any]:
     return settings
 
 
-def test_flags_accept_null(tmp_path: Path) -> None:
+def test_set_accepts_null(tmp_path: Path) -> None:
     settings = stored(
         tmp_path,
-        *["--max-cost", "null", "--price-input", "none", "--max-requests", "320"],
-        *["--extra-body", '{"top_k": 1}', "--seed-tasks", "null"],
+        *["--set", "max_cost=null", "--set", "price_input=null", "--max-requests", "320"],
+        *["--extra-body", '{"top_k": 1}', "--set", "seed_tasks=null"],
         *["--extra-header", "X-A: 1", "--extra-header", "api-key: $HOME"],
     )
     assert settings["max_cost"] is None
@@ -466,8 +466,8 @@ def test_paths_may_be_named_none(tmp_path: Path) -> None:
     ("flags", "problem"),
     [
         (["--seed-tasks", "none"], "none: cannot be read"),
-        (["--max-cost", "nil"], "'--max-cost': must be a number, or null"),
-        (["--max-requests", "1.5"], "must be a whole number, or null"),
+        (["--max-cost", "nil"], "'--max-cost': Input should be a valid number"),
+        (["--set", "max_requests=1.5"], "--set max_requests: must be a whole number"),
         (["--extra-body", "top_k=1"], "must be a JSON object, such as"),
         (["--extra-body", "[1]"], "must be a JSON object, such as"),
         (["--extra-body", json.dumps({"messages": []})], "must not contain 'messages'"),

@@ -393,7 +393,7 @@ def test_a_log_replaces_no_file_of_a_run(
     before = everything(here, outside)
     done = typed("run", "run", "--log-file", outside / "night.jsonl")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "night.jsonl: is a part of the run in " in done.stderr
+    assert "night.jsonl: is a file of the run in " in done.stderr
     assert everything(here, outside) == before
 
 
@@ -403,14 +403,14 @@ def test_case_does_not_matter(here: Path, name: str) -> None:
     (here / "run/Prompts").mkdir(exist_ok=True)
     done = typed("export", "run", "-o", name)
     assert done.returncode == 2
-    assert f"{name}: is a part of the run in " in done.stderr
-    with pytest.raises(InputError, match="is a part of the run in"):
+    assert f"{name}: is a file of the run in " in done.stderr
+    with pytest.raises(InputError, match="is a file of the run in"):
         check_log_file(here / name, here / "run")
 
 
 def test_a_log_may_not_link_into_a_new_run(here: Path) -> None:
     (here / "night.jsonl").symlink_to("new/journal.jsonl")
-    with pytest.raises(InputError, match="is a part of the run in new"):
+    with pytest.raises(InputError, match="is a file of the run in new"):
         check_log_file(Path("night.jsonl"), Path("new"))
 
 

@@ -236,7 +236,7 @@ def test_a_log_cannot_be_a_run_file(
     (tmp_path / "config.yaml").touch()
     outcome = CliRunner().invoke(app, ["simulate", "--port", "0", "--log", str(tmp_path / name)])
     assert isinstance(outcome.exception, InputError)
-    problem = f"is a part of the run in {tmp_path}; choose another name"
+    problem = f"is a file of the run in {tmp_path}; choose another name"
     assert str(outcome.exception) == f"{tmp_path / name}: {problem}"
 
 

@@ -55,7 +55,7 @@ def simulate(
     try:
         run = owning_run(log) if log is not None else None
         if log is not None and run is not None:
-            raise InputError(log, f"is a part of the run in {run}; choose another name")
+            raise InputError(log, f"is a file of the run in {run}; choose another name")
         # The first line of stdout is the address, for scripts.
         SimulatedEndpoint(port=port, model=model, latency_ms=delays, log=log, faults=plan).serve(
             on_ready=typer.echo
