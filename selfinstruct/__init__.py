@@ -3,7 +3,7 @@
 The command line is in `selfinstruct.cli`. Python code uses the names of this module:
 
     >>> from selfinstruct import RunConfig, export_run, run                     # doctest: +SKIP
-    >>> config = RunConfig(model="gpt-4.1-mini", num_instructions=200)          # doctest: +SKIP
+    >>> config = RunConfig(model="gpt-5.4-mini", num_instructions=200)          # doctest: +SKIP
     >>> summary = run("my-run", config)   # a second call continues the run    # doctest: +SKIP
     >>> export_run("my-run", "alpaca_data.json")                                # doctest: +SKIP
 

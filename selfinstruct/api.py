@@ -2,7 +2,7 @@
 
     from selfinstruct import RunConfig, export_run, read_frame, run
 
-    summary = run("my-run", RunConfig(model="gpt-4.1-mini", num_instructions=200))
+    summary = run("my-run", RunConfig(model="gpt-5.4-mini", num_instructions=200))
     export_run("my-run", "alpaca_data.json")
     read_frame("my-run").groupby("is_classification").size()
 

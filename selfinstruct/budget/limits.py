@@ -67,8 +67,8 @@ def limits_of(config: RunConfig, samplings: Iterable[Sampling]) -> Limits:
         if unbounded and name in limits.names:
             raise ConfigError(
                 name,
-                "needs a max_tokens for every stage, since a reply has no maximum otherwise; set "
-                "--generate-max-tokens, --classify-max-tokens and --instances-max-tokens",
+                "needs a max_tokens for every stage, since a reply has no maximum otherwise; give "
+                "--set generate_max_tokens=NUMBER, and the same for classify and instances",
             )
     return limits
 

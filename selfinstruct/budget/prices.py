@@ -2,9 +2,9 @@
 
 A vendor's price applies at the vendor's own address only; other hosts of the same model have other prices.
 
->>> quotation_for(RunConfig(model="gpt-4.1-mini")).price.output
-Decimal('1.6')
->>> quotation_for(RunConfig(model="gpt-4.1-mini", base_url="http://localhost:8000/v1")) is None
+>>> quotation_for(RunConfig(model="gpt-5.4-mini")).price.output
+Decimal('4.5')
+>>> quotation_for(RunConfig(model="gpt-5.4-mini", base_url="http://localhost:8000/v1")) is None
 True
 """
 

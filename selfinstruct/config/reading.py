@@ -5,7 +5,7 @@ was given from a default.
 
     run.yaml                                    read_settings(Path("run.yaml"))
     ────────────────────────
-    model: gpt-4.1-mini                         {"model": "gpt-4.1-mini",
+    model: gpt-5.4-mini                         {"model": "gpt-5.4-mini",
     max-concurrency: 8                           "max_concurrency": 8,
     seed-tasks: mine.jsonl                       "seed_tasks": Path("mine.jsonl")}
 """
@@ -68,7 +68,7 @@ def load_settings(source: str, data: object) -> dict[str, Any]:
     if data is None:
         return {}
     if not isinstance(data, Mapping):
-        problem = "expected a mapping of names to values, such as model: gpt-4.1-mini"
+        problem = "expected a mapping of names to values, such as model: gpt-5.4-mini"
         raise ConfigError("settings", problem, source=source)
     settings: dict[str, Any] = {}
     for key, value in data.items():

@@ -52,7 +52,7 @@ def web_address_problem(value: str) -> str | None:
 
 def _model_problem(value: str) -> str | None:
     if value and not value.strip():
-        return "is blank; name a model, for example --model gpt-4.1-mini"
+        return "is blank; name a model, for example --model gpt-5.4-mini"
     if not value.isprintable():
         return "contains invisible characters; write the name as the endpoint does"
     return None

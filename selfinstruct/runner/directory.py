@@ -4,7 +4,7 @@ The settings of an existing run come from its directory, so new defaults of a la
 Only explicit settings are compared with the stored ones. `run_files` lists the files of the directory.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -69,15 +69,12 @@ class Run:
 def open_run(
     directory: Path | str,
     settings: RunConfig | Mapping[str, Any] | None = None,
-    *,
-    on_replay: Callable[[Run, Event], None] = lambda *_: None,
 ) -> Iterator[Run]:
     """Create a run, or open an existing one for writing; hold its lock inside the `with`.
 
     `settings` are the explicit settings; of a RunConfig, all that differ from the defaults. They must equal
-    the stored ones, except operational settings, which take effect from now on. `on_replay` is called for
-    each event of the journal after the event is applied. The opened run has no texts of instances that it
-    does not need (`RunState`); `read_run` has all of them.
+    the stored ones, except operational settings, which take effect from now on. The opened run has no
+    texts of instances that it does not need (`RunState`); `read_run` has all of them.
 
     Raises RunDirectoryError, RunLockedError, ConfigChangedError, ConfigError, InputError, JournalError.
     """
@@ -101,8 +98,8 @@ def open_run(
         with Journal(directory / JOURNAL) as journal:
             keeps_instances = _shows_instances(manifest.config)
             run = _empty_run(directory, manifest, keeps_instances=keeps_instances)
-            for entry in replay(run, journal.replay()):
-                on_replay(run, entry.event)
+            for _ in replay(run, journal.replay()):
+                pass
             _require_all_imports(run)
             run.config = _with_operational(run.config, given)
             run.journal = journal
@@ -144,7 +141,7 @@ def _plan(directory: Path, given: Mapping[str, Any]) -> tuple[Manifest, bool]:
     if not (manifest.config.model or given.get("model")):
         raise RunDirectoryError(
             directory,
-            "was imported, and no model was named yet; name the one to ask, for example -m gpt-4.1-mini",
+            "was imported, and no model was named yet; name the one to ask, for example -m gpt-5.4-mini",
         )
     changes = changed_settings(manifest, given)
     if not changes:

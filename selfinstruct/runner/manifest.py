@@ -116,13 +116,13 @@ def new_manifest(
     config = before.config.changed(**given) if before is not None else RunConfig(**given)
     if needs_model and not config.model:
         raise ConfigError(
-            "model", "is missing; name the model to ask, for example --model gpt-4.1-mini"
+            "model", "is missing; name the model to ask, for example --model gpt-5.4-mini"
         )
     if config.generated_demonstrations > config.demonstrations:
         raise ConfigError(
             "generated_demonstrations",
-            f"must not exceed demonstrations, which include them: {config.generated_demonstrations} "
-            f"(--generated-demonstrations) is more than {config.demonstrations} (--demonstrations)",
+            f"must be at most demonstrations ({config.demonstrations}), not "
+            f"{config.generated_demonstrations}",
         )
     path = config.seed_tasks or resource(SEEDS)
     if before is not None and not {"seed_tasks", "classification_seeds_only"} & given.keys():
@@ -152,8 +152,8 @@ def _check_seed_tasks(
         kind = "classification tasks" if config.classification_seeds_only else "seed tasks"
         raise InputError(
             path,
-            f"holds too few {kind} ({len(seed_tasks)}): a prompt shows {config.demonstrations} "
-            "different ones; add some, or show fewer with --demonstrations",
+            f"has too few {kind} ({len(seed_tasks)}): a prompt shows {config.demonstrations}; "
+            "add some, or show fewer with --set demonstrations=NUMBER",
         )
     for seed in seed_tasks:
         if _GENERATED_ID.fullmatch(seed.id):

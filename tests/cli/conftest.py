@@ -19,7 +19,7 @@ from selfinstruct.runner import loop
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current directory, with unusable files and usable seed tasks."""
+    """Return the current directory, with unusable files and usable seed tasks."""
     place = tmp_path / "here"
     place.mkdir()
     monkeypatch.chdir(place)
@@ -70,6 +70,6 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def finished(here: Path, _finished: Path) -> Path:
-    """A finished run in `here` that tests may change."""
+    """Return a finished run in `here` that tests may change."""
     shutil.copytree(_finished, here / "run")
     return Path("run")

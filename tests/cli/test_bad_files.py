@@ -128,7 +128,10 @@ GOOD = '{"instruction": "Add.", "output": "3"}'
     [
         ("", "s.jsonl: holds no seed tasks; a line holds one whole task as a JSON object, or"),
         ("[]", "s.jsonl: holds no seed tasks"),
-        (GOOD, "holds too few seed tasks .1.: .* 8 .*; add some, or show fewer with --demonstra"),
+        (
+            GOOD,
+            "has too few seed tasks .1.: a prompt shows 8; add some, or show fewer with --set demonstra",
+        ),
         (f"{GOOD}\n{GOOD[:-1]}", "s.jsonl:2: is not a JSON object .*; a line holds one whole ta"),
         (f"{GOOD},\n", "s.jsonl:1: is not a JSON object"),
         ("instruction,output\na,b", "s.jsonl:1: is not a JSON object"),

@@ -39,7 +39,7 @@ from waiting import PATIENCE_S
         (("run", "loop"), "loop: cannot be read .*leads back to itself; name the file itself"),
         (("run", "latin/x"), "latin/x: cannot be read .Not a directory.; a part of that path is a"),
         ((*NEW, "-m", " "), "model: is blank; name a model"),
-        (NEW[:3], "model: is missing; name the model to ask, for example --model gpt-4.1-mini"),
+        (NEW[:3], "model: is missing; name the model to ask, for example --model gpt-5.4-mini"),
         ((*NEW, "-t", "abc"), "'--threshold' / '-t'.*number"),
         ((*NEW, "-t", "-0.1"), "threshold: must be between 0 and 1, not -0.1"),
         ((*NEW, "-t", "1.5"), "threshold: must be between 0 and 1, not 1.5"),

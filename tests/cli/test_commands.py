@@ -40,7 +40,7 @@ def command(
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run that tests only read."""
+    """Return a finished run that tests only read."""
     place = tmp_path_factory.mktemp("finished")
     (place / "seeds.jsonl").write_bytes(render_seed_tasks([make_seed_task(n) for n in range(10)]))
     config = RunConfig(model="scripted", num_instructions=12, seed_tasks=place / "seeds.jsonl")

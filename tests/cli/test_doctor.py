@@ -38,7 +38,7 @@ def refusal(param: str) -> bytes:
 
 
 def counting(path: str, body: dict[str, Any], *, ignores: Sequence[str] = ()) -> bytes:
-    """A server that honours everything, but for what it ignores."""
+    """Make a server that honours everything except the ignored parameters."""
     if path.endswith("/models"):
         return reply(body={"object": "list", "data": [{"id": "m"}, {"id": "m-large"}]})
     asked = {name: value for name, value in body.items() if name not in ignores}

@@ -83,7 +83,7 @@ class Disk:
 
 @pytest.fixture
 def small(seeds_file: Path) -> RunConfig:
-    """A run of a few replies."""
+    """Make a run of a few replies."""
     return RunConfig(model="scripted", num_instructions=3, seed_tasks=seeds_file)
 
 

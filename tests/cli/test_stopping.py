@@ -54,7 +54,7 @@ def silent_endpoint(log: Path) -> Iterator[Endpoint]:
 
 @pytest.fixture
 def slow_endpoint(tmp_path: Path) -> Iterator[Endpoint]:
-    """An endpoint that replies after 5 to 60 ms, so requests are always in flight."""
+    """Serve an endpoint that replies after 5 to 60 ms, so requests are always in flight."""
     log = tmp_path / "log.jsonl"
     with SimulatedEndpoint(latency_ms=(5, 60), log=log) as endpoint:
         yield Endpoint(url=endpoint.base_url, log=log)

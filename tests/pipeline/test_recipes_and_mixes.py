@@ -234,7 +234,7 @@ def test_too_many_generated_demonstrations_are_refused(tmp_path: Path, config: R
     changed = replace(config, demonstrations=3, generated_demonstrations=4)
     with pytest.raises(
         ConfigError,
-        match=r"must not exceed .*: 4 \(--generated-demonstrations\) is more than 3 \(--demonstrations\)",
+        match=r"must be at most demonstrations \(3\), not 4",
     ):
         run(tmp_path / "run", changed, backend=ScriptedBackend())
 

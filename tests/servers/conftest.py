@@ -44,7 +44,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def transformers(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`transformers serve`."""
+    """Start `transformers serve`."""
     with transformers_serve(model, tmp_path_factory.mktemp("transformers")) as server:
         yield server
 
@@ -58,7 +58,7 @@ def llama(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 @pytest.fixture(scope="session")
 def small_llama(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The same with a window that is too small for some prompts of ours."""
+    """Start `transformers serve` with a context window that is too small for some prompts."""
     with llama_server(model, tmp_path_factory.mktemp("small-llama"), context=1024) as server:
         yield server
 

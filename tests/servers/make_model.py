@@ -87,11 +87,11 @@ class Lessons:
             self._kinds.setdefault((one["api"], one["kind"]), []).append((prompt, reply))
 
     def _one(self) -> tuple[list[int], list[int]]:
-        """A prompt and its reply; each kind of request has the same share."""
+        """Return a prompt and its reply; each kind of request has the same share."""
         return self._rng.choice(self._kinds[self._rng.choice(list(self._kinds))])
 
     def excerpts(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """A batch of short pieces: the end of a prompt and what follows, or the middle of a reply."""
+        """Return a batch of short pieces: the end of a prompt with its reply, or the middle of a reply."""
         seen, labels = [], []
         for _ in range(BATCH):
             prompt, reply = self._one()
@@ -109,14 +109,14 @@ class Lessons:
         return torch.tensor(seen), torch.tensor(labels)
 
     def whole(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """A whole prompt and the beginning of its reply: what a server will have before it."""
+        """Return a whole prompt and the beginning of its reply, as a server gets them."""
         prompt, reply = self._one()
         reply = reply[:WINDOW]
         return torch.tensor([prompt + reply]), torch.tensor([[-100] * len(prompt) + reply])
 
 
 def train(tokenizer: Any, overheard: list[Overheard]) -> Any:
-    """A Llama of half a million parameters."""
+    """Make a Llama of half a million parameters."""
     torch.manual_seed(0)
     model = LlamaForCausalLM(
         LlamaConfig(
@@ -206,7 +206,7 @@ def save_gguf(tokenizer: Any, model: Any, path: Path) -> None:
     }
 
     def turned(name: str) -> Any:
-        """The two halves of each head interleaved, as llama.cpp rotates them."""
+        """Interleave the two halves of each head, as llama.cpp rotates them."""
         value = weights[name]
         heads = config.num_attention_heads
         halves = value.reshape(heads, 2, value.shape[0] // heads // 2, value.shape[1])

@@ -16,18 +16,18 @@ from selfinstruct.runner.journal import read_journal
 DONE, STALLED, GAVE_UP, INTERRUPTED = 0, 3, 4, 130
 
 SMALL = {
-    "num-instructions": 3,
-    "generate-max-tokens": 160,
-    "classify-max-tokens": 8,
-    "instances-max-tokens": 64,
-    "stall-after": 5,
-    "max-concurrency": 4,
+    "num_instructions": 3,
+    "generate_max_tokens": 160,
+    "classify_max_tokens": 8,
+    "instances_max_tokens": 64,
+    "stall_after": 5,
+    "max_concurrency": 4,
 }
 """Settings of a run that is over in seconds."""
 
 
 def selfinstruct(*arguments: object) -> "subprocess.Popen[str]":
-    """The command line, as a person would start it."""
+    """Start the command line."""
     return subprocess.Popen(
         [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -39,14 +39,14 @@ def selfinstruct(*arguments: object) -> "subprocess.Popen[str]":
 
 def start(directory: Path, server: Server, **settings: object) -> "subprocess.Popen[str]":
     """Start or continue a small run with these settings on top."""
-    given: dict[str, object] = {**SMALL, "model": server.model, "base-url": server.base_url}
-    given |= {name.replace("_", "-"): value for name, value in settings.items()}
-    flags = [part for name, value in given.items() for part in (f"--{name}", value)]
+    given: dict[str, object] = {**SMALL, "model": server.model, "base_url": server.base_url}
+    given |= settings
+    flags = [part for name, value in given.items() for part in ("--set", f"{name}={value}")]
     return selfinstruct("run", "-o", directory, *flags)
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    """Exit code, and all that was said. There is never a traceback."""
+    """Return the exit code and stderr of a process, which must not print a traceback."""
     with process:
         printed, said = process.communicate(timeout=300)
     assert "Traceback" not in printed + said
@@ -54,12 +54,12 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 
 def carry_out(directory: Path, server: Server, **settings: object) -> tuple[int, str]:
-    """A small run, from its start to its end."""
+    """Complete a small run, and return the exit code and stderr."""
     return finish(start(directory, server, **settings))
 
 
 def outcomes(directory: Path) -> list[CompletionReceived | RequestFailed]:
-    """What came of each request, in the order of the journal; of a run that has not begun yet, nothing."""
+    """Return the outcome of each request in journal order; nothing for a run without a journal."""
     path = directory / "journal.jsonl"
     if not path.exists():
         return []
@@ -71,7 +71,7 @@ def outcomes(directory: Path) -> list[CompletionReceived | RequestFailed]:
 
 
 def completions(directory: Path) -> list[CompletionReceived]:
-    """The replies alone."""
+    """Return the replies."""
     return [one for one in outcomes(directory) if isinstance(one, CompletionReceived)]
 
 
@@ -90,7 +90,7 @@ def accounted_for(directory: Path) -> dict[str, Any]:
     assert len(found) - len(replies) == sum(status["failed"].values())
 
     limits = {
-        stage: SMALL[f"{stage}-max-tokens"] for stage in ("generate", "classify", "instances")
+        stage: SMALL[f"{stage}_max_tokens"] for stage in ("generate", "classify", "instances")
     }
     for reply in replies:
         completion, usage = reply.completion, reply.completion.usage

@@ -56,7 +56,7 @@ def environ(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def transformers_serve(model: Path, folder: Path) -> Iterator[Server]:
-    """`transformers serve` with the one model."""
+    """Start `transformers serve` with the model."""
     port = _free_port()
     command = [PYTHON, PYTHON.parent / "transformers", "serve", model, "--device", "cpu"]
     command += ["--host", "127.0.0.1", "--port", port]

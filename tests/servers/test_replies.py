@@ -18,7 +18,7 @@ from selfinstruct.runner.loop import grow
 
 
 def asked_by_hand(server: Server, request: Request) -> tuple[str, str, str, int, int]:
-    """The official client's reading: text, finish reason, model, and tokens of prompt and reply."""
+    """Read with the official client: text, finish reason, model, and tokens of prompt and reply."""
     sampling = request.sampling
     given: dict[str, Any] = {
         "model": sampling.model,
@@ -59,7 +59,7 @@ class Remembering:
 
 
 def before_stops(text: str, request: Request) -> str:
-    """Some servers leave the text that ended a reply in it."""
+    """Cut a text before the stop texts, which some servers leave in."""
     for stop in request.sampling.stop:
         text = text.partition(stop)[0]
     return text
@@ -69,7 +69,7 @@ def before_stops(text: str, request: Request) -> str:
 def test_the_official_client_reads_what_we_journal(
     tmp_path: Path, server: Server, api: str
 ) -> None:
-    small: dict[str, Any] = {name.replace("-", "_"): value for name, value in SMALL.items()}
+    small: dict[str, Any] = dict(SMALL)
     config = RunConfig(model=server.model, base_url=server.base_url, api=api, **small)
 
     async def seen_in_a_run() -> list[tuple[Request, Completion]]:

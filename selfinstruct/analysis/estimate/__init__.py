@@ -2,7 +2,7 @@
 
 The replies of an existing run, or of a probe, replace the assumptions about models in general.
 
-    estimate_of(planned_run(None, {"model": "gpt-4.1-mini", "num_instructions": 1000})).left_usd
+    estimate_of(planned_run(None, {"model": "gpt-5.4-mini", "num_instructions": 1000})).left_usd
     → Range(low=Decimal("0.49"), expected=Decimal("0.77"), high=Decimal("1.38"))
 """
 

@@ -69,7 +69,7 @@ def demo(
         "",
         "With a real model:",
         "  export OPENAI_API_KEY=…",
-        "  selfinstruct run -o my-run -m gpt-4.1-mini -n 100",
+        "  selfinstruct run -o my-run -m gpt-5.4-mini -n 100",
         "or, against a local server:",
         "  selfinstruct run -o my-run -m MODEL --base-url http://localhost:8000/v1 -n 100",
     )

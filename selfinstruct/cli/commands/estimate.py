@@ -49,7 +49,7 @@ def estimate(
     Writes nothing, and sends nothing without --probe. For an existing run, estimates the rest from the run's
     own replies.
 
-    Example: selfinstruct estimate -m gpt-4.1-mini -n 52000
+    Example: selfinstruct estimate -m gpt-5.4-mini -n 52000
     """
     from selfinstruct.analysis.estimate import basis_of, forecast
     from selfinstruct.budget.prices import require_price

@@ -40,7 +40,7 @@ def run(
 
     Examples: OpenAI (key in $OPENAI_API_KEY), a local server, a run overnight:
 
-        selfinstruct run -o my-run -m gpt-4.1-mini -n 1000
+        selfinstruct run -o my-run -m gpt-5.4-mini -n 1000
         selfinstruct run -o my-run -m qwen3 --base-url http://localhost:8000/v1
         nohup selfinstruct run my-run --max-time 8h --log-file night.jsonl &
 

@@ -3,10 +3,10 @@ r"""Escapes untrusted text for Markdown.
 Characters with a meaning in Markdown or HTML become character references. Characters that could control a
 terminal or the direction of text are written out.
 
-    >>> plain("<b>*bold*</b> | next\n# cell")
-    '&lt;b&gt;&#42;bold&#42;&lt;/b&gt; &#124; next # cell'
-    >>> code("gpt-4.1-mini"), code("a`|b")
-    ('`gpt-4.1-mini`', '<code>a&#96;&#124;b</code>')
+    >>> plain("<b>*bold*</b> | next\n cell")
+    '&lt;b&gt;&#42;bold&#42;&lt;/b&gt; &#124; next cell'
+    >>> code("gpt-5.4-mini"), code("a`|b")
+    ('`gpt-5.4-mini`', '<code>a&#96;&#124;b</code>')
     >>> print(fenced("```\nrm -rf\n```"))
     ````
     ```
