@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from selfinstruct.errors import BackendError
+from selfinstruct.errors import BackendError, TransientError
 from selfinstruct.llm.outcomes import AttemptOutcome, error_of, from_status
 from selfinstruct.llm.redaction import redacted
 from selfinstruct.records import Completion, Usage
@@ -68,7 +68,7 @@ def read_completion(
     message = choices[0].get("message")
     # The completions API has no messages, and the text is in the choice.
     message = message if isinstance(message, dict) else {"content": choices[0].get("text")}
-    finish_reason = _name(choices[0].get("finish_reason")) or None
+    finish_reason = _finish_reason(choices[0])
     failure = _failure((data, choices[0], message), finish_reason, secrets)
     if failure is not None:
         raise failure
@@ -89,6 +89,13 @@ def _name(value: object) -> str:
     return scrub(value[:_MAX_NAME_CHARACTERS]) if isinstance(value, str) else ""
 
 
+def _finish_reason(choice: Mapping[str, Any]) -> str | None:
+    """Return the finish reason of a choice, or the model vendor's own word where a relay hides a cut."""
+    words = [_name(choice.get(name)) for name in ("finish_reason", "native_finish_reason")]
+    cut = (word for word in words if ending(word) not in (Ending.WHOLE, Ending.UNKNOWN))
+    return next(cut, None) or next(filter(None, words), None)
+
+
 def _failure(
     members: Sequence[Mapping[str, Any]], finish_reason: str | None, secrets: Sequence[str]
 ) -> BackendError | None:
@@ -100,6 +107,9 @@ def _failure(
     failed = next((member for member in members if _has_error(member)), None)
     if failed is not None:
         failure = _error_body(failed, secrets)
+        if not isinstance(failure, TransientError):
+            # The endpoint accepted the request, so the code is not about the request.
+            failure = error_of(AttemptOutcome.ERROR_BODY, failure.problem)
     elif ending(finish_reason) is Ending.FAILED:
         failure = error_of(
             AttemptOutcome.ERROR_BODY,

@@ -146,8 +146,10 @@ class Request:
     sampling: Sampling
 
 
-_MOST_TOKENS = 10**7
-"""Tokens of the longest known context window (Llama 4 Scout)."""
+_MAX_PROMPT_TOKENS = 10**7
+"""Context window of Llama 4 Scout, the longest on offer."""
+_MAX_COMPLETION_TOKENS = 10**6
+"""More tokens than any endpoint writes in one reply, reasoning included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,8 +170,8 @@ class Usage:
         return (
             all(type(count) is int for count in counts)
             and 0 <= self.cached_tokens <= self.prompt_tokens
-            and 0 < self.prompt_tokens <= _MOST_TOKENS
-            and 0 <= self.completion_tokens <= _MOST_TOKENS
+            and 0 < self.prompt_tokens <= _MAX_PROMPT_TOKENS
+            and 0 <= self.completion_tokens <= _MAX_COMPLETION_TOKENS
         )
 
 

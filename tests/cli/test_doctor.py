@@ -247,6 +247,28 @@ def test_a_reasoning_model_needs_more_tokens() -> None:
     assert doctor.completion_tokens == 0
 
 
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}, "tokens are reported"),
+        ({"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 516}, "omits 500 tokens"),
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, "impossible token counts"),
+        ({"prompt_tokens": 9, "completion_tokens": -7}, "completion_tokens is -7"),
+        ({"prompt_tokens": 9, "completion_tokens": 10**12}, "impossible token counts"),
+        (None, "tokens are not reported"),
+    ],
+)
+def test_odd_token_counts_are_reported(counts: dict[str, int] | None, said: str) -> None:
+    def server(path: str, body: dict[str, Any]) -> bytes:
+        if path.endswith("/models"):
+            return counting(path, body)
+        return reply(body=chat("1 2 3", usage=counts))
+
+    findings, _, _ = examine(server)
+    assert said in findings["usage"].said
+    assert findings["usage"].mark == ("ok" if said == "tokens are reported" else "open")
+
+
 def test_added_members_are_sent_without_the_limit() -> None:
     extra = {"chat_template_kwargs": {"enable_thinking": False}, "max_tokens": 9000}
     _, script, _ = examine(counting, extra_body=extra)

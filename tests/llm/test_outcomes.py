@@ -118,6 +118,9 @@ CASES: Mapping[AttemptOutcome, Sequence[Case]] = {
         Case("text", reply(200, {"error": "words of the server"})),
         Case("next to choices", reply(body=chat(error={"message": "upstream failed"}))),
         Case("inside the choice", choice(error={"message": "Provider disconnected"})),
+        Case("a client error inside the choice", choice(error={"code": 400, "message": "x"})),
+        Case("a spent credit inside the choice", choice(error={"code": 402, "message": "x"})),
+        Case("a relay's word for a failure", choice(native_finish_reason="network_error")),
         Case("a text inside the choice", choice(error="Provider disconnected")),
         Case("inside the message", choice(message={"content": "9. Na", "error": {"message": "x"}})),
         *[
@@ -140,6 +143,7 @@ CASES: Mapping[AttemptOutcome, Sequence[Case]] = {
     AttemptOutcome.LENGTH: [
         Case("length", choice(finish_reason="length")),
         Case("MAX_TOKENS", choice(finish_reason="MAX_TOKENS")),
+        Case("the vendor's word", choice(native_finish_reason="MAX_TOKENS")),
     ],
     AttemptOutcome.CONTENT_FILTER: [Case("content_filter", choice(finish_reason="content_filter"))],
     AttemptOutcome.REFUSAL: [

@@ -49,6 +49,8 @@ def test_reasoning_tokens_count_as_written(counts: dict[str, Any], written: int)
         usage(prompt_tokens=[100]),
         usage(total_tokens="140"),
         usage(completion_tokens=10**9),
+        usage(completion_tokens=2 * 10**6),
+        usage(prompt_tokens=2 * 10**7),
         usage(total_tokens=2**63),
         usage(prompt_tokens=float("inf")),
         usage(completion_tokens=float("nan")),
