@@ -252,7 +252,10 @@ def test_a_reasoning_model_needs_more_tokens() -> None:
     [
         ({"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}, "tokens are reported"),
         ({"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 516}, "omits 500 tokens"),
-        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, "impossible token counts"),
+        (
+            {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+            "impossible token counts",
+        ),
         ({"prompt_tokens": 9, "completion_tokens": -7}, "completion_tokens is -7"),
         ({"prompt_tokens": 9, "completion_tokens": 10**12}, "impossible token counts"),
         (None, "tokens are not reported"),

@@ -25,7 +25,7 @@ def test_yaml_names_may_have_hyphens_or_underscores(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "problem"),
     [
-        (" \t", r"^model: is blank; name a model, for example --model gpt-4\.1-mini$"),
+        (" \t", r"^model: is blank; name a model, for example --model gpt-5\.4-mini$"),
         ("\u3000", "^model: is blank"),
         (
             "gpt\n4",
