@@ -1,7 +1,8 @@
-"""What the tiny model learns from: prompts of real runs, with the replies of our simulated author.
+"""Training data of the tiny model: prompts of real runs, with the replies of the simulated author.
 
-A run of each recipe over each API asks the author directly, without a server; what was asked and answered is
-kept. So the model sees the very prompts that it will be sent, and replies of the right shape.
+A run of each recipe over each API asks the author without a server. So the model learns from the prompts that
+the tests will send, and from replies of the right shape. The author makes no mistakes, because a model this
+small repeats the shortest reply that it has seen, such as "Output: N/A".
 """
 
 import json
@@ -9,16 +10,17 @@ from pathlib import Path
 
 from selfinstruct import Completion, Request, RunConfig, run
 from selfinstruct.simulate.author.author import Author
+from selfinstruct.simulate.author.mistakes import PERFECT
 
 INSTRUCTIONS = 150
-"""Accepted in each run: some 500 replies are overheard in all, which suffices for the shape."""
+"""Accepted instructions of each run. All runs together give about 500 replies."""
 
 
 class _Overhearing:
-    """A backend that is the author, and remembers."""
+    """A backend that asks the author and stores the replies."""
 
     def __init__(self) -> None:
-        self._author = Author()
+        self._author = Author(shares=PERFECT)
         self.overheard: list[dict[str, str]] = []
 
     async def complete(self, request: Request) -> Completion:
@@ -35,14 +37,14 @@ class _Overhearing:
                 "reply": reply,
             }
         )
-        # A base model goes on and on; the run is to see what a server would have sent.
+        # A base model does not stop; a server cuts its reply at the stop texts.
         for stop in request.sampling.stop:
             reply = reply.partition(stop)[0]
         return Completion(text=reply, finish_reason="stop", model=request.sampling.model)
 
 
 def overhear(folder: Path) -> str:
-    """Prompts and replies as JSON, the same at every call."""
+    """Return prompts and replies as JSON, the same for every call."""
     backend = _Overhearing()
     for recipe in ("self-instruct", "alpaca"):
         for api in ("chat", "completions"):

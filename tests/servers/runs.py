@@ -19,7 +19,7 @@ SMALL = {
     "num_instructions": 3,
     "generate_max_tokens": 160,
     "classify_max_tokens": 8,
-    "instances_max_tokens": 64,
+    "instances_max_tokens": 200,
     "stall_after": 5,
     "max_concurrency": 4,
 }
