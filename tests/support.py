@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import itertools
+import json
 import os
 import re
 import signal
@@ -46,6 +48,24 @@ def make_seed_task(number: int, *, instruction: str = "") -> SeedTask:
         instances=(Instance(input="", output=f"It does {number}."),),
         is_classification=number % 5 == 0,
     )
+
+
+def request_log(path: Path) -> list[dict[str, Any]]:
+    """Return the entries of the request log of a simulated endpoint, without a half-written last line."""
+    complete, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+    return [json.loads(line) for line in complete.splitlines()]
+
+
+def cuts(journal: bytes) -> list[int]:
+    """Return lengths of prefixes: each end of a line, with and without its newline, and one place per line.
+
+    All cuts within a line are alike for a run, because tests/runner/test_journal.py cuts at every byte and
+    shows that a reader drops exactly the incomplete line.
+    """
+    rng = Random(len(journal))
+    ends = [0, *(place.end() for place in re.finditer(rb"\n", journal))]
+    inside = [rng.randrange(start + 1, end) for start, end in itertools.pairwise(ends)]
+    return sorted({*ends, *inside, *(end - 1 for end in ends[1:])})
 
 
 def make_completion(text: str = "9. Name three rivers of Europe.", **changes: Any) -> Completion:

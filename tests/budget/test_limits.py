@@ -23,6 +23,7 @@ from support import (
     exported,
     make_completion,
     make_seed_task,
+    request_log,
     scripted_text,
 )
 from virtual_clock import run_at_once
@@ -365,11 +366,11 @@ per_request:
 
 def billed(log: Path) -> Consumption:
     """Return the consumption that the log of the endpoint bills."""
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    entries = request_log(log)
     return Consumption(
-        requests=sum(line["event"] == "received" for line in lines),
-        prompt_tokens=sum(line.get("billed_prompt_tokens", 0) for line in lines),
-        completion_tokens=sum(line.get("billed_completion_tokens", 0) for line in lines),
+        requests=sum(entry["event"] == "received" for entry in entries),
+        prompt_tokens=sum(entry.get("billed_prompt_tokens", 0) for entry in entries),
+        completion_tokens=sum(entry.get("billed_completion_tokens", 0) for entry in entries),
     )
 
 

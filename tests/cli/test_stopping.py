@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from support import typed
+from support import request_log, typed
 from waiting import PATIENCE_S, until
 
 from selfinstruct.events import CompletionReceived
@@ -36,8 +36,8 @@ class Endpoint:
 
     def received(self) -> list[str]:
         """Return the ids of the received requests, in order."""
-        lines = [json.loads(line) for line in self.log.read_text().splitlines()]
-        return [line["client_request_id"] for line in lines if line["event"] == "received"]
+        entries = request_log(self.log)
+        return [entry["client_request_id"] for entry in entries if entry["event"] == "received"]
 
 
 @contextmanager

@@ -24,10 +24,12 @@ from pyarrow import parquet
 from support import (
     FaultyBackend,
     ScriptedBackend,
+    cuts,
     examples,
     exported,
     make_completion,
     make_seed_task,
+    request_log,
     scripted_text,
     sealed_journal,
 )
@@ -534,8 +536,9 @@ def test_finished_tasks_cause_no_real_request(tmp_path: Path, imported: Path) ->
         online = {"model": "simulated", "base_url": endpoint.base_url, "num_instructions": 30}
         summary = run(imported, online)
         run(imported)  # without further requests
-    entries = map(json.loads, log.read_text().splitlines())
-    asked = [entry["client_request_id"] for entry in entries if entry["event"] == "received"]
+    asked = [
+        entry["client_request_id"] for entry in request_log(log) if entry["event"] == "received"
+    ]
     assert summary.accepted >= 30
     assert len(asked) == sum(summary.requests.values())
     known = {f"{stage}/task_00000{n}" for stage in ("classify", "instances") for n in (1, 2)}
@@ -588,7 +591,7 @@ async def _stopped(directory: Path, requests: int) -> None:
 
 
 def test_a_cut_journal_gives_the_same_dataset(
-    imported: Path, monkeypatch: pytest.MonkeyPatch, thorough: bool
+    imported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model can repeat the replies after the import, but not the imported tasks."""
     run(imported, {"model": "m", "num_instructions": 8}, backend=ScriptedBackend())
@@ -599,7 +602,7 @@ def test_a_cut_journal_gives_the_same_dataset(
     )
     monkeypatch.setattr(os, "fsync", lambda _: None)
     refused = 0
-    for cut in range(0, len(data) + 1, 7 if thorough else 97):
+    for cut in cuts(data):
         journal.write_bytes(data[:cut])
         (imported / "journal.jsonl.torn").unlink(missing_ok=True)
         if cut >= whole:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import (
     ScriptedBackend,
+    cuts,
     examples,
     exported,
     make_completion,
@@ -169,17 +170,17 @@ def test_a_run_continues_after_a_crash_anywhere(
 
 
 def test_a_cut_journal_gives_the_same_dataset(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thorough: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every prefix of a journal can be continued to the same dataset.
 
-    The daily run cuts near every end of a line and at every 31st byte.
+    `cuts` explains which prefixes are enough.
     """
     seeds = tmp_path / "seeds.jsonl"
     seeds.write_bytes(render_seed_tasks([make_seed_task(n) for n in range(8)]))
     small = RunConfig(model="m", num_instructions=2, seed_tasks=seeds)
     directory = tmp_path / "whole"
-    run(directory, small, backend=ScriptedBackend(terse_text))
+    run(directory, small, backend=ScriptedBackend(scripted_text))
     data = (directory / "journal.jsonl").read_bytes()
     expected = exported(directory)
     assert expected.count(b"\n") >= 2
@@ -187,25 +188,12 @@ def test_a_cut_journal_gives_the_same_dataset(
     # This test needs no sync, and thousands of syncs are slow.
     monkeypatch.setattr(os, "fsync", lambda _: None)
     journal = directory / "journal.jsonl"
-    for cut in range(len(data) + 1):
-        is_near_end = b"\n" in data[max(0, cut - 2) : cut + 2]
-        if not (thorough or is_near_end or cut % 31 == 0):
-            continue
+    for cut in cuts(data):
         journal.write_bytes(data[:cut])
         acknowledged = data[: data.rfind(b"\n", 0, cut) + 1]
-
-        with open_run(directory) as opened:
-            asyncio.run(grow(opened, backend=ScriptedBackend(terse_text)))
-
+        run(directory, backend=ScriptedBackend(scripted_text))
         assert exported(directory) == expected
         assert journal.read_bytes().startswith(acknowledged)
-
-
-def terse_text(request: Request) -> str:
-    """Return the shortest possible reply, since the journal is cut at every byte."""
-    if request.stage == "generate":
-        return f"9. Name four kinds of {request.id[-1]}.\n10. Tell me about your day."
-    return "No" if request.stage == "classify" else "Output: x"
 
 
 def test_replay_gives_the_live_state(tmp_path: Path, config: RunConfig) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 from simulate.connection import Connection
+from support import request_log
 from waiting import PATIENCE_S, until
 
 from selfinstruct.simulate import FaultShares, SimulatedEndpoint
@@ -30,11 +31,6 @@ def ask(base_url: str, prompt: str = "Hello.", **headers: str) -> str:
             extra_headers=headers,
         )
     return reply.choices[0].message.content or ""
-
-
-def read(log: Path) -> list[dict[str, object]]:
-    """Return the entries of a request log."""
-    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
 def test_importing_loads_no_web_framework() -> None:
@@ -95,7 +91,7 @@ def test_the_log_has_two_lines_per_request(tmp_path: Path) -> None:
             ask(endpoint.base_url + "/..", prompt)
         with openai.OpenAI(base_url=endpoint.base_url, api_key=KEY) as client:
             reply = client.completions.create(model="simulated", prompt=prompt)
-    received, answered, _, continued = read(log)
+    received, answered, _, continued = request_log(log)
     assert (received["event"], answered["event"]) == ("received", "answered")
     assert {**received, **answered} == answered | {"at": answered["at"], "event": "answered"}
     assert (received["number"], received["client_request_id"]) == (1, "g-7")
@@ -118,7 +114,7 @@ def test_a_refused_request_is_logged(tmp_path: Path) -> None:
         pytest.raises(openai.NotFoundError),
     ):
         ask(endpoint.base_url)
-    received, answered = read(log)
+    received, answered = request_log(log)
     assert received["prompt_sha256"] is None
     assert answered["status"] == 404
     assert answered["finish_reasons"] == []
@@ -134,8 +130,8 @@ def test_a_client_that_hangs_up_pays(tmp_path: Path) -> None:
         with Connection(endpoint) as connection:
             connection.send(BODY)
             until(lambda: log.read_text(encoding="utf-8"))
-        until(lambda: len(read(log)) == 2)
-    received, hung_up = read(log)
+        until(lambda: len(request_log(log)) == 2)
+    received, hung_up = request_log(log)
     assert (received["event"], hung_up["event"]) == ("received", "hung_up")
     assert received["number"] == hung_up["number"]
     assert hung_up["billed_prompt_tokens"] == usage["prompt_tokens"]
@@ -153,7 +149,7 @@ def test_a_stopping_server_logs_open_requests(
         connection.send(BODY)
         until(lambda: log.read_text(encoding="utf-8"))
     connection.socket.close()
-    received, broken = read(log)
+    received, broken = request_log(log)
     assert (received["event"], broken["event"], broken["fault"]) == ("received", "broken", None)
     assert isinstance(broken["billed_completion_tokens"], int)
     assert broken["billed_completion_tokens"] > 0

@@ -18,6 +18,7 @@ from typing import Any, get_args
 import httpx2
 import pytest
 from simulate.connection import Connection, length_in
+from support import request_log
 from virtual_clock import run_at_once
 from waiting import PATIENCE_S, until
 
@@ -99,11 +100,6 @@ def body_with(*faults: AttemptFault | None, plan: FaultPlan = PLAN) -> bytes:
     raise AssertionError
 
 
-def read(log: Path) -> list[dict[str, Any]]:
-    """Return the entries of a request log."""
-    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-
-
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the log of the faulty endpoint."""
@@ -137,7 +133,7 @@ def entries_of(log: Path, body: bytes, number: int) -> list[dict[str, Any]]:
     digest = hashlib.sha256(body).hexdigest()
 
     def found() -> list[dict[str, Any]] | None:
-        entries = [entry for entry in read(log) if entry["body_sha256"] == digest]
+        entries = [entry for entry in request_log(log) if entry["body_sha256"] == digest]
         return entries if len(entries) >= number else None
 
     entries = until(found)
@@ -236,7 +232,7 @@ def test_a_late_reply_replaces_the_latency(endpoint: SimulatedEndpoint, tmp_path
             connection.send(body)  # this attempt gets no fault but the latency
             entries_of(log, body, 3)
         entries_of(log, body, 4)
-    _, first, _, second = read(log)
+    _, first, _, second = request_log(log)
     assert (first["event"], first["fault"]) == ("answered", "late")
     assert second["event"] == "hung_up"
     assert first["billed_completion_tokens"] == second["billed_completion_tokens"]
@@ -378,7 +374,7 @@ def test_content_faults_are_billed_as_written(tmp_path: Path) -> None:
         faults = () if fault is None else (RequestFault(share=1, fault=fault),)
         with SimulatedEndpoint(faults=FaultPlan(per_request=faults), log=log) as served:
             reply = post(served, chat("Hello.")).json()
-        entry = read(log)[1]
+        entry = request_log(log)[1]
         bills[fault] = (entry["billed_prompt_tokens"], entry["billed_completion_tokens"])
         if fault == "length":
             usage = reply["usage"]
@@ -402,7 +398,7 @@ def test_rate_limits_show_in_status_and_headers(tmp_path: Path) -> None:
     assert first.headers["x-ratelimit-remaining-tokens"] == str(1000 - used)
     assert last.json()["error"]["code"] == "rate_limit_exceeded"
     assert 29 < float(last.headers["retry-after"]) <= 30
-    entry = read(log)[-1]
+    entry = request_log(log)[-1]
     assert (entry["status"], entry["fault"]) == (429, "rate_limit")
     assert entry["billed_prompt_tokens"] == 0
 
@@ -425,7 +421,7 @@ def test_outages_precede_rate_limits_and_faults(tmp_path: Path) -> None:
         with pytest.raises(httpx2.RemoteProtocolError):
             post(served, chat("Hello."))
     assert statuses == [503, 500, 429]
-    entries = [entry for entry in read(log) if entry["event"] != "received"]
+    entries = [entry for entry in request_log(log) if entry["event"] != "received"]
     assert [e["fault"] for e in entries] == ["outage", "status", "rate_limit", "outage"]
     assert [e["attempt"] for e in entries] == [1, 2, 3, 4]
     assert {e["billed_prompt_tokens"] for e in entries} == {0}
@@ -449,7 +445,7 @@ def test_wrong_requests_have_no_content_faults(tmp_path: Path) -> None:
             reply = post(served, b"%d" % number)
             assert reply.status_code == 400
             assert reply.json()["error"]["message"].startswith("The body of the request must be")
-    assert {entry.get("fault") for entry in read(log)} == {
+    assert {entry.get("fault") for entry in request_log(log)} == {
         None,
         "drip",
         "no_choices",
