@@ -1,8 +1,8 @@
 """Acceptance of a whole run against the simulated author, per 1,000 candidates.
 
-Runs the pipeline on the author itself, without HTTP, until the target is reached. Prints the share of
-accepted candidates in each window of candidates. No baseline: the simulated endpoint is useful for
-rehearsing 52,000 instructions while the share stays between 30 % and 80 %.
+Run the pipeline on the author itself, without HTTP, until the target is reached. Print the share of accepted
+candidates in each window of candidates. There is no baseline: the simulated endpoint is useful for rehearsing
+52,000 instructions as long as the share is between 30 % and 80 %.
 
     python benchmarks/author_novelty.py [--instructions 52000]
 """
@@ -26,7 +26,7 @@ WINDOW = 1000
 
 
 class Authored:
-    """The author as a backend. Answers about tasks are short, to save time."""
+    """The simulated author as a backend. Answers about tasks are short, to save time."""
 
     def __init__(self) -> None:
         self._author = Author()
@@ -53,7 +53,7 @@ def main() -> None:
         seconds = time.perf_counter() - began
         path = Path(folder) / "run" / "journal.jsonl"
         commits = [e.event for e in read_journal(path) if isinstance(e.event, Committed)]
-    # In the order of the reply: the ordinal follows the "#".
+    # Sort by position in the reply: the number after the "#".
     fates = [
         kind
         for commit in commits

@@ -1,8 +1,8 @@
 """Time and memory of `selfinstruct export` for an Alpaca-style list.
 
-Baselines, each in a separate process and in turn with the export: `json.load` and `json.dump` of the whole
-list for JSON; `load_dataset("json", …)` of the package `datasets`, then `to_parquet` or `save_to_disk`, for
-the other formats.
+The baseline for JSON is `json.load` and `json.dump` of the whole list. The baseline for the other formats is
+`load_dataset("json", …)` of the package `datasets`, then `to_parquet` or `save_to_disk`. Each baseline runs
+in a separate process, in turn with the export.
 
     python benchmarks/exporting.py [--rows 52000] [--repeats 5]
 """
@@ -53,7 +53,7 @@ def _took(code: str, *arguments: object) -> tuple[float, float]:
     took = time.perf_counter() - began
     if done.returncode:
         raise SystemExit(done.stderr)
-    # In kilobytes, but on macOS in bytes.
+    # ru_maxrss is in kilobytes, but on macOS in bytes.
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
     return took, int(done.stdout) / unit
 

@@ -1,11 +1,12 @@
 """Instructions for measurements: a real list if there is one, else a synthetic list.
 
 The real list is `instructions_en.txt.gz` of the recorded runs (89,206 instructions of people and models, 18
-tokens each on average, 26,000 different words). The environment variable SELFINSTRUCT_RECORDED_RUNS names its
-folder. The list is not part of this repository.
+tokens each on average, 26,000 different words). The environment variable SELFINSTRUCT_RECORDED_RUNS names the
+folder of the file. The list is not part of this repository.
 
-The synthetic list has similar statistics and any size: frequent openings, words by Zipf's law from a growing
-vocabulary, lengths from 3 tokens to hundreds, and one in eight close to an earlier one.
+The synthetic list has similar statistics and any size. It has frequent openings, words by Zipf's law from a
+growing vocabulary, and lengths from 3 tokens to hundreds. One in eight instructions is close to an earlier
+instruction.
 """
 
 import gzip
@@ -23,7 +24,7 @@ _FOLDER = Path(
 
 
 def real() -> list[str] | None:
-    """Return the real list in a fixed random order, or None without the file."""
+    """Return the real list in a fixed random order, or None if there is no file."""
     path = _FOLDER / "instructions_en.txt.gz"
     if not path.is_file():
         return None

@@ -1,8 +1,8 @@
 """Requests that a kill repeats.
 
-A run with 32 requests in flight against a simulated endpoint (separate process, 50 to 150 ms) is killed
-(SIGKILL) a hundred times, each time at a random moment after the first request of the process. The same
-command continues the run. The endpoint's log and the journal after each kill give
+Kill (SIGKILL) a run with 32 requests in flight a hundred times, each time at a random moment after the first
+request of the process. The same command continues the run. The simulated endpoint is a separate process with
+a latency of 50 to 150 ms. The endpoint's log and the journal after each kill give
 
     in flight      requests sent and not in the journal: at most 32, the most that a kill may cost
     sent again     requests in flight that arrive at the endpoint again
@@ -55,7 +55,7 @@ class Witness:
         """Requests without an outcome in the log."""
 
     def look(self) -> int:
-        """Read what is new in the log. Return the number of new requests."""
+        """Read the new lines of the log. Return the number of new requests."""
         arrived = 0
         for line in self._log.new():
             if line["event"] != "received":
@@ -118,7 +118,7 @@ def main() -> None:
             flags = ["-n", str(arguments.instructions), "--max-concurrency", str(arguments.slots)]
             command = run_command(directory, url, *flags)
             witness = Witness(log, directory / "journal.jsonl")
-            # One more process, stopped cleanly: it repeats the requests of the last kill.
+            # One more process repeats the requests of the last kill, and is stopped cleanly.
             for number in range(arguments.kills + 1):
                 is_last = number == arguments.kills
                 one_life(command, witness, chance.random() * arguments.within_s, gently=is_last)

@@ -1,7 +1,7 @@
 """Cost and benefit of the lag: how far a generation request may run ahead of its pool.
 
-One run per schedule, clamp(k // 2, lag_min, lag_max), with 128 requests in flight, against a simulated
-endpoint (separate process; 100 to 300 ms, 1 % of the replies after ten seconds). Prints for each run
+Each schedule, clamp(k // 2, lag_min, lag_max), has one run with 128 requests in flight, against a simulated
+endpoint (separate process; 100 to 300 ms, 1 % of the replies after ten seconds). The output has for each run
 
     acceptance     accepted ÷ candidates
     own tasks      share of generated tasks among the demonstrations in prompts

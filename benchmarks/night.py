@@ -1,10 +1,15 @@
 """A whole night: 52,000 instructions, killed at ten random moments, continued, and exported.
 
-Runs `selfinstruct estimate`, `run` and `export` against a simulated endpoint (separate process). The run is
-killed (SIGKILL) at random numbers of sent requests and continued by the same command. Prints the total time;
-for each start, the seconds until the run reports that it continues, and until its first request arrives; the
-size of the journal; time, rows and memory of the export; and the peak memory of the run's processes,
-compared with a run of 5,000 instructions without kills. Linux only (reads the peaks from /proc).
+Run `selfinstruct estimate`, `run` and `export` against a simulated endpoint (separate process). The run is
+killed (SIGKILL) at random numbers of sent requests and continued by the same command. Print
+
+- the total time;
+- for each start, the seconds until the run reports that it continues, and until its first request arrives;
+- the size of the journal;
+- time, rows and memory of the export;
+- the peak memory of the run's processes, compared with a run of 5,000 instructions without kills.
+
+The benchmark works on Linux only, because it reads the peaks from /proc.
 
     python benchmarks/night.py [--instructions 52000] [--kills 10] [--small 5000] [--seed 0]
 
@@ -131,7 +136,7 @@ def watch(
         count = arrivals.count()
         if life.asked_after_s is None and count > before:
             life.asked_after_s = time.monotonic() - began
-        # Let each process send a request, even if its moment is already over.
+        # Each process sends at least one request, even if the moment of its kill has passed.
         if moment is not None and count >= moment and life.asked_after_s is not None:
             process.kill()
             break

@@ -1,17 +1,17 @@
 """Cost of exact novelty, compared with comparing each text with the whole pool.
 
-Uses the recorded list of real instructions, or a synthetic list (benchmarks/instructions.py). One thread, CPU
-time, the sides of each comparison in turn:
+The texts are the recorded list of real instructions, or a synthetic list (benchmarks/instructions.py). All
+figures are CPU time of one thread. The two sides of each comparison are measured in turn:
 
-    decisions    is a text above 0.7 to a pool of 52,000? against `rapidfuzz.process.cdist` of the text with
-                 the whole pool; and against stanford_alpaca's loop, rouge-score's `_score_lcs` of tokens
-                 with each text of the pool, on a sample of pairs, scaled
-    stream       text by text until the pool holds 52,000: tokens, decision, insertion; against the best
-                 plain rapidfuzz: texts by length, only possible lengths, score_cutoff, extractOne.
+    decisions    is a text above 0.7 to a pool of 52,000? Compared with `rapidfuzz.process.cdist` of the text
+                 with the whole pool, and with stanford_alpaca's loop: rouge-score's `_score_lcs` of tokens
+                 with each text of the pool, measured on a sample of pairs and scaled
+    stream       tokens, decision and insertion, text by text until the pool contains 52,000. Compared with
+                 the best plain rapidfuzz: texts by length, only possible lengths, score_cutoff, extractOne.
                  Both must accept the same texts
     growth       decisions at 52,000, 200,000 and 1,000,000 synthetic instructions; memory of the index
-    all          mean and ten most similar of each of 52,000 with all earlier texts; against `_score_lcs`,
-                 scaled
+    all          mean similarity to all earlier texts, and the ten most similar texts, for each of 52,000.
+                 Compared with `_score_lcs`, scaled
 
     python benchmarks/novelty.py [--parts decisions stream growth all] [--pool 52000] [--most 1000000]
 """
@@ -94,7 +94,7 @@ def score_lcs_s(pool: Sequence[list[str]], texts: Sequence[list[str]], pairs: in
 
 
 class Strings:
-    """Texts as strings with one character per token, for rapidfuzz; made before the timing starts."""
+    """Texts as strings with one character per token, for rapidfuzz. Made before the timing starts."""
 
     def __init__(self) -> None:
         self._characters: dict[str, str] = {}
@@ -152,7 +152,7 @@ def stream(
     def grow() -> tuple[NoveltyIndex, int]:
         index, seen = NoveltyIndex(THRESHOLD), 0
         while len(index) < size and seen < len(texts):
-            # The last part one text at a time, so that the pool has exactly this size.
+            # Add the last texts one at a time, so that the pool has exactly this size.
             step = 1024 if len(index) + 1024 <= size else 1
             index.admit(texts[seen : seen + step])
             seen += step

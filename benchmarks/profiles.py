@@ -2,11 +2,11 @@
 
     .venv/bin/python benchmarks/profiles.py FOLDER [--sample 200]
 
-FOLDER holds recorded runs: `raw/index.json` names files of JSON lines (`kind`, `completion`, `finish_reason`,
-`instruction`, `num_prompt_instructions`, `prompt`) and the seed tasks of each run. Prints the tables of
-docs/internals/profile-comparison.md. A candidate is usable if it passes the parser, the rules, and novelty
-against the seed tasks and all earlier usable candidates, each profile with its own tokenizer. With --sample,
-prints a fixed random sample of the items that only `default` has, as JSON lines for reading.
+FOLDER contains recorded runs: `raw/index.json` names files of JSON lines (`kind`, `completion`,
+`finish_reason`, `instruction`, `num_prompt_instructions`, `prompt`) and the seed tasks of each run. Print the
+tables of docs/internals/profile-comparison.md. A candidate is usable if it passes the parser, the rules, and
+novelty against the seed tasks and all earlier usable candidates. Each profile uses its own tokenizer. With
+--sample, print a fixed random sample of the items that only `default` has, as JSON lines.
 """
 
 import argparse

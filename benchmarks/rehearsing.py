@@ -1,6 +1,6 @@
-"""Shared by the benchmarks of whole runs: an endpoint and runs in separate processes, and their files.
+"""Functions for benchmarks of whole runs: start an endpoint and runs as processes, and read their files.
 
-The journal and the endpoint's request log are growing JSON lines; `Lines` reads what is new::
+The journal and the endpoint's request log are growing files of JSON lines; `Lines` reads new lines::
 
     with endpoint(log, "--latency-ms", "100:300") as url:
         subprocess.run(run_command(directory, url, "-n", "1000"))
@@ -22,7 +22,7 @@ COMMAND = [sys.executable, "-m", "selfinstruct"]
 
 @contextmanager
 def endpoint(log: Path | None, *flags: str) -> Iterator[str]:
-    """Start a simulated endpoint in a separate process. Yields its address."""
+    """Start a simulated endpoint in a separate process, and yield its address."""
     noted = [] if log is None else ["--log", str(log)]
     command = [*COMMAND, "simulate", "--port", "0", *noted, *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -41,7 +41,7 @@ def stragglers(folder: Path, *, latency_ms: str, share: float, seconds: float) -
 
 
 def mean_latency_s(*, latency_ms: str, share: float, seconds: float) -> float:
-    """Return the mean latency of such an endpoint, in seconds."""
+    """Return the mean latency of an endpoint with stragglers, in seconds."""
     low, _, high = latency_ms.partition(":")
     usual_s = (float(low) + float(high or low)) / 2 / 1000
     return (1 - share) * usual_s + share * seconds
@@ -69,7 +69,7 @@ class Lines:
         self._at = 0
 
     def raw(self) -> list[bytes]:
-        """Return the complete new lines; a partial line waits until it is complete or cut."""
+        """Return the complete new lines. Skip a partial line until it is complete or cut."""
         if not self._path.exists():
             return []
         with self._path.open("rb") as file:
@@ -112,7 +112,7 @@ def rate(times: Sequence[float]) -> float:
 
 def peak_mb(pid: int) -> float:
     """Return the peak memory of a process; 0 if the process has ended. Linux only."""
-    # Not ru_maxrss, which starts from the peak of the parent process.
+    # Do not use ru_maxrss: it starts from the peak of the parent process.
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) / 1024

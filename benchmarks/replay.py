@@ -1,8 +1,8 @@
 """Time and memory for opening a run of 10,000 instructions.
 
-Makes the run with a backend that answers at once (no endpoint, no waiting), then opens the run for reading in
-separate processes. Baselines, measured in the same way: reading the file line by line with `json.loads`, and
-the imports alone. Linux only (reads the peak from /proc).
+Make the run with a backend that answers at once (no endpoint, no waiting), then open the run for reading in
+separate processes. Two baselines are measured in the same way: reading the file line by line with
+`json.loads`, and the imports alone. The benchmark works on Linux only, because it reads the peak from /proc.
 
     python benchmarks/replay.py [--instructions 10000] [--repeats 5]
 """
@@ -35,7 +35,7 @@ CHILDREN = {
 
 
 class Prolific:
-    """Backend without waiting: ten novel instructions of random words per reply, one instance per task."""
+    """Backend without waiting. A reply has eight novel instructions of random words, or one instance."""
 
     async def complete(self, request: Request) -> Completion:
         """Return a reply without waiting."""
@@ -104,7 +104,7 @@ def measure(directory: Path, body: str) -> tuple[float, float]:
         "path = sys.argv[1]\nbegan = time.perf_counter()\n"
         + body
         + "\nseconds = time.perf_counter() - began\n"
-        # Not ru_maxrss, which starts from the peak of the parent process.
+        # Do not use ru_maxrss: it starts from the peak of the parent process.
         "status = open('/proc/self/status').read()\n"
         "print(json.dumps([seconds, int(status.split('VmHWM:')[1].split()[0]) / 1024]))"
     )

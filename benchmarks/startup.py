@@ -1,7 +1,7 @@
 """Time of `selfinstruct --help`.
 
-Baseline: a bare typer app with as many commands and no other imports, measured in the same run. Repeats are
-interleaved; medians are compared. Also measured: `import selfinstruct`, compared with an empty Python.
+The baseline is a bare typer app with as many commands and no other imports, measured in the same run. Repeats
+are interleaved; medians are compared. `import selfinstruct` is also compared with an empty Python.
 
     python benchmarks/startup.py [--repeats 31]
 """

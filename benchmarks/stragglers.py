@@ -1,12 +1,12 @@
 """Share of the possible throughput while one reply in a hundred takes ten seconds.
 
-Against one simulated endpoint (separate process; 100 to 300 ms, 1 % of the replies after ten seconds), with
-32 and 128 requests in flight, over the middle half of the replies of a run:
+The runs use one simulated endpoint (separate process; 100 to 300 ms, 1 % of the replies after ten seconds),
+with 32 and 128 requests in flight. The figures are for the middle half of the replies of a run:
 
     achieved    replies per second, by the times in the journal
-    possible    the lower of: slots ÷ mean latency, by the endpoint's log for the same replies; and the rate
-                of a bare loop of the same client with the same slots and no latency, which sends a sample of
-                the same requests and parses nothing
+    possible    the lower of two rates: slots ÷ mean latency, by the endpoint's log for the same replies; and
+                the rate of a bare loop of the same client with the same slots and no latency, which sends a
+                sample of the same requests and parses nothing
 
     python benchmarks/stragglers.py [--instructions 20000] [--slots 32 128] [--repeats 1]
 

@@ -1,12 +1,12 @@
 """Overhead of the pipeline over a bare client loop.
 
-Against one simulated endpoint (separate process, 50 ms latency, 32 in flight), in turn:
+Two programs run in turn against one simulated endpoint (separate process, 50 ms latency, 32 in flight):
 
     bare    the same openai client in a bare loop, which sends the requests of a run and parses nothing
     ours    `selfinstruct.grow`: planning, journaling, parsing, filtering, novelty
 
-Prints requests per second and CPU per request of both, and the ratios. Each side is a separate process;
-imports and start-up are not timed. Repeats are interleaved; medians are compared.
+Print requests per second and CPU per request of both, and the ratios. Each side is a separate process.
+Imports and start-up are not timed. Repeats are interleaved; medians are compared.
 
     python benchmarks/throughput.py [--instructions 3000] [--repeats 5]
 """
