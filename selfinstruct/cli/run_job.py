@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from selfinstruct.cli.options import LogLevel, flag
+from selfinstruct.cli.options import flag
 from selfinstruct.cli.signals import restored, stopping
 from selfinstruct.cli.terminal import say
 from selfinstruct.text import counted
@@ -39,7 +39,7 @@ def carry_out(
     json_output: bool = False,
     again: str = "selfinstruct run {directory}",
     log_file: Path | None = None,
-    log_level: LogLevel = LogLevel.INFO,
+    log_level: str = "info",
     on_finish: str | None = None,
 ) -> "RunSummary":
     """Run until the end and report on it. Raises typer.Exit unless the run is complete.
@@ -69,7 +69,7 @@ def carry_out(
         stack.enter_context(restored())
         with open_run(directory, settings) as opened:
             if log_file is not None:
-                stack.enter_context(logging_to(log_file, level=getattr(logging, log_level.name)))
+                stack.enter_context(logging_to(log_file, level=getattr(logging, log_level.upper())))
             is_continued = bool(opened.state.counts.requests)
             failure = _grow(opened, announcement)
             summary = summarize(opened.state)

@@ -34,11 +34,9 @@ def estimate(
     probe: Annotated[
         int | None,
         typer.Option(
-            "--probe",
             min=1,
             metavar="N",
             help="Send N real requests of each stage and estimate from their replies.",
-            show_default=False,
         ),
     ] = None,
     json_output: JsonOption = False,

@@ -37,12 +37,7 @@ _LINE = 80
 def explain(
     directory: DirectoryArgument,
     query: Annotated[
-        str,
-        typer.Argument(
-            help="A task, candidate or request id, or a text.",
-            metavar="TEXT|ID",
-            show_default=False,
-        ),
+        str, typer.Argument(help="A task, candidate or request id, or a text.", metavar="TEXT|ID")
     ],
     limit: Annotated[
         int | None,

@@ -25,27 +25,17 @@ def import_(
             help="machine_generated_instructions.jsonl, is_clf_or_not_….jsonl, "
             "machine_generated_instances.jsonl, regen.json, alpaca_data.json or any Alpaca-style list, in "
             "any order: JSON, JSONL, CSV or Parquet.",
-            show_default=False,
         ),
     ],
     output: Annotated[
         Path,
         typer.Option(
-            "--output",
-            "-o",
-            metavar="DIR",
-            help="Run directory to create, new or empty.",
-            show_default=False,
+            "--output", "-o", metavar="DIR", help="Run directory to create, new or empty."
         ),
     ],
     config: Annotated[
         Path | None,
-        typer.Option(
-            "--config",
-            metavar="CONFIG.yaml",
-            help="Settings file; flags take precedence.",
-            show_default=False,
-        ),
+        typer.Option(metavar="CONFIG.yaml", help="Settings file; flags take precedence."),
     ] = None,
     json_output: JsonOption = False,
     **settings: Any,

@@ -3,43 +3,15 @@
 import json
 import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, Literal
 
 import typer
 
+from selfinstruct.records import Stage
+
 _MAX_LINE = 100_000_000
 """Bytes of a line."""
-
-
-class StageName(StrEnum):
-    """Stage of the replies."""
-
-    GENERATE = "generate"
-    CLASSIFY = "classify"
-    INSTANCES = "instances"
-
-
-class ProfileName(StrEnum):
-    """Parser and filters."""
-
-    DEFAULT = "default"
-    PAPER = "paper"
-
-
-class RecipeName(StrEnum):
-    """Recipe of the prompts."""
-
-    SELF_INSTRUCT = "self-instruct"
-    ALPACA = "alpaca"
-
-
-class ApiName(StrEnum):
-    """API of the replies."""
-
-    CHAT = "chat"
-    COMPLETIONS = "completions"
 
 
 def parse(
@@ -49,23 +21,19 @@ def parse(
             metavar="FILE|-",
             help="JSON lines, each with completion and, if known, finish_reason, instruction, "
             "is_classification, num_prompt_instructions, prompt. - is stdin.",
-            show_default=False,
         ),
     ],
-    stage: Annotated[
-        StageName,
-        typer.Option("--stage", "-s", help="Stage of the replies.", show_default=False),
-    ],
+    stage: Annotated[Stage, typer.Option("--stage", "-s", help="Stage of the replies.")],
     profile: Annotated[
-        ProfileName, typer.Option("--profile", "-p", help="Parser and filters.")
-    ] = ProfileName.DEFAULT,
+        Literal["default", "paper"],
+        typer.Option("--profile", "-p", help="Parser and filters."),
+    ] = "default",
     recipe: Annotated[
-        RecipeName, typer.Option("--recipe", help="Recipe of the prompts.")
-    ] = RecipeName.SELF_INSTRUCT,
+        Literal["self-instruct", "alpaca"], typer.Option(help="Recipe of the prompts.")
+    ] = "self-instruct",
     api: Annotated[
-        ApiName | None,
+        Literal["chat", "completions"] | None,
         typer.Option(
-            "--api",
             help="Whether a reply continues the prompt (completions) or answers it (chat).",
             show_default="detected from the text",
         ),
@@ -73,7 +41,6 @@ def parse(
     seed_tasks: Annotated[
         Path | None,
         typer.Option(
-            "--seed-tasks",
             help="Reject candidates in a script that these tasks do not use.",
             show_default="any script",
         ),
@@ -94,7 +61,7 @@ def parse(
     from selfinstruct.pipeline.filters import scripts_of
     from selfinstruct.pipeline.seed_tasks import read_seed_tasks
 
-    if recipe is RecipeName.ALPACA and stage is not StageName.GENERATE:
+    if recipe == "alpaca" and stage != "generate":
         raise typer.BadParameter("alpaca has only the stage generate", param_hint="--stage")
     named = Path("stdin") if str(file) == "-" else file
     scripts = frozenset[str]()
@@ -112,12 +79,7 @@ def parse(
         except ValueError as error:
             raise InputError(named, str(error), line=number) from None
         result = parse_again(
-            reply,
-            stage=stage.value,
-            profile=profile.value,
-            recipe=recipe.value,
-            api=api.value if api is not None else None,
-            scripts=scripts,
+            reply, stage=stage, profile=profile, recipe=recipe, api=api, scripts=scripts
         )
         typer.echo(_json(result))
 

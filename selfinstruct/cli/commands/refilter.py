@@ -29,7 +29,6 @@ def refilter(
             "-o",
             metavar="NEWDIR",
             help="The directory to create; must be new or empty.",
-            show_default=False,
         ),
     ],
     threshold: Annotated[
