@@ -14,7 +14,7 @@ import typer
 
 from selfinstruct.cli.options import flag
 from selfinstruct.cli.signals import restored, stopping
-from selfinstruct.cli.terminal import say
+from selfinstruct.cli.terminal import print_json, say
 from selfinstruct.text import counted
 
 if TYPE_CHECKING:
@@ -91,9 +91,7 @@ def carry_out(
             log("on_finish_ended", exit_code=code)
         say(ending.line())
     if json_output:
-        import json
-
-        typer.echo(json.dumps(summary.as_json()))
+        print_json(summary.as_json())
     if failure is not None and not isinstance(failure, SelfInstructError):
         raise failure
     if ending.exit_code:
