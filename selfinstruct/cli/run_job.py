@@ -47,19 +47,17 @@ def carry_out(
     `announcement` shows the expected cost before the first request; if it asks, before the directory of a
     new run is made. `again` is the command that continues the run. `on_finish` is a shell command.
     """
+    from selfinstruct.api import checked_settings
     from selfinstruct.cli.log_file import check_log_file, logging_to
     from selfinstruct.cli.on_finish import Ending, run_on_finish
     from selfinstruct.cli.run_log import log, log_ending
-    from selfinstruct.config.address import for_a_new_run
     from selfinstruct.errors import SelfInstructError
-    from selfinstruct.llm.endpoint import client
     from selfinstruct.pipeline.summary import summarize
     from selfinstruct.runner.directory import is_run, open_run, planned_run
     from selfinstruct.runner.loop import is_complete
 
     is_new = not is_run(directory)
-    if is_new:
-        settings = for_a_new_run(settings, environ=os.environ, client=client)
+    settings = checked_settings(directory, settings)
     if log_file is not None:
         check_log_file(log_file, directory)
     if is_new and announcement is not None and announcement.may_ask:

@@ -38,13 +38,11 @@ _TITLES = {
 def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_output: bool) -> None:
     """Send one request of each stage and show the results; exit with 4 if the endpoint gives up."""
     from selfinstruct.analysis.estimate import estimate_of
-    from selfinstruct.config.address import for_a_new_run
+    from selfinstruct.api import checked_settings
     from selfinstruct.errors import BackendError
-    from selfinstruct.llm.endpoint import client
-    from selfinstruct.runner.directory import is_run, planned_run
+    from selfinstruct.runner.directory import planned_run
 
-    if directory is None or not is_run(directory):
-        settings = for_a_new_run(settings, environ=os.environ, client=client)
+    settings = checked_settings(directory, settings)
     run = planned_run(directory, settings)
     run.config = impatient(run.config)
     accepted = run.state.accepted

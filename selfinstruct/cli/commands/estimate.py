@@ -52,12 +52,12 @@ def estimate(
     from selfinstruct.analysis.estimate import basis_of, forecast
     from selfinstruct.budget.prices import require_price
     from selfinstruct.cli.expected_cost import limit_lines
-    from selfinstruct.config.address import address
+    from selfinstruct.config.address import address, for_a_new_run
     from selfinstruct.runner.directory import is_run, planned_run
 
     directory, settings = run_named(source, output, settings)
     if directory is None or not is_run(directory):
-        settings = _with_address(settings)
+        settings = for_a_new_run(settings, environ=os.environ)
     run = planned_run(directory, settings)
     if run.config.max_cost is not None:
         require_price(run.config)
@@ -78,16 +78,6 @@ def estimate(
         typer.echo(json.dumps(_as_json(expected, probed) | fields))
     else:
         typer.echo("\n".join(_page(expected, probed, limits)))
-
-
-def _with_address(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the address that a new run would have, because a price belongs to an address."""
-    from selfinstruct.config.address import address
-    from selfinstruct.config.schema import RunConfig
-
-    if not settings.get("model"):
-        return dict(settings)
-    return {**settings, "base_url": address(RunConfig(**settings), environ=os.environ)}
 
 
 # ── probe ────────────────────────────────────────────────────────────────────────────────────────────────
