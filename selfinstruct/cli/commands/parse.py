@@ -70,13 +70,5 @@ def parse(
             result = parse_again(
                 reply, stage=stage, profile=profile, recipe=recipe, api=api, scripts=scripts
             )
-            typer.echo(_json(result))
-
-
-def _json(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # a lone surrogate, which only a JSON escape can represent
-        text = json.dumps(value)
-    return text
+            # stdout writes a lone surrogate as an escape sequence of JSON.
+            typer.echo(json.dumps(result, ensure_ascii=False))
