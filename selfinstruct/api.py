@@ -29,7 +29,7 @@ from selfinstruct.dataset.export import (
     writing,
 )
 from selfinstruct.pipeline.summary import RunSummary, summarize
-from selfinstruct.runner.directory import Run, is_run, open_run, read_run
+from selfinstruct.runner.directory import Run, is_run, open_run, planned_run, read_run
 from selfinstruct.runner.loop import grow, is_complete
 
 if TYPE_CHECKING:
@@ -52,10 +52,8 @@ def run(
     the endpoint in the config. Raises SelfInstructError.
     """
     settings = _settings(config)
-    if backend is None and not is_run(directory):
-        from selfinstruct.llm.endpoint import client
-
-        settings = for_a_new_run(settings, environ=os.environ, client=client)
+    if backend is None:
+        settings = checked_settings(directory, settings)
     with open_run(directory, settings) as opened:
         if is_complete(opened):
             return summarize(opened.state)
@@ -64,6 +62,20 @@ def run(
         except RuntimeError:
             return asyncio.run(_grow(opened, backend, asyncio.Event()))
         return _run_in_thread(opened, backend)
+
+
+def checked_settings(directory: Path | str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run, with the address of a new run.
+
+    Checks the files and the key of a new run, and writes nothing. Raises SelfInstructError.
+    """
+    from selfinstruct.llm.endpoint import client
+
+    if directory is not None and is_run(directory):
+        return dict(settings)
+    settings = for_a_new_run(settings, environ=os.environ)
+    client(planned_run(directory, settings).config, environ=os.environ)
+    return settings
 
 
 def _settings(config: RunConfig | Mapping[str, Any] | None) -> dict[str, Any]:
@@ -85,9 +97,8 @@ def _run_in_thread(opened: Run, backend: Backend | None) -> RunSummary:
             return running.result()
         except KeyboardInterrupt:
             for loop in loops:
-                loop.call_soon_threadsafe(
-                    stop.set
-                )  # the executor then waits for requests in flight
+                # The executor then waits for the requests in flight.
+                loop.call_soon_threadsafe(stop.set)
             raise
 
 
