@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from selfinstruct.api import export_run, import_run, read_frame, run
+    from selfinstruct.api import Progress, arun, export_run, import_run, read_frame, run
     from selfinstruct.backend import Backend
     from selfinstruct.config.schema import RunConfig
     from selfinstruct.errors import SelfInstructError
@@ -32,6 +32,7 @@ _HOMES = {
     "Completion": "records",
     "Instance": "records",
     "NoveltyIndex": "pipeline.novelty",
+    "Progress": "api",
     "Request": "records",
     "Run": "runner.directory",
     "RunConfig": "config.schema",
@@ -40,6 +41,7 @@ _HOMES = {
     "SelfInstructError": "errors",
     "Task": "records",
     "Usage": "records",
+    "arun": "api",
     "export_run": "api",
     "grow": "runner.loop",
     "import_run": "api",
@@ -54,6 +56,7 @@ __all__ = [
     "Completion",
     "Instance",
     "NoveltyIndex",
+    "Progress",
     "Request",
     "Run",
     "RunConfig",
@@ -62,6 +65,7 @@ __all__ = [
     "SelfInstructError",
     "Task",
     "Usage",
+    "arun",
     "export_run",
     "grow",
     "import_run",
@@ -70,6 +74,10 @@ __all__ = [
     "read_seed_tasks",
     "run",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> Any:

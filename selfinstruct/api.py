@@ -6,17 +6,19 @@
     export_run("my-run", "alpaca_data.json")
     read_frame("my-run").groupby("is_classification").size()
 
-Async code uses `with open_run(…) as opened: await grow(opened, backend=…)` instead of `run`.
+Async code uses `await arun(…)` instead of `run(…)`.
 """
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfinstruct.backend import Backend
+from selfinstruct.backend import Answer, Backend, as_backend
 from selfinstruct.config.address import for_a_new_run, with_address
 from selfinstruct.config.reading import load_settings
 from selfinstruct.config.schema import RunConfig
@@ -28,9 +30,10 @@ from selfinstruct.dataset.export import (
     select,
     writing,
 )
+from selfinstruct.pipeline.state import RunState
 from selfinstruct.pipeline.summary import RunSummary, summarize
-from selfinstruct.runner.directory import Run, is_run, open_run, read_run
-from selfinstruct.runner.loop import grow, is_complete
+from selfinstruct.runner.directory import Run, is_run, open_run, planned_run, read_run
+from selfinstruct.runner.loop import Watch, grow, is_complete
 
 if TYPE_CHECKING:
     import pandas
@@ -40,44 +43,83 @@ if TYPE_CHECKING:
     from selfinstruct.llm.retry import OnWait
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Progress of a run, for `on_progress`."""
+
+    accepted: int
+    """Accepted instructions, without seed tasks."""
+    target: int
+    """The setting num_instructions."""
+    requests: int
+    """Requests with an outcome."""
+    in_flight: int
+    """Requests without an outcome yet."""
+    rows: int
+    """Accepted instances, each a row of an export."""
+
+
 def run(
     directory: Path | str,
     config: RunConfig | Mapping[str, Any] | None = None,
     *,
-    backend: Backend | None = None,
+    backend: Backend | Answer | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> RunSummary:
     """Start a run in a new directory, or continue the run in the directory, until the target is reached.
 
     An existing run needs no `config`, and accepts changes of operational settings. The default `backend` is
-    the endpoint in the config. Raises SelfInstructError.
+    the endpoint in the config; any function from a request to a text is a backend too (see
+    `selfinstruct.backend.FunctionBackend`). `on_progress` is called after each step. Raises
+    SelfInstructError.
     """
-    settings = _settings(config)
-    if backend is None and not is_run(directory):
-        from selfinstruct.llm.endpoint import client
+    growing = partial(_run, directory, config, backend=backend, on_progress=on_progress)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(growing(stop=asyncio.Event()))
+    return _run_in_thread(growing)
 
-        settings = for_a_new_run(settings, environ=os.environ, client=client)
-    with open_run(directory, settings) as opened:
-        if is_complete(opened):
-            return summarize(opened.state)
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run(_grow(opened, backend, asyncio.Event()))
-        return _run_in_thread(opened, backend)
+
+async def arun(
+    directory: Path | str,
+    config: RunConfig | Mapping[str, Any] | None = None,
+    *,
+    backend: Backend | Answer | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> RunSummary:
+    """Do the same as `run`, for async code. Cancel the call to stop at once; no paid reply is lost."""
+    return await _run(
+        directory, config, backend=backend, on_progress=on_progress, stop=asyncio.Event()
+    )
+
+
+def checked_settings(directory: Path | str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run, with the address of a new run.
+
+    Checks the files and the key of a new run, and writes nothing. Raises SelfInstructError.
+    """
+    from selfinstruct.llm.endpoint import client
+
+    if directory is not None and is_run(directory):
+        return dict(settings)
+    settings = for_a_new_run(settings, environ=os.environ)
+    client(planned_run(directory, settings).config, environ=os.environ)
+    return settings
 
 
 def _settings(config: RunConfig | Mapping[str, Any] | None) -> dict[str, Any]:
     return config.given() if isinstance(config, RunConfig) else load_settings("settings", config)
 
 
-def _run_in_thread(opened: Run, backend: Backend | None) -> RunSummary:
+def _run_in_thread(growing: Callable[..., Coroutine[Any, Any, RunSummary]]) -> RunSummary:
     """Run in another thread, because a notebook already has an event loop in this one."""
     stop = asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def main() -> RunSummary:
         loops.append(asyncio.get_running_loop())
-        return await _grow(opened, backend, stop)
+        return await growing(stop=stop)
 
     with ThreadPoolExecutor(max_workers=1) as thread:
         running = thread.submit(asyncio.run, main())
@@ -85,17 +127,48 @@ def _run_in_thread(opened: Run, backend: Backend | None) -> RunSummary:
             return running.result()
         except KeyboardInterrupt:
             for loop in loops:
-                loop.call_soon_threadsafe(
-                    stop.set
-                )  # the executor then waits for requests in flight
+                # The executor then waits for the requests in flight.
+                loop.call_soon_threadsafe(stop.set)
             raise
 
 
-async def _grow(opened: Run, backend: Backend | None, stop: asyncio.Event) -> RunSummary:
-    if backend is not None:
-        return await grow(opened, backend=backend, stop=stop)
-    async with online_backend(opened, stop=stop) as online:
-        return await grow(opened, backend=online, stop=stop)
+async def _run(
+    directory: Path | str,
+    config: RunConfig | Mapping[str, Any] | None,
+    *,
+    backend: Backend | Answer | None,
+    on_progress: Callable[[Progress], None] | None,
+    stop: asyncio.Event,
+) -> RunSummary:
+    settings = _settings(config)
+    if backend is None:
+        settings = checked_settings(directory, settings)
+    with open_run(directory, settings) as opened:
+        if is_complete(opened):
+            return summarize(opened.state)
+        watch = None if on_progress is None else _watch(opened, on_progress)
+        if backend is not None:
+            model = as_backend(backend, model=opened.config.model)
+            return await grow(opened, backend=model, stop=stop, watch=watch)
+        async with online_backend(opened, stop=stop) as online:
+            return await grow(opened, backend=online, stop=stop, watch=watch)
+
+
+def _watch(opened: Run, on_progress: Callable[[Progress], None]) -> Watch:
+    """Return a watch that calls `on_progress`."""
+
+    def watch(state: RunState, in_flight: int) -> None:
+        on_progress(
+            Progress(
+                accepted=state.accepted,
+                target=opened.config.num_instructions,
+                requests=state.counts.requests.total(),
+                in_flight=in_flight,
+                rows=state.counts.rows,
+            )
+        )
+
+    return watch
 
 
 def online_backend(

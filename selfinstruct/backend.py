@@ -5,11 +5,17 @@ The online backend, the simulated endpoint and a function in a test look the sam
     class Echo:
         async def complete(self, request: Request) -> Completion:
             return Completion(text=request.prompt.messages[-1].content, finish_reason="stop", model="echo")
+
+`as_backend` makes a backend of a function.
 """
 
-from typing import Protocol, runtime_checkable
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Protocol, cast, runtime_checkable
 
 from selfinstruct.records import Completion, Request
+from selfinstruct.text import scrub
 
 
 class Backend(Protocol):
@@ -49,3 +55,38 @@ class Reservations(Protocol):
         backend must not send the attempt, and must not catch the error.
         """
         ...
+
+
+Answer = Callable[[Request], "str | Completion | Awaitable[str | Completion]"]
+"""A plain function or a coroutine function that answers a request."""
+
+
+class FunctionBackend:
+    """Completes requests with a function.
+
+    A coroutine function is awaited. A plain function runs in threads, in as many at a time as the setting
+    max_concurrency allows. A text becomes a complete reply without token counts.
+    """
+
+    def __init__(self, answer: Answer, *, model: str) -> None:
+        self._answer = answer
+        self._model = model
+
+    async def complete(self, request: Request) -> Completion:
+        """Call the function; see `Backend.complete`."""
+        if inspect.iscoroutinefunction(self._answer):
+            answer = await self._answer(request)
+        else:
+            answer = await asyncio.to_thread(self._answer, request)
+            if inspect.isawaitable(answer):
+                answer = await answer
+        if isinstance(answer, str):
+            return Completion(text=scrub(answer), finish_reason="stop", model=self._model)
+        return cast("Completion", answer)  # the caller checks the type
+
+
+def as_backend(backend: Backend | Answer, *, model: str) -> Backend:
+    """Return a backend for an object with `complete`, or for a function; `model` names the function."""
+    if callable(getattr(backend, "complete", None)):
+        return cast("Backend", backend)
+    return FunctionBackend(cast("Answer", backend), model=model)

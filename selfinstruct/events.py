@@ -7,7 +7,7 @@ again.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from selfinstruct.cost import ExpectedUse, Price
@@ -91,8 +91,17 @@ def received(request: Request, completion: Completion) -> CompletionReceived:
         template=request.prompt.template,
         prompt_sha256=request.prompt.sha256,
         demonstration_ids=request.prompt.demonstration_ids,
-        completion=normalize(request, completion),
+        completion=_as_journaled(normalize(request, completion), stage=request.stage),
     )
+
+
+def _as_journaled(completion: Completion, *, stage: Stage) -> Completion:
+    """Return the completion with the log-probabilities that a decision needs.
+
+    The decision about a classification needs the first token. Other decisions need the text alone.
+    """
+    first = completion.logprobs[:1] if completion.logprobs and stage == "classify" else None
+    return replace(completion, logprobs=first, prompt_logprobs=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

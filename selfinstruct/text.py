@@ -50,9 +50,14 @@ def one_line(text: str, room: int) -> str:
     return line if width <= room else line[: room * len(line) // width - 1] + "…"
 
 
-def counted(number: int, noun: str) -> str:
+def unbroken(text: str) -> str:
+    """Return a text without line ends, and with single blanks between its words."""
+    return " ".join(text.split())
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun: "1 row", "2,000 rows"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def score(value: float, threshold: float) -> str:

@@ -27,14 +27,15 @@ RUN_DIRECTORY = (DOCS / "reference/run-directory.md").read_text(encoding="utf-8"
 def test_the_python_examples_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    example, own_backend = re.findall(r"```python\n(.*?)```", PYTHON, re.DOTALL)
+    names: dict[str, object] = {}
     monkeypatch.chdir(tmp_path)
-    exec(compile(own_backend, "python.md", "exec"), {})
-    exec(compile(example, "python.md", "exec"), {})
+    for example in re.findall(r"```python\n(.*?)```", PYTHON, re.DOTALL):
+        exec(compile(example, "python.md", "exec"), names)
     assert (tmp_path / "alpaca_data.json").stat().st_size > 1000
     output = capsys.readouterr().out
-    assert re.match(r"2\d instructions, \d+ rows, \{", output)
+    assert re.match(r"<RunSummary: 2\d instructions, \d+ rows, \d+ rejected>\n", output)
     assert "output" in output
+    assert {path.name for path in tmp_path.iterdir()} >= {"my-run", "own-run", "counted-run"}
 
 
 def test_the_readme_names_every_command_and_module() -> None:

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from selfinstruct.cli.expected_cost import about
+from selfinstruct.cli.page import row
 from selfinstruct.cost import ExpectedUse
 from selfinstruct.pipeline.marginal_cost import RECENT, MarginalCost
 from selfinstruct.pipeline.summary import RunSummary
-from selfinstruct.text import dollars
+from selfinstruct.text import counted, dollars
 
 
 def cost_lines(summary: RunSummary) -> Iterable[str]:
@@ -19,22 +20,22 @@ def cost_lines(summary: RunSummary) -> Iterable[str]:
         recently = ahead.recent_usd_per_accepted
         if recently and summary.grown > RECENT:
             per += f", {dollars(recently)} of the last {RECENT}"
-        yield _line("cost", dollars(ahead.cost_usd), per)
+        yield row("cost", dollars(ahead.cost_usd), per)
     elif summary.spent.tokens:
-        yield _line("cost", "unknown", "add --price-input and --price-output, or --free")
+        yield row("cost", "unknown", "add --price-input and --price-output, or --free")
     if (expected_use := summary.expected_use) is not None:
         yield _as_expected(summary, expected_use)
     if unheard.requests:
-        attempts = f"{unheard.requests:,} attempt" + ("s" if unheard.requests > 1 else "")
+        attempts = counted(unheard.requests, "attempt")
         detail = f"tokens at most, of {attempts} without a reply"
-        yield _line("  of it unheard", f"{unheard.tokens:,}", detail)
+        yield row("  of it unheard", unheard.tokens, detail)
     if summary.grown > RECENT:
         share = f"{ahead.recent_acceptance:.0%}"
-        yield _line("accepted recently", share, f"of the candidates, over the last {RECENT}")
+        yield row("accepted recently", share, f"of the candidates, over the last {RECENT}")
     if (amount := next_thousand(ahead)) is not None:
         when = doubling(ahead.doubles_at)
         trend = f"the cost doubles {when} instructions" if when else "the cost hardly grows"
-        yield _line("next thousand", amount, trend)
+        yield row("next thousand", amount, trend)
 
 
 def next_thousand(ahead: MarginalCost) -> str | None:
@@ -64,8 +65,4 @@ def _as_expected(summary: RunSummary, expected_use: ExpectedUse) -> str:
         spent = Decimal(summary.spent.tokens)
         shown = [f"{amount / 10**6:.2f} M" for amount in (expected, low, high)]
     times = f"; actual: {spent / expected:.2f} times that" if spent and expected else ""
-    return _line("  expected", shown[0], f"({shown[1]} to {shown[2]}){times}")
-
-
-def _line(name: str, value: str, detail: str = "") -> str:
-    return f"  {name:<22}{value:>11}  {detail}".rstrip()
+    return row("  expected", shown[0], f"({shown[1]} to {shown[2]}){times}")

@@ -1,6 +1,5 @@
 """Runs a job on dataset files with a progress bar, stopped cleanly by signals, and prints its summary."""
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -9,7 +8,7 @@ import typer
 
 from selfinstruct.cli.progress_bar import bar
 from selfinstruct.cli.signals import load_ahead, stopped_by_signals
-from selfinstruct.cli.terminal import say
+from selfinstruct.cli.terminal import print_json, say
 from selfinstruct.dataset.file_jobs import Hold, Progress
 
 
@@ -44,7 +43,7 @@ def run_job(
             with bar(quiet=quiet) as progress:
                 summary = job(progress, hold)
             if json_output:
-                typer.echo(json.dumps(summary.as_json()))
+                print_json(summary.as_json())
             elif not quiet:
                 say(*lines(summary))
     except KeyboardInterrupt:

@@ -4,8 +4,8 @@ Also formats estimated numbers for all commands.
 """
 
 import sys
-from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TextIO
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import typer
 
 from selfinstruct.cli.terminal import say
+from selfinstruct.text import counted
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.estimate import Basis, Estimate, Money, Range
@@ -80,7 +81,7 @@ def _ask() -> None:
 def headline(estimate: "Estimate", *, base_url: str | None = None) -> str:
     """Return the estimate in a line: "1,000 instructions: $0.77 (0.49–1.38), 3 min (1–17)"."""
     missing = max(0, estimate.target - estimate.accepted)
-    what = "1 instruction" if missing == 1 else f"{missing:,} instructions"
+    what = counted(missing, "instruction")
     if estimate.accepted:
         what = what.replace(" ", " more ", 1) if missing else "unfinished tasks"
     parts = [cost(estimate, base_url=base_url), hours_range(estimate.hours)]
@@ -104,30 +105,26 @@ def limit_lines(basis: "Basis", estimate: "Estimate") -> list[str]:
     """Return a line for each limit that will probably stop the run before its target."""
     from selfinstruct.analysis.estimate import reach
 
-    config = basis.config
-    limits: list[tuple[str, Callable[[Estimate], bool]]] = []
-    if config.max_cost is not None and estimate.total_usd is not None:
-        dollars = Decimal(repr(config.max_cost))
-        limits.append(
-            (
-                f"max_cost, {money(dollars)},",
-                lambda e: e.total_usd is None or e.total_usd.expected <= dollars,
-            )
+    lines = []
+    for name in ("max_cost", "max_tokens_total", "max_requests"):
+        limit = getattr(basis.config, name)
+        if limit is None or _is_within(estimate, name, limit):
+            continue
+        reached = reach(basis, partial(_is_within, name=name, limit=limit))
+        shown = money(Decimal(repr(limit))) if name == "max_cost" else f"{limit:,}"
+        lines.append(
+            f"{name}, {shown}, will probably stop the run at about "
+            f"{about(max(reached, estimate.accepted))} instructions."
         )
-    if (tokens := config.max_tokens_total) is not None:
-        limits.append(
-            (f"max_tokens_total, {tokens:,},", lambda e: e.total.expected.tokens <= tokens)
-        )
-    if (requests := config.max_requests) is not None:
-        limits.append(
-            (f"max_requests, {requests:,},", lambda e: e.total.expected.requests <= requests)
-        )
-    return [
-        f"{limit} will probably stop the run at about "
-        f"{about(max(reach(basis, is_within), estimate.accepted))} instructions."
-        for limit, is_within in limits
-        if not is_within(estimate)
-    ]
+    return lines
+
+
+def _is_within(estimate: "Estimate", name: str, limit: float) -> bool:
+    if name == "max_cost":
+        dollars = estimate.total_usd
+        return dollars is None or dollars.expected <= Decimal(repr(limit))
+    total = estimate.total.expected
+    return (total.tokens if name == "max_tokens_total" else total.requests) <= limit
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

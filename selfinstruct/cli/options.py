@@ -7,9 +7,8 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -23,58 +22,47 @@ CONTEXT = {
     "token_normalize_func": lambda token: token.replace("_", "-").removesuffix("-s"),
 }
 
-DirectoryArgument = Annotated[
-    Path, typer.Argument(help="A run directory.", metavar="DIR", show_default=False)
-]
+FileFormat = Literal["json", "jsonl", "csv", "parquet"]
+"""The format of a list of records."""
+
+DirectoryArgument = Annotated[Path, typer.Argument(help="A run directory.", metavar="DIR")]
 SourceArgument = Annotated[
     Path | None,
-    typer.Argument(
-        metavar="[CONFIG.yaml | DIR]",
-        help="Settings file, or directory of a run.",
-        show_default=False,
-    ),
+    typer.Argument(metavar="[CONFIG.yaml | DIR]", help="Settings file, or directory of a run."),
 ]
 OutputOption = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", metavar="DIR", help="The run directory.", show_default=False),
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run directory.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 
+# ── lists of records ─────────────────────────────────────────────────────────────────────────────────────
 
-class LogLevel(StrEnum):
-    """Levels of `--log-level`."""
-
-    INFO = "info"
-    DEBUG = "debug"
-
-
-LogFileOption = Annotated[
-    Path | None,
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT",
+        help="Lists of records, read in this order: .json, .jsonl, .csv, .parquet, all but the last also "
+        "with .gz; - is stdin.",
+    ),
+]
+RecordsOutput = Annotated[
+    Path,
     typer.Option(
-        "--log-file",
+        "--output",
+        "-o",
         metavar="FILE",
-        help="Append events to FILE as JSON lines.",
-        show_default=False,
+        help="File for the kept records; the suffix chooses the format. - is stdout.",
     ),
 ]
-LogLevelOption = Annotated[
-    LogLevel,
-    typer.Option(
-        "--log-level",
-        metavar="LEVEL",
-        help="info (default), or debug: every request.",
-        show_default=False,
-    ),
+InputFormat = Annotated[
+    FileFormat | None,
+    typer.Option(help="Format of every INPUT.", show_default="by suffix, or first character"),
 ]
-OnFinishOption = Annotated[
-    str | None,
-    typer.Option(
-        "--on-finish",
-        metavar="COMMAND",
-        help="Run this at the end, with JSON on stdin.",
-        show_default=False,
-    ),
+OutputFormat = Annotated[
+    FileFormat | None,
+    typer.Option(help="Format of FILE.", show_default="by suffix, or as the first INPUT"),
 ]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")]
 
 
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -103,12 +91,7 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     ]
     names = [name for name, spec in _SPECS.items() if not spec.metadata["rare"]]
     flags = [_parameter(name, *_option(_SPECS[name])) for name in names]
-    others = typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Set a rare setting; VALUE is YAML.",
-        show_default=False,
-    )
+    others = typer.Option("--set", metavar="NAME=VALUE", help="Set a rare setting; VALUE is YAML.")
 
     def wrapper(set_: list[str] | None, **values: Any) -> Any:
         flagged = {name: values.pop(name) for name in names}
@@ -161,7 +144,6 @@ def _option(spec: "dataclasses.Field[Any]") -> tuple[Any, Any]:
         parser=parser,
         metavar=metavar,
         rich_help_panel=spec.metadata["panel"],
-        show_default=False,
     )
 
 

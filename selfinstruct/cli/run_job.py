@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from selfinstruct.cli.options import LogLevel, flag
+from selfinstruct.cli.options import flag
 from selfinstruct.cli.signals import restored, stopping
-from selfinstruct.cli.terminal import say
+from selfinstruct.cli.terminal import print_json, say
 from selfinstruct.text import counted
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def carry_out(
     json_output: bool = False,
     again: str = "selfinstruct run {directory}",
     log_file: Path | None = None,
-    log_level: LogLevel = LogLevel.INFO,
+    log_level: str = "info",
     on_finish: str | None = None,
 ) -> "RunSummary":
     """Run until the end and report on it. Raises typer.Exit unless the run is complete.
@@ -47,19 +47,17 @@ def carry_out(
     `announcement` shows the expected cost before the first request; if it asks, before the directory of a
     new run is made. `again` is the command that continues the run. `on_finish` is a shell command.
     """
+    from selfinstruct.api import checked_settings
     from selfinstruct.cli.log_file import check_log_file, logging_to
     from selfinstruct.cli.on_finish import Ending, run_on_finish
     from selfinstruct.cli.run_log import log, log_ending
-    from selfinstruct.config.address import for_a_new_run
     from selfinstruct.errors import SelfInstructError
-    from selfinstruct.llm.endpoint import client
     from selfinstruct.pipeline.summary import summarize
     from selfinstruct.runner.directory import is_run, open_run, planned_run
     from selfinstruct.runner.loop import is_complete
 
     is_new = not is_run(directory)
-    if is_new:
-        settings = for_a_new_run(settings, environ=os.environ, client=client)
+    settings = checked_settings(directory, settings)
     if log_file is not None:
         check_log_file(log_file, directory)
     if is_new and announcement is not None and announcement.may_ask:
@@ -69,7 +67,7 @@ def carry_out(
         stack.enter_context(restored())
         with open_run(directory, settings) as opened:
             if log_file is not None:
-                stack.enter_context(logging_to(log_file, level=getattr(logging, log_level.name)))
+                stack.enter_context(logging_to(log_file, level=getattr(logging, log_level.upper())))
             is_continued = bool(opened.state.counts.requests)
             failure = _grow(opened, announcement)
             summary = summarize(opened.state)
@@ -91,9 +89,7 @@ def carry_out(
             log("on_finish_ended", exit_code=code)
         say(ending.line())
     if json_output:
-        import json
-
-        typer.echo(json.dumps(summary.as_json()))
+        print_json(summary.as_json())
     if failure is not None and not isinstance(failure, SelfInstructError):
         raise failure
     if ending.exit_code:

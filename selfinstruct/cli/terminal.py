@@ -1,7 +1,11 @@
-"""Messages to the terminal, and its signals."""
+"""Data on stdout, and messages on stderr."""
 
+import json
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
+
+import typer
 
 from selfinstruct.text import visible
 
@@ -22,3 +26,8 @@ def say(*lines: str) -> None:
         if sys.stderr is not None:  # None if the parent process closed it
             escaped = [visible(line, keep="") for line in lines]
             print(*escaped, sep="\n", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def print_json(fields: Mapping[str, object]) -> None:
+    """Print fields to stdout as a line of JSON."""
+    typer.echo(json.dumps(fields))

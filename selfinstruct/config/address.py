@@ -1,6 +1,6 @@
 """Find the address of the endpoint: a setting, or an environment variable."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,20 +26,8 @@ def with_address(config: RunConfig, *, environ: Mapping[str, str]) -> RunConfig:
     return config if config.base_url else replace(config, base_url=address(config, environ=environ))
 
 
-def for_a_new_run(
-    settings: Mapping[str, Any],
-    *,
-    environ: Mapping[str, str],
-    client: Callable[..., object] | None = None,
-) -> dict[str, Any]:
-    """Set `base_url` for a new run: the environment may differ at a later start.
-
-    `client(config, environ=…)` makes a client, to find an invalid key or header before the run directory
-    exists. Raises ConfigError.
-    """
+def for_a_new_run(settings: Mapping[str, Any], *, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Set `base_url` for a new run: the environment may differ at a later start. Raises ConfigError."""
     if not settings.get("model"):
         return dict(settings)  # `open_run` reports the missing model
-    config = RunConfig(**settings)
-    if client is not None:
-        client(config, environ=environ)
-    return {**settings, "base_url": address(config, environ=environ)}
+    return {**settings, "base_url": address(RunConfig(**settings), environ=environ)}

@@ -245,6 +245,7 @@ class OnlineBackend:
                     request,
                     read_completion(
                         reply.content,
+                        request=request,
                         attempts=attempts.sent,
                         latency_s=time.monotonic() - started,
                         secrets=self._secrets,

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from selfinstruct.errors import BackendError, TransientError
+from selfinstruct.llm.logprobs import Logprobs, read_logprobs, without_echo
 from selfinstruct.llm.outcomes import AttemptOutcome, error_of, from_status
 from selfinstruct.llm.redaction import redacted
-from selfinstruct.records import Completion, Usage
+from selfinstruct.records import Completion, Request, Usage
 from selfinstruct.records.finish_reasons import Ending, ending
 from selfinstruct.text import scrub
 
@@ -44,11 +45,12 @@ def unreadable(error: Exception) -> BackendError:
 def read_completion(
     body: bytes,
     *,
+    request: Request | None = None,
     attempts: int,
     latency_s: float,
     secrets: Sequence[str] = (),
 ) -> Completion:
-    """Read the body of a reply with status 200.
+    """Read the body of a reply with status 200; without the request, read no log-probabilities.
 
     Raises BackendError, without secrets, for anything but a completion: invalid JSON, a page, no choices, an
     error object instead of choices or inside them, the finish reason of a failure. A reply without text is a
@@ -73,6 +75,10 @@ def read_completion(
     if failure is not None:
         raise failure
     text = scrub(_text(message.get("content")) or _text(message.get("refusal")))
+    logprobs = Logprobs()
+    if request is not None:
+        text = without_echo(text, request)
+        logprobs = read_logprobs(data, request)
     usage = read_usage(data.get("usage"), has_text=bool(text))
     return Completion(
         text=text,
@@ -81,6 +87,8 @@ def read_completion(
         usage=usage if isinstance(usage, Usage) else None,
         latency_s=round(latency_s, 6),
         attempts=attempts,
+        logprobs=logprobs.reply,
+        prompt_logprobs=logprobs.prompt,
     )
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from selfinstruct.llm.logprobs import members
 from selfinstruct.llm.reply import error_message
 from selfinstruct.records import Request, Stage
 
@@ -31,6 +32,7 @@ def parameters(request: Request, *, max_tokens_name: str = MAX_TOKENS) -> dict[s
         "presence_penalty": sampling.presence_penalty,
         MAX_TOKENS if is_text else max_tokens_name: sampling.max_tokens,
         "stop": list(sampling.stop) or None,
+        **members(request),
     }
     if MAX_TOKENS_NAMES & sampling.extra.keys():
         # Endpoints refuse both names in one request.

@@ -13,6 +13,7 @@ from selfinstruct.cost import Consumption, ExpectedUse
 from selfinstruct.pipeline.marginal_cost import MarginalCost, marginal_cost
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Reason, Stage
+from selfinstruct.text import dollars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class PoolStep:
     accepted: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RunSummary:
     """Counts of a run, where imported + candidates = accepted + Σ rejected."""
 
@@ -74,6 +75,13 @@ class RunSummary:
     """Cost so far, and expected cost of the next instructions."""
     expected_use: ExpectedUse | None = None
     """Expected use for the largest target reached that had an estimate; None without one."""
+
+    def __repr__(self) -> str:
+        cost = "" if self.cost_usd is None else f", {dollars(self.cost_usd)}"
+        return (
+            f"<RunSummary: {self.accepted:,} instructions, {self.rows:,} rows, "
+            f"{sum(self.rejected.values()):,} rejected{cost}>"
+        )
 
     @property
     def grown(self) -> int:

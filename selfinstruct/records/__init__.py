@@ -131,6 +131,10 @@ class Sampling:
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     """Stop texts: the reply ends before the first of them."""
+    top_logprobs: int | None = None
+    """Number of alternatives per token whose log-probabilities are requested, from 0; None requests none."""
+    prompt_logprobs: bool = False
+    """Whether the log-probabilities of the tokens of the prompt are requested."""
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Extra members of the request body; None removes the member of that name."""
 
@@ -176,6 +180,20 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogprob:
+    """A token with its log-probability."""
+
+    __pydantic_config__ = STRICT
+
+    text: str
+    """Text of the token; "" where the server does not say."""
+    logprob: float | None
+    """Natural logarithm of the probability; None for the first token of a prompt."""
+    alternatives: Mapping[str, float] = field(default_factory=dict)
+    """Log-probabilities of the most likely tokens at this place, by their texts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """A reply of the model."""
 
@@ -194,6 +212,10 @@ class Completion:
     """Number of attempts, including the successful one."""
     reached_limit: bool | None = None
     """Whether the reply has all tokens that the request allows; None before `cost.worst_case.normalize`."""
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    """Tokens of the reply; None if the request does not ask or the endpoint does not return them."""
+    prompt_logprobs: tuple[TokenLogprob, ...] | None = None
+    """Tokens of the prompt; None as above."""
 
     @property
     def truncated(self) -> bool:

@@ -28,7 +28,7 @@ from selfinstruct.events import Event, RunStarted
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
 """Version of the format of lines and events. Increase it with any change to either."""
 
 _HEAD = re.compile(rb'\{"seq":([1-9]\d{0,14}),"at":"([0-9T:.-]{10,32}Z)","crc":"([0-9a-f]{8})",')

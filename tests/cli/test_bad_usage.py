@@ -93,6 +93,14 @@ def test_a_bad_key_or_address_prevents_the_run(
     assert everything(here) == before
 
 
+@pytest.mark.parametrize("last", [(), ("--preview",)])
+def test_a_missing_file_comes_before_a_key(here: Path, typed: Typed, last: tuple[str, ...]) -> None:
+    before = everything(here)
+    ended = typed("run", "-o", "new", "-m", "m", "--seed-tasks", "none.jsonl", *last)
+    check(ended, r"none\.jsonl: cannot be read \(No such file or directory\)")
+    assert everything(here) == before
+
+
 @pytest.mark.parametrize(
     ("environ", "pattern"),
     [

@@ -17,7 +17,7 @@ from waiting import PATIENCE_S, until
 
 from selfinstruct.api import run
 from selfinstruct.cli.commands.decontaminate import decontaminate
-from selfinstruct.cli.commands.export import Format, export
+from selfinstruct.cli.commands.export import export
 from selfinstruct.cli.dataset_lines import decontaminate_lines
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.decontamination import (
@@ -319,7 +319,7 @@ def test_export_leaves_out_contaminated_rows(
 ) -> None:
     run("run", config, backend=ScriptedBackend())
     directory, out = Path("run"), Path("out.jsonl")
-    export(str(directory), str(out), Format.JSONL)
+    export(str(directory), str(out), "jsonl")
     rows = read(out)
     one = rows[3]
     write(here / "quiz.jsonl", [{"question": one["instruction"]}])
@@ -329,7 +329,7 @@ def test_export_leaves_out_contaminated_rows(
     assert 0 < len(left) < len(rows)
     capsys.readouterr()
 
-    export(str(directory), str(out), Format.JSONL, decontaminate=benchmarks)
+    export(str(directory), str(out), "jsonl", decontaminate=benchmarks)
     assert read(out) == left  # the remaining rows keep their ids
     told = capsys.readouterr().err
     assert f"left out {len(rows) - len(left)} rows that contain what a benchmark asks" in told

@@ -195,7 +195,9 @@ def test_a_score_never_rounds_across_the_threshold() -> None:
     assert score(0.7000000000000001, 0.7) == "0.7000000000000001"
 
 
-def test_wide_characters_take_two_columns(tmp_path: Path, config: RunConfig) -> None:
+def test_wide_characters_take_two_columns(
+    tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from selfinstruct.analysis.explain import explain
     from selfinstruct.analysis.explain.lookup import History
     from selfinstruct.cli.commands.explain import _Page
@@ -208,7 +210,9 @@ def test_wide_characters_take_two_columns(tmp_path: Path, config: RunConfig) -> 
 
     run(tmp_path / "run", config, backend=ScriptedBackend(write))
     explanation = explain(History(*read_history(tmp_path / "run")), "generate/000001")
-    lines = _Page(tmp_path, 0.7, 60).lines(explanation)
+    monkeypatch.setenv("COLUMNS", "60")
+    page = _Page(tmp_path, 0.7, is_continued=True)
+    lines = [line for block in page.blocks(explanation) for line in block]
     assert max(map(cells, lines)) <= 60
     assert sum("川" in line for line in lines) > 3
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import datasets
 import pytest
@@ -56,8 +57,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_flags_offer_every_format() -> None:
-    assert [one.value for one in Format] == [*FORMATS]
-    assert [one.value for one in Container] == [*CONTAINERS]
+    assert [*get_args(Format)] == [*FORMATS]
+    assert [*get_args(Container)] == [*CONTAINERS]
 
 
 @pytest.mark.usefixtures("here")

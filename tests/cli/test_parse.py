@@ -77,7 +77,7 @@ def test_a_lone_surrogate_stays_an_escape() -> None:
     ("lines", "problem"),
     [
         (b'{"completion": "x"}\n{"completion": ', "stdin:2: is not JSON: expecting value"),
-        (b"[]", "stdin:1: is not an object but list"),
+        (b"[]", "stdin:1: is a list, not an object"),
         (b'{"text": "x"}', "stdin:1: has no 'completion'"),
         (b'{"completion": 7}', "stdin:1: has a 'completion' that is not text"),
         (
@@ -85,7 +85,7 @@ def test_a_lone_surrogate_stays_an_escape() -> None:
             "stdin:1: has a 'num_prompt_instructions' below 1",
         ),
         (b'{"completion": "\xff"}', "stdin:1: is not UTF-8 text"),
-        (b"[" * 100_000, "stdin:1: is nested too deeply"),
+        (b"[" * 100_000, "stdin:1: is nested more than 200 levels deep"),
     ],
 )
 def test_a_bad_line_is_reported_with_its_number(lines: bytes, problem: str) -> None:

@@ -174,11 +174,11 @@ def test_a_preview_fits_80_columns_and_writes_nothing(
         "━━ 1. generate: new instructions ━",
         "━━ 2. classify: is it a classification task? ━",
         "━━ 3. instances: inputs and outputs ━",
-        f"  to          {endpoint.base_url}/{'chat/' if api == 'chat' else ''}completions",
+        f"  to           {endpoint.base_url}/{'chat/' if api == 'chat' else ''}completions",
         "temperature 0.7, top_p 0.5, presence_penalty 2.0",
         "│ 1. ",
         "┌─ reply ─",
-        "finish      stop",
+        "finish       stop",
         "accepted,",
         "Nothing was written. To start the run, remove --preview.",
     ):
@@ -260,7 +260,7 @@ def test_a_preview_waits_at_most_two_minutes(
 
     seen: list[float] = []
 
-    async def look(run: Any, *_: object) -> None:
+    async def look(run: Any, *_: object, **__: object) -> None:
         seen.append(rate_limited_s(run.config.give_up_after_s))
 
     monkeypatch.setattr(command_line, "_look", look)

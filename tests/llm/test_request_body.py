@@ -14,7 +14,6 @@ from scripted_server import ByRequest, Script, chat, reply, scripted
 from support import ROOT, ScriptedBackend, typed
 
 from selfinstruct.api import run
-from selfinstruct.config.address import for_a_new_run
 from selfinstruct.config.request_extras import filled_in, header_problem, headers_problem
 from selfinstruct.config.schema import RunConfig, plain
 from selfinstruct.errors import (
@@ -199,7 +198,7 @@ def test_an_unusable_variable_is_named(environ: dict[str, str]) -> None:
         "extra_header": ["api-key: $MY_KEY"],
     }
     with pytest.raises(ConfigError, match=r"api-key needs \$MY_KEY, which"):
-        for_a_new_run(settings, environ=environ, client=client)
+        client(RunConfig(**settings), environ=environ)
 
 
 @given(st.text(max_size=30))

@@ -14,6 +14,7 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import OtherVersionError
 from selfinstruct.runner import manifest
 from selfinstruct.runner.directory import read_history, read_run
+from selfinstruct.runner.journal_line import JOURNAL_VERSION
 
 DECIDING = ("rules", "parsers", "tokenizer")
 
@@ -60,7 +61,8 @@ def test_another_journal_format_is_not_read(
     monkeypatch.setitem(manifest.VERSIONS, "journal", here)
     (finished / "journal.jsonl").write_bytes(b"another format\n" * 2)
     message = (
-        rf"made by {which} version of selfinstruct \(journal 1, here {here}\); use it with that"
+        rf"made by {which} version of selfinstruct \(journal {JOURNAL_VERSION}, here {here}\); "
+        "use it with that"
     )
     for command in (
         ("status",),

@@ -74,7 +74,8 @@ def llama_server(model: Path, folder: Path, *, context: int) -> Iterator[Server]
     port = _free_port()
     command = [PYTHON, "-m", "llama_cpp.server", "--model", model / "model.gguf"]
     command += ["--model_alias", "tiny", "--n_ctx", context, "--n_threads", 1]
-    command += ["--host", "127.0.0.1", "--port", port]
+    # Without logits of all tokens, requests for log-probabilities get status 500.
+    command += ["--host", "127.0.0.1", "--port", port, "--logits_all", "true"]
     with _serving("llama.cpp", command, folder, port=port, model="tiny") as server:
         yield server
 

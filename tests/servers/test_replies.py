@@ -1,6 +1,8 @@
 """One reply at a time: what we read of it is what the official client reads, and what the server said."""
 
 import asyncio
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +116,38 @@ def test_a_reply_ends_before_its_stop(server: Server, api: str) -> None:
     completion = asyncio.run(ask())
     assert completion.finish_reason == "stop"
     assert not set(completion.text) & {"e", "o", "a"}, completion.text
+
+
+def test_a_reply_and_its_prompt_have_logprobs(server: Server) -> None:
+    if server.name != "llama.cpp":
+        pytest.skip("transformers serve returns no log-probabilities")
+    config = RunConfig(model=server.model, base_url=server.base_url)
+    sampling = Sampling(model=server.model, temperature=0.0, max_tokens=3, top_logprobs=4)
+    words = "Give three tips for staying healthy."
+    chat = Request(
+        id="classify/task_000001",
+        stage="classify",
+        prompt=Prompt(template="t@0", messages=(Message(role="user", content=words),)),
+        sampling=sampling,
+    )
+    echo = replace(
+        chat,
+        prompt=Prompt(template="t@0", text=words),
+        sampling=replace(sampling, prompt_logprobs=True),
+    )
+
+    async def replies() -> list[Completion]:
+        async with OnlineBackend(config, environ={}) as online:
+            return [await online.complete(chat), await online.complete(echo)]
+
+    answered, continued = asyncio.run(replies())
+    assert answered.logprobs is not None
+    first = answered.logprobs[0]
+    # The most likely token was sampled, and the alternatives are ranked.
+    assert first.logprob == max(first.alternatives.values())
+    assert len(first.alternatives) <= 4
+    assert sum(map(math.exp, first.alternatives.values())) <= 1.001
+    assert answered.prompt_logprobs is None
+    assert continued.prompt_logprobs is not None
+    assert "".join(token.text for token in continued.prompt_logprobs) == words
+    assert not continued.text.startswith(words)

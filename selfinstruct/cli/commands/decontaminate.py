@@ -5,30 +5,31 @@ from typing import Annotated
 
 import typer
 
-from selfinstruct.cli.options import JsonOption
-from selfinstruct.cli.record_options import InputFormat, Inputs, Output, OutputFormat, Quiet
+from selfinstruct.cli.options import (
+    InputFormat,
+    Inputs,
+    JsonOption,
+    OutputFormat,
+    Quiet,
+    RecordsOutput,
+)
 
 
 def decontaminate(
     inputs: Inputs,
-    output: Output,
+    output: RecordsOutput,
     against: Annotated[
         list[str],
         typer.Option(
-            "--against",
             metavar="BENCHMARK",
             help="Benchmark file in its original layout. MMLU, HellaSwag and HumanEval are known; in other "
             "files every text counts. Repeat for each file.",
-            show_default=False,
         ),
     ],
     ngram: Annotated[
         int,
         typer.Option(
-            "--ngram",
-            min=2,
-            metavar="N",
-            help="Drop records that share N words in a row with an item.",
+            min=2, metavar="N", help="Drop records that share N words in a row with an item."
         ),
     ] = 13,
     threshold: Annotated[
@@ -46,7 +47,6 @@ def decontaminate(
     field: Annotated[
         list[str] | None,
         typer.Option(
-            "--field",
             metavar="NAME",
             help="Field of a record to search, with its nested fields; repeat for several.",
             show_default="every text",
@@ -55,16 +55,13 @@ def decontaminate(
     against_field: Annotated[
         list[str] | None,
         typer.Option(
-            "--against-field",
             metavar="NAME",
             help="Field of a benchmark to compare with, in place of the fields of its layout.",
-            show_default=False,
         ),
     ] = None,
     common: Annotated[
         int,
         typer.Option(
-            "--common",
             min=1,
             metavar="N",
             help="Ignore words in a row that more than N different items of a benchmark share: they are "
@@ -74,19 +71,14 @@ def decontaminate(
     rejected: Annotated[
         Path | None,
         typer.Option(
-            "--rejected",
-            metavar="FILE",
-            help="File for the dropped records, with contamination added.",
-            show_default=False,
+            metavar="FILE", help="File for the dropped records, with contamination added."
         ),
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
-            "--report",
             metavar="FILE",
             help="File in .jsonl with a line per hit: record, field, words and item.",
-            show_default=False,
         ),
     ] = None,
     input_format: InputFormat = None,

@@ -1,6 +1,5 @@
 """`selfinstruct demo`: run the whole pipeline without a key."""
 
-import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,12 +59,11 @@ def demo(
     export_run(output, dataset)
     made = provenance_rows(select(read_run(output).state.pool))
     rows = [{name: row[name] for name in PUBLISHED} for row in made]
-    width = min(100, shutil.get_terminal_size().columns)
     say(
         "",
         f"{len(rows):,} rows are in {dataset}. The simulated endpoint",
         "builds its text from word lists; a real model writes better. Three of the rows:",
-        *record_lines(_examples(rows), width=width),
+        *record_lines(_examples(rows)),
         "",
         "With a real model:",
         "  export OPENAI_API_KEY=…",

@@ -1,19 +1,19 @@
 """`selfinstruct doctor`: check the set-up before a run starts."""
 
 import asyncio
-import json
 import os
-import shutil
-import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import typer
 
 from selfinstruct.cli.commands.run import run_named
 from selfinstruct.cli.options import JsonOption, OutputOption, SourceArgument, with_settings
+from selfinstruct.cli.page import columns, parts
+from selfinstruct.cli.terminal import print_json
 from selfinstruct.text import counted, visible
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ _MARKS = {"ok": "✓", "bad": "✗", "open": "–"}
 _NAME_COLUMNS = 24
 _MAX_REQUEST_TIMEOUT_S = 30.0
 _MAX_CONNECT_TIMEOUT_S = 5.0
-_MAX_COLUMNS = 100
 
 
 @with_settings
@@ -59,7 +58,6 @@ class _Page:
 
     def __init__(self, *, json_output: bool) -> None:
         self._json_output = json_output
-        self._width = max(40, min(_MAX_COLUMNS, shutil.get_terminal_size().columns))
         self._findings: list[Finding] = []
 
     @property
@@ -71,31 +69,25 @@ class _Page:
         if self._json_output:
             return
         label = f"{_MARKS[finding.mark]} {finding.name}"
-        for text in (finding.said, f"→ {finding.remedy}" if finding.remedy else ""):
-            room = self._width - _NAME_COLUMNS
-            for part in textwrap.wrap(visible(text, keep=""), room, break_on_hyphens=False):
+        for text in filter(None, (finding.said, finding.remedy and f"→ {finding.remedy}")):
+            for part in parts(visible(text, keep=""), columns() - _NAME_COLUMNS):
                 typer.echo(f"{label:<{_NAME_COLUMNS}}{part}")
                 label = ""
 
     def end(self, examined: "Doctor | None") -> None:
-        counts = {
-            name: getattr(examined, name, 0)
-            for name in ("requests", "prompt_tokens", "completion_tokens")
-        }
+        names = ("requests", "prompt_tokens", "completion_tokens")
+        counts = {name: getattr(examined, name, 0) for name in names}
         if self._json_output:
-            from dataclasses import asdict
-
             findings = [asdict(finding) for finding in self._findings]
-            typer.echo(json.dumps({"ready": not self.is_bad, "findings": findings, **counts}))
+            print_json({"ready": not self.is_bad, "findings": findings, **counts})
             return
-        typer.echo("")
-        if examined is None:
-            typer.echo("A run cannot start. No request was sent.")
-            return
-        status = "A run cannot start" if self.is_bad else "A run can start"
-        tokens = counts["prompt_tokens"] + counts["completion_tokens"]
-        used = f"{counted(counts['requests'], 'request')}, {counted(tokens, 'token')}"
-        typer.echo(f"{status}. This check took {used}.")
+        requests, *tokens = counts.values()
+        used = "No request was sent."
+        if examined is not None:
+            used = (
+                f"This check took {counted(requests, 'request')}, {counted(sum(tokens), 'token')}."
+            )
+        typer.echo(f"\nA run {'cannot' if self.is_bad else 'can'} start. {used}")
         if not self.is_bad:
             typer.echo("Next, with the same flags: selfinstruct run --preview")
 
@@ -135,18 +127,17 @@ def _output(directory: Path, run: "Run") -> "Finding":
     from selfinstruct.runner.directory import is_run
     from selfinstruct.runner.lock import holder
 
-    name, shown = "output", str(directory)
     existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     if not os.access(existing, os.W_OK | os.X_OK):
         remedy = "change its permissions, or choose another directory with -o"
-        return Finding(name, "bad", f"{existing} is not writable", remedy)
+        return Finding("output", "bad", f"{existing} is not writable", remedy)
     if not is_run(directory):
-        return Finding(name, "ok", f"{shown} is new and writable")
+        return Finding("output", "ok", f"{directory} is new and writable")
     pid = holder(directory)
     if pid is not None:
-        return Finding(name, "open", f"process {pid} is writing {shown}")
+        return Finding("output", "open", f"process {pid} is writing {directory}")
     done = f"{run.state.accepted:,} of {run.config.num_instructions:,} instructions"
-    return Finding(name, "ok", f"{shown} contains a run with {done}")
+    return Finding("output", "ok", f"{directory} contains a run with {done}")
 
 
 def _connection(config: "RunConfig") -> "Iterator[Finding]":
@@ -188,9 +179,7 @@ async def _examine(run: "Run", page: _Page) -> "Doctor":
     from selfinstruct.records import Stage
 
     config = run.config
-    stages: tuple[Stage, ...] = ("generate",)
-    if run.recipe.has_task_stages:
-        stages = ("generate", "classify", "instances")
+    stages: tuple[Stage, ...] = get_args(Stage) if run.recipe.has_task_stages else ("generate",)
     hurried = config.changed(
         request_timeout_s=min(config.request_timeout_s, _MAX_REQUEST_TIMEOUT_S),
         connect_timeout_s=min(config.connect_timeout_s, _MAX_CONNECT_TIMEOUT_S),

@@ -1,30 +1,36 @@
 """`selfinstruct estimate`: the requests, tokens, dollars and hours that a run will take."""
 
 import asyncio
-import json
 import os
-import shutil
 import sys
-import textwrap
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from selfinstruct.cli.commands.run import run_named
+from selfinstruct.cli.expected_cost import (
+    count_range,
+    headline,
+    limit_lines,
+    money,
+    money_range,
+)
 from selfinstruct.cli.options import JsonOption, OutputOption, SourceArgument, with_settings
+from selfinstruct.cli.page import print_blocks, wrapped
+from selfinstruct.cli.terminal import print_json, say
+from selfinstruct.text import counted
 
 if TYPE_CHECKING:
-    from selfinstruct.analysis.estimate import Assumptions, Estimate, Range
+    from selfinstruct.analysis.estimate import Assumptions, Estimate, Figure
     from selfinstruct.budget.prices import Quotation
     from selfinstruct.cost import Consumption
     from selfinstruct.runner.directory import Run
 
 _NAME = 25
 _VALUE = 22
-_MAX_WIDTH = 100
 
 
 @with_settings
@@ -34,11 +40,9 @@ def estimate(
     probe: Annotated[
         int | None,
         typer.Option(
-            "--probe",
             min=1,
             metavar="N",
             help="Send N real requests of each stage and estimate from their replies.",
-            show_default=False,
         ),
     ] = None,
     json_output: JsonOption = False,
@@ -53,13 +57,12 @@ def estimate(
     """
     from selfinstruct.analysis.estimate import basis_of, forecast
     from selfinstruct.budget.prices import require_price
-    from selfinstruct.cli.expected_cost import limit_lines
-    from selfinstruct.config.address import address
+    from selfinstruct.config.address import address, for_a_new_run
     from selfinstruct.runner.directory import is_run, planned_run
 
     directory, settings = run_named(source, output, settings)
     if directory is None or not is_run(directory):
-        settings = _with_address(settings)
+        settings = for_a_new_run(settings, environ=os.environ)
     run = planned_run(directory, settings)
     if run.config.max_cost is not None:
         require_price(run.config)
@@ -77,19 +80,9 @@ def estimate(
             "base_url": address(run.config, environ=os.environ),
             "limits": limits,
         }
-        typer.echo(json.dumps(_as_json(expected, probed) | fields))
+        print_json(_as_json(expected, probed) | fields)
     else:
-        typer.echo("\n".join(_page(expected, probed, limits)))
-
-
-def _with_address(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the address that a new run would have, because a price belongs to an address."""
-    from selfinstruct.config.address import address
-    from selfinstruct.config.schema import RunConfig
-
-    if not settings.get("model"):
-        return dict(settings)
-    return {**settings, "base_url": address(RunConfig(**settings), environ=os.environ)}
+        print_blocks(_blocks(expected, probed, limits))
 
 
 # ── probe ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -99,7 +92,6 @@ def _probe(run: "Run", count: int) -> "Consumption":
     """Send requests of each stage and return their consumption; exit with 4 if the endpoint gives up."""
     from selfinstruct.budget.prices import price_of
     from selfinstruct.cli.run_preview import impatient
-    from selfinstruct.cli.terminal import say
     from selfinstruct.errors import BackendError
 
     run.config = impatient(run.config)
@@ -117,7 +109,6 @@ def _probe(run: "Run", count: int) -> "Consumption":
 async def _send(run: "Run", count: int) -> None:
     from selfinstruct.analysis.preview import probe
     from selfinstruct.cli.run_preview import say_wait
-    from selfinstruct.cli.terminal import say
     from selfinstruct.llm.online import OnlineBackend
 
     if sys.stderr.isatty():
@@ -127,9 +118,6 @@ async def _send(run: "Run", count: int) -> None:
 
 
 def _probe_line(spent: "Consumption", cost: Decimal | None) -> str:
-    from selfinstruct.cli.expected_cost import money
-    from selfinstruct.text import counted
-
     dollars = f", {money(cost)}" if cost is not None and spent.tokens else ""
     requests = counted(spent.requests, "request")
     return f"The probe took {requests}, {spent.tokens:,} tokens{dollars}; its replies are not kept."
@@ -138,40 +126,31 @@ def _probe_line(spent: "Consumption", cost: Decimal | None) -> str:
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _page(expected: "Estimate", probed: "Consumption | None", limits: list[str]) -> Iterator[str]:
-    from selfinstruct.cli.expected_cost import headline
+def _blocks(
+    expected: "Estimate", probed: "Consumption | None", limits: list[str]
+) -> Iterator[Iterable[str]]:
+    yield [line for text in (headline(expected), *limits) for line in wrapped(text)]
+    yield _table(expected)
+    if notes := [line for note in _notes(expected) for line in wrapped(note)]:
+        yield notes
+    yield ["Assumptions", *_assumption_lines(expected.assumptions)]
+    yield _next(expected, probed)
 
-    width = max(60, min(_MAX_WIDTH, shutil.get_terminal_size().columns))
-    wrapped = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
-    for paragraph in (headline(expected), *limits):
-        yield from wrapped.wrap(paragraph)
-    yield ""
-    yield from _table(expected)
-    notes = list(_notes(expected))
-    if notes:
-        yield ""
-    for note in notes:
-        yield from wrapped.wrap(note)
-    yield ""
-    yield "Assumptions"
-    yield from _assumption_lines(expected.assumptions)
-    yield ""
+
+def _next(expected: "Estimate", probed: "Consumption | None") -> list[str]:
+    """Return the cost of the probe, if any, and the next command."""
     if probed is not None:
         cost = expected.quotation.price.cost(probed) if expected.quotation is not None else None
-        yield from wrapped.wrap(_probe_line(probed, cost))
-        yield "Next, without --probe: selfinstruct run"
-    elif expected.so_far.requests:
-        yield "Next, with the same flags: selfinstruct run"
-    else:
-        yield from wrapped.wrap(
-            "Next: --probe 5 measures most of this with a few real requests; `selfinstruct run` starts."
-        )
+        return [*wrapped(_probe_line(probed, cost)), "Next, without --probe: selfinstruct run"]
+    if expected.so_far.requests:
+        return ["Next, with the same flags: selfinstruct run"]
+    return wrapped(
+        "Next: --probe 5 measures most of this with a few real requests; `selfinstruct run` starts."
+    )
 
 
 def _notes(expected: "Estimate") -> Iterator[str]:
     """Yield the paragraphs below the table."""
-    from selfinstruct.cli.expected_cost import money, money_range
-
     quotation, so_far = expected.quotation, expected.so_far
     if so_far.requests:
         paid = f", {money(quotation.price.cost(so_far))}" if quotation is not None else ""
@@ -194,8 +173,6 @@ def _price(dollars: Decimal) -> str:
 
 
 def _table(expected: "Estimate") -> Iterator[str]:
-    from selfinstruct.cli.expected_cost import count_range, money_range
-
     yield _row("", "requests", "tokens", "dollars")
     rows = list(expected.stages.items())
     in_all = [("in all", expected.left)] if len(rows) > 1 else []
@@ -216,27 +193,27 @@ def _tokens(tokens: int) -> str:
 
 
 def _assumption_lines(assumptions: "Assumptions") -> Iterator[str]:
-    def line(name: str, values: "Range[float]", basis: str, unit: str = "") -> str:
-        low, middle, high = (_number(v) for v in (values.low, values.expected, values.high))
-        value = f"{middle}{unit}" if low == high else f"{middle}{unit} ({low}–{high})"
-        return f"  {name:<{_NAME}}{value:<{_VALUE}}{basis}".rstrip()
-
-    candidates, acceptance = assumptions.candidates, assumptions.acceptance
     decline, twice = assumptions.decline, assumptions.asked_twice
-    yield line("candidates in a reply", candidates.range, candidates.basis)
-    name = f"accepted, pool of {assumptions.pool_size:,}"
-    yield line(name, acceptance.range.times(100), acceptance.basis, "%")
-    tenfold = decline.range.each(lambda power: 100 * (1 - 10**-power))
-    yield line("fewer in ten times that", tenfold, decline.basis, "%")
+    tenfold = decline.range.each(lambda power: 1 - 10**-power)
+    yield _assumption("candidates in a reply", assumptions.candidates)
+    yield _assumption(f"accepted, pool of {assumptions.pool_size:,}", assumptions.acceptance, "%")
+    yield _assumption("fewer in ten times that", replace(decline, range=tenfold), "%")
     if twice.range.high:
-        yield line("classified twice", twice.range.times(100), twice.basis, "%")
+        yield _assumption("classified twice", twice, "%")
     for stage, per in assumptions.stages.items():
-        yield line(f"tokens in, {stage}", per.prompt_tokens.range, per.prompt_tokens.basis)
-        yield line(f"tokens out, {stage}", per.reply_tokens.range, per.reply_tokens.basis)
-        yield line(f"seconds, {stage}", per.seconds.range, per.seconds.basis)
+        yield _assumption(f"tokens in, {stage}", per.prompt_tokens)
+        yield _assumption(f"tokens out, {stage}", per.reply_tokens)
+        yield _assumption(f"seconds, {stage}", per.seconds)
         if per.cached_share:
             basis = per.prompt_tokens.basis
             yield f"  {f'cached, {stage}':<{_NAME}}{f'{per.cached_share:.0%}':<{_VALUE}}{basis}"
+
+
+def _assumption(name: str, figure: "Figure", unit: str = "") -> str:
+    values = figure.range.times(100) if unit else figure.range
+    low, middle, high = (_number(v) for v in (values.low, values.expected, values.high))
+    value = f"{middle}{unit}" if low == high else f"{middle}{unit} ({low}–{high})"
+    return f"  {name:<{_NAME}}{value:<{_VALUE}}{figure.basis}".rstrip()
 
 
 def _number(value: float) -> str:

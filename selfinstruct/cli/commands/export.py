@@ -1,38 +1,19 @@
 """The command `selfinstruct export`: writes a run or an Alpaca-style list in a format for trainers."""
 
 import re
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from selfinstruct.cli.options import JsonOption
-from selfinstruct.cli.record_options import InputFormat, Quiet
+from selfinstruct.cli.options import FileFormat, InputFormat, JsonOption, Quiet
 
-
-class Format(StrEnum):
-    """The shape of a row; jsonl, csv, parquet and datasets have every column."""
-
-    ALPACA = "alpaca"
-    JSONL = "jsonl"
-    PROMPT_COMPLETION = "prompt-completion"
-    MESSAGES = "messages"
-    SHAREGPT = "sharegpt"
-    CSV = "csv"
-    PARQUET = "parquet"
-    DATASETS = "datasets"
-
-
-class Container(StrEnum):
-    """The file format."""
-
-    JSON = "json"
-    JSONL = "jsonl"
-    CSV = "csv"
-    PARQUET = "parquet"
-    DATASETS = "datasets"
-
+Format = Literal[
+    "alpaca", "jsonl", "prompt-completion", "messages", "sharegpt", "csv", "parquet", "datasets"
+]
+"""The shape of a row; jsonl, csv, parquet and datasets have every column."""
+Container = Literal[FileFormat, "datasets"]
+"""The file format."""
 
 _ROWS = "Which rows"
 _BESIDE = "Files next to the data"
@@ -44,7 +25,6 @@ def export(
         typer.Argument(
             metavar="DIR|FILE",
             help="Run directory, or Alpaca-style list: .json, .jsonl, .csv, .parquet; - is stdin.",
-            show_default=False,
         ),
     ],
     output: Annotated[
@@ -55,7 +35,6 @@ def export(
             metavar="OUT",
             help="File or folder to write; - is stdout. The suffix chooses the file format: "
             "-f messages -o chats.parquet.",
-            show_default=False,
         ),
     ],
     format: Annotated[  # noqa: A002
@@ -68,11 +47,10 @@ def export(
             "jsonl, csv, parquet, datasets: every column, with ids and provenance, in a file of this "
             "format; datasets is a folder for load_from_disk.",
         ),
-    ] = Format.ALPACA,
+    ] = "alpaca",
     container: Annotated[
         Container | None,
         typer.Option(
-            "--container",
             help="File format, if neither the suffix nor --format chooses one: "
             "-f messages --container datasets.",
             show_default="by suffix, or format",
@@ -96,7 +74,6 @@ def export(
     max_instances_per_task: Annotated[
         int | None,
         typer.Option(
-            "--max-instances-per-task",
             min=1,
             help="Export only the first N rows of each instruction.",
             show_default="all",
@@ -106,18 +83,15 @@ def export(
     split: Annotated[
         str | None,
         typer.Option(
-            "--split",
             metavar="SHARES",
             help="Split by instruction into several files: 0.95/0.05 for train and test, 0.9/0.05/0.05 for "
             "train, validation and test. An instruction stays in its part when the dataset grows.",
-            show_default=False,
             rich_help_panel=_ROWS,
         ),
     ] = None,
     shuffle_seed: Annotated[
         int | None,
         typer.Option(
-            "--shuffle-seed",
             help="Shuffle the rows with this seed, which also chooses the parts of --split.",
             show_default="in order",
             rich_help_panel=_ROWS,
@@ -126,11 +100,9 @@ def export(
     decontaminate: Annotated[
         list[str] | None,
         typer.Option(
-            "--decontaminate",
             metavar="BENCHMARK",
             help="Leave out rows that contain what this benchmark asks, by the rules of selfinstruct "
             "decontaminate. Repeat for several files.",
-            show_default=False,
             rich_help_panel=_ROWS,
         ),
     ] = None,
@@ -144,17 +116,11 @@ def export(
     ] = False,
     system: Annotated[
         str | None,
-        typer.Option(
-            "--system",
-            metavar="TEXT",
-            help="System message for each chat (messages, sharegpt).",
-            show_default=False,
-        ),
+        typer.Option(metavar="TEXT", help="System message for each chat (messages, sharegpt)."),
     ] = None,
     template: Annotated[
         Path | None,
         typer.Option(
-            "--template",
             metavar="FILE",
             help="Jinja template that joins instruction and input (prompt-completion, messages, "
             "sharegpt).",
@@ -200,37 +166,30 @@ def export(
             "--license",
             metavar="ID|TEXT",
             help="For the card: the licence of the dataset, such as cc-by-4.0.",
-            show_default=False,
             rich_help_panel=_BESIDE,
         ),
     ] = None,
     model_terms: Annotated[
         str | None,
         typer.Option(
-            "--model-terms",
             metavar="TEXT|URL",
             help="For the card: the terms of the generating model for training on its output.",
-            show_default=False,
             rich_help_panel=_BESIDE,
         ),
     ] = None,
     source_license: Annotated[
         str | None,
         typer.Option(
-            "--source-license",
             metavar="TEXT",
             help="For the card: the licence of your own seed tasks, templates or imported files.",
-            show_default=False,
             rich_help_panel=_BESIDE,
         ),
     ] = None,
     language: Annotated[
         list[str] | None,
         typer.Option(
-            "--language",
             metavar="CODE",
             help="For the card: a language of the data, such as en. Repeat for several.",
-            show_default=False,
             rich_help_panel=_BESIDE,
         ),
     ] = None,
@@ -288,7 +247,7 @@ def export(
         "csv-safe": "yes" if csv_safe else None,
         "decontaminate": ", ".join(Path(name).name for name in decontaminate or ()) or None,
     }
-    if str(output).endswith("/") and "datasets" not in (format.value, container):
+    if str(output).endswith("/") and "datasets" not in (format, container):
         raise typer.BadParameter(
             f"{output} is a folder; name the file in it, such as {output}data.json",
             param_hint="--output",

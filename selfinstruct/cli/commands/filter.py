@@ -1,29 +1,26 @@
 """The command `selfinstruct filter`: removes near duplicates from lists of records."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from selfinstruct.cli.options import JsonOption
-from selfinstruct.cli.record_options import InputFormat, Inputs, Output, OutputFormat, Quiet
-
-
-class Tokenizer(StrEnum):
-    """The tokenizer that splits a text into words."""
-
-    UNICODE = "unicode"
-    ROUGE = "rouge"
+from selfinstruct.cli.options import (
+    InputFormat,
+    Inputs,
+    JsonOption,
+    OutputFormat,
+    Quiet,
+    RecordsOutput,
+)
 
 
 def filter(  # noqa: A001
     inputs: Inputs,
-    output: Output,
+    output: RecordsOutput,
     field: Annotated[
         list[str] | None,
         typer.Option(
-            "--field",
             metavar="NAME",
             help="Field to compare; repeat to compare several together. Nested fields: "
             "messages.0.content.",
@@ -40,27 +37,23 @@ def filter(  # noqa: A001
         ),
     ] = 0.7,
     tokenizer: Annotated[
-        Tokenizer,
+        Literal["unicode", "rouge"],
         typer.Option(
-            "--tokenizer",
             help="Definition of a word: unicode knows every script; rouge, as published, only a–z and 0–9. "
-            "Texts without a word are kept and counted.",
+            "Texts without a word are kept and counted."
         ),
-    ] = Tokenizer.UNICODE,
+    ] = "unicode",
     against: Annotated[
         list[str] | None,
         typer.Option(
-            "--against",
             metavar="FILE",
             help="Records to compare with but not to write: an earlier dataset, the seed tasks, a "
             "benchmark. Repeat for several files.",
-            show_default=False,
         ),
     ] = None,
     against_field: Annotated[
         list[str] | None,
         typer.Option(
-            "--against-field",
             metavar="NAME",
             help="Field to compare in the files of --against.",
             show_default="as --field",
@@ -69,10 +62,8 @@ def filter(  # noqa: A001
     rejected: Annotated[
         Path | None,
         typer.Option(
-            "--rejected",
             metavar="FILE",
             help="File for the rejected records, with witness, witness_place and rouge_l added.",
-            show_default=False,
         ),
     ] = None,
     keep_equal: Annotated[

@@ -1,19 +1,18 @@
 """The command `selfinstruct import`: starts a run from files of older tools."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from selfinstruct.cli.options import JsonOption, with_settings
+from selfinstruct.cli.page import breakdown, row
+from selfinstruct.cli.terminal import print_json, say
 
 if TYPE_CHECKING:
     from selfinstruct.dataset.importing.directory import Import
-
-_NAME = 26
-"""Width of the labels, in columns."""
 
 
 @with_settings
@@ -25,27 +24,17 @@ def import_(
             help="machine_generated_instructions.jsonl, is_clf_or_not_….jsonl, "
             "machine_generated_instances.jsonl, regen.json, alpaca_data.json or any Alpaca-style list, in "
             "any order: JSON, JSONL, CSV or Parquet.",
-            show_default=False,
         ),
     ],
     output: Annotated[
         Path,
         typer.Option(
-            "--output",
-            "-o",
-            metavar="DIR",
-            help="Run directory to create, new or empty.",
-            show_default=False,
+            "--output", "-o", metavar="DIR", help="Run directory to create, new or empty."
         ),
     ],
     config: Annotated[
         Path | None,
-        typer.Option(
-            "--config",
-            metavar="CONFIG.yaml",
-            help="Settings file; flags take precedence.",
-            show_default=False,
-        ),
+        typer.Option(metavar="CONFIG.yaml", help="Settings file; flags take precedence."),
     ] = None,
     json_output: JsonOption = False,
     **settings: Any,
@@ -59,9 +48,10 @@ def import_(
 
     Example: selfinstruct import machine_generated_*.jsonl is_clf_or_not_*.jsonl -o my-run --profile paper
     """
+    from dataclasses import asdict
+
     from selfinstruct.cli.progress_bar import bar
     from selfinstruct.cli.signals import load_ahead, stopped_by_signals
-    from selfinstruct.cli.terminal import say
     from selfinstruct.config.reading import load_settings, read_settings
     from selfinstruct.dataset.importing.directory import import_run
 
@@ -74,21 +64,10 @@ def import_(
         say("interrupted; repeat the command to make the run")
         raise typer.Exit(130) from None
     if json_output:
-        import json
-
-        typer.echo(json.dumps(_fields(output, done)))
+        fields = {"directory": str(output), **asdict(done)}
+        print_json(fields | {"without_instances": done.without_instances})
     else:
         typer.echo("\n".join(_lines(output, done)))
-
-
-def _fields(directory: Path, done: "Import") -> Mapping[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        "directory": str(directory),
-        **asdict(done),
-        "without_instances": done.without_instances,
-    }
 
 
 def _lines(directory: Path, done: "Import") -> Iterator[str]:
@@ -102,22 +81,15 @@ def _lines(directory: Path, done: "Import") -> Iterator[str]:
         records = counted(file.records, "record")
         yield f"  {visible(file.name, keep='')}: {file.form}, {records}"
     yield ""
-    yield _line("tasks", done.tasks)
-    yield _line("  with instances", done.with_instances, f"{done.rows:,} rows")
+    yield row("tasks", done.tasks)
+    yield row("  with instances", done.with_instances, f"{done.rows:,} rows")
     if done.without_instances:
         kinds = f", for {done.without_kind:,} the kind first" if done.without_kind else ""
-        yield _line("  still open", done.without_instances, f"a run requests instances{kinds}")
-    if done.instances_rejected:
-        yield _line("instances rejected", sum(done.instances_rejected.values()))
-    for reason, count in done.instances_rejected.items():
-        yield _line(f"  {reason.replace('_', ' ')}", count)
-    if done.left_out:
-        yield _line("records left out", sum(done.left_out.values()))
-    for cause, count in done.left_out.items():
-        yield _line(f"  {cause.replace('_', ' ')}", count, MEANING[cause])
+        yield row("  still open", done.without_instances, f"a run requests instances{kinds}")
+    yield from breakdown("instances rejected", done.instances_rejected)
+    yield from breakdown("records left out", done.left_out, MEANING)
     if done.mended:
-        remark = "halves of surrogate pairs became U+FFFD"
-        yield _line("records mended", done.mended, remark)
+        yield row("records mended", done.mended, "halves of surrogate pairs became U+FFFD")
     quoted = shlex.quote(name)
     model = "" if done.model else " -m MODEL"
     yield ""
@@ -125,7 +97,3 @@ def _lines(directory: Path, done: "Import") -> Iterator[str]:
         yield f"To complete it: selfinstruct run {quoted}{model}"
     yield f"To grow it:     selfinstruct run {quoted}{model} -n {2 * done.tasks}"
     yield f"To export it:   selfinstruct export {quoted} -o alpaca_data.json"
-
-
-def _line(name: str, number: int, detail: str = "") -> str:
-    return f"  {name:<{_NAME}}{number:>9,}  {detail}".rstrip()

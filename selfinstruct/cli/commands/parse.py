@@ -1,45 +1,12 @@
 """`selfinstruct parse`: parse recorded replies as a run would."""
 
 import json
-import sys
-from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, Literal
 
 import typer
 
-_MAX_LINE = 100_000_000
-"""Bytes of a line."""
-
-
-class StageName(StrEnum):
-    """Stage of the replies."""
-
-    GENERATE = "generate"
-    CLASSIFY = "classify"
-    INSTANCES = "instances"
-
-
-class ProfileName(StrEnum):
-    """Parser and filters."""
-
-    DEFAULT = "default"
-    PAPER = "paper"
-
-
-class RecipeName(StrEnum):
-    """Recipe of the prompts."""
-
-    SELF_INSTRUCT = "self-instruct"
-    ALPACA = "alpaca"
-
-
-class ApiName(StrEnum):
-    """API of the replies."""
-
-    CHAT = "chat"
-    COMPLETIONS = "completions"
+from selfinstruct.records import Stage
 
 
 def parse(
@@ -49,23 +16,19 @@ def parse(
             metavar="FILE|-",
             help="JSON lines, each with completion and, if known, finish_reason, instruction, "
             "is_classification, num_prompt_instructions, prompt. - is stdin.",
-            show_default=False,
         ),
     ],
-    stage: Annotated[
-        StageName,
-        typer.Option("--stage", "-s", help="Stage of the replies.", show_default=False),
-    ],
+    stage: Annotated[Stage, typer.Option("--stage", "-s", help="Stage of the replies.")],
     profile: Annotated[
-        ProfileName, typer.Option("--profile", "-p", help="Parser and filters.")
-    ] = ProfileName.DEFAULT,
+        Literal["default", "paper"],
+        typer.Option("--profile", "-p", help="Parser and filters."),
+    ] = "default",
     recipe: Annotated[
-        RecipeName, typer.Option("--recipe", help="Recipe of the prompts.")
-    ] = RecipeName.SELF_INSTRUCT,
+        Literal["self-instruct", "alpaca"], typer.Option(help="Recipe of the prompts.")
+    ] = "self-instruct",
     api: Annotated[
-        ApiName | None,
+        Literal["chat", "completions"] | None,
         typer.Option(
-            "--api",
             help="Whether a reply continues the prompt (completions) or answers it (chat).",
             show_default="detected from the text",
         ),
@@ -73,7 +36,6 @@ def parse(
     seed_tasks: Annotated[
         Path | None,
         typer.Option(
-            "--seed-tasks",
             help="Reject candidates in a script that these tasks do not use.",
             show_default="any script",
         ),
@@ -90,70 +52,23 @@ def parse(
     {completion: .text, finish_reason}' my-run/journal.jsonl | selfinstruct parse - --stage instances
     """
     from selfinstruct.analysis.parse_replies import RecordedReply, parse_again
-    from selfinstruct.errors import InputError
+    from selfinstruct.dataset.record_files import read_records
     from selfinstruct.pipeline.filters import scripts_of
     from selfinstruct.pipeline.seed_tasks import read_seed_tasks
 
-    if recipe is RecipeName.ALPACA and stage is not StageName.GENERATE:
+    if recipe == "alpaca" and stage != "generate":
         raise typer.BadParameter("alpaca has only the stage generate", param_hint="--stage")
-    named = Path("stdin") if str(file) == "-" else file
     scripts = frozenset[str]()
     if seed_tasks is not None:
         scripts = scripts_of([task.instruction for task in read_seed_tasks(seed_tasks)])
-    for number, line in _lines(file):
-        try:
-            reply = RecordedReply.from_mapping(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise InputError(named, f"is not JSON: {error.msg.lower()}", line=number) from None
-        except UnicodeDecodeError:
-            raise InputError(named, "is not UTF-8 text", line=number) from None
-        except RecursionError:
-            raise InputError(named, "is nested too deeply", line=number) from None
-        except ValueError as error:
-            raise InputError(named, str(error), line=number) from None
-        result = parse_again(
-            reply,
-            stage=stage.value,
-            profile=profile.value,
-            recipe=recipe.value,
-            api=api.value if api is not None else None,
-            scripts=scripts,
-        )
-        typer.echo(_json(result))
-
-
-def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the non-blank lines with their numbers as they arrive, so that a pipe can be watched."""
-    from selfinstruct.errors import InputError
-    from selfinstruct.files import because
-
-    named = "stdin" if str(file) == "-" else file
-
-    def numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-        lines = iter(lambda: stream.readline(_MAX_LINE + 1), b"")
-        for number, line in enumerate(lines, start=1):
-            if len(line) > _MAX_LINE:
-                problem = f"is longer than {_MAX_LINE:,} bytes; check that FILE holds JSON lines"
-                raise InputError(named, problem, line=number)
-            if line.strip():
-                yield number, line
-
-    try:
-        if str(file) != "-":
-            with file.open("rb") as stream:
-                yield from numbered(stream)
-        elif sys.stdin is None:
-            raise InputError("stdin", "is closed; name a file")
-        else:
-            yield from numbered(sys.stdin.buffer)
-    except OSError as error:
-        raise InputError(named, f"cannot be read {because(error)}") from None
-
-
-def _json(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # a lone surrogate, which only a JSON escape can represent
-        text = json.dumps(value)
-    return text
+    with read_records(file, format="jsonl") as records:
+        for record in records:
+            try:
+                reply = RecordedReply.from_mapping(record.fields)
+            except ValueError as error:
+                raise record.fault(str(error)) from None
+            result = parse_again(
+                reply, stage=stage, profile=profile, recipe=recipe, api=api, scripts=scripts
+            )
+            # stdout writes a lone surrogate as an escape sequence of JSON.
+            typer.echo(json.dumps(result, ensure_ascii=False))

@@ -1,14 +1,16 @@
 """`selfinstruct refilter`: decide the replies of a run again with other filters."""
 
 import shlex
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from selfinstruct.cli.options import DirectoryArgument, JsonOption
+from selfinstruct.cli.page import columns, print_blocks, row
+from selfinstruct.cli.terminal import print_json
+from selfinstruct.text import counted, one_line, score, unbroken, visible
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.refilter import Refiltered
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from selfinstruct.runner.directory import Run
 
 _DEFAULT_SHOWN = 3
-_NAME = 24
-"""Columns of the name of a number."""
 
 
 def refilter(
@@ -29,7 +29,6 @@ def refilter(
             "-o",
             metavar="NEWDIR",
             help="The directory to create; must be new or empty.",
-            show_default=False,
         ),
     ],
     threshold: Annotated[
@@ -95,13 +94,9 @@ def refilter(
     default = None if json_output else _DEFAULT_SHOWN
     number = default if show is None else show
     if json_output:
-        import json
-
-        typer.echo(json.dumps(_fields(directory, output, refiltered, number)))
+        print_json(_fields(directory, output, refiltered, number))
     else:
-        width = min(100, shutil.get_terminal_size().columns)
-        page = _Page(directory, output, source, refiltered, width)
-        typer.echo("\n".join(page.lines(number)))
+        print_blocks(_Page(directory, output, source, refiltered).blocks(number))
 
 
 def _fields(
@@ -128,41 +123,41 @@ def _fields(
 class _Page:
     """Both funnels next to each other, remarks, and the tasks that only one run has."""
 
-    def __init__(
-        self, directory: Path, output: Path, source: "Run", refiltered: "Refiltered", width: int
-    ) -> None:
-        from selfinstruct.text import visible
-
+    def __init__(self, directory: Path, output: Path, source: "Run", new: "Refiltered") -> None:
         self._source = source
-        self._refiltered = refiltered
-        self._comparison = refiltered.comparison
-        self._width = width
+        self._new = new
+        self._comparison = new.comparison
         self._directory, self._output = (visible(str(p), keep="") for p in (directory, output))
 
-    def lines(self, number: int | None) -> list[str]:
-        lines = [f"{self._output}: {self._directory}, decided again{self._how()}", ""]
-        lines += self._numbers()
-        lines += self._remarks()
-        lines += self._only(self._comparison.only_before, "before", number)
-        lines += self._only(self._comparison.only_after, "after", number)
+    def blocks(self, number: int | None) -> Iterator[Iterable[str]]:
+        yield [f"{self._output}: {self._directory}, decided again{self._how()}"]
+        yield self._numbers()
+        if remarks := self._remarks():
+            yield remarks
+        only = {"before": self._comparison.only_before, "after": self._comparison.only_after}
+        for side, tasks in only.items():
+            if shown := tasks[:number]:
+                yield self._only(shown, side, len(tasks))
         command = f"selfinstruct export {shlex.quote(self._output)} -o alpaca_data.json"
-        return [*lines, "", f"To export the new run: {command}"]
+        yield [f"To export the new run: {command}"]
 
     def _how(self) -> str:
         """Return the changed settings and versions."""
         from selfinstruct.cli.summary_lines import changes
         from selfinstruct.runner.manifest import VERSIONS
 
-        origin = self._refiltered.state.source
+        origin = self._new.state.source
         assert origin is not None
-        now = self._refiltered.settings
-        changed = changes(origin.settings, now)
-        changed += changes(origin.versions, VERSIONS, "version of the {}")
-        return f": {', '.join(changed)}" if changed else " with the same settings"
+        changed = changes(origin, self._new.settings, VERSIONS)
+        return f": {changed}" if changed else " with the same settings"
 
     def _numbers(self) -> Iterator[str]:
-        before, after = self._comparison.before, self._comparison.after
-        yield f"  {'':<{_NAME}}{'before':>9}{'after':>9}"
+        comparison, before, after = (
+            self._comparison,
+            self._comparison.before,
+            self._comparison.after,
+        )
+        yield row("", "before", "  after")
         yield _line("candidates", before.candidates, after.candidates)
         for reason in sorted(
             before.rejected.keys() | after.rejected.keys(),
@@ -171,10 +166,9 @@ class _Page:
             numbers = before.rejected.get(reason, 0), after.rejected.get(reason, 0)
             yield _line(f"  {reason.replace('_', ' ')}", *numbers)
         yield _line("accepted", before.grown, after.grown)
-        only_before, only_after = self._comparison.only_before, self._comparison.only_after
-        both = self._comparison.both - after.imported
+        both = comparison.both - after.imported
         yield _line("  in both", both, both)
-        yield _line("  in this one only", len(only_before), len(only_after))
+        yield _line("  in this one only", len(comparison.only_before), len(comparison.only_after))
         if before.imported:
             yield _line("imported", before.imported, after.imported)
         yield _line("with instances", before.with_instances, after.with_instances)
@@ -187,32 +181,23 @@ class _Page:
             (comparison.unused, *_UNUSED),
             (comparison.undecided, *_UNDECIDED),
         ]
-        lines = [
-            f"  {number:,} {one if number == 1 else several} {rest}"
+        return [
+            f"  {counted(number, one, several)} {rest}"
             for number, one, several, rest in remarks
             if number
         ]
-        return ["", *lines] if lines else []
 
-    def _only(self, tasks: "tuple[OnlyThere, ...]", side: str, number: int | None) -> Iterator[str]:
-        from selfinstruct.text import one_line, visible
-
-        shown = tasks[:number]
-        if not shown:
-            return
-        more = f", the first {len(shown):,}" if len(shown) < len(tasks) else ""
-        yield ""
-        yield f"Only {side} ({len(tasks):,}{more}):"
+    def _only(self, shown: "tuple[OnlyThere, ...]", side: str, total: int) -> Iterator[str]:
+        more = f", the first {len(shown):,}" if len(shown) < total else ""
+        yield f"Only {side} ({total:,}{more}):"
         for task in shown:
-            text = one_line(_unbroken(task.instruction), self._width - 15)
+            text = one_line(unbroken(task.instruction), columns() - 15)
             yield f"  {visible(task.task_id, keep='')}  {text}"
-            yield from (
-                f"      {one_line(line, self._width - 6)}" for line in self._why(task, side)
-            )
+            for line in self._why(task, side):
+                yield f"      {one_line(line, columns() - 6)}"
 
     def _why(self, task: "OnlyThere", side: str) -> Iterator[str]:
         from selfinstruct.cli.summary_lines import named
-        from selfinstruct.text import score
 
         when = "now" if side == "before" else "then"
         if task.reason is None:
@@ -222,10 +207,10 @@ class _Page:
             yield f"{when} {task.reason}"
             return
         # The run that rejected the candidate has the witness and the threshold.
-        rejecting = self._refiltered.state if side == "before" else self._source.state
+        rejecting = self._new.state if side == "before" else self._source.state
         like = score(task.witness.rouge_l, rejecting.index.threshold)
         yield f"{when} {task.reason}, ROUGE-L {like} to {task.witness.task_id}:"
-        yield _unbroken(named(rejecting, task.witness.task_id))
+        yield unbroken(named(rejecting, task.witness.task_id))
 
 
 _NEVER_ASKED = (
@@ -239,8 +224,4 @@ _UNDECIDED = ("generation reply", "generation replies", "undecided, as before")
 
 def _line(name: str, before: int, after: int) -> str:
     change = f"{after - before:+,}" if after != before else ""
-    return f"  {name:<{_NAME}}{before:>9,}{after:>9,}  {change}".rstrip()
-
-
-def _unbroken(text: str) -> str:
-    return " ".join(text.split())
+    return row(name, before, f"{after:>7,}  {change}")

@@ -3,16 +3,12 @@
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from selfinstruct.cli.options import (
     JsonOption,
-    LogFileOption,
-    LogLevel,
-    LogLevelOption,
-    OnFinishOption,
     OutputOption,
     SourceArgument,
     with_settings,
@@ -27,9 +23,18 @@ def run(
         bool,
         typer.Option("--preview", help="Send one request of each stage, then stop."),
     ] = False,
-    log_file: LogFileOption = None,
-    log_level: LogLevelOption = LogLevel.INFO,
-    on_finish: OnFinishOption = None,
+    log_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append events to FILE as JSON lines.")
+    ] = None,
+    log_level: Annotated[
+        Literal["info", "debug"],
+        typer.Option(
+            metavar="LEVEL", help="info (default), or debug: every request.", show_default=False
+        ),
+    ] = "info",
+    on_finish: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="Run this at the end, with JSON on stdin.")
+    ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Start without asking about the cost.")
     ] = False,
@@ -49,7 +54,7 @@ def run(
     directory, settings = run_named(source, output, settings)
     if preview and (log_file or on_finish):
         raise typer.BadParameter("give --preview without --log-file and --on-finish")
-    if log_level is not LogLevel.INFO and log_file is None:
+    if log_level != "info" and log_file is None:
         raise typer.BadParameter(f"--log-level {log_level} needs a log: give --log-file FILE")
     if on_finish is not None and not on_finish.strip():
         raise typer.BadParameter("--on-finish needs a command")

@@ -24,13 +24,9 @@ def simulate(
         str, typer.Option(metavar="MS|LOW:HIGH", help="Delay of every reply, fixed or random.")
     ] = "0",
     log: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Append two lines per request.", show_default=False),
+        Path | None, typer.Option(metavar="FILE", help="Append two lines per request.")
     ] = None,
-    faults: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Fault plan in YAML.", show_default=False),
-    ] = None,
+    faults: Annotated[Path | None, typer.Option(metavar="FILE", help="Fault plan in YAML.")] = None,
 ) -> None:
     """Serve an OpenAI-compatible endpoint on loopback with made-up replies, for rehearsals.
 

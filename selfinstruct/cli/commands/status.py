@@ -1,20 +1,17 @@
 """`selfinstruct status`: show how far a run is."""
 
-import json
-import shutil
 from typing import TYPE_CHECKING
 
 import typer
 
 from selfinstruct.cli.options import DirectoryArgument, JsonOption
+from selfinstruct.cli.terminal import print_json
 from selfinstruct.text import visible
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.estimate import Estimate
     from selfinstruct.pipeline.summary import RunSummary
     from selfinstruct.runner.directory import Run
-
-_MAX_COLUMNS = 100
 
 
 def status(directory: DirectoryArgument, json_output: JsonOption = False) -> None:
@@ -77,7 +74,7 @@ def _print_json(
         "last_not_novel": asdict(last) if last is not None else None,
         "estimate": estimate.as_json() if estimate is not None else None,
     }
-    typer.echo(json.dumps(fields | summary.as_json()))
+    print_json(fields | summary.as_json())
 
 
 def _print_page(
@@ -105,14 +102,12 @@ def _print_page(
         lines.append(f"  {state.finished.detail}")
     if source is not None:
         settings = {name: getattr(run.config, name) for name in source.settings}
-        changed = changes(source.settings, settings)
-        changed += changes(source.versions, run.versions, "version of the {}")
-        lines.append(f"  decided again: {', '.join(changed) or 'same settings'}")
+        changed = changes(source, settings, run.versions)
+        lines.append(f"  decided again: {changed or 'same settings'}")
     lines = [visible(line, keep="") for line in lines]
     lines += funnel_lines(summary, state)
     if estimate is not None:
         lines.append(f"  {left_line(estimate, base_url=run.config.base_url)}")
     lines += pool_lines(summary)
-    width = min(_MAX_COLUMNS, shutil.get_terminal_size().columns)
-    lines += last_not_novel_lines(state, run.config.threshold, width=width)
+    lines += last_not_novel_lines(state, run.config.threshold)
     typer.echo("\n".join(lines))

@@ -1,0 +1,139 @@
+"""Log-probabilities of tokens: the members that ask for them, and how each API returns them.
+
+Chat and text completions name the members differently, and return the values in different shapes::
+
+    chat         asks      {"logprobs": true, "top_logprobs": 5}
+                 returns   {"content": [{"token": "Yes", "logprob": -1.0,
+                                         "top_logprobs": [{"token": "No", "logprob": -1.7}]}]}
+    completions  asks      {"logprobs": 5}
+                 returns   {"tokens": ["Yes"], "token_logprobs": [-1.0], "text_offset": [0],
+                            "top_logprobs": [{"No": -1.7}]}
+
+The prompt has log-probabilities too, on request. A text prompt comes back in the reply ("echo"). For chat
+prompts, vLLM adds `prompt_logprobs` to the reply.
+
+A server may ignore the request, or return values that are no log-probabilities. The result is then None: the
+reply is paid for and remains usable.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from selfinstruct.records import Request, TokenLogprob
+from selfinstruct.text import scrub
+
+_ROUNDING = 1e-3
+"""Servers round a probability of 1 to a log-probability slightly above 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logprobs:
+    """Log-probabilities of a reply and of its prompt; None where the server returned none."""
+
+    reply: tuple[TokenLogprob, ...] | None = None
+    prompt: tuple[TokenLogprob, ...] | None = None
+
+
+def members(request: Request) -> dict[str, Any]:
+    """Return the members of the request body that ask for log-probabilities."""
+    count, of_prompt = request.sampling.top_logprobs, request.sampling.prompt_logprobs
+    if request.prompt.text is not None:
+        asked = {"logprobs": count or 0} if count is not None or of_prompt else {}
+        return asked | ({"echo": True} if of_prompt else {})
+    asked = {} if count is None else {"logprobs": True, "top_logprobs": count}
+    return asked | ({"prompt_logprobs": count or 0} if of_prompt else {})
+
+
+def without_echo(text: str, request: Request) -> str:
+    """Return the text of a reply without the prompt, which `echo` puts before the reply."""
+    is_echoed = request.sampling.prompt_logprobs and request.prompt.text is not None
+    return text.removeprefix(request.prompt.text or "") if is_echoed else text
+
+
+def read_logprobs(data: Mapping[str, Any], request: Request) -> Logprobs:
+    """Read the log-probabilities in the body of a reply, as far as the request asks for them."""
+    sampling = request.sampling
+    choice = data["choices"][0]
+    if request.prompt.text is None:
+        reply = _tokens(_content(choice)) if sampling.top_logprobs is not None else None
+        listed = data.get("prompt_logprobs") or choice.get("prompt_logprobs")
+        return Logprobs(reply, _tokens(_by_id(listed)) if sampling.prompt_logprobs else None)
+    columns = choice.get("logprobs")
+    if not isinstance(columns, dict):
+        return Logprobs()
+    start = len(request.prompt.text) if sampling.prompt_logprobs else 0
+    reply = _tokens(_rows(columns, begin=start)) if sampling.top_logprobs is not None else None
+    return Logprobs(reply, _tokens(_rows(columns, end=start)) if start else None)
+
+
+Row = tuple[object, object, Iterable[tuple[object, object]]]
+"""A token, its log-probability, and pairs of alternative tokens with their log-probabilities."""
+
+
+def _tokens(rows: Iterable[Row]) -> tuple[TokenLogprob, ...] | None:
+    """Return the tokens; None without tokens, and for values that are no log-probabilities."""
+    try:
+        return tuple(_token(*row) for row in rows) or None
+    except (TypeError, ValueError, LookupError, AttributeError):
+        return None
+
+
+def _token(
+    text: object, logprob: object, alternatives: Iterable[tuple[object, object]]
+) -> TokenLogprob:
+    likely: dict[str, float] = {}
+    for alternative, value in alternatives:
+        name = _text(alternative)
+        # Two tokens may have one text, such as parts of a character.
+        likely[name] = max(_number(value), likely.get(name, -math.inf))
+    return TokenLogprob(
+        text=_text(text), logprob=None if logprob is None else _number(logprob), alternatives=likely
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a token is text")
+    return scrub(value)
+
+
+def _number(value: object) -> float:
+    """Return a log-probability. Raises ValueError for any other value."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value <= _ROUNDING:
+        raise ValueError("not a log-probability")
+    # The lowest finite number stands for a probability of zero, because JSON has no infinity.
+    return float(max(min(value, 0.0), -1e9))
+
+
+def _content(choice: Mapping[str, Any]) -> Iterable[Row]:
+    """Yield the tokens of a chat reply."""
+    for token in (choice.get("logprobs") or {}).get("content") or ():
+        likely = token.get("top_logprobs") or ()
+        yield token["token"], token["logprob"], [(t["token"], t["logprob"]) for t in likely]
+
+
+def _rows(columns: Mapping[str, Any], *, begin: int = 0, end: int | None = None) -> Iterable[Row]:
+    """Yield the tokens of a text completion that start in this range of characters.
+
+    With an echo, offsets count from the beginning of the prompt. llama.cpp counts offsets from there without
+    an echo too, and then all tokens belong to the reply.
+    """
+    likely = columns.get("top_logprobs") or [None] * len(columns["tokens"])
+    rows = zip(
+        columns["tokens"], columns["token_logprobs"], columns["text_offset"], likely, strict=True
+    )
+    for token, logprob, offset, alternatives in rows:
+        if offset >= begin and (end is None or offset < end):
+            yield token, logprob, (alternatives or {}).items()
+
+
+def _by_id(listed: object) -> Iterable[Row]:
+    """Yield the tokens of a chat prompt; vLLM lists the token of the prompt first at each place."""
+    for place in listed if isinstance(listed, list) else ():
+        if place is None:  # the first token has no log-probability
+            yield "", None, ()
+            continue
+        values = [(value["decoded_token"], value["logprob"]) for value in place.values()]
+        yield *values[0], values[1:]
