@@ -1,13 +1,14 @@
 """Check the documentation against the code: examples run, links work, and tables are complete."""
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import get_args
 from urllib.parse import unquote
 
 import pytest
-from support import ROOT
+from support import ROOT, typed
 
 from selfinstruct import events
 from selfinstruct.cli import app
@@ -36,6 +37,32 @@ def test_the_python_examples_run(
     assert re.match(r"<RunSummary: 2\d instructions, \d+ rows, \d+ rejected>\n", output)
     assert "output" in output
     assert {path.name for path in tmp_path.iterdir()} >= {"my-run", "own-run", "counted-run"}
+
+
+def test_the_examples_about_the_demo_are_true(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    typed("demo")
+    examples = [
+        example
+        for page in PAGES
+        for example in re.findall(
+            r"```\n\$ selfinstruct (\w+ demo-run.*?)```", page.read_text("utf-8"), re.DOTALL
+        )
+    ]
+    assert len(examples) >= 4
+    for example in examples:
+        command, _, shown = example.partition("\n")
+        assert without_line_numbers(typed(*shlex.split(command)).stdout) == without_line_numbers(
+            shown
+        )
+
+
+def without_line_numbers(output: str) -> str:
+    """Return the output without numbers of journal lines, which depend on timing."""
+    return re.sub(r"\bline \d+|(?<=lines of the journal) +\d+", "line N", output)
 
 
 def test_the_readme_names_every_command_and_module() -> None:
