@@ -37,13 +37,6 @@ class Announcement:
         """Whether a user at a terminal can be asked and has not answered in advance."""
         return not self._yes and _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
 
-    def ask(self, run: "Run") -> None:
-        """Announce and ask before the directory is created, but only if the run needs the question."""
-        from selfinstruct.analysis.estimate import estimate_of
-
-        if self._is_due(run, estimate_of(run)):
-            self.make(run)
-
     def make(self, run: "Run") -> "Estimate":
         """Return the estimate; announce it the first time, and ask if necessary.
 

@@ -56,7 +56,7 @@ def carry_out(
 ) -> RunSummary:
     """Run until the end and report on it. Raises typer.Exit unless the run is complete.
 
-    `announcement` shows the expected cost before the first request; if it asks, before the directory of a
+    `announcement` shows the expected cost before the first request; if it may ask, before the directory of a
     new run is made. `again` is the command that continues the run. `on_finish` is a shell command.
     """
     is_new = not is_run(directory)
@@ -64,7 +64,7 @@ def carry_out(
     if log_file is not None:
         check_log_file(log_file, directory)
     if is_new and announcement is not None and announcement.may_ask:
-        announcement.ask(planned_run(directory, settings))
+        announcement.make(planned_run(directory, settings))
     began = time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(restored())
