@@ -7,12 +7,12 @@ import sys
 from decimal import Decimal
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import typer
 
-from selfinstruct.cli.terminal import say
+from selfinstruct.cli.terminal import is_terminal, say
 from selfinstruct.text import counted
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Announcement:
     @property
     def may_ask(self) -> bool:
         """Whether a user at a terminal can be asked and has not answered in advance."""
-        return not self._yes and _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
+        return not self._yes and is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
     def make(self, run: "Run") -> "Estimate":
         """Return the estimate; announce it the first time, and ask if necessary.
@@ -118,13 +118,6 @@ def _is_within(estimate: "Estimate", name: str, limit: float) -> bool:
         return dollars is None or dollars.expected <= Decimal(repr(limit))
     total = estimate.total.expected
     return (total.tokens if name == "max_tokens_total" else total.requests) <= limit
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    try:
-        return stream is not None and stream.isatty()
-    except ValueError:  # the stream is closed
-        return False
 
 
 def _is_near(base_url: str | None) -> bool:

@@ -45,7 +45,7 @@ Inputs = Annotated[
         "with .gz; - is stdin.",
     ),
 ]
-RecordsOutput = Annotated[
+KeptFile = Annotated[
     Path,
     typer.Option(
         "--output",

@@ -16,7 +16,7 @@ from selfinstruct.analysis.preview import Answered, Asked, Item, preview
 from selfinstruct.api import checked_settings
 from selfinstruct.cli.expected_cost import about, money_range
 from selfinstruct.cli.page import columns, field, parts, print_blocks, wrapped
-from selfinstruct.cli.terminal import print_json, say
+from selfinstruct.cli.terminal import is_terminal, print_json, say
 from selfinstruct.config.address import address
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import BackendError
@@ -100,7 +100,7 @@ async def _look(run: Run, looks: list[_Look], *, quiet: bool) -> None:
                 look.body, look.answered = body, step
             if not quiet:
                 print_blocks([lines])
-            if isinstance(step, Asked) and sys.stderr.isatty():
+            if isinstance(step, Asked) and is_terminal(sys.stderr):
                 say("waiting for the reply …")
 
 

@@ -5,19 +5,12 @@ from typing import Annotated
 
 import typer
 
-from selfinstruct.cli.options import (
-    InputFormat,
-    Inputs,
-    JsonOption,
-    OutputFormat,
-    Quiet,
-    RecordsOutput,
-)
+from selfinstruct.cli.options import InputFormat, Inputs, JsonOption, KeptFile, OutputFormat, Quiet
 
 
 def decontaminate(
     inputs: Inputs,
-    output: RecordsOutput,
+    output: KeptFile,
     against: Annotated[
         list[str],
         typer.Option(

@@ -2,12 +2,9 @@
 
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from selfinstruct.dataset.export import Row
 
 _SHOWN = 3
 
@@ -73,7 +70,7 @@ def demo(
     )
 
 
-def _examples(rows: "list[Row]") -> "list[Row]":
+def _examples(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return short rows from the beginning, the middle and the end."""
     third = max(1, len(rows) // _SHOWN)
     parts = [rows[start : start + third] for start in range(0, third * _SHOWN, third)]

@@ -11,16 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfinstruct.cli.commands.run import run_named
-from selfinstruct.cli.expected_cost import (
-    count_range,
-    headline,
-    limit_lines,
-    money,
-    money_range,
-)
+from selfinstruct.cli.expected_cost import count_range, headline, limit_lines, money, money_range
 from selfinstruct.cli.options import JsonOption, OutputOption, SourceArgument, with_settings
 from selfinstruct.cli.page import print_blocks, wrapped
-from selfinstruct.cli.terminal import print_json, say
+from selfinstruct.cli.terminal import is_terminal, print_json, say
 from selfinstruct.text import counted
 
 if TYPE_CHECKING:
@@ -111,7 +105,7 @@ async def _send(run: "Run", count: int) -> None:
     from selfinstruct.cli.run_preview import say_wait
     from selfinstruct.llm.online import OnlineBackend
 
-    if sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         say("waiting for the replies …")
     async with OnlineBackend(run.config, environ=os.environ, on_wait=say_wait) as backend:
         await probe(run, backend=backend, count=count)
@@ -246,11 +240,9 @@ def _as_json(expected: "Estimate", probed: "Consumption | None") -> dict[str, An
 
 
 def _price_json(quotation: "Quotation") -> dict[str, Any]:
-    price, discount = quotation.price, quotation.batch_discount
+    prices, discount = asdict(quotation.price), quotation.batch_discount
     return {
-        "input_usd_per_million_tokens": float(price.input),
-        "cached_input_usd_per_million_tokens": float(price.cached_input),
-        "output_usd_per_million_tokens": float(price.output),
+        **{f"{name}_usd_per_million_tokens": float(usd) for name, usd in prices.items()},
         "batch_discount": float(discount) if discount is not None else None,
         "vendor": quotation.vendor,
         "as_of": quotation.as_of,

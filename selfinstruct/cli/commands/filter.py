@@ -5,19 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from selfinstruct.cli.options import (
-    InputFormat,
-    Inputs,
-    JsonOption,
-    OutputFormat,
-    Quiet,
-    RecordsOutput,
-)
+from selfinstruct.cli.options import InputFormat, Inputs, JsonOption, KeptFile, OutputFormat, Quiet
 
 
 def filter(  # noqa: A001
     inputs: Inputs,
-    output: RecordsOutput,
+    output: KeptFile,
     field: Annotated[
         list[str] | None,
         typer.Option(

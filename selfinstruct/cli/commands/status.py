@@ -77,13 +77,8 @@ def _fields(run: "Run", estimate: "Estimate | None", pid: int | None) -> dict[st
 def _lines(
     run: "Run", summary: "RunSummary", estimate: "Estimate | None", pid: int | None
 ) -> Iterator[str]:
+    from selfinstruct.cli import summary_lines
     from selfinstruct.cli.expected_cost import left_line
-    from selfinstruct.cli.summary_lines import (
-        changes,
-        funnel_lines,
-        last_not_novel_lines,
-        pool_lines,
-    )
 
     state, source, condition = run.state, run.state.source, _condition(run, pid)
     reached = f"{summary.accepted:,} of {run.config.num_instructions:,}"
@@ -98,10 +93,10 @@ def _lines(
         yield f"  {visible(state.finished.detail, keep='')}"
     if source is not None:
         settings = {name: getattr(run.config, name) for name in source.settings}
-        changed = changes(source, settings, run.versions) or "same settings"
+        changed = summary_lines.changes(source, settings, run.versions) or "same settings"
         yield visible(f"  decided again: {changed}", keep="")
-    yield from funnel_lines(summary, state)
+    yield from summary_lines.funnel_lines(summary, state)
     if estimate is not None:
         yield f"  {left_line(estimate, base_url=run.config.base_url)}"
-    yield from pool_lines(summary)
-    yield from last_not_novel_lines(state, run.config.threshold)
+    yield from summary_lines.pool_lines(summary)
+    yield from summary_lines.last_not_novel_lines(state, run.config.threshold)
