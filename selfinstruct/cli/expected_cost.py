@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from selfinstruct.cli.signals import INTERRUPTED
 from selfinstruct.cli.terminal import is_terminal, say
 from selfinstruct.text import counted
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from selfinstruct.runner.directory import Run
 
 UNKNOWN = "cost unknown: add --price-input and --price-output, or --free"
-_INTERRUPTED = 130
 _UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -68,7 +68,7 @@ def _ask() -> None:
         say("")
     if not is_wanted:
         say("Nothing was sent. For details: `selfinstruct estimate` with the same flags.")
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
 
 
 def headline(estimate: "Estimate", *, base_url: str | None = None) -> str:

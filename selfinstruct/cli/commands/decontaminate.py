@@ -34,9 +34,7 @@ def decontaminate(
             help="Drop records with a text that has a ROUGE-L over N to a text of an item.",
         ),
     ] = 0.7,
-    no_rouge: Annotated[
-        bool, typer.Option("--no-rouge", help="Compare words in a row only.")
-    ] = False,
+    no_rouge: Annotated[bool, typer.Option(help="Compare words in a row only.")] = False,
     field: Annotated[
         list[str] | None,
         typer.Option(

@@ -57,9 +57,7 @@ def export(
             show_default="by suffix, or format",
         ),
     ] = None,
-    include_seed_tasks: Annotated[
-        bool, _rows("--include-seed-tasks", help="Write the seed tasks first.")
-    ] = False,
+    include_seed_tasks: Annotated[bool, _rows(help="Write the seed tasks first.")] = False,
     limit: Annotated[
         int | None,
         _rows(
@@ -98,9 +96,8 @@ def export(
     similarities: Annotated[
         bool,
         typer.Option(
-            "--similarities",
             help="Add the similarity to earlier tasks, like the published data: most_similar_instructions "
-            "(10, with their ROUGE-L) and avg_similarity_score.",
+            "(10, with their ROUGE-L) and avg_similarity_score."
         ),
     ] = False,
     system: Annotated[
@@ -119,30 +116,24 @@ def export(
     csv_safe: Annotated[
         bool,
         typer.Option(
-            "--csv-safe",
             help="Put an apostrophe before cells that a spreadsheet program would run as a formula. For "
-            "reading, not for training.",
+            "reading, not for training."
         ),
     ] = False,
     llama_factory: Annotated[
         bool,
         _beside(
-            "--llama-factory",
-            help="Add the file to dataset_info.json in its folder, for LLaMA-Factory; other entries stay.",
+            help="Add the file to dataset_info.json in its folder, for LLaMA-Factory; other entries stay."
         ),
     ] = False,
     axolotl: Annotated[
-        bool,
-        _beside(
-            "--axolotl", help="Write the stanza for axolotl's configuration: OUT.axolotl.yaml."
-        ),
+        bool, _beside(help="Write the stanza for axolotl's configuration: OUT.axolotl.yaml.")
     ] = False,
     card: Annotated[
         bool,
         _beside(
-            "--card",
             help="Write a dataset card for the Hugging Face hub, README.md: the origin of the data, and "
-            "open questions for its users.",
+            "open questions for its users."
         ),
     ] = False,
     license: Annotated[  # noqa: A002
