@@ -4,10 +4,11 @@ Also formats estimated numbers for all commands.
 """
 
 import sys
+from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import typer
@@ -19,6 +20,8 @@ from selfinstruct.text import counted
 if TYPE_CHECKING:
     from selfinstruct.analysis.estimate import Basis, Estimate, Money, Range
     from selfinstruct.runner.directory import Run
+
+T = TypeVar("T")
 
 UNKNOWN = "cost unknown: add --price-input and --price-output, or --free"
 _UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
@@ -146,9 +149,7 @@ def money(dollars: Decimal) -> str:
 
 def money_range(dollars: "Money") -> str:
     """Format dollars with their range: $0.77 (0.49–1.38)."""
-    if dollars.low == dollars.high:
-        return money(dollars.expected)
-    return f"{money(dollars.expected)} ({_amount(dollars.low)}–{_amount(dollars.high)})"
+    return f"${shown_range(dollars, _amount)}"
 
 
 def _amount(dollars: Decimal) -> str:
@@ -165,16 +166,13 @@ def hours_range(hours: "Range[float]") -> str:
     """Format hours with their range, in a suitable unit: 3 min (1–17)."""
     seconds = hours.times(3600)
     unit, name = next((u for u in _UNITS if seconds.expected >= 1.5 * u[0]), _UNITS[-1])
-    shown = [_short(value / unit) for value in (seconds.expected, seconds.low, seconds.high)]
-    if shown[1] == shown[2]:
-        return f"{shown[0]} {name}"
-    return f"{shown[0]} {name} ({shown[1]}–{shown[2]})"
+    return shown_range(seconds.times(1 / unit), _short, f" {name}")
 
 
-def count_range(values: "Range[float]") -> str:
-    """Format counts with their range: 1,000 (980–1,300)."""
-    low, expected, high = (f"{round(v):,}" for v in (values.low, values.expected, values.high))
-    return expected if low == high else f"{expected} ({low}–{high})"
+def shown_range(values: "Range[T]", form: Callable[[T], str], unit: str = "") -> str:
+    """Format a number with its range, which is left out if both ends look the same: 3 min (1–17)."""
+    low, expected, high = map(form, (values.low, values.expected, values.high))
+    return f"{expected}{unit}" if low == high else f"{expected}{unit} ({low}–{high})"
 
 
 def _short(value: float) -> str:

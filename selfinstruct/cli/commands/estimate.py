@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfinstruct.cli.commands.run import run_named
-from selfinstruct.cli.expected_cost import count_range, headline, limit_lines, money, money_range
+from selfinstruct.cli.expected_cost import headline, limit_lines, money, money_range, shown_range
 from selfinstruct.cli.options import JsonOption, OutputOption, SourceArgument, with_settings
 from selfinstruct.cli.page import print_blocks, wrapped
 from selfinstruct.cli.terminal import is_terminal, print_json, say
@@ -174,7 +174,7 @@ def _table(expected: "Estimate") -> Iterator[str]:
         middle = amounts.expected
         tokens = f"{_tokens(middle.prompt_tokens)} in, {_tokens(middle.completion_tokens)} out"
         usd = expected.usd(amounts)
-        requests = count_range(amounts.each(lambda consumed: float(consumed.requests)))
+        requests = shown_range(amounts, lambda consumed: f"{consumed.requests:,}")
         yield _row(name, requests, tokens, money_range(usd) if usd is not None else "unknown")
 
 
@@ -205,9 +205,7 @@ def _assumption_lines(assumptions: "Assumptions") -> Iterator[str]:
 
 def _assumption(name: str, figure: "Figure", unit: str = "") -> str:
     values = figure.range.times(100) if unit else figure.range
-    low, middle, high = (_number(v) for v in (values.low, values.expected, values.high))
-    value = f"{middle}{unit}" if low == high else f"{middle}{unit} ({low}–{high})"
-    return f"  {name:<{_NAME}}{value:<{_VALUE}}{figure.basis}".rstrip()
+    return f"  {name:<{_NAME}}{shown_range(values, _number, unit):<{_VALUE}}{figure.basis}".rstrip()
 
 
 def _number(value: float) -> str:
