@@ -124,9 +124,7 @@ def _is_within(estimate: "Estimate", name: str, limit: float) -> bool:
 
 
 def _is_near(base_url: str | None) -> bool:
-    host = urlsplit(base_url).hostname if base_url else None
-    if host is None:
-        return False
+    host = urlsplit(base_url or "").hostname or ""
     try:
         return ip_address(host).is_private
     except ValueError:

@@ -109,10 +109,9 @@ def stopping(
 
     def handle(number: signal.Signals) -> None:
         nonlocal is_second
+        stop.set()  # before the message: the terminal may be gone
         if is_second:
             task.cancel()
-        else:
-            stop.set()  # before the message: the terminal may be gone
         on_signal(number, is_second)
         is_second = True
 

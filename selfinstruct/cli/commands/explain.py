@@ -157,8 +157,8 @@ class _Page:
         yield from labelled("prompt", shown)
         yield from field("kind", self._kind(result))
         yield from field("shown in", counted(result.shown, "answered prompt"))
-        against = counted(result.witness_against, "rejected candidate")
-        yield from field("witness", f"against {against}")
+        rejected = counted(result.witness_against, "rejected candidate")
+        yield from field("witness", f"against {rejected}")
 
     def _kind(self, result: "results.TaskResult") -> str:
         unknown = "not known" if result.instances is not None else self._open
