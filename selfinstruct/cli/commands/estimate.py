@@ -20,7 +20,7 @@ from selfinstruct.text import counted
 if TYPE_CHECKING:
     from selfinstruct.analysis.estimate import Assumptions, Estimate, Figure
     from selfinstruct.budget.prices import Quotation
-    from selfinstruct.cost import Consumption
+    from selfinstruct.cost import Consumption, Price
     from selfinstruct.runner.directory import Run
 
 _NAME = 25
@@ -93,9 +93,8 @@ def _probe(run: "Run", count: int) -> "Consumption":
     try:
         asyncio.run(_send(run, count))
     except BackendError as error:
-        price, spent = price_of(run.config), run.state.ledger.spent - before
-        cost = price.cost(spent) if price is not None else None
-        say(f"selfinstruct: {error}", _probe_line(spent, cost), "Nothing was written.")
+        line = _probe_line(run.state.ledger.spent - before, price_of(run.config))
+        say(f"selfinstruct: {error}", line, "Nothing was written.")
         raise typer.Exit(error.exit_code) from None
     return run.state.ledger.spent - before
 
@@ -111,8 +110,8 @@ async def _send(run: "Run", count: int) -> None:
         await probe(run, backend=backend, count=count)
 
 
-def _probe_line(spent: "Consumption", cost: Decimal | None) -> str:
-    dollars = f", {money(cost)}" if cost is not None and spent.tokens else ""
+def _probe_line(spent: "Consumption", price: "Price | None") -> str:
+    dollars = f", {money(price.cost(spent))}" if price is not None and spent.tokens else ""
     requests = counted(spent.requests, "request")
     return f"The probe took {requests}, {spent.tokens:,} tokens{dollars}; its replies are not kept."
 
@@ -134,8 +133,8 @@ def _blocks(
 def _next(expected: "Estimate", probed: "Consumption | None") -> list[str]:
     """Return the cost of the probe, if any, and the next command."""
     if probed is not None:
-        cost = expected.quotation.price.cost(probed) if expected.quotation is not None else None
-        return [*wrapped(_probe_line(probed, cost)), "Next, without --probe: selfinstruct run"]
+        price = expected.quotation.price if expected.quotation is not None else None
+        return [*wrapped(_probe_line(probed, price)), "Next, without --probe: selfinstruct run"]
     if expected.so_far.requests:
         return ["Next, with the same flags: selfinstruct run"]
     return wrapped(
