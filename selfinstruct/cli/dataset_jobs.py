@@ -24,7 +24,7 @@ Result = TypeVar("Result", bound=Summary)
 
 def run_job(
     job: Callable[[Progress, Hold], Result],
-    lines: Callable[[Result], list[str]],
+    lines: Callable[[Result], Iterable[str]],
     *,
     inputs: Iterable[str],
     outputs: Iterable[Path],

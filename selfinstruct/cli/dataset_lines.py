@@ -12,83 +12,69 @@ from selfinstruct.text import cells, counted, visible
 
 def filter_lines(
     summary: FilterSummary, files: ListFiles, *, threshold: float, tokenizer: str, keep_equal: bool
-) -> list[str]:
-    """Return the summary of `selfinstruct filter`."""
+) -> Iterator[str]:
+    """Yield the summary of `selfinstruct filter`."""
     counts = [f"read {summary.read:,}"]
     if files.against:
         counts.append(f"compared also with {summary.against:,}")
     counts.append(f"kept {summary.kept:,}")
     if keep_equal:
         counts.append(f"of these as equal {summary.kept_as_equal:,}")
-    counts += [
-        f"rejected {summary.rejected:,}{_share(summary.rejected, summary.read)}",
-        f"without tokens {summary.without_tokens:,}",
-        f"{summary.seconds:.1f} s",
-    ]
-    lines = [", ".join(counts)]
+    rejected = f"rejected {summary.rejected:,}{_share(summary.rejected, summary.read)}"
+    counts += [rejected, f"without tokens {summary.without_tokens:,}", f"{summary.seconds:.1f} s"]
+    yield ", ".join(counts)
     if summary.without_tokens:
-        lines.append(
+        yield (
             f"{summary.without_tokens:,} kept texts have no word for the tokenizer {tokenizer}; they were "
             "compared with nothing"
         )
     if threshold == 1:
-        lines.append(
-            "no ROUGE-L is over 1, so even exact copies are kept; to reject only exact copies, use -t 0.999"
-        )
+        yield "no ROUGE-L is over 1, so even exact copies are kept; to reject only exact copies, use -t 0.999"
     if summary.with_an_input:
-        lines.append(
+        yield (
             f"{summary.with_an_input:,} rejected records have the same text as another record, but also an "
             "input, which was not compared; to keep every input of an instruction, use --keep-equal"
         )
-    lines += [
-        f"no record has text in the field {name!r}; if the name is misspelt, correct --field"
-        for name in summary.fields_without_text
-    ]
-    written = {files.output: summary.kept, files.rejected: summary.rejected}
-    return [*lines, *_written(written)]
+    for name in summary.fields_without_text:
+        yield f"no record has text in the field {name!r}; if the name is misspelt, correct --field"
+    yield from _written({files.output: summary.kept, files.rejected: summary.rejected})
 
 
 def decontaminate_lines(
     summary: DecontaminationSummary, files: ListFiles, *, ngram: int
-) -> list[str]:
-    """Return the summary of `selfinstruct decontaminate`."""
+) -> Iterator[str]:
+    """Yield the summary of `selfinstruct decontaminate`."""
     share = _share(summary.dropped, summary.read)
-    lines = [
-        *_benchmark_table(summary.benchmarks, ngram),
-        "",
-        f"read {summary.read:,}, kept {summary.kept:,}, dropped {summary.dropped:,}{share}",
-        *_written({files.output: summary.kept, files.rejected: summary.dropped}),
-    ]
+    yield from _benchmark_table(summary.benchmarks, ngram)
+    yield f"read {summary.read:,}, kept {summary.kept:,}, dropped {summary.dropped:,}{share}"
+    yield from _written({files.output: summary.kept, files.rejected: summary.dropped})
     if files.report is not None and str(files.report) != "-":
-        lines.append(f"wrote the hits to {files.report}")
-    return lines + [
-        f"{name} looks like {layout} and was read as INPUT; each benchmark needs its own --against"
-        for name, layout in summary.layouts.items()
-        if layout != OTHER.name
-    ]
+        yield f"wrote the hits to {files.report}"
+    for name, layout in summary.layouts.items():
+        if layout != OTHER.name:
+            yield f"{name} looks like {layout} and was read as INPUT; each benchmark needs its own --against"
 
 
-def export_lines(summary: ExportSummary, output: Path) -> list[str]:
-    """Return the summary of `selfinstruct export`."""
-    lines = []
+def export_lines(summary: ExportSummary, output: Path) -> Iterator[str]:
+    """Yield the summary of `selfinstruct export`."""
     if summary.benchmarks is not None:
-        lines += [*_benchmark_table(summary.benchmarks, summary.benchmarks.index.ngram), ""]
-        lines.append(f"left out {summary.left_out:,} rows that contain what a benchmark asks")
+        yield from _benchmark_table(summary.benchmarks, summary.benchmarks.index.ngram)
+        yield f"left out {summary.left_out:,} rows that contain what a benchmark asks"
     has_parts = len(summary.parts) > 1
     for part in summary.parts:
         place = "stdout" if str(output) == "-" else str(part.path)
         if summary.container == "datasets" and has_parts:
             place = f"{place} ({part.name})"
         of = f" of {counted(part.instructions, 'instruction')}" if has_parts else ""
-        lines.append(f"wrote {counted(part.rows, 'row')}{of} to {place}")
-    lines += [f"wrote {path}" for path in summary.beside]
+        yield f"wrote {counted(part.rows, 'row')}{of} to {place}"
+    for path in summary.beside:
+        yield f"wrote {path}"
     if empty := sum(part.without_output for part in summary.parts):
-        have = "has" if empty == 1 else "have"
-        lines.append(
-            f"{counted(empty, 'row')} {have} an empty output, which teaches a model to say nothing"
-        )
-    lines += [f"the card lacks {missing}" for missing in summary.missing]
-    return [*lines, *summary.remarks]
+        have = counted(empty, "row has", "rows have")
+        yield f"{have} an empty output, which teaches a model to say nothing"
+    for missing in summary.missing:
+        yield f"the card lacks {missing}"
+    yield from summary.remarks
 
 
 def _share(part: int, total: int) -> str:
@@ -101,26 +87,24 @@ def _written(counts: Mapping[Path | None, int]) -> Iterator[str]:
             yield f"wrote {counted(count, 'record')} to {path}"
 
 
-def _benchmark_table(benchmarks: Benchmarks, ngram: int) -> list[str]:
-    """Return a table with a row per benchmark, and remarks about items that are not searched for."""
+def _benchmark_table(benchmarks: Benchmarks, ngram: int) -> Iterator[str]:
+    """Yield a row per benchmark, remarks about items that are not searched for, and a blank line."""
     all_counts = benchmarks.counts.values()
     names = [visible(counts.file, keep="") for counts in all_counts]
     width = max(len("benchmark"), *map(cells, names))
     by_words = f"  by {ngram} words"
-    lines = [f"{'':{width}}      items  items hit   dropped{by_words}  by ROUGE-L"]
+    yield f"{'':{width}}      items  items hit   dropped{by_words}  by ROUGE-L"
     for name, counts in zip(names, all_counts, strict=True):
-        lines.append(
+        yield (
             f"{name}{' ' * (width - cells(name))}{counts.items:>11,}{len(counts.items_hit):>11,}"
             f"{counts.records.total():>10,}{counts.records['ngram']:>{len(by_words)},}"
             f"{counts.records['rouge_l']:>12,}"
         )
-    short = f"no text of {benchmarks.index.shortest} words or more"
-    common = (
-        f"only texts that more than {benchmarks.index.common:,} different items have (--common)"
-    )
-    return lines + [
-        f"{counts.file}: {number:,} of its items have {what}, and are not searched for"
-        for counts in all_counts
-        for number, what in ((counts.unfindable, short), (counts.only_common, common))
-        if number
-    ]
+    index = benchmarks.index
+    short = f"no text of {index.shortest} words or more"
+    common = f"only texts that more than {index.common:,} different items have (--common)"
+    for counts in all_counts:
+        for number, what in ((counts.unfindable, short), (counts.only_common, common)):
+            if number:
+                yield f"{counts.file}: {number:,} of its items have {what}, and are not searched for"
+    yield ""

@@ -4,23 +4,26 @@ Also formats estimated numbers for all commands.
 """
 
 import sys
+from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import typer
 
-from selfinstruct.cli.terminal import say
+from selfinstruct.cli.signals import INTERRUPTED
+from selfinstruct.cli.terminal import is_terminal, say
 from selfinstruct.text import counted
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.estimate import Basis, Estimate, Money, Range
     from selfinstruct.runner.directory import Run
 
+T = TypeVar("T")
+
 UNKNOWN = "cost unknown: add --price-input and --price-output, or --free"
-_INTERRUPTED = 130
 _UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -35,14 +38,7 @@ class Announcement:
     @property
     def may_ask(self) -> bool:
         """Whether a user at a terminal can be asked and has not answered in advance."""
-        return not self._yes and _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
-
-    def ask(self, run: "Run") -> None:
-        """Announce and ask before the directory is created, but only if the run needs the question."""
-        from selfinstruct.analysis.estimate import estimate_of
-
-        if self._is_due(run, estimate_of(run)):
-            self.make(run)
+        return not self._yes and is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
     def make(self, run: "Run") -> "Estimate":
         """Return the estimate; announce it the first time, and ask if necessary.
@@ -75,7 +71,7 @@ def _ask() -> None:
         say("")
     if not is_wanted:
         say("Nothing was sent. For details: `selfinstruct estimate` with the same flags.")
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
 
 
 def headline(estimate: "Estimate", *, base_url: str | None = None) -> str:
@@ -127,17 +123,8 @@ def _is_within(estimate: "Estimate", name: str, limit: float) -> bool:
     return (total.tokens if name == "max_tokens_total" else total.requests) <= limit
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
-    try:
-        return stream is not None and stream.isatty()
-    except ValueError:  # the stream is closed
-        return False
-
-
 def _is_near(base_url: str | None) -> bool:
-    host = urlsplit(base_url).hostname if base_url else None
-    if host is None:
-        return False
+    host = urlsplit(base_url or "").hostname or ""
     try:
         return ip_address(host).is_private
     except ValueError:
@@ -160,9 +147,7 @@ def money(dollars: Decimal) -> str:
 
 def money_range(dollars: "Money") -> str:
     """Format dollars with their range: $0.77 (0.49–1.38)."""
-    if dollars.low == dollars.high:
-        return money(dollars.expected)
-    return f"{money(dollars.expected)} ({_amount(dollars.low)}–{_amount(dollars.high)})"
+    return f"${shown_range(dollars, _amount)}"
 
 
 def _amount(dollars: Decimal) -> str:
@@ -179,16 +164,13 @@ def hours_range(hours: "Range[float]") -> str:
     """Format hours with their range, in a suitable unit: 3 min (1–17)."""
     seconds = hours.times(3600)
     unit, name = next((u for u in _UNITS if seconds.expected >= 1.5 * u[0]), _UNITS[-1])
-    shown = [_short(value / unit) for value in (seconds.expected, seconds.low, seconds.high)]
-    if shown[1] == shown[2]:
-        return f"{shown[0]} {name}"
-    return f"{shown[0]} {name} ({shown[1]}–{shown[2]})"
+    return shown_range(seconds.times(1 / unit), _short, f" {name}")
 
 
-def count_range(values: "Range[float]") -> str:
-    """Format counts with their range: 1,000 (980–1,300)."""
-    low, expected, high = (f"{round(v):,}" for v in (values.low, values.expected, values.high))
-    return expected if low == high else f"{expected} ({low}–{high})"
+def shown_range(values: "Range[T]", form: Callable[[T], str], unit: str = "") -> str:
+    """Format a number with its range, which is left out if both ends look the same: 3 min (1–17)."""
+    low, expected, high = map(form, (values.low, values.expected, values.high))
+    return f"{expected}{unit}" if low == high else f"{expected}{unit} ({low}–{high})"
 
 
 def _short(value: float) -> str:

@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from selfinstruct.cli.options import flag
 from selfinstruct.cli.signals import INTERRUPTED, forwarded_to
@@ -18,8 +18,6 @@ from selfinstruct.cli.terminal import say
 from selfinstruct.errors import LimitReachedError, SelfInstructError, StalledError
 from selfinstruct.pipeline.summary import RunSummary
 from selfinstruct.text import counted, dollars, duration
-
-Reason = Literal["complete", "interrupted", "limit", "failed"]
 
 _SHORTEST_SHOWN_S = 0.5
 
@@ -50,9 +48,9 @@ class Ending:
         return self.failure.exit_code if isinstance(self.failure, SelfInstructError) else 1
 
     @property
-    def reason(self) -> Reason:
+    def reason(self) -> str:
         """The exit code as a word."""
-        words: dict[int, Reason] = {0: "complete", 3: "limit", INTERRUPTED: "interrupted"}
+        words = {0: "complete", 3: "limit", INTERRUPTED: "interrupted"}
         return words.get(self.exit_code, "failed")
 
     @property

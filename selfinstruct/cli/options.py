@@ -45,7 +45,7 @@ Inputs = Annotated[
         "with .gz; - is stdin.",
     ),
 ]
-RecordsOutput = Annotated[
+KeptFile = Annotated[
     Path,
     typer.Option(
         "--output",
@@ -198,4 +198,5 @@ def _without_values(params: list[Any]) -> list[Any]:
     for param in params:
         if getattr(param, "is_flag", False):
             param.metavar = ""  # or the help shows <bool>
+            param.secondary_opts = []  # or each switch has a negative form, such as --no-card
     return params

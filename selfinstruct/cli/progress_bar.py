@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from selfinstruct.cli.terminal import say
+from selfinstruct.cli.terminal import is_terminal, say
 from selfinstruct.text import one_line
 
 _DRAWN_EVERY_S = 0.25
@@ -23,7 +23,7 @@ def bar(*, quiet: bool = False, now: Callable[[], float] = time.monotonic) -> It
     """Show progress while the block runs. Call the yielded function as often as you like."""
     if quiet:
         yield lambda _share, _text: None
-    elif sys.stderr is not None and sys.stderr.isatty():
+    elif is_terminal(sys.stderr):
         with _drawn() as show:
             yield _throttled(show, _DRAWN_EVERY_S, now(), now)
     else:

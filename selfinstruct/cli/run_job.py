@@ -4,29 +4,41 @@ import asyncio
 import logging
 import os
 import shlex
+import signal
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from selfinstruct.analysis.estimate import estimate_of
+from selfinstruct.api import checked_settings, online_backend
+from selfinstruct.cli.expected_cost import Announcement, left_line
+from selfinstruct.cli.log_file import check_log_file, logging_to
+from selfinstruct.cli.on_finish import Ending, run_on_finish
 from selfinstruct.cli.options import flag
+from selfinstruct.cli.run_log import RunLog, log, log_ending
+from selfinstruct.cli.run_progress import show_progress
 from selfinstruct.cli.signals import restored, stopping
+from selfinstruct.cli.summary_lines import funnel_lines
 from selfinstruct.cli.terminal import print_json, say
-from selfinstruct.text import counted
+from selfinstruct.config.address import address
+from selfinstruct.cost import ExpectedUse
+from selfinstruct.errors import LimitReachedError, RunWriteError, SelfInstructError
+from selfinstruct.pipeline.state import RunState
+from selfinstruct.pipeline.summary import RunSummary, summarize
+from selfinstruct.runner import loop
+from selfinstruct.runner.directory import Run, is_run, open_run, planned_run
+from selfinstruct.runner.disk_space import DiskWatch, warning
+from selfinstruct.runner.failures import Pause
+from selfinstruct.runner.journal import Journal
+from selfinstruct.runner.run_files import TORN
+from selfinstruct.text import counted, duration
 
 if TYPE_CHECKING:
-    import signal
-
-    from selfinstruct.cli.expected_cost import Announcement
-    from selfinstruct.cost import ExpectedUse
     from selfinstruct.llm.online import OnlineBackend
-    from selfinstruct.pipeline.state import RunState
-    from selfinstruct.pipeline.summary import RunSummary
-    from selfinstruct.runner.directory import Run
-    from selfinstruct.runner.failures import Pause
 
 _WAIT_REPORTED_EVERY_S = 10.0
 
@@ -35,33 +47,24 @@ def carry_out(
     directory: Path,
     settings: Mapping[str, Any],
     *,
-    announcement: "Announcement | None" = None,
+    announcement: Announcement | None = None,
     json_output: bool = False,
     again: str = "selfinstruct run {directory}",
     log_file: Path | None = None,
     log_level: str = "info",
     on_finish: str | None = None,
-) -> "RunSummary":
+) -> RunSummary:
     """Run until the end and report on it. Raises typer.Exit unless the run is complete.
 
-    `announcement` shows the expected cost before the first request; if it asks, before the directory of a
+    `announcement` shows the expected cost before the first request; if it may ask, before the directory of a
     new run is made. `again` is the command that continues the run. `on_finish` is a shell command.
     """
-    from selfinstruct.api import checked_settings
-    from selfinstruct.cli.log_file import check_log_file, logging_to
-    from selfinstruct.cli.on_finish import Ending, run_on_finish
-    from selfinstruct.cli.run_log import log, log_ending
-    from selfinstruct.errors import SelfInstructError
-    from selfinstruct.pipeline.summary import summarize
-    from selfinstruct.runner.directory import is_run, open_run, planned_run
-    from selfinstruct.runner.loop import is_complete
-
     is_new = not is_run(directory)
     settings = checked_settings(directory, settings)
     if log_file is not None:
         check_log_file(log_file, directory)
     if is_new and announcement is not None and announcement.may_ask:
-        announcement.ask(planned_run(directory, settings))
+        announcement.make(planned_run(directory, settings))
     began = time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(restored())
@@ -74,7 +77,7 @@ def carry_out(
             ending = Ending(
                 directory=directory,
                 summary=summary,
-                is_complete=is_complete(opened),
+                is_complete=loop.is_complete(opened),
                 failure=failure,
                 took_s=time.monotonic() - began,
                 is_continued=is_continued,
@@ -97,72 +100,56 @@ def carry_out(
     return summary
 
 
-def _grow(opened: "Run", announcement: "Announcement | None") -> Exception | None:
+def _grow(opened: Run, announcement: Announcement | None) -> Exception | None:
     """Grow an opened run and report on it; return the error that stopped the run."""
-    from selfinstruct.analysis.estimate import estimate_of
-    from selfinstruct.api import online_backend
-    from selfinstruct.cli.expected_cost import left_line
-    from selfinstruct.cli.summary_lines import funnel_lines
-    from selfinstruct.errors import LimitReachedError
-    from selfinstruct.pipeline.summary import summarize
-    from selfinstruct.runner.loop import is_complete
-
-    directory, target = opened.directory, opened.config.num_instructions
-    if opened.journal is not None and opened.journal.torn_bytes:
-        size = counted(opened.journal.torn_bytes, "byte")
-        path = opened.journal.path
-        say(f"{path} ended within a line; moved the last {size} to {path.name}.torn")
-    if is_complete(opened):
-        summary = summarize(opened.state)
+    directory, state, target = opened.directory, opened.state, opened.config.num_instructions
+    journal = opened.journal
+    assert journal is not None
+    if journal.torn_bytes:
+        size = counted(journal.torn_bytes, "byte")
+        say(f"{journal.path} ended within a line; moved the last {size} to {TORN}")
+    if loop.is_complete(opened):
         say(
-            f"{directory} is complete: {summary.accepted:,} instructions ({target:,} asked for), "
-            f"{summary.rows:,} rows. To grow the run further, give a larger -n."
+            f"{directory} is complete: {state.accepted:,} instructions ({target:,} asked for), "
+            f"{summarize(state).rows:,} rows. To grow the run further, give a larger -n."
         )
         return None
-    if opened.state.counts.requests:
-        say(f"continuing {directory}: {opened.state.accepted:,} of {target:,} instructions")
+    if state.counts.requests:
+        say(f"continuing {directory}: {state.accepted:,} of {target:,} instructions")
     stop = asyncio.Event()
     backend = online_backend(opened, stop=stop, on_wait=_report_some_waits())
     expected_use = announcement.make(opened).expected_use if announcement is not None else None
     failure: Exception | None = None
     try:
-        asyncio.run(_send(opened, backend, stop, expected_use))
+        asyncio.run(_send(opened, journal, backend, stop, expected_use))
     except asyncio.CancelledError:
         pass  # the second signal
     except Exception as error:  # noqa: BLE001 - raised again after the last messages
         failure = error
-    summary = summarize(opened.state)
-    if summary.requests:
-        status = "complete" if is_complete(opened) else "stopped"
-        say(f"{directory} {status}:", *funnel_lines(summary))
+    if state.counts.requests:
+        status = "complete" if loop.is_complete(opened) else "stopped"
+        say(f"{directory} {status}:", *funnel_lines(summarize(state)))
     if isinstance(failure, LimitReachedError):
         say(left_line(estimate_of(opened), base_url=opened.config.base_url))
     return failure
 
 
 async def _send(
-    opened: "Run",
+    opened: Run,
+    journal: Journal,
     backend: "OnlineBackend",
     stop: asyncio.Event,
-    expected_use: "ExpectedUse | None",
+    expected_use: ExpectedUse | None,
 ) -> None:
-    from selfinstruct.cli.run_log import RunLog
-    from selfinstruct.cli.run_progress import show_progress
-    from selfinstruct.config.address import address
-    from selfinstruct.errors import RunWriteError
-    from selfinstruct.runner.disk_space import DiskWatch
-    from selfinstruct.runner.loop import grow
-
     run_log = RunLog(opened, address=address(opened.config, environ=os.environ))
-    if opened.journal is not None:
-        opened.journal.on_append = run_log.heard
+    journal.on_append = run_log.heard
     disk = DiskWatch(opened.directory, max_concurrency=opened.config.max_concurrency)
-    _warn_of_small_disk(opened)
+    _warn_of_small_disk(opened, journal)
     if (problem := disk.problem()) is not None:
         raise RunWriteError(opened.directory, problem)
     in_flight = 0
 
-    def watch(_: "RunState", number: int) -> None:
+    def watch(_: RunState, number: int) -> None:
         nonlocal in_flight
         in_flight = number
         if not stop.is_set() and disk.problem() is not None:
@@ -175,7 +162,7 @@ async def _send(
                 asyncio.create_task(run_log.log_progress(lambda: in_flight)),
             ]
             try:
-                await grow(
+                await loop.grow(
                     opened,
                     backend=backend,
                     stop=stop,
@@ -191,37 +178,25 @@ async def _send(
         raise RunWriteError(opened.directory, disk.shortage)
 
 
-def _warn_of_small_disk(opened: "Run") -> None:
-    from selfinstruct.cli.run_log import log
-    from selfinstruct.runner.disk_space import warning
-
-    journal = 0
-    with suppress(OSError):
-        if opened.journal is not None:
-            journal = opened.journal.path.stat().st_size
+def _warn_of_small_disk(opened: Run, journal: Journal) -> None:
     problem = warning(
         opened.directory,
         missing=max(0, opened.config.num_instructions - opened.state.accepted),
         accepted=opened.state.grown,
-        journal=journal,
+        journal=journal.path.stat().st_size,
     )
     if problem is not None:
         say(problem)
         log("disk_may_be_too_small", level=logging.WARNING, problem=problem)
 
 
-def _report_signal(number: "signal.Signals", is_second: bool) -> None:
-    from selfinstruct.cli.run_log import log
-
+def _report_signal(number: signal.Signals, is_second: bool) -> None:
     log("stop_asked", signal=number.name, at_once=is_second)
     if not is_second:
         say("stopping after the requests in flight finish (a second Ctrl-C stops at once)")
 
 
-def _report_pause(pause: "Pause") -> None:
-    from selfinstruct.cli.run_log import log
-    from selfinstruct.text import duration
-
+def _report_pause(pause: Pause) -> None:
     say(
         f"{pause.stage}: endpoint not responding; retrying in {duration(pause.seconds)} (gives up after "
         f"{duration(pause.left_s)}, see {flag('give_up_after_s')}): {pause.problem}"
@@ -238,8 +213,6 @@ def _report_pause(pause: "Pause") -> None:
 
 def _report_some_waits() -> Callable[[str, float], None]:
     """Return a function that reports waits, but not each of hundreds with the same cause."""
-    from selfinstruct.cli.run_log import log
-
     reported_at = -_WAIT_REPORTED_EVERY_S
 
     def on_wait(problem: str, seconds: float) -> None:

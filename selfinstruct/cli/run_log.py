@@ -72,8 +72,6 @@ class RunLog:
         )
 
     def _log_completion(self, event: CompletionReceived) -> None:
-        if not LOGGER.isEnabledFor(logging.DEBUG):
-            return
         completion = event.completion
         log(
             "request_completed",

@@ -7,21 +7,24 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
+from selfinstruct.analysis.estimate import Estimate, estimate_of
+from selfinstruct.analysis.preview import Answered, Asked, Item, preview
+from selfinstruct.api import checked_settings
 from selfinstruct.cli.expected_cost import about, money_range
 from selfinstruct.cli.page import columns, field, parts, print_blocks, wrapped
-from selfinstruct.cli.terminal import print_json, say
+from selfinstruct.cli.terminal import is_terminal, print_json, say
+from selfinstruct.config.address import address
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.errors import BackendError
+from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.llm.request_body import api_path
+from selfinstruct.records import Request
+from selfinstruct.runner.directory import Run, planned_run
 from selfinstruct.text import counted, visible
-
-if TYPE_CHECKING:
-    from selfinstruct.analysis.estimate import Estimate
-    from selfinstruct.analysis.preview import Answered, Asked, Item
-    from selfinstruct.config.schema import RunConfig
-    from selfinstruct.records import Request
-    from selfinstruct.runner.directory import Run
 
 _MAX_ATTEMPTS = 3
 _MAX_WAIT_S = 120.0
@@ -37,11 +40,6 @@ _TITLES = {
 
 def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_output: bool) -> None:
     """Send one request of each stage and show the results; exit with 4 if the endpoint gives up."""
-    from selfinstruct.analysis.estimate import estimate_of
-    from selfinstruct.api import checked_settings
-    from selfinstruct.errors import BackendError
-    from selfinstruct.runner.directory import planned_run
-
     settings = checked_settings(directory, settings)
     run = planned_run(directory, settings)
     run.config = impatient(run.config)
@@ -71,7 +69,7 @@ def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_ou
         raise typer.Exit(failure.exit_code)
 
 
-def impatient(config: "RunConfig") -> "RunConfig":
+def impatient(config: RunConfig) -> RunConfig:
     """Return the settings with fewer attempts and a shorter wait, for a user who waits for the replies."""
     return config.changed(
         max_attempts=min(config.max_attempts, _MAX_ATTEMPTS),
@@ -83,16 +81,13 @@ def impatient(config: "RunConfig") -> "RunConfig":
 class _Look:
     """A request, its body, and its reply after it has arrived."""
 
-    asked: "Asked"
+    asked: Asked
     body: dict[str, Any]
-    answered: "Answered | None" = None
+    answered: Answered | None = None
 
 
-async def _look(run: "Run", looks: list[_Look], *, quiet: bool) -> None:
+async def _look(run: Run, looks: list[_Look], *, quiet: bool) -> None:
     """Fill `looks`; unless `quiet`, print each part as soon as it is known."""
-    from selfinstruct.analysis.preview import Asked, preview
-    from selfinstruct.llm.online import OnlineBackend
-
     async with OnlineBackend(run.config, environ=os.environ, on_wait=say_wait) as backend:
         async for step in preview(run, backend=backend):
             body = backend.body(step.request)
@@ -105,7 +100,7 @@ async def _look(run: "Run", looks: list[_Look], *, quiet: bool) -> None:
                 look.body, look.answered = body, step
             if not quiet:
                 print_blocks([lines])
-            if isinstance(step, Asked) and sys.stderr.isatty():
+            if isinstance(step, Asked) and is_terminal(sys.stderr):
                 say("waiting for the reply …")
 
 
@@ -117,7 +112,7 @@ def say_wait(problem: str, seconds: float) -> None:
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _asked(run: "Run", step: "Asked", body: Mapping[str, Any], number: int) -> Iterator[str]:
+def _asked(run: Run, step: Asked, body: Mapping[str, Any], number: int) -> Iterator[str]:
     request = step.request
     again = " (asked again)" if request.id.endswith("/again") else ""
     if number > 1:
@@ -139,7 +134,7 @@ def _asked(run: "Run", step: "Asked", body: Mapping[str, Any], number: int) -> I
         yield from _framed("prompt, a text to continue", request.prompt.text)
 
 
-def _answered(step: "Answered", *, added: set[str]) -> Iterator[str]:
+def _answered(step: Answered, *, added: set[str]) -> Iterator[str]:
     """Yield the reply and its result; `added` are members that the endpoint made necessary."""
     completion, usage = step.completion, step.completion.usage
     yield from _framed("reply", completion.text or "(empty)")
@@ -160,7 +155,7 @@ def _answered(step: "Answered", *, added: set[str]) -> Iterator[str]:
     yield from _result(step)
 
 
-def _result(step: "Answered") -> Iterator[str]:
+def _result(step: Answered) -> Iterator[str]:
     if step.answer is not None:
         kinds = {None: "asked again", True: "a classification task: output first"}
         kind = kinds.get(step.is_classification, "not a classification task: input first")
@@ -174,7 +169,7 @@ def _result(step: "Answered") -> Iterator[str]:
         yield from _item(item, step.request.stage)
 
 
-def _item(item: "Item", stage: str) -> Iterator[str]:
+def _item(item: Item, stage: str) -> Iterator[str]:
     label = f"{'✓' if item.outcome == 'accepted' else '✗'} {item.number or 'all'}"
     if item.reason is not None:
         yield from field(label, f"rejected, {item.reason}: {item.meaning}")
@@ -191,7 +186,7 @@ def _item(item: "Item", stage: str) -> Iterator[str]:
         yield from field("", item.instance.output, inner="output  ")
 
 
-def _end(answered: "Sequence[Answered]", total: "Estimate | None") -> Iterator[str]:
+def _end(answered: Sequence[Answered], total: Estimate | None) -> Iterator[str]:
     yield ""
     yield "━" * columns()
     usages = [step.completion.usage for step in answered]
@@ -222,17 +217,14 @@ def _framed(title: str, text: str) -> Iterator[str]:
     yield "└".ljust(columns(), "─")
 
 
-def _address(run: "Run", request: "Request") -> str:
-    from selfinstruct.config.address import address
-    from selfinstruct.llm.request_body import api_path
-
+def _address(run: Run, request: Request) -> str:
     return address(run.config, environ=os.environ).rstrip("/") + api_path(request)
 
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _stage_json(run: "Run", look: _Look) -> dict[str, Any]:
+def _stage_json(run: Run, look: _Look) -> dict[str, Any]:
     request, answered, task = look.asked.request, look.answered, look.asked.task
     about = {"id": task.id, "instruction": task.instruction} if task is not None else None
     fields = {

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from selfinstruct.cli.terminal import is_terminal
+
 if TYPE_CHECKING:
     import asyncio
     import subprocess
@@ -107,10 +109,9 @@ def stopping(
 
     def handle(number: signal.Signals) -> None:
         nonlocal is_second
+        stop.set()  # before the message: the terminal may be gone
         if is_second:
             task.cancel()
-        else:
-            stop.set()  # before the message: the terminal may be gone
         on_signal(number, is_second)
         is_second = True
 
@@ -154,7 +155,7 @@ def load_ahead(names: Iterable[Path | str]) -> None:
 
     from selfinstruct.dataset.record_files import format_of
 
-    if sys.stderr is not None and sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         import rich.progress  # noqa: F401
     if any(format_of(name) == "parquet" for name in names):
         with suppress(ImportError):  # opening the file reports this

@@ -13,40 +13,39 @@ if TYPE_CHECKING:
     from selfinstruct.pipeline.state import RunState
 
 
-def funnel_lines(summary: RunSummary, state: "RunState | None" = None) -> list[str]:
-    """Return the funnel: requests → candidates → rejected by reason → accepted → with instances.
+def funnel_lines(summary: RunSummary, state: "RunState | None" = None) -> Iterator[str]:
+    """Yield the funnel: requests → candidates → rejected by reason → accepted → with instances.
 
     With the state, the funnel also names the imported files.
     """
-    lines = [row("requests", sum(summary.requests.values()), _stages(summary.requests))]
+    yield row("requests", sum(summary.requests.values()), _stages(summary.requests))
     if refused := sum(summary.failed.values()):
-        lines.append(row("  without a reply", refused, _stages(summary.failed)))
-    replies = counted(summary.commits, "reply", "replies")
-    lines.append(row("candidates", summary.candidates, f"in {replies}"))
-    lines += breakdown("", summary.rejected)
+        yield row("  without a reply", refused, _stages(summary.failed))
+    yield row(
+        "candidates", summary.candidates, f"in {counted(summary.commits, 'reply', 'replies')}"
+    )
+    yield from breakdown("", summary.rejected)
     share = summary.grown / summary.candidates if summary.candidates else 0
-    lines.append(row("accepted", summary.grown, f"{share:.0%} of the candidates"))
+    yield row("accepted", summary.grown, f"{share:.0%} of the candidates")
     if summary.imported:
         missing = imported_without_instances(state) if state is not None else 0
         detail = f", {missing:,} without instances" if missing else ""
-        lines.append(row("imported", summary.imported, f"before the run began{detail}"))
+        yield row("imported", summary.imported, f"before the run began{detail}")
     for file in state.imports if state is not None else ():
         records = counted(file.records, "record")
-        lines.append(f"    {visible(file.name, keep='')}: {file.form}, {records}")
-    lines.append(row("with instances", summary.with_instances, f"{summary.rows:,} rows"))
+        yield f"    {visible(file.name, keep='')}: {file.form}, {records}"
+    yield row("with instances", summary.with_instances, f"{summary.rows:,} rows")
     if summary.unclear_kinds:
-        lines.append(
-            row("  kind unclear", summary.unclear_kinds, "treated as not a classification task")
-        )
+        yield row("  kind unclear", summary.unclear_kinds, "treated as not a classification task")
     if summary.open:
-        lines.append(row("  still open", summary.open, "classification or instances missing"))
+        yield row("  still open", summary.open, "classification or instances missing")
     if summary.never_asked:
-        detail = "no instances: the model was never asked"
-        lines.append(row("  never asked", summary.never_asked, detail))
-    lines += breakdown("instances rejected", summary.instances_rejected)
+        yield row("  never asked", summary.never_asked, "no instances: the model was never asked")
+    yield from breakdown("instances rejected", summary.instances_rejected)
     tokens = summary.prompt_tokens + summary.completion_tokens
     detail = f"{summary.prompt_tokens:,} in prompts, {summary.completion_tokens:,} in replies"
-    return [*lines, row("tokens", tokens, detail), *cost_lines(summary)]
+    yield row("tokens", tokens, detail)
+    yield from cost_lines(summary)
 
 
 def imported_without_instances(state: "RunState") -> int:
@@ -54,40 +53,30 @@ def imported_without_instances(state: "RunState") -> int:
     return sum(task.origin == "imported" and not task.is_final for task in state.pool.generated)
 
 
-def pool_lines(summary: RunSummary) -> list[str]:
-    """Return a line for each size of the pool: accepted of all candidates; no line without candidates."""
-    if not summary.by_pool_size:
-        return []
-    return [
-        "  accepted by pool size",
-        *(
-            row(
-                f"    {_span(step.smallest, step.largest)}",
-                step.accepted,
-                f"of {step.candidates:,}, {step.accepted / step.candidates:.0%}",
-            )
-            for step in summary.by_pool_size
-        ),
-    ]
+def pool_lines(summary: RunSummary) -> Iterator[str]:
+    """Yield a line for each size of the pool: accepted of all candidates; no line without candidates."""
+    if summary.by_pool_size:
+        yield "  accepted by pool size"
+    for step in summary.by_pool_size:
+        share = f"of {step.candidates:,}, {step.accepted / step.candidates:.0%}"
+        yield row(f"    {_span(step.smallest, step.largest)}", step.accepted, share)
 
 
 def _span(smallest: int, largest: int) -> str:
     return f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
 
 
-def last_not_novel_lines(state: "RunState", threshold: float) -> list[str]:
-    """Return the last candidate that was not novel, and its similar task; no line without one."""
+def last_not_novel_lines(state: "RunState", threshold: float) -> Iterator[str]:
+    """Yield the last candidate that was not novel, and its similar task; no line without one."""
     rejection = state.last_not_novel
     if rejection is None or rejection.nearest is None:
-        return []
+        return
     near = rejection.nearest
     like = f"ROUGE-L {score(near.rouge_l, threshold)} to {near.task_id}"
-    texts = (rejection.text, named(state, near.task_id))
-    return [
-        "  last not novel",
-        f"    {visible(f'{rejection.candidate_id}, {like}', keep='')}",
-        *(f"      {one_line(unbroken(text), columns() - 6)}" for text in texts),
-    ]
+    yield "  last not novel"
+    yield f"    {visible(f'{rejection.candidate_id}, {like}', keep='')}"
+    for text in (rejection.text, named(state, near.task_id)):
+        yield f"      {one_line(unbroken(text), columns() - 6)}"
 
 
 def named(state: "RunState", task_id: str) -> str:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import TextIO
 
 import typer
 
@@ -15,6 +16,14 @@ def speak_any_alphabet() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is a terminal; None is a stream that the parent process closed."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # closed by this process
+        return False
 
 
 def say(*lines: str) -> None:

@@ -86,7 +86,7 @@ def files(**changes: Any) -> ListFiles:
 
 
 def lines(summary: DecontaminationSummary) -> list[str]:
-    return decontaminate_lines(summary, files(), ngram=13)
+    return list(decontaminate_lines(summary, files(), ngram=13))
 
 
 def test_hits_are_in_the_summary_and_files(here: Path) -> None:

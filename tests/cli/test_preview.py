@@ -278,6 +278,14 @@ def test_an_unreachable_endpoint_exits_4(tmp_path: Path) -> None:
     assert "┌─ prompt" in done.stdout
 
 
+def test_a_closed_terminal_ends_no_preview(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
+    flags = f"-m simulated --base-url {endpoint.base_url}"
+    for arguments in (f"run {flags} --preview", f"estimate {flags} --probe 1"):
+        line = f"{sys.executable} -m selfinstruct {arguments} 2>&-"
+        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, stdout=subprocess.DEVNULL)
+        assert done.returncode == 0
+
+
 def test_a_reply_never_drives_the_terminal(tmp_path: Path) -> None:
     evil = "9. Name \x1b[2J a \u202eriver \x07 of Europe.\r\n10. 漢字" + "漢" * 60
     _, out, _ = against(reply(body=chat(evil)), flags=("--recipe", "alpaca"), cwd=tmp_path)

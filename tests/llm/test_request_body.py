@@ -192,13 +192,11 @@ def test_variables_in_headers_are_replaced() -> None:
 
 @pytest.mark.parametrize("environ", [{}, {"MY_KEY": " "}, {"MY_KEY": "a\nb"}, {"MY_KEY": "é"}])
 def test_an_unusable_variable_is_named(environ: dict[str, str]) -> None:
-    settings = {
-        "model": "m",
-        "base_url": "http://127.0.0.1:9/v1",
-        "extra_header": ["api-key: $MY_KEY"],
-    }
+    config = RunConfig(
+        model="m", base_url="http://127.0.0.1:9/v1", extra_header=("api-key: $MY_KEY",)
+    )
     with pytest.raises(ConfigError, match=r"api-key needs \$MY_KEY, which"):
-        client(RunConfig(**settings), environ=environ)
+        client(config, environ=environ)
 
 
 @given(st.text(max_size=30))

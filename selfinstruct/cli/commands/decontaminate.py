@@ -5,19 +5,12 @@ from typing import Annotated
 
 import typer
 
-from selfinstruct.cli.options import (
-    InputFormat,
-    Inputs,
-    JsonOption,
-    OutputFormat,
-    Quiet,
-    RecordsOutput,
-)
+from selfinstruct.cli.options import InputFormat, Inputs, JsonOption, KeptFile, OutputFormat, Quiet
 
 
 def decontaminate(
     inputs: Inputs,
-    output: RecordsOutput,
+    output: KeptFile,
     against: Annotated[
         list[str],
         typer.Option(
@@ -41,9 +34,7 @@ def decontaminate(
             help="Drop records with a text that has a ROUGE-L over N to a text of an item.",
         ),
     ] = 0.7,
-    no_rouge: Annotated[
-        bool, typer.Option("--no-rouge", help="Compare words in a row only.")
-    ] = False,
+    no_rouge: Annotated[bool, typer.Option(help="Compare words in a row only.")] = False,
     field: Annotated[
         list[str] | None,
         typer.Option(

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +18,7 @@ from selfinstruct.text import counted, visible
 
 if TYPE_CHECKING:
     from selfinstruct.config.schema import RunConfig
+    from selfinstruct.errors import SelfInstructError
     from selfinstruct.llm.doctor import Doctor, Finding
     from selfinstruct.runner.directory import Run
 
@@ -41,84 +42,84 @@ def doctor(
 
     Example: selfinstruct doctor -m qwen3 --base-url http://localhost:8000/v1
     """
+    from selfinstruct.errors import SelfInstructError
+    from selfinstruct.runner.directory import planned_run
+
     directory, settings = run_named(source, output, settings)
-    page = _Page(json_output=json_output)
-    run = _set_up(directory, settings, page)
-    examined, code = None, 2
-    if run is not None and not page.is_bad:
-        examined = asyncio.run(_examine(run, page))
-        code = 4 if page.is_bad else 0
-    page.end(examined)
-    if code:
-        raise typer.Exit(code)
+    findings: list[Finding] = []
+
+    def add(finding: "Finding") -> None:
+        findings.append(finding)
+        if not json_output:
+            typer.echo("\n".join(_lines(finding)))
+
+    def is_ready() -> bool:
+        return all(finding.mark != "bad" for finding in findings)
+
+    run, examined = None, None
+    try:
+        run = planned_run(directory, settings)
+        found = _set_up(directory, run)
+    except SelfInstructError as error:
+        found = _problems(error, settings)
+    for finding in found:
+        add(finding)
+    if run is not None and is_ready():
+        examined = asyncio.run(_examine(run, add))
+    names = ("requests", "prompt_tokens", "completion_tokens")
+    counts = {name: getattr(examined, name, 0) for name in names}
+    if json_output:
+        shown = [asdict(finding) for finding in findings]
+        print_json({"ready": is_ready(), "findings": shown, **counts})
+    else:
+        typer.echo(_end(examined, is_ready=is_ready()))
+    if not is_ready():
+        raise typer.Exit(4 if examined is not None else 2)
 
 
-class _Page:
-    """Prints findings as they come, with control characters escaped."""
-
-    def __init__(self, *, json_output: bool) -> None:
-        self._json_output = json_output
-        self._findings: list[Finding] = []
-
-    @property
-    def is_bad(self) -> bool:
-        return any(finding.mark == "bad" for finding in self._findings)
-
-    def add(self, finding: "Finding") -> None:
-        self._findings.append(finding)
-        if self._json_output:
-            return
-        label = f"{_MARKS[finding.mark]} {finding.name}"
-        for text in filter(None, (finding.said, finding.remedy and f"→ {finding.remedy}")):
-            for part in parts(visible(text, keep=""), columns() - _NAME_COLUMNS):
-                typer.echo(f"{label:<{_NAME_COLUMNS}}{part}")
-                label = ""
-
-    def end(self, examined: "Doctor | None") -> None:
-        names = ("requests", "prompt_tokens", "completion_tokens")
-        counts = {name: getattr(examined, name, 0) for name in names}
-        if self._json_output:
-            findings = [asdict(finding) for finding in self._findings]
-            print_json({"ready": not self.is_bad, "findings": findings, **counts})
-            return
-        requests, *tokens = counts.values()
-        used = "No request was sent."
-        if examined is not None:
-            used = (
-                f"This check took {counted(requests, 'request')}, {counted(sum(tokens), 'token')}."
-            )
-        typer.echo(f"\nA run {'cannot' if self.is_bad else 'can'} start. {used}")
-        if not self.is_bad:
-            typer.echo("Next, with the same flags: selfinstruct run --preview")
+def _lines(finding: "Finding") -> Iterator[str]:
+    """Yield the lines of a finding, with control characters escaped."""
+    label = f"{_MARKS[finding.mark]} {finding.name}"
+    for text in filter(None, (finding.said, finding.remedy and f"→ {finding.remedy}")):
+        for part in parts(visible(text, keep=""), columns() - _NAME_COLUMNS):
+            yield f"{label:<{_NAME_COLUMNS}}{part}"
+            label = ""
 
 
-def _set_up(directory: Path | None, settings: Mapping[str, Any], page: _Page) -> "Run | None":
-    """Check everything that needs no request; return None if the settings make no run."""
+def _end(examined: "Doctor | None", *, is_ready: bool) -> str:
+    used = "No request was sent."
+    if examined is not None:
+        tokens = counted(examined.prompt_tokens + examined.completion_tokens, "token")
+        used = f"This check took {counted(examined.requests, 'request')}, {tokens}."
+    if is_ready:
+        used += "\nNext, with the same flags: selfinstruct run --preview"
+    return f"\nA run {'can' if is_ready else 'cannot'} start. {used}"
+
+
+def _problems(error: "SelfInstructError", settings: Mapping[str, Any]) -> "Iterator[Finding]":
+    """Yield why the settings make no run, and other problems, so that the user can fix all of them."""
     from selfinstruct.config.reading import load_settings
     from selfinstruct.config.schema import RunConfig
     from selfinstruct.errors import ConfigError, SelfInstructError
     from selfinstruct.llm.doctor import Finding
-    from selfinstruct.runner.directory import planned_run
 
-    try:
-        run = planned_run(directory, settings)
-    except SelfInstructError as error:
-        said = f"{error.setting}: {error.problem}" if isinstance(error, ConfigError) else str(error)
-        page.add(Finding("set-up", "bad", said))
-        # Report other problems too, so that the user can fix all of them.
-        with suppress(SelfInstructError):
-            for finding in _connection(RunConfig(**load_settings("settings", settings))):
-                page.add(finding)
-        return None
+    said = f"{error.setting}: {error.problem}" if isinstance(error, ConfigError) else str(error)
+    yield Finding("set-up", "bad", said)
+    with suppress(SelfInstructError):
+        yield from _connection(RunConfig(**load_settings("settings", settings)))
+
+
+def _set_up(directory: Path | None, run: "Run") -> "Iterator[Finding]":
+    """Check everything that needs no request."""
+    from selfinstruct.llm.doctor import Finding
+
     classification = sum(seed.is_classification for seed in run.seed_tasks)
     seeds = f"{len(run.seed_tasks)}, {classification} for classification"
-    page.add(Finding("seed tasks", "ok", seeds))
-    page.add(Finding("templates", "ok", f"{len(run.templates)} for the recipe {run.recipe.name}"))
+    yield Finding("seed tasks", "ok", seeds)
+    yield Finding("templates", "ok", f"{len(run.templates)} for the recipe {run.recipe.name}")
     if directory is not None:
-        page.add(_output(directory, run))
-    for finding in _connection(run.config):
-        page.add(finding)
-    return run
+        yield _output(directory, run)
+    yield from _connection(run.config)
 
 
 def _output(directory: Path, run: "Run") -> "Finding":
@@ -145,34 +146,27 @@ def _connection(config: "RunConfig") -> "Iterator[Finding]":
     from selfinstruct.config.address import address
     from selfinstruct.errors import ConfigError
     from selfinstruct.llm.doctor import Finding
-    from selfinstruct.llm.endpoint import NO_KEY, api_key, client, headers
+    from selfinstruct.llm.endpoint import NO_KEY, api_key, client
 
+    name = "address"
     try:
-        yield Finding("address", "ok", address(config, environ=os.environ))
-    except ConfigError as error:
-        yield Finding("address", "bad", str(error))
-        return
-    try:
-        headers(config, environ=os.environ)
-        key = api_key(config, environ=os.environ)
-    except ConfigError as error:
-        name = "headers" if error.setting == "extra_header" else "key"
-        yield Finding(name, "bad", error.problem)
-        return
-    if key == NO_KEY:
-        said = f"${config.api_key_env} is not set; a local server usually needs none"
-        yield Finding("key", "open", said)
-    else:
-        yield Finding("key", "ok", f"${config.api_key_env} is set")
-    if config.extra_header:
-        yield Finding("headers", "ok", ", ".join(config.extra_header))
-    try:
+        yield Finding(name, "ok", address(config, environ=os.environ))
+        name = "key"
+        if api_key(config, environ=os.environ) == NO_KEY:
+            said = f"${config.api_key_env} is not set; a local server usually needs none"
+            yield Finding(name, "open", said)
+        else:
+            yield Finding(name, "ok", f"${config.api_key_env} is set")
+        if config.extra_header:
+            yield Finding("headers", "ok", ", ".join(config.extra_header))
+        name = "client"
         client(config, environ=os.environ)
     except ConfigError as error:
-        yield Finding("client", "bad", str(error))
+        said = error.problem if name == "key" else str(error)
+        yield Finding("headers" if error.setting == "extra_header" else name, "bad", said)
 
 
-async def _examine(run: "Run", page: _Page) -> "Doctor":
+async def _examine(run: "Run", add: "Callable[[Finding], None]") -> "Doctor":
     from selfinstruct.llm.doctor import Doctor
     from selfinstruct.llm.online import OnlineBackend
     from selfinstruct.pipeline.recipes import sampling
@@ -193,5 +187,5 @@ async def _examine(run: "Run", page: _Page) -> "Doctor":
             max_tokens_name=config.token_limit,
         )
         async for finding in examined.findings():
-            page.add(finding)
+            add(finding)
     return examined

@@ -11,22 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfinstruct.cli.commands.run import run_named
-from selfinstruct.cli.expected_cost import (
-    count_range,
-    headline,
-    limit_lines,
-    money,
-    money_range,
-)
+from selfinstruct.cli.expected_cost import headline, limit_lines, money, money_range, shown_range
 from selfinstruct.cli.options import JsonOption, OutputOption, SourceArgument, with_settings
 from selfinstruct.cli.page import print_blocks, wrapped
-from selfinstruct.cli.terminal import print_json, say
+from selfinstruct.cli.terminal import is_terminal, print_json, say
 from selfinstruct.text import counted
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.estimate import Assumptions, Estimate, Figure
     from selfinstruct.budget.prices import Quotation
-    from selfinstruct.cost import Consumption
+    from selfinstruct.cost import Consumption, Price
     from selfinstruct.runner.directory import Run
 
 _NAME = 25
@@ -99,9 +93,8 @@ def _probe(run: "Run", count: int) -> "Consumption":
     try:
         asyncio.run(_send(run, count))
     except BackendError as error:
-        price, spent = price_of(run.config), run.state.ledger.spent - before
-        cost = price.cost(spent) if price is not None else None
-        say(f"selfinstruct: {error}", _probe_line(spent, cost), "Nothing was written.")
+        line = _probe_line(run.state.ledger.spent - before, price_of(run.config))
+        say(f"selfinstruct: {error}", line, "Nothing was written.")
         raise typer.Exit(error.exit_code) from None
     return run.state.ledger.spent - before
 
@@ -111,14 +104,14 @@ async def _send(run: "Run", count: int) -> None:
     from selfinstruct.cli.run_preview import say_wait
     from selfinstruct.llm.online import OnlineBackend
 
-    if sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         say("waiting for the replies …")
     async with OnlineBackend(run.config, environ=os.environ, on_wait=say_wait) as backend:
         await probe(run, backend=backend, count=count)
 
 
-def _probe_line(spent: "Consumption", cost: Decimal | None) -> str:
-    dollars = f", {money(cost)}" if cost is not None and spent.tokens else ""
+def _probe_line(spent: "Consumption", price: "Price | None") -> str:
+    dollars = f", {money(price.cost(spent))}" if price is not None and spent.tokens else ""
     requests = counted(spent.requests, "request")
     return f"The probe took {requests}, {spent.tokens:,} tokens{dollars}; its replies are not kept."
 
@@ -140,8 +133,8 @@ def _blocks(
 def _next(expected: "Estimate", probed: "Consumption | None") -> list[str]:
     """Return the cost of the probe, if any, and the next command."""
     if probed is not None:
-        cost = expected.quotation.price.cost(probed) if expected.quotation is not None else None
-        return [*wrapped(_probe_line(probed, cost)), "Next, without --probe: selfinstruct run"]
+        price = expected.quotation.price if expected.quotation is not None else None
+        return [*wrapped(_probe_line(probed, price)), "Next, without --probe: selfinstruct run"]
     if expected.so_far.requests:
         return ["Next, with the same flags: selfinstruct run"]
     return wrapped(
@@ -180,7 +173,7 @@ def _table(expected: "Estimate") -> Iterator[str]:
         middle = amounts.expected
         tokens = f"{_tokens(middle.prompt_tokens)} in, {_tokens(middle.completion_tokens)} out"
         usd = expected.usd(amounts)
-        requests = count_range(amounts.each(lambda consumed: float(consumed.requests)))
+        requests = shown_range(amounts, lambda consumed: f"{consumed.requests:,}")
         yield _row(name, requests, tokens, money_range(usd) if usd is not None else "unknown")
 
 
@@ -211,9 +204,7 @@ def _assumption_lines(assumptions: "Assumptions") -> Iterator[str]:
 
 def _assumption(name: str, figure: "Figure", unit: str = "") -> str:
     values = figure.range.times(100) if unit else figure.range
-    low, middle, high = (_number(v) for v in (values.low, values.expected, values.high))
-    value = f"{middle}{unit}" if low == high else f"{middle}{unit} ({low}–{high})"
-    return f"  {name:<{_NAME}}{value:<{_VALUE}}{figure.basis}".rstrip()
+    return f"  {name:<{_NAME}}{shown_range(values, _number, unit):<{_VALUE}}{figure.basis}".rstrip()
 
 
 def _number(value: float) -> str:
@@ -246,11 +237,9 @@ def _as_json(expected: "Estimate", probed: "Consumption | None") -> dict[str, An
 
 
 def _price_json(quotation: "Quotation") -> dict[str, Any]:
-    price, discount = quotation.price, quotation.batch_discount
+    prices, discount = asdict(quotation.price), quotation.batch_discount
     return {
-        "input_usd_per_million_tokens": float(price.input),
-        "cached_input_usd_per_million_tokens": float(price.cached_input),
-        "output_usd_per_million_tokens": float(price.output),
+        **{f"{name}_usd_per_million_tokens": float(usd) for name, usd in prices.items()},
         "batch_discount": float(discount) if discount is not None else None,
         "vendor": quotation.vendor,
         "as_of": quotation.as_of,

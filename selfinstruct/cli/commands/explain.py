@@ -13,17 +13,7 @@ from selfinstruct.cli.terminal import print_json
 from selfinstruct.text import counted, one_line, score, unbroken, visible
 
 if TYPE_CHECKING:
-    from selfinstruct.analysis.explain.results import (
-        CandidateResult,
-        Excerpt,
-        Explanation,
-        InstanceResult,
-        Near,
-        NewCandidate,
-        RequestResult,
-        Result,
-        TaskResult,
-    )
+    from selfinstruct.analysis.explain import results
 
 _DEFAULT_LIMIT = 10
 _FIRST_IDS = 3
@@ -87,7 +77,7 @@ class _Page:
         self._open = "not requested yet" if is_continued else "never requested"
         self._threshold = threshold
 
-    def blocks(self, explanation: "Explanation") -> Iterator[Iterable[str]]:
+    def blocks(self, explanation: "results.Explanation") -> Iterator[Iterable[str]]:
         is_brief = explanation.total > 1
         if head := _head(explanation):
             yield [head]
@@ -102,7 +92,7 @@ class _Page:
         if explanation.note:
             yield wrapped(explanation.note)
 
-    def _result(self, result: "Result", *, brief: bool) -> Iterator[str]:
+    def _result(self, result: "results.Result", *, brief: bool) -> Iterator[str]:
         match result.kind:
             case "candidate":
                 return self._candidate(result)
@@ -115,12 +105,12 @@ class _Page:
             case _:
                 return self._task(result, brief=brief)
 
-    def _candidate(self, result: "CandidateResult") -> Iterator[str]:
+    def _candidate(self, result: "results.CandidateResult") -> Iterator[str]:
         yield f"{visible(result.id, keep='')}: {_outcome(result)}"
         yield from field("text", result.text or "(none)")
         yield from self._origin(result)
 
-    def _origin(self, result: "CandidateResult") -> Iterator[str]:
+    def _origin(self, result: "results.CandidateResult") -> Iterator[str]:
         """Yield the reason, the similar tasks and the reply of a candidate."""
         near, witness = result.nearest, result.witness
         if result.reason is not None:
@@ -140,7 +130,7 @@ class _Page:
             f"(line {result.received:,} of the journal, decided in line {result.decided:,})",
         )
 
-    def _task(self, result: "TaskResult", *, brief: bool) -> Iterator[str]:
+    def _task(self, result: "results.TaskResult", *, brief: bool) -> Iterator[str]:
         source = f"imported from {result.place}" if result.place else "seed task"
         if result.candidate is not None:
             source = f"accepted from {result.candidate.id}"
@@ -161,16 +151,16 @@ class _Page:
         if not brief:
             yield from _instances(result)
 
-    def _role(self, result: "TaskResult") -> Iterator[str]:
+    def _role(self, result: "results.TaskResult") -> Iterator[str]:
         """Yield the prompt and the kind of a task, and how the run used the task."""
         shown = [f"{task_id}  {unbroken(text)}" for task_id, text in result.demonstrations]
         yield from labelled("prompt", shown)
         yield from field("kind", self._kind(result))
         yield from field("shown in", counted(result.shown, "answered prompt"))
-        against = counted(result.witness_against, "rejected candidate")
-        yield from field("witness", f"against {against}")
+        rejected = counted(result.witness_against, "rejected candidate")
+        yield from field("witness", f"against {rejected}")
 
-    def _kind(self, result: "TaskResult") -> str:
+    def _kind(self, result: "results.TaskResult") -> str:
         unknown = "not known" if result.instances is not None else self._open
         if result.answers:
             unknown = "asked again"
@@ -187,7 +177,7 @@ class _Page:
             answers.insert(0, f"{result.imported_answer} (imported)")
         return f"{kind}; answers: {', '.join(answers)}" if answers else kind
 
-    def _instance(self, result: "InstanceResult") -> Iterator[str]:
+    def _instance(self, result: "results.InstanceResult") -> Iterator[str]:
         yield f"{visible(result.id, keep='')}: {_outcome(result)}"
         if result.instance is not None:
             yield from field("input", result.instance.input or "(none)")
@@ -201,7 +191,7 @@ class _Page:
             source = f"{result.place} (line {result.decided:,} of the journal)"
         yield from field("from", source)
 
-    def _request(self, result: "RequestResult") -> Iterator[str]:
+    def _request(self, result: "results.RequestResult") -> Iterator[str]:
         by = f" by {visible(result.model, keep='')}" if result.model else ""
         yield f"{visible(result.id, keep='')}: {'answered' + by if by else 'failed'}"
         if result.problem:
@@ -214,7 +204,7 @@ class _Page:
         if by:
             yield from field("reply", result.text or "(empty)")
 
-    def _excerpt(self, result: "Excerpt") -> Iterator[str]:
+    def _excerpt(self, result: "results.Excerpt") -> Iterator[str]:
         yield f"{visible(result.request_id, keep='')}: line {result.line:,} of the reply"
         yield from field("text", result.text)
         yield from self._items(result)
@@ -226,7 +216,7 @@ class _Page:
         # Not wrapped, so that it can be copied.
         yield f"  {'whole reply':<{LABEL}}{visible(command, keep='')}"
 
-    def _items(self, result: "RequestResult | Excerpt") -> Iterator[str]:
+    def _items(self, result: "results.RequestResult | results.Excerpt") -> Iterator[str]:
         if result.answer is not None:
             yield from field("parsed as", result.answer)
         lines = []
@@ -238,7 +228,7 @@ class _Page:
                 lines.append(f"   nearest {item.nearest.task_id}, ROUGE-L {like}")
         yield from labelled("items", lines)
 
-    def _new_candidate(self, new: "NewCandidate") -> Iterator[str]:
+    def _new_candidate(self, new: "results.NewCandidate") -> Iterator[str]:
         from selfinstruct.records.reasons import MEANING
 
         outcome = f"rejected: {new.reasons[0]}" if new.reasons else "accepted."
@@ -248,7 +238,7 @@ class _Page:
         if new.nearest is not None:
             yield from self._near("nearest", new.nearest)
 
-    def _near(self, label: str, near: "Near") -> Iterator[str]:
+    def _near(self, label: str, near: "results.Near") -> Iterator[str]:
         if near.rouge_l == 0:
             yield from field(label, "none: no task of the pool shares a word with the text")
             return
@@ -258,7 +248,7 @@ class _Page:
         yield from field("", near.instruction)
 
 
-def _head(explanation: "Explanation") -> str:
+def _head(explanation: "results.Explanation") -> str:
     """Return the line above the matches; "" for a single match."""
     match explanation.how:
         case "none":
@@ -272,7 +262,7 @@ def _head(explanation: "Explanation") -> str:
     return f"{explanation.total:,} items {which} this text:" if explanation.total > 1 else ""
 
 
-def _instances(result: "TaskResult") -> Iterator[str]:
+def _instances(result: "results.TaskResult") -> Iterator[str]:
     for instance in result.instances or ():
         yield from field("  input", instance.input or "(none)")
         yield from field("  output", instance.output)
@@ -281,7 +271,7 @@ def _instances(result: "TaskResult") -> Iterator[str]:
         yield from field("", item.text or "(none)")
 
 
-def _elsewhere(explanation: "Explanation") -> str:
+def _elsewhere(explanation: "results.Explanation") -> str:
     """Return where else the run contains a text that items have or contain."""
     names = explanation.in_replies
     first = ", ".join(names[:_FIRST_IDS]) + (", …" if len(names) > _FIRST_IDS else "")
@@ -293,7 +283,7 @@ def _elsewhere(explanation: "Explanation") -> str:
     return f"The text is also a part of {more}; a longer or shorter text finds them. {where}"
 
 
-def _outcome(result: "CandidateResult | InstanceResult") -> str:
+def _outcome(result: "results.CandidateResult | results.InstanceResult") -> str:
     if result.reason is not None:
         return f"rejected, {result.reason}"
     return f"accepted as {result.task_id}" if result.kind == "candidate" else "kept"

@@ -1,6 +1,7 @@
 """The command `selfinstruct export`: writes a run or an Alpaca-style list in a format for trainers."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,8 +16,8 @@ Format = Literal[
 Container = Literal[FileFormat, "datasets"]
 """The file format."""
 
-_ROWS = "Which rows"
-_BESIDE = "Files next to the data"
+_rows = partial(typer.Option, rich_help_panel="Which rows")
+_beside = partial(typer.Option, rich_help_panel="Files next to the data")
 
 
 def export(
@@ -56,62 +57,47 @@ def export(
             show_default="by suffix, or format",
         ),
     ] = None,
-    include_seed_tasks: Annotated[
-        bool,
-        typer.Option(
-            "--include-seed-tasks", help="Write the seed tasks first.", rich_help_panel=_ROWS
-        ),
-    ] = False,
+    include_seed_tasks: Annotated[bool, _rows(help="Write the seed tasks first.")] = False,
     limit: Annotated[
         int | None,
-        typer.Option(
+        _rows(
             min=1,
             help="Export only the first N instructions, not counting seed tasks.",
             show_default="all",
-            rich_help_panel=_ROWS,
         ),
     ] = None,
     max_instances_per_task: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help="Export only the first N rows of each instruction.",
-            show_default="all",
-            rich_help_panel=_ROWS,
-        ),
+        _rows(min=1, help="Export only the first N rows of each instruction.", show_default="all"),
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(
+        _rows(
             metavar="SHARES",
             help="Split by instruction into several files: 0.95/0.05 for train and test, 0.9/0.05/0.05 for "
             "train, validation and test. An instruction stays in its part when the dataset grows.",
-            rich_help_panel=_ROWS,
         ),
     ] = None,
     shuffle_seed: Annotated[
         int | None,
-        typer.Option(
+        _rows(
             help="Shuffle the rows with this seed, which also chooses the parts of --split.",
             show_default="in order",
-            rich_help_panel=_ROWS,
         ),
     ] = None,
     decontaminate: Annotated[
         list[str] | None,
-        typer.Option(
+        _rows(
             metavar="BENCHMARK",
             help="Leave out rows that contain what this benchmark asks, by the rules of selfinstruct "
             "decontaminate. Repeat for several files.",
-            rich_help_panel=_ROWS,
         ),
     ] = None,
     similarities: Annotated[
         bool,
         typer.Option(
-            "--similarities",
             help="Add the similarity to earlier tasks, like the published data: most_similar_instructions "
-            "(10, with their ROUGE-L) and avg_similarity_score.",
+            "(10, with their ROUGE-L) and avg_similarity_score."
         ),
     ] = False,
     system: Annotated[
@@ -130,67 +116,51 @@ def export(
     csv_safe: Annotated[
         bool,
         typer.Option(
-            "--csv-safe",
             help="Put an apostrophe before cells that a spreadsheet program would run as a formula. For "
-            "reading, not for training.",
+            "reading, not for training."
         ),
     ] = False,
     llama_factory: Annotated[
         bool,
-        typer.Option(
-            "--llama-factory",
-            help="Add the file to dataset_info.json in its folder, for LLaMA-Factory; other entries stay.",
-            rich_help_panel=_BESIDE,
+        _beside(
+            help="Add the file to dataset_info.json in its folder, for LLaMA-Factory; other entries stay."
         ),
     ] = False,
     axolotl: Annotated[
-        bool,
-        typer.Option(
-            "--axolotl",
-            help="Write the stanza for axolotl's configuration: OUT.axolotl.yaml.",
-            rich_help_panel=_BESIDE,
-        ),
+        bool, _beside(help="Write the stanza for axolotl's configuration: OUT.axolotl.yaml.")
     ] = False,
     card: Annotated[
         bool,
-        typer.Option(
-            "--card",
+        _beside(
             help="Write a dataset card for the Hugging Face hub, README.md: the origin of the data, and "
-            "open questions for its users.",
-            rich_help_panel=_BESIDE,
+            "open questions for its users."
         ),
     ] = False,
     license: Annotated[  # noqa: A002
         str | None,
-        typer.Option(
-            "--license",
-            metavar="ID|TEXT",
-            help="For the card: the licence of the dataset, such as cc-by-4.0.",
-            rich_help_panel=_BESIDE,
+        _beside(
+            metavar="ID|TEXT", help="For the card: the licence of the dataset, such as cc-by-4.0."
         ),
     ] = None,
     model_terms: Annotated[
         str | None,
-        typer.Option(
+        _beside(
             metavar="TEXT|URL",
             help="For the card: the terms of the generating model for training on its output.",
-            rich_help_panel=_BESIDE,
         ),
     ] = None,
     source_license: Annotated[
         str | None,
-        typer.Option(
+        _beside(
             metavar="TEXT",
             help="For the card: the licence of your own seed tasks, templates or imported files.",
-            rich_help_panel=_BESIDE,
         ),
     ] = None,
     language: Annotated[
         list[str] | None,
-        typer.Option(
+        _beside(
             metavar="CODE",
             help="For the card: a language of the data, such as en. Repeat for several.",
-            rich_help_panel=_BESIDE,
         ),
     ] = None,
     input_format: InputFormat = None,

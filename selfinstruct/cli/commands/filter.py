@@ -5,19 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from selfinstruct.cli.options import (
-    InputFormat,
-    Inputs,
-    JsonOption,
-    OutputFormat,
-    Quiet,
-    RecordsOutput,
-)
+from selfinstruct.cli.options import InputFormat, Inputs, JsonOption, KeptFile, OutputFormat, Quiet
 
 
 def filter(  # noqa: A001
     inputs: Inputs,
-    output: RecordsOutput,
+    output: KeptFile,
     field: Annotated[
         list[str] | None,
         typer.Option(
@@ -69,17 +62,15 @@ def filter(  # noqa: A001
     keep_equal: Annotated[
         bool,
         typer.Option(
-            "--keep-equal",
             help="Also keep records with exactly the text of a kept record: one instruction with several "
-            "inputs. Near duplicates are still rejected.",
+            "inputs. Near duplicates are still rejected."
         ),
     ] = False,
     similarities: Annotated[
         bool,
         typer.Option(
-            "--similarities",
             help="Add most_similar_instructions (the 10 most similar earlier records) and "
-            "avg_similarity_score to each kept record.",
+            "avg_similarity_score to each kept record."
         ),
     ] = False,
     input_format: InputFormat = None,

@@ -14,7 +14,8 @@ from selfinstruct.text import counted, one_line, score, unbroken, visible
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.refilter import Refiltered
-    from selfinstruct.analysis.refilter.comparison import OnlyThere
+    from selfinstruct.analysis.refilter.comparison import Comparison, OnlyThere
+    from selfinstruct.pipeline.state import RunState
     from selfinstruct.runner.directory import Run
 
 _DEFAULT_SHOWN = 3
@@ -96,7 +97,7 @@ def refilter(
     if json_output:
         print_json(_fields(directory, output, refiltered, number))
     else:
-        print_blocks(_Page(directory, output, source, refiltered).blocks(number))
+        print_blocks(_blocks(directory, output, source, refiltered, number))
 
 
 def _fields(
@@ -120,106 +121,86 @@ def _fields(
     }
 
 
-class _Page:
-    """Both funnels next to each other, remarks, and the tasks that only one run has."""
-
-    def __init__(self, directory: Path, output: Path, source: "Run", new: "Refiltered") -> None:
-        self._source = source
-        self._new = new
-        self._comparison = new.comparison
-        self._directory, self._output = (visible(str(p), keep="") for p in (directory, output))
-
-    def blocks(self, number: int | None) -> Iterator[Iterable[str]]:
-        yield [f"{self._output}: {self._directory}, decided again{self._how()}"]
-        yield self._numbers()
-        if remarks := self._remarks():
-            yield remarks
-        only = {"before": self._comparison.only_before, "after": self._comparison.only_after}
-        for side, tasks in only.items():
-            if shown := tasks[:number]:
-                yield self._only(shown, side, len(tasks))
-        command = f"selfinstruct export {shlex.quote(self._output)} -o alpaca_data.json"
-        yield [f"To export the new run: {command}"]
-
-    def _how(self) -> str:
-        """Return the changed settings and versions."""
-        from selfinstruct.cli.summary_lines import changes
-        from selfinstruct.runner.manifest import VERSIONS
-
-        origin = self._new.state.source
-        assert origin is not None
-        changed = changes(origin, self._new.settings, VERSIONS)
-        return f": {changed}" if changed else " with the same settings"
-
-    def _numbers(self) -> Iterator[str]:
-        comparison, before, after = (
-            self._comparison,
-            self._comparison.before,
-            self._comparison.after,
-        )
-        yield row("", "before", "  after")
-        yield _line("candidates", before.candidates, after.candidates)
-        for reason in sorted(
-            before.rejected.keys() | after.rejected.keys(),
-            key=lambda r: (-max(before.rejected.get(r, 0), after.rejected.get(r, 0)), r),
-        ):
-            numbers = before.rejected.get(reason, 0), after.rejected.get(reason, 0)
-            yield _line(f"  {reason.replace('_', ' ')}", *numbers)
-        yield _line("accepted", before.grown, after.grown)
-        both = comparison.both - after.imported
-        yield _line("  in both", both, both)
-        yield _line("  in this one only", len(comparison.only_before), len(comparison.only_after))
-        if before.imported:
-            yield _line("imported", before.imported, after.imported)
-        yield _line("with instances", before.with_instances, after.with_instances)
-        yield _line("rows", before.rows, after.rows)
-
-    def _remarks(self) -> list[str]:
-        comparison = self._comparison
-        remarks = [
-            (comparison.after.never_asked, *_NEVER_ASKED),
-            (comparison.unused, *_UNUSED),
-            (comparison.undecided, *_UNDECIDED),
-        ]
-        return [
-            f"  {counted(number, one, several)} {rest}"
-            for number, one, several, rest in remarks
-            if number
-        ]
-
-    def _only(self, shown: "tuple[OnlyThere, ...]", side: str, total: int) -> Iterator[str]:
-        more = f", the first {len(shown):,}" if len(shown) < total else ""
-        yield f"Only {side} ({total:,}{more}):"
-        for task in shown:
-            text = one_line(unbroken(task.instruction), columns() - 15)
-            yield f"  {visible(task.task_id, keep='')}  {text}"
-            for line in self._why(task, side):
-                yield f"      {one_line(line, columns() - 6)}"
-
-    def _why(self, task: "OnlyThere", side: str) -> Iterator[str]:
-        from selfinstruct.cli.summary_lines import named
-
-        when = "now" if side == "before" else "then"
-        if task.reason is None:
-            yield f"{when} no candidate of the reply has this text"
-            return
-        if task.witness is None:
-            yield f"{when} {task.reason}"
-            return
-        # The run that rejected the candidate has the witness and the threshold.
-        rejecting = self._new.state if side == "before" else self._source.state
-        like = score(task.witness.rouge_l, rejecting.index.threshold)
-        yield f"{when} {task.reason}, ROUGE-L {like} to {task.witness.task_id}:"
-        yield unbroken(named(rejecting, task.witness.task_id))
+def _blocks(
+    directory: Path, output: Path, source: "Run", new: "Refiltered", number: int | None
+) -> Iterator[Iterable[str]]:
+    """Yield both funnels next to each other, remarks, and the tasks that only one run has."""
+    name, comparison = visible(str(output), keep=""), new.comparison
+    yield [f"{name}: {visible(str(directory), keep='')}, decided again{_how(new)}"]
+    yield _numbers(comparison)
+    if remarks := list(_remarks(comparison)):
+        yield remarks
+    if shown := comparison.only_before[:number]:
+        yield _only("before", "now", shown, len(comparison.only_before), new.state)
+    if shown := comparison.only_after[:number]:
+        yield _only("after", "then", shown, len(comparison.only_after), source.state)
+    yield [f"To export the new run: selfinstruct export {shlex.quote(name)} -o alpaca_data.json"]
 
 
-_NEVER_ASKED = (
-    "instruction has",
-    "instructions have",
-    "no instances, because the model was never asked",
-)
-_UNUSED = ("classification or instance reply", "classification and instance replies", "not used")
-_UNDECIDED = ("generation reply", "generation replies", "undecided, as before")
+def _how(new: "Refiltered") -> str:
+    """Return the changed settings and versions."""
+    from selfinstruct.cli.summary_lines import changes
+    from selfinstruct.runner.manifest import VERSIONS
+
+    assert new.state.source is not None
+    changed = changes(new.state.source, new.settings, VERSIONS)
+    return f": {changed}" if changed else " with the same settings"
+
+
+def _numbers(comparison: "Comparison") -> Iterator[str]:
+    before, after = comparison.before, comparison.after
+    yield row("", "before", "  after")
+    yield _line("candidates", before.candidates, after.candidates)
+    rejected = [
+        (before.rejected.get(reason, 0), after.rejected.get(reason, 0), reason)
+        for reason in before.rejected.keys() | after.rejected.keys()
+    ]
+    for there, here, reason in sorted(rejected, key=lambda r: (-max(r[0], r[1]), r[2])):
+        yield _line(f"  {reason.replace('_', ' ')}", there, here)
+    yield _line("accepted", before.grown, after.grown)
+    both = comparison.both - after.imported
+    yield _line("  in both", both, both)
+    yield _line("  in this one only", len(comparison.only_before), len(comparison.only_after))
+    if before.imported:
+        yield _line("imported", before.imported, after.imported)
+    yield _line("with instances", before.with_instances, after.with_instances)
+    yield _line("rows", before.rows, after.rows)
+
+
+def _remarks(comparison: "Comparison") -> Iterator[str]:
+    if never := comparison.after.never_asked:
+        have = counted(never, "instruction has", "instructions have")
+        yield f"  {have} no instances, because the model was never asked"
+    if comparison.unused:
+        one, several = "classification or instance reply", "classification and instance replies"
+        yield f"  {counted(comparison.unused, one, several)} not used"
+    if comparison.undecided:
+        replies = counted(comparison.undecided, "generation reply", "generation replies")
+        yield f"  {replies} undecided, as before"
+
+
+def _only(
+    side: str, when: str, shown: "tuple[OnlyThere, ...]", total: int, rejecting: "RunState"
+) -> Iterator[str]:
+    """Yield the first tasks of one run, and why the run with the state `rejecting` rejected them."""
+    more = f", the first {len(shown):,}" if len(shown) < total else ""
+    yield f"Only {side} ({total:,}{more}):"
+    for task in shown:
+        text = one_line(unbroken(task.instruction), columns() - 15)
+        yield f"  {visible(task.task_id, keep='')}  {text}"
+        for line in _why(task, when, rejecting):
+            yield f"      {one_line(line, columns() - 6)}"
+
+
+def _why(task: "OnlyThere", when: str, rejecting: "RunState") -> Iterator[str]:
+    from selfinstruct.cli.summary_lines import named
+
+    if task.witness is None:
+        yield f"{when} {task.reason or 'no candidate of the reply has this text'}"
+        return
+    like = score(task.witness.rouge_l, rejecting.index.threshold)
+    yield f"{when} {task.reason}, ROUGE-L {like} to {task.witness.task_id}:"
+    yield unbroken(named(rejecting, task.witness.task_id))
 
 
 def _line(name: str, before: int, after: int) -> str:

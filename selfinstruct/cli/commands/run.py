@@ -20,8 +20,7 @@ def run(
     source: SourceArgument = None,
     output: OutputOption = None,
     preview: Annotated[
-        bool,
-        typer.Option("--preview", help="Send one request of each stage, then stop."),
+        bool, typer.Option(help="Send one request of each stage, then stop.")
     ] = False,
     log_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Append events to FILE as JSON lines.")

@@ -1,10 +1,10 @@
 """`selfinstruct status`: show how far a run is."""
 
-from typing import TYPE_CHECKING
-
-import typer
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from selfinstruct.cli.options import DirectoryArgument, JsonOption
+from selfinstruct.cli.page import print_blocks
 from selfinstruct.cli.terminal import print_json
 from selfinstruct.text import visible
 
@@ -34,9 +34,9 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
     if run.state.source is None and run.state.counts.requests and not is_complete(run):
         estimate = estimate_of(run)
     if json_output:
-        _print_json(run, summary, estimate, pid)
+        print_json(_fields(run, estimate, pid) | summary.as_json())
     else:
-        _print_page(run, summary, estimate, pid)
+        print_blocks([_lines(run, summary, estimate, pid)])
 
 
 def _condition(run: "Run", pid: int | None) -> str:
@@ -54,15 +54,13 @@ def _condition(run: "Run", pid: int | None) -> str:
     return state.finished.reason if state.finished is not None else "interrupted"
 
 
-def _print_json(
-    run: "Run", summary: "RunSummary", estimate: "Estimate | None", pid: int | None
-) -> None:
+def _fields(run: "Run", estimate: "Estimate | None", pid: int | None) -> dict[str, Any]:
     from dataclasses import asdict
 
     from selfinstruct.cli.summary_lines import imported_without_instances
 
     source, last = run.state.source, run.state.last_not_novel
-    fields = {
+    return {
         "directory": str(run.directory),
         "condition": _condition(run, pid),
         "pid": pid,
@@ -74,22 +72,15 @@ def _print_json(
         "last_not_novel": asdict(last) if last is not None else None,
         "estimate": estimate.as_json() if estimate is not None else None,
     }
-    print_json(fields | summary.as_json())
 
 
-def _print_page(
+def _lines(
     run: "Run", summary: "RunSummary", estimate: "Estimate | None", pid: int | None
-) -> None:
+) -> Iterator[str]:
+    from selfinstruct.cli import summary_lines
     from selfinstruct.cli.expected_cost import left_line
-    from selfinstruct.cli.summary_lines import (
-        changes,
-        funnel_lines,
-        last_not_novel_lines,
-        pool_lines,
-    )
 
-    state, source = run.state, run.state.source
-    condition = _condition(run, pid)
+    state, source, condition = run.state, run.state.source, _condition(run, pid)
     reached = f"{summary.accepted:,} of {run.config.num_instructions:,}"
     if pid is not None:
         condition += f" (process {pid})"
@@ -97,17 +88,15 @@ def _print_page(
         reached = f"{summary.accepted:,}"
         condition += f" from {source.source}"
     model = f"model {run.config.model}" if run.config.model else "no model named yet"
-    lines = [f"{run.directory}: {condition}, {reached} instructions, {model}"]
+    yield visible(f"{run.directory}: {condition}, {reached} instructions, {model}", keep="")
     if state.finished is not None and state.finished.detail and pid is None:
-        lines.append(f"  {state.finished.detail}")
+        yield f"  {visible(state.finished.detail, keep='')}"
     if source is not None:
         settings = {name: getattr(run.config, name) for name in source.settings}
-        changed = changes(source, settings, run.versions)
-        lines.append(f"  decided again: {changed or 'same settings'}")
-    lines = [visible(line, keep="") for line in lines]
-    lines += funnel_lines(summary, state)
+        changed = summary_lines.changes(source, settings, run.versions) or "same settings"
+        yield visible(f"  decided again: {changed}", keep="")
+    yield from summary_lines.funnel_lines(summary, state)
     if estimate is not None:
-        lines.append(f"  {left_line(estimate, base_url=run.config.base_url)}")
-    lines += pool_lines(summary)
-    lines += last_not_novel_lines(state, run.config.threshold)
-    typer.echo("\n".join(lines))
+        yield f"  {left_line(estimate, base_url=run.config.base_url)}"
+    yield from summary_lines.pool_lines(summary)
+    yield from summary_lines.last_not_novel_lines(state, run.config.threshold)
