@@ -754,6 +754,15 @@ def test_another_dataset_info_is_not_replaced(tmp_path: Path, text: str) -> None
         dataset_info(tmp_path / "x.json", ExportOptions(), [])
 
 
+def test_a_pipe_in_place_is_an_error(tmp_path: Path) -> None:
+    for name in ("dataset_info.json", "x.json.axolotl.yaml"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=r"dataset_info\.json: cannot be read \(is a pipe"):
+        dataset_info(tmp_path / "x.json", ExportOptions(), [])
+    with pytest.raises(InputError, match="exists and is no stanza of selfinstruct"):
+        stanza_path(tmp_path / "x.json")
+
+
 @pytest.mark.parametrize("entry", [{"file_name": "x.parquet"}, {"script_url": "x"}])
 def test_an_entry_for_another_file_is_not_replaced(tmp_path: Path, entry: dict[str, str]) -> None:
     (tmp_path / "dataset_info.json").write_text(json.dumps({"x": entry}))

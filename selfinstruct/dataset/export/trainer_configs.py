@@ -14,7 +14,7 @@ from selfinstruct.dataset.export.formats import FORMATS, ExportOptions
 from selfinstruct.dataset.export.writing import Part
 from selfinstruct.dataset.record_files import format_of
 from selfinstruct.errors import ConfigError, InputError
-from selfinstruct.files import because, read_at_most
+from selfinstruct.files import because, open_regular, read_at_most
 
 DATASET_INFO: Final = "dataset_info.json"
 """LLaMA-Factory's list of datasets, in the data folder."""
@@ -137,7 +137,7 @@ def dataset_name(path: Path) -> str:
 
 def _entries(path: Path) -> dict[str, Any]:
     try:
-        entries = json.loads(read_at_most(path, _LARGEST).decode("utf-8-sig"))
+        entries = json.loads(read_at_most(path, _LARGEST, opener=open_regular).decode("utf-8-sig"))
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -161,7 +161,7 @@ def stanza_path(path: Path) -> Path:
     _refuse_patterns(str(path), "axolotl")
     place = path.with_name(f"{path.name}.axolotl.yaml")
     try:
-        is_ours = read_at_most(place, _LARGEST).startswith(_NOTE.encode())
+        is_ours = read_at_most(place, _LARGEST, opener=open_regular).startswith(_NOTE.encode())
     except FileNotFoundError:
         is_ours = True
     except (OSError, ValueError):
