@@ -20,9 +20,9 @@ from selfinstruct.cli.commands.decontaminate import decontaminate
 from selfinstruct.cli.commands.export import Format, export
 from selfinstruct.cli.dataset_lines import decontaminate_lines
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.decontamination import (
+from selfinstruct.dataset.decontamination.benchmarks import Rules
+from selfinstruct.dataset.decontamination.decontaminate_files import (
     DecontaminationSummary,
-    Rules,
     decontaminate_files,
 )
 from selfinstruct.dataset.file_jobs import ListFiles

@@ -18,7 +18,7 @@ from waiting import PATIENCE_S, until
 
 from selfinstruct import cli
 from selfinstruct.cli.progress_bar import bar
-from selfinstruct.dataset.deduplication import filter_files
+from selfinstruct.dataset.deduplication.filter_files import filter_files
 from selfinstruct.dataset.file_jobs import ListFiles
 from selfinstruct.dataset.record_files import read_records, write_records
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from selfinstruct.dataset.export import Row
+    from selfinstruct.dataset.export.rows import Row
 
 _SHOWN = 3
 
@@ -29,7 +29,7 @@ def demo(
     from selfinstruct.cli.run_job import carry_out
     from selfinstruct.cli.summary_lines import record_lines
     from selfinstruct.cli.terminal import say
-    from selfinstruct.dataset.export import PUBLISHED, provenance_rows, select
+    from selfinstruct.dataset.export.rows import PUBLISHED, provenance_rows, select
     from selfinstruct.errors import OtherVersionError, RunDirectoryError
     from selfinstruct.runner.directory import read_run
     from selfinstruct.runner.manifest import refuse_irregular

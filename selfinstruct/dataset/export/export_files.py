@@ -7,24 +7,23 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.dataset.decontamination import Benchmarks, Rules, texts_of
-from selfinstruct.dataset.export.card import (
+from selfinstruct.dataset.decontamination.benchmarks import Benchmarks, Rules
+from selfinstruct.dataset.decontamination.field_texts import texts_of
+from selfinstruct.dataset.export.beside import (
     CARD,
+    DATASET_INFO,
     CardRequest,
-    card_of,
+    axolotl_stanza,
+    card_text,
     check_card,
+    check_llama_factory,
+    dataset_info,
     has_unedited_card,
+    stanza_path,
 )
 from selfinstruct.dataset.export.formats import FORMATS, ExportOptions
 from selfinstruct.dataset.export.rows import COLUMN_TYPES, PUBLISHED, Row
 from selfinstruct.dataset.export.sources import RowSelection, source_of
-from selfinstruct.dataset.export.trainer_configs import (
-    DATASET_INFO,
-    axolotl_stanza,
-    check_llama_factory,
-    dataset_info,
-    stanza_path,
-)
 from selfinstruct.dataset.export.writing import Part, writing
 from selfinstruct.dataset.file_jobs import Hold, Progress, no_hold, no_progress
 from selfinstruct.errors import ConfigError, ExportError, InputError
@@ -58,16 +57,21 @@ class ExportFiles:
     def check(self) -> None:
         """Raise ConfigError, InputError if a file has no place or would replace another file."""
         places = [*dict.fromkeys(path for _, path in self.options.names(self.output))]
+        has_card = self.card is not None
+        beside = {"llama_factory": self.llama_factory, "axolotl": self.axolotl, "card": has_card}
+        if str(self.output) == "-":
+            for setting, is_given in beside.items():
+                if is_given:
+                    raise ConfigError(setting, "needs a file name, not -; give one with -o")
+            return
         if self.llama_factory:
             check_llama_factory(self.output, self.options)
             places.append(self.output.parent / DATASET_INFO)
         if self.axolotl:
             places.append(stanza_path(self.output))
-        if self.card is not None:
+        if has_card:
             check_card(self.output)
             places.append(self.output.parent / CARD)
-        if str(self.output) == "-":
-            return
         try:
             self._check_collisions(places)
         except OSError as error:  # such as a deleted working directory
@@ -197,7 +201,7 @@ def export_files(
             if files.card is not None and source.run is not None:
                 check_card(files.output)  # again, because the card may have been edited meanwhile
                 hits = summary.benchmarks.records_hit() if summary.benchmarks is not None else None
-                card = card_of(source.run, export, summary.parts, files.card, left_out=hits)
+                card = card_text(source.run, export, summary.parts, files.card, left_out=hits)
                 beside = {**beside, files.output.parent / CARD: card.text.encode()}
                 summary.missing = card.missing
             for path, data in beside.items():

@@ -21,7 +21,8 @@ class ParquetWriter(RecordWriter):
     """
 
     def __init__(self, sink: Sink, *, layout: Any, types: Mapping[str, str]) -> None:
-        super().__init__(sink, layout=layout)
+        super().__init__(sink)
+        self._layout = layout
         self._pyarrow = pyarrow_for(str(sink.path))
         self._types = types
         self._columns: dict[str, list[Any]] = {name: [] for name in layout.names} if layout else {}

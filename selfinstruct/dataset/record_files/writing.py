@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.dataset.record_files.formats import check_format, format_of, is_gzipped
+from selfinstruct.dataset.record_files.formats import check_format, format_of
 from selfinstruct.dataset.record_files.record import Record
 from selfinstruct.dataset.record_files.sink import Sink
 from selfinstruct.dataset.record_files.source import RecordReader
@@ -22,10 +22,9 @@ _INDENT = 4
 class RecordWriter(ABC):
     """Takes records one by one."""
 
-    def __init__(self, sink: Sink, *, layout: Any = None) -> None:
-        """Write to an open sink. `layout` is the header or the schema of a file to be like."""
+    def __init__(self, sink: Sink) -> None:
+        """Write to an open sink."""
         self._sink = sink
-        self._layout = layout
         self._is_complete = False
         self.count = 0
         """Number of records written."""
@@ -85,11 +84,10 @@ class JsonListWriter(RecordWriter):
 class CsvWriter(RecordWriter):
     """A table. Rows are kept until the end, because the last record may have a new column."""
 
-    is_marked = False
-    """True if the file begins with a byte order mark."""
-
-    def __init__(self, sink: Sink, *, layout: Any = None) -> None:
-        super().__init__(sink, layout=layout)
+    def __init__(self, sink: Sink, *, layout: Any, is_marked: bool) -> None:
+        """Write the columns of `layout` first. A marked file begins with a byte order mark."""
+        super().__init__(sink)
+        self._is_marked = is_marked
         self._header: dict[str, None] = dict.fromkeys(layout or ())
         self._rows: list[dict[str, str]] = []
 
@@ -100,7 +98,7 @@ class CsvWriter(RecordWriter):
 
     def _end(self) -> None:
         stream = self._sink.stream
-        if self.is_marked:
+        if self._is_marked:
             stream.write(codecs.BOM_UTF8)
         if self._header:
             stream.write(_line(encodable(name) for name in self._header))
@@ -138,35 +136,28 @@ def write_records(
     chosen = format or format_of(path) or (like.format if like is not None else None)
     if chosen is None:
         raise InputError(path, "has no suffix that names a format; end the name in .json or .jsonl")
-    if chosen == "parquet" and is_gzipped(path):
-        raise InputError(path, "cannot be both Parquet and gzip; leave out .gz")
     layout = like.layout if like is not None and like.format == chosen else None
-    sink = Sink(path)
-    try:
-        sink.open()
-        writer = _writer(chosen, sink, layout, types or {}, is_marked=is_marked)
+    with Sink(path).whole() as sink:
+        writer = writer_to(sink, chosen, layout=layout, types=types, is_marked=is_marked)
         yield writer
         writer.complete()
-        sink.finish()
-    except BaseException:  # Ctrl-C too
-        sink.abandon()
-        raise
 
 
-def _writer(
-    format: str,  # noqa: A002
+def writer_to(
     sink: Sink,
-    layout: Any,
-    types: Mapping[str, str],
+    format: str,  # noqa: A002
     *,
-    is_marked: bool,
+    layout: Any = None,
+    types: Mapping[str, str] | None = None,
+    is_marked: bool = False,
 ) -> RecordWriter:
+    """Return a writer to an open sink; see `write_records`. `layout` is the header or schema to follow."""
     if format == "parquet":
         from selfinstruct.dataset.record_files.parquet_writing import ParquetWriter
 
-        return ParquetWriter(sink, layout=layout, types=types)
+        if sink.is_packed:
+            raise InputError(sink.path, "cannot be both Parquet and gzip; leave out .gz")
+        return ParquetWriter(sink, layout=layout, types=types or {})
     if format == "csv":
-        table = CsvWriter(sink, layout=layout)
-        table.is_marked = is_marked
-        return table
-    return (JsonListWriter if format == "json" else JsonLinesWriter)(sink)
+        return CsvWriter(sink, layout=layout, is_marked=is_marked)
+    return JsonListWriter(sink) if format == "json" else JsonLinesWriter(sink)
