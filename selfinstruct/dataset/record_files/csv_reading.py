@@ -4,8 +4,7 @@ import csv
 from collections.abc import Iterator
 
 from selfinstruct.dataset.record_files.formats import separator_remark, shortened
-from selfinstruct.dataset.record_files.record import Record
-from selfinstruct.dataset.record_files.source import LONGEST_LINE, RecordReader, Source
+from selfinstruct.dataset.record_files.source import LONGEST_LINE, Record, RecordReader, Source
 from selfinstruct.errors import InputError
 
 

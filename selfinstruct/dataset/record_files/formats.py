@@ -23,12 +23,6 @@ def format_of(path: Path | str) -> str | None:
     return _BY_SUFFIX.get(Path(name).suffix)
 
 
-def check_format(format: str | None) -> None:  # noqa: A002
-    """Raise ValueError unless the format is None or one of FORMATS."""
-    if format is not None and format not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
-
-
 def is_gzipped(path: Path | str) -> bool:
     """Return whether the name ends in .gz."""
     return Path(path).suffix.lower() == ".gz"

@@ -5,8 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from selfinstruct.dataset.record_files.record import Record
-from selfinstruct.dataset.record_files.source import RecordReader
+from selfinstruct.dataset.record_files.source import Record, RecordReader
 from selfinstruct.errors import InputError
 
 DEEPEST = 200

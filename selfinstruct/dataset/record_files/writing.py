@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.dataset.record_files.formats import check_format, format_of
-from selfinstruct.dataset.record_files.record import Record
+from selfinstruct.dataset.record_files.formats import format_of
 from selfinstruct.dataset.record_files.sink import Sink
-from selfinstruct.dataset.record_files.source import RecordReader
+from selfinstruct.dataset.record_files.source import Record, RecordReader
 from selfinstruct.dataset.record_files.values import as_text, dumps, encodable
 from selfinstruct.errors import InputError
 
@@ -132,7 +131,6 @@ def write_records(
     "int64" or "list<string>"; other types follow from the values. `is_marked` starts a CSV file with a byte
     order mark, so that Excel recognizes UTF-8.
     """
-    check_format(format)
     chosen = format or format_of(path) or (like.format if like is not None else None)
     if chosen is None:
         raise InputError(path, "has no suffix that names a format; end the name in .json or .jsonl")
@@ -153,7 +151,7 @@ def writer_to(
 ) -> RecordWriter:
     """Return a writer to an open sink; see `write_records`. `layout` is the header or schema to follow."""
     if format == "parquet":
-        from selfinstruct.dataset.record_files.parquet_writing import ParquetWriter
+        from selfinstruct.dataset.record_files.parquet import ParquetWriter
 
         if sink.is_packed:
             raise InputError(sink.path, "cannot be both Parquet and gzip; leave out .gz")

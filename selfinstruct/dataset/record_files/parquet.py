@@ -1,20 +1,96 @@
-"""Writer for Parquet, with pyarrow. Keeps all records until the end, because they decide the column types."""
+"""Reader and writer for Parquet, with pyarrow."""
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from selfinstruct.dataset.record_files.formats import shortened
-from selfinstruct.dataset.record_files.parquet_reading import pyarrow_for
-from selfinstruct.dataset.record_files.record import Record
 from selfinstruct.dataset.record_files.sink import Sink
+from selfinstruct.dataset.record_files.source import Record, RecordReader, Source
 from selfinstruct.dataset.record_files.values import dumps, encodable
 from selfinstruct.dataset.record_files.writing import RecordWriter
-from selfinstruct.errors import ExportError
+from selfinstruct.errors import ExportError, InputError
+
+_ROWS = 1_000
+"""Rows of a batch."""
+
+
+def pyarrow_for(name: str) -> Any:
+    """Return the module pyarrow. Raises InputError about the file if pyarrow is not installed."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        problem = "is Parquet, which needs pyarrow: pip install 'selfinstruct[parquet]'"
+        raise InputError(name, problem) from None
+    return pyarrow
+
+
+class ParquetReader(RecordReader):
+    """Rows as records."""
+
+    format = "parquet"
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        pyarrow = pyarrow_for(source.name)
+        self._errors = (pyarrow.ArrowException, OSError, ValueError, OverflowError)
+        self._unsupported = pyarrow.ArrowNotImplementedError
+        self._count = 0
+        try:
+            self._file = pyarrow.parquet.ParquetFile(source.seekable(), pre_buffer=False)
+            self.layout = self._file.schema_arrow
+        except self._errors as error:
+            raise self._broken(error) from None
+        names = self.layout.names
+        duplicates = [name for name in names if names.count(name) > 1]
+        if duplicates:
+            problem = f"has two columns named {duplicates[0]!r}; rename one of them"
+            raise InputError(source.name, problem)
+
+    @property
+    def share(self) -> float | None:
+        """The share of the rows that were read."""
+        rows: int = self._file.metadata.num_rows
+        return self._count / rows if rows else 1.0
+
+    def _records(self) -> Iterator[Record]:
+        batches = self._file.iter_batches(batch_size=_ROWS, use_threads=False)
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except self._errors as error:
+                raise self._broken(error) from None
+            columns = [self._values(batch, name) for name in batch.schema.names]
+            for index in range(batch.num_rows):
+                self._count += 1
+                values = (column[index] for column in columns)
+                fields = dict(zip(batch.schema.names, values, strict=True))
+                yield Record(fields, self._source.name, self._count)
+
+    def _values(self, batch: Any, name: str) -> list[Any]:
+        try:
+            column = batch.column(name)
+            if str(column.type) == "time64[ns]":
+                column.cast("time64[us]")  # fails for values that Python's time would cut
+            values: list[Any] = column.to_pylist()
+        except self._errors as error:
+            problem = f"the column {name!r} cannot be read ({error}); change or drop the column"
+            raise InputError(self._source.name, problem) from None
+        return values
+
+    def _broken(self, error: Exception) -> InputError:
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0][:100].rstrip(".")
+        problem = f"is not a complete Parquet file ({reason}); download or create it again"
+        if isinstance(error, self._unsupported):
+            problem = f"has a column that pyarrow cannot read ({reason}); drop it"
+        return InputError(self._source.name, problem)
 
 
 class ParquetWriter(RecordWriter):
-    """One table with one schema.
+    """One table with one schema, kept until the end, because all records decide the column types.
 
     A column has the type of `layout` or of `types` if its values fit, else the type that pyarrow infers from
     all values. Objects without fields, which Parquet lacks, and added lists and objects become JSON text.
