@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +195,7 @@ def export_files(
             rows = source.rows(progress)
             if files.benchmarks:
                 summary.benchmarks = Benchmarks(files.benchmarks, Rules(), progress)
-                rows = _some(_without_hits(rows, summary, summary.benchmarks), files.source)
+                rows = _without_hits(rows, summary, summary.benchmarks, files.source)
             summary.parts = export.write(rows)
             beside: Mapping[Path, bytes] = files.trainer_files(export.container, summary.parts)
             if files.card is not None and source.run is not None:
@@ -218,8 +218,10 @@ def export_files(
 
 
 def _without_hits(
-    rows: Iterator[Row], summary: ExportSummary, benchmarks: Benchmarks
+    rows: Iterator[Row], summary: ExportSummary, benchmarks: Benchmarks, source: str
 ) -> Iterator[Row]:
+    """Yield the rows without hits. Raises InputError at the end if there is none."""
+    has_rows = False
     while batch := [*islice(rows, BATCH)]:
         texts = [[*texts_of({name: row[name] for name in PUBLISHED})] for row in batch]
         for row, hits in zip(batch, benchmarks.index.check(texts), strict=True):
@@ -227,13 +229,8 @@ def _without_hits(
             if hits:
                 summary.left_out += 1
             else:
+                has_rows = True
                 yield row
-
-
-def _some(rows: Iterator[Row], source: str) -> Iterator[Row]:
-    """Return the rows. Raises InputError if there is none."""
-    first = next(rows, None)
-    if first is None:
+    if not has_rows:
         problem = "has only rows that contain what a benchmark asks, so nothing was written"
         raise InputError(source, problem)
-    return chain([first], rows)

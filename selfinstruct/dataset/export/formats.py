@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from selfinstruct.dataset.export.row_shapes import TEMPLATES, WITH_SYSTEM
+from selfinstruct.dataset.export.row_shapes import CHATS, TEMPLATES
 from selfinstruct.dataset.export.selection import NAMES
 from selfinstruct.dataset.record_files import format_of
 from selfinstruct.errors import ConfigError, InputError
@@ -36,8 +36,6 @@ FORMATS: Final[Mapping[str, Format]] = {
 
 CONTAINERS: Final = ("json", "jsonl", "csv", "parquet", "datasets")
 """The file formats; the last one is a folder for the package `datasets`."""
-
-_NESTED: Final = frozenset({"messages", "sharegpt"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +70,7 @@ class ExportOptions:
         if self.split:
             check_shares(self.split)
         shape = FORMATS[self.format].shape
-        if self.system is not None and shape not in WITH_SYSTEM:
+        if self.system is not None and shape not in CHATS:
             raise ConfigError(
                 "system",
                 f"does not fit the format {self.format}; use messages or sharegpt, or a template for "
@@ -100,7 +98,7 @@ class ExportOptions:
             if by_name not in (None, chosen) and {chosen, by_name} != {"json", "jsonl"}:
                 problem = f"is {chosen}, but {path} ends in .{by_name}; use one of them"
                 raise ConfigError("format", problem)
-        if chosen == "csv" and usual.shape in _NESTED:
+        if chosen == "csv" and usual.shape in CHATS:
             raise ConfigError(
                 "format", f"{self.format} has lists, which CSV cannot store; write .jsonl"
             )
