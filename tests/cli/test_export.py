@@ -223,7 +223,7 @@ def test_impossible_options_write_nothing(
         ),
         (
             ("data.train.json", "-o", "data.json", "--split", "0.5/0.5"),
-            "data.train.json: is read and not replaced; choose another name with -o",
+            "data.train.json: is an input, which only -o replaces",
         ),
         (
             ("alpaca.json", "-o", "quiz.jsonl", "--decontaminate", "quiz.jsonl"),

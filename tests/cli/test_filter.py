@@ -254,7 +254,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (
         ["alpaca.json", "-o", "c.json", "--rejected", "./c.json"],
         2,
-        "c.json: is given for two outputs",
+        "c.json: would be written twice",
     ),
     (["alpaca.json", "-o", "c.json", "--against", "c.json"], 2, "c.json: is read with --against"),
     (["numbers.csv", "alpaca.json", "-o", "c.json", "--rejected", "alpaca.json"], 2, "only -o rep"),

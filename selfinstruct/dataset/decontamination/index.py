@@ -4,7 +4,7 @@ from array import array
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Literal, NamedTuple
 
@@ -25,22 +25,14 @@ _SLACK = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """An item without its texts."""
-
-    benchmark: str
-    place: str
-    id: str | int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Hit:
     """A text of a record that is too similar to an item."""
 
     kind: Literal["ngram", "rouge_l"]
     field: str
     """The field of the record."""
-    source: Source
+    source: Item
+    """The item, without its texts."""
     text: str
     """The text of the item: "question + choices"."""
     words: str | None = None
@@ -104,7 +96,7 @@ class BenchmarkIndex:
         """The number of each benchmark word, from 1; 0 is every other word."""
         self._words = array("q", [0])
         self._texts: list[_ItemText] = []
-        self.sources: list[Source] = []
+        self.sources: list[Item] = []
         self.unfindable: Counter[str] = Counter()
         """Items without a text of enough words, by benchmark."""
         self._kinds: list[int] = []
@@ -137,7 +129,7 @@ class BenchmarkIndex:
         kind_of: dict[tuple[bytes, ...], int] = {}
         long_enough: set[int] = set()
         for number, item in enumerate(items):
-            self.sources.append(Source(item.benchmark, item.place, item.id))
+            self.sources.append(replace(item, texts=()))
             sizes, words = self._add(number, item)
             self._kinds.append(kind_of.setdefault(words, len(kind_of)))
             if max(sizes, default=0) >= self.shortest:

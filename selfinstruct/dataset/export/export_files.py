@@ -1,6 +1,5 @@
 """Export of a run or a file of records, with the files next to the data."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -25,7 +24,7 @@ from selfinstruct.dataset.export.formats import FORMATS, ExportOptions
 from selfinstruct.dataset.export.rows import COLUMN_TYPES, PUBLISHED, Row
 from selfinstruct.dataset.export.sources import RowSelection, source_of
 from selfinstruct.dataset.export.writing import Part, writing
-from selfinstruct.dataset.file_jobs import Hold, Progress, no_hold, no_progress
+from selfinstruct.dataset.file_jobs import Hold, Progress, no_hold, no_progress, refuse_collisions
 from selfinstruct.errors import ConfigError, ExportError, InputError
 from selfinstruct.files import because, is_stream
 
@@ -56,7 +55,8 @@ class ExportFiles:
 
     def check(self) -> None:
         """Raise ConfigError, InputError if a file has no place or would replace another file."""
-        places = [*dict.fromkeys(path for _, path in self.options.names(self.output))]
+        names = self.options.names(self.output)
+        places = [path for _, path in names if path != self.output]
         has_card = self.card is not None
         beside = {"llama_factory": self.llama_factory, "axolotl": self.axolotl, "card": has_card}
         if str(self.output) == "-":
@@ -78,25 +78,16 @@ class ExportFiles:
             raise ExportError(self.output, f"cannot be written {because(error)}") from None
 
     def _check_collisions(self, places: Sequence[Path]) -> None:
-        if len(places) > 1 and is_stream(self.output):
+        if places and is_stream(self.output):
             problem = "is a pipe or a device, which has room for one file only; name a file"
             raise InputError(self.output, problem)
-        source = os.path.realpath(self.source)
-        read = {os.path.realpath(name) for name in self.benchmarks}
-        if self.options.template is not None:
-            read.add(os.path.realpath(self.options.template))
-        taken = set()
-        for path in places:
-            real = os.path.realpath(path)
-            if real in taken:
-                problem = (
-                    "would be written twice, with different content; choose another name with -o"
-                )
-                raise InputError(path, problem)
-            # The output may replace the source itself.
-            if real in read or (real == source and path != self.output):
-                raise InputError(path, "is read and not replaced; choose another name with -o")
-            taken.add(real)
+        template = self.options.template
+        refuse_collisions(
+            self.output,
+            places,
+            inputs=[self.source],
+            read=[*self.benchmarks, *([str(template)] if template is not None else [])],
+        )
 
     def trainer_files(self, container: str, parts: Sequence[Part]) -> dict[Path, bytes]:
         """Return the content of the configuration files for trainers."""
@@ -137,13 +128,16 @@ class ExportSummary:
     parts: list[Part] = field(default_factory=list)
     beside: list[Path] = field(default_factory=list)
     """Further files that were written next to the data."""
-    left_out: int = 0
-    """Rows that contain what a benchmark asks."""
     remarks: list[str] = field(default_factory=list)
     """Remarks about the source and the output."""
     benchmarks: Benchmarks | None = None
     missing: Sequence[str] = ()
     """Information that the card lacks."""
+
+    @property
+    def left_out(self) -> int:
+        """Rows that contain what a benchmark asks."""
+        return self.benchmarks.dropped.total() if self.benchmarks is not None else 0
 
     def as_json(self) -> dict[str, Any]:
         """Return the numbers as JSON values."""
@@ -195,7 +189,7 @@ def export_files(
             rows = source.rows(progress)
             if files.benchmarks:
                 summary.benchmarks = Benchmarks(files.benchmarks, Rules(), progress)
-                rows = _without_hits(rows, summary, summary.benchmarks, files.source)
+                rows = _without_hits(rows, summary.benchmarks, files.source)
             summary.parts = export.write(rows)
             beside: Mapping[Path, bytes] = files.trainer_files(export.container, summary.parts)
             if files.card is not None and source.run is not None:
@@ -217,18 +211,14 @@ def export_files(
     return summary
 
 
-def _without_hits(
-    rows: Iterator[Row], summary: ExportSummary, benchmarks: Benchmarks, source: str
-) -> Iterator[Row]:
+def _without_hits(rows: Iterator[Row], benchmarks: Benchmarks, source: str) -> Iterator[Row]:
     """Yield the rows without hits. Raises InputError at the end if there is none."""
     has_rows = False
     while batch := [*islice(rows, BATCH)]:
         texts = [[*texts_of({name: row[name] for name in PUBLISHED})] for row in batch]
         for row, hits in zip(batch, benchmarks.index.check(texts), strict=True):
             benchmarks.count(hits)
-            if hits:
-                summary.left_out += 1
-            else:
+            if not hits:
                 has_rows = True
                 yield row
     if not has_rows:

@@ -9,8 +9,8 @@ from typing import Final
 from selfinstruct.dataset.export.row_shapes import CHATS, TEMPLATES
 from selfinstruct.dataset.export.selection import NAMES
 from selfinstruct.dataset.record_files import format_of
+from selfinstruct.dataset.record_files.formats import known_format
 from selfinstruct.errors import ConfigError, InputError
-from selfinstruct.files import is_stream
 from selfinstruct.runner.run_files import owning_run
 
 
@@ -89,8 +89,9 @@ class ExportOptions:
         """
         usual = FORMATS[self.format]
         by_name = format_of(path)
-        if self.container is None and usual.container != "datasets" and by_name is None:
-            _refuse_unknown_suffix(Path(path))
+        is_file = self.container is None and usual.container != "datasets"
+        if is_file and owning_run(Path(path)) is None:
+            known_format(Path(path), "--container")
         chosen = self.container or by_name or usual.container
         if usual.shape == "all" and self.container is None:
             # The format is a file format itself. JSON lines in a .json file are common.
@@ -121,17 +122,6 @@ class ExportOptions:
         suffix = "".join(path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:])
         stem = path.name.removesuffix(suffix)
         return [(part, path.with_name(f"{stem}.{part}{suffix}")) for part in parts]
-
-
-def _refuse_unknown_suffix(path: Path) -> None:
-    """Raise InputError for names such as data.xlsx, which should not contain JSON."""
-    suffix = Path(path.name.removesuffix(".gz")).suffix
-    if suffix and not is_stream(path) and owning_run(path) is None:
-        raise InputError(
-            path,
-            f"has the unknown suffix {suffix}; end the name in .json, .jsonl, .csv (also with .gz) or "
-            ".parquet, or give --container",
-        )
 
 
 def read_shares(text: str) -> tuple[float, ...]:

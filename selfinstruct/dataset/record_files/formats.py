@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from selfinstruct.errors import InputError
+from selfinstruct.files import is_stream
+
 FORMATS = ("json", "jsonl", "csv", "parquet")
 """The formats that can be read and written."""
 
@@ -21,6 +24,22 @@ def format_of(path: Path | str) -> str | None:
     """Return the format that the suffix names; None for "-" and for unknown suffixes."""
     name = Path(path).name.lower().removesuffix(".gz")
     return _BY_SUFFIX.get(Path(name).suffix)
+
+
+def known_format(path: Path, option: str) -> str | None:
+    """Return the format that the suffix names; None without a suffix, and for pipes and devices.
+
+    Raises InputError for an unknown suffix, such as .xlsx; the message names `option` as a remedy.
+    """
+    known = format_of(path)
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    if known is None and suffix and not is_stream(path):
+        problem = (
+            f"has the unknown suffix {suffix}; end the name in .json, .jsonl, .ndjson, .csv (also with .gz) "
+            f"or .parquet, or give {option}"
+        )
+        raise InputError(path, problem)
+    return known
 
 
 def is_gzipped(path: Path | str) -> bool:
