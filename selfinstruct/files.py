@@ -30,19 +30,7 @@ _REMEDIES = {
     errno.ENOMEM: f"close some programs, {_AGAIN}",
     errno.EIO: f"the disk may be failing: copy its files to another disk, {_AGAIN}",
 }
-"""Remedies by error of the operating system."""
-
-_OF_THE_MACHINE = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EFBIG,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENOMEM,
-        errno.EIO,
-    }
-)
+"""Remedies by error of the operating system. After an error of the machine the same command can work."""
 
 
 class IrregularFileError(OSError):
@@ -60,7 +48,7 @@ def because(error: OSError) -> str:
 
 def is_of_the_machine(error: OSError) -> bool:
     """Return whether the machine caused the error, as with a full disk, and not the file name."""
-    return error.errno in _OF_THE_MACHINE
+    return _REMEDIES.get(error.errno or 0, "").endswith(_AGAIN)
 
 
 Opener = Callable[[str, int], int]

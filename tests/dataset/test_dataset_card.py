@@ -205,20 +205,13 @@ def test_size_classes_of_the_hub() -> None:
 
 
 def test_json_lists_column_types(opened: Run) -> None:
-    types = {"id": "string", "ordinal": "int64", "demonstration_ids": "list<string>"}
-    typed = exported(columns=tuple(types), types=types, container="jsonl")
-    assert yaml_of(card(opened, typed, Terms(license=None, model_terms=None, languages=())).text)[
-        "dataset_info"
-    ] == {
-        "features": [
-            {"name": "id", "dtype": "string"},
-            {"name": "ordinal", "dtype": "int64"},
-            {"name": "demonstration_ids", "sequence": "string"},
-        ]
-    }
-    in_columns = exported(columns=tuple(types), types=types, container="parquet")
-    text = card(opened, in_columns, Terms(license=None, model_terms=None, languages=())).text
-    assert "dataset_info" not in yaml_of(text)
+    typed = exported(columns=PROVENANCE_COLUMNS, container="jsonl")
+    features = yaml_of(card(opened, typed, NOTHING).text)["dataset_info"]["features"]
+    assert [column["name"] for column in features] == [*PROVENANCE_COLUMNS]
+    assert {"name": "ordinal", "dtype": "int64"} in features
+    assert {"name": "demonstration_ids", "sequence": "string"} in features
+    in_columns = exported(columns=PROVENANCE_COLUMNS, container="parquet")
+    assert "dataset_info" not in yaml_of(card(opened, in_columns, NOTHING).text)
 
 
 def test_a_datasets_folder_has_no_configs(opened: Run) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from selfinstruct.dataset.dataset_card.facts import Facts
 from selfinstruct.dataset.dataset_card.types import Exported, Terms
+from selfinstruct.dataset.export.rows import COLUMN_TYPES, PROVENANCE_COLUMNS
 from selfinstruct.text import visible
 
 LICENSES = frozenset(Path(__file__).with_name("licenses.txt").read_text("ascii").split())
@@ -101,11 +102,11 @@ def configs(exported: Exported) -> Mapping[str, Any]:
 
 def features(exported: Exported) -> Mapping[str, Any]:
     """Return the column types, because `datasets` guesses by the first 10 MB, which may be null."""
-    if not exported.types or exported.container not in ("json", "jsonl"):
+    if exported.columns != PROVENANCE_COLUMNS or exported.container not in ("json", "jsonl"):
         return {}
     columns = []
-    for name in exported.columns:
-        inner = exported.types[name].removeprefix("list<").removesuffix(">")
-        kind = "dtype" if inner == exported.types[name] else "sequence"
+    for name, stated in COLUMN_TYPES.items():
+        inner = stated.removeprefix("list<").removesuffix(">")
+        kind = "dtype" if inner == stated else "sequence"
         columns.append({"name": name, kind: inner})
     return {"dataset_info": {"features": columns}}

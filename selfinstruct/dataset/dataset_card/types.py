@@ -1,7 +1,7 @@
 """The input of a card: the export, and its legal terms."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from selfinstruct.dataset.export.writing import Part
 
@@ -23,8 +23,6 @@ class Exported:
     """Rows left out, by benchmark file; None without any comparison."""
     examples: Sequence[Mapping[str, object]] = ()
     """The first rows of the export, of which two are shown."""
-    types: Mapping[str, str] = field(default_factory=dict)
-    """The Arrow types of all columns, for readers that guess types; else {}."""
 
     @property
     def seed_rows(self) -> int:

@@ -15,7 +15,6 @@ from selfinstruct.dataset.dataset_card.facts import facts_of
 from selfinstruct.dataset.dataset_card.rendering import Card, card_of
 from selfinstruct.dataset.dataset_card.types import Exported, Terms
 from selfinstruct.dataset.export.formats import FORMATS, ExportOptions
-from selfinstruct.dataset.export.rows import COLUMN_TYPES
 from selfinstruct.dataset.export.writing import Export, Part
 from selfinstruct.errors import ConfigError, InputError
 from selfinstruct.files import because, open_regular, read_at_most
@@ -190,7 +189,6 @@ def card_text(
         format=export.options.format,
         container=export.container,
         columns=export.columns,
-        types=COLUMN_TYPES if COLUMN_TYPES.keys() == {*export.columns} else {},
         files=tuple(parts),
         options=request.options,
         benchmarks=left_out,

@@ -14,7 +14,7 @@ from selfinstruct.dataset.importing.source_formats import IN_ORDER, form_of, sta
 from selfinstruct.dataset.importing.tasks import task_imported
 from selfinstruct.dataset.record_files import read_records
 from selfinstruct.errors import InputError
-from selfinstruct.events import Event, ImportedFile, RunStarted, TaskImported
+from selfinstruct.events import ImportedFile, RunStarted, TaskImported
 from selfinstruct.files import because, is_stream
 from selfinstruct.records import Reason
 from selfinstruct.runner.create import make_run
@@ -81,13 +81,13 @@ def import_run(
         replace(file, records=records[number], tasks=tasks_of_file[number])
         for number, (_, file) in enumerate(sources)
     )
-    tasks = list(_tasks(merger, manifest, show))
+    tasks = list(_tasks(merger, manifest))
     config = manifest.config
     if "num_instructions" not in settings:
         config = config.changed(num_instructions=len(tasks))
     manifest = replace(manifest, config=config, imported=len(tasks))
     started = RunStarted(versions=program_versions(), settings={})
-    make_run(directory, manifest, _with_progress([*imported, started, *tasks], show))
+    make_run(directory, manifest, [*imported, started, *tasks])
     return _summary(imported, tasks, merger, model=manifest.config.model)
 
 
@@ -151,7 +151,7 @@ def _read(
     return count
 
 
-def _tasks(merger: TaskMerger, manifest: Manifest, show: Progress) -> Iterator[TaskImported]:
+def _tasks(merger: TaskMerger, manifest: Manifest) -> Iterator[TaskImported]:
     """Yield the events of the tasks. Raises InputError if the recipe could never finish a task."""
     for number, task in enumerate(merger.tasks.values(), start=1):
         event = task_imported(task, number, manifest.config)
@@ -162,13 +162,6 @@ def _tasks(merger: TaskMerger, manifest: Manifest, show: Progress) -> Iterator[T
             )
             raise InputError(event.place, problem)
         yield event
-        show(number / len(merger.tasks), f"{number:,} of {len(merger.tasks):,} tasks")
-
-
-def _with_progress(events: Sequence[Event], show: Progress) -> Iterator[Event]:
-    for number, event in enumerate(events, start=1):
-        yield event
-        show(number / len(events), f"{number:,} of {len(events):,} lines written")
 
 
 def _summary(

@@ -34,7 +34,8 @@ class ParquetReader(RecordReader):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         pyarrow = pyarrow_for(source.name)
-        self._errors = (pyarrow.ArrowException, OSError, ValueError, OverflowError)
+        # A KeyError says that two columns have the same name.
+        self._errors = (pyarrow.ArrowException, OSError, ValueError, OverflowError, KeyError)
         self._unsupported = pyarrow.ArrowNotImplementedError
         self._count = 0
         try:
@@ -42,11 +43,6 @@ class ParquetReader(RecordReader):
             self.layout = self._file.schema_arrow
         except self._errors as error:
             raise self._broken(error) from None
-        names = self.layout.names
-        duplicates = [name for name in names if names.count(name) > 1]
-        if duplicates:
-            problem = f"has two columns named {duplicates[0]!r}; rename one of them"
-            raise InputError(source.name, problem)
 
     @property
     def share(self) -> float | None:
@@ -55,20 +51,16 @@ class ParquetReader(RecordReader):
         return self._count / rows if rows else 1.0
 
     def _records(self) -> Iterator[Record]:
-        batches = self._file.iter_batches(batch_size=_ROWS, use_threads=False)
-        while True:
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            except self._errors as error:
-                raise self._broken(error) from None
-            columns = [self._values(batch, name) for name in batch.schema.names]
-            for index in range(batch.num_rows):
-                self._count += 1
-                values = (column[index] for column in columns)
-                fields = dict(zip(batch.schema.names, values, strict=True))
-                yield Record(fields, self._source.name, self._count)
+        names = self.layout.names
+        try:
+            for batch in self._file.iter_batches(batch_size=_ROWS, use_threads=False):
+                columns = [self._values(batch, name) for name in names]
+                for values in zip(*columns, strict=True) if columns else [()] * batch.num_rows:
+                    self._count += 1
+                    fields = dict(zip(names, values, strict=True))
+                    yield Record(fields, self._source.name, self._count)
+        except self._errors as error:
+            raise self._broken(error) from None
 
     def _values(self, batch: Any, name: str) -> list[Any]:
         try:

@@ -68,10 +68,9 @@ class Target(ABC):
             raise ExportError(self.path, "is not a valid file name; choose another") from None
 
     def _make_parents(self, real: Path) -> None:
-        while not real.parent.exists():
-            missing = next(p for p in reversed(real.parents) if not p.exists())
-            self._new_folders.append(missing)
-            missing.mkdir()
+        for folder in reversed([folder for folder in real.parents if not folder.exists()]):
+            self._new_folders.append(folder)
+            folder.mkdir()
 
 
 class Sink(Target):

@@ -7,10 +7,10 @@ import sys
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self, cast
+from typing import IO, Any, cast
 
 from selfinstruct.dataset.record_files.formats import STANDARD
 from selfinstruct.errors import InputError
@@ -202,7 +202,7 @@ class Record:
         return InputError(self.source, f"record {self.number}: {problem}")
 
 
-class RecordReader(ABC):
+class RecordReader(AbstractContextManager["RecordReader"], ABC):
     """The records of one file in order; can be iterated over once. A context manager that closes the file."""
 
     format: str
@@ -235,9 +235,6 @@ class RecordReader(ABC):
     def close(self) -> None:
         """Close the file."""
         self._source.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

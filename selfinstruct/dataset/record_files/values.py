@@ -21,21 +21,16 @@ def dumps(value: object, *, indent: int | None = None) -> str:
     Only halves of surrogate pairs are escaped. Times and decimals become text, bytes that are not UTF-8
     become base64. Numbers that are not finite become null.
     """
-
-    def encoded(value: object, *, escaped: bool) -> str:
-        return json.dumps(
-            value, ensure_ascii=escaped, indent=indent, default=_known, allow_nan=False
-        )
-
+    options: dict[str, Any] = {"indent": indent, "default": _known, "allow_nan": False}
     try:
-        text = encoded(value, escaped=False)
+        text = json.dumps(value, ensure_ascii=False, **options)
     except ValueError:
         value = _finite(value)
-        text = encoded(value, escaped=False)
+        text = json.dumps(value, ensure_ascii=False, **options)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return encoded(value, escaped=True)
+        return json.dumps(value, **options)
     return text
 
 

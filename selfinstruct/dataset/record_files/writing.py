@@ -120,23 +120,19 @@ def write_records(
     *,
     format: str | None = None,  # noqa: A002
     like: RecordReader | None = None,
-    types: Mapping[str, str] | None = None,
-    is_marked: bool = False,
 ) -> Iterator[RecordWriter]:
     """Write a file of records; "-" is stdout. The file appears at the end of the block.
 
     An exception in the block leaves no new file, and an earlier file with that name stays. `format` is one of
     FORMATS; None takes the format from the suffix, or else from `like`. A file in the format of `like` gets
-    the header or schema of `like`. `types` are column types of a Parquet file by name, such as "string",
-    "int64" or "list<string>"; other types follow from the values. `is_marked` starts a CSV file with a byte
-    order mark, so that Excel recognizes UTF-8.
+    the header or schema of `like`.
     """
     chosen = format or format_of(path) or (like.format if like is not None else None)
     if chosen is None:
         raise InputError(path, "has no suffix that names a format; end the name in .json or .jsonl")
     layout = like.layout if like is not None and like.format == chosen else None
     with Sink(path).whole() as sink:
-        writer = writer_to(sink, chosen, layout=layout, types=types, is_marked=is_marked)
+        writer = writer_to(sink, chosen, layout=layout)
         yield writer
         writer.complete()
 
@@ -149,7 +145,12 @@ def writer_to(
     types: Mapping[str, str] | None = None,
     is_marked: bool = False,
 ) -> RecordWriter:
-    """Return a writer to an open sink; see `write_records`. `layout` is the header or schema to follow."""
+    """Return a writer to an open sink; `layout` is the header or schema of a file to be like.
+
+    `types` are column types of a Parquet file by name, such as "string", "int64" or "list<string>"; other
+    types follow from the values. `is_marked` starts a CSV file with a byte order mark, so that Excel
+    recognizes UTF-8.
+    """
     if format == "parquet":
         from selfinstruct.dataset.record_files.parquet import ParquetWriter
 
