@@ -176,7 +176,7 @@ def check_card(output: Path) -> None:
         raise InputError(path, problem)
 
 
-def card_text(
+def card_for(
     run: Run,
     export: Export,
     parts: Sequence[Part],

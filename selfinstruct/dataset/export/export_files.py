@@ -13,7 +13,7 @@ from selfinstruct.dataset.export.beside import (
     DATASET_INFO,
     CardRequest,
     axolotl_stanza,
-    card_text,
+    card_for,
     check_card,
     check_llama_factory,
     dataset_info,
@@ -195,7 +195,7 @@ def export_files(
             if files.card is not None and source.run is not None:
                 check_card(files.output)  # again, because the card may have been edited meanwhile
                 hits = summary.benchmarks.records_hit() if summary.benchmarks is not None else None
-                card = card_text(source.run, export, summary.parts, files.card, left_out=hits)
+                card = card_for(source.run, export, summary.parts, files.card, left_out=hits)
                 beside = {**beside, files.output.parent / CARD: card.text.encode()}
                 summary.missing = card.missing
             for path, data in beside.items():

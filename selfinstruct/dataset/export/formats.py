@@ -138,13 +138,13 @@ def read_shares(text: str) -> tuple[float, ...]:
 
 def check_shares(shares: Sequence[float]) -> None:
     """Raise ConfigError unless there are two or three positive shares with the sum 1."""
-    if len(shares) not in NAMES or len(shares) == 1:
-        problem = "must be two shares (train/test) or three (train/validation/test)"
-        raise ConfigError("split", f"{problem}, such as 0.95/0.05")
-    if not all(share > 0 for share in shares):
-        raise ConfigError("split", "must be positive shares, such as 0.95/0.05")
-    if not math.isclose(sum(shares), 1):
-        text = "/".join(f"{share:g}" for share in shares)
-        raise ConfigError(
-            "split", f"must be shares that add up to 1, such as 0.95/0.05, not {text}"
-        )
+    if len(shares) not in (2, 3):
+        needed = "two shares (train/test) or three (train/validation/test)"
+    elif not all(share > 0 for share in shares):
+        needed = "positive shares"
+    elif not math.isclose(sum(shares), 1):
+        needed = "shares that add up to 1"
+    else:
+        return
+    given = "/".join(f"{share:g}" for share in shares)
+    raise ConfigError("split", f"must be {needed}, such as 0.95/0.05, not {given}")
