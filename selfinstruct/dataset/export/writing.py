@@ -100,15 +100,14 @@ class Export:
         if self.container == "datasets":
             datasets_for(path)  # checked before the long work
             self._folder = self._opened(Folder(path))
-        format_ = self.container if self._folder is None else "parquet"
-        sinks = [
-            Sink(file) if self._folder is None else MemorySink(file) for _, file in self._files
-        ]
-        self._writers = [
-            writer_to(self._opened(sink), format_, types=types, is_marked=options.csv_safe)
-            for sink in sinks
-        ]
-        self._sinks = sinks
+        self._writers = [self._writer(file, types) for _, file in self._files]
+
+    def _writer(self, file: Path, types: Mapping[str, str]) -> RecordWriter:
+        """Return a writer to a file, or for a folder to the memory."""
+        if self._folder is not None:
+            return writer_to(self._opened(MemorySink(file)), "parquet", types=types)
+        sink, is_marked = self._opened(Sink(file)), self.options.csv_safe
+        return writer_to(sink, self.container, types=types, is_marked=is_marked)
 
     def _opened(self, target: Opened) -> Opened:
         self._targets.append(target)  # first, because opening may be interrupted
@@ -130,9 +129,8 @@ class Export:
         for writer in self._writers:  # all, before the first gets its name
             writer.complete()
         if self._folder is not None:
-            names = [part.name for part in parts]
-            streams = [sink.stream for sink in self._sinks]
-            self._folder.save(dict(zip(names, streams, strict=True)))
+            streams = (writer.sink.stream for writer in self._writers)
+            self._folder.save({part.name: s for part, s in zip(parts, streams, strict=True)})
         return parts
 
     def _parts(self, rows: Iterable[Row]) -> Sequence[Iterable[Row]]:

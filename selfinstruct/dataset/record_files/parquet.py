@@ -110,7 +110,7 @@ class ParquetWriter(RecordWriter):
         pyarrow = self._pyarrow
         if self.count and not self._columns:
             problem = "cannot store records without any field as Parquet; write .jsonl"
-            raise ExportError(self._sink.path, problem)
+            raise ExportError(self.sink.path, problem)
         fields, arrays = [], []
         for name, column in self._columns.items():
             column += [None] * (self.count - len(column))
@@ -132,8 +132,8 @@ class ParquetWriter(RecordWriter):
             pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data))
         except (pyarrow.ArrowException, OSError) as error:
             problem = f"could not be read as Parquet ({error}); write .jsonl"
-            raise ExportError(self._sink.path, problem) from None
-        self._sink.stream.write(memoryview(data))
+            raise ExportError(self.sink.path, problem) from None
+        self.sink.stream.write(memoryview(data))
 
     def _layout_field(self, name: str) -> Any:
         """Return the column of the layout; None for new and changed columns."""
@@ -153,7 +153,7 @@ class ParquetWriter(RecordWriter):
             )
             problem = f"the field {shortened(name)} has values of types that no Parquet column can"
             problem += f" store together, from {self._places[at - 1]} on; write .jsonl"
-            raise ExportError(self._sink.path, problem)
+            raise ExportError(self.sink.path, problem)
         if _has_empty_struct(self._pyarrow, array.type):
             return self._pyarrow.array([None if v is None else dumps(v) for v in values])
         return array

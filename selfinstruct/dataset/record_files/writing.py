@@ -23,7 +23,7 @@ class RecordWriter(ABC):
 
     def __init__(self, sink: Sink) -> None:
         """Write to an open sink."""
-        self._sink = sink
+        self.sink = sink
         self._is_complete = False
         self.count = 0
         """Number of records written."""
@@ -33,7 +33,7 @@ class RecordWriter(ABC):
 
         Raises ExportError if the format cannot store the record or the disk fails.
         """
-        with self._sink.faults():
+        with self.sink.faults():
             self._write(record, added or {})
         self.count += 1
 
@@ -43,9 +43,9 @@ class RecordWriter(ABC):
         Call this for each of several files that belong together. The end of the block calls it otherwise.
         """
         if not self._is_complete:
-            with self._sink.faults():
+            with self.sink.faults():
                 self._end()
-            self._sink.complete()
+            self.sink.complete()
         self._is_complete = True
 
     @abstractmethod
@@ -61,7 +61,7 @@ class JsonLinesWriter(RecordWriter):
     """An object per line."""
 
     def _write(self, record: Record, added: Mapping[str, Any]) -> None:
-        self._sink.stream.write(dumps({**record.fields, **added}).encode() + b"\n")
+        self.sink.stream.write(dumps({**record.fields, **added}).encode() + b"\n")
 
     def _end(self) -> None:
         """Write nothing: every record is written."""
@@ -74,10 +74,10 @@ class JsonListWriter(RecordWriter):
         margin = "\n" + " " * _INDENT
         text = dumps({**record.fields, **added}, indent=_INDENT).replace("\n", margin)
         opening = "," if self.count else "["
-        self._sink.stream.write(f"{opening}{margin}{text}".encode())
+        self.sink.stream.write(f"{opening}{margin}{text}".encode())
 
     def _end(self) -> None:
-        self._sink.stream.write(b"\n]\n" if self.count else b"[]\n")
+        self.sink.stream.write(b"\n]\n" if self.count else b"[]\n")
 
 
 class CsvWriter(RecordWriter):
@@ -96,7 +96,7 @@ class CsvWriter(RecordWriter):
         self._rows.append(row)
 
     def _end(self) -> None:
-        stream = self._sink.stream
+        stream = self.sink.stream
         if self._is_marked:
             stream.write(codecs.BOM_UTF8)
         if self._header:
