@@ -16,7 +16,6 @@ from typing import Any
 
 from selfinstruct.dataset.record_files import Record
 from selfinstruct.dataset.record_files.json_reading import kind_of
-from selfinstruct.errors import InputError
 from selfinstruct.events import Form
 from selfinstruct.pipeline.parse.cleanup import says_no_input
 from selfinstruct.records import Completion, Instance
@@ -96,49 +95,47 @@ class _Texts:
 
     def __init__(self, record: Record) -> None:
         self.record = record
-        self.fields = record.fields
         self.mended = False
 
     def of(self, name: str, fields: Mapping[str, Any] | None = None) -> str:
         """Return the text of a field; "" if the field is null or missing. Raises InputError."""
-        value = (self.fields if fields is None else fields).get(name)
+        value = (self.record.fields if fields is None else fields).get(name)
         if value is None:
             return ""
         if not isinstance(value, str):
             remedy = "put it in quotes" if isinstance(value, int | float) else "fix the record"
-            raise self.fault(f"{name!r} is {kind_of(value)}, not text; {remedy}")
+            raise self.record.fault(f"{name!r} is {kind_of(value)}, not text; {remedy}")
         text = scrub(value)
         self.mended = self.mended or text != value
         return text
 
-    def fault(self, problem: str) -> InputError:
-        return self.record.fault(problem)
-
 
 def _raw(texts: _Texts) -> Content:
-    reply = _reply(texts.of("raw_instances"), _finish_reason(texts.fields.get("instance_metadata")))
+    reply = _reply(
+        texts.of("raw_instances"), _finish_reason(texts.record.fields.get("instance_metadata"))
+    )
     return {"raw": reply, **_optional_kind(texts)}
 
 
 def _row(texts: _Texts) -> Content:
-    return {"instances": (_instance(texts, texts.fields),), **_optional_kind(texts)}
+    return {"instances": (_instance(texts, texts.record.fields),), **_optional_kind(texts)}
 
 
 def _task(texts: _Texts) -> Content:
-    listed, kind = texts.fields["instances"], texts.fields.get("is_classification")
+    listed, kind = texts.record.fields["instances"], texts.record.fields.get("is_classification")
     if not isinstance(listed, list) or not all(isinstance(item, Mapping) for item in listed):
-        raise texts.fault(
+        raise texts.record.fault(
             "'instances' is not a list of objects with input and output; write [] for an empty list"
         )
     if kind is not None and not isinstance(kind, bool):
-        raise texts.fault("'is_classification' is neither true nor false; fix the record")
+        raise texts.record.fault("'is_classification' is neither true nor false; fix the record")
     instances = tuple(_instance(texts, item) for item in listed)
     return {"instances": instances, "is_classification": kind}
 
 
 def _kind(texts: _Texts) -> Content:
     """Return the kind as a truth value, which CSV writes as a word, or as a reply. Null says nothing."""
-    value = texts.fields["is_classification"]
+    value = texts.record.fields["is_classification"]
     if value is None or isinstance(value, bool):
         return {"is_classification": value}
     text = texts.of("is_classification")
@@ -149,7 +146,7 @@ def _kind(texts: _Texts) -> Content:
 
 def _optional_kind(texts: _Texts) -> Content:
     """Return the kind of a record with instances; an empty table cell says nothing."""
-    is_given = texts.fields.get("is_classification") not in (None, "")
+    is_given = texts.record.fields.get("is_classification") not in (None, "")
     return _kind(texts) if is_given else {}
 
 

@@ -10,7 +10,6 @@ import base64
 import datetime
 import decimal
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,8 +23,8 @@ def dumps(value: object, *, indent: int | None = None) -> str:
     options: dict[str, Any] = {"indent": indent, "default": _known, "allow_nan": False}
     try:
         text = json.dumps(value, ensure_ascii=False, **options)
-    except ValueError:
-        value = _finite(value)
+    except ValueError:  # a number is not finite
+        value = json.loads(json.dumps(value, default=_known), parse_constant=lambda _: None)
         text = json.dumps(value, ensure_ascii=False, **options)
     try:
         text.encode("utf-8")
@@ -48,16 +47,6 @@ def _known(value: object) -> Any:
     if isinstance(value, decimal.Decimal):
         return format(value, "f")
     return str(value)
-
-
-def _finite(value: object) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 def as_text(value: object) -> str:
