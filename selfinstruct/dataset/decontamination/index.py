@@ -118,6 +118,7 @@ class BenchmarkIndex:
         """Short texts, which must be equal to a text of the record."""
         if self._novelty.threshold < 1.0:
             self._add_wholes()
+        self._same.clear()
         searched = self._grams.items()
         for numbers_of in (*self._wholes, *self._short.values()):
             searched.update(self._texts[number].item for number in numbers_of)

@@ -202,13 +202,18 @@ def export_files(
                 export.add(path, data)
             summary.beside = [*beside]
         summary.remarks = [*source.remarks(), *files.remarks_on_earlier(summary.parts)]
-        if export.first and str(export.first[0].get("prompt", "."))[-1:].isalnum():
-            end = export.first[0]["prompt"].rpartition("\n")[2][-20:]
-            summary.remarks.append(
-                f"prompts end in {end!r} and completions follow immediately; to separate them, end the "
-                "template with another line end"
-            )
+        summary.remarks += _remarks_on_prompts(export.first)
     return summary
+
+
+def _remarks_on_prompts(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield a remark if the first prompt ends in a word, which the completion would continue."""
+    if rows and str(rows[0].get("prompt", "."))[-1:].isalnum():
+        end = rows[0]["prompt"].rpartition("\n")[2][-20:]
+        yield (
+            f"prompts end in {end!r} and completions follow immediately; to separate them, end the "
+            "template with another line end"
+        )
 
 
 def _without_hits(rows: Iterator[Row], benchmarks: Benchmarks, source: str) -> Iterator[Row]:

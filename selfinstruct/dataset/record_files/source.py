@@ -109,12 +109,10 @@ class Source:
 
     def remedy(self, *formats: str) -> str:
         """Return a sentence that says how to have the source read as one of these formats."""
-        dot = "" if self._option else "."
-        *others, last = (f"{dot}{name}" for name in formats)
+        advice = f"give {self._option} " if self._option else "name a file that ends in "
+        *others, last = (name if self._option else f".{name}" for name in formats)
         listed = f"{', '.join(others)} or {last}" if others else last
-        if self._option:
-            return f"give {self._option} {listed}"
-        return f"name a file that ends in {listed}"
+        return advice + listed
 
     def sniffed(self) -> str | None:
         """Return the format that the first characters show; None if unknown."""

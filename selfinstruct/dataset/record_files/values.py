@@ -55,8 +55,7 @@ def as_text(value: object) -> str:
         return ""
     if not isinstance(value, bool | int | float | list | Mapping):
         value = _known(value)
-    text: str = encodable(value if isinstance(value, str) else dumps(value))
-    return text
+    return str(encodable(value if isinstance(value, str) else dumps(value)))
 
 
 def encodable(value: Any) -> Any:
