@@ -91,7 +91,7 @@ def size_category(rows: int) -> str:
 
 def configs(exported: Exported) -> Mapping[str, Any]:
     """Return the file of each split; {} for a folder of `datasets`, which names its parts."""
-    if exported.container == "datasets" or not exported.files:
+    if exported.container == "datasets":
         return {}
     # The hub reads the path as a pattern.
     data_files = [

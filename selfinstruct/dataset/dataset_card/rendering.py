@@ -57,8 +57,15 @@ def card_of(facts: Facts, exported: Exported, terms: Terms) -> Card:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"code": code, "codes": codes, "linked": linked, "share": _share}
+    environment.filters |= {
+        "code": code,
+        "codes": codes,
+        "file_name": _file_name,
+        "linked": linked,
+        "share": _share,
+    }
     missing = missing_from(facts, terms)
+    name = json.dumps(exported.files[0].path.name)
     body = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         facts=facts,
         run=facts.run,
@@ -69,12 +76,13 @@ def card_of(facts: Facts, exported: Exported, terms: Terms) -> Card:
         is_given=is_given,
         license=license_entries(terms.license),
         missing=missing,
-        own_material=in_words(facts.own_material) if facts.own_material else "",
+        own_material=in_words(facts.own_material),
         reason_meaning=MEANING,
         examples=[fenced("\n".join(_lines(row)), "text") for row in _examples(exported.examples)],
-        reading=fenced(_reading(exported), "python") if exported.files else "",
+        reading=fenced(
+            f"from datasets import load_from_disk\n\ndata = load_from_disk({name})", "python"
+        ),
         options={name: shortened(text, _LONGEST_OPTION) for name, text in exported.options.items()},
-        benchmarks=_benchmarks(exported.benchmarks),
     )
     body = re.sub(r"\n{3,}", "\n\n", body)
     return Card(text=sealed(f"{front_matter(facts, exported, terms)}\n{body}"), missing=missing)
@@ -93,6 +101,11 @@ def _markdown(value: object) -> str:
 
 def _share(part: int, whole: int) -> Markdown:
     return Markdown(f"{100 * part / whole:.0f} %" if whole else "none")
+
+
+def _file_name(path: str) -> str:
+    """Return the name of a file without the folder, which may be private."""
+    return PureWindowsPath(path).name or path
 
 
 def _examples(rows: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, object]]:
@@ -127,16 +140,3 @@ def _fields(path: str, value: object) -> Iterator[tuple[str, str]]:
         return
     for name, part in inner:
         yield from _fields(f"{path}.{name}" if path else str(name), part)
-
-
-def _reading(exported: Exported) -> str:
-    """Return the Python code that reads a folder of `datasets`."""
-    name = json.dumps(exported.files[0].path.name)
-    return f"from datasets import load_from_disk\n\ndata = load_from_disk({name})"
-
-
-def _benchmarks(counts: Mapping[str, int] | None) -> Sequence[tuple[str, int]] | None:
-    """Return the counts by file name without the folder, which may be private."""
-    if counts is None:
-        return None
-    return [(PureWindowsPath(path).name or path, count) for path, count in counts.items()]

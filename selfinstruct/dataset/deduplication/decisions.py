@@ -78,7 +78,9 @@ class Deduplication:
         self._positions: dict[str, int] | None = {} if keep_equal else None
 
     def know(self, text: str, place: str) -> None:
-        """Add a text as if kept before all records. Call this before the first decision."""
+        """Add a text as if kept before all records. Raises ValueError after the first decision."""
+        if len(self._texts) != self._known:
+            raise ValueError("decisions were made already")
         if self._index.tokens(text):
             self._index.add(text)
             self._add(text, place)
