@@ -334,7 +334,8 @@ def test_imported_tasks_need_a_licence(facts: Facts) -> None:
     file = ImportedFile(
         name="regen.json", sha256="ab" * 32, form="rows", records=9, tasks=7, profile="default"
     )
-    imported = replace(facts, imports=[file], imported=7)
+    summary = replace(facts.summary, imported=7)
+    imported = replace(with_state(facts, imports=[file]), summary=summary)
     made = card_of(imported, exported(), replace(ALL, source_license=None))
     text, [missing] = made.text, made.missing
     assert "the imported tasks" in missing
@@ -568,6 +569,10 @@ def test_no_text_breaks_a_card(facts: Facts, name: str, other: str, said: str, s
     assert is_sealed(text)
 
 
+def with_state(facts: Facts, **changes: Any) -> Facts:
+    return replace(facts, run=replace(facts.run, state=replace(facts.run.state, **changes)))
+
+
 def with_names(facts: Facts, name: str, other: str, said: str) -> Facts:
     """Return facts with every name that other people can choose."""
     imported = ImportedFile(
@@ -582,15 +587,12 @@ def with_names(facts: Facts, name: str, other: str, said: str) -> Facts:
         settings={"threshold": said},
     )
     return replace(
-        facts,
+        with_state(facts, imports=[imported], source=source, programs=[name]),
         models=[(name, 20), ("m", 5)],
         asked_for=other,
         extra=[said],
         seeds=replace(facts.seeds, is_packaged=False),
         templates=[replace(facts.templates[0], name=said)],
-        imports=[imported],
-        source=source,
-        programs=[name],
     )
 
 

@@ -10,7 +10,6 @@ from pathlib import PureWindowsPath
 from typing import get_args
 
 from selfinstruct.config.request_extras import looks_secret
-from selfinstruct.events import ImportedFile, RefilteredFrom
 from selfinstruct.pipeline.filters import RULES, RULES_VERSION
 from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.pipeline.recipes import sampling
@@ -47,12 +46,6 @@ class Facts:
     """Further members of every request as "name: value"; the name only if the value may be private."""
     seeds: Material
     templates: Sequence[Material]
-    imports: Sequence[ImportedFile]
-    imported: int
-    source: RefilteredFrom | None
-    """The earlier run, if the replies come from one."""
-    programs: Sequence[str]
-    """The versions of selfinstruct that wrote the run, in order."""
     summary: RunSummary
 
     @property
@@ -63,7 +56,7 @@ class Facts:
             return "Imported instruction data"
         if not self.models:
             return f"{name} data"
-        if self.imported > self.summary.grown:
+        if self.summary.imported > self.summary.grown:
             return f"Imported instruction data, and {name} data grown from it"
         first = " ".join(self.models[0][0].split())[:80]
         others = f" and {len(self.models) - 1} more" if len(self.models) > 1 else ""
@@ -72,7 +65,7 @@ class Facts:
     @property
     def is_generated(self) -> bool:
         """True if the run generated instructions; if not, the seed tasks had no influence."""
-        return self.summary.grown > 0 or not self.imported
+        return self.summary.grown > 0 or not self.summary.imported
 
     @property
     def is_asked(self) -> bool:
@@ -86,7 +79,7 @@ class Facts:
         own = {
             "the seed tasks": self.is_generated and not self.seeds.is_packaged,
             "the templates of the prompts": self.is_asked and has_own_templates,
-            "the imported tasks": self.imports,
+            "the imported tasks": self.run.state.imports,
         }
         return [name for name, is_own in own.items() if is_own]
 
@@ -125,10 +118,6 @@ def facts_of(run: Run) -> Facts:
         extra=_extra(run.config.extra_body or {}),
         seeds=seeds,
         templates=templates,
-        imports=state.imports,
-        imported=state.imported,
-        source=state.source,
-        programs=state.programs,
         summary=summarize(state),
     )
 

@@ -41,8 +41,8 @@ def front_matter(facts: Facts, exported: Exported, terms: Terms) -> str:
         "pretty_name": visible(facts.title, keep=""),
         "tags": tags(facts),
         "task_categories": ["text-generation"],
-        **({} if facts.imported else _CREATORS),
-        "source_datasets": ["extended" if facts.imports else "original"],
+        **({} if facts.summary.imported else _CREATORS),
+        "source_datasets": ["extended" if facts.run.state.imports else "original"],
         "size_categories": [size_category(exported.rows)],
         **configs(exported),
     }
