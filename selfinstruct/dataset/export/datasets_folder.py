@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from selfinstruct.dataset.record_files.formats import package_for
 from selfinstruct.dataset.record_files.sink import Target
 from selfinstruct.errors import InputError
 from selfinstruct.files import sync_directory, temporary_beside
@@ -28,16 +29,6 @@ _DATASET_FILE = re.compile(
     r"dataset_info\.json|state\.json|(data-\d+-of-\d+|cache-.*|indices)\.arrow", re.DOTALL
 )
 """Files of the package. LLaMA-Factory has a `dataset_info.json` too."""
-
-
-def datasets_for(path: Path) -> Any:
-    """Return the package `datasets`. Raises InputError if it is not installed."""
-    try:
-        import datasets
-    except ImportError:
-        problem = "needs the package datasets: pip install 'selfinstruct[datasets]'"
-        raise InputError(path, problem) from None
-    return datasets
 
 
 class Folder(Target):
@@ -76,7 +67,7 @@ class Folder(Target):
 
     def save(self, parts: Mapping[str, IO[bytes]]) -> None:
         """Write Parquet files, one per part; a single part has no name in the folder."""
-        datasets = datasets_for(self.path)
+        datasets = package_for(self.path, "datasets")
         with self.faults(), _without_bars(datasets):
             loaded = {name: _dataset(datasets, file) for name, file in parts.items()}
             saved = datasets.DatasetDict(loaded) if len(loaded) > 1 else loaded.popitem()[1]

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from selfinstruct.dataset.export.csv_injection import without_formulas
-from selfinstruct.dataset.export.datasets_folder import Folder, datasets_for
+from selfinstruct.dataset.export.datasets_folder import Folder
 from selfinstruct.dataset.export.formats import FORMATS, ExportOptions
 from selfinstruct.dataset.export.row_shapes import shape_of
 from selfinstruct.dataset.export.rows import Row
 from selfinstruct.dataset.export.selection import at_most_each, shuffled, split
 from selfinstruct.dataset.record_files import Record, RecordWriter
+from selfinstruct.dataset.record_files.formats import package_for
 from selfinstruct.dataset.record_files.sink import MemorySink, Sink, Target
 from selfinstruct.dataset.record_files.writing import writer_to
 from selfinstruct.errors import ConfigError
@@ -98,7 +99,7 @@ class Export:
         self._files = options.names(path)
         self._folder: Folder | None = None
         if self.container == "datasets":
-            datasets_for(path)  # checked before the long work
+            package_for(path, "datasets")  # checked before the long work
             self._folder = self._opened(Folder(path))
         self._writers = [self._writer(file, types) for _, file in self._files]
 

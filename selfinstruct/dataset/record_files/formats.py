@@ -1,6 +1,8 @@
 """File formats and their suffixes."""
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from selfinstruct.errors import InputError
 from selfinstruct.files import is_stream
@@ -40,6 +42,18 @@ def known_format(path: Path, option: str) -> str | None:
         )
         raise InputError(path, problem)
     return known
+
+
+def package_for(path: Path | str, module: str) -> Any:
+    """Return the package of an optional module for a file. Raises InputError if it is not installed."""
+    package = module.partition(".")[0]
+    try:
+        import_module(module)
+        return import_module(package)
+    except ImportError:
+        extra = {"pyarrow": "parquet"}.get(package, package)
+        problem = f"needs the package {package}: pip install 'selfinstruct[{extra}]'"
+        raise InputError(path, problem) from None
 
 
 def is_gzipped(path: Path | str) -> bool:

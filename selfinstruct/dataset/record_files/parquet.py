@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from selfinstruct.dataset.record_files.formats import shortened
+from selfinstruct.dataset.record_files.formats import package_for, shortened
 from selfinstruct.dataset.record_files.sink import Sink
 from selfinstruct.dataset.record_files.source import Record, RecordReader, Source
 from selfinstruct.dataset.record_files.values import dumps, encodable
@@ -15,17 +15,6 @@ _ROWS = 1_000
 """Rows of a batch."""
 
 
-def pyarrow_for(name: str) -> Any:
-    """Return the module pyarrow. Raises InputError about the file if pyarrow is not installed."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        problem = "is Parquet, which needs pyarrow: pip install 'selfinstruct[parquet]'"
-        raise InputError(name, problem) from None
-    return pyarrow
-
-
 class ParquetReader(RecordReader):
     """Rows as records."""
 
@@ -33,7 +22,7 @@ class ParquetReader(RecordReader):
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
-        pyarrow = pyarrow_for(source.name)
+        pyarrow = package_for(source.name, "pyarrow.parquet")
         # A KeyError says that two columns have the same name.
         self._errors = (pyarrow.ArrowException, OSError, ValueError, OverflowError, KeyError)
         self._unsupported = pyarrow.ArrowNotImplementedError
@@ -91,7 +80,7 @@ class ParquetWriter(RecordWriter):
     def __init__(self, sink: Sink, *, layout: Any, types: Mapping[str, str]) -> None:
         super().__init__(sink)
         self._layout = layout
-        self._pyarrow = pyarrow_for(str(sink.path))
+        self._pyarrow = package_for(sink.path, "pyarrow.parquet")
         self._types = types
         self._columns: dict[str, list[Any]] = {name: [] for name in layout.names} if layout else {}
         self._added: set[str] = set()
