@@ -11,7 +11,6 @@ prompts, and `prompts/export/chat.txt` for chats.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,15 +19,8 @@ from selfinstruct.dataset.export.rows import PUBLISHED, Row
 from selfinstruct.errors import InputError
 from selfinstruct.pipeline.prompts import Template, load_template
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """A function that makes rows, with their columns."""
-
-    columns: tuple[str, ...]
-    """The columns; () if they depend on the row."""
-    of: Callable[[Row], Row]
-
+Shape = Callable[[Row], Row]
+"""Makes a row for a trainer."""
 
 TEMPLATES: Final[Mapping[str, str]] = {
     "prompt-completion": "alpaca.txt",
@@ -56,19 +48,13 @@ def shape_of(
     Raises InputError for a template that cannot be used.
     """
     if name == "all":
-        return Shape(columns=(), of=dict)
+        return dict
     if name == "alpaca":
         columns = (*PUBLISHED, *kept)
-        return Shape(
-            columns=columns,
-            of=lambda row: {c: row[c] for c in columns if c in PUBLISHED or c in row},
-        )
+        return lambda row: {c: row[c] for c in columns if c in PUBLISHED or c in row}
     text_of = _renderer(template or resource("prompts") / "export" / TEMPLATES[name])
     if name == "prompt-completion":
-        return Shape(
-            columns=("prompt", "completion"),
-            of=lambda row: {"prompt": text_of(row), "completion": row["output"]},
-        )
+        return lambda row: {"prompt": text_of(row), "completion": row["output"]}
     column, who, content, user, assistant = CHATS[name]
     opening = [] if system is None else [{who: "system", content: system}]
 
@@ -76,7 +62,7 @@ def shape_of(
         asked, answer = {who: user, content: text_of(row)}, {who: assistant, content: row["output"]}
         return {column: [*opening, asked, answer]}
 
-    return Shape(columns=(column,), of=chat)
+    return chat
 
 
 def _renderer(path: Path) -> Callable[[Row], str]:

@@ -151,12 +151,12 @@ class Export:
     def _write(self, writer: RecordWriter, rows: Iterable[Row], *, path: Path, name: str) -> Part:
         count, seed_rows, without_output = 0, 0, 0
         instructions = set()
-        columns = dict.fromkeys(self.columns or self._shape.columns)
+        columns = dict.fromkeys(self.columns)
         for count, row in enumerate(rows, start=1):
             instructions.add(row["instruction"])
             seed_rows += row.get("origin") == "seed"
             without_output += not row["output"].strip()
-            shaped = self._shape.of(row)
+            shaped = self._shape(row)
             if self.options.csv_safe:
                 shaped = without_formulas(shaped)
             columns.update(dict.fromkeys(shaped))
