@@ -42,14 +42,7 @@ ALL = Terms(
 
 
 def part(file: str, *, split: str = "train", rows: int = 1, instructions: int = 1) -> Part:
-    return Part(
-        path=Path(file),
-        name=split,
-        rows=rows,
-        instructions=instructions,
-        seed_rows=0,
-        without_output=0,
-    )
+    return Part(path=Path(file), name=split, rows=rows, instructions=instructions)
 
 
 def card(run: Run, data: Exported, terms: Terms) -> Card:

@@ -188,7 +188,7 @@ def card_for(
     exported = Exported(
         format=export.options.format,
         container=export.container,
-        columns=export.columns,
+        columns=tuple(export.columns),
         files=tuple(parts),
         options=request.options,
         benchmarks=left_out,

@@ -32,19 +32,19 @@ _SHOWN = 20
 Opened = TypeVar("Opened", bound=Target)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Part:
     """One file, or one part of a folder."""
 
     path: Path
     name: str
     """"train", "validation" or "test"."""
-    rows: int
-    instructions: int
+    rows: int = 0
+    instructions: int = 0
     """Different instructions."""
-    seed_rows: int
+    seed_rows: int = 0
     """Rows of seed tasks."""
-    without_output: int
+    without_output: int = 0
     """Rows with an output of white space only."""
 
 
@@ -91,7 +91,7 @@ class Export:
             system=options.system,
             kept=options.kept,
         )
-        self.columns: tuple[str, ...] = ()
+        self.columns: dict[str, None] = {}
         """The columns that were written, in order."""
         self.first: list[Row] = []
         """The first rows as they were written."""
@@ -149,30 +149,23 @@ class Export:
         return [shuffled([*part], options.shuffle_seed) for part in parts]
 
     def _write(self, writer: RecordWriter, rows: Iterable[Row], *, path: Path, name: str) -> Part:
-        count, seed_rows, without_output = 0, 0, 0
+        made = Part(path=path, name=name)
         instructions = set()
-        columns = dict.fromkeys(self.columns)
-        for count, row in enumerate(rows, start=1):
+        for row in rows:
             instructions.add(row["instruction"])
-            seed_rows += row.get("origin") == "seed"
-            without_output += not row["output"].strip()
+            made.rows += 1
+            made.seed_rows += row.get("origin") == "seed"
+            made.without_output += not row["output"].strip()
             shaped = self._shape(row)
             if self.options.csv_safe:
                 shaped = without_formulas(shaped)
-            columns.update(dict.fromkeys(shaped))
+            self.columns.update(dict.fromkeys(shaped))
             if len(self.first) < _SHOWN:
                 self.first.append({**shaped})
             added = {column: shaped.pop(column) for column in self.options.kept if column in shaped}
-            writer.write(Record(shaped, str(path), count), added)
-        self.columns = tuple(columns)
-        return Part(
-            path=path,
-            name=name,
-            rows=count,
-            instructions=len(instructions),
-            seed_rows=seed_rows,
-            without_output=without_output,
-        )
+            writer.write(Record(shaped, str(path), made.rows), added)
+        made.instructions = len(instructions)
+        return made
 
     def add(self, path: Path, data: bytes) -> None:
         """Write a file next to the data. Raises ExportError, InputError."""
