@@ -19,10 +19,9 @@ LICENSES = frozenset(Path(__file__).with_name("licenses.txt").read_text("ascii")
 """The licence ids of the hub (https://huggingface.co/docs/hub/repositories-licenses)."""
 
 _SIZES = (
-    "n<1K 1K<n<10K 10K<n<100K 100K<n<1M 1M<n<10M 10M<n<100M 100M<n<1B 1B<n<10B 10B<n<100B 100B<n<1T"
+    "n<1K 1K<n<10K 10K<n<100K 100K<n<1M 1M<n<10M 10M<n<100M 100M<n<1B 1B<n<10B 10B<n<100B 100B<n<1T n>1T"
 ).split()
-_LARGEST = "n>1T"
-
+"""The size classes of the hub: up to three digits, four digits, and so on."""
 
 _CREATORS = {
     "annotations_creators": ["machine-generated"],
@@ -83,10 +82,8 @@ def tags(facts: Facts) -> list[str]:
 
 def size_category(rows: int) -> str:
     """Return the size class of the hub: "1K<n<10K" for 1,000 rows."""
-    for power, name in enumerate(_SIZES, start=3):
-        if rows < 10**power:
-            return name
-    return _LARGEST
+    digits = len(str(rows))
+    return _SIZES[min(max(digits, 3) - 3, len(_SIZES) - 1)]
 
 
 def configs(exported: Exported) -> Mapping[str, Any]:
