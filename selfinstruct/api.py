@@ -22,14 +22,14 @@ from selfinstruct.backend import Answer, Backend, as_backend
 from selfinstruct.config.address import for_a_new_run, with_address
 from selfinstruct.config.reading import load_settings
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.export import (
+from selfinstruct.dataset.export.formats import ExportOptions
+from selfinstruct.dataset.export.rows import (
     COLUMN_TYPES,
     PROVENANCE_COLUMNS,
-    ExportOptions,
     provenance_rows,
     select,
-    writing,
 )
+from selfinstruct.dataset.export.writing import writing
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.runner.directory import Run, is_run, open_run, planned_run, read_run
@@ -199,7 +199,8 @@ def export_run(
 ) -> int:
     """Write the dataset of a run to a file and return the number of rows. Raises SelfInstructError.
 
-    `path` "-" stands for stdout. `options` are further fields of `selfinstruct.dataset.export.ExportOptions`:
+    `path` "-" stands for stdout. `options` are further fields of
+    `selfinstruct.dataset.export.formats.ExportOptions`:
 
         export_run("my-run", "chats.jsonl", format="messages", split=(0.95, 0.05), shuffle_seed=1)
     """

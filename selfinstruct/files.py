@@ -30,19 +30,7 @@ _REMEDIES = {
     errno.ENOMEM: f"close some programs, {_AGAIN}",
     errno.EIO: f"the disk may be failing: copy its files to another disk, {_AGAIN}",
 }
-"""Remedies by error of the operating system."""
-
-_OF_THE_MACHINE = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EFBIG,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENOMEM,
-        errno.EIO,
-    }
-)
+"""Remedies by error of the operating system. After an error of the machine the same command can work."""
 
 
 class IrregularFileError(OSError):
@@ -60,7 +48,7 @@ def because(error: OSError) -> str:
 
 def is_of_the_machine(error: OSError) -> bool:
     """Return whether the machine caused the error, as with a full disk, and not the file name."""
-    return error.errno in _OF_THE_MACHINE
+    return _REMEDIES.get(error.errno or 0, "").endswith(_AGAIN)
 
 
 Opener = Callable[[str, int], int]
@@ -130,29 +118,17 @@ def read_at_most(path: Path, size: int, *, opener: Opener | None = None) -> byte
 
 def is_stream(path: Path) -> bool:
     """Return whether the path is a pipe, a device, or open already, and so cannot be replaced."""
-    is_special = path.exists() and not path.is_file() and not path.is_dir()
-    return is_special or str(path.absolute()).startswith(_OPEN_ALREADY)
-
-
-def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a file atomically: a reader, or a crash, sees the whole new file or the old one.
-
-    Links are followed. Streams (a pipe, a device) are written to directly. Raises OSError; the old file is
-    unchanged then, and no temporary file remains.
-    """
-    path = path.absolute()
-    if is_stream(path):
-        with path.open("ab") as file:
-            file.write(data)
-        return
-    write_together({Path(os.path.realpath(path)): data}, mode=mode)
+    with suppress(OSError, ValueError):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            return True
+    return str(path.absolute()).startswith(_OPEN_ALREADY)
 
 
 def write_together(files: Mapping[Path, bytes], *, mode: int = 0o644) -> None:
-    """Write several files like `write_whole`; all are on the disk before the first is renamed.
+    """Write several files atomically: a reader, or a crash, sees a whole new file or the old one.
 
-    Files are renamed in the given order. A link is replaced, not followed. Raises OSError; the old files are
-    unchanged then, unless a rename failed, which needs no disk space.
+    All are on the disk before the first is renamed, in the given order. A link is replaced, not followed.
+    Raises OSError; the old files are unchanged then, unless a rename failed, which needs no disk space.
     """
     ready: list[tuple[Path, Path]] = []
     try:

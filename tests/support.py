@@ -23,7 +23,9 @@ from hypothesis import settings
 
 from selfinstruct.backend import Backend
 from selfinstruct.cli import main
-from selfinstruct.dataset.export import ExportOptions, provenance_rows, select, writing
+from selfinstruct.dataset.export.formats import ExportOptions
+from selfinstruct.dataset.export.rows import provenance_rows, select
+from selfinstruct.dataset.export.writing import writing
 from selfinstruct.errors import RequestRejectedError
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Completion, Instance, Request, SeedTask, Usage

@@ -1,4 +1,4 @@
-"""Files are replaced atomically; streams are written to directly."""
+"""Files of records are replaced atomically; streams are written to directly."""
 
 import subprocess
 import sys
@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.files import write_whole
+from selfinstruct.dataset.record_files import Record, write_records
+
+
+def write(path: Path, text: str) -> None:
+    with write_records(path, format="jsonl") as writer:
+        writer.write(Record({"a": text}, "x", 1))
 
 
 def test_a_file_is_replaced_not_overwritten(tmp_path: Path) -> None:
@@ -15,11 +20,11 @@ def test_a_file_is_replaced_not_overwritten(tmp_path: Path) -> None:
         if not place.parent.is_dir():
             continue
         try:
-            write_whole(place, b"old")
+            write(place, "old")
             with place.open("rb") as reader:
-                write_whole(place, b"new")
-                assert reader.read() == b"old"
-            assert place.read_bytes() == b"new"
+                write(place, "new")
+                assert reader.read() == b'{"a": "old"}\n'
+            assert place.read_bytes() == b'{"a": "new"}\n'
         finally:
             place.unlink(missing_ok=True)
 
@@ -27,11 +32,14 @@ def test_a_file_is_replaced_not_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize("redirection", ["| cat", "> out", ">> out"])
 def test_writing_to_stdout_replaces_no_file(tmp_path: Path, redirection: str) -> None:
     (tmp_path / "out").write_text("before ")
-    code = "from pathlib import Path; from selfinstruct.files import write_whole; "
-    code += "write_whole(Path('/dev/stdout'), b'data')"
+    code = (
+        "from selfinstruct.dataset.record_files import Record, write_records\n"
+        "with write_records('/dev/stdout', format='jsonl') as writer:\n"
+        "    writer.write(Record({}, 'x', 1))"
+    )
     line = f'{sys.executable} -c "{code}" {redirection}'
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    expected = {"| cat": "before ", "> out": "data", ">> out": "before data"}
+    expected = {"| cat": "before ", "> out": "{}\n", ">> out": "before {}\n"}
     assert (tmp_path / "out").read_text() == expected[redirection]
-    assert done.stdout == ("data" if redirection == "| cat" else "")
+    assert done.stdout == ("{}\n" if redirection == "| cat" else "")

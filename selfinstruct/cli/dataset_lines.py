@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from selfinstruct.dataset.decontamination import OTHER, Benchmarks, DecontaminationSummary
-from selfinstruct.dataset.deduplication import FilterSummary
-from selfinstruct.dataset.export import ExportSummary
+from selfinstruct.dataset.decontamination.benchmark_items import OTHER
+from selfinstruct.dataset.decontamination.benchmarks import Benchmarks
+from selfinstruct.dataset.decontamination.decontaminate_files import DecontaminationSummary
+from selfinstruct.dataset.deduplication.filter_files import FilterSummary
+from selfinstruct.dataset.export.export_files import ExportSummary
 from selfinstruct.dataset.file_jobs import ListFiles
 from selfinstruct.text import cells, counted, visible
 

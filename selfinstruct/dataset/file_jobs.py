@@ -1,7 +1,7 @@
 """The files of work that splits lists of records into kept and rejected ones."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +14,8 @@ from selfinstruct.dataset.record_files import (
     read_records,
     write_records,
 )
+from selfinstruct.dataset.record_files.formats import known_format
 from selfinstruct.errors import InputError
-from selfinstruct.files import is_stream
 
 Progress = Callable[[float | None, str], None]
 """Called often with the share done, None if unknown, and a short text."""
@@ -71,21 +71,16 @@ class ListFiles:
         with ExitStack() as stack:
             first = stack.enter_context(open_input(self.inputs[0], self.input_format))
             self._check_others()
-            kept_format, rejected_format = self._output_formats(first)
-
-            def written(path: Path | None, format: str) -> RecordWriter | None:  # noqa: A002
-                if path is None:
-                    return None
-                return stack.enter_context(write_records(path, format=format, like=first))
-
-            kept = written(self.output, kept_format)
-            assert kept is not None
-            rejected = written(self.rejected, rejected_format)
-            report = written(self.report, "jsonl")
-            yield OpenLists(self, first, kept, rejected, report)
-            for writer in (kept, rejected, report):  # all, before the first gets its name
-                if writer is not None:
-                    writer.complete()
+            formats = self._output_formats(first)
+            outputs = {"kept": self.output, "rejected": self.rejected, "report": self.report}
+            writers = {
+                name: stack.enter_context(write_records(path, format=formats[name], like=first))
+                for name, path in outputs.items()
+                if path is not None
+            }
+            yield OpenLists(self, first, **writers)
+            for writer in writers.values():  # all, before the first gets its name
+                writer.complete()
             hold()
 
     def _check_names(self) -> None:
@@ -94,21 +89,10 @@ class ListFiles:
             raise InputError("stdin", "can be read only once; give - once")
         if self.report is not None and format_of(self.report) not in (None, "jsonl"):
             raise InputError(self.report, "is written as JSON lines; end its name in .jsonl")
-        inputs, against = ({_real(name) for name in names} for names in (self.inputs, self.against))
-        taken: set[str] = set()
-        for path in self.outputs:
-            real = _real(path)
-            if real in taken:
-                raise InputError(
-                    path, "is given for two outputs; choose another name for one of them"
-                )
-            if real in against:
-                raise InputError(
-                    path, "is read with --against and not replaced; choose another name"
-                )
-            if taken and real in inputs:
-                raise InputError(path, "is an INPUT, which only -o replaces; choose another name")
-            taken.add(real)
+        others = self.outputs[1:]
+        refuse_collisions(
+            self.output, others, inputs=self.inputs, read=self.against, how=" with --against"
+        )
 
     def _check_others(self) -> None:
         """Open the other files once, because their turn may come after an hour.
@@ -120,26 +104,41 @@ class ListFiles:
                 is_input = name in self.inputs
                 (open_input(name, self.input_format) if is_input else read_records(name)).close()
 
-    def _output_formats(self, first: RecordReader) -> tuple[str, str]:
-        """Return the formats of the kept and the rejected records. Raises InputError for unknown suffixes."""
-        kept = self.output_format or _format_by_name(self.output) or first.format
-        if self.rejected is None:
-            return kept, kept
-        is_given = self.output_format is not None
-        known = format_of(self.rejected) if is_given else _format_by_name(self.rejected)
-        return kept, known or kept
+    def _output_formats(self, first: RecordReader) -> dict[str, str]:
+        """Return the formats of the outputs. Raises InputError for unknown suffixes."""
+        option = "--output-format"
+        kept = self.output_format or known_format(self.output, option) or first.format
+        rejected = None
+        if self.rejected is not None:
+            is_given = self.output_format is not None
+            rejected = format_of(self.rejected) if is_given else known_format(self.rejected, option)
+        return {"kept": kept, "rejected": rejected or kept, "report": "jsonl"}
 
 
-def _format_by_name(path: Path) -> str | None:
-    known = format_of(path)
-    suffix = Path(path.name.removesuffix(".gz")).suffix
-    if known is None and suffix and not is_stream(path):
-        problem = (
-            f"has the unknown suffix {suffix}; end the name in .json, .jsonl, .ndjson, .csv (also with .gz) "
-            "or .parquet, or give --output-format"
-        )
-        raise InputError(path, problem)
-    return known
+def refuse_collisions(
+    output: Path,
+    others: Iterable[Path],
+    *,
+    inputs: Iterable[str],
+    read: Iterable[str],
+    how: str = "",
+) -> None:
+    """Raise InputError if two outputs are one file, or an output would replace a file that is read.
+
+    Only `output` may replace one of the `inputs`.
+    """
+    replaced, kept = ({_real(name) for name in names} for names in (inputs, read))
+    taken: set[str] = set()
+    for path in (output, *others):
+        real = _real(path)
+        if real in taken:
+            problem = "would be written twice, with different content; choose another name"
+            raise InputError(path, problem)
+        if real in kept:
+            raise InputError(path, f"is read{how} and not replaced; choose another name")
+        if real in replaced and path != output:
+            raise InputError(path, "is an input, which only -o replaces; choose another name")
+        taken.add(real)
 
 
 def _real(name: Path | str) -> str:
@@ -154,8 +153,8 @@ class OpenLists:
     files: ListFiles
     first: RecordReader
     kept: RecordWriter
-    rejected: RecordWriter | None
-    report: RecordWriter | None
+    rejected: RecordWriter | None = None
+    report: RecordWriter | None = None
     share: float | None = field(default=0.0, init=False)
     """The share of the input that was read."""
 

@@ -20,9 +20,9 @@ from selfinstruct.cli.commands.decontaminate import decontaminate
 from selfinstruct.cli.commands.export import export
 from selfinstruct.cli.dataset_lines import decontaminate_lines
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.decontamination import (
+from selfinstruct.dataset.decontamination.benchmarks import Rules
+from selfinstruct.dataset.decontamination.decontaminate_files import (
     DecontaminationSummary,
-    Rules,
     decontaminate_files,
 )
 from selfinstruct.dataset.file_jobs import ListFiles
@@ -273,8 +273,8 @@ def test_a_csv_without_header_is_refused(here: Path) -> None:
         ({"against": ["short.jsonl"]}, "short.jsonl: has no text of 4 words or more to search"),
         ({"rules": Rules(threshold=float("nan"))}, "threshold: must be between 0 and 1, not nan"),
         ({"output": Path("mmlu.jsonl")}, "mmlu.jsonl: is read with --against and not re"),
-        ({"report": Path("clean.jsonl")}, "clean.jsonl: is given for two outputs"),
-        ({"report": Path("data.jsonl")}, "data.jsonl: is an INPUT, which only -o replaces"),
+        ({"report": Path("clean.jsonl")}, "clean.jsonl: would be written twice"),
+        ({"report": Path("data.jsonl")}, "data.jsonl: is an input, which only -o"),
         ({"inputs": ["-"], "against": ["-"]}, "stdin: can be read only once"),
         ({"report": Path("hits.csv")}, "hits.csv: is written as JSON lines; end its name"),
         ({"report": Path()}, ".: cannot be written (Is a directory); name a file"),

@@ -17,18 +17,12 @@ from support import ScriptedBackend, make_seed_task, typed
 from selfinstruct.api import run
 from selfinstruct.cli.commands.export import Container, Format
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.dataset_card import Terms
-from selfinstruct.dataset.export import (
-    CONTAINERS,
-    FORMATS,
-    CardRequest,
-    ExportFiles,
-    ExportOptions,
-    Row,
-    RowSelection,
-    export_files,
-)
-from selfinstruct.dataset.export.sources import RunSource
+from selfinstruct.dataset.dataset_card.types import Terms
+from selfinstruct.dataset.export.beside import CardRequest
+from selfinstruct.dataset.export.export_files import ExportFiles, export_files
+from selfinstruct.dataset.export.formats import CONTAINERS, FORMATS, ExportOptions
+from selfinstruct.dataset.export.rows import Row
+from selfinstruct.dataset.export.sources import RowSelection, RunSource
 from selfinstruct.dataset.file_jobs import Progress
 from selfinstruct.dataset.record_files import read_records
 from selfinstruct.errors import InputError
@@ -230,7 +224,7 @@ def test_impossible_options_write_nothing(
         ),
         (
             ("data.train.json", "-o", "data.json", "--split", "0.5/0.5"),
-            "data.train.json: is read and not replaced; choose another name with -o",
+            "data.train.json: is an input, which only -o replaces",
         ),
         (
             ("alpaca.json", "-o", "quiz.jsonl", "--decontaminate", "quiz.jsonl"),
@@ -370,7 +364,7 @@ def test_a_card_names_benchmarks_without_folders(finished: Path, tmp_path: Path)
             ("alpaca.json", "-o", "x.json", "--card"),
             "card: describes how a run made its data, but alpaca",
         ),
-        (("RUN", "-o", "-", "--card"), "card: is a file next to the data, which - has not"),
+        (("RUN", "-o", "-", "--card"), "card: needs a file name, not -; give one with -o"),
         (("RUN", "-o", "x.json", "--license", "mit"), "is for the dataset card; add --card"),
         (("RUN", "-o", "x.json", "--card", "--language", "English"), "must be a code such as en"),
     ],

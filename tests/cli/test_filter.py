@@ -18,7 +18,7 @@ from waiting import PATIENCE_S, until
 
 from selfinstruct import cli
 from selfinstruct.cli.progress_bar import bar
-from selfinstruct.dataset.deduplication import filter_files
+from selfinstruct.dataset.deduplication.filter_files import filter_files
 from selfinstruct.dataset.file_jobs import ListFiles
 from selfinstruct.dataset.record_files import read_records, write_records
 
@@ -254,7 +254,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (
         ["alpaca.json", "-o", "c.json", "--rejected", "./c.json"],
         2,
-        "c.json: is given for two outputs",
+        "c.json: would be written twice",
     ),
     (["alpaca.json", "-o", "c.json", "--against", "c.json"], 2, "c.json: is read with --against"),
     (["numbers.csv", "alpaca.json", "-o", "c.json", "--rejected", "alpaca.json"], 2, "only -o rep"),

@@ -18,25 +18,17 @@ from support import FaultyBackend, ScriptedBackend, alpaca_text, make_completion
 from selfinstruct.analysis.refilter.directory import refilter_run
 from selfinstruct.api import import_run, run
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.dataset_card import (
-    Card,
-    DataFile,
-    Exported,
-    Terms,
-    card,
-    columns,
-    may_be_replaced,
-    reasons,
-)
-from selfinstruct.dataset.dataset_card.checksum import sealed
+from selfinstruct.dataset.dataset_card.checksum import is_sealed
 from selfinstruct.dataset.dataset_card.facts import Facts, facts_of
 from selfinstruct.dataset.dataset_card.front_matter import LICENSES, license_entries, size_category
-from selfinstruct.dataset.dataset_card.rendering import render
-from selfinstruct.dataset.export import PROVENANCE_COLUMNS
+from selfinstruct.dataset.dataset_card.rendering import Card, card_of
+from selfinstruct.dataset.dataset_card.types import Exported, Terms
+from selfinstruct.dataset.export.rows import PROVENANCE_COLUMNS, provenance_rows
+from selfinstruct.dataset.export.writing import Part
 from selfinstruct.events import ImportedFile, RefilteredFrom
 from selfinstruct.pipeline.filters import RULES
 from selfinstruct.pipeline.summary import RunSummary, summarize
-from selfinstruct.records import Completion, Reason, Request
+from selfinstruct.records import Completion, Request
 from selfinstruct.runner.directory import Run, read_run
 
 ALPACA = ("instruction", "input", "output")
@@ -49,14 +41,21 @@ ALL = Terms(
 )
 
 
+def part(file: str, *, split: str = "train", rows: int = 1, instructions: int = 1) -> Part:
+    return Part(path=Path(file), name=split, rows=rows, instructions=instructions)
+
+
+def card(run: Run, data: Exported, terms: Terms) -> Card:
+    return card_of(facts_of(run), data, terms)
+
+
 def exported(**changes: Any) -> Exported:
     fields: dict[str, Any] = {
         "format": "alpaca",
         "container": "json",
         "columns": ALPACA,
-        "files": (DataFile(name="alpaca_data.json", split="train", rows=1234, instructions=700),),
+        "files": (part("alpaca_data.json", split="train", rows=1234, instructions=700),),
         "options": {},
-        "seed_rows": 0,
         "benchmarks": None,
     }
     return Exported(**(fields | changes))
@@ -135,8 +134,8 @@ def facts(opened: Run) -> Facts:
 
 def test_front_matter_has_the_fields_of_the_hub(opened: Run) -> None:
     parts = (
-        DataFile(name="data/a.train.jsonl", split="train", rows=1900, instructions=950),
-        DataFile(name="data/a.test.jsonl", split="test", rows=100, instructions=50),
+        part("data/a.train.jsonl", split="train", rows=1900, instructions=950),
+        part("data/a.test.jsonl", split="test", rows=100, instructions=50),
     )
     text = card(opened, exported(container="jsonl", files=parts), ALL).text
     assert yaml_of(text) == {
@@ -153,8 +152,8 @@ def test_front_matter_has_the_fields_of_the_hub(opened: Run) -> None:
             {
                 "config_name": "default",
                 "data_files": [
-                    {"split": "train", "path": "data/a.train.jsonl"},
-                    {"split": "test", "path": "data/a.test.jsonl"},
+                    {"split": "train", "path": "a.train.jsonl"},
+                    {"split": "test", "path": "a.test.jsonl"},
                 ],
             }
         ],
@@ -199,25 +198,18 @@ def test_size_classes_of_the_hub() -> None:
 
 
 def test_json_lists_column_types(opened: Run) -> None:
-    types = {"id": "string", "ordinal": "int64", "demonstration_ids": "list<string>"}
-    typed = exported(columns=tuple(types), types=types, container="jsonl")
-    assert yaml_of(card(opened, typed, Terms(license=None, model_terms=None, languages=())).text)[
-        "dataset_info"
-    ] == {
-        "features": [
-            {"name": "id", "dtype": "string"},
-            {"name": "ordinal", "dtype": "int64"},
-            {"name": "demonstration_ids", "sequence": "string"},
-        ]
-    }
-    in_columns = exported(columns=tuple(types), types=types, container="parquet")
-    text = card(opened, in_columns, Terms(license=None, model_terms=None, languages=())).text
-    assert "dataset_info" not in yaml_of(text)
+    typed = exported(columns=PROVENANCE_COLUMNS, container="jsonl")
+    features = yaml_of(card(opened, typed, NOTHING).text)["dataset_info"]["features"]
+    assert [column["name"] for column in features] == [*PROVENANCE_COLUMNS]
+    assert {"name": "ordinal", "dtype": "int64"} in features
+    assert {"name": "demonstration_ids", "sequence": "string"} in features
+    in_columns = exported(columns=PROVENANCE_COLUMNS, container="parquet")
+    assert "dataset_info" not in yaml_of(card(opened, in_columns, NOTHING).text)
 
 
 def test_a_datasets_folder_has_no_configs(opened: Run) -> None:
     parts = tuple(
-        DataFile(name="alpaca", split=split, rows=9, instructions=9) for split in ("train", "test")
+        part("alpaca", split=split, rows=9, instructions=9) for split in ("train", "test")
     )
     text = card(opened, exported(format="datasets", container="datasets", files=parts), ALL).text
     assert "configs" not in yaml_of(text)
@@ -225,7 +217,7 @@ def test_a_datasets_folder_has_no_configs(opened: Run) -> None:
 
 
 def test_a_file_name_is_no_pattern(opened: Run) -> None:
-    file = DataFile(name="my*data[1].json", split="train", rows=1, instructions=1)
+    file = part("my*data[1].json", split="train", rows=1, instructions=1)
     text = card(opened, exported(files=(file,)), ALL).text
     [config] = yaml_of(text)["configs"]
     assert config["data_files"] == [{"split": "train", "path": "my[*]data[[]1].json"}]
@@ -301,7 +293,7 @@ def test_own_templates_are_recognized(tmp_path: Path) -> None:
     assert made.own_material == ["the templates of the prompts"]
     own = [template.name for template in made.templates if not template.is_packaged]
     assert [name.partition("@")[0] for name in own] == ["self-instruct/generate.txt"]
-    text, _ = render(made, exported(), ALL)
+    text = card_of(made, exported(), ALL).text
     assert "The seed tasks were written for selfinstruct" in text
 
 
@@ -335,11 +327,11 @@ def test_imported_tasks_need_a_licence(facts: Facts) -> None:
     file = ImportedFile(
         name="regen.json", sha256="ab" * 32, form="rows", records=9, tasks=7, profile="default"
     )
-    text, missing = render(
-        replace(facts, imports=[file], imported=7), exported(), replace(ALL, source_license=None)
-    )
-    assert len(missing) == 1
-    assert "the imported tasks" in missing[0]
+    summary = replace(facts.summary, imported=7)
+    imported = replace(with_state(facts, imports=[file]), summary=summary)
+    made = card_of(imported, exported(), replace(ALL, source_license=None))
+    text, [missing] = made.text, made.missing
+    assert "the imported tasks" in missing
     assert f"| Imported | 7 tasks from 9 records in `regen.json`; SHA-256 `{'ab' * 32}` |" in text
     assert number_of(text, "imported") == 7
     assert yaml_of(text)["source_datasets"] == ["extended"]
@@ -406,7 +398,7 @@ def test_models_have_the_names_of_the_server(tmp_path: Path) -> None:
     run(tmp_path / "run", config, backend=Named())
     made = facts_of(read_run(tmp_path / "run"))
     assert sum(count for _, count in made.models) == made.summary.accepted
-    text, _ = render(made, exported(), ALL)
+    text = card_of(made, exported(), ALL).text
     rows = {row[0]: row[1] for row in table_rows(text)}
     assert rows["Requested model"] == "`scripted`"
     for name, count in made.models:
@@ -449,7 +441,9 @@ def test_the_same_run_gives_the_same_bytes(directory: Path, opened: Run) -> None
 
 def test_export_options_are_listed(opened: Run) -> None:
     options = {"limit": "1000", "system": "You are\nhelpful | kind."}
-    text = card(opened, exported(options=options, seed_rows=175), ALL).text
+    text = card(
+        opened, exported(options=options, files=(replace(part("x"), seed_rows=175),)), ALL
+    ).text
     rows = {row[0]: row[1] for row in table_rows(text) if len(row) == 2}
     assert rows["`limit`"] == "1000"
     assert rows["`system`"] == "You are helpful &#124; kind."
@@ -463,14 +457,15 @@ def test_the_paper_gives_the_only_score(opened: Run) -> None:
     assert "**54 % were valid in all three** ([Wang et al., 2022]" in text
 
 
-def test_examples_are_rows_of_the_data(opened: Run, facts: Facts) -> None:
-    text = card(opened, exported(), ALL).text
+def test_examples_are_rows_of_the_data(opened: Run) -> None:
+    data = [{name: row[name] for name in ALPACA} for row in provenance_rows(opened.state.pool)]
+    text = card(opened, exported(examples=data), ALL).text
     blocks = [token.content for token in tokens(text) if token.info == "text"]
     assert len(blocks) == 2
     shown = [block.replace("\n  ", " ").replace("\n", " ").split() for block in blocks]
     rows = [
         f"instruction {row['instruction']} input {row['input'] or '(empty)'} output {row['output']}"
-        for row in facts.rows
+        for row in data
     ]
     for words in shown:
         assert words in [row.split() for row in rows]
@@ -478,22 +473,22 @@ def test_examples_are_rows_of_the_data(opened: Run, facts: Facts) -> None:
 
 def test_nested_examples_are_shown(facts: Facts) -> None:
     chat = {"messages": [{"role": "user", "content": "Hello\n\nthere" + "." * 500}], "n": None}
-    text, _ = render(facts, exported(examples=[chat]), ALL)
+    text = card_of(facts, exported(examples=[chat]), ALL).text
     [block] = [token.content for token in tokens(text) if token.info == "text"]
     assert block.startswith("messages.0.role\n  user\nmessages.0.content\n  Hello\n")
     assert "(112 more characters)" in block
     assert block.endswith("n\n  null\n")
 
 
-def test_rows_left_out_are_no_examples(opened: Run) -> None:
+def test_only_exported_rows_are_examples(opened: Run) -> None:
     text = card(opened, exported(benchmarks={"mmlu.jsonl": 1}), ALL).text
     assert not [token for token in tokens(text) if token.info == "text"]
 
 
-def test_every_reason_and_column_has_a_meaning() -> None:
-    assert set(reasons.MEANING) == set(Reason)
-    assert set(PROVENANCE_COLUMNS) <= set(columns.MEANING)
-    assert max(map(len, [*reasons.MEANING.values(), *columns.MEANING.values()])) <= 100
+def test_every_column_has_a_meaning(opened: Run) -> None:
+    text = card(opened, exported(columns=PROVENANCE_COLUMNS), ALL).text
+    meaning = {row[0]: row[1] for row in table_rows(text) if len(row) == 2}
+    assert all(meaning[f"`{name}`"] for name in PROVENANCE_COLUMNS)
 
 
 # ── hostile names and texts ──────────────────────────────────────────────────────────────────────────────
@@ -529,7 +524,7 @@ NASTY = st.text(
 def test_no_text_breaks_a_card(facts: Facts, name: str, other: str, said: str, split: str) -> None:
     row = {"instruction": said, name: other, "output": [name, {"x": said}]}
     given_ = exported(
-        files=(DataFile(name=name, split=split, rows=1, instructions=1),),
+        files=(part(name, split=split, rows=1, instructions=1),),
         columns=("instruction", other),
         options={name: said, "limit": other},
         benchmarks={other: 2},
@@ -538,11 +533,11 @@ def test_no_text_breaks_a_card(facts: Facts, name: str, other: str, said: str, s
     terms = Terms(license=said, model_terms=other, languages=(name,), source_license=said)
     hostile = with_names(facts, name, other, said)
     usual = with_names(facts, "n", "o", "s")
-    text, _ = render(hostile, given_, terms)
+    text = card_of(hostile, given_, terms).text
     entries = yaml_of(text)
     assert entries["language"] == [name]
     pattern = entries["configs"][0]["data_files"][0]["path"]
-    assert re.sub(r"\[([*?[])\]", r"\1", pattern) == name or "[" in name
+    assert re.sub(r"\[([*?[])\]", r"\1", pattern) == Path(name).name or "[" in name
     # The text of an unknown licence is missing.
     lacks_text = license_entries(said).get("license_link") == "LICENSE"
     plain_terms = Terms(
@@ -551,20 +546,24 @@ def test_no_text_breaks_a_card(facts: Facts, name: str, other: str, said: str, s
         languages=("en",),
         source_license="x" if said.strip() else None,
     )
-    expected, _ = render(
+    expected = card_of(
         usual,
         exported(
-            files=(DataFile(name="f", split=split, rows=1, instructions=1),),
+            files=(part("f", split=split, rows=1, instructions=1),),
             columns=("instruction", "c"),
             options={"x": "y", "limit": "z"},
             benchmarks={"b": 2},
             examples=[{"x": "y"}],
         ),
         plain_terms,
-    )
+    ).text
     assert structure(text) == structure(expected)
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f\x85\u2028\u202e\u200b\ufeff]", body_of(text))
-    assert may_be_replaced(sealed(text))
+    assert is_sealed(text)
+
+
+def with_state(facts: Facts, **changes: Any) -> Facts:
+    return replace(facts, run=replace(facts.run, state=replace(facts.run.state, **changes)))
 
 
 def with_names(facts: Facts, name: str, other: str, said: str) -> Facts:
@@ -581,15 +580,12 @@ def with_names(facts: Facts, name: str, other: str, said: str) -> Facts:
         settings={"threshold": said},
     )
     return replace(
-        facts,
+        with_state(facts, imports=[imported], source=source, programs=[name]),
         models=[(name, 20), ("m", 5)],
         asked_for=other,
         extra=[said],
         seeds=replace(facts.seeds, is_packaged=False),
         templates=[replace(facts.templates[0], name=said)],
-        imports=[imported],
-        source=source,
-        programs=[name],
     )
 
 
@@ -618,7 +614,7 @@ def structure(text: str) -> list[tuple[str, str]]:
 
 def test_an_unedited_card_may_be_replaced(opened: Run) -> None:
     text = card(opened, exported(), NOTHING).text
-    assert may_be_replaced(text)
+    assert is_sealed(text)
     assert text.splitlines()[-1].startswith("<!-- written by selfinstruct; sha256:")
 
 
@@ -637,7 +633,7 @@ def test_an_edited_card_may_not_be_replaced(made: Card, data: st.DataObject) -> 
             ]
         )
     )
-    assert changed == text or not may_be_replaced(changed)
+    assert changed == text or not is_sealed(changed)
 
 
 @pytest.fixture(scope="module")
@@ -647,4 +643,4 @@ def made(opened: Run) -> Card:
 
 @pytest.mark.parametrize("text", ["", "# My data\n", "<!-- written by selfinstruct -->\n"])
 def test_another_file_may_not_be_replaced(text: str) -> None:
-    assert not may_be_replaced(text)
+    assert not is_sealed(text)

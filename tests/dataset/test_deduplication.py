@@ -8,13 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import examples
 
-from selfinstruct.dataset.deduplication import (
-    Deduplication,
-    Kept,
-    ListedText,
-    Rejected,
-    text_of,
-)
+from selfinstruct.dataset.deduplication.decisions import Deduplication, Kept, ListedText, Rejected
+from selfinstruct.dataset.deduplication.field_text import text_of
 from selfinstruct.pipeline.novelty import NoveltyIndex, f_measure
 
 WORDS = st.sampled_from("a b c d e".split())

@@ -26,29 +26,26 @@ from support import ROOT, ScriptedBackend, make_seed_task
 
 from selfinstruct.api import export_run, run
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.export import (
-    COLUMN_TYPES,
-    FORMATS,
-    PROVENANCE_COLUMNS,
-    ExportOptions,
-    Row,
-    first_instructions,
-    provenance_rows,
-    read_shares,
-    rows_of,
-    select,
-    writing,
-)
 from selfinstruct.dataset.export import datasets_folder as folders
-from selfinstruct.dataset.export.csv_injection import without_formulas
-from selfinstruct.dataset.export.selection import at_most_each, shuffled, split
-from selfinstruct.dataset.export.trainer_configs import (
+from selfinstruct.dataset.export.alpaca_files import rows_of
+from selfinstruct.dataset.export.beside import (
     axolotl_stanza,
     check_llama_factory,
     dataset_info,
     dataset_name,
     stanza_path,
 )
+from selfinstruct.dataset.export.csv_injection import without_formulas
+from selfinstruct.dataset.export.formats import FORMATS, ExportOptions, read_shares
+from selfinstruct.dataset.export.rows import (
+    COLUMN_TYPES,
+    PROVENANCE_COLUMNS,
+    Row,
+    provenance_rows,
+    select,
+)
+from selfinstruct.dataset.export.selection import at_most_each, first_instructions, shuffled, split
+from selfinstruct.dataset.export.writing import writing
 from selfinstruct.dataset.record_files import read_records
 from selfinstruct.errors import ConfigError, ExportError, InputError, SelfInstructError
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
@@ -596,7 +593,7 @@ def test_a_failed_rename_keeps_the_old_folder(
 
 
 def test_a_bad_folder_name_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="is not a valid folder name; choose another"):
+    with pytest.raises(InputError, match="is no UTF-8 text, so the package cannot read"):
         written(tmp_path / os.fsdecode(b"\xff"), AWKWARD, container="datasets")
     assert everything(tmp_path) == {}
 
@@ -642,7 +639,8 @@ def test_a_killed_export_leaves_the_old_file(tmp_path: Path) -> None:
     code = (
         "import os, signal\n"
         "from pathlib import Path\n"
-        "from selfinstruct.dataset.export import ExportOptions, writing\n"
+        "from selfinstruct.dataset.export.formats import ExportOptions\n"
+        "from selfinstruct.dataset.export.writing import writing\n"
         "def rows():\n"
         "    for n in range(5000): yield {'instruction': str(n), 'input': '', 'output': 'x' * 100}\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -752,6 +750,15 @@ def test_another_dataset_info_is_not_replaced(tmp_path: Path, text: str) -> None
     (tmp_path / "dataset_info.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=r"dataset_info\.json: is no"):
         dataset_info(tmp_path / "x.json", ExportOptions(), [])
+
+
+def test_a_pipe_in_place_is_an_error(tmp_path: Path) -> None:
+    for name in ("dataset_info.json", "x.json.axolotl.yaml"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=r"dataset_info\.json: cannot be read \(is a pipe"):
+        dataset_info(tmp_path / "x.json", ExportOptions(), [])
+    with pytest.raises(InputError, match=r"axolotl\.yaml: cannot be read \(is a pipe"):
+        stanza_path(tmp_path / "x.json")
 
 
 @pytest.mark.parametrize("entry", [{"file_name": "x.parquet"}, {"script_url": "x"}])

@@ -17,8 +17,9 @@ from support import ScriptedBackend, make_seed_task, typed
 from selfinstruct.api import run
 from selfinstruct.cli.log_file import check_log_file
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.dataset.record_files import Record, write_records
 from selfinstruct.errors import InputError, JournalError, RunDirectoryError
-from selfinstruct.files import open_regular, write_together, write_whole
+from selfinstruct.files import open_regular, write_together
 from selfinstruct.pipeline.seed_tasks import read_seed_tasks, render_seed_tasks
 from selfinstruct.runner.directory import read_run
 from selfinstruct.runner.journal import Journal
@@ -360,7 +361,8 @@ def test_temporary_names_are_unpredictable(here: Path, outside: Path, kind: str)
     assert typed("export", "run", "-o", "out.json").returncode == 0
     manifest = read_manifest(here / "run")
     write_manifest(here / "run", manifest)
-    write_whole(here / "out.json", b"[]")
+    with write_records(here / "out.json"):
+        pass
     after = everything(here, outside)
     assert after.keys() - before.keys() == {str(here / "out.json")}
     assert {n for n in before if after[n] != before[n]} <= {str(here / "run/config.yaml")}
@@ -376,9 +378,10 @@ def test_files_of_a_run_replace_links(tmp_path: Path, outside: Path) -> None:
 
 def test_a_file_of_the_user_may_be_a_link(tmp_path: Path, outside: Path) -> None:
     (tmp_path / "file").symlink_to(outside / "victim")
-    write_whole(tmp_path / "file", b"new")
+    with write_records(tmp_path / "file", format="jsonl") as writer:
+        writer.write(Record({}, "x", 1))
     assert (tmp_path / "file").is_symlink()
-    assert (outside / "victim").read_text() == "new"
+    assert (outside / "victim").read_text() == "{}\n"
 
 
 # ── outputs ──────────────────────────────────────────────────────────────────────────────────────────────

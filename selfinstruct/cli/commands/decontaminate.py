@@ -86,7 +86,8 @@ def decontaminate(
     """  # noqa: E501 - a line end in an example could not be typed
     from selfinstruct.cli.dataset_jobs import run_job
     from selfinstruct.cli.dataset_lines import decontaminate_lines
-    from selfinstruct.dataset.decontamination import Rules, decontaminate_files
+    from selfinstruct.dataset.decontamination.benchmarks import Rules
+    from selfinstruct.dataset.decontamination.decontaminate_files import decontaminate_files
     from selfinstruct.dataset.file_jobs import ListFiles
 
     rules = Rules(

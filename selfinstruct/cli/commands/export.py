@@ -179,16 +179,11 @@ def export(
     """
     from selfinstruct.cli.dataset_jobs import run_job
     from selfinstruct.cli.dataset_lines import export_lines
-    from selfinstruct.dataset.dataset_card import Terms
-    from selfinstruct.dataset.export import (
-        SIMILARITIES,
-        CardRequest,
-        ExportFiles,
-        ExportOptions,
-        RowSelection,
-        export_files,
-        read_shares,
-    )
+    from selfinstruct.dataset.dataset_card.types import Terms
+    from selfinstruct.dataset.export.beside import CardRequest
+    from selfinstruct.dataset.export.export_files import SIMILARITIES, ExportFiles, export_files
+    from selfinstruct.dataset.export.formats import ExportOptions, read_shares
+    from selfinstruct.dataset.export.sources import RowSelection
 
     terms = Terms(
         license=license,

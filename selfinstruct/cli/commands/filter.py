@@ -89,7 +89,7 @@ def filter(  # noqa: A001
     """
     from selfinstruct.cli.dataset_jobs import run_job
     from selfinstruct.cli.dataset_lines import filter_lines
-    from selfinstruct.dataset.deduplication import filter_files
+    from selfinstruct.dataset.deduplication.filter_files import filter_files
     from selfinstruct.dataset.file_jobs import ListFiles
 
     if against_field and not against:

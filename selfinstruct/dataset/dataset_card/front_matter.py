@@ -7,33 +7,21 @@ https://huggingface.co/docs/hub/datasets-manual-configuration.
 import glob
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from selfinstruct.dataset.dataset_card.facts import Facts
 from selfinstruct.dataset.dataset_card.types import Exported, Terms
+from selfinstruct.dataset.export.rows import COLUMN_TYPES, PROVENANCE_COLUMNS
 from selfinstruct.text import visible
 
-LICENSES = frozenset(
-    """
-    apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0
-    bigcode-openrail-m afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc
-    cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0
-    cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0
-    cdla-sharing-1.0 cdla-permissive-1.0 cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0
-    eupl-1.1 eupl-1.2 agpl-3.0 gfdl gpl gpl-2.0 gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc h-research intel-research
-    lppl-1.3c ms-pl apple-ascl apple-amlr mpl-2.0 odc-by odbl openmdw-1.0 openmdw-1.1 openrail++ osl-3.0
-    postgresql ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license
-    fair-noncommercial-research-license llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 grok2-community gemma
-    unknown other
-    """.split()
-)
+LICENSES = frozenset(Path(__file__).with_name("licenses.txt").read_text("ascii").split())
 """The licence ids of the hub (https://huggingface.co/docs/hub/repositories-licenses)."""
 
 _SIZES = (
-    "n<1K 1K<n<10K 10K<n<100K 100K<n<1M 1M<n<10M 10M<n<100M 100M<n<1B 1B<n<10B 10B<n<100B 100B<n<1T"
+    "n<1K 1K<n<10K 10K<n<100K 100K<n<1M 1M<n<10M 10M<n<100M 100M<n<1B 1B<n<10B 10B<n<100B 100B<n<1T n>1T"
 ).split()
-_LARGEST = "n>1T"
-
+"""The size classes of the hub: up to three digits, four digits, and so on."""
 
 _CREATORS = {
     "annotations_creators": ["machine-generated"],
@@ -52,8 +40,8 @@ def front_matter(facts: Facts, exported: Exported, terms: Terms) -> str:
         "pretty_name": visible(facts.title, keep=""),
         "tags": tags(facts),
         "task_categories": ["text-generation"],
-        **({} if facts.imported else _CREATORS),
-        "source_datasets": ["extended" if facts.imports else "original"],
+        **({} if facts.summary.imported else _CREATORS),
+        "source_datasets": ["extended" if facts.run.state.imports else "original"],
         "size_categories": [size_category(exported.rows)],
         **configs(exported),
     }
@@ -88,41 +76,34 @@ def tags(facts: Facts) -> list[str]:
     """Return the tags for the search on the hub."""
     if not facts.is_generated:
         return ["instruction-tuning"]
-    return ["synthetic", facts.recipe, "instruction-tuning"] + (
-        ["self-instruct"] if facts.recipe != "self-instruct" else []
-    )
+    names = ["synthetic", facts.run.recipe.name, "instruction-tuning", "self-instruct"]
+    return [*dict.fromkeys(names)]
 
 
 def size_category(rows: int) -> str:
     """Return the size class of the hub: "1K<n<10K" for 1,000 rows."""
-    for power, name in enumerate(_SIZES, start=3):
-        if rows < 10**power:
-            return name
-    return _LARGEST
+    digits = len(str(rows))
+    return _SIZES[min(max(digits, 3) - 3, len(_SIZES) - 1)]
 
 
 def configs(exported: Exported) -> Mapping[str, Any]:
     """Return the file of each split; {} for a folder of `datasets`, which names its parts."""
-    if exported.container == "datasets" or not exported.files:
+    if exported.container == "datasets":
         return {}
-    paths: dict[str, list[str]] = {}
-    for file in exported.files:
-        # The hub reads the path as a pattern.
-        paths.setdefault(file.split, []).append(glob.escape(file.name))
+    # The hub reads the path as a pattern.
     data_files = [
-        {"split": split, "path": names[0] if len(names) == 1 else names}
-        for split, names in paths.items()
+        {"split": file.name, "path": glob.escape(file.path.name)} for file in exported.files
     ]
     return {"configs": [{"config_name": "default", "data_files": data_files}], **features(exported)}
 
 
 def features(exported: Exported) -> Mapping[str, Any]:
     """Return the column types, because `datasets` guesses by the first 10 MB, which may be null."""
-    if not exported.types or exported.container not in ("json", "jsonl"):
+    if exported.columns != PROVENANCE_COLUMNS or exported.container not in ("json", "jsonl"):
         return {}
     columns = []
-    for name in exported.columns:
-        inner = exported.types[name].removeprefix("list<").removesuffix(">")
-        kind = "dtype" if inner == exported.types[name] else "sequence"
+    for name, stated in COLUMN_TYPES.items():
+        inner = stated.removeprefix("list<").removesuffix(">")
+        kind = "dtype" if inner == stated else "sequence"
         columns.append({"name": name, kind: inner})
     return {"dataset_info": {"features": columns}}

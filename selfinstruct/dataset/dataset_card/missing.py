@@ -22,7 +22,7 @@ def missing_from(facts: Facts, terms: Terms) -> tuple[str, ...]:
             "card, or give an id such as apache-2.0"
         )
     if not is_given(terms.model_terms):
-        others = ", and of the model of the imported tasks," if facts.imported else ""
+        others = ", and of the model of the imported tasks," if facts.summary.imported else ""
         missing.append(
             f"the terms of the generating model{others} for training on its output and sharing the output; "
             "give a text or an address with --model-terms"

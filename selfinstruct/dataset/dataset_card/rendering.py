@@ -8,9 +8,9 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
-from selfinstruct.dataset.dataset_card import columns, reasons
+from selfinstruct.dataset.dataset_card.checksum import sealed
 from selfinstruct.dataset.dataset_card.facts import Facts
 from selfinstruct.dataset.dataset_card.front_matter import front_matter, license_entries
 from selfinstruct.dataset.dataset_card.markdown import (
@@ -24,6 +24,7 @@ from selfinstruct.dataset.dataset_card.markdown import (
 )
 from selfinstruct.dataset.dataset_card.missing import in_words, is_given, missing_from
 from selfinstruct.dataset.dataset_card.types import Exported, Terms
+from selfinstruct.records.reasons import MEANING
 from selfinstruct.text import visible
 
 _TEMPLATE = Path(__file__).with_name("card.md.jinja")
@@ -44,8 +45,8 @@ class Card:
     """The missing information, each piece with its option."""
 
 
-def render(facts: Facts, exported: Exported, terms: Terms) -> tuple[str, tuple[str, ...]]:
-    """Return the text of a card without its checksum, and the missing information."""
+def card_of(facts: Facts, exported: Exported, terms: Terms) -> Card:
+    """Return the card of an export of the run with these facts."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -56,27 +57,35 @@ def render(facts: Facts, exported: Exported, terms: Terms) -> tuple[str, tuple[s
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"code": code, "codes": codes, "linked": linked, "share": _share}
+    environment.filters |= {
+        "code": code,
+        "codes": codes,
+        "file_name": _file_name,
+        "linked": linked,
+        "share": _share,
+    }
     missing = missing_from(facts, terms)
+    name = json.dumps(exported.files[0].path.name)
     body = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         facts=facts,
-        config=facts.config,
+        run=facts.run,
+        config=facts.run.config,
         summary=facts.summary,
         exported=exported,
         terms=terms,
         is_given=is_given,
         license=license_entries(terms.license),
         missing=missing,
-        own_material=in_words(facts.own_material) if facts.own_material else "",
-        column_meaning=columns.MEANING,
-        reason_meaning=reasons.MEANING,
-        examples=[fenced("\n".join(_lines(row)), "text") for row in _examples(facts, exported)],
-        reading=fenced(_reading(exported), "python") if exported.files else "",
+        own_material=in_words(facts.own_material),
+        reason_meaning=MEANING,
+        examples=[fenced("\n".join(_lines(row)), "text") for row in _examples(exported.examples)],
+        reading=fenced(
+            f"from datasets import load_from_disk\n\ndata = load_from_disk({name})", "python"
+        ),
         options={name: shortened(text, _LONGEST_OPTION) for name, text in exported.options.items()},
-        benchmarks=_benchmarks(exported.benchmarks),
     )
     body = re.sub(r"\n{3,}", "\n\n", body)
-    return f"{front_matter(facts, exported, terms)}\n{body}", missing
+    return Card(text=sealed(f"{front_matter(facts, exported, terms)}\n{body}"), missing=missing)
 
 
 def _markdown(value: object) -> str:
@@ -94,11 +103,13 @@ def _share(part: int, whole: int) -> Markdown:
     return Markdown(f"{100 * part / whole:.0f} %" if whole else "none")
 
 
-def _examples(facts: Facts, exported: Exported) -> list[Mapping[str, object]]:
+def _file_name(path: str) -> str:
+    """Return the name of a file without the folder, which may be private."""
+    return PureWindowsPath(path).name or path
+
+
+def _examples(rows: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, object]]:
     """Return two rows of medium length, in their order."""
-    rows = list(exported.examples)
-    if not rows and not any((exported.benchmarks or {}).values()):
-        rows = list(facts.rows)  # with benchmarks, one of these rows may have been left out
     if len(rows) <= _SHOWN:
         return rows
     by_length = sorted(range(len(rows)), key=lambda place: (len(str(rows[place])), place))
@@ -129,20 +140,3 @@ def _fields(path: str, value: object) -> Iterator[tuple[str, str]]:
         return
     for name, part in inner:
         yield from _fields(f"{path}.{name}" if path else str(name), part)
-
-
-def _reading(exported: Exported) -> str:
-    """Return the Python code that reads a folder of `datasets`."""
-    name = json.dumps(exported.files[0].name)
-    return f"from datasets import load_from_disk\n\ndata = load_from_disk({name})"
-
-
-def _benchmarks(counts: Mapping[str, int] | None) -> Sequence[tuple[str, int]] | None:
-    """Return the counts by file name without the folder, which may be private."""
-    if counts is None:
-        return None
-    return [(_name(path), count) for path, count in counts.items()]
-
-
-def _name(path: str) -> str:
-    return PurePosixPath(PureWindowsPath(path).name or path).name or path

@@ -1,20 +1,9 @@
 """The input of a card: the export, and its legal terms."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataFile:
-    """A file, or a part of a folder for the package `datasets`."""
-
-    name: str
-    """The path relative to the card, or the name of the folder."""
-    split: str
-    """The name of the part on the hub: "train", "validation", "test"."""
-    rows: int
-    instructions: int
-    """Different instructions."""
+from selfinstruct.dataset.export.writing import Part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,18 +16,18 @@ class Exported:
     """The file format; see `dataset.export.CONTAINERS`."""
     columns: tuple[str, ...]
     """The column names in order."""
-    files: tuple[DataFile, ...]
+    files: tuple[Part, ...]
     options: Mapping[str, str]
     """The options that shaped the export: {"limit": "1000", "split": "0.95/0.05"}."""
-    seed_rows: int
-    """Rows of seed tasks."""
     benchmarks: Mapping[str, int] | None
     """Rows left out, by benchmark file; None without any comparison."""
     examples: Sequence[Mapping[str, object]] = ()
-    """The first rows of the export, of which two are shown. Without them, rows of the run are shown if none
-    was left out."""
-    types: Mapping[str, str] = field(default_factory=dict)
-    """The Arrow types of all columns, for readers that guess types; else {}."""
+    """The first rows of the export, of which two are shown."""
+
+    @property
+    def seed_rows(self) -> int:
+        """Rows of seed tasks in all files."""
+        return sum(file.seed_rows for file in self.files)
 
     @property
     def rows(self) -> int:

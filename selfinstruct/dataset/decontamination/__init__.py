@@ -11,6 +11,9 @@ Words in a row, or texts, that more than 10 items of a benchmark share are its u
 with equal words count as one item there. `selfinstruct.dataset.decontamination.benchmark_items` chooses the
 texts of an item. `decontaminate_files` works on files.
 
+    >>> from selfinstruct.dataset.decontamination.benchmark_items import item_of
+    >>> from selfinstruct.dataset.decontamination.field_texts import FieldText
+    >>> from selfinstruct.dataset.decontamination.index import BenchmarkIndex
     >>> fields = {"question": "How many spoons does the harbour master of Veldt keep in the drawer?"}
     >>> item, layout = item_of(fields, benchmark="quiz.jsonl", place="quiz.jsonl:1")
     >>> index = BenchmarkIndex([item])
@@ -19,48 +22,3 @@ texts of an item. `decontaminate_files` works on files.
     >>> hit.kind, hit.field, hit.words
     ('ngram', 'instruction', 'how many spoons does the harbour master of veldt keep in the drawer')
 """
-
-from selfinstruct.dataset.decontamination.benchmark_items import (
-    LONG_ENOUGH,
-    OTHER,
-    Item,
-    item_of,
-    layout_of,
-)
-from selfinstruct.dataset.decontamination.benchmarks import Benchmarks, Rules
-from selfinstruct.dataset.decontamination.decontaminate_files import (
-    DecontaminationSummary,
-    decontaminate_files,
-)
-from selfinstruct.dataset.decontamination.field_texts import FieldText, is_within, texts_of
-from selfinstruct.dataset.decontamination.index import (
-    COMMON,
-    NGRAM,
-    SHORTEST,
-    THRESHOLD,
-    BenchmarkIndex,
-    Hit,
-    Source,
-)
-
-__all__ = [
-    "COMMON",
-    "LONG_ENOUGH",
-    "NGRAM",
-    "OTHER",
-    "SHORTEST",
-    "THRESHOLD",
-    "BenchmarkIndex",
-    "Benchmarks",
-    "DecontaminationSummary",
-    "FieldText",
-    "Hit",
-    "Item",
-    "Rules",
-    "Source",
-    "decontaminate_files",
-    "is_within",
-    "item_of",
-    "layout_of",
-    "texts_of",
-]

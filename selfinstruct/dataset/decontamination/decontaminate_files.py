@@ -9,9 +9,11 @@ from typing import Any
 from selfinstruct.dataset.decontamination.benchmark_items import OTHER, layout_of
 from selfinstruct.dataset.decontamination.benchmarks import Benchmarks, Rules, hit_fields
 from selfinstruct.dataset.decontamination.field_texts import FieldText, is_within, texts_of
+from selfinstruct.dataset.decontamination.index import Hit
 from selfinstruct.dataset.file_jobs import (
     Hold,
     ListFiles,
+    OpenLists,
     Progress,
     no_hold,
     no_progress,
@@ -80,25 +82,27 @@ def decontaminate_files(
             hits_of = summary.benchmarks.index.check(texts)
             for (_, record), hits in zip(batch, hits_of, strict=True):
                 summary.benchmarks.count(hits)
-                if not hits:
+                if hits:
+                    _reject(opened, record, hits)
+                else:
                     summary.kept += 1
                     opened.kept.write(record)
-                    continue
-                contamination = [hit_fields(hit) for hit in hits]
-                if opened.rejected is not None:
-                    opened.rejected.write(record, {"contamination": contamination})
-                if opened.report is not None:
-                    for number, hit in enumerate(contamination, start=1):
-                        line = {"record": record.place, **hit}
-                        opened.report.write(Record(line, record.source, number))
             progress(opened.share, f"{summary.read:,} read, {summary.dropped:,} dropped")
         if missing and summary.read:
             names = " or ".join(repr(name) for name in sorted(missing))
-            problem = (
-                f"no record has text in {names}; check --field, or leave it out to search all text"
-            )
-            raise InputError(", ".join(files.inputs), problem)
+            remedy = "check --field, or leave it out to search all text"
+            raise InputError(", ".join(files.inputs), f"no record has text in {names}; {remedy}")
     return summary
+
+
+def _reject(opened: OpenLists, record: Record, hits: Sequence[Hit]) -> None:
+    """Write a record with its hits, and a line per hit to the report."""
+    contamination = [hit_fields(hit) for hit in hits]
+    if opened.rejected is not None:
+        opened.rejected.write(record, {"contamination": contamination})
+    if opened.report is not None:
+        for number, hit in enumerate(contamination, start=1):
+            opened.report.write(Record({"record": record.place, **hit}, record.source, number))
 
 
 def _check_inputs(files: ListFiles) -> None:

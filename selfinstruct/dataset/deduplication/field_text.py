@@ -6,6 +6,7 @@ from typing import Any
 from selfinstruct.dataset.record_files.formats import separator_remark, shortened
 from selfinstruct.dataset.record_files.json_reading import kind_of
 
+_MISSING = object()
 _SHOWN = 8
 """Maximum of field names in an error message."""
 
@@ -20,40 +21,21 @@ def text_of(fields: Mapping[str, Any], names: Sequence[str], *, option: str = "-
     >>> text_of({"messages": [{"content": "Hello!"}]}, ["messages.0.content"])
     'Hello!'
     """
-    texts, problems = [], []
-    for name in names:
-        try:
-            value = _value(fields, name, option)
-        except _NoFieldError as error:
-            problems.append(error)
-            continue
-        if isinstance(value, str):
-            texts.append(value)
-            continue
-        problem = (
-            f"the field {name!r} is {kind_of(value)}, not text; {_remedy(name, value, option)}"
-        )
-        problems.append(_NoFieldError(problem))
-        if value is not None:
-            raise ValueError(problem)
-    if not texts:
-        raise problems[0]
+    values = {name: _value(fields, name) for name in names}
+    texts = [value for value in values.values() if isinstance(value, str)]
+    for name, value in values.items():
+        is_missing = value is None or value is _MISSING
+        if not isinstance(value, str) and not (is_missing and texts):
+            raise ValueError(_problem(fields, name, value, option))
     return "\n".join(text for text in texts if text) if len(texts) > 1 else texts[0]
 
 
 def has_text(fields: Mapping[str, Any], name: str) -> bool:
     """Return whether a record has text in this field, empty text included."""
-    try:
-        return isinstance(_value(fields, name, ""), str)
-    except _NoFieldError:
-        return False
+    return isinstance(_value(fields, name), str)
 
 
-class _NoFieldError(ValueError):
-    """A field that is missing or null."""
-
-
-def _value(fields: Mapping[str, Any], name: str, option: str) -> Any:
+def _value(fields: Mapping[str, Any], name: str) -> Any:
     if name in fields:
         return fields[name]
     value: Any = fields
@@ -63,11 +45,17 @@ def _value(fields: Mapping[str, Any], name: str, option: str) -> Any:
         elif isinstance(value, list) and part in map(str, range(len(value))):
             value = value[int(part)]
         else:
-            names = ", ".join(map(shortened, list(fields)[:_SHOWN])) or "none"
-            more = ", …" if len(fields) > _SHOWN else ""
-            remedy = _separator(fields) or f"name one with {option} (fields: {names}{more})"
-            raise _NoFieldError(f"has no field {name!r}; {remedy}")
+            return _MISSING
     return value
+
+
+def _problem(fields: Mapping[str, Any], name: str, value: object, option: str) -> str:
+    if value is not _MISSING:
+        return f"the field {name!r} is {kind_of(value)}, not text; {_remedy(name, value, option)}"
+    names = ", ".join(map(shortened, list(fields)[:_SHOWN])) or "none"
+    more = ", …" if len(fields) > _SHOWN else ""
+    remedy = _separator(fields) or f"name one with {option} (fields: {names}{more})"
+    return f"has no field {name!r}; {remedy}"
 
 
 def _separator(fields: Mapping[str, Any]) -> str:

@@ -25,6 +25,9 @@ from selfinstruct.dataset.file_jobs import (
 from selfinstruct.dataset.record_files import Record, RecordWriter, read_records
 from selfinstruct.errors import ConfigError
 
+_ADDED = ("witness", "witness_place", "rouge_l")
+"""The fields of a decision that are added to a rejected record."""
+
 
 @dataclass
 class FilterSummary:
@@ -84,7 +87,8 @@ def filter_files(
                 summary.rejected += 1
                 summary.with_an_input += not compares_inputs and _has_another_input(decision)
                 if opened.rejected is not None:
-                    opened.rejected.write(decision.record, _added(decision))
+                    added = {name: getattr(decision, name) for name in _ADDED}
+                    opened.rejected.write(decision.record, added)
                 continue
             summary.kept += 1
             summary.without_tokens += decision.position is None
@@ -103,14 +107,6 @@ def _has_another_input(decision: Rejected[Record]) -> bool:
     fields = decision.record.fields
     is_copy = not decision.is_known and fields["instruction"] == decision.witness
     return is_copy and bool(fields.get("input"))
-
-
-def _added(decision: Rejected[Record]) -> dict[str, Any]:
-    return {
-        "witness": decision.witness,
-        "witness_place": decision.witness_place,
-        "rouge_l": decision.rouge_l,
-    }
 
 
 def _write_with_similarities(

@@ -12,16 +12,18 @@ import ctypes
 import hashlib
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from selfinstruct.errors import ExportError, InputError
-from selfinstruct.files import because, sync_directory
+from selfinstruct.dataset.record_files.formats import package_for
+from selfinstruct.dataset.record_files.sink import Target
+from selfinstruct.errors import InputError
+from selfinstruct.files import sync_directory, temporary_beside
 from selfinstruct.runner.run_files import owning_run
+from selfinstruct.text import scrub
 
 _DATASET_FILE = re.compile(
     r"dataset_info\.json|state\.json|(data-\d+-of-\d+|cache-.*|indices)\.arrow", re.DOTALL
@@ -29,43 +31,26 @@ _DATASET_FILE = re.compile(
 """Files of the package. LLaMA-Factory has a `dataset_info.json` too."""
 
 
-def datasets_for(path: Path) -> Any:
-    """Return the package `datasets`. Raises InputError if it is not installed."""
-    try:
-        import datasets
-    except ImportError:
-        problem = "needs the package datasets: pip install 'selfinstruct[datasets]'"
-        raise InputError(path, problem) from None
-    return datasets
-
-
-class Folder:
-    """A folder with a temporary name until `finish`; `abandon` undoes everything, at any time."""
+class Folder(Target):
+    """A folder for the package `datasets`; see `Target`."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        real = Path(os.path.realpath(path))
-        self._real = real
+        super().__init__(path)
+        self._real = Path(os.path.realpath(path))
         # The random name differs from the folders of killed processes, which may contain an earlier dataset.
-        self._workplace = real.with_name(f".{real.name}.{secrets.token_hex(4)}.tmp")
+        self._workplace = temporary_beside(self._real)
         self._earlier = self._workplace / "earlier"
-        self.draft = self._workplace / "dataset"
+        self._draft = self._workplace / "dataset"
         """The new content of the folder."""
-        self.drafts = self._workplace / "drafts"
-        """A folder for temporary files."""
-        self._new_folders: list[Path] = []
 
     def open(self) -> None:
         """Create the temporary folder. Raises InputError if the place is taken."""
-        if str(self.path) == "-":
+        if self._is_stdout:
             raise InputError("stdout", "cannot be a folder; name one with -o")
-        with _faults(self.path):
+        with self.faults():
             self._check_place()
-            while not self._real.parent.exists():
-                missing = next(p for p in reversed(self._real.parents) if not p.exists())
-                self._new_folders.append(missing)
-                missing.mkdir()
-            self.drafts.mkdir(parents=True)
+            self._make_parents(self._real)
+            self._workplace.mkdir()
 
     def _check_place(self) -> None:
         problem = None
@@ -75,24 +60,30 @@ class Folder:
             problem = "is a mount point, which another folder cannot replace"
         elif self._real.exists() and not (self._real.is_dir() and _is_dataset(self._real)):
             problem = "exists and is not a dataset folder, or has other files in it"
+        elif scrub(str(self._real)) != str(self._real):
+            problem = "is no UTF-8 text, so the package cannot read the folder"
         if problem is not None:
             raise InputError(self.path, f"{problem}; choose another name")
 
-    def complete(self) -> None:
-        """Flush everything to the disk."""
-        with _faults(self.path):
+    def save(self, parts: Mapping[str, IO[bytes]]) -> None:
+        """Write Parquet files, one per part; a single part has no name in the folder."""
+        datasets = package_for(self.path, "datasets")
+        with self.faults(), _without_bars(datasets):
+            loaded = {name: _dataset(datasets, file) for name, file in parts.items()}
+            saved = datasets.DatasetDict(loaded) if len(loaded) > 1 else loaded.popitem()[1]
+            saved.save_to_disk(self._draft)
             self._check_place()  # again, since the place may be taken now
-            for path in [*self.draft.rglob("*"), self.draft]:
+            for path in [*self._draft.rglob("*"), self._draft]:
                 sync_directory(path)  # works for files too
 
     def finish(self) -> None:
-        """Give the folder its name, in place of an earlier dataset."""
-        with _faults(self.path):
+        """Rename the temporary folder, in place of an earlier dataset."""
+        with self.faults():
             if not self._real.exists():
-                self.draft.rename(self._real)
-            elif not _exchange(self.draft, self._real):
+                self._draft.rename(self._real)
+            elif not _exchange(self._draft, self._real):
                 self._real.rename(self._earlier)
-                self.draft.rename(self._real)
+                self._draft.rename(self._real)
             sync_directory(self._real.parent)
         self._new_folders.clear()
         shutil.rmtree(self._workplace, ignore_errors=True)
@@ -101,12 +92,9 @@ class Folder:
         """Remove what was created. An earlier dataset stays."""
         with suppress(OSError):
             self._earlier.rename(self._real)  # exists only if the second of two renames failed
-        if self._earlier.exists():
-            return
-        shutil.rmtree(self._workplace, ignore_errors=True)
-        for folder in reversed(self._new_folders):
-            with suppress(OSError):
-                folder.rmdir()
+        if not self._earlier.exists():
+            shutil.rmtree(self._workplace, ignore_errors=True)
+            super().abandon()
 
 
 def _is_dataset(folder: Path, *, is_part: bool = False) -> bool:
@@ -136,24 +124,13 @@ def _exchange(one: Path, other: Path) -> bool:
     return result == 0
 
 
-def save(parts: Mapping[str, Path], folder: Folder) -> None:
-    """Save Parquet files, one per part, as a folder; a single part has no name there. Raises ExportError."""
-    datasets = datasets_for(folder.path)
-    with _faults(folder.path), _without_bars(datasets):
-        loaded = {name: _dataset(datasets, path) for name, path in parts.items()}
-        if len(loaded) == 1:
-            [only] = loaded.values()
-            only.save_to_disk(folder.draft)
-        else:
-            datasets.DatasetDict(loaded).save_to_disk(folder.draft)
-
-
-def _dataset(datasets: Any, path: Path) -> Any:
+def _dataset(datasets: Any, file: IO[bytes]) -> Any:
     import pyarrow.parquet
 
-    table = datasets.table.InMemoryTable(pyarrow.parquet.read_table(path))
+    file.seek(0)
     # Without this the package draws a fingerprint at random and writes it into a file.
-    fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    fingerprint = hashlib.sha256(file.read()).hexdigest()[:16]
+    table = datasets.table.InMemoryTable(pyarrow.parquet.read_table(file))
     return datasets.Dataset(table, fingerprint=fingerprint)
 
 
@@ -167,16 +144,3 @@ def _without_bars(datasets: Any) -> Iterator[None]:
     finally:
         if were_shown:
             datasets.enable_progress_bars()
-
-
-@contextmanager
-def _faults(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ExportError(path, f"cannot be written {because(error)}") from None
-    except ValueError as error:
-        # The package refuses a name that is not text.
-        if "embedded null" not in str(error) and not isinstance(error, UnicodeEncodeError):
-            raise
-        raise ExportError(path, "is not a valid folder name; choose another") from None

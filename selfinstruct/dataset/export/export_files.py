@@ -1,32 +1,30 @@
 """Export of a run or a file of records, with the files next to the data."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.dataset.decontamination import Benchmarks, Rules, texts_of
-from selfinstruct.dataset.export.card import (
+from selfinstruct.dataset.decontamination.benchmarks import Benchmarks, Rules
+from selfinstruct.dataset.decontamination.field_texts import texts_of
+from selfinstruct.dataset.export.beside import (
     CARD,
+    DATASET_INFO,
     CardRequest,
-    card_of,
+    axolotl_stanza,
+    card_for,
     check_card,
+    check_llama_factory,
+    dataset_info,
     has_unedited_card,
+    stanza_path,
 )
 from selfinstruct.dataset.export.formats import FORMATS, ExportOptions
 from selfinstruct.dataset.export.rows import COLUMN_TYPES, PUBLISHED, Row
 from selfinstruct.dataset.export.sources import RowSelection, source_of
-from selfinstruct.dataset.export.trainer_configs import (
-    DATASET_INFO,
-    axolotl_stanza,
-    check_llama_factory,
-    dataset_info,
-    stanza_path,
-)
 from selfinstruct.dataset.export.writing import Part, writing
-from selfinstruct.dataset.file_jobs import Hold, Progress, no_hold, no_progress
+from selfinstruct.dataset.file_jobs import Hold, Progress, no_hold, no_progress, refuse_collisions
 from selfinstruct.errors import ConfigError, ExportError, InputError
 from selfinstruct.files import because, is_stream
 
@@ -57,42 +55,39 @@ class ExportFiles:
 
     def check(self) -> None:
         """Raise ConfigError, InputError if a file has no place or would replace another file."""
-        places = [*dict.fromkeys(path for _, path in self.options.names(self.output))]
+        names = self.options.names(self.output)
+        places = [path for _, path in names if path != self.output]
+        has_card = self.card is not None
+        beside = {"llama_factory": self.llama_factory, "axolotl": self.axolotl, "card": has_card}
+        if str(self.output) == "-":
+            for setting, is_given in beside.items():
+                if is_given:
+                    raise ConfigError(setting, "needs a file name, not -; give one with -o")
+            return
         if self.llama_factory:
             check_llama_factory(self.output, self.options)
             places.append(self.output.parent / DATASET_INFO)
         if self.axolotl:
             places.append(stanza_path(self.output))
-        if self.card is not None:
+        if has_card:
             check_card(self.output)
             places.append(self.output.parent / CARD)
-        if str(self.output) == "-":
-            return
         try:
             self._check_collisions(places)
         except OSError as error:  # such as a deleted working directory
             raise ExportError(self.output, f"cannot be written {because(error)}") from None
 
     def _check_collisions(self, places: Sequence[Path]) -> None:
-        if len(places) > 1 and is_stream(self.output):
+        if places and is_stream(self.output):
             problem = "is a pipe or a device, which has room for one file only; name a file"
             raise InputError(self.output, problem)
-        source = os.path.realpath(self.source)
-        read = {os.path.realpath(name) for name in self.benchmarks}
-        if self.options.template is not None:
-            read.add(os.path.realpath(self.options.template))
-        taken = set()
-        for path in places:
-            real = os.path.realpath(path)
-            if real in taken:
-                problem = (
-                    "would be written twice, with different content; choose another name with -o"
-                )
-                raise InputError(path, problem)
-            # The output may replace the source itself.
-            if real in read or (real == source and path != self.output):
-                raise InputError(path, "is read and not replaced; choose another name with -o")
-            taken.add(real)
+        template = self.options.template
+        refuse_collisions(
+            self.output,
+            places,
+            inputs=[self.source],
+            read=[*self.benchmarks, *([str(template)] if template is not None else [])],
+        )
 
     def trainer_files(self, container: str, parts: Sequence[Part]) -> dict[Path, bytes]:
         """Return the content of the configuration files for trainers."""
@@ -133,13 +128,16 @@ class ExportSummary:
     parts: list[Part] = field(default_factory=list)
     beside: list[Path] = field(default_factory=list)
     """Further files that were written next to the data."""
-    left_out: int = 0
-    """Rows that contain what a benchmark asks."""
     remarks: list[str] = field(default_factory=list)
     """Remarks about the source and the output."""
     benchmarks: Benchmarks | None = None
     missing: Sequence[str] = ()
     """Information that the card lacks."""
+
+    @property
+    def left_out(self) -> int:
+        """Rows that contain what a benchmark asks."""
+        return self.benchmarks.dropped.total() if self.benchmarks is not None else 0
 
     def as_json(self) -> dict[str, Any]:
         """Return the numbers as JSON values."""
@@ -191,45 +189,43 @@ def export_files(
             rows = source.rows(progress)
             if files.benchmarks:
                 summary.benchmarks = Benchmarks(files.benchmarks, Rules(), progress)
-                rows = _some(_without_hits(rows, summary, summary.benchmarks), files.source)
+                rows = _without_hits(rows, summary.benchmarks, files.source)
             summary.parts = export.write(rows)
             beside: Mapping[Path, bytes] = files.trainer_files(export.container, summary.parts)
             if files.card is not None and source.run is not None:
                 check_card(files.output)  # again, because the card may have been edited meanwhile
                 hits = summary.benchmarks.records_hit() if summary.benchmarks is not None else None
-                card = card_of(source.run, export, summary.parts, files.card, left_out=hits)
+                card = card_for(source.run, export, summary.parts, files.card, left_out=hits)
                 beside = {**beside, files.output.parent / CARD: card.text.encode()}
                 summary.missing = card.missing
             for path, data in beside.items():
                 export.add(path, data)
             summary.beside = [*beside]
         summary.remarks = [*source.remarks(), *files.remarks_on_earlier(summary.parts)]
-        if export.first and str(export.first[0].get("prompt", "."))[-1:].isalnum():
-            end = export.first[0]["prompt"].rpartition("\n")[2][-20:]
-            summary.remarks.append(
-                f"prompts end in {end!r} and completions follow immediately; to separate them, end the "
-                "template with another line end"
-            )
+        summary.remarks += _remarks_on_prompts(export.first)
     return summary
 
 
-def _without_hits(
-    rows: Iterator[Row], summary: ExportSummary, benchmarks: Benchmarks
-) -> Iterator[Row]:
+def _remarks_on_prompts(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield a remark if the first prompt ends in a word, which the completion would continue."""
+    if rows and str(rows[0].get("prompt", "."))[-1:].isalnum():
+        end = rows[0]["prompt"].rpartition("\n")[2][-20:]
+        yield (
+            f"prompts end in {end!r} and completions follow immediately; to separate them, end the "
+            "template with another line end"
+        )
+
+
+def _without_hits(rows: Iterator[Row], benchmarks: Benchmarks, source: str) -> Iterator[Row]:
+    """Yield the rows without hits. Raises InputError at the end if there is none."""
+    has_rows = False
     while batch := [*islice(rows, BATCH)]:
         texts = [[*texts_of({name: row[name] for name in PUBLISHED})] for row in batch]
         for row, hits in zip(batch, benchmarks.index.check(texts), strict=True):
             benchmarks.count(hits)
-            if hits:
-                summary.left_out += 1
-            else:
+            if not hits:
+                has_rows = True
                 yield row
-
-
-def _some(rows: Iterator[Row], source: str) -> Iterator[Row]:
-    """Return the rows. Raises InputError if there is none."""
-    first = next(rows, None)
-    if first is None:
+    if not has_rows:
         problem = "has only rows that contain what a benchmark asks, so nothing was written"
         raise InputError(source, problem)
-    return chain([first], rows)

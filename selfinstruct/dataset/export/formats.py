@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from selfinstruct.dataset.export.row_shapes import TEMPLATES, WITH_SYSTEM
+from selfinstruct.dataset.export.row_shapes import CHATS, TEMPLATES
 from selfinstruct.dataset.export.selection import NAMES
 from selfinstruct.dataset.record_files import format_of
+from selfinstruct.dataset.record_files.formats import known_format
 from selfinstruct.errors import ConfigError, InputError
-from selfinstruct.files import is_stream
 from selfinstruct.runner.run_files import owning_run
 
 
@@ -36,8 +36,6 @@ FORMATS: Final[Mapping[str, Format]] = {
 
 CONTAINERS: Final = ("json", "jsonl", "csv", "parquet", "datasets")
 """The file formats; the last one is a folder for the package `datasets`."""
-
-_NESTED: Final = frozenset({"messages", "sharegpt"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +70,7 @@ class ExportOptions:
         if self.split:
             check_shares(self.split)
         shape = FORMATS[self.format].shape
-        if self.system is not None and shape not in WITH_SYSTEM:
+        if self.system is not None and shape not in CHATS:
             raise ConfigError(
                 "system",
                 f"does not fit the format {self.format}; use messages or sharegpt, or a template for "
@@ -91,8 +89,9 @@ class ExportOptions:
         """
         usual = FORMATS[self.format]
         by_name = format_of(path)
-        if self.container is None and usual.container != "datasets" and by_name is None:
-            _refuse_unknown_suffix(Path(path))
+        is_file = self.container is None and usual.container != "datasets"
+        if is_file and owning_run(Path(path)) is None:
+            known_format(Path(path), "--container")
         chosen = self.container or by_name or usual.container
         if usual.shape == "all" and self.container is None:
             # The format is a file format itself. JSON lines in a .json file are common.
@@ -100,7 +99,7 @@ class ExportOptions:
             if by_name not in (None, chosen) and {chosen, by_name} != {"json", "jsonl"}:
                 problem = f"is {chosen}, but {path} ends in .{by_name}; use one of them"
                 raise ConfigError("format", problem)
-        if chosen == "csv" and usual.shape in _NESTED:
+        if chosen == "csv" and usual.shape in CHATS:
             raise ConfigError(
                 "format", f"{self.format} has lists, which CSV cannot store; write .jsonl"
             )
@@ -125,17 +124,6 @@ class ExportOptions:
         return [(part, path.with_name(f"{stem}.{part}{suffix}")) for part in parts]
 
 
-def _refuse_unknown_suffix(path: Path) -> None:
-    """Raise InputError for names such as data.xlsx, which should not contain JSON."""
-    suffix = Path(path.name.removesuffix(".gz")).suffix
-    if suffix and not is_stream(path) and owning_run(path) is None:
-        raise InputError(
-            path,
-            f"has the unknown suffix {suffix}; end the name in .json, .jsonl, .csv (also with .gz) or "
-            ".parquet, or give --container",
-        )
-
-
 def read_shares(text: str) -> tuple[float, ...]:
     """Return the shares in a text such as "0.95/0.05" or "90/5/5". Raises ConfigError."""
     try:
@@ -150,13 +138,13 @@ def read_shares(text: str) -> tuple[float, ...]:
 
 def check_shares(shares: Sequence[float]) -> None:
     """Raise ConfigError unless there are two or three positive shares with the sum 1."""
-    if len(shares) not in NAMES or len(shares) == 1:
-        problem = "must be two shares (train/test) or three (train/validation/test)"
-        raise ConfigError("split", f"{problem}, such as 0.95/0.05")
-    if not all(share > 0 for share in shares):
-        raise ConfigError("split", "must be positive shares, such as 0.95/0.05")
-    if not math.isclose(sum(shares), 1):
-        text = "/".join(f"{share:g}" for share in shares)
-        raise ConfigError(
-            "split", f"must be shares that add up to 1, such as 0.95/0.05, not {text}"
-        )
+    if len(shares) not in (2, 3):
+        needed = "two shares (train/test) or three (train/validation/test)"
+    elif not all(share > 0 for share in shares):
+        needed = "positive shares"
+    elif not math.isclose(sum(shares), 1):
+        needed = "shares that add up to 1"
+    else:
+        return
+    given = "/".join(f"{share:g}" for share in shares)
+    raise ConfigError("split", f"must be {needed}, such as 0.95/0.05, not {given}")

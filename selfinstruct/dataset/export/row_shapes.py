@@ -11,7 +11,6 @@ prompts, and `prompts/export/chat.txt` for chats.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,15 +19,8 @@ from selfinstruct.dataset.export.rows import PUBLISHED, Row
 from selfinstruct.errors import InputError
 from selfinstruct.pipeline.prompts import Template, load_template
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """A function that makes rows, with their columns."""
-
-    columns: tuple[str, ...]
-    """The columns; () if they depend on the row."""
-    of: Callable[[Row], Row]
-
+Shape = Callable[[Row], Row]
+"""Makes a row for a trainer."""
 
 TEMPLATES: Final[Mapping[str, str]] = {
     "prompt-completion": "alpaca.txt",
@@ -37,8 +29,11 @@ TEMPLATES: Final[Mapping[str, str]] = {
 }
 """The default template in `prompts/export/` of each shape with a template."""
 
-WITH_SYSTEM: Final = frozenset({"messages", "sharegpt"})
-"""The shapes with an optional system message."""
+CHATS: Final[Mapping[str, tuple[str, str, str, str, str]]] = {
+    "messages": ("messages", "role", "content", "user", "assistant"),
+    "sharegpt": ("conversations", "from", "value", "human", "gpt"),
+}
+"""The column of each chat, the fields of a turn, and the names of the two sides."""
 
 
 def shape_of(
@@ -53,61 +48,40 @@ def shape_of(
     Raises InputError for a template that cannot be used.
     """
     if name == "all":
-        return Shape(columns=(), of=dict)
+        return dict
     if name == "alpaca":
         columns = (*PUBLISHED, *kept)
-        return Shape(
-            columns=columns,
-            of=lambda row: {c: row[c] for c in columns if c in PUBLISHED or c in row},
-        )
+        return lambda row: {c: row[c] for c in columns if c in PUBLISHED or c in row}
     text_of = _renderer(template or resource("prompts") / "export" / TEMPLATES[name])
     if name == "prompt-completion":
-        return Shape(
-            columns=("prompt", "completion"),
-            of=lambda row: {"prompt": text_of(row), "completion": row["output"]},
-        )
-    if name == "messages":
-        first = [] if system is None else [{"role": "system", "content": system}]
-        return Shape(
-            columns=("messages",),
-            of=lambda row: {
-                "messages": [
-                    *first,
-                    {"role": "user", "content": text_of(row)},
-                    {"role": "assistant", "content": row["output"]},
-                ]
-            },
-        )
-    opening = [] if system is None else [{"from": "system", "value": system}]
-    return Shape(
-        columns=("conversations",),
-        of=lambda row: {
-            "conversations": [
-                *opening,
-                {"from": "human", "value": text_of(row)},
-                {"from": "gpt", "value": row["output"]},
-            ]
-        },
-    )
+        return lambda row: {"prompt": text_of(row), "completion": row["output"]}
+    column, who, content, user, assistant = CHATS[name]
+    opening = [] if system is None else [{who: "system", content: system}]
+
+    def chat(row: Row) -> Row:
+        asked, answer = {who: user, content: text_of(row)}, {who: assistant, content: row["output"]}
+        return {column: [*opening, asked, answer]}
+
+    return chat
 
 
 def _renderer(path: Path) -> Callable[[Row], str]:
     """Return a function that joins instruction and input of a row with the template."""
     sample = {"instruction": "Name a river that flows through this country.", "input": "Peru"}
     template = load_template(path, folder="export", required="instruction", sample=sample)
-    for text in (sample["input"], ""):
-        row = {"instruction": sample["instruction"], "input": text}
-        if sample["instruction"] not in _rendered(template, path, row):
-            case = "with" if text else "without"
-            problem = f"loses instructions {case} an input; add {{{{ instruction }}}} for this case"
-            raise InputError(path, problem)
-    if sample["input"] not in _rendered(template, path, sample):
-        problem = "loses inputs; add {% if input %}{{ input }}{% endif %}"
-        raise InputError(path, problem)
 
     def text_of(row: Row) -> str:
         return _rendered(template, path, row)
 
+    for text in (sample["input"], ""):
+        row = {"instruction": sample["instruction"], "input": text}
+        if sample["instruction"] not in text_of(row):
+            case = "with" if text else "without"
+            problem = f"loses instructions {case} an input; add {{{{ instruction }}}} for this case"
+            raise InputError(path, problem)
+    if sample["input"] not in text_of(sample):
+        problem = "loses inputs; add {% if input %}{{ input }}{% endif %}"
+        raise InputError(path, problem)
     return text_of
 
 

@@ -18,30 +18,25 @@ Row = dict[str, Any]
 PUBLISHED = ("instruction", "input", "output")
 """The fields of Alpaca's data; a missing input is ""."""
 
-PROVENANCE_COLUMNS = (
-    "id",
-    "instruction",
-    "input",
-    "output",
-    "task_id",
-    "origin",
-    "is_classification",
-    "classification_answer",
-    "request_id",
-    "ordinal",
-    "model",
-    "template",
-    "demonstration_ids",
-)
-"""The columns of a run's rows, in order."""
-
 COLUMN_TYPES: Mapping[str, str] = {
-    **dict.fromkeys(PROVENANCE_COLUMNS, "string"),
+    "id": "string",
+    "instruction": "string",
+    "input": "string",
+    "output": "string",
+    "task_id": "string",
+    "origin": "string",
     "is_classification": "bool",
+    "classification_answer": "string",
+    "request_id": "string",
     "ordinal": "int64",
+    "model": "string",
+    "template": "string",
     "demonstration_ids": "list<string>",
 }
 """The Arrow types of the columns, whatever the values are."""
+
+PROVENANCE_COLUMNS = tuple(COLUMN_TYPES)
+"""The columns of a run's rows, in order."""
 
 Added = Mapping[str, Mapping[str, Any]]
 """Further fields for the rows of a task, by task id."""

@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from selfinstruct.dataset.export.alpaca_files import rows_of
 from selfinstruct.dataset.export.rows import Added, Row, provenance_rows, select
@@ -40,19 +40,8 @@ class RowSelection:
 class RunSource:
     """The tasks of a run."""
 
-    directory: Path
+    run: Run
     selection: RowSelection
-    run: Run = field(init=False)
-
-    def __enter__(self) -> Self:
-        if self.selection.input_format is not None:
-            problem = f"is for files, but {self.directory} is a run; leave it out"
-            raise ConfigError("input_format", problem)
-        self.run = read_run(self.directory)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def rows(self, progress: Progress) -> Iterator[Row]:
         """Yield the rows in pool order. Raises RunDirectoryError for a run without rows."""
@@ -62,7 +51,7 @@ class RunSource:
         )
         if not any(task.instances for task in tasks):
             raise RunDirectoryError(
-                self.directory,
+                self.run.directory,
                 f"has no rows yet: none of its {state.accepted:,} instructions has instances; nothing was "
                 "written. Continue the run, then export it",
             )
@@ -89,7 +78,7 @@ class RunSource:
             )
         if state.source is None and not is_complete(self.run):
             remarks.append(
-                f"{self.directory} is not complete yet: {state.accepted:,} of "
+                f"{self.run.directory} is not complete yet: {state.accepted:,} of "
                 f"{config.num_instructions:,} instructions, "
                 f"{state.counts.finished_tasks:,} of them finished"
             )
@@ -100,50 +89,52 @@ class RunSource:
 class FileSource:
     """Alpaca-style records of a file."""
 
-    name: str
+    records: RecordReader
     selection: RowSelection
     run: None = None
-    _records: RecordReader = field(init=False)
-
-    def __enter__(self) -> Self:
-        problem = f"needs a run, but {self.name} is a list of records"
-        if self.selection.include_seed_tasks:
-            raise ConfigError("include_seed_tasks", f"{problem}; leave it out")
-        if self.selection.similarities:
-            remedy = "to add them to a list, use selfinstruct filter --similarities"
-            raise ConfigError("similarities", f"{problem}; {remedy}")
-        self._records = open_input(self.name, self.selection.input_format)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._records.close()
 
     def rows(self, progress: Progress) -> Iterator[Row]:
         """Yield the rows in order. Raises InputError for a file without rows or other records."""
-        rows: Iterator[Row] = rows_of(self._records)
+        rows: Iterator[Row] = rows_of(self.records)
         if self.selection.limit is not None:
             rows = first_instructions(rows, self.selection.limit)
         number = 0
         for number, row in enumerate(rows, start=1):
-            progress(self._records.share, f"{number:,} rows")
+            progress(self.records.share, f"{number:,} rows")
             yield row
         if not number:
-            raise InputError(self._records.name, "has no rows, so there is nothing to export")
+            raise InputError(self.records.name, "has no rows, so there is nothing to export")
 
     def remarks(self) -> list[str]:
         """Return no remarks."""
         return []
 
 
-def source_of(name: str, selection: RowSelection) -> AbstractContextManager[RunSource | FileSource]:
-    """Return the source with that name: a run for a directory, else a file; "-" is stdin."""
+@contextmanager
+def source_of(name: str, selection: RowSelection) -> Iterator[RunSource | FileSource]:
+    """Open the source with that name: a run for a directory, else a file; "-" is stdin."""
+    if not _is_file(name):
+        if selection.input_format is not None:
+            raise ConfigError("input_format", f"is for files, but {name} is a run; leave it out")
+        yield RunSource(read_run(Path(name)), selection)
+        return
+    problem = f"needs a run, but {name} is a list of records"
+    if selection.include_seed_tasks:
+        raise ConfigError("include_seed_tasks", f"{problem}; leave it out")
+    if selection.similarities:
+        remedy = "to add them to a list, use selfinstruct filter --similarities"
+        raise ConfigError("similarities", f"{problem}; {remedy}")
+    with open_input(name, selection.input_format) as records:
+        yield FileSource(records, selection)
+
+
+def _is_file(name: str) -> bool:
     path = Path(name)
     try:
-        is_file = name == "-" or path.is_file() or (path.exists() and is_stream(path))
-        is_file = is_file or (bool(path.suffix) and not path.exists())  # a misspelt file name
+        is_misspelt = bool(path.suffix) and not path.exists()
+        return name == "-" or path.is_file() or (path.exists() and is_stream(path)) or is_misspelt
     except OSError:
-        is_file = False  # reading the run reports the problem with the name
-    return FileSource(name, selection) if is_file else RunSource(path, selection)
+        return False  # reading the run reports the problem with the name
 
 
 def _similarities(state: "RunState", tasks: "Sequence[Task]", progress: Progress) -> Added:

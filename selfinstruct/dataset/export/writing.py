@@ -9,40 +9,42 @@ stay.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from selfinstruct.dataset.export.csv_injection import without_formulas
-from selfinstruct.dataset.export.datasets_folder import Folder, datasets_for, save
+from selfinstruct.dataset.export.datasets_folder import Folder
 from selfinstruct.dataset.export.formats import FORMATS, ExportOptions
 from selfinstruct.dataset.export.row_shapes import shape_of
 from selfinstruct.dataset.export.rows import Row
 from selfinstruct.dataset.export.selection import at_most_each, shuffled, split
-from selfinstruct.dataset.record_files import Record, RecordWriter, write_records
-from selfinstruct.dataset.record_files.sink import Sink
-from selfinstruct.errors import ConfigError, ExportError
+from selfinstruct.dataset.record_files import Record, RecordWriter
+from selfinstruct.dataset.record_files.formats import package_for
+from selfinstruct.dataset.record_files.sink import MemorySink, Sink, Target
+from selfinstruct.dataset.record_files.writing import writer_to
+from selfinstruct.errors import ConfigError
 
 _SHOWN = 20
 """Maximum of rows in `Export.first`."""
 
-Target = TypeVar("Target", Sink, Folder)
+Opened = TypeVar("Opened", bound=Target)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Part:
     """One file, or one part of a folder."""
 
     path: Path
     name: str
     """"train", "validation" or "test"."""
-    rows: int
-    instructions: int
+    rows: int = 0
+    instructions: int = 0
     """Different instructions."""
-    seed_rows: int
+    seed_rows: int = 0
     """Rows of seed tasks."""
-    without_output: int
+    without_output: int = 0
     """Rows with an output of white space only."""
 
 
@@ -60,18 +62,26 @@ def writing(
     when only the renaming is left. Raises ConfigError for options that cannot be combined, InputError for a
     file that is not to be replaced or a template that cannot be used, ExportError.
     """
-    with ExitStack() as stack:
-        export = Export(path, options, types or {}, stack)
+    targets: list[Target] = []
+    try:
+        export = Export(path, options, types or {}, targets)
         yield export
         hold()
+        for target in targets:
+            target.finish()
+    except BaseException:  # Ctrl-C too
+        for target in reversed(targets):  # because new folders must be empty to be removed
+            target.abandon()
+        raise
 
 
 class Export:
     """An export that is being written; see `writing`."""
 
     def __init__(
-        self, path: Path, options: ExportOptions, types: Mapping[str, str], stack: ExitStack
+        self, path: Path, options: ExportOptions, types: Mapping[str, str], targets: list[Target]
     ) -> None:
+        """Open the files, and append each to `targets`."""
         self.options = options
         self.container = options.container_of(path)
         """The file format; one of CONTAINERS."""
@@ -81,35 +91,29 @@ class Export:
             system=options.system,
             kept=options.kept,
         )
-        self.columns: tuple[str, ...] = ()
+        self.columns: dict[str, None] = {}
         """The columns that were written, in order."""
         self.first: list[Row] = []
         """The first rows as they were written."""
-        self._stack = stack
-        # Closed last, so that files about the rows get their names after the rows.
-        self._beside = stack.enter_context(ExitStack())
+        self._targets = targets
         self._files = options.names(path)
         self._folder: Folder | None = None
-        self._drafts: ExitStack | None = None
         if self.container == "datasets":
-            datasets_for(path)  # checked before the long work
-            self._folder = stack.enter_context(_whole(Folder(path)))
-            self._drafts = stack.enter_context(ExitStack())
-        self._writers = [
-            (self._drafts or stack).enter_context(
-                write_records(
-                    file if self._folder is None else self._draft(name),
-                    format=self.container if self._folder is None else "parquet",
-                    types=types,
-                    is_marked=options.csv_safe,
-                )
-            )
-            for name, file in self._files
-        ]
+            package_for(path, "datasets")  # checked before the long work
+            self._folder = self._opened(Folder(path))
+        self._writers = [self._writer(file, types) for _, file in self._files]
 
-    def _draft(self, name: str) -> Path:
-        assert self._folder is not None
-        return self._folder.drafts / f"{name}.parquet"
+    def _writer(self, file: Path, types: Mapping[str, str]) -> RecordWriter:
+        """Return a writer to a file, or for a folder to the memory."""
+        if self._folder is not None:
+            return writer_to(self._opened(MemorySink(file)), "parquet", types=types)
+        sink, is_marked = self._opened(Sink(file)), self.options.csv_safe
+        return writer_to(sink, self.container, types=types, is_marked=is_marked)
+
+    def _opened(self, target: Opened) -> Opened:
+        self._targets.append(target)  # first, because opening may be interrupted
+        target.open()
+        return target
 
     def write(self, rows: Iterable[Row]) -> list[Part]:
         """Write all rows, once.
@@ -117,19 +121,17 @@ class Export:
         Raises ConfigError for fewer instructions than parts, InputError for a template that fails on a row,
         and ExportError.
         """
-        parts = []
-        for (name, file), writer, part in zip(
-            self._files, self._writers, self._parts(rows), strict=True
-        ):
-            with self._named():
-                parts.append(self._write(writer, part, path=file, name=name))
+        parts = [
+            self._write(writer, part, path=file, name=name)
+            for (name, file), writer, part in zip(
+                self._files, self._writers, self._parts(rows), strict=True
+            )
+        ]
         for writer in self._writers:  # all, before the first gets its name
-            with self._named():
-                writer.complete()
-        if self._folder is not None and self._drafts is not None:
-            self._drafts.close()
-            save({name: self._draft(name) for name, _ in self._files}, self._folder)
-            self._folder.complete()
+            writer.complete()
+        if self._folder is not None:
+            streams = (writer.sink.stream for writer in self._writers)
+            self._folder.save({part.name: s for part, s in zip(parts, streams, strict=True)})
         return parts
 
     def _parts(self, rows: Iterable[Row]) -> Sequence[Iterable[Row]]:
@@ -147,64 +149,27 @@ class Export:
         return [shuffled([*part], options.shuffle_seed) for part in parts]
 
     def _write(self, writer: RecordWriter, rows: Iterable[Row], *, path: Path, name: str) -> Part:
-        count, seed_rows, without_output = 0, 0, 0
+        made = Part(path=path, name=name)
         instructions = set()
-        columns = dict.fromkeys(self.columns or self._shape.columns)
-        for count, row in enumerate(rows, start=1):
+        for row in rows:
             instructions.add(row["instruction"])
-            seed_rows += row.get("origin") == "seed"
-            without_output += not row["output"].strip()
-            shaped = self._shape.of(row)
+            made.rows += 1
+            made.seed_rows += row.get("origin") == "seed"
+            made.without_output += not row["output"].strip()
+            shaped = self._shape(row)
             if self.options.csv_safe:
                 shaped = without_formulas(shaped)
-            columns.update(dict.fromkeys(shaped))
+            self.columns.update(dict.fromkeys(shaped))
             if len(self.first) < _SHOWN:
                 self.first.append({**shaped})
             added = {column: shaped.pop(column) for column in self.options.kept if column in shaped}
-            writer.write(Record(shaped, str(path), count), added)
-        self.columns = tuple(columns)
-        return Part(
-            path=path,
-            name=name,
-            rows=count,
-            instructions=len(instructions),
-            seed_rows=seed_rows,
-            without_output=without_output,
-        )
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Name the folder in errors about a draft."""
-        try:
-            yield
-        except ExportError as error:
-            if self._folder is None:
-                raise
-            problem = str(error).removeprefix(f"{error.path}: ")
-            raise ExportError(self._folder.path, problem) from None
+            writer.write(Record(shaped, str(path), made.rows), added)
+        made.instructions = len(instructions)
+        return made
 
     def add(self, path: Path, data: bytes) -> None:
         """Write a file next to the data. Raises ExportError, InputError."""
-        sink = Sink(path)
-
-        def abandon(kind: object, *_: object) -> None:
-            if kind is not None:
-                sink.abandon()  # before the data, because new folders must be empty to be removed
-
-        self._stack.push(abandon)
-        self._beside.enter_context(_whole(sink))
+        sink = self._opened(Sink(path))
         with sink.faults():
             sink.stream.write(data)
         sink.complete()
-
-
-@contextmanager
-def _whole(target: Target) -> Iterator[Target]:
-    """Open a target that is finished at the end of the block, or abandoned after an exception."""
-    try:
-        target.open()
-        yield target
-        target.finish()
-    except BaseException:  # Ctrl-C too
-        target.abandon()
-        raise

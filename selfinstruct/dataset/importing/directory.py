@@ -2,9 +2,8 @@
 
 import hashlib
 import os
-import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from selfinstruct.dataset.importing.source_formats import IN_ORDER, form_of, sta
 from selfinstruct.dataset.importing.tasks import task_imported
 from selfinstruct.dataset.record_files import read_records
 from selfinstruct.errors import InputError
-from selfinstruct.events import Event, Form, ImportedFile, RunStarted, TaskImported
-from selfinstruct.files import because
+from selfinstruct.events import ImportedFile, RunStarted, TaskImported
+from selfinstruct.files import because, is_stream
 from selfinstruct.records import Reason
 from selfinstruct.runner.create import make_run
 from selfinstruct.runner.directory import require_free
@@ -65,58 +64,40 @@ def import_run(
     """
     require_free(directory)
     manifest = new_manifest(settings, needs_model=False)
-    sources = _sources(files)
+    sources = _sources(files, manifest.config.profile)
     merger = TaskMerger(
         (seed.instruction for seed in manifest.seed_tasks), profile=manifest.config.profile
     )
     records = [
-        _read(source, number, merger, show=show, files=len(sources))
-        for number, source in enumerate(sources)
+        _read(path, file, number, merger, lambda share, text: show(share / len(sources), text))
+        for number, (path, file) in enumerate(sources)
     ]
     merger.count_unread_replies()
     if not merger.tasks:
         causes = "; ".join(f"{MEANING[cause]}: {n:,}" for cause, n in merger.left_out.items())
-        raise InputError(sources[0].path, f"has nothing to import ({causes}); name other files")
+        raise InputError(sources[0][0], f"has nothing to import ({causes}); name other files")
     tasks_of_file = Counter(task.file for task in merger.tasks.values())
     imported = tuple(
-        ImportedFile(
-            name=source.name,
-            sha256=source.sha256,
-            form=source.form,
-            records=records[number],
-            tasks=tasks_of_file[number],
-            profile=manifest.config.profile,
-        )
-        for number, source in enumerate(sources)
+        replace(file, records=records[number], tasks=tasks_of_file[number])
+        for number, (_, file) in enumerate(sources)
     )
-    tasks = list(_tasks(merger, manifest, show))
+    tasks = list(_tasks(merger, manifest))
     config = manifest.config
     if "num_instructions" not in settings:
         config = config.changed(num_instructions=len(tasks))
     manifest = replace(manifest, config=config, imported=len(tasks))
     started = RunStarted(versions=program_versions(), settings={})
-    make_run(directory, manifest, _with_progress([*imported, started, *tasks], show))
+    make_run(directory, manifest, [*imported, started, *tasks])
     return _summary(imported, tasks, merger, model=manifest.config.model)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
-    """A file to import, with its form."""
-
-    path: Path
-    name: str
-    """The name for the journal."""
-    form: Form
-    sha256: str
-
-
-def _sources(files: Sequence[Path]) -> list[_Source]:
+def _sources(files: Sequence[Path], profile: str) -> list[tuple[Path, ImportedFile]]:
     """Return the files in the order of reading. Raises InputError before any file is read completely."""
-    sources: list[_Source] = []
+    sources: list[tuple[Path, ImportedFile]] = []
     known: set[str] = set()
     names: Counter[str] = Counter()
     for path in files:
-        if str(path) == "-" or _is_special(path):
+        if str(path) == "-" or is_stream(path):
             problem = (
                 "cannot be imported, because its hash could not be checked later; save it as a file"
             )
@@ -129,31 +110,19 @@ def _sources(files: Sequence[Path]) -> list[_Source]:
         if real in known:
             raise InputError(path, "is given twice; name it once")
         known.add(real)
-        name = _encodable_name(path)
+        # The journal holds text and no folder names.
+        name = os.fsencode(path.name).decode(errors="backslashreplace")
         names[name] += 1
-        sources.append(
-            _Source(
-                path=path,
-                name=f"{name} ({names[name]})" if names[name] > 1 else name,
-                form=form_of(first),
-                sha256=_sha256(path),
-            )
+        file = ImportedFile(
+            name=f"{name} ({names[name]})" if names[name] > 1 else name,
+            sha256=_sha256(path),
+            form=form_of(first),
+            records=0,
+            tasks=0,
+            profile=profile,
         )
-    return sorted(sources, key=lambda source: IN_ORDER.index(source.form))
-
-
-def _is_special(path: Path) -> bool:
-    """Return whether the path is a pipe or a device. Reading reports missing files and folders."""
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-
-
-def _encodable_name(path: Path) -> str:
-    """Return the file name, without folders, as text for the journal."""
-    return os.fsencode(path.name).decode(errors="backslashreplace")
+        sources.append((path, file))
+    return sorted(sources, key=lambda source: IN_ORDER.index(source[1].form))
 
 
 def _sha256(path: Path) -> str:
@@ -164,22 +133,25 @@ def _sha256(path: Path) -> str:
         raise InputError(path, f"cannot be read {because(error)}") from None
 
 
-def _read(source: _Source, number: int, merger: TaskMerger, *, show: Progress, files: int) -> int:
+def _read(
+    path: Path,
+    file: ImportedFile,
+    number: int,
+    merger: TaskMerger,
+    show: Callable[[float, str], None],
+) -> int:
     """Merge all records of a file. Returns the number of records."""
     count = 0
-    with read_records(source.path) as records:
+    with read_records(path) as records:
         for record in records:
             count += 1
-            statement = statement_of(record, source.form)
-            # The journal holds no folder names.
-            place = replace(record, source=source.name).place
-            merger.add(statement, place=place, file=number)
-            share = (number + (records.share or 0)) / files
-            show(share, f"{merger.records:,} records read")
+            place = replace(record, source=file.name).place
+            merger.add(statement_of(record, file.form), place=place, file=number)
+            show(number + (records.share or 0), f"{merger.records:,} records read")
     return count
 
 
-def _tasks(merger: TaskMerger, manifest: Manifest, show: Progress) -> Iterator[TaskImported]:
+def _tasks(merger: TaskMerger, manifest: Manifest) -> Iterator[TaskImported]:
     """Yield the events of the tasks. Raises InputError if the recipe could never finish a task."""
     for number, task in enumerate(merger.tasks.values(), start=1):
         event = task_imported(task, number, manifest.config)
@@ -190,13 +162,6 @@ def _tasks(merger: TaskMerger, manifest: Manifest, show: Progress) -> Iterator[T
             )
             raise InputError(event.place, problem)
         yield event
-        show(number / len(merger.tasks), f"{number:,} of {len(merger.tasks):,} tasks")
-
-
-def _with_progress(events: Sequence[Event], show: Progress) -> Iterator[Event]:
-    for number, event in enumerate(events, start=1):
-        yield event
-        show(number / len(events), f"{number:,} of {len(events):,} lines written")
 
 
 def _summary(

@@ -16,7 +16,6 @@ from typing import Any
 
 from selfinstruct.dataset.record_files import Record
 from selfinstruct.dataset.record_files.json_reading import kind_of
-from selfinstruct.errors import InputError
 from selfinstruct.events import Form
 from selfinstruct.pipeline.parse.cleanup import says_no_input
 from selfinstruct.records import Completion, Instance
@@ -60,6 +59,10 @@ class Statement:
     """True if halves of surrogate pairs became U+FFFD."""
 
 
+Content = Mapping[str, Any]
+"""The fields of a Statement about kind and instances."""
+
+
 def form_of(record: Record) -> Form:
     """Return the form of a file by its first record. Raises InputError for an unknown form."""
     for form, name in _FIELD_OF.items():
@@ -81,7 +84,10 @@ def statement_of(record: Record, form: Form) -> Statement:
         raise record.fault(
             f"has {_FIELD_OF[other]!r}, unlike the first record of the file; put them into another file"
         )
-    return _READERS[form](_Texts(record))
+    texts = _Texts(record)
+    content = _READERS[form](texts)
+    instruction, model = texts.of("instruction"), _model(record.fields)
+    return Statement(instruction=instruction, model=model, mended=texts.mended, **content)
 
 
 class _Texts:
@@ -89,72 +95,47 @@ class _Texts:
 
     def __init__(self, record: Record) -> None:
         self.record = record
-        self.fields = record.fields
         self.mended = False
 
     def of(self, name: str, fields: Mapping[str, Any] | None = None) -> str:
         """Return the text of a field; "" if the field is null or missing. Raises InputError."""
-        value = (self.fields if fields is None else fields).get(name)
+        value = (self.record.fields if fields is None else fields).get(name)
         if value is None:
             return ""
         if not isinstance(value, str):
             remedy = "put it in quotes" if isinstance(value, int | float) else "fix the record"
-            raise self.fault(f"{name!r} is {kind_of(value)}, not text; {remedy}")
+            raise self.record.fault(f"{name!r} is {kind_of(value)}, not text; {remedy}")
         text = scrub(value)
         self.mended = self.mended or text != value
         return text
 
-    def fault(self, problem: str) -> InputError:
-        return self.record.fault(problem)
 
-    def statement(self, **more: Any) -> Statement:
-        instruction = self.of("instruction")
-        model = _model(self.fields)
-        return Statement(instruction=instruction, model=model, mended=self.mended, **more)
-
-
-def _instruction(texts: _Texts) -> Statement:
-    return texts.statement()
+def _raw(texts: _Texts) -> Content:
+    reply = _reply(
+        texts.of("raw_instances"), _finish_reason(texts.record.fields.get("instance_metadata"))
+    )
+    return {"raw": reply, **_optional_kind(texts)}
 
 
-def _kind(texts: _Texts) -> Statement:
-    return texts.statement(**_kind_fields(texts))
+def _row(texts: _Texts) -> Content:
+    return {"instances": (_instance(texts, texts.record.fields),), **_optional_kind(texts)}
 
 
-def _raw(texts: _Texts) -> Statement:
-    reply = _reply(texts.of("raw_instances"), _finish_reason(texts.fields.get("instance_metadata")))
-    return texts.statement(raw=reply, **_optional_kind(texts))
-
-
-def _row(texts: _Texts) -> Statement:
-    return texts.statement(instances=(_instance(texts, texts.fields),), **_optional_kind(texts))
-
-
-def _task(texts: _Texts) -> Statement:
-    listed, kind = texts.fields["instances"], texts.fields.get("is_classification")
+def _task(texts: _Texts) -> Content:
+    listed, kind = texts.record.fields["instances"], texts.record.fields.get("is_classification")
     if not isinstance(listed, list) or not all(isinstance(item, Mapping) for item in listed):
-        raise texts.fault(
+        raise texts.record.fault(
             "'instances' is not a list of objects with input and output; write [] for an empty list"
         )
     if kind is not None and not isinstance(kind, bool):
-        raise texts.fault("'is_classification' is neither true nor false; fix the record")
-    return texts.statement(
-        instances=tuple(_instance(texts, item) for item in listed), is_classification=kind
-    )
+        raise texts.record.fault("'is_classification' is neither true nor false; fix the record")
+    instances = tuple(_instance(texts, item) for item in listed)
+    return {"instances": instances, "is_classification": kind}
 
 
-_READERS: Mapping[Form, Callable[[_Texts], Statement]] = {
-    "instructions": _instruction,
-    "kinds": _kind,
-    "instances": _raw,
-    "tasks": _task,
-    "rows": _row,
-}
-
-
-def _kind_fields(texts: _Texts) -> Mapping[str, Any]:
+def _kind(texts: _Texts) -> Content:
     """Return the kind as a truth value, which CSV writes as a word, or as a reply. Null says nothing."""
-    value = texts.fields["is_classification"]
+    value = texts.record.fields["is_classification"]
     if value is None or isinstance(value, bool):
         return {"is_classification": value}
     text = texts.of("is_classification")
@@ -163,10 +144,19 @@ def _kind_fields(texts: _Texts) -> Mapping[str, Any]:
     return {"answer": _reply(text, None)}
 
 
-def _optional_kind(texts: _Texts) -> Mapping[str, Any]:
+def _optional_kind(texts: _Texts) -> Content:
     """Return the kind of a record with instances; an empty table cell says nothing."""
-    is_given = texts.fields.get("is_classification") not in (None, "")
-    return _kind_fields(texts) if is_given else {}
+    is_given = texts.record.fields.get("is_classification") not in (None, "")
+    return _kind(texts) if is_given else {}
+
+
+_READERS: Mapping[Form, Callable[[_Texts], Content]] = {
+    "instructions": lambda _: {},
+    "kinds": _kind,
+    "instances": _raw,
+    "tasks": _task,
+    "rows": _row,
+}
 
 
 def _instance(texts: _Texts, fields: Mapping[str, Any]) -> Instance:

@@ -11,7 +11,7 @@ from selfinstruct.dataset.importing.merge import MergedTask
 from selfinstruct.events import TaskImported
 from selfinstruct.pipeline.parse.types import AskedInstances, pair_text
 from selfinstruct.pipeline.profiles import PROFILES
-from selfinstruct.records import Completion, Instance, Reason, Rejection
+from selfinstruct.records import Instance, Reason, Rejection
 from selfinstruct.records.ids import import_id, in_reply_order
 
 
@@ -53,8 +53,14 @@ def _rows(task: MergedTask) -> Iterator[Instance | Rejection]:
 def _parsed(task: MergedTask, config: RunConfig) -> Iterator[Instance | Rejection]:
     """Yield the items of the raw replies; repeated instances and those over the maximum are rejected."""
     kept: dict[Instance, None] = {}
+    asked = AskedInstances(
+        output_first=task.is_classification is True,
+        instruction=task.instruction,
+        limit=config.max_instances,
+    )
     for raw in task.raws:
-        for item in _items(task, raw, config):
+        parsed = PROFILES[config.profile].read_instances("reply", raw, asked)
+        for _, item in in_reply_order(parsed.instances, parsed.rejections):
             if isinstance(item, Rejection):
                 yield item
             elif item in kept:
@@ -64,18 +70,6 @@ def _parsed(task: MergedTask, config: RunConfig) -> Iterator[Instance | Rejectio
             else:
                 kept[item] = None
                 yield item
-
-
-def _items(task: MergedTask, raw: Completion, config: RunConfig) -> Iterator[Instance | Rejection]:
-    """Yield the instances and rejections of one reply, in the order of the text."""
-    asked = AskedInstances(
-        output_first=task.is_classification is True,
-        instruction=task.instruction,
-        limit=config.max_instances,
-    )
-    parsed = PROFILES[config.profile].read_instances("reply", raw, asked)
-    for _, item in in_reply_order(parsed.instances, parsed.rejections):
-        yield item
 
 
 def _rejection(instance: Instance, reason: Reason) -> Rejection:

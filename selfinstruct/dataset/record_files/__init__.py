@@ -21,8 +21,7 @@ field. A CSV or Parquet file is in memory until the end, because its columns dep
 
 from selfinstruct.dataset.record_files.formats import FORMATS, format_of
 from selfinstruct.dataset.record_files.reading import read_records
-from selfinstruct.dataset.record_files.record import Record
-from selfinstruct.dataset.record_files.source import RecordReader
+from selfinstruct.dataset.record_files.source import Record, RecordReader
 from selfinstruct.dataset.record_files.writing import RecordWriter, write_records
 
 __all__ = [

@@ -4,8 +4,7 @@ import csv
 from collections.abc import Iterator
 
 from selfinstruct.dataset.record_files.formats import separator_remark, shortened
-from selfinstruct.dataset.record_files.record import Record
-from selfinstruct.dataset.record_files.source import LONGEST_LINE, RecordReader, Source
+from selfinstruct.dataset.record_files.source import LONGEST_LINE, Record, RecordReader, Source
 from selfinstruct.errors import InputError
 
 
@@ -56,12 +55,14 @@ class CsvReader(RecordReader):
                 yield first, row
 
 
+_PROBLEMS = {
+    "end of data": 'begins a quoted cell that is never closed; close it with "',
+    "new-line": "has a bare carriage return (CR) in a row; save the file with LF or CRLF line ends",
+    "expected after": 'has text after a closing quote; write a quote within a cell as ""',
+}
+"""Problems by a part of the message of the csv module."""
+
+
 def _problem(error: csv.Error) -> str:
-    reason = str(error)
-    if "end of data" in reason:
-        return 'begins a quoted cell that is never closed; close it with "'
-    if "new-line" in reason:
-        return "has a bare carriage return (CR) in a row; save the file with LF or CRLF line ends"
-    if "expected after" in reason:
-        return 'has text after a closing quote; write a quote within a cell as ""'
-    return f"is not CSV ({reason}); fix it there"
+    known = (problem for part, problem in _PROBLEMS.items() if part in str(error))
+    return next(known, f"is not CSV ({error}); fix it there")

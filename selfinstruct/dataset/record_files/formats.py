@@ -1,6 +1,11 @@
 """File formats and their suffixes."""
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+from selfinstruct.errors import InputError
+from selfinstruct.files import is_stream
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
 """The formats that can be read and written."""
@@ -23,10 +28,32 @@ def format_of(path: Path | str) -> str | None:
     return _BY_SUFFIX.get(Path(name).suffix)
 
 
-def check_format(format: str | None) -> None:  # noqa: A002
-    """Raise ValueError unless the format is None or one of FORMATS."""
-    if format is not None and format not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
+def known_format(path: Path, option: str) -> str | None:
+    """Return the format that the suffix names; None without a suffix, and for pipes and devices.
+
+    Raises InputError for an unknown suffix, such as .xlsx; the message names `option` as a remedy.
+    """
+    known = format_of(path)
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    if known is None and suffix and not is_stream(path):
+        problem = (
+            f"has the unknown suffix {suffix}; end the name in .json, .jsonl, .ndjson, .csv (also with .gz) "
+            f"or .parquet, or give {option}"
+        )
+        raise InputError(path, problem)
+    return known
+
+
+def package_for(path: Path | str, module: str) -> Any:
+    """Return the package of an optional module for a file. Raises InputError if it is not installed."""
+    package = module.partition(".")[0]
+    try:
+        import_module(module)
+        return import_module(package)
+    except ImportError:
+        extra = {"pyarrow": "parquet"}.get(package, package)
+        problem = f"needs the package {package}: pip install 'selfinstruct[{extra}]'"
+        raise InputError(path, problem) from None
 
 
 def is_gzipped(path: Path | str) -> bool:

@@ -5,12 +5,12 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from selfinstruct.dataset.record_files.record import Record
-from selfinstruct.dataset.record_files.source import RecordReader
+from selfinstruct.dataset.record_files.source import Record, RecordReader
 from selfinstruct.errors import InputError
 
 DEEPEST = 200
 """Maximum of nested lists and objects. Python writes deeper ones in some formats only."""
+_TOO_DEEP = f"is nested more than {DEEPEST} levels deep; make it flatter"
 _KINDS = {str: "text", int: "a number", float: "a number", bool: "true or false", list: "a list"}
 
 
@@ -41,7 +41,7 @@ def _problem(error: Exception) -> str:
         reason = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
         return f"is not JSON: {reason} (column {error.colno:,}); fix it there"
     if isinstance(error, RecursionError):
-        return f"is nested more than {DEEPEST} levels deep; make it flatter"
+        return _TOO_DEEP
     if isinstance(error, _UnusableError):
         return str(error)
     return "has an integer with thousands of digits; put it in quotes"
@@ -61,12 +61,12 @@ def _is_too_deep(value: object) -> bool:
     return True
 
 
-def _object(value: object) -> dict[str, Any] | None:
-    """Return the value if it is an object; None if it is not. Raises RecursionError if it is too deep."""
+def _object(value: object, rule: str) -> dict[str, Any]:
+    """Return the value. Raises ValueError with the rule if the value is no object, or is too deep."""
     if not isinstance(value, dict):
-        return None
+        raise _UnusableError(f"is {kind_of(value)}, not an object; {rule}")
     if _is_too_deep(value):
-        raise RecursionError
+        raise _UnusableError(_TOO_DEEP)
     return value
 
 
@@ -88,27 +88,22 @@ class JsonLinesReader(RecordReader):
 
     def _records(self) -> Iterator[Record]:
         number = 0
+        rule = "each line must be one whole object"
         for line, text in self._source.text_lines():
             stripped = text.strip(" \t\r\n")
             if not stripped:
                 continue
             number += 1
             try:
-                value = _DECODER.decode(stripped)
-                fields = _object(value)
+                fields = _object(_DECODER.decode(stripped), rule)
             except (ValueError, RecursionError) as error:
                 problem = _problem(error)
                 if isinstance(error, json.JSONDecodeError):
-                    problem += "; each line must be one whole object"
-                raise self._fault(problem, line, is_list=stripped == "[") from None
-            if fields is None:
-                problem = f"is {kind_of(value)}, not an object; each line must be one whole object"
-                raise self._fault(problem, line, is_list=isinstance(value, list))
+                    problem += f"; {rule}"
+                if stripped.startswith("["):
+                    problem += f"; for a JSON list, {self._source.remedy('json')}"
+                raise InputError(self._source.name, problem, line=line) from None
             yield Record(fields, self._source.name, number, line)
-
-    def _fault(self, problem: str, line: int, *, is_list: bool) -> InputError:
-        remedy = f"; for a JSON list, {self._source.remedy('json')}" if is_list else ""
-        return InputError(self._source.name, problem + remedy, line=line)
 
 
 class JsonListReader(RecordReader):
@@ -125,13 +120,10 @@ class JsonListReader(RecordReader):
     def _records(self) -> Iterator[Record]:
         values = self._parsed()
         for number, value in enumerate(values, start=1):
-            record = Record({}, self._source.name, number)
             try:
-                fields = _object(value)
-            except RecursionError as error:
-                raise record.fault(_problem(error)) from None
-            if fields is None:
-                raise record.fault(f"is {kind_of(value)}, not an object; every entry must be one")
+                fields = _object(value, "every entry must be one")
+            except ValueError as error:
+                raise Record({}, self._source.name, number).fault(str(error)) from None
             self._share = number / len(values)
             yield Record(fields, self._source.name, number)
 

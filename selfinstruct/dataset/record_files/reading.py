@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from selfinstruct.dataset.record_files.csv_reading import CsvReader
-from selfinstruct.dataset.record_files.formats import FORMATS, check_format, format_of
+from selfinstruct.dataset.record_files.formats import FORMATS, format_of
 from selfinstruct.dataset.record_files.json_reading import (
     JsonLinesReader,
     JsonListReader,
     begins_with_lines,
 )
-from selfinstruct.dataset.record_files.parquet_reading import ParquetReader
+from selfinstruct.dataset.record_files.parquet import ParquetReader
 from selfinstruct.dataset.record_files.source import RecordReader, Source
 from selfinstruct.errors import InputError
 
@@ -34,7 +34,6 @@ def read_records(
     command-line option for the format, for error messages. Raises InputError if the file cannot be read, is
     empty, or has an unknown format.
     """
-    check_format(format)
     source = Source(path, option)
     try:
         if not source.head.strip():

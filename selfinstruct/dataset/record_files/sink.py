@@ -1,48 +1,95 @@
 """A file that appears complete or not at all, or a stream that is written at once."""
 
 import gzip
+import io
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Self, cast
 
 from selfinstruct.dataset.record_files.formats import STANDARD, is_gzipped
 from selfinstruct.errors import ExportError, InputError
-from selfinstruct.files import (
-    because,
-    create,
-    is_stream,
-    sync_directory,
-    temporary_beside,
-)
+from selfinstruct.files import because, create, is_stream, sync_directory, temporary_beside
 from selfinstruct.runner.run_files import EXPORTS, owning_run
 
 
-class Sink:
-    """Takes the bytes of a file between `open` and `complete`; `finish` then gives the file its name.
+class Target(ABC):
+    """A file or folder that is made under a temporary name; `finish` gives its name.
 
-    `abandon` undoes everything, at any time. A file is written next to its place under a temporary name.
-    stdout, pipes and devices are written to at once. Raises ExportError if a file cannot be written,
-    InputError for a file of a run directory, and OSError for stdout, which has no name.
+    `abandon` undoes everything, at any time. Raises ExportError if the target cannot be written, InputError
+    if the target is part of a run, and OSError for stdout, which has no name.
     """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._is_stdout = str(path) == STANDARD
+        self._new_folders: list[Path] = []
+
+    @abstractmethod
+    def open(self) -> None:
+        """Create the target under its temporary name. `abandon` also works after an interruption in here."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Give the target its name, which needs no room on the disk."""
+
+    def abandon(self) -> None:
+        """Remove what was created. An earlier target with that name stays."""
+        for folder in reversed(self._new_folders):
+            with suppress(OSError):
+                folder.rmdir()
+
+    @contextmanager
+    def whole(self) -> Iterator[Self]:
+        """Open the target, and finish it at the end of the block, or abandon it after an exception."""
+        try:
+            self.open()
+            yield self
+            self.finish()
+        except BaseException:  # Ctrl-C too
+            self.abandon()
+            raise
+
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        """Turn errors of the operating system into ExportError."""
+        try:
+            yield
+        except OSError as error:
+            if self._is_stdout:
+                raise
+            raise ExportError(self.path, f"cannot be written {because(error)}") from None
+        except ValueError as error:
+            if "embedded null" not in str(error):
+                raise
+            raise ExportError(self.path, "is not a valid file name; choose another") from None
+
+    def _make_parents(self, real: Path) -> None:
+        for folder in reversed([folder for folder in real.parents if not folder.exists()]):
+            self._new_folders.append(folder)
+            folder.mkdir()
+
+
+class Sink(Target):
+    """Takes the bytes of a file between `open` and `complete`. stdout, pipes and devices get them at once."""
 
     stream: IO[bytes]
     """The place to write to."""
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        super().__init__(path)
+        self.is_packed = is_gzipped(path)
         self._temporary: Path | None = None
-        self._new_folders: list[Path] = []
-        self._is_stdout = str(path) == STANDARD
         self._file: IO[bytes] | None = None
 
     def open(self) -> None:
-        """Create the file. `abandon` also works after an interruption in here."""
+        """Create the file."""
         with self.faults():
             self.stream = self._file = self._opened()
-        if is_gzipped(self.path):
+        if self.is_packed:
             # Without name and time, so that the same records give the same bytes.
             packed = gzip.GzipFile(filename="", fileobj=self._file, mode="wb", mtime=0)
             self.stream = cast(IO[bytes], packed)
@@ -55,8 +102,7 @@ class Sink:
         path = self.path.absolute()
         if is_stream(path):
             return path.open("ab")
-        run = owning_run(path)
-        if run is not None:
+        if run := owning_run(path):
             problem = (
                 f"is a file of the run in {run} and is not replaced; choose another name, such as"
             )
@@ -64,10 +110,7 @@ class Sink:
         real = Path(os.path.realpath(path))
         if real.is_dir():
             raise ExportError(self.path, "cannot be written (Is a directory); name a file")
-        while not real.parent.exists():
-            missing = next(p for p in reversed(real.parents) if not p.exists())
-            self._new_folders.append(missing)
-            missing.mkdir()
+        self._make_parents(real)
         mode = real.stat().st_mode & 0o777 if real.exists() else 0o644
         self._real = real
         # Noted before the file exists, since an interruption may come in between.
@@ -87,7 +130,7 @@ class Sink:
                 self._file.close()
 
     def finish(self) -> None:
-        """Give the file its name, which needs no room on the disk."""
+        """Rename the temporary file."""
         with self.faults():
             if self._temporary is not None:
                 self._temporary.replace(self._real)
@@ -95,27 +138,23 @@ class Sink:
                 sync_directory(self._real.parent)
 
     def abandon(self) -> None:
-        """Remove what was created. An earlier file with that name stays."""
+        """Remove the temporary file and new folders."""
         if self._file is not None and not self._is_stdout:
             with suppress(OSError):
                 self._file.close()
         if self._temporary is not None:
             with suppress(OSError):
                 self._temporary.unlink()
-        for folder in reversed(self._new_folders):
-            with suppress(OSError):
-                folder.rmdir()
+        super().abandon()
 
-    @contextmanager
-    def faults(self) -> Iterator[None]:
-        """Turn errors of the operating system into ExportError."""
-        try:
-            yield
-        except OSError as error:
-            if self._is_stdout:
-                raise
-            raise ExportError(self.path, f"cannot be written {because(error)}") from None
-        except ValueError as error:
-            if "embedded null" not in str(error):
-                raise
-            raise ExportError(self.path, "is not a valid file name; choose another") from None
+
+class MemorySink(Sink):
+    """Takes the bytes of a file that stays in memory."""
+
+    def open(self) -> None:
+        """Start without any byte."""
+        self.is_packed = False
+        self.stream = io.BytesIO()
+
+    def complete(self) -> None:
+        """Keep the bytes in `stream`."""

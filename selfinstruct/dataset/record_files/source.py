@@ -1,20 +1,18 @@
-"""The bytes of a file or of stdin, decompressed, and the base class of the readers."""
+"""The bytes of a file or of stdin, decompressed, and the records in them."""
 
 import gzip
 import io
 import os
-import shutil
 import sys
-import tempfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self, cast
+from typing import IO, Any, cast
 
 from selfinstruct.dataset.record_files.formats import STANDARD
-from selfinstruct.dataset.record_files.record import Record
 from selfinstruct.errors import InputError
 from selfinstruct.files import because
 
@@ -29,39 +27,36 @@ _PARQUET = b"PAR1"
 _CHUNK = 1 << 18
 
 
-class _Lookahead(io.RawIOBase):
-    """A stream with a beginning that can be inspected before it is read; counts the bytes taken."""
+class _Again(io.RawIOBase):
+    """A stream with bytes that were read already put before its rest."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, head: bytes, stream: io.BufferedIOBase) -> None:
+        self._head = head
         self._stream = stream
-        self._head = b""
-        self.count = 0
-
-    def look(self) -> bytes:
-        """Return the beginning, at least four characters after leading white space if there are any."""
-        while len(self._head.removeprefix(_BOM).strip()) < len(_PARQUET):
-            chunk = self._take(_CHUNK)
-            if not chunk:
-                break
-            self._head += chunk
-        return self._head
-
-    def _take(self, size: int) -> bytes:
-        # `read1` returns what a pipe has now, so that a reader can watch the pipe.
-        chunk = cast(io.BufferedReader, self._stream).read1(size)
-        self.count += len(chunk)
-        return chunk
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if self._head:
-            chunk, self._head = self._head[: len(buffer)], self._head[len(buffer) :]
-        else:
-            chunk = self._take(len(buffer))
+        # `read1` returns what a pipe has now, so that a reader can watch the pipe.
+        chunk = self._head[: len(buffer)] or self._stream.read1(len(buffer))
+        self._head = self._head[len(chunk) :]
         buffer[: len(chunk)] = chunk
         return len(chunk)
+
+
+def _begun(stream: io.BufferedIOBase) -> tuple[bytes, io.BufferedReader]:
+    """Return the beginning of a stream, and a stream that yields the beginning again.
+
+    The beginning has at least four characters after leading white space if there are any.
+    """
+    head = b""
+    while len(head.removeprefix(_BOM).strip()) < len(_PARQUET):
+        chunk = stream.read1(_CHUNK)
+        if not chunk:
+            break
+        head += chunk
+    return head, io.BufferedReader(_Again(head, stream), _CHUNK)
 
 
 class Source:
@@ -76,56 +71,48 @@ class Source:
         self._is_standard = str(path) == STANDARD
         self.name = "stdin" if self._is_standard else str(path)
         with self.faults():
-            if not self._is_standard:
-                opened: IO[bytes] = Path(path).open("rb")  # noqa: SIM115 - `close` closes it
-            elif sys.stdin is None:
-                raise InputError("stdin", "is closed; name a file")
-            else:
-                opened = sys.stdin.buffer
-        self._file = opened
-        self._raw = self._unpacked = _Lookahead(opened)
+            self._file = self._opened(path)
         is_regular = not self._is_standard and Path(path).is_file()
-        self._size = os.fstat(opened.fileno()).st_size if is_regular else None
+        self._size = os.fstat(self._file.fileno()).st_size if is_regular else None
         try:
             with self.faults():
-                if self._raw.look().startswith(_GZIP):
-                    unpacked = gzip.GzipFile(fileobj=io.BufferedReader(self._raw), mode="rb")
-                    self._unpacked = _Lookahead(cast(IO[bytes], unpacked))
-                head = self._unpacked.look()
+                head, self.stream = _begun(self._file)
+                self._is_packed = head.startswith(_GZIP)
+                if self._is_packed:
+                    head, self.stream = _begun(gzip.GzipFile(fileobj=self.stream, mode="rb"))
         except BaseException:
             self.close()
             raise
         self.head = head.removeprefix(_BOM)
         """The first characters."""
-        self.stream = io.BufferedReader(self._unpacked, _CHUNK)
-        """The bytes without a byte order mark."""
         if head.startswith(_BOM):
             self.stream.read(len(_BOM))
+
+    def _opened(self, path: Path | str) -> io.BufferedReader:
+        if not self._is_standard:
+            return Path(path).open("rb")
+        if sys.stdin is None:
+            raise InputError("stdin", "is closed; name a file")
+        return cast(io.BufferedReader, sys.stdin.buffer)
 
     @property
     def share(self) -> float | None:
         """The share of the file that was read; None for a pipe."""
-        return self._raw.count / self._size if self._size else None
+        return self._file.tell() / self._size if self._size else None
 
     def seekable(self) -> IO[bytes]:
-        """Return the whole content as a seekable file; a pipe is copied to the disk first."""
-        if self._size is not None and self._unpacked is self._raw:
-            self._file.seek(0)
+        """Return the whole content as a seekable file; a pipe is in memory."""
+        if self._size is not None and not self._is_packed:
             return self._file
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
         with self.faults():
-            shutil.copyfileobj(self.stream, copy)
-        copy.seek(0)
-        return copy
+            return io.BytesIO(self.stream.read())
 
     def remedy(self, *formats: str) -> str:
         """Return a sentence that says how to have the source read as one of these formats."""
-        dot = "" if self._option else "."
-        *others, last = (f"{dot}{name}" for name in formats)
+        advice = f"give {self._option} " if self._option else "name a file that ends in "
+        *others, last = (name if self._option else f".{name}" for name in formats)
         listed = f"{', '.join(others)} or {last}" if others else last
-        if self._option:
-            return f"give {self._option} {listed}"
-        return f"name a file that ends in {listed}"
+        return advice + listed
 
     def sniffed(self) -> str | None:
         """Return the format that the first characters show; None if unknown."""
@@ -186,7 +173,34 @@ class Source:
             raise InputError(self.name, "is not a valid file name; choose another") from None
 
 
-class RecordReader(ABC):
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as it was read."""
+
+    fields: Mapping[str, Any]
+    """The values by field name."""
+    source: str
+    """The file name as given, or "stdin"."""
+    number: int
+    """The position among the records of the file, from 1."""
+    line: int | None = None
+    """The first line of the record; None in a JSON list and in Parquet."""
+
+    @property
+    def place(self) -> str:
+        """Source and position: "data.jsonl:17" (a line), or "data.parquet: record 17"."""
+        if self.line is not None:
+            return f"{self.source}:{self.line}"
+        return f"{self.source}: record {self.number}"
+
+    def fault(self, problem: str) -> InputError:
+        """Return an error that names the place of the record."""
+        if self.line is not None:
+            return InputError(self.source, problem, line=self.line)
+        return InputError(self.source, f"record {self.number}: {problem}")
+
+
+class RecordReader(AbstractContextManager["RecordReader"], ABC):
     """The records of one file in order; can be iterated over once. A context manager that closes the file."""
 
     format: str
@@ -196,7 +210,7 @@ class RecordReader(ABC):
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._remaining: Iterator[Record] | None = None
+        self._remaining = self._records()
 
     @property
     def name(self) -> str:
@@ -210,8 +224,6 @@ class RecordReader(ABC):
 
     def __iter__(self) -> Iterator[Record]:
         """Iterate over the remaining records. Raises InputError with the place of the problem."""
-        if self._remaining is None:
-            self._remaining = self._records()
         return self._remaining
 
     @abstractmethod
@@ -221,9 +233,6 @@ class RecordReader(ABC):
     def close(self) -> None:
         """Close the file."""
         self._source.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -10,7 +10,6 @@ import base64
 import datetime
 import decimal
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,21 +20,16 @@ def dumps(value: object, *, indent: int | None = None) -> str:
     Only halves of surrogate pairs are escaped. Times and decimals become text, bytes that are not UTF-8
     become base64. Numbers that are not finite become null.
     """
-
-    def encoded(value: object, *, escaped: bool) -> str:
-        return json.dumps(
-            value, ensure_ascii=escaped, indent=indent, default=_known, allow_nan=False
-        )
-
+    options: dict[str, Any] = {"indent": indent, "default": _known, "allow_nan": False}
     try:
-        text = encoded(value, escaped=False)
-    except ValueError:
-        value = _finite(value)
-        text = encoded(value, escaped=False)
+        text = json.dumps(value, ensure_ascii=False, **options)
+    except ValueError:  # a number is not finite
+        value = json.loads(json.dumps(value, default=_known), parse_constant=lambda _: None)
+        text = json.dumps(value, ensure_ascii=False, **options)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return encoded(value, escaped=True)
+        return json.dumps(value, **options)
     return text
 
 
@@ -55,24 +49,13 @@ def _known(value: object) -> Any:
     return str(value)
 
 
-def _finite(value: object) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
-
-
 def as_text(value: object) -> str:
     """Return a value as a CSV cell: text as it is, "" for null, everything else as JSON."""
     if value is None:
         return ""
     if not isinstance(value, bool | int | float | list | Mapping):
         value = _known(value)
-    text: str = encodable(value if isinstance(value, str) else dumps(value))
-    return text
+    return str(encodable(value if isinstance(value, str) else dumps(value)))
 
 
 def encodable(value: Any) -> Any:

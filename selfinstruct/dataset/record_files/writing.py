@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.dataset.record_files.formats import check_format, format_of, is_gzipped
-from selfinstruct.dataset.record_files.record import Record
+from selfinstruct.dataset.record_files.formats import format_of
 from selfinstruct.dataset.record_files.sink import Sink
-from selfinstruct.dataset.record_files.source import RecordReader
+from selfinstruct.dataset.record_files.source import Record, RecordReader
 from selfinstruct.dataset.record_files.values import as_text, dumps, encodable
 from selfinstruct.errors import InputError
 
@@ -22,10 +21,9 @@ _INDENT = 4
 class RecordWriter(ABC):
     """Takes records one by one."""
 
-    def __init__(self, sink: Sink, *, layout: Any = None) -> None:
-        """Write to an open sink. `layout` is the header or the schema of a file to be like."""
-        self._sink = sink
-        self._layout = layout
+    def __init__(self, sink: Sink) -> None:
+        """Write to an open sink."""
+        self.sink = sink
         self._is_complete = False
         self.count = 0
         """Number of records written."""
@@ -35,7 +33,7 @@ class RecordWriter(ABC):
 
         Raises ExportError if the format cannot store the record or the disk fails.
         """
-        with self._sink.faults():
+        with self.sink.faults():
             self._write(record, added or {})
         self.count += 1
 
@@ -45,9 +43,9 @@ class RecordWriter(ABC):
         Call this for each of several files that belong together. The end of the block calls it otherwise.
         """
         if not self._is_complete:
-            with self._sink.faults():
+            with self.sink.faults():
                 self._end()
-            self._sink.complete()
+            self.sink.complete()
         self._is_complete = True
 
     @abstractmethod
@@ -63,7 +61,7 @@ class JsonLinesWriter(RecordWriter):
     """An object per line."""
 
     def _write(self, record: Record, added: Mapping[str, Any]) -> None:
-        self._sink.stream.write(dumps({**record.fields, **added}).encode() + b"\n")
+        self.sink.stream.write(dumps({**record.fields, **added}).encode() + b"\n")
 
     def _end(self) -> None:
         """Write nothing: every record is written."""
@@ -76,20 +74,19 @@ class JsonListWriter(RecordWriter):
         margin = "\n" + " " * _INDENT
         text = dumps({**record.fields, **added}, indent=_INDENT).replace("\n", margin)
         opening = "," if self.count else "["
-        self._sink.stream.write(f"{opening}{margin}{text}".encode())
+        self.sink.stream.write(f"{opening}{margin}{text}".encode())
 
     def _end(self) -> None:
-        self._sink.stream.write(b"\n]\n" if self.count else b"[]\n")
+        self.sink.stream.write(b"\n]\n" if self.count else b"[]\n")
 
 
 class CsvWriter(RecordWriter):
     """A table. Rows are kept until the end, because the last record may have a new column."""
 
-    is_marked = False
-    """True if the file begins with a byte order mark."""
-
-    def __init__(self, sink: Sink, *, layout: Any = None) -> None:
-        super().__init__(sink, layout=layout)
+    def __init__(self, sink: Sink, *, layout: Any, is_marked: bool) -> None:
+        """Write the columns of `layout` first. A marked file begins with a byte order mark."""
+        super().__init__(sink)
+        self._is_marked = is_marked
         self._header: dict[str, None] = dict.fromkeys(layout or ())
         self._rows: list[dict[str, str]] = []
 
@@ -99,8 +96,8 @@ class CsvWriter(RecordWriter):
         self._rows.append(row)
 
     def _end(self) -> None:
-        stream = self._sink.stream
-        if self.is_marked:
+        stream = self.sink.stream
+        if self._is_marked:
             stream.write(codecs.BOM_UTF8)
         if self._header:
             stream.write(_line(encodable(name) for name in self._header))
@@ -123,50 +120,43 @@ def write_records(
     *,
     format: str | None = None,  # noqa: A002
     like: RecordReader | None = None,
-    types: Mapping[str, str] | None = None,
-    is_marked: bool = False,
 ) -> Iterator[RecordWriter]:
     """Write a file of records; "-" is stdout. The file appears at the end of the block.
 
     An exception in the block leaves no new file, and an earlier file with that name stays. `format` is one of
     FORMATS; None takes the format from the suffix, or else from `like`. A file in the format of `like` gets
-    the header or schema of `like`. `types` are column types of a Parquet file by name, such as "string",
-    "int64" or "list<string>"; other types follow from the values. `is_marked` starts a CSV file with a byte
-    order mark, so that Excel recognizes UTF-8.
+    the header or schema of `like`.
     """
-    check_format(format)
     chosen = format or format_of(path) or (like.format if like is not None else None)
     if chosen is None:
         raise InputError(path, "has no suffix that names a format; end the name in .json or .jsonl")
-    if chosen == "parquet" and is_gzipped(path):
-        raise InputError(path, "cannot be both Parquet and gzip; leave out .gz")
     layout = like.layout if like is not None and like.format == chosen else None
-    sink = Sink(path)
-    try:
-        sink.open()
-        writer = _writer(chosen, sink, layout, types or {}, is_marked=is_marked)
+    with Sink(path).whole() as sink:
+        writer = writer_to(sink, chosen, layout=layout)
         yield writer
         writer.complete()
-        sink.finish()
-    except BaseException:  # Ctrl-C too
-        sink.abandon()
-        raise
 
 
-def _writer(
-    format: str,  # noqa: A002
+def writer_to(
     sink: Sink,
-    layout: Any,
-    types: Mapping[str, str],
+    format: str,  # noqa: A002
     *,
-    is_marked: bool,
+    layout: Any = None,
+    types: Mapping[str, str] | None = None,
+    is_marked: bool = False,
 ) -> RecordWriter:
-    if format == "parquet":
-        from selfinstruct.dataset.record_files.parquet_writing import ParquetWriter
+    """Return a writer to an open sink; `layout` is the header or schema of a file to be like.
 
-        return ParquetWriter(sink, layout=layout, types=types)
+    `types` are column types of a Parquet file by name, such as "string", "int64" or "list<string>"; other
+    types follow from the values. `is_marked` starts a CSV file with a byte order mark, so that Excel
+    recognizes UTF-8.
+    """
+    if format == "parquet":
+        from selfinstruct.dataset.record_files.parquet import ParquetWriter
+
+        if sink.is_packed:
+            raise InputError(sink.path, "cannot be both Parquet and gzip; leave out .gz")
+        return ParquetWriter(sink, layout=layout, types=types or {})
     if format == "csv":
-        table = CsvWriter(sink, layout=layout)
-        table.is_marked = is_marked
-        return table
-    return (JsonListWriter if format == "json" else JsonLinesWriter)(sink)
+        return CsvWriter(sink, layout=layout, is_marked=is_marked)
+    return JsonListWriter(sink) if format == "json" else JsonLinesWriter(sink)

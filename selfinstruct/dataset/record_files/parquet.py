@@ -1,28 +1,86 @@
-"""Writer for Parquet, with pyarrow. Keeps all records until the end, because they decide the column types."""
+"""Reader and writer for Parquet, with pyarrow."""
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from selfinstruct.dataset.record_files.formats import shortened
-from selfinstruct.dataset.record_files.parquet_reading import pyarrow_for
-from selfinstruct.dataset.record_files.record import Record
+from selfinstruct.dataset.record_files.formats import package_for, shortened
 from selfinstruct.dataset.record_files.sink import Sink
+from selfinstruct.dataset.record_files.source import Record, RecordReader, Source
 from selfinstruct.dataset.record_files.values import dumps, encodable
 from selfinstruct.dataset.record_files.writing import RecordWriter
-from selfinstruct.errors import ExportError
+from selfinstruct.errors import ExportError, InputError
+
+_ROWS = 1_000
+"""Rows of a batch."""
+
+
+class ParquetReader(RecordReader):
+    """Rows as records."""
+
+    format = "parquet"
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        pyarrow = package_for(source.name, "pyarrow.parquet")
+        # A KeyError says that two columns have the same name.
+        self._errors = (pyarrow.ArrowException, OSError, ValueError, OverflowError, KeyError)
+        self._unsupported = pyarrow.ArrowNotImplementedError
+        self._count = 0
+        try:
+            self._file = pyarrow.parquet.ParquetFile(source.seekable(), pre_buffer=False)
+            self.layout = self._file.schema_arrow
+        except self._errors as error:
+            raise self._broken(error) from None
+
+    @property
+    def share(self) -> float | None:
+        """The share of the rows that were read."""
+        rows: int = self._file.metadata.num_rows
+        return self._count / rows if rows else 1.0
+
+    def _records(self) -> Iterator[Record]:
+        names = self.layout.names
+        try:
+            for batch in self._file.iter_batches(batch_size=_ROWS, use_threads=False):
+                columns = [self._values(batch, name) for name in names]
+                for values in zip(*columns, strict=True) if columns else [()] * batch.num_rows:
+                    self._count += 1
+                    fields = dict(zip(names, values, strict=True))
+                    yield Record(fields, self._source.name, self._count)
+        except self._errors as error:
+            raise self._broken(error) from None
+
+    def _values(self, batch: Any, name: str) -> list[Any]:
+        try:
+            column = batch.column(name)
+            if str(column.type) == "time64[ns]":
+                column.cast("time64[us]")  # fails for values that Python's time would cut
+            values: list[Any] = column.to_pylist()
+        except self._errors as error:
+            problem = f"the column {name!r} cannot be read ({error}); change or drop the column"
+            raise InputError(self._source.name, problem) from None
+        return values
+
+    def _broken(self, error: Exception) -> InputError:
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0][:100].rstrip(".")
+        problem = f"is not a complete Parquet file ({reason}); download or create it again"
+        if isinstance(error, self._unsupported):
+            problem = f"has a column that pyarrow cannot read ({reason}); drop it"
+        return InputError(self._source.name, problem)
 
 
 class ParquetWriter(RecordWriter):
-    """One table with one schema.
+    """One table with one schema, kept until the end, because all records decide the column types.
 
     A column has the type of `layout` or of `types` if its values fit, else the type that pyarrow infers from
     all values. Objects without fields, which Parquet lacks, and added lists and objects become JSON text.
     """
 
     def __init__(self, sink: Sink, *, layout: Any, types: Mapping[str, str]) -> None:
-        super().__init__(sink, layout=layout)
-        self._pyarrow = pyarrow_for(str(sink.path))
+        super().__init__(sink)
+        self._layout = layout
+        self._pyarrow = package_for(sink.path, "pyarrow.parquet")
         self._types = types
         self._columns: dict[str, list[Any]] = {name: [] for name in layout.names} if layout else {}
         self._added: set[str] = set()
@@ -41,7 +99,7 @@ class ParquetWriter(RecordWriter):
         pyarrow = self._pyarrow
         if self.count and not self._columns:
             problem = "cannot store records without any field as Parquet; write .jsonl"
-            raise ExportError(self._sink.path, problem)
+            raise ExportError(self.sink.path, problem)
         fields, arrays = [], []
         for name, column in self._columns.items():
             column += [None] * (self.count - len(column))
@@ -63,8 +121,8 @@ class ParquetWriter(RecordWriter):
             pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data))
         except (pyarrow.ArrowException, OSError) as error:
             problem = f"could not be read as Parquet ({error}); write .jsonl"
-            raise ExportError(self._sink.path, problem) from None
-        self._sink.stream.write(memoryview(data))
+            raise ExportError(self.sink.path, problem) from None
+        self.sink.stream.write(memoryview(data))
 
     def _layout_field(self, name: str) -> Any:
         """Return the column of the layout; None for new and changed columns."""
@@ -84,7 +142,7 @@ class ParquetWriter(RecordWriter):
             )
             problem = f"the field {shortened(name)} has values of types that no Parquet column can"
             problem += f" store together, from {self._places[at - 1]} on; write .jsonl"
-            raise ExportError(self._sink.path, problem)
+            raise ExportError(self.sink.path, problem)
         if _has_empty_struct(self._pyarrow, array.type):
             return self._pyarrow.array([None if v is None else dumps(v) for v in values])
         return array

@@ -1,0 +1,197 @@
+"""The files next to the data: LLaMA-Factory's dataset_info.json, a stanza for axolotl, and the dataset card.
+
+The formats follow LLaMA-Factory 0.9.5 and axolotl 0.19.0; `tests/readers` runs both on these files.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from selfinstruct.dataset.dataset_card.checksum import is_sealed
+from selfinstruct.dataset.dataset_card.facts import facts_of
+from selfinstruct.dataset.dataset_card.rendering import Card, card_of
+from selfinstruct.dataset.dataset_card.types import Exported, Terms
+from selfinstruct.dataset.export.formats import FORMATS, ExportOptions
+from selfinstruct.dataset.export.writing import Export, Part
+from selfinstruct.errors import ConfigError, InputError
+from selfinstruct.files import because, open_regular, read_at_most
+from selfinstruct.runner.directory import Run
+
+DATASET_INFO: Final = "dataset_info.json"
+"""LLaMA-Factory's list of datasets, in the data folder."""
+CARD: Final = "README.md"
+"""The name of a card, in the folder of the data."""
+
+_LARGEST = 10_000_000
+_TRAINERS = Path(__file__).with_name("trainers.yaml")
+_NOTE: Final = (
+    "# Put this into axolotl's configuration. Paths are relative to axolotl's working directory.\n"
+)
+_DS_TYPE: Final = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
+"""The kinds of files that both trainers read, by suffix."""
+
+
+def _existing(path: Path) -> bytes | None:
+    """Return the content of a file next to the data; None if there is none. Raises InputError."""
+    try:
+        return read_at_most(path, _LARGEST, opener=open_regular)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(path, f"cannot be read {because(error)}") from None
+    except ValueError as error:
+        raise InputError(path, f"{error}; move it away") from None
+
+
+def _settings(trainer: str, options: ExportOptions) -> dict[str, Any]:
+    """Return what a trainer must know about the rows."""
+    import yaml
+
+    trainers = yaml.safe_load(_TRAINERS.read_text(encoding="utf-8"))
+    settings: dict[str, Any] = trainers[trainer][FORMATS[options.format].shape]
+    return settings
+
+
+def _refuse_patterns(name: str, setting: str) -> None:
+    """Raise ConfigError for a name that both trainers would read as a pattern."""
+    if special := set(name) & {*"[]*?"}:
+        problem = f"reads {name} as a pattern; choose a name without {' '.join(sorted(special))}"
+        raise ConfigError(setting, problem)
+
+
+def check_llama_factory(path: Path, options: ExportOptions) -> None:
+    """Raise ConfigError if LLaMA-Factory could not read the output."""
+    container = options.container_of(path)
+    problem = ""
+    if container == "datasets":
+        problem = "reads files, but no folder of the package datasets; write .parquet or .json"
+    elif _DS_TYPE.get(path.suffix) != _DS_TYPE[f".{container}"]:
+        suffix = "json" if container == "jsonl" else container
+        problem = f"reads files by suffix, but {path.name} will be {container}; end it in .{suffix}"
+    if problem:
+        raise ConfigError("llama_factory", f"LLaMA-Factory {problem}")
+    _refuse_patterns(path.name, "llama_factory")
+
+
+def dataset_info(path: Path, options: ExportOptions, parts: Sequence[Part]) -> bytes:
+    """Return the content of `dataset_info.json` in the folder of `path`, with an entry for each part.
+
+    Other entries stay. Raises InputError if the existing file cannot be read, or has such an entry for
+    another file.
+    """
+    place = path.parent / DATASET_INFO
+    entries = _entries(place)
+    for part in parts:
+        entry = {"file_name": part.path.name, **_settings("llama_factory", options)}
+        name = dataset_name(part.path)
+        other = entries.get(name, entry).get("file_name", "something else")
+        if other != part.path.name:
+            problem = f"has an entry {name!r} already, for {other}"
+            raise InputError(place, f"{problem}; choose another name for the output")
+        entries[name] = entry
+    # LLaMA-Factory reads the file in the default encoding of the system.
+    return (json.dumps(entries, indent=2, ensure_ascii=True) + "\n").encode()
+
+
+def dataset_name(path: Path) -> str:
+    """Return the dataset name of a file for LLaMA-Factory: "chats_train" for chats.train.json."""
+    return re.sub(r"[^\w-]+", "_", path.name.removesuffix(path.suffix)).strip("_") or "dataset"
+
+
+def _entries(path: Path) -> dict[str, Any]:
+    data = _existing(path)
+    try:
+        entries = json.loads(data.decode("utf-8-sig")) if data is not None else {}
+    except (ValueError, RecursionError):
+        problem = "is not JSON, so no entry can be added; fix the file or move it away"
+        raise InputError(path, problem) from None
+    if not isinstance(entries, dict) or not all(isinstance(e, dict) for e in entries.values()):
+        raise InputError(path, "is not a file of LLaMA-Factory; choose another folder")
+    return entries
+
+
+def stanza_path(path: Path) -> Path:
+    """Return the path of axolotl's stanza: "chats.jsonl.axolotl.yaml" for chats.jsonl.
+
+    Raises ConfigError for a name that axolotl could not find, InputError if the path is another file.
+    """
+    _refuse_patterns(str(path), "axolotl")
+    place = path.with_name(f"{path.name}.axolotl.yaml")
+    data = _existing(place)
+    if data is not None and not data.startswith(_NOTE.encode()):
+        raise InputError(place, "exists and is no stanza of selfinstruct; move it away")
+    return place
+
+
+def axolotl_stanza(options: ExportOptions, container: str, parts: Sequence[Part]) -> bytes:
+    """Return the stanza that names the files."""
+    import yaml
+
+    stanzas: dict[str, list[Mapping[str, Any]]] = {}
+    for part in parts:
+        stanza: dict[str, Any] = {"path": str(part.path)}
+        if container != "datasets":
+            stanza["ds_type"] = _DS_TYPE[f".{container}"]
+        elif len(parts) > 1:
+            stanza["split"] = part.name
+        stanzas[part.name] = [{**stanza, **_settings("axolotl", options)}]
+    document: dict[str, Any] = {"datasets": stanzas["train"]}
+    if held_out := stanzas.get("validation") or stanzas.get("test"):
+        document |= {"test_datasets": held_out, "val_set_size": 0}
+    note = _NOTE
+    if stanzas["train"][0]["type"] == "chat_template":
+        note += "# A base model has no chat template: add one, such as chat_template: chatml.\n"
+    return (note + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)).encode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardRequest:
+    """The parts of a card that the run does not know."""
+
+    terms: Terms
+    options: Mapping[str, str]
+    """The options of the export that shaped the data."""
+
+
+def has_unedited_card(output: Path) -> bool:
+    """Return whether a card that was not edited is next to the data."""
+    try:
+        data = _existing(output.parent / CARD)
+    except InputError:
+        return False
+    return data is not None and is_sealed(data.decode(errors="replace"))
+
+
+def check_card(output: Path) -> None:
+    """Raise InputError if another file has the name of the card."""
+    path = output.parent / CARD
+    if _existing(path) is not None and not has_unedited_card(output):
+        problem = (
+            "was written or edited by a person, so no card replaces the file; move the file away, or leave "
+            "out --card"
+        )
+        raise InputError(path, problem)
+
+
+def card_for(
+    run: Run,
+    export: Export,
+    parts: Sequence[Part],
+    request: CardRequest,
+    *,
+    left_out: Mapping[str, int] | None,
+) -> Card:
+    """Return the card of a finished export; `left_out` are rows by benchmark file."""
+    exported = Exported(
+        format=export.options.format,
+        container=export.container,
+        columns=tuple(export.columns),
+        files=tuple(parts),
+        options=request.options,
+        benchmarks=left_out,
+        examples=export.first,
+    )
+    return card_of(facts_of(run), exported, request.terms)
