@@ -199,7 +199,7 @@ def export_run(
 ) -> int:
     """Write the dataset of a run to a file and return the number of rows. Raises SelfInstructError.
 
-    `path` "-" stands for stdout. `options` are further fields of
+    `path` "-" is stdout. `options` are further fields of
     `selfinstruct.dataset.export.formats.ExportOptions`:
 
         export_run("my-run", "chats.jsonl", format="messages", split=(0.95, 0.05), shuffle_seed=1)

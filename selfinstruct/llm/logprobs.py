@@ -103,7 +103,7 @@ def _number(value: object) -> float:
     """Return a log-probability. Raises ValueError for any other value."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value <= _ROUNDING:
         raise ValueError("not a log-probability")
-    # The lowest finite number stands for a probability of zero, because JSON has no infinity.
+    # A large negative number replaces the logarithm of zero, because JSON has no infinity.
     return float(max(min(value, 0.0), -1e9))
 
 

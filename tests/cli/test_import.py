@@ -71,7 +71,7 @@ def test_json_has_the_same_numbers(regen: Path) -> None:
         "rows": 2,
         "instances_rejected": {"empty_output": 1},
         "left_out": {"repeated": 1},
-        "mended": 0,
+        "repaired": 0,
         "model": "m",
     }
 

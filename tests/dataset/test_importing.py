@@ -329,7 +329,7 @@ def test_each_record_is_used_or_counted(tmp_path: Path, settings_: dict[str, Any
         LeftOut.OTHER_ANSWER: 2,  # for the first and the third task
         LeftOut.SEED_TASK: 1,
         LeftOut.EMPTY_INSTRUCTION: 1,
-        LeftOut.ROWS_STAND: 1,
+        LeftOut.HAS_ROWS: 1,
     }
     assert set(done.left_out) == set(MEANING)
     assert sum(file.records for file in done.files) == 14
@@ -354,7 +354,7 @@ def test_surrogates_are_replaced_and_counted(tmp_path: Path, settings_: dict[str
     )
     done = import_run(tmp_path / "run", [path], settings_)
     (task,) = imports(tmp_path / "run")
-    assert (task.instruction, done.mended) == ("Greet \N{REPLACEMENT CHARACTER} her.", 1)
+    assert (task.instruction, done.repaired) == ("Greet \N{REPLACEMENT CHARACTER} her.", 1)
 
 
 # ── kinds and raw instances ──────────────────────────────────────────────────────────────────────────────

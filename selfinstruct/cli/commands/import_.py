@@ -88,8 +88,8 @@ def _lines(directory: Path, done: "Import") -> Iterator[str]:
         yield row("  still open", done.without_instances, f"a run requests instances{kinds}")
     yield from breakdown("instances rejected", done.instances_rejected)
     yield from breakdown("records left out", done.left_out, MEANING)
-    if done.mended:
-        yield row("records mended", done.mended, "halves of surrogate pairs became U+FFFD")
+    if done.repaired:
+        yield row("records repaired", done.repaired, "halves of surrogate pairs became U+FFFD")
     quoted = shlex.quote(name)
     model = "" if done.model else " -m MODEL"
     yield ""

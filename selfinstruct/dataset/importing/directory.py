@@ -39,7 +39,7 @@ class Import:
     """Unusable instances by reason, most frequent first."""
     left_out: Mapping[LeftOut, int]
     """Records without any use by cause, most frequent first."""
-    mended: int
+    repaired: int
     """Records with halves of surrogate pairs, which became U+FFFD."""
     model: str
     """The model of the run; "" if none was named yet."""
@@ -181,6 +181,6 @@ def _summary(
         rows=sum(map(len, finished)),
         instances_rejected=dict(rejected.most_common()),
         left_out=dict(merger.left_out.most_common()),
-        mended=merger.mended,
+        repaired=merger.repaired,
         model=model,
     )

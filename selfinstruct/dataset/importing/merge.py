@@ -22,7 +22,7 @@ class LeftOut(StrEnum):
     SEED_TASK = "seed_task"
     REPEATED = "repeated"
     OTHER_ANSWER = "other_answer"
-    ROWS_STAND = "rows_stand"
+    HAS_ROWS = "has_rows"
 
 
 MEANING = {
@@ -30,7 +30,7 @@ MEANING = {
     LeftOut.SEED_TASK: "the instruction is a seed task",
     LeftOut.REPEATED: "other records say the same",
     LeftOut.OTHER_ANSWER: "a different answer about the kind was kept",
-    LeftOut.ROWS_STAND: "raw instances of a task that has finished rows",
+    LeftOut.HAS_ROWS: "raw instances of a task that has finished rows",
 }
 """The meaning of each cause."""
 
@@ -68,7 +68,7 @@ class TaskMerger:
         self.tasks: dict[str, MergedTask] = {}
         """Tasks by instruction without surrounding white space, in order."""
         self.records = 0
-        self.mended = 0
+        self.repaired = 0
         """Records with halves of surrogate pairs."""
         self.left_out: Counter[LeftOut] = Counter()
         """Records without any use, by cause."""
@@ -76,7 +76,7 @@ class TaskMerger:
     def add(self, statement: Statement, *, place: str, file: int) -> None:
         """Add the statement of a record at `place` in the file with this number, from 0."""
         self.records += 1
-        self.mended += statement.mended
+        self.repaired += statement.repaired
         key = statement.instruction.strip()
         if not key or key in self._seeds:
             self.left_out[LeftOut.SEED_TASK if key else LeftOut.EMPTY_INSTRUCTION] += 1
@@ -121,4 +121,4 @@ class TaskMerger:
         """Count the raw replies of tasks with finished rows, after all statements."""
         for task in self.tasks.values():
             if task.raws and task.has_instances:
-                self.left_out[LeftOut.ROWS_STAND] += len(task.raws)
+                self.left_out[LeftOut.HAS_ROWS] += len(task.raws)

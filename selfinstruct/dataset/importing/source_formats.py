@@ -55,7 +55,7 @@ class Statement:
     """A reply with instances."""
     instances: tuple[Instance, ...] = ()
     """Finished instances; an output may be empty."""
-    mended: bool = False
+    repaired: bool = False
     """True if halves of surrogate pairs became U+FFFD."""
 
 
@@ -87,7 +87,7 @@ def statement_of(record: Record, form: Form) -> Statement:
     texts = _Texts(record)
     content = _READERS[form](texts)
     instruction, model = texts.of("instruction"), _model(record.fields)
-    return Statement(instruction=instruction, model=model, mended=texts.mended, **content)
+    return Statement(instruction=instruction, model=model, repaired=texts.repaired, **content)
 
 
 class _Texts:
@@ -95,7 +95,7 @@ class _Texts:
 
     def __init__(self, record: Record) -> None:
         self.record = record
-        self.mended = False
+        self.repaired = False
 
     def of(self, name: str, fields: Mapping[str, Any] | None = None) -> str:
         """Return the text of a field; "" if the field is null or missing. Raises InputError."""
@@ -106,7 +106,7 @@ class _Texts:
             remedy = "put it in quotes" if isinstance(value, int | float) else "fix the record"
             raise self.record.fault(f"{name!r} is {kind_of(value)}, not text; {remedy}")
         text = scrub(value)
-        self.mended = self.mended or text != value
+        self.repaired = self.repaired or text != value
         return text
 
 
