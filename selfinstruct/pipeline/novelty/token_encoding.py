@@ -52,10 +52,3 @@ class Characters(dict[str, str]):
     def _character(self, number: int) -> str:
         self.are_shared = self.are_shared or number >= _CHARACTERS
         return chr(number % _CHARACTERS + 1)
-
-
-class TooManyTokensError(ValueError):
-    """A comparison of texts with more than a million different tokens."""
-
-    def __init__(self) -> None:
-        super().__init__("a text of more than a million different words cannot be compared")
