@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct import __version__
-from selfinstruct.config.reading import load_settings, read_yaml
+from selfinstruct.config.reading import load_settings
 from selfinstruct.config.schema import BY_CONTENT, OPERATIONAL, RunConfig, fingerprint, plain
 from selfinstruct.config.shipped import resource
 from selfinstruct.errors import ConfigError, InputError, OtherVersionError, RunDirectoryError
@@ -55,6 +55,7 @@ from selfinstruct.runner.run_files import (
     WRITTEN_IN_PLACE,
     system_error,
 )
+from selfinstruct.yaml_text import read_yaml
 
 VERSIONS = {
     "rules": RULES_VERSION,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.analysis.refilter import DECIDING, Refiltered, Source, refilter
-from selfinstruct.config.reading import read_yaml
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import JournalError, RunDirectoryError
 from selfinstruct.events import RefilteredFrom
@@ -17,6 +16,7 @@ from selfinstruct.runner.create import make_run
 from selfinstruct.runner.directory import Run, read_history, refiltered_from, require_free
 from selfinstruct.runner.manifest import VERSIONS, Manifest, program_versions
 from selfinstruct.runner.run_files import CONFIG, JOURNAL
+from selfinstruct.yaml_text import read_yaml
 
 
 def refilter_run(directory: Path, new: Path, settings: Mapping[str, Any]) -> tuple[Run, Refiltered]:
