@@ -131,9 +131,8 @@ def _name(slot: str) -> str:
 
 @cache
 def _word_lists() -> dict[str, tuple[str, ...]]:
-    return {
-        section.heading[0]: tuple(filter(None, section.lines)) for section in sections("wording")
-    }
+    both = sections("wording") + sections("mistakes")
+    return {section.heading[0]: tuple(filter(None, section.lines)) for section in both}
 
 
 def word_list(name: str) -> tuple[str, ...]:
