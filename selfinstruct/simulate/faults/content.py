@@ -14,20 +14,19 @@ A fault affects all choices of a reply.
 from typing import Any, Final
 
 from selfinstruct.simulate.protocol import tokens
-from selfinstruct.simulate.protocol.completions import CompletionRequest
+from selfinstruct.simulate.protocol.completions import echoed
+from selfinstruct.simulate.protocol.request_bodies import AnyBody
 
 REFUSAL: Final = "I'm sorry, but I cannot help with that request."
 
 
-def with_content_fault(
-    reply: dict[str, Any], fault: str, request: CompletionRequest
-) -> dict[str, Any]:
+def with_content_fault(reply: dict[str, Any], fault: str, request: AnyBody) -> dict[str, Any]:
     """Return the `reply` to `request` with the content fault of this name."""
     if fault == "no_usage":
         return {name: value for name, value in reply.items() if name != "usage"}
     if fault == "other_model":
         return reply | {"model": f"{request.model}-other"}
-    changed = [_choice(choice, fault, request.echo) for choice in reply["choices"]]
+    changed = [_choice(choice, fault, echoed(request)) for choice in reply["choices"]]
     written = sum(number for _, number in changed)
     prompt_tokens = reply["usage"]["prompt_tokens"]
     usage = {"completion_tokens": written, "total_tokens": prompt_tokens + written}

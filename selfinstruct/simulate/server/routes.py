@@ -10,7 +10,7 @@ import hashlib
 import random
 import time
 import uuid
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -25,22 +25,23 @@ from selfinstruct.simulate.author.author import Author
 from selfinstruct.simulate.faults.assignment import NO_FAULTS, Assigner, Assignment
 from selfinstruct.simulate.faults.content import with_content_fault
 from selfinstruct.simulate.faults.error_replies import with_fault
-from selfinstruct.simulate.faults.plan import FaultPlan, Late, Status
+from selfinstruct.simulate.faults.plan import AttemptFault, FaultPlan, Late, Status
 from selfinstruct.simulate.faults.rate_limits import NAME as RATE_LIMIT
 from selfinstruct.simulate.faults.rate_limits import Buckets
 from selfinstruct.simulate.faults.transport import FaultyTransport, client_leaves
 from selfinstruct.simulate.protocol.completions import (
-    CompletionRequest,
     Write,
     answer,
-    digest,
     model_card,
 )
 from selfinstruct.simulate.protocol.replies import Reply, json_reply
 from selfinstruct.simulate.protocol.request_bodies import (
+    AnyBody,
+    ChatBody,
     RequestError,
-    read_chat,
-    read_text,
+    TextBody,
+    digest,
+    read_body,
     unknown_model,
 )
 from selfinstruct.simulate.server.request_log import RequestLog
@@ -76,35 +77,36 @@ def application(
         buckets=buckets,
         transport=transport,
     )
-    chat = completions(read=read_chat, write=author.write)
-    text = completions(read=read_text, write=author.continue_text)
+    chat = completions(kind=ChatBody, write=author.write)
+    text = completions(kind=TextBody, write=author.continue_text)
 
-    def about_models(reply: Reply) -> Response:
+    def about_models(name: str | None) -> Reply:
+        if name is None:
+            return json_reply(200, {"object": "list", "data": [model_card(model)]})
+        return (
+            json_reply(200, model_card(model))
+            if name == model
+            else unknown_model(name, model).reply
+        )
+
+    async def models(request: Request) -> Response:
+        reply = about_models(request.path_params.get("name"))
         if faults is not None and not faults.models:
             reply = with_fault(reply, Status(share=1, status=500))
         return reply.response
 
-    async def models(_request: Request) -> Response:
-        return about_models(json_reply(200, {"object": "list", "data": [model_card(model)]}))
-
-    async def one_model(request: Request) -> Response:
-        name = request.path_params["name"]
-        if name != model:
-            return about_models(json_reply(404, unknown_model(name, model).body))
-        return about_models(json_reply(200, model_card(model)))
-
     async def unknown_route(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         message = f"{error.detail}: {request.method} {request.url.path}"
-        body = RequestError(error.status_code, message).body
-        return json_reply(error.status_code, body, error.headers).response
+        reply = RequestError(error.status_code, message).reply
+        return replace(reply, headers=error.headers).response
 
     starlette = Starlette(
         routes=[
             Route("/v1/chat/completions", chat, methods=["POST"]),
             Route("/v1/completions", text, methods=["POST"]),
             Route("/v1/models", models, methods=["GET"]),
-            Route("/v1/models/{name:path}", one_model, methods=["GET"]),
+            Route("/v1/models/{name:path}", models, methods=["GET"]),
         ],
         exception_handlers={404: unknown_route, 405: unknown_route},
     )
@@ -130,7 +132,7 @@ class _Completions:
     reply. A plain Starlette endpoint returns earlier.
     """
 
-    read: Callable[[bytes, str], CompletionRequest]
+    kind: type[ChatBody] | type[TextBody]
     write: Write
     model: str
     latency_ms: tuple[float, float]
@@ -146,7 +148,7 @@ class _Completions:
         except ClientDisconnect:
             return
         except RequestError as error:
-            await json_reply(error.status, error.body).response(scope, receive, send)
+            await error.reply.response(scope, receive, send)
             return
         body_sha256 = hashlib.sha256(body).hexdigest()
         assignment = NO_FAULTS
@@ -169,31 +171,37 @@ class _Completions:
                 reply, billed, fault, name = too_early.reply(self.model), {}, None, RATE_LIMIT
             reply = replace(reply, headers={**(reply.headers or {}), **self.buckets.headers()})
         try:
-            # The time of a late reply replaces the latency.
-            if not isinstance(fault, Late) and await self._client_leaves(receive):
-                self.log.hung_up(entry, billed=billed)
-                return
-            is_whole = True
-            if fault is None:
-                await reply.response(scope, receive, send)
-            else:
-                is_whole = await self.transport.send(reply, fault, scope, receive, send)
+            event = await self._send(reply, fault, scope, receive, send)
         except asyncio.CancelledError:  # the server stops
-            self.log.broken(entry, billed=billed, fault=None)
+            self.log.ended("broken", entry, billed=billed)
             raise
-        if is_whole:
-            self.log.answered(
-                entry, status=reply.status, reply=reply.data, billed=billed, fault=name
-            )
-        else:
-            self.log.broken(entry, billed=billed, fault=name)
+        self.log.ended(
+            event,
+            entry,
+            billed=billed,
+            fault=None if event == "hung_up" else name,
+            reply=reply if event == "answered" else None,
+        )
+
+    async def _send(
+        self, reply: Reply, fault: AttemptFault | None, scope: Scope, receive: Receive, send: Send
+    ) -> str:
+        """Send a reply after the latency, and return the event for the log."""
+        # The time of a late reply replaces the latency.
+        if not isinstance(fault, Late) and await self._client_leaves(receive):
+            return "hung_up"
+        if fault is None:
+            await reply.response(scope, receive, send)
+            return "answered"
+        is_whole = await self.transport.send(reply, fault, scope, receive, send)
+        return "answered" if is_whole else "broken"
 
     def _written(self, body: bytes, assignment: Assignment) -> _Written:
         """Return the reply to a request with this body, with its content fault."""
         try:
-            request = self.read(body, self.model)
+            request: AnyBody = read_body(self.kind, body, self.model)
         except RequestError as error:
-            return _Written(reply=json_reply(error.status, error.body))
+            return _Written(reply=error.reply)
         data = answer(request, self.write, int(time.time()))
         usage = data["usage"]
         if assignment.content_fault is not None:
