@@ -124,13 +124,10 @@ def render(
     A text to continue keeps its trailing white space, because a base model continues exactly there.
     """
     content = template.compiled.render(values)
-    if to_continue:
-        return Prompt(
-            template=template.name, text=content.lstrip(), demonstration_ids=demonstration_ids
-        )
-    content = content.strip()
+    messages = () if to_continue else (Message(role="user", content=content.strip()),)
     return Prompt(
         template=template.name,
-        messages=(Message(role="user", content=content),),
+        messages=messages,
+        text=content.lstrip() if to_continue else None,
         demonstration_ids=demonstration_ids,
     )

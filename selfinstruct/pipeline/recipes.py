@@ -6,7 +6,7 @@ A new recipe needs a value in this module and a folder of templates. A second fo
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -160,29 +160,15 @@ def _mismatch(config: RunConfig, prompt: str) -> str:
 _CONTINUES = "since a base model (--api completions) continues from there"
 
 
+_PARAMETERS = ("temperature", "top_p", "presence_penalty", "max_tokens")
+"""Sampling parameters. The setting of a stage has the name of the stage as its prefix, if it exists."""
+
+
 def sampling(config: RunConfig, stage: Stage) -> Sampling:
     """Return the sampling parameters of a stage."""
-    shared = Sampling(model=config.model, stop=_stops(config, stage), extra=config.extra_body or {})
-    if stage == "generate":
-        return replace(
-            shared,
-            temperature=config.generate_temperature,
-            top_p=config.generate_top_p,
-            presence_penalty=config.generate_presence_penalty,
-            max_tokens=config.generate_max_tokens,
-        )
-    if stage == "classify":
-        return replace(
-            shared,
-            temperature=config.classify_temperature,
-            max_tokens=config.classify_max_tokens,
-        )
-    return replace(
-        shared,
-        temperature=config.instances_temperature,
-        presence_penalty=config.instances_presence_penalty,
-        max_tokens=config.instances_max_tokens,
-    )
+    given = {name: getattr(config, f"{stage}_{name}", None) for name in _PARAMETERS}
+    stops, extra = _stops(config, stage), config.extra_body or {}
+    return Sampling(model=config.model, stop=stops, extra=extra, **given)
 
 
 def _stops(config: RunConfig, stage: Stage) -> tuple[str, ...]:
