@@ -24,20 +24,17 @@ from selfinstruct.runner.loop import grow
 from selfinstruct.simulate import FaultPlan, SimulatedEndpoint
 from selfinstruct.simulate.faults.plan import (
     AttemptFault,
-    BrokenJson,
-    BrokenOff,
-    Drip,
-    Drop,
     ErrorObject,
     Hang,
     NoChoices,
     Outage,
     Page,
+    Plain,
     RequestFault,
     RequestFaultName,
-    Reset,
     RetryAfter,
     Status,
+    Timed,
 )
 
 AT_MOST = 4
@@ -52,17 +49,17 @@ FAULTS: tuple[AttemptFault, ...] = (
     Status(share=1, status=529),
     Status(share=1, status=408),
     Hang(share=1),
-    Drip(share=1, seconds=0.1),
-    Drip(share=1, seconds=30),
-    Reset(share=1),
-    Drop(share=1),
-    BrokenJson(share=1),
+    Timed(fault="drip", share=1, seconds=0.1),
+    Timed(fault="drip", share=1, seconds=30),
+    Plain(fault="reset", share=1),
+    Plain(fault="drop", share=1),
+    Plain(fault="broken_json", share=1),
     Page(share=1),
     Page(share=1, format="plain"),
     ErrorObject(share=1, code="server_error"),
     NoChoices(share=1, choices="missing"),
     NoChoices(share=1, choices="empty"),
-    BrokenOff(share=1),
+    Plain(fault="broken_off", share=1),
 )
 
 

@@ -29,7 +29,11 @@ from selfinstruct.simulate.faults.plan import (
     Status,
 )
 
-ATTEMPT_FAULTS = {kind.model_fields["fault"].default: kind for kind in get_args(AttemptFault)}
+ATTEMPT_FAULTS = {
+    name: kind
+    for kind in get_args(AttemptFault)
+    for name in get_args(kind.model_fields["fault"].annotation)
+}
 REQUEST_FAULTS = get_args(RequestFaultName)
 PAGE = (ROOT / "docs/guides/simulated-endpoint.md").read_text(encoding="utf-8")
 SECTION = PAGE.split("## Fault plans")[1].split("\n## ")[0]

@@ -5,21 +5,21 @@ of the connection, `content` faults of the text.
 """
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any, Final
 
 from selfinstruct.simulate.faults.plan import (
     AttemptFault,
-    BrokenJson,
-    BrokenOff,
     ErrorObject,
     NoChoices,
     Page,
+    Plain,
     RetryAfter,
     Status,
 )
-from selfinstruct.simulate.protocol.replies import Reply, json_reply
+from selfinstruct.simulate.protocol.replies import Reply, error_reply, json_reply
 
 _MESSAGES: Final = {
     429: "Rate limit reached; try again later.",
@@ -40,32 +40,32 @@ def with_fault(reply: Reply, fault: AttemptFault) -> Reply:
     """Return what `fault` makes of `reply`: the same reply for a fault of the connection."""
     match fault:
         case Status():
-            body = _error(fault.status, fault.code, fault.message)
-            return json_reply(fault.status, body, _retry_header(fault.retry_after))
+            error = _error(fault.status, fault.code, fault.message)
+            return replace(error, headers=_retry_header(fault.retry_after))
         case ErrorObject():
-            return json_reply(200, _error(500, fault.code, fault.message))
+            return replace(_error(500, fault.code, fault.message), status=200)
         case Page(format="html"):
             return Reply(status=200, body=_LOG_IN.encode(), media_type="text/html")
         case Page():
             return Reply(status=200, body=_PLAIN.encode(), media_type="text/plain")
-        case BrokenJson():
+        case Plain(fault="broken_json"):
             return Reply(status=reply.status, body=reply.body[: len(reply.body) // 2])
         # An error reply has no choices to change.
         case NoChoices() if "choices" in reply.data:
             return json_reply(reply.status, _without_choices(reply.data, fault.choices))
-        case BrokenOff() if "choices" in reply.data:
+        case Plain(fault="broken_off") if "choices" in reply.data:
             return json_reply(reply.status, _broken_off(reply.data))
         case _:
             return reply
 
 
-def _error(status: int, code: str | None, message: str | None) -> dict[str, Any]:
+def _error(status: int, code: str | None, message: str | None) -> Reply:
     kind = "server_error" if status >= 500 else "invalid_request_error"
     if status == 429:
         kind = "rate_limit_error"
     if message is None:
         message = _MESSAGES.get(status, f"The request failed with status {status}.")
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    return error_reply(status, message, kind=kind, code=code)
 
 
 def _retry_header(retry_after: RetryAfter | None) -> dict[str, str] | None:

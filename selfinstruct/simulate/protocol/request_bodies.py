@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from selfinstruct.simulate.protocol.replies import Reply, json_reply
+from selfinstruct.simulate.protocol.replies import Reply, error_reply
 
 Text = Annotated[str, Strict()]
 Count = Annotated[int, Strict(), Field(ge=1)]
@@ -44,13 +44,13 @@ class RequestError(Exception):
     @property
     def reply(self) -> Reply:
         """The reply with the error object for the client."""
-        error = {
-            "message": str(self),
-            "type": "invalid_request_error",
-            "param": self.param,
-            "code": self.code,
-        }
-        return json_reply(self.status, {"error": error})
+        return error_reply(
+            self.status,
+            str(self),
+            kind="invalid_request_error",
+            param=self.param,
+            code=self.code,
+        )
 
 
 def _as_list(stop: object) -> object:

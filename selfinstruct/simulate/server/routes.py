@@ -9,10 +9,9 @@ import functools
 import hashlib
 import random
 import time
-import uuid
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,7 +24,7 @@ from selfinstruct.simulate.author.author import Author
 from selfinstruct.simulate.faults.assignment import NO_FAULTS, Assigner, Assignment
 from selfinstruct.simulate.faults.content import with_content_fault
 from selfinstruct.simulate.faults.error_replies import with_fault
-from selfinstruct.simulate.faults.plan import AttemptFault, FaultPlan, Late, Status
+from selfinstruct.simulate.faults.plan import AttemptFault, FaultPlan, Status
 from selfinstruct.simulate.faults.rate_limits import NAME as RATE_LIMIT
 from selfinstruct.simulate.faults.rate_limits import Buckets
 from selfinstruct.simulate.faults.transport import FaultyTransport, client_leaves
@@ -101,7 +100,7 @@ def application(
         reply = RequestError(error.status_code, message).reply
         return replace(reply, headers=error.headers).response
 
-    starlette = Starlette(
+    return Starlette(
         routes=[
             Route("/v1/chat/completions", chat, methods=["POST"]),
             Route("/v1/completions", text, methods=["POST"]),
@@ -110,7 +109,6 @@ def application(
         ],
         exception_handlers={404: unknown_route, 405: unknown_route},
     )
-    return _with_request_id(starlette)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +186,8 @@ class _Completions:
     ) -> str:
         """Send a reply after the latency, and return the event for the log."""
         # The time of a late reply replaces the latency.
-        if not isinstance(fault, Late) and await self._client_leaves(receive):
+        is_late = fault is not None and fault.fault == "late"
+        if not is_late and await self._client_leaves(receive):
             return "hung_up"
         if fault is None:
             await reply.response(scope, receive, send)
@@ -239,17 +238,3 @@ async def _body(request: Request) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             raise too_large
     return bytes(body)
-
-
-def _with_request_id(inner: ASGIApp) -> ASGIApp:
-    async def outer(scope: Scope, receive: Receive, send: Send) -> None:
-        header = (b"x-request-id", b"req_" + uuid.uuid4().hex.encode())
-
-        async def send_with_header(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], header]
-            await send(message)
-
-        await inner(scope, receive, send_with_header)
-
-    return outer
