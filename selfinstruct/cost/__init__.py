@@ -5,6 +5,7 @@
 Decimal('0.0012')
 """
 
+import operator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -14,7 +15,7 @@ PER = 1_000_000
 """Number of tokens that a price refers to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Consumption:
     """Numbers of requests and tokens."""
 
@@ -25,24 +26,19 @@ class Consumption:
     """Prompt tokens that the endpoint had in its cache; a part of `prompt_tokens`."""
     completion_tokens: int = 0
 
+    @property
+    def amounts(self) -> tuple[int, int, int, int]:
+        """All numbers, in the order of the fields."""
+        return self.requests, self.prompt_tokens, self.cached_tokens, self.completion_tokens
+
     def __add__(self, other: "Consumption") -> "Consumption":
-        return Consumption(
-            requests=self.requests + other.requests,
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            cached_tokens=self.cached_tokens + other.cached_tokens,
-            completion_tokens=self.completion_tokens + other.completion_tokens,
-        )
+        return Consumption(*map(operator.add, self.amounts, other.amounts))
 
     def __sub__(self, other: "Consumption") -> "Consumption":
-        return self + -1 * other
+        return Consumption(*map(operator.sub, self.amounts, other.amounts))
 
     def __rmul__(self, factor: int) -> "Consumption":
-        return Consumption(
-            requests=factor * self.requests,
-            prompt_tokens=factor * self.prompt_tokens,
-            cached_tokens=factor * self.cached_tokens,
-            completion_tokens=factor * self.completion_tokens,
-        )
+        return Consumption(*(factor * amount for amount in self.amounts))
 
     @property
     def tokens(self) -> int:

@@ -94,8 +94,7 @@ class NoveltyIndex:
         results: list[NoveltyResult] = []
         iterator = iter(_checked(texts))
         while batch := list(islice(iterator, _BATCH)):
-            # The tokens of texts that are not novel also get characters, which only takes some memory.
-            strings = [self._characters.added(self.tokens(text)) for text in batch]
+            strings = self._added(batch)
             checked = self._in_turn(batch, strings)
             for text, string, result in zip(batch, strings, checked, strict=True):
                 if result.novel:
@@ -110,7 +109,7 @@ class NoveltyIndex:
         If the most similar text is one of `texts`, its position is the one that `admit` would give it.
         """
         texts = list(_checked(texts))
-        return self._in_turn(texts, self._characters.of_each(map(self.tokens, texts)))
+        return self._in_turn(texts, self._added(texts))
 
     def nearest(self, text: str, *, upto: int | None = None) -> Similar | None:
         """Return the most similar text among the first `upto`, the first of equals; None without any.
@@ -142,6 +141,11 @@ class NoveltyIndex:
 
         chosen = range(len(self)) if positions is None else list(positions)
         return similarities(chosen, self._sequences, k=k, workers=workers)
+
+    def _added(self, texts: Sequence[str]) -> list[str]:
+        """Return comparable strings of texts that may join the pool."""
+        # The tokens of texts that are not novel also get characters, which only takes some memory.
+        return [self._characters.added(self.tokens(text)) for text in texts]
 
     @property
     def _neighbours(self) -> "Neighbours":

@@ -18,7 +18,7 @@ So the mean depends only on the earlier texts, not on blocks, threads or machine
 
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -44,19 +44,12 @@ def similarities(
     """Yield the similarities of the texts at these positions to all earlier texts, in this order."""
     step = max(1, min(_BLOCK, _PAIRS // max(len(pool), 1)))
     blocks = [positions[start : start + step] for start in range(0, len(positions), step)]
-    with ThreadPoolExecutor(max_workers=workers) as threads:
-        waiting: list[Future[list[Similarities]]] = []
-        try:
-            for block in blocks:
-                waiting.append(threads.submit(_block, block, pool, k))
-                # Limit the blocks in progress, so that a caller that stops early wastes little work.
-                if len(waiting) > workers:
-                    yield from waiting.pop(0).result()
-            while waiting:
-                yield from waiting.pop(0).result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    threads = ThreadPoolExecutor(max_workers=workers)
+    try:
+        for found in threads.map(lambda block: _block(block, pool, k), blocks):
+            yield from found
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 def _block(positions: Sequence[int], pool: Sequences, k: int) -> list[Similarities]:
