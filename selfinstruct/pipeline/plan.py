@@ -121,11 +121,9 @@ def _indented(text: str) -> str:
     if _NUMBERED.search(text):
         text = " ".join(text.split())  # a numbered list would look like more tasks
     lines = [line.rstrip() for line in text.strip().splitlines() if line.strip()]
-    kept: list[str] = []
-    for line in lines[:_MAX_LINES]:
-        if len("\n".join([*kept, line])) > _MAX_CHARACTERS:
-            break
-        kept.append(line)
+    kept = lines[:_MAX_LINES]
+    while len("\n".join(kept)) > _MAX_CHARACTERS:
+        del kept[-1]
     if lines and not kept:  # cut a long first line at the end of a word
         start = lines[0][:_MAX_CHARACTERS]
         kept = [start.rpartition(" ")[0] or start]
