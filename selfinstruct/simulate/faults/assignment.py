@@ -25,8 +25,8 @@ _NEVER: Final = Status(share=1, status=500)
 class Assignment:
     """The faults of one attempt."""
 
-    attempt: int | None = None
-    """Number of the attempt at its request, from 1; None if attempts are not counted."""
+    attempt: int
+    """Number of the attempt at its request, from 1."""
     fault: AttemptFault | None = None
     name: str | None = None
     """Name of `fault` in the log: "outage", "never", or the name in the plan."""
@@ -37,9 +37,6 @@ class Assignment:
     def is_billed(self) -> bool:
         """True if the endpoint writes a reply, even if the client gets none."""
         return self.name != "outage" and not isinstance(self.fault, Status | ErrorObject)
-
-
-NO_FAULTS: Final = Assignment()
 
 
 class Assigner:

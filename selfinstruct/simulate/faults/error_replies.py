@@ -19,6 +19,7 @@ from selfinstruct.simulate.faults.plan import (
     RetryAfter,
     Status,
 )
+from selfinstruct.simulate.protocol.completions import text_of, with_text
 from selfinstruct.simulate.protocol.replies import Reply, error_reply, json_reply
 
 _MESSAGES: Final = {
@@ -89,15 +90,10 @@ def _decimal(number: float) -> str:
 def _broken_off(data: dict[str, Any]) -> dict[str, Any]:
     """Return a reply whose first choice ends in the middle of its text, as relays report it."""
     choice, *others = data["choices"]
-    half: dict[str, Any]
-    if "message" in choice:
-        text = choice["message"]["content"] or ""
-        half = {"message": choice["message"] | {"content": text[: len(text) // 2]}}
-    else:
-        text = choice["text"] or ""
-        half = {"text": text[: len(text) // 2]}
+    text = text_of(choice)
     error = {"code": 502, "message": "The provider disconnected."}
-    return data | {"choices": [choice | half | {"finish_reason": "error", "error": error}, *others]}
+    broken = with_text(choice, text[: len(text) // 2]) | {"finish_reason": "error", "error": error}
+    return data | {"choices": [broken, *others]}
 
 
 def _without_choices(data: dict[str, Any], choices: str) -> dict[str, Any]:

@@ -53,9 +53,9 @@ class TooEarly:
 class Buckets:
     """The buckets of an endpoint. `now` returns the time in seconds."""
 
-    def __init__(self, limits: RateLimits, *, now: Callable[[], float]) -> None:
-        both = {"requests": limits.requests_per_minute, "tokens": limits.tokens_per_minute}
-        self._limits = {kind: limit for kind, limit in both.items() if limit is not None}
+    def __init__(self, limits: RateLimits | None, *, now: Callable[[], float]) -> None:
+        both = limits.model_dump(exclude_none=True) if limits is not None else {}
+        self._limits = {name.removesuffix("_per_minute"): limit for name, limit in both.items()}
         self._now = now
         self._used = dict.fromkeys(self._limits, 0.0)
         """Amount that is missing from each bucket at the time `_as_of`."""

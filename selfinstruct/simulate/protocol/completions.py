@@ -83,6 +83,14 @@ def _content(request: AnyBody, text: str) -> dict[str, Any]:
     return {"text": echoed(request) + text}
 
 
-def model_card(model: str) -> dict[str, Any]:
-    """Return the object that describes the served model."""
-    return {"id": model, "object": "model", "created": 0, "owned_by": "selfinstruct"}
+def text_of(choice: dict[str, Any]) -> str:
+    """Return the text of a choice of either API."""
+    text = choice["message"]["content"] if "message" in choice else choice["text"]
+    return text or ""
+
+
+def with_text(choice: dict[str, Any], text: str | None) -> dict[str, Any]:
+    """Return a choice of either API with another text."""
+    if "message" in choice:
+        return choice | {"message": choice["message"] | {"content": text}}
+    return choice | {"text": text}

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import TYPE_CHECKING, Final, Self
 
 from selfinstruct.simulate.author.mistakes import FaultShares
@@ -76,12 +76,7 @@ class SimulatedEndpoint:
             self._closing = opened.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._closing.close()
 
     def serve(self, on_ready: Callable[[str], None]) -> None:
@@ -127,7 +122,7 @@ class SimulatedEndpoint:
 
         from selfinstruct.simulate.author.author import Author
         from selfinstruct.simulate.faults.transport import FaultyTransport, Protocol
-        from selfinstruct.simulate.server.routes import application
+        from selfinstruct.simulate.server.routes import Service, application
 
         transport = FaultyTransport()
 
@@ -138,15 +133,16 @@ class SimulatedEndpoint:
                 transport.close()
                 await super().shutdown(sockets)
 
+        service = Service(
+            model=self.model,
+            latency_ms=self.latency_ms,
+            log=log,
+            author=Author(shares=self.shares),
+            faults=self.faults or FaultPlan(),
+            transport=transport,
+        )
         config = uvicorn.Config(
-            application(
-                model=self.model,
-                latency_ms=self.latency_ms,
-                log=log,
-                author=Author(shares=self.shares),
-                faults=self.faults,
-                transport=transport,
-            ),
+            application(service),
             loop="asyncio",
             http="h11" if self.faults is None else Protocol,
             ws="none",

@@ -41,11 +41,6 @@ class RequestLog:
         self._began = time.monotonic()
         self._arrivals = 0
 
-    @property
-    def is_open(self) -> bool:
-        """True if the log writes lines."""
-        return self._lines is not None
-
     def received(self, **values: str | int | None) -> dict[str, Any]:
         """Write an arrival and return its entry, which the second line needs."""
         self._arrivals += 1

@@ -5,7 +5,6 @@ a body of more than `MAX_BODY_BYTES` gets 413.
 """
 
 import asyncio
-import functools
 import hashlib
 import random
 import time
@@ -21,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from selfinstruct.simulate.author.author import Author
-from selfinstruct.simulate.faults.assignment import NO_FAULTS, Assigner, Assignment
+from selfinstruct.simulate.faults.assignment import Assigner, Assignment
 from selfinstruct.simulate.faults.content import with_content_fault
 from selfinstruct.simulate.faults.error_replies import with_fault
 from selfinstruct.simulate.faults.plan import AttemptFault, FaultPlan, Status
@@ -31,7 +30,6 @@ from selfinstruct.simulate.faults.transport import FaultyTransport, client_leave
 from selfinstruct.simulate.protocol.completions import (
     Write,
     answer,
-    model_card,
 )
 from selfinstruct.simulate.protocol.replies import Reply, json_reply
 from selfinstruct.simulate.protocol.request_bodies import (
@@ -48,57 +46,35 @@ from selfinstruct.simulate.server.request_log import RequestLog
 MAX_BODY_BYTES: Final = 8 * 2**20
 
 
-def application(
-    *,
-    model: str,
-    latency_ms: tuple[float, float],
-    log: RequestLog,
-    author: Author,
-    faults: FaultPlan | None,
-    transport: FaultyTransport,
-) -> ASGIApp:
-    """Return the ASGI application that serves `model` with the replies of `author`.
+@dataclass(kw_only=True)
+class Service:
+    """What an endpoint serves: `model`, with the replies of `author` and `faults`."""
 
-    Each completion waits for a random time between the two `latency_ms`. `transport` carries out the
-    `faults`.
-    """
-    # Counting attempts takes memory for each request, so only plans and logs pay for it.
-    assigner = Assigner(faults or FaultPlan()) if faults is not None or log.is_open else None
-    limits = None if faults is None else faults.rate_limits
-    buckets = None if limits is None else Buckets(limits, now=time.monotonic)
+    model: str
+    latency_ms: tuple[float, float]
+    """Shortest and longest delay of a completion."""
+    log: RequestLog
+    author: Author
+    faults: FaultPlan
+    transport: FaultyTransport
+    """Carries out faults of the connection."""
 
-    completions = functools.partial(
-        _Completions,
-        model=model,
-        latency_ms=latency_ms,
-        log=log,
-        assigner=assigner,
-        buckets=buckets,
-        transport=transport,
-    )
-    chat = completions(kind=ChatBody, write=author.write)
-    text = completions(kind=TextBody, write=author.continue_text)
+    def __post_init__(self) -> None:
+        self.assigner = Assigner(self.faults)
+        self.buckets = Buckets(self.faults.rate_limits, now=time.monotonic)
 
-    def about_models(name: str | None) -> Reply:
-        if name is None:
-            return json_reply(200, {"object": "list", "data": [model_card(model)]})
-        return (
-            json_reply(200, model_card(model))
-            if name == model
-            else unknown_model(name, model).reply
-        )
+
+def application(service: Service) -> ASGIApp:
+    """Return the ASGI application that serves all routes."""
+    author = service.author
+    chat = _Completions(kind=ChatBody, write=author.write, service=service)
+    text = _Completions(kind=TextBody, write=author.continue_text, service=service)
 
     async def models(request: Request) -> Response:
-        reply = about_models(request.path_params.get("name"))
-        if faults is not None and not faults.models:
+        reply = _about_models(service.model, request.path_params.get("name"))
+        if not service.faults.models:
             reply = with_fault(reply, Status(share=1, status=500))
         return reply.response
-
-    async def unknown_route(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        message = f"{error.detail}: {request.method} {request.url.path}"
-        reply = RequestError(error.status_code, message).reply
-        return replace(reply, headers=error.headers).response
 
     return Starlette(
         routes=[
@@ -107,19 +83,35 @@ def application(
             Route("/v1/models", models, methods=["GET"]),
             Route("/v1/models/{name:path}", models, methods=["GET"]),
         ],
-        exception_handlers={404: unknown_route, 405: unknown_route},
+        exception_handlers={404: _unknown_route, 405: _unknown_route},
     )
 
 
+def _about_models(served: str, name: str | None) -> Reply:
+    card = {"id": served, "object": "model", "created": 0, "owned_by": "selfinstruct"}
+    if name is None:
+        return json_reply(200, {"object": "list", "data": [card]})
+    return json_reply(200, card) if name == served else unknown_model(name, served).reply
+
+
+async def _unknown_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = f"{error.detail}: {request.method} {request.url.path}"
+    reply = RequestError(error.status_code, message).reply
+    return replace(reply, headers=error.headers).response
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Written:
-    """A reply before its attempt meets a fault."""
+class _Attempt:
+    """The reply to an attempt, and the fault that the attempt meets."""
 
     reply: Reply
     billed: Mapping[str, int] = field(default_factory=dict)
     """Billed usage, empty for nothing."""
     prompt_sha256: str | None = None
-    content_fault: str | None = None
+    fault: AttemptFault | None = None
+    name: str | None = None
+    """Name of the fault in the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +124,7 @@ class _Completions:
 
     kind: type[ChatBody] | type[TextBody]
     write: Write
-    model: str
-    latency_ms: tuple[float, float]
-    log: RequestLog
-    assigner: Assigner | None
-    buckets: Buckets | None
-    transport: FaultyTransport
+    service: Service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -149,73 +136,76 @@ class _Completions:
             await error.reply.response(scope, receive, send)
             return
         body_sha256 = hashlib.sha256(body).hexdigest()
-        assignment = NO_FAULTS
-        if self.assigner is not None:
-            assignment = self.assigner.assign(scope["path"], body_sha256)
-        written = self._written(body, assignment)
-        entry = self.log.received(
+        assignment = self.service.assigner.assign(scope["path"], body_sha256)
+        attempt = self._written(body, assignment)
+        entry = self.service.log.received(
             client_request_id=request.headers.get("x-client-request-id"),
             body_sha256=body_sha256,
-            prompt_sha256=written.prompt_sha256,
+            prompt_sha256=attempt.prompt_sha256,
             attempt=assignment.attempt,
         )
-        reply, billed, fault = written.reply, written.billed, assignment.fault
-        name = assignment.name or written.content_fault
-        if fault is not None:
-            reply = with_fault(reply, fault)
-        if self.buckets is not None and assignment.name != "outage":
-            too_early = self.buckets.take(tokens=billed.get("total_tokens", 0))
-            if too_early is not None:
-                reply, billed, fault, name = too_early.reply(self.model), {}, None, RATE_LIMIT
-            reply = replace(reply, headers={**(reply.headers or {}), **self.buckets.headers()})
+        if assignment.name != "outage":
+            attempt = self._limited(attempt)
         try:
-            event = await self._send(reply, fault, scope, receive, send)
+            event = await self._send(attempt, scope, receive, send)
         except asyncio.CancelledError:  # the server stops
-            self.log.ended("broken", entry, billed=billed)
+            self.service.log.ended("broken", entry, billed=attempt.billed)
             raise
-        self.log.ended(
+        self.service.log.ended(
             event,
             entry,
-            billed=billed,
-            fault=None if event == "hung_up" else name,
-            reply=reply if event == "answered" else None,
+            billed=attempt.billed,
+            fault=None if event == "hung_up" else attempt.name,
+            reply=attempt.reply if event == "answered" else None,
         )
 
-    async def _send(
-        self, reply: Reply, fault: AttemptFault | None, scope: Scope, receive: Receive, send: Send
-    ) -> str:
-        """Send a reply after the latency, and return the event for the log."""
-        # The time of a late reply replaces the latency.
-        is_late = fault is not None and fault.fault == "late"
-        if not is_late and await self._client_leaves(receive):
-            return "hung_up"
-        if fault is None:
-            await reply.response(scope, receive, send)
-            return "answered"
-        is_whole = await self.transport.send(reply, fault, scope, receive, send)
-        return "answered" if is_whole else "broken"
-
-    def _written(self, body: bytes, assignment: Assignment) -> _Written:
-        """Return the reply to a request with this body, with its content fault."""
+    def _written(self, body: bytes, assignment: Assignment) -> _Attempt:
+        """Return the attempt of a request with this body, with its faults."""
+        fault = assignment.fault
         try:
-            request: AnyBody = read_body(self.kind, body, self.model)
+            request: AnyBody = read_body(self.kind, body, self.service.model)
         except RequestError as error:
-            return _Written(reply=error.reply)
+            reply = error.reply if fault is None else with_fault(error.reply, fault)
+            return _Attempt(reply=reply, fault=fault, name=assignment.name)
         data = answer(request, self.write, int(time.time()))
         usage = data["usage"]
         if assignment.content_fault is not None:
             data = with_content_fault(data, assignment.content_fault, request)
             usage = data.get("usage", usage)  # also billed if the reply has no usage
-        return _Written(
-            reply=json_reply(200, data),
+        reply = json_reply(200, data)
+        return _Attempt(
+            reply=reply if fault is None else with_fault(reply, fault),
             billed=usage if assignment.is_billed else {},
             prompt_sha256=digest(*request.texts),
-            content_fault=assignment.content_fault,
+            fault=fault,
+            name=assignment.name or assignment.content_fault,
         )
+
+    def _limited(self, attempt: _Attempt) -> _Attempt:
+        """Return what the rate limits make of an attempt."""
+        buckets = self.service.buckets
+        too_early = buckets.take(tokens=attempt.billed.get("total_tokens", 0))
+        if too_early is not None:
+            attempt = _Attempt(reply=too_early.reply(self.service.model), name=RATE_LIMIT)
+        headers = {**(attempt.reply.headers or {}), **buckets.headers()}
+        return replace(attempt, reply=replace(attempt.reply, headers=headers))
+
+    async def _send(self, attempt: _Attempt, scope: Scope, receive: Receive, send: Send) -> str:
+        """Send a reply after the latency, and return the event for the log."""
+        fault = attempt.fault
+        # The time of a late reply replaces the latency.
+        is_late = fault is not None and fault.fault == "late"
+        if not is_late and await self._client_leaves(receive):
+            return "hung_up"
+        if fault is None:
+            await attempt.reply.response(scope, receive, send)
+            return "answered"
+        is_whole = await self.service.transport.send(attempt.reply, fault, scope, receive, send)
+        return "answered" if is_whole else "broken"
 
     async def _client_leaves(self, receive: Receive) -> bool:
         """Wait for the latency; return True as soon as the client leaves."""
-        low, high = self.latency_ms
+        low, high = self.service.latency_ms
         if high <= 0:
             # Without a wait, the server cannot have noticed that the client left.
             return False
