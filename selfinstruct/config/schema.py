@@ -79,10 +79,15 @@ def _text_problem(value: object) -> str | None:
 _dataset = partial(setting, panel="Dataset")
 _rare_dataset = partial(_dataset, rare=True)
 _sampling = partial(setting, panel="Sampling", rare=True)
+_temperature = partial(_sampling, check=between(0, 100))
+_penalty = partial(_sampling, check=between(-100, 100))
+_reply_tokens = partial(_sampling, check=at_least(1))
 _job = partial(setting, panel="How to run", operational=True)
 _rare_job = partial(_job, rare=True)
 _cost = partial(setting, panel="Costs and limits", operational=True)
 _rare_cost = partial(_cost, rare=True)
+_amount = partial(_cost, check=at_least(0))
+_count = partial(_cost, check=at_least(1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,41 +172,28 @@ class RunConfig:
     # Self-Instruct, appendix A.1 and Table 4, except max_tokens: 3 for a classification and 300 for an
     # instance were enough for a base model with stop sequences; chat models need more. The values for alpaca
     # are from its published code.
-    generate_temperature: float | None = _sampling(
+    generate_temperature: float | None = _temperature(
         By("recipe", {"self-instruct": 0.7, "alpaca": 1.0}),
         "Temperature for instructions.",
-        check=between(0, 100),
     )
     generate_top_p: float | None = _sampling(
         By("recipe", {"self-instruct": 0.5, "alpaca": 1.0}),
         "Nucleus sampling (top_p) for instructions.",
         check=between(0, 1),
     )
-    generate_presence_penalty: float | None = _sampling(
+    generate_presence_penalty: float | None = _penalty(
         By("recipe", {"self-instruct": 2.0, "alpaca": None}),
         "Presence penalty for instructions.",
-        check=between(-100, 100),
     )
-    generate_max_tokens: int | None = _sampling(
+    generate_max_tokens: int | None = _reply_tokens(
         By("recipe", {"self-instruct": 1024, "alpaca": 3072}),
         "max_tokens for instructions.",
-        check=at_least(1),
     )
-    classify_temperature: float | None = _sampling(
-        0.0, "Temperature for classification.", check=between(0, 100)
-    )
-    classify_max_tokens: int | None = _sampling(
-        16, "max_tokens for classification.", check=at_least(1)
-    )
-    instances_temperature: float | None = _sampling(
-        0.0, "Temperature for instances.", check=between(0, 100)
-    )
-    instances_presence_penalty: float | None = _sampling(
-        1.5, "Presence penalty for instances.", check=between(-100, 100)
-    )
-    instances_max_tokens: int | None = _sampling(
-        1024, "max_tokens for instances.", check=at_least(1)
-    )
+    classify_temperature: float | None = _temperature(0.0, "Temperature for classification.")
+    classify_max_tokens: int | None = _reply_tokens(16, "max_tokens for classification.")
+    instances_temperature: float | None = _temperature(0.0, "Temperature for instances.")
+    instances_presence_penalty: float | None = _penalty(1.5, "Presence penalty for instances.")
+    instances_max_tokens: int | None = _reply_tokens(1024, "max_tokens for instances.")
     extra_body: Mapping[str, Any] | None = _sampling(
         None,
         'More members for the body of every request, as a JSON object such as {"top_k": 20}; null removes a '
@@ -259,11 +251,10 @@ class RunConfig:
         check=between(0, 30 * 86400),
     )
 
-    price_input: float | None = _cost(
+    price_input: float | None = _amount(
         None,
         "Dollars per million prompt tokens.",
         shown_default="the model's price",
-        check=at_least(0),
     )
     price_cached_input: float | None = _rare_cost(
         None,
@@ -271,41 +262,38 @@ class RunConfig:
         shown_default="the price of the model, or price_input",
         check=at_least(0),
     )
-    price_output: float | None = _cost(
+    price_output: float | None = _amount(
         None,
         "Dollars per million completion tokens.",
         shown_default="the model's price",
-        check=at_least(0),
     )
     free: bool = _cost(default=False, help_text="The endpoint is free, such as a server you run.")
-    max_cost: float | None = _cost(
-        None, "Maximum cost of the run in dollars, over all its starts.", check=at_least(0)
+    max_cost: float | None = _amount(
+        None, "Maximum cost of the run in dollars, over all its starts."
     )
-    max_tokens_total: int | None = _cost(
-        None, "Maximum number of prompt and completion tokens of the run.", check=at_least(1)
+    max_tokens_total: int | None = _count(
+        None, "Maximum number of prompt and completion tokens of the run."
     )
-    max_requests: int | None = _cost(
-        None, "Maximum number of requests of the run; every attempt counts.", check=at_least(1)
+    max_requests: int | None = _count(
+        None, "Maximum number of requests of the run; every attempt counts."
     )
-    max_time_s: float | None = _cost(
-        None, "Maximum time of the run in seconds, over all its starts.", check=at_least(0)
+    max_time_s: float | None = _amount(
+        None, "Maximum time of the run in seconds, over all its starts."
     )
     confirm_above: float = _rare_cost(
         1.0,
         "Ask for confirmation on a terminal when a start will probably cost more dollars.",
         check=at_least(0),
     )
-    max_requests_per_minute: int | None = _cost(
+    max_requests_per_minute: int | None = _count(
         None,
         "Rate limit: requests in any minute.",
         shown_default="the limit that the endpoint states",
-        check=at_least(1),
     )
-    max_tokens_per_minute: int | None = _cost(
+    max_tokens_per_minute: int | None = _count(
         None,
         "Rate limit: prompt and completion tokens in any minute.",
         shown_default="the limit that the endpoint states",
-        check=at_least(1),
     )
 
     def __post_init__(self) -> None:

@@ -293,21 +293,17 @@ def _is_echo(text: str, asked: AskedList) -> bool:
 def _echoes(items: list[_Item], text: str, asked: AskedList) -> int:
     """Return the number of leading items that repeat the prompt, up to the last demonstration."""
     demonstrations = asked.first_number - 1
+    if items[-1].number <= demonstrations:
+        return 0
     if asked.demonstrations:
         # A prompt may have numbered rules before its list, and a reply may repeat the rules.
-        last = comparable(asked.demonstrations[-1])
-        ends = [
-            n
-            for n, i in enumerate(items, 1)
-            if i.number == demonstrations and comparable(i.text) == last
-        ]
-        if ends and items[-1].number > demonstrations:
+        last = (demonstrations, comparable(asked.demonstrations[-1]))
+        ends = [n for n, i in enumerate(items, 1) if (i.number, comparable(i.text)) == last]
+        if ends:
             return ends[-1]
-    if asked.continues is not False and items[0].number == 1 and items[-1].number > demonstrations:
-        # A list from 1 under a heading, longer than the demonstrations, includes the demonstrations, perhaps
-        # reworded. A chat model may number new tasks like this, so it is excluded.
-        heading = text.lstrip().partition("\n")[0].rstrip()
-        has_heading = heading.endswith((":", "："))
-        return sum(i.number <= demonstrations for i in items) if has_heading else 0
-
-    return 0
+    # A list from 1 under a heading, longer than the demonstrations, includes the demonstrations, perhaps
+    # reworded. A chat model may number new tasks like this, so it is excluded.
+    heading = text.lstrip().partition("\n")[0].rstrip()
+    if asked.continues is False or items[0].number != 1 or not heading.endswith((":", "：")):
+        return 0
+    return sum(i.number <= demonstrations for i in items)

@@ -37,8 +37,8 @@ _LOG_IN: Final = (
 _PLAIN: Final = "upstream connect error or disconnect before headers\n"
 
 
-def with_fault(reply: Reply, fault: AttemptFault) -> Reply:
-    """Return what `fault` makes of `reply`: the same reply for a fault of the connection."""
+def with_fault(reply: Reply, fault: AttemptFault | None) -> Reply:
+    """Return what `fault` makes of `reply`: the same reply for None and a fault of the connection."""
     match fault:
         case Status():
             error = _error(fault.status, fault.code, fault.message)

@@ -165,16 +165,15 @@ class _Completions:
         try:
             request: AnyBody = read_body(self.kind, body, self.service.model)
         except RequestError as error:
-            reply = error.reply if fault is None else with_fault(error.reply, fault)
+            reply = with_fault(error.reply, fault)
             return _Attempt(reply=reply, fault=fault, name=assignment.name)
         data = answer(request, self.write, int(time.time()))
         usage = data["usage"]
         if assignment.content_fault is not None:
             data = with_content_fault(data, assignment.content_fault, request)
             usage = data.get("usage", usage)  # also billed if the reply has no usage
-        reply = json_reply(200, data)
         return _Attempt(
-            reply=reply if fault is None else with_fault(reply, fault),
+            reply=with_fault(json_reply(200, data), fault),
             billed=usage if assignment.is_billed else {},
             prompt_sha256=digest(*request.texts),
             fault=fault,
