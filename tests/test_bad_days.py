@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -36,6 +36,7 @@ from selfinstruct.simulate.faults.plan import (
     Status,
     Timed,
 )
+from selfinstruct.simulate.server.request_log import RequestLog
 
 AT_MOST = 4
 CONFIG = RunConfig(model="simulated", num_instructions=15, max_concurrency=8)
@@ -67,7 +68,8 @@ FAULTS: tuple[AttemptFault, ...] = (
 async def local_endpoint(plan: FaultPlan, log: Path) -> AsyncIterator[str]:
     """Serve a simulated endpoint in this event loop, on its clock; gives the base URL."""
     endpoint = SimulatedEndpoint(log=log, faults=plan)
-    with endpoint._bound_socket() as listening, endpoint._server() as serving:
+    with closing(RequestLog(log)) as request_log, endpoint._bound_socket() as listening:
+        serving = endpoint._server(request_log)
         served = asyncio.ensure_future(serving.serve([listening]))
         yield endpoint.base_url
         serving.should_exit = True

@@ -38,7 +38,7 @@ class Limits:
 
     def amounts(self, consumption: Consumption) -> dict[str, tuple[int | Decimal, int | Decimal]]:
         """Return what counts for each limit, and the limit, by setting."""
-        every = {
+        every: dict[str, tuple[int | Decimal, int | Decimal | None]] = {
             "max_requests": (consumption.requests, self.requests),
             "max_tokens_total": (consumption.tokens, self.tokens),
             "max_cost": (self.price.cost(consumption), self.cost),

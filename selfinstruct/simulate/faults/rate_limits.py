@@ -54,7 +54,7 @@ class Buckets:
     """The buckets of an endpoint. `now` returns the time in seconds."""
 
     def __init__(self, limits: RateLimits | None, *, now: Callable[[], float]) -> None:
-        both = limits.model_dump(exclude_none=True) if limits is not None else {}
+        both: dict[str, int] = limits.model_dump(exclude_none=True) if limits is not None else {}
         self._limits = {name.removesuffix("_per_minute"): limit for name, limit in both.items()}
         self._now = now
         self._used = dict.fromkeys(self._limits, 0.0)

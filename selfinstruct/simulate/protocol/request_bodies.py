@@ -179,7 +179,7 @@ class TextBody(Body):
 
 
 AnyBody = ChatBody | TextBody
-B = TypeVar("B", ChatBody, TextBody)
+B = TypeVar("B", bound=Body)
 
 
 def digest(*texts: str) -> str:
