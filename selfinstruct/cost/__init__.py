@@ -9,14 +9,14 @@ import operator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from selfinstruct.records import STRICT, Usage
+from selfinstruct.records import Strict, Usage
 
 PER = 1_000_000
 """Number of tokens that a price refers to."""
 
 
 @dataclass(frozen=True, slots=True)
-class Consumption:
+class Consumption(Strict):
     """Numbers of requests and tokens."""
 
     requests: int = 0
@@ -63,8 +63,6 @@ def consumed(usage: Usage) -> Consumption:
 class Price:
     """US dollars per million tokens."""
 
-    __pydantic_config__ = STRICT
-
     input: Decimal
     cached_input: Decimal
     """Price of prompt tokens that the endpoint had in its cache."""
@@ -85,10 +83,8 @@ FREE = Price(input=Decimal(0), cached_input=Decimal(0), output=Decimal(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExpectedUse:
+class ExpectedUse(Strict):
     """Estimated consumption of a run until its target, over all its processes."""
-
-    __pydantic_config__ = STRICT
 
     target: int
     """Accepted instructions."""
