@@ -62,14 +62,18 @@ class InputError(SelfInstructError):
         super().__init__(f"{place}: {problem}")
 
 
-class RunDirectoryError(SelfInstructError):
-    """The directory is not a run that can be continued or read."""
-
-    exit_code = 2
+class _PathError(SelfInstructError):
+    """An exception about the file or directory `path`."""
 
     def __init__(self, path: Path, problem: str) -> None:
         self.path = path
         super().__init__(f"{path}: {problem}")
+
+
+class RunDirectoryError(_PathError):
+    """The directory is not a run that can be continued or read."""
+
+    exit_code = 2
 
 
 class ConfigChangedError(RunDirectoryError):
@@ -123,12 +127,8 @@ class RunWriteError(RunDirectoryError):
     exit_code = 1
 
 
-class JournalError(SelfInstructError):
+class JournalError(_PathError):
     """The journal cannot be read or written."""
-
-    def __init__(self, path: Path, problem: str) -> None:
-        self.path = path
-        super().__init__(f"{path}: {problem}")
 
 
 class JournalCorruptError(JournalError):
@@ -239,9 +239,5 @@ class LimitReachedError(SelfInstructError):
         super().__init__(problem)
 
 
-class ExportError(SelfInstructError):
+class ExportError(_PathError):
     """A file cannot be written."""
-
-    def __init__(self, path: Path, problem: str) -> None:
-        self.path = path
-        super().__init__(f"{path}: {problem}")

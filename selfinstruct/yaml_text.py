@@ -43,8 +43,6 @@ def read_yaml(path: Path, *, opener: Opener | None = None) -> Any:
             text = file.read(_MAX_CHARACTERS + 1)
     except UnicodeDecodeError:
         raise YamlError("is not UTF-8 text; save it as UTF-8") from None
-    except ValueError:  # a NUL character
-        raise YamlError("is not a valid file name; choose another") from None
     if len(text) > _MAX_CHARACTERS:
         problem = f"is longer than {_MAX_CHARACTERS:,} characters; name another file"
         raise YamlError(problem)

@@ -13,8 +13,8 @@ from typing import Any
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.shipped import resource
 from selfinstruct.errors import InputError
-from selfinstruct.files import because
-from selfinstruct.pipeline.prompts import Template, frozen_template, load_template
+from selfinstruct.files import because, open_regular
+from selfinstruct.pipeline.prompts import Template, load_template, read_template
 from selfinstruct.records import Sampling, Stage
 
 
@@ -106,8 +106,6 @@ def load_templates(config: RunConfig, path: Path) -> dict[str, Template]:
         raise InputError(path, f"{problem}; {remedy}") from None
     except OSError as error:
         raise InputError(path, f"cannot be read {because(error)}") from None
-    except ValueError:  # a NUL character
-        raise InputError(path, "is not a valid folder name; choose another") from None
     names = template_names(config)
     missing = [name for name in names if name not in present]
     if missing:
@@ -127,7 +125,10 @@ def load_templates(config: RunConfig, path: Path) -> dict[str, Template]:
 
 def frozen_templates(config: RunConfig, path: Path, names: Iterable[str]) -> dict[str, Template]:
     """Read the templates with these names from a run directory, without checking them again."""
-    return {name: frozen_template(path / name, folder=folder(config)) for name in names}
+    return {
+        name: read_template(path / name, folder=folder(config), opener=open_regular)[0]
+        for name in names
+    }
 
 
 def _mismatch(config: RunConfig, prompt: str) -> str:

@@ -12,7 +12,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
@@ -31,7 +31,7 @@ CLOSED: Final = frozenset(("count", "field", "style", "tone"))
 class Setting:
     """Words that belong together."""
 
-    words: Mapping[str, tuple[str, ...]]
+    words: Mapping[str, Sequence[str]]
     """Words by slot."""
     answers: Mapping[str, str]
     """A clause that answers each "how …" or "why …"."""
@@ -153,11 +153,7 @@ def settings() -> tuple[Setting, ...]:
                 question, _, answers[question] = entries.partition(" = ")
                 entries = question
             words.setdefault(name, []).extend(entries.split(" | "))
-        found.append(
-            Setting(
-                words={name: tuple(options) for name, options in words.items()}, answers=answers
-            )
-        )
+        found.append(Setting(words=words, answers=answers))
     return tuple(found)
 
 
