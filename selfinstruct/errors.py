@@ -3,21 +3,22 @@
     SelfInstructError                    exit
     ├── ConfigError                      2    a setting has an invalid value
     ├── InputError                       2    an input file cannot be used: path, line, problem
-    ├── RunDirectoryError                2    the directory is not a run, or not this run
-    │   ├── ConfigChangedError           2    the run was made with other settings
-    │   ├── OtherVersionError            2    the run was made by another version
-    │   ├── RunLockedError               2    another process is writing the run
-    │   └── RunWriteError                1    the machine fails, for example with a full disk
-    ├── JournalError                     1    the journal cannot be read or written
-    │   ├── JournalCorruptError          1    a line was changed after it was written
-    │   └── NewerJournalError            2    a later version wrote the journal
+    ├── PathError                    1    a file or directory cannot be read or written
+    │   ├── RunDirectoryError        2    the directory is not a run, or not this run
+    │   │   ├── ConfigChangedError   2    the run was made with other settings
+    │   │   ├── OtherVersionError    2    the run was made by another version
+    │   │   ├── RunLockedError       2    another process is writing the run
+    │   │   └── RunWriteError        1    the machine fails, for example with a full disk
+    │   ├── JournalError             1    the journal cannot be read or written
+    │   │   ├── JournalCorruptError  1    a line was changed after it was written
+    │   │   └── NewerJournalError    2    a later version wrote the journal
+    │   └── ExportError              1    a file cannot be written
     ├── BackendError                          a request has no completion
     │   ├── TransientError               4    another attempt may succeed (runner.failures)
     │   ├── RequestRejectedError         4    the endpoint rejects this request
     │   └── EndpointError                4    the endpoint rejects everything: key, credit, model
     ├── StalledError                     3    many requests in a row yielded no new instruction
-    ├── LimitReachedError                3    a limit is reached: money, tokens, requests, time
-    └── ExportError                      1    a file cannot be written
+    └── LimitReachedError                3    a limit is reached: money, tokens, requests, time
 
 A reply that cannot be parsed, a duplicate, a refusal of the model, or a truncated answer raises no exception:
 it is a `Rejection` with a reason.
@@ -62,15 +63,15 @@ class InputError(SelfInstructError):
         super().__init__(f"{place}: {problem}")
 
 
-class _PathError(SelfInstructError):
-    """An exception about the file or directory `path`."""
+class PathError(SelfInstructError):
+    """A file or directory cannot be read or written."""
 
     def __init__(self, path: Path, problem: str) -> None:
         self.path = path
         super().__init__(f"{path}: {problem}")
 
 
-class RunDirectoryError(_PathError):
+class RunDirectoryError(PathError):
     """The directory is not a run that can be continued or read."""
 
     exit_code = 2
@@ -127,7 +128,7 @@ class RunWriteError(RunDirectoryError):
     exit_code = 1
 
 
-class JournalError(_PathError):
+class JournalError(PathError):
     """The journal cannot be read or written."""
 
 
@@ -239,5 +240,5 @@ class LimitReachedError(SelfInstructError):
         super().__init__(problem)
 
 
-class ExportError(_PathError):
+class ExportError(PathError):
     """A file cannot be written."""
