@@ -3,16 +3,16 @@
     SelfInstructError                    exit
     ├── ConfigError                      2    a setting has an invalid value
     ├── InputError                       2    an input file cannot be used: path, line, problem
-    ├── PathError                    1    a file or directory cannot be read or written
-    │   ├── RunDirectoryError        2    the directory is not a run, or not this run
-    │   │   ├── ConfigChangedError   2    the run was made with other settings
-    │   │   ├── OtherVersionError    2    the run was made by another version
-    │   │   ├── RunLockedError       2    another process is writing the run
-    │   │   └── RunWriteError        1    the machine fails, for example with a full disk
-    │   ├── JournalError             1    the journal cannot be read or written
-    │   │   ├── JournalCorruptError  1    a line was changed after it was written
-    │   │   └── NewerJournalError    2    a later version wrote the journal
-    │   └── ExportError              1    a file cannot be written
+    ├── PathError                        1    a file or directory cannot be read or written
+    │   ├── RunDirectoryError            2    the directory is not a run, or not this run
+    │   │   ├── ConfigChangedError       2    the run was made with other settings
+    │   │   ├── OtherVersionError        2    the run was made by another version
+    │   │   ├── RunLockedError           2    another process is writing the run
+    │   │   └── RunWriteError            1    the machine fails, for example with a full disk
+    │   ├── JournalError                 1    the journal cannot be read or written
+    │   │   ├── JournalCorruptError      1    a line was changed after it was written
+    │   │   └── NewerJournalError        2    a later version wrote the journal
+    │   └── ExportError                  1    a file cannot be written
     ├── BackendError                          a request has no completion
     │   ├── TransientError               4    another attempt may succeed (runner.failures)
     │   ├── RequestRejectedError         4    the endpoint rejects this request

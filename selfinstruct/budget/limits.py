@@ -50,11 +50,6 @@ class Limits:
         """The settings with a limit."""
         return self.amounts(NOTHING).keys()
 
-    def exceeded_by(self, consumption: Consumption) -> str:
-        """Return the setting whose limit the consumption exceeds; "" where it exceeds none."""
-        amounts = self.amounts(consumption).items()
-        return next((name for name, (used, most) in amounts if used > most), "")
-
 
 def limits_of(config: RunConfig, samplings: Iterable[Sampling]) -> Limits:
     """Return the limits of a run with these sampling parameters.
@@ -155,7 +150,8 @@ class Budget:
         if not self._limits.names:
             return False
         total = committed + self.worst_case(request) + self.finishing_cost(request)
-        limit = self._limits.exceeded_by(total)
+        amounts = self._limits.amounts(total).items()
+        limit = next((name for name, (used, most) in amounts if used > most), "")
         self._limit = limit or self._limit
         return bool(limit)
 

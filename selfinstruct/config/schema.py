@@ -78,6 +78,7 @@ def _text_problem(value: object) -> str | None:
 
 _dataset = partial(setting, panel="Dataset")
 _rare_dataset = partial(_dataset, rare=True)
+_lag = partial(_rare_dataset, check=at_least(1))
 _sampling = partial(setting, panel="Sampling", rare=True)
 _temperature = partial(_sampling, check=between(0, 100))
 _penalty = partial(_sampling, check=between(-100, 100))
@@ -156,17 +157,15 @@ class RunConfig:
         "Maximum number of instances for each task.",
         check=between(1, 20),
     )
-    lag_min: int = _rare_dataset(
+    lag_min: int = _lag(
         4,
         "Minimum number of replies that a generation request may run ahead of the pool. "
         "Changes the dataset.",
-        check=at_least(1),
     )
-    lag_max: int = _rare_dataset(
+    lag_max: int = _lag(
         512,
         "Maximum number of replies that a generation request may run ahead of the pool. "
         "Changes the dataset.",
-        check=at_least(1),
     )
 
     # Self-Instruct, appendix A.1 and Table 4, except max_tokens: 3 for a classification and 300 for an

@@ -77,10 +77,9 @@ class NoveltyIndex:
         Gives the same results as `check` for each text. Checking a dozen texts together takes less than half
         the time.
         """
-        texts = list(_checked(texts))
-        results = []
-        for start in range(0, len(texts), _BATCH):
-            batch = texts[start : start + _BATCH]
+        results: list[NoveltyResult] = []
+        iterator = iter(_checked(texts))
+        while batch := list(islice(iterator, _BATCH)):
             strings = [self._characters.of(self.tokens(text)) for text in batch]
             nearest = self._nearest_over(batch, strings)
             results += [_result(nearest.get(row)) for row in range(len(batch))]

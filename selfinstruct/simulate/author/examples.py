@@ -85,9 +85,9 @@ def _outputs(*, lists: bool = False) -> dict[str, tuple[str, ...]]:
     """Return the outputs by kind, or the entries of lists by kind."""
     separator = "\n" if lists else "\n~\n"
     return {
-        section.heading[0]: tuple("\n".join(section.lines).strip().split(separator))
-        for section in sections("outputs")
-        if (section.heading[-1] == "list") == lists
+        heading[0]: tuple("\n".join(lines).strip().split(separator))
+        for heading, lines in sections("outputs")
+        if (heading[-1] == "list") == lists
     }
 
 
@@ -95,8 +95,8 @@ def _outputs(*, lists: bool = False) -> dict[str, tuple[str, ...]]:
 def _pairs() -> dict[str, list[tuple[str, str]]]:
     """Return inputs and outputs by kind, style or field."""
     pairs: dict[str, list[tuple[str, str]]] = {}
-    for section in sections("pairs"):
-        for line in filter(None, section.lines):
+    for (name,), lines in sections("pairs"):
+        for line in filter(None, lines):
             given, _, output = line.partition(" => ")
-            pairs.setdefault(section.heading[0], []).append((given, output.replace("\\n", "\n")))
+            pairs.setdefault(name, []).append((given, output.replace("\\n", "\n")))
     return pairs

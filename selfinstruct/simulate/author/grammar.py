@@ -132,7 +132,7 @@ def _name(slot: str) -> str:
 @cache
 def _word_lists() -> dict[str, tuple[str, ...]]:
     both = sections("wording") + sections("mistakes")
-    return {section.heading[0]: tuple(filter(None, section.lines)) for section in both}
+    return {name: tuple(filter(None, lines)) for (name,), lines in both}
 
 
 def word_list(name: str) -> tuple[str, ...]:
@@ -144,10 +144,10 @@ def word_list(name: str) -> tuple[str, ...]:
 def settings() -> tuple[Setting, ...]:
     """Return all settings."""
     found = []
-    for section in sections("settings"):
+    for _, lines in sections("settings"):
         words: dict[str, list[str]] = {}
         answers = {}
-        for line in filter(None, section.lines):
+        for line in filter(None, lines):
             name, _, entries = line.partition(": ")
             if name == "why":
                 question, _, answers[question] = entries.partition(" = ")

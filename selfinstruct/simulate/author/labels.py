@@ -34,8 +34,8 @@ def labels_in(choice: str) -> dict[str, list[str]]:
 def _families() -> list[dict[tuple[str, ...], list[str]]]:
     """Return the families: the synonyms of each label, with texts that the label is right for."""
     families = []
-    for section in sections("labels"):
-        blocks = "\n".join(section.lines).split("> ")[1:]
+    for _, lines in sections("labels"):
+        blocks = "\n".join(lines).split("> ")[1:]
         entries = [block.strip().split("\n") for block in blocks]
         families.append({tuple(names.split(" | ")): texts for names, *texts in entries})
     return families

@@ -45,11 +45,7 @@ class RequestError(Exception):
     def reply(self) -> Reply:
         """The reply with the error object for the client."""
         return error_reply(
-            self.status,
-            str(self),
-            kind="invalid_request_error",
-            param=self.param,
-            code=self.code,
+            self.status, str(self), kind="invalid_request_error", param=self.param, code=self.code
         )
 
 

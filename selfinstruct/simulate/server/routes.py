@@ -192,24 +192,18 @@ class _Completions:
     async def _send(self, attempt: _Attempt, scope: Scope, receive: Receive, send: Send) -> str:
         """Send a reply after the latency, and return the event for the log."""
         fault = attempt.fault
-        # The time of a late reply replaces the latency.
-        is_late = fault is not None and fault.fault == "late"
-        if not is_late and await self._client_leaves(receive):
+        low, high = self.service.latency_ms
+        # The time of a late reply replaces the latency. Without a wait, the server cannot have noticed that
+        # the client left.
+        waits = high > 0 and (fault is None or fault.fault != "late")
+        # Not seeded: two attempts at the same request need different latencies.
+        if waits and await client_leaves(receive, random.uniform(low, high) / 1000):
             return "hung_up"
         if fault is None:
             await attempt.reply.response(scope, receive, send)
             return "answered"
         is_whole = await self.service.transport.send(attempt.reply, fault, scope, receive, send)
         return "answered" if is_whole else "broken"
-
-    async def _client_leaves(self, receive: Receive) -> bool:
-        """Wait for the latency; return True as soon as the client leaves."""
-        low, high = self.service.latency_ms
-        if high <= 0:
-            # Without a wait, the server cannot have noticed that the client left.
-            return False
-        # Not seeded: two attempts at the same request need different latencies.
-        return await client_leaves(receive, random.uniform(low, high) / 1000)
 
 
 async def _body(request: Request) -> bytes:
