@@ -3,7 +3,7 @@
     SelfInstructError                    exit
     ├── ConfigError                      2    a setting has an invalid value
     ├── InputError                       2    an input file cannot be used: path, line, problem
-    ├── PathError                        1    a file or a directory has a problem
+    ├── PathError                        1    a file or directory cannot be read or written
     │   ├── RunDirectoryError            2    the directory is not a run, or not this run
     │   │   ├── ConfigChangedError       2    the run was made with other settings
     │   │   ├── OtherVersionError        2    the run was made by another version
@@ -64,7 +64,7 @@ class InputError(SelfInstructError):
 
 
 class PathError(SelfInstructError):
-    """A file or a directory has a problem; the base class of errors that name a path."""
+    """A file or directory cannot be read or written."""
 
     def __init__(self, path: Path, problem: str) -> None:
         self.path = path

@@ -12,7 +12,7 @@ from typing import Literal
 
 from selfinstruct.cost import ExpectedUse, Price
 from selfinstruct.cost.worst_case import normalize
-from selfinstruct.records import STRICT, Answer, Completion, Instance, Rejection, Request, Stage
+from selfinstruct.records import Answer, Completion, Instance, Rejection, Request, Stage, Strict
 from selfinstruct.records.ids import item_number
 
 RunEnd = Literal["complete", "interrupted", "limit", "failed"]
@@ -22,10 +22,8 @@ Form = Literal["instructions", "kinds", "instances", "tasks", "rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunStarted:
+class RunStarted(Strict):
     """A process started or continued the run."""
-
-    __pydantic_config__ = STRICT
 
     kind: Literal["run_started"] = "run_started"
     versions: Mapping[str, str]
@@ -39,14 +37,12 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reserved:
+class Reserved(Strict):
     """The worst case of an attempt that is about to be sent.
 
     The reply (`CompletionReceived`), `Released`, or another attempt that `replaces` it settles the
     reservation. An unsettled reservation counts as spent, since the attempt may have been answered.
     """
-
-    __pydantic_config__ = STRICT
 
     kind: Literal["reserved"] = "reserved"
     request_id: str
@@ -59,20 +55,16 @@ class Reserved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Released:
+class Released(Strict):
     """The last attempt at a request failed and was not billed."""
-
-    __pydantic_config__ = STRICT
 
     kind: Literal["released"] = "released"
     request_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CompletionReceived:
+class CompletionReceived(Strict):
     """A reply and the origin of its prompt."""
-
-    __pydantic_config__ = STRICT
 
     kind: Literal["completion_received"] = "completion_received"
     request_id: str
@@ -105,10 +97,8 @@ def _as_journaled(completion: Completion, *, stage: Stage) -> Completion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestFailed:
+class RequestFailed(Strict):
     """A request that ended without a reply: rejected by the endpoint, or given up."""
-
-    __pydantic_config__ = STRICT
 
     kind: Literal["request_failed"] = "request_failed"
     request_id: str
@@ -121,10 +111,8 @@ class RequestFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class Accepted(Strict):
     """A candidate that became a task."""
-
-    __pydantic_config__ = STRICT
 
     candidate_id: str
     task_id: str
@@ -134,10 +122,8 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Committed:
+class Committed(Strict):
     """All decisions about generation request `number`; requests are committed in order of their numbers."""
-
-    __pydantic_config__ = STRICT
 
     kind: Literal["committed"] = "committed"
     number: int
@@ -153,10 +139,8 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Classified:
+class Classified(Strict):
     """The answer to whether a task is a classification task."""
-
-    __pydantic_config__ = STRICT
 
     kind: Literal["classified"] = "classified"
     task_id: str
@@ -167,10 +151,8 @@ class Classified:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstancesWritten:
+class InstancesWritten(Strict):
     """The final instances of a task, possibly none."""
-
-    __pydantic_config__ = STRICT
 
     kind: Literal["instances_written"] = "instances_written"
     task_id: str
@@ -179,10 +161,8 @@ class InstancesWritten:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefilteredFrom:
+class RefilteredFrom(Strict):
     """The run decides the replies of another run again. The first event of a refiltered run."""
-
-    __pydantic_config__ = STRICT
 
     kind: Literal["refiltered_from"] = "refiltered_from"
     source: str
@@ -200,13 +180,11 @@ class RefilteredFrom:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceTask:
+class SourceTask(Strict):
     """A task that only the source of a refiltered run has.
 
     Prompts may have shown the task, and replies may be about it, so its id and text must stay known.
     """
-
-    __pydantic_config__ = STRICT
 
     kind: Literal["source_task"] = "source_task"
     task_id: str
@@ -217,10 +195,8 @@ class SourceTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImportedFile:
+class ImportedFile(Strict):
     """A file with imported tasks. The first event of an imported run."""
-
-    __pydantic_config__ = STRICT
 
     kind: Literal["imported_file"] = "imported_file"
     name: str
@@ -237,10 +213,8 @@ class ImportedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskImported:
+class TaskImported(Strict):
     """An imported task. Imports pass no rule and no novelty check."""
-
-    __pydantic_config__ = STRICT
 
     kind: Literal["task_imported"] = "task_imported"
     task_id: str
@@ -261,10 +235,8 @@ class TaskImported:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunFinished:
+class RunFinished(Strict):
     """A process ended its work on the run."""
-
-    __pydantic_config__ = STRICT
 
     kind: Literal["run_finished"] = "run_finished"
     reason: RunEnd

@@ -23,8 +23,8 @@ MAY_IMPORT = {
     "llm": WORDS | {"config"},
     "dataset": METHOD | {"runner"},
     "analysis": METHOD | {"runner"},
-    # The simulated endpoint shares no code with the program that it tests.
-    "simulate": set(),
+    # A protocol that the simulated endpoint shared with its clients would have the same bugs on both sides.
+    "simulate": {"errors", "files"},
     "api": METHOD | {"runner", "llm", "dataset", "analysis"},
     "cli": METHOD | {"runner", "llm", "dataset", "analysis", "simulate", "api"},
 }

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -24,21 +24,19 @@ from selfinstruct.runner.loop import grow
 from selfinstruct.simulate import FaultPlan, SimulatedEndpoint
 from selfinstruct.simulate.faults.plan import (
     AttemptFault,
-    BrokenJson,
-    BrokenOff,
-    Drip,
-    Drop,
     ErrorObject,
     Hang,
     NoChoices,
     Outage,
     Page,
+    Plain,
     RequestFault,
     RequestFaultName,
-    Reset,
     RetryAfter,
     Status,
+    Timed,
 )
+from selfinstruct.simulate.server.request_log import RequestLog
 
 AT_MOST = 4
 CONFIG = RunConfig(model="simulated", num_instructions=15, max_concurrency=8)
@@ -52,17 +50,17 @@ FAULTS: tuple[AttemptFault, ...] = (
     Status(share=1, status=529),
     Status(share=1, status=408),
     Hang(share=1),
-    Drip(share=1, seconds=0.1),
-    Drip(share=1, seconds=30),
-    Reset(share=1),
-    Drop(share=1),
-    BrokenJson(share=1),
+    Timed(fault="drip", share=1, seconds=0.1),
+    Timed(fault="drip", share=1, seconds=30),
+    Plain(fault="reset", share=1),
+    Plain(fault="drop", share=1),
+    Plain(fault="broken_json", share=1),
     Page(share=1),
     Page(share=1, format="plain"),
     ErrorObject(share=1, code="server_error"),
     NoChoices(share=1, choices="missing"),
     NoChoices(share=1, choices="empty"),
-    BrokenOff(share=1),
+    Plain(fault="broken_off", share=1),
 )
 
 
@@ -70,7 +68,8 @@ FAULTS: tuple[AttemptFault, ...] = (
 async def local_endpoint(plan: FaultPlan, log: Path) -> AsyncIterator[str]:
     """Serve a simulated endpoint in this event loop, on its clock; gives the base URL."""
     endpoint = SimulatedEndpoint(log=log, faults=plan)
-    with endpoint._bound_socket() as listening, endpoint._server() as serving:
+    with closing(RequestLog(log)) as request_log, endpoint._bound_socket() as listening:
+        serving = endpoint._server(request_log)
         served = asyncio.ensure_future(serving.serve([listening]))
         yield endpoint.base_url
         serving.should_exit = True

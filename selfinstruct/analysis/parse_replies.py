@@ -87,7 +87,7 @@ def parse_again(
     )
     reader = PROFILES[profile]
     if stage == "classify":
-        answer = reader.read_answer(completion, instruction=reply.instruction)
+        answer = reader.read_answer(completion, reply.instruction)
         return {
             "is_classification": {"yes": True, "no": False, "unclear": None}[answer],
             "rejections": [],

@@ -21,6 +21,9 @@ from selfinstruct.events import Released, Reserved
 from selfinstruct.records import Request, Sampling
 from selfinstruct.text import dollars
 
+_UNITS = {"max_requests": "requests sent", "max_tokens_total": "tokens spent"}
+"""What a limit counts, apart from dollars."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -33,25 +36,19 @@ class Limits:
     price: Price = FREE
     """Price for `cost`."""
 
+    def amounts(self, consumption: Consumption) -> dict[str, tuple[int | Decimal, int | Decimal]]:
+        """Return what counts for each limit, and the limit, by setting."""
+        every: dict[str, tuple[int | Decimal, int | Decimal | None]] = {
+            "max_requests": (consumption.requests, self.requests),
+            "max_tokens_total": (consumption.tokens, self.tokens),
+            "max_cost": (self.price.cost(consumption), self.cost),
+        }
+        return {name: (used, most) for name, (used, most) in every.items() if most is not None}
+
     @property
     def names(self) -> Collection[str]:
         """The settings with a limit."""
-        limits = {
-            "max_requests": self.requests,
-            "max_tokens_total": self.tokens,
-            "max_cost": self.cost,
-        }
-        return [name for name, limit in limits.items() if limit is not None]
-
-    def exceeded_by(self, consumption: Consumption) -> str:
-        """Return the setting whose limit the consumption exceeds; "" where it exceeds none."""
-        if self.requests is not None and consumption.requests > self.requests:
-            return "max_requests"
-        if self.tokens is not None and consumption.tokens > self.tokens:
-            return "max_tokens_total"
-        if self.cost is not None and self.price.cost(consumption) > self.cost:
-            return "max_cost"
-        return ""
+        return self.amounts(NOTHING).keys()
 
 
 def limits_of(config: RunConfig, samplings: Iterable[Sampling]) -> Limits:
@@ -131,15 +128,12 @@ class Budget:
 
     def limit_reached(self) -> LimitReachedError:
         """Return the error for the limit that refused the last attempt."""
-        spent, limits = self._ledger.spent, self._limits
+        spent, most = self._limits.amounts(self._ledger.spent)[self._limit]
         flag = f"--{self._limit.replace('_', '-')}"
-        if self._limit == "max_requests":
-            progress = f"{spent.requests:,} of {limits.requests:,} requests sent"
-        elif self._limit == "max_tokens_total":
-            progress = f"{spent.tokens:,} of {limits.tokens:,} tokens spent"
+        if self._limit == "max_cost":
+            progress = f"{dollars(Decimal(spent))} of {dollars(Decimal(most))} spent"
         else:
-            assert limits.cost is not None
-            progress = f"{dollars(limits.price.cost(spent))} of {dollars(limits.cost)} spent"
+            progress = f"{spent:,} of {most:,} {_UNITS[self._limit]}"
         return LimitReachedError(
             self._limit,
             f"{flag} is reached: {progress}, and the next request might exceed the limit; raise {flag} to "
@@ -156,7 +150,8 @@ class Budget:
         if not self._limits.names:
             return False
         total = committed + self.worst_case(request) + self.finishing_cost(request)
-        limit = self._limits.exceeded_by(total)
+        amounts = self._limits.amounts(total).items()
+        limit = next((name for name, (used, most) in amounts if used > most), "")
         self._limit = limit or self._limit
         return bool(limit)
 

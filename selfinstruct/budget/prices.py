@@ -26,6 +26,8 @@ _OPENAI = "api.openai.com"
 _DATED = re.compile(r"-\d{4}-?\d\d-?\d\d\Z")
 _TABLE = Path(__file__).with_name("prices.yaml")
 
+_SETTINGS = ("price_input", "price_cached_input", "price_output")
+
 ADD_A_PRICE = "add --price-input and --price-output (dollars per million tokens), or --free"
 """Remedy for an unknown price."""
 
@@ -79,12 +81,8 @@ def quotation_for(
     if config.free:
         return Quotation(price=FREE, overrides=("free",))
     listed = _listed(config.model, _host(config, environ or {}))
-    settings = {
-        "price_input": config.price_input,
-        "price_cached_input": config.price_cached_input,
-        "price_output": config.price_output,
-    }
-    given = {name: _exact(value) for name, value in settings.items() if value is not None}
+    settings = ((name, getattr(config, name)) for name in _SETTINGS)
+    given = {name: _exact(value) for name, value in settings if value is not None}
     if not given:
         return listed
     missing = [name for name in ("price_input", "price_output") if name not in given]

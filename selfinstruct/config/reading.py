@@ -17,16 +17,14 @@ import functools
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from selfinstruct.config.schema import BY_CONTENT, RunConfig
-from selfinstruct.errors import ConfigError, InputError
-from selfinstruct.files import Opener, because
+from selfinstruct.errors import ConfigError
+from selfinstruct.files.yaml_text import YamlError, parse_yaml, read_yaml_input
 
-_MAX_FILE_CHARACTERS = 100_000
 _MAX_SHOWN_CHARACTERS = 60
 """Maximum length of a value in an error message."""
 
@@ -90,6 +88,22 @@ def load_settings(source: str, data: object) -> dict[str, Any]:
     return {name: getattr(config, name) for name in settings}
 
 
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read settings from a YAML file; paths in the file are relative to the file.
+
+    Raises InputError, ConfigError.
+    """
+    settings = load_settings(str(path), read_yaml_input(path))
+    for name in sorted(BY_CONTENT & settings.keys()):
+        if settings[name] is not None:
+            try:
+                settings[name] = path.parent / settings[name].expanduser()
+            except RuntimeError:
+                problem = f"the home directory in {settings[name]} is unknown; write the whole path"
+                raise ConfigError(name, problem, source=str(path)) from None
+    return settings
+
+
 def read_setting(text: str) -> tuple[str, Any]:
     """Read one setting in the form NAME=VALUE, as `--set` takes it; the value is YAML.
 
@@ -104,7 +118,7 @@ def read_setting(text: str) -> tuple[str, Any]:
         problem = f"must be NAME=VALUE, such as stall_after=200, not {_shown(text)}"
         raise ConfigError("--set", problem)
     try:
-        settings = load_settings("", {name: _parsed(value)})
+        settings = load_settings("", {name: parse_yaml(value)})
     except ConfigError as error:
         raise ConfigError(f"--set {error.setting}", error.problem) from None
     except YamlError as error:
@@ -188,105 +202,3 @@ def _short(text: str) -> str:
     if len(text) <= _MAX_SHOWN_CHARACTERS:
         return text
     return text[: _MAX_SHOWN_CHARACTERS - 1] + "…"
-
-
-# ── YAML ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-_YAML_REMEDY = (
-    "quote values with special characters such as : or @, close quotes and brackets, "
-    "and indent with spaces"
-)
-
-
-class YamlError(ValueError):
-    """A text is not YAML, or a file cannot contain settings. `line` counts from 1."""
-
-    def __init__(self, problem: str, *, line: int | None = None) -> None:
-        self.line = line
-        super().__init__(problem)
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """Read settings from a YAML file; paths in the file are relative to the file.
-
-    Raises InputError, ConfigError.
-    """
-    try:
-        data = read_yaml(path)
-    except OSError as error:
-        raise InputError(path, f"cannot be read {because(error)}") from None
-    except YamlError as error:
-        raise InputError(path, str(error), line=error.line) from None
-    settings = load_settings(str(path), data)
-    for name in sorted(BY_CONTENT & settings.keys()):
-        if settings[name] is not None:
-            try:
-                settings[name] = path.parent / settings[name].expanduser()
-            except RuntimeError:
-                problem = f"the home directory in {settings[name]} is unknown; write the whole path"
-                raise ConfigError(name, problem, source=str(path)) from None
-    return settings
-
-
-def read_yaml(path: Path, *, opener: Opener | None = None) -> Any:
-    """Return the content of a short YAML file. Raises OSError, YamlError."""
-    try:
-        with open(path, encoding="utf-8", opener=opener) as file:
-            text = file.read(_MAX_FILE_CHARACTERS + 1)
-    except UnicodeDecodeError:
-        raise YamlError("is not UTF-8 text; save it as UTF-8") from None
-    except ValueError:  # a NUL character
-        raise YamlError("is not a valid file name; name a file of settings") from None
-    if len(text) > _MAX_FILE_CHARACTERS:
-        problem = f"is longer than {_MAX_FILE_CHARACTERS:,} characters; name a file of settings"
-        raise YamlError(problem)
-    return _parsed(text)
-
-
-def _parsed(text: str) -> Any:
-    """Parse YAML. Raises YamlError.
-
-    Aliases of mappings and lists are refused: a short text could expand to gigabytes. The loader in C is
-    faster, but crashes on deep nesting.
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Refuses duplicate keys; YAML would silently use the last one."""
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            is_alias = self.check_event(yaml.AliasEvent)
-            node = super().compose_node(parent, index)
-            if is_alias and not isinstance(node, yaml.ScalarNode):
-                problem = "an alias (*) can only repeat a single value; write the values out"
-                raise YamlError(f"is not YAML: {problem}", line=mark.line + 1)
-            return node
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
-            keys = [key for key, _ in node.value if isinstance(key.value, str)]
-            counts = Counter(key.value for key in keys)
-            for key in keys:
-                if counts[key.value] > 1:
-                    problem = f"{key.value} is given twice; keep one of the lines"
-                    raise YamlError(f"is not YAML: {problem}", line=key.start_mark.line + 1)
-            return super().construct_mapping(node, deep=deep)
-
-    try:
-        return yaml.load(text, Loader=Loader)  # noqa: S506 - a subclass of SafeLoader
-    except YamlError:
-        raise
-    except RecursionError:
-        raise YamlError("is nested too deeply; settings are names and values") from None
-    except ValueError as error:
-        problem = f"contains a number or a date that cannot be read ({error}); put it in quotes"
-        raise YamlError(problem) from None
-    except yaml.reader.ReaderError as error:
-        code = error.character if isinstance(error.character, int) else ord(error.character)
-        problem = f"the character U+{code:04X} is not allowed; delete it"
-        raise YamlError(f"is not YAML: {problem}") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark is not None else None
-        remedy = "keep one of them" if "another document" in str(error.problem) else _YAML_REMEDY
-        raise YamlError(f"is not YAML: {error.problem}; {remedy}", line=line) from None

@@ -77,9 +77,18 @@ def _text_problem(value: object) -> str | None:
 
 
 _dataset = partial(setting, panel="Dataset")
+_rare_dataset = partial(_dataset, rare=True)
+_lag = partial(_rare_dataset, check=at_least(1))
 _sampling = partial(setting, panel="Sampling", rare=True)
+_temperature = partial(_sampling, check=between(0, 100))
+_penalty = partial(_sampling, check=between(-100, 100))
+_reply_tokens = partial(_sampling, check=at_least(1))
 _job = partial(setting, panel="How to run", operational=True)
+_rare_job = partial(_job, rare=True)
 _cost = partial(setting, panel="Costs and limits", operational=True)
+_rare_cost = partial(_cost, rare=True)
+_amount = partial(_cost, check=at_least(0))
+_count = partial(_cost, check=at_least(1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,28 +121,24 @@ class RunConfig:
     prompts: Path | None = _dataset(
         None, "Folder with prompt templates.", shown_default="the templates of the recipe"
     )
-    classification_seeds_only: bool = _dataset(
+    classification_seeds_only: bool = _rare_dataset(
         default=False,
         help_text="Use only the classification tasks of the seed tasks, and ask for classification tasks.",
-        rare=True,
     )
-    demonstrations: int = _dataset(
+    demonstrations: int = _rare_dataset(
         # Self-Instruct §2.2; Alpaca's published code
         By("recipe", {"self-instruct": 8, "alpaca": 3}),
         "Example tasks in each prompt for new tasks.",
-        rare=True,
         check=between(1, 100),
     )
-    generated_demonstrations: int = _dataset(
+    generated_demonstrations: int = _rare_dataset(
         By("recipe", {"self-instruct": 2, "alpaca": 0}, at_most="demonstrations"),
         "Example tasks that are generated tasks, once there are enough; the others are seed tasks.",
-        rare=True,
         check=between(0, 100),
     )
-    show_input: bool = _dataset(
+    show_input: bool = _rare_dataset(
         default=False,
         help_text="Show the first input of each example task (alpaca always does).",
-        rare=True,
     )
     seed: int = _dataset(0, "Seed of all random draws.")
     threshold: float = _dataset(
@@ -142,71 +147,52 @@ class RunConfig:
         short="-t",
         check=between(0, 1),
     )
-    tokenizer: str = _dataset(
+    tokenizer: str = _rare_dataset(
         By("profile", {"default": "unicode", "paper": "rouge"}),
         "Words that ROUGE-L compares: unicode (any script), or rouge (a-z and 0-9, as published).",
-        rare=True,
         check=one_of("unicode", "rouge"),
     )
-    max_instances: int = _dataset(
+    max_instances: int = _rare_dataset(
         5,  # Self-Instruct's published code keeps at most five
         "Maximum number of instances for each task.",
-        rare=True,
         check=between(1, 20),
     )
-    lag_min: int = _dataset(
+    lag_min: int = _lag(
         4,
         "Minimum number of replies that a generation request may run ahead of the pool. "
         "Changes the dataset.",
-        rare=True,
-        check=at_least(1),
     )
-    lag_max: int = _dataset(
+    lag_max: int = _lag(
         512,
         "Maximum number of replies that a generation request may run ahead of the pool. "
         "Changes the dataset.",
-        rare=True,
-        check=at_least(1),
     )
 
     # Self-Instruct, appendix A.1 and Table 4, except max_tokens: 3 for a classification and 300 for an
     # instance were enough for a base model with stop sequences; chat models need more. The values for alpaca
     # are from its published code.
-    generate_temperature: float | None = _sampling(
+    generate_temperature: float | None = _temperature(
         By("recipe", {"self-instruct": 0.7, "alpaca": 1.0}),
         "Temperature for instructions.",
-        check=between(0, 100),
     )
     generate_top_p: float | None = _sampling(
         By("recipe", {"self-instruct": 0.5, "alpaca": 1.0}),
         "Nucleus sampling (top_p) for instructions.",
         check=between(0, 1),
     )
-    generate_presence_penalty: float | None = _sampling(
+    generate_presence_penalty: float | None = _penalty(
         By("recipe", {"self-instruct": 2.0, "alpaca": None}),
         "Presence penalty for instructions.",
-        check=between(-100, 100),
     )
-    generate_max_tokens: int | None = _sampling(
+    generate_max_tokens: int | None = _reply_tokens(
         By("recipe", {"self-instruct": 1024, "alpaca": 3072}),
         "max_tokens for instructions.",
-        check=at_least(1),
     )
-    classify_temperature: float | None = _sampling(
-        0.0, "Temperature for classification.", check=between(0, 100)
-    )
-    classify_max_tokens: int | None = _sampling(
-        16, "max_tokens for classification.", check=at_least(1)
-    )
-    instances_temperature: float | None = _sampling(
-        0.0, "Temperature for instances.", check=between(0, 100)
-    )
-    instances_presence_penalty: float | None = _sampling(
-        1.5, "Presence penalty for instances.", check=between(-100, 100)
-    )
-    instances_max_tokens: int | None = _sampling(
-        1024, "max_tokens for instances.", check=at_least(1)
-    )
+    classify_temperature: float | None = _temperature(0.0, "Temperature for classification.")
+    classify_max_tokens: int | None = _reply_tokens(16, "max_tokens for classification.")
+    instances_temperature: float | None = _temperature(0.0, "Temperature for instances.")
+    instances_presence_penalty: float | None = _penalty(1.5, "Presence penalty for instances.")
+    instances_max_tokens: int | None = _reply_tokens(1024, "max_tokens for instances.")
     extra_body: Mapping[str, Any] | None = _sampling(
         None,
         'More members for the body of every request, as a JSON object such as {"top_k": 20}; null removes a '
@@ -235,30 +221,27 @@ class RunConfig:
         "sent, so no secret is stored: 'api-key: $AZURE_API_KEY', in single quotes.",
         check=headers_problem,
     )
-    token_limit: str = _job(
+    token_limit: str = _rare_job(
         "auto",
         "Parameter of chat requests that limits a reply: max_tokens, max_completion_tokens, or auto to "
         "start with the first and switch when the endpoint asks for the second.",
-        rare=True,
         check=one_of("auto", "max_tokens", "max_completion_tokens"),
     )
     max_concurrency: int = _job(32, "Maximum number of requests in flight.", check=between(1, 4096))
     request_timeout_s: float = _job(
         300.0, "Seconds to wait for a complete reply.", check=between(0.001, 86400)
     )
-    connect_timeout_s: float = _job(
-        10.0, "Seconds to wait for a connection.", rare=True, check=between(0.001, 3600)
+    connect_timeout_s: float = _rare_job(
+        10.0, "Seconds to wait for a connection.", check=between(0.001, 3600)
     )
-    stall_after: int = _job(
+    stall_after: int = _rare_job(
         100,
         "Stop after this many generation requests in a row without a new instruction.",
-        rare=True,
         check=at_least(1),
     )
-    max_attempts: int = _job(
+    max_attempts: int = _rare_job(
         6,
         "Attempts in a row at a request before other requests have their turn.",
-        rare=True,
         check=between(1, 100),
     )
     give_up_after_s: float = _job(
@@ -267,55 +250,49 @@ class RunConfig:
         check=between(0, 30 * 86400),
     )
 
-    price_input: float | None = _cost(
+    price_input: float | None = _amount(
         None,
         "Dollars per million prompt tokens.",
         shown_default="the model's price",
-        check=at_least(0),
     )
-    price_cached_input: float | None = _cost(
+    price_cached_input: float | None = _rare_cost(
         None,
         "Dollars per million cached prompt tokens.",
         shown_default="the price of the model, or price_input",
-        rare=True,
         check=at_least(0),
     )
-    price_output: float | None = _cost(
+    price_output: float | None = _amount(
         None,
         "Dollars per million completion tokens.",
         shown_default="the model's price",
-        check=at_least(0),
     )
     free: bool = _cost(default=False, help_text="The endpoint is free, such as a server you run.")
-    max_cost: float | None = _cost(
-        None, "Maximum cost of the run in dollars, over all its starts.", check=at_least(0)
+    max_cost: float | None = _amount(
+        None, "Maximum cost of the run in dollars, over all its starts."
     )
-    max_tokens_total: int | None = _cost(
-        None, "Maximum number of prompt and completion tokens of the run.", check=at_least(1)
+    max_tokens_total: int | None = _count(
+        None, "Maximum number of prompt and completion tokens of the run."
     )
-    max_requests: int | None = _cost(
-        None, "Maximum number of requests of the run; every attempt counts.", check=at_least(1)
+    max_requests: int | None = _count(
+        None, "Maximum number of requests of the run; every attempt counts."
     )
-    max_time_s: float | None = _cost(
-        None, "Maximum time of the run in seconds, over all its starts.", check=at_least(0)
+    max_time_s: float | None = _amount(
+        None, "Maximum time of the run in seconds, over all its starts."
     )
-    confirm_above: float = _cost(
+    confirm_above: float = _rare_cost(
         1.0,
         "Ask for confirmation on a terminal when a start will probably cost more dollars.",
-        rare=True,
         check=at_least(0),
     )
-    max_requests_per_minute: int | None = _cost(
+    max_requests_per_minute: int | None = _count(
         None,
         "Rate limit: requests in any minute.",
         shown_default="the limit that the endpoint states",
-        check=at_least(1),
     )
-    max_tokens_per_minute: int | None = _cost(
+    max_tokens_per_minute: int | None = _count(
         None,
         "Rate limit: prompt and completion tokens in any minute.",
         shown_default="the limit that the endpoint states",
-        check=at_least(1),
     )
 
     def __post_init__(self) -> None:

@@ -5,17 +5,18 @@
 Decimal('0.0012')
 """
 
+import operator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from selfinstruct.records import STRICT, Usage
+from selfinstruct.records import Strict, Usage
 
 PER = 1_000_000
 """Number of tokens that a price refers to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Consumption:
+@dataclass(frozen=True, slots=True)
+class Consumption(Strict):
     """Numbers of requests and tokens."""
 
     requests: int = 0
@@ -25,24 +26,19 @@ class Consumption:
     """Prompt tokens that the endpoint had in its cache; a part of `prompt_tokens`."""
     completion_tokens: int = 0
 
+    @property
+    def amounts(self) -> tuple[int, int, int, int]:
+        """All numbers, in the order of the fields."""
+        return self.requests, self.prompt_tokens, self.cached_tokens, self.completion_tokens
+
     def __add__(self, other: "Consumption") -> "Consumption":
-        return Consumption(
-            requests=self.requests + other.requests,
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            cached_tokens=self.cached_tokens + other.cached_tokens,
-            completion_tokens=self.completion_tokens + other.completion_tokens,
-        )
+        return Consumption(*map(operator.add, self.amounts, other.amounts))
 
     def __sub__(self, other: "Consumption") -> "Consumption":
-        return self + -1 * other
+        return Consumption(*map(operator.sub, self.amounts, other.amounts))
 
     def __rmul__(self, factor: int) -> "Consumption":
-        return Consumption(
-            requests=factor * self.requests,
-            prompt_tokens=factor * self.prompt_tokens,
-            cached_tokens=factor * self.cached_tokens,
-            completion_tokens=factor * self.completion_tokens,
-        )
+        return Consumption(*(factor * amount for amount in self.amounts))
 
     @property
     def tokens(self) -> int:
@@ -67,8 +63,6 @@ def consumed(usage: Usage) -> Consumption:
 class Price:
     """US dollars per million tokens."""
 
-    __pydantic_config__ = STRICT
-
     input: Decimal
     cached_input: Decimal
     """Price of prompt tokens that the endpoint had in its cache."""
@@ -89,10 +83,8 @@ FREE = Price(input=Decimal(0), cached_input=Decimal(0), output=Decimal(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExpectedUse:
+class ExpectedUse(Strict):
     """Estimated consumption of a run until its target, over all its processes."""
-
-    __pydantic_config__ = STRICT
 
     target: int
     """Accepted instructions."""

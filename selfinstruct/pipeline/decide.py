@@ -135,7 +135,7 @@ def classified(state: RunState, config: RunConfig, task_id: str, outcome: Outcom
     answer: Answer = "unclear"
     if isinstance(outcome, CompletionReceived):
         instruction = state.pool.by_id(task_id).instruction
-        answer = profile.read_answer(outcome.completion, instruction=instruction)
+        answer = profile.read_answer(outcome.completion, instruction)
     ask_again = profile.asks_twice and answer == "unclear" and task_id not in state.unclear_once
     if state.source is not None:
         # A refiltered run sends no requests: only an existing second answer can be used.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from selfinstruct.cost import Consumption, Price
+from selfinstruct.cost import NOTHING, Consumption, Price
 from selfinstruct.pipeline.acceptance import Acceptance, trend
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.pipeline.timeline import Stretch
@@ -52,7 +52,7 @@ def marginal_cost(state: RunState) -> MarginalCost:
     best = money or tokens
     return MarginalCost(
         cost_usd=price.cost(spent) if price is not None else None,
-        usd_per_accepted=_average(state, price, whole),
+        usd_per_accepted=_each(state, price, whole, state.ledger.unheard),
         recent_usd_per_accepted=_each(state, price, recent),
         acceptance=whole.acceptance,
         recent_acceptance=recent.acceptance,
@@ -105,19 +105,14 @@ class _Forecast:
         return round(size) - self.seed_tasks
 
 
-def _each(state: RunState, price: Price | None, stretch: Stretch) -> Decimal | None:
+def _each(
+    state: RunState, price: Price | None, stretch: Stretch, unheard: Consumption = NOTHING
+) -> Decimal | None:
     if price is None or not stretch.accepted:
         return None
-    each = price.cost(stretch.consumed) / stretch.accepted
+    each = price.cost(stretch.consumed + unheard) / stretch.accepted
     finished = _finished(state)
     return each + price.cost(state.timeline.finishing) / finished if finished else each
-
-
-def _average(state: RunState, price: Price | None, whole: Stretch) -> Decimal | None:
-    each = _each(state, price, whole)
-    if each is None or price is None:
-        return None
-    return each + price.cost(state.ledger.unheard) / whole.accepted
 
 
 def _finished(state: RunState) -> int:

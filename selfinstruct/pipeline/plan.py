@@ -21,7 +21,7 @@ from selfinstruct.pipeline.recipes import (
     sampling,
 )
 from selfinstruct.pipeline.state import RunState
-from selfinstruct.records import Request, Task
+from selfinstruct.records import Request, Stage, Task
 from selfinstruct.records.ids import classification_id, generation_id, instances_id
 
 
@@ -72,20 +72,20 @@ def generation_request(
 ) -> Request:
     """Plan generation request `number`, from 1."""
     tasks = _demonstrations(state, config, number)
-    prompt = render(
-        templates[list_template(config)],
-        {
-            "demonstrations": [_template_values(config, recipe, task) for task in tasks],
-            "first_number": config.demonstrations + 1,
-            "last_number": config.demonstrations + recipe.instructions_asked,
-        },
-        to_continue=config.api == "completions",
-        demonstration_ids=tuple(task.id for task in tasks),
-    )
+    values = {
+        "demonstrations": [_template_values(config, recipe, task) for task in tasks],
+        "first_number": config.demonstrations + 1,
+        "last_number": config.demonstrations + recipe.instructions_asked,
+    }
     return Request(
         id=generation_id(number),
         stage="generate",
-        prompt=prompt,
+        prompt=render(
+            templates[list_template(config)],
+            values,
+            to_continue=config.api == "completions",
+            demonstration_ids=tuple(task.id for task in tasks),
+        ),
         sampling=sampling(config, "generate"),
     )
 
@@ -121,11 +121,9 @@ def _indented(text: str) -> str:
     if _NUMBERED.search(text):
         text = " ".join(text.split())  # a numbered list would look like more tasks
     lines = [line.rstrip() for line in text.strip().splitlines() if line.strip()]
-    kept: list[str] = []
-    for line in lines[:_MAX_LINES]:
-        if len("\n".join([*kept, line])) > _MAX_CHARACTERS:
-            break
-        kept.append(line)
+    kept = lines[:_MAX_LINES]
+    while len("\n".join(kept)) > _MAX_CHARACTERS:
+        del kept[-1]
     if lines and not kept:  # cut a long first line at the end of a word
         start = lines[0][:_MAX_CHARACTERS]
         kept = [start.rpartition(" ")[0] or start]
@@ -138,26 +136,14 @@ def task_request(
     state: RunState, config: RunConfig, templates: Mapping[str, Template], task: Task
 ) -> Request:
     """Plan the next request about an accepted task: classify the task, or write its instances."""
-    to_continue = config.api == "completions"
+    stage: Stage = "instances"
+    request_id, name = instances_id(task.id), INPUT_FIRST
     if task.is_classification is None:
         again = task.id in state.unclear_once
-        return Request(
-            id=classification_id(task.id, again=again),
-            stage="classify",
-            prompt=render(
-                templates[CLASSIFY_AGAIN if again else CLASSIFY],
-                {"instruction": task.instruction},
-                to_continue=to_continue,
-            ),
-            sampling=sampling(config, "classify"),
-        )
-    return Request(
-        id=instances_id(task.id),
-        stage="instances",
-        prompt=render(
-            templates[OUTPUT_FIRST if task.is_classification else INPUT_FIRST],
-            {"instruction": task.instruction, "max_instances": config.max_instances},
-            to_continue=to_continue,
-        ),
-        sampling=sampling(config, "instances"),
-    )
+        stage, request_id = "classify", classification_id(task.id, again=again)
+        name = CLASSIFY_AGAIN if again else CLASSIFY
+    elif task.is_classification:
+        name = OUTPUT_FIRST
+    values = {"instruction": task.instruction, "max_instances": config.max_instances}
+    prompt = render(templates[name], values, to_continue=config.api == "completions")
+    return Request(id=request_id, stage=stage, prompt=prompt, sampling=sampling(config, stage))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import InputError
-from selfinstruct.files import Opener, because, open_regular
+from selfinstruct.files import Opener, because
 from selfinstruct.records import Message, Prompt
 
 _MAX_CHARACTERS = 1_000_000
@@ -33,11 +33,6 @@ class Template:
     compiled: Any = field(repr=False, compare=False)
 
 
-def frozen_template(path: Path, *, folder: str) -> Template:
-    """Read a template from a run directory, without checking it again. Raises InputError."""
-    return _read(path, folder=folder, encoding="utf-8", opener=open_regular)[0]
-
-
 def load_template(path: Path, *, folder: str, required: str, sample: Mapping[str, Any]) -> Template:
     """Read and check one template. `folder` becomes part of the template's name.
 
@@ -46,7 +41,7 @@ def load_template(path: Path, *, folder: str, required: str, sample: Mapping[str
     template that fails with the example values.
     """
     # Editors on Windows may add a byte order mark, which must not reach a prompt.
-    template, used = _read(path, folder=folder, encoding="utf-8-sig")
+    template, used = read_template(path, folder=folder, encoding="utf-8-sig")
     known = ", ".join(sorted(sample))
     if unknown := sorted(used - sample.keys()):
         problem = f"uses an unknown value: {', '.join(unknown)} (known: {known})"
@@ -65,10 +60,10 @@ def load_template(path: Path, *, folder: str, required: str, sample: Mapping[str
     return template
 
 
-def _read(
-    path: Path, *, folder: str, encoding: str, opener: Opener | None = None
+def read_template(
+    path: Path, *, folder: str, encoding: str = "utf-8", opener: Opener | None = None
 ) -> tuple[Template, set[str]]:
-    """Read a template. Return the template and the names of the values that it uses."""
+    """Return a template, unchecked, and the names of the values that it uses. Raises InputError."""
     from jinja2 import StrictUndefined, TemplateSyntaxError, meta
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -124,13 +119,10 @@ def render(
     A text to continue keeps its trailing white space, because a base model continues exactly there.
     """
     content = template.compiled.render(values)
-    if to_continue:
-        return Prompt(
-            template=template.name, text=content.lstrip(), demonstration_ids=demonstration_ids
-        )
-    content = content.strip()
+    messages = () if to_continue else (Message(role="user", content=content.strip()),)
     return Prompt(
         template=template.name,
-        messages=(Message(role="user", content=content),),
+        messages=messages,
+        text=content.lstrip() if to_continue else None,
         demonstration_ids=demonstration_ids,
     )

@@ -6,15 +6,15 @@ A new recipe needs a value in this module and a folder of templates. A second fo
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.shipped import resource
 from selfinstruct.errors import InputError
-from selfinstruct.files import because
-from selfinstruct.pipeline.prompts import Template, frozen_template, load_template
+from selfinstruct.files import because, open_regular
+from selfinstruct.pipeline.prompts import Template, load_template, read_template
 from selfinstruct.records import Sampling, Stage
 
 
@@ -106,8 +106,6 @@ def load_templates(config: RunConfig, path: Path) -> dict[str, Template]:
         raise InputError(path, f"{problem}; {remedy}") from None
     except OSError as error:
         raise InputError(path, f"cannot be read {because(error)}") from None
-    except ValueError:  # a NUL character
-        raise InputError(path, "is not a valid folder name; choose another") from None
     names = template_names(config)
     missing = [name for name in names if name not in present]
     if missing:
@@ -127,7 +125,10 @@ def load_templates(config: RunConfig, path: Path) -> dict[str, Template]:
 
 def frozen_templates(config: RunConfig, path: Path, names: Iterable[str]) -> dict[str, Template]:
     """Read the templates with these names from a run directory, without checking them again."""
-    return {name: frozen_template(path / name, folder=folder(config)) for name in names}
+    return {
+        name: read_template(path / name, folder=folder(config), opener=open_regular)[0]
+        for name in names
+    }
 
 
 def _mismatch(config: RunConfig, prompt: str) -> str:
@@ -160,29 +161,15 @@ def _mismatch(config: RunConfig, prompt: str) -> str:
 _CONTINUES = "since a base model (--api completions) continues from there"
 
 
+_PARAMETERS = ("temperature", "top_p", "presence_penalty", "max_tokens")
+"""Sampling parameters. The setting of a stage has the name of the stage as its prefix, if it exists."""
+
+
 def sampling(config: RunConfig, stage: Stage) -> Sampling:
     """Return the sampling parameters of a stage."""
-    shared = Sampling(model=config.model, stop=_stops(config, stage), extra=config.extra_body or {})
-    if stage == "generate":
-        return replace(
-            shared,
-            temperature=config.generate_temperature,
-            top_p=config.generate_top_p,
-            presence_penalty=config.generate_presence_penalty,
-            max_tokens=config.generate_max_tokens,
-        )
-    if stage == "classify":
-        return replace(
-            shared,
-            temperature=config.classify_temperature,
-            max_tokens=config.classify_max_tokens,
-        )
-    return replace(
-        shared,
-        temperature=config.instances_temperature,
-        presence_penalty=config.instances_presence_penalty,
-        max_tokens=config.instances_max_tokens,
-    )
+    given = {name: getattr(config, f"{stage}_{name}", None) for name in _PARAMETERS}
+    stops, extra = _stops(config, stage), config.extra_body or {}
+    return Sampling(model=config.model, stop=stops, extra=extra, **given)
 
 
 def _stops(config: RunConfig, stage: Stage) -> tuple[str, ...]:

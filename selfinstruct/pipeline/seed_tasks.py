@@ -10,9 +10,9 @@ Three formats are recognised by their content. Each may have extra fields, which
 A task without an id gets one from its position in the file; the first is "seed_task_0".
 """
 
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -60,24 +60,8 @@ def read_seed_tasks(path: Path | str, *, opener: Opener | None = None) -> tuple[
 
 def render_seed_tasks(tasks: Sequence[SeedTask]) -> bytes:
     """Return seed tasks as JSONL in the published schema. Equal tasks give equal bytes."""
-    buffer = io.StringIO(newline="\n")
-    with jsonlines.Writer(buffer, dumps=_dumps) as writer:
-        writer.write_all(_entry(task) for task in tasks)
-    return buffer.getvalue().encode("utf-8")
-
-
-def _dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _entry(task: SeedTask) -> dict[str, Any]:
-    return {
-        "id": task.id,
-        "name": task.name,
-        "instruction": task.instruction,
-        "instances": [{"input": i.input, "output": i.output} for i in task.instances],
-        "is_classification": task.is_classification,
-    }
+    entries = (json.dumps(asdict(task), ensure_ascii=False) for task in tasks)
+    return "".join(f"{entry}\n" for entry in entries).encode("utf-8")
 
 
 def _entries(path: Path, text: str) -> Iterator[tuple[int | None, Mapping[str, Any]]]:

@@ -4,9 +4,11 @@ requests → candidates → rejected by reason → accepted (plus imported) → 
 """
 
 import json
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from selfinstruct.cost import Consumption, ExpectedUse
@@ -137,30 +139,22 @@ def _expected_use(state: RunState) -> ExpectedUse | None:
 
 
 def _by_pool_size(state: RunState) -> tuple[PoolStep, ...]:
-    first, steps = state.pool_sizes[0], []
-    bottom = step(first)
-    while bottom <= len(state.pool):
-        top = next_step(bottom)
+    first, last, steps = state.pool_sizes[0], len(state.pool), []
+    for bottom, top in pairwise(sizes_to(last)):
         stretch = state.timeline.stretch(max(0, bottom - first), top - first)
         if stretch.candidates:
             steps.append(
                 PoolStep(
                     smallest=max(bottom, first),
-                    largest=min(top - 1, len(state.pool)),
+                    largest=min(top - 1, last),
                     candidates=stretch.candidates,
                     accepted=stretch.accepted,
                 )
             )
-        bottom = top
     return tuple(steps)
 
 
-def step(size: int) -> int:
-    """Return the largest of 1, 2, 5, 10, 20, 50, … that is at most `size`."""
-    power: int = 10 ** (len(str(size)) - 1)
-    return max(n * power for n in (1, 2, 5) if n * power <= max(size, 1))
-
-
-def next_step(bottom: int) -> int:
-    """Return the number after `bottom` in 1, 2, 5, 10, 20, 50, …."""
-    return bottom * 5 // 2 if str(bottom).startswith("2") else bottom * 2
+def sizes_to(size: int) -> list[int]:
+    """Return 1, 2, 5, 10, 20, 50, … up to the first number over `size`."""
+    sizes = [n * 10**power for power in range(len(str(size)) + 1) for n in (1, 2, 5)]
+    return sizes[: bisect_right(sizes, size) + 1]

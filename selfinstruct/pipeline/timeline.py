@@ -88,7 +88,7 @@ class Timeline:
         """
         if candidates > self._candidates[-1]:
             self.candidates_per_reply.add(candidates - self._candidates[-1])
-        for column, amount in zip(self._consumed, _amounts(consumed), strict=True):
+        for column, amount in zip(self._consumed, consumed.amounts, strict=True):
             column.append(column[-1] + amount)
         self._candidates.append(candidates)
         # Last: the progress thread looks positions up in this column.
@@ -122,26 +122,9 @@ class Timeline:
         return self._between(max(0, bisect_left(self._accepted, self.accepted - accepted)), -1)
 
     def _between(self, begin: int, end: int) -> Stretch:
+        totals = [Consumption(*(column[at] for column in self._consumed)) for at in (begin, end)]
         return Stretch(
             accepted=self._accepted[end] - self._accepted[begin],
             candidates=self._candidates[end] - self._candidates[begin],
-            consumed=self._at(end) - self._at(begin),
+            consumed=totals[1] - totals[0],
         )
-
-    def _at(self, place: int) -> Consumption:
-        requests, prompt, cached, completion = (column[place] for column in self._consumed)
-        return Consumption(
-            requests=requests,
-            prompt_tokens=prompt,
-            cached_tokens=cached,
-            completion_tokens=completion,
-        )
-
-
-def _amounts(consumed: Consumption) -> tuple[int, int, int, int]:
-    return (
-        consumed.requests,
-        consumed.prompt_tokens,
-        consumed.cached_tokens,
-        consumed.completion_tokens,
-    )

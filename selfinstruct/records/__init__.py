@@ -4,18 +4,23 @@
     Task ─────┴→ Prompt → Request → Completion → Candidate → Task | Rejection
 
 Text is `str` without lone surrogates (the backends replace them), ids are strings, times are in seconds.
-`__pydantic_config__` makes the journal strict: reading refuses a wrong type or an unknown key.
 """
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from selfinstruct.records.finish_reasons import Ending, ending
 
-STRICT = {"extra": "forbid", "strict": True}
+
+class Strict:
+    """Base class of records in the journal: reading refuses a wrong type or an unknown key."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True}
+
 
 Stage = Literal["generate", "classify", "instances"]
 """Purpose of a request: new instructions, the classification of a task, or the instances of a task."""
@@ -69,10 +74,8 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Instance:
+class Instance(Strict):
     """One worked example of an instruction."""
-
-    __pydantic_config__ = STRICT
 
     input: str
     """Text that the instruction applies to; "" where the instruction needs none."""
@@ -81,7 +84,7 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeedTask:
+class SeedTask(Strict):
     """A hand-written task, a line of `seed_tasks.jsonl`."""
 
     id: str
@@ -160,8 +163,6 @@ _MAX_COMPLETION_TOKENS = 10**6
 class Usage:
     """Tokens as the endpoint counted them."""
 
-    __pydantic_config__ = STRICT
-
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
@@ -180,10 +181,8 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenLogprob:
+class TokenLogprob(Strict):
     """A token with its log-probability."""
-
-    __pydantic_config__ = STRICT
 
     text: str
     """Text of the token; "" where the server does not say."""
@@ -194,10 +193,8 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
+class Completion(Strict):
     """A reply of the model."""
-
-    __pydantic_config__ = STRICT
 
     text: str
     finish_reason: str | None
@@ -237,7 +234,7 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Strict):
     """A parsed, not yet accepted task."""
 
     id: str
@@ -250,8 +247,6 @@ class Candidate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour:
     """A similar task of the pool."""
-
-    __pydantic_config__ = STRICT
 
     task_id: str
     rouge_l: float
@@ -268,10 +263,8 @@ def rejected_text(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rejection:
+class Rejection(Strict):
     """A rejected candidate or instance."""
-
-    __pydantic_config__ = STRICT
 
     candidate_id: str
     """`<request id>#<n>`; n is 0 for a whole reply."""

@@ -11,6 +11,7 @@ Relays forward the words of other vendors, and upper and lower case differ betwe
 
 import re
 from enum import StrEnum
+from pathlib import Path
 
 
 class Ending(StrEnum):
@@ -23,44 +24,16 @@ class Ending(StrEnum):
     UNKNOWN = "unknown"
 
 
-# The comment after each line names the documentation with these words.
-_WORDS = {
-    Ending.WHOLE: (
-        "stop"  # OpenAI, and most endpoints that follow OpenAI; Gemini
-        " eos eos_token"  # Together; text-generation-inference, watsonx
-        " stop_sequence end_turn"  # Anthropic, Bedrock, text-generation-inference, Cohere
-        " complete finished normal"  # Cohere; AI21; ERNIE
-    ),
-    Ending.CUT: (
-        "length max_tokens"  # OpenAI; Anthropic, Bedrock, Gemini, Cohere, watsonx
-        " model_length"  # Mistral
-        " model_context_window_exceeded"  # Anthropic, Bedrock, Zhipu
-        " error_limit timeout"  # Cohere
-        " token_limit time_limit not_finished"  # watsonx
-        " max_len max_context"  # xAI: REASON_MAX_LEN, REASON_MAX_CONTEXT
-        " max_length max_new_tokens max_output_tokens max_completion_tokens context_length"
-        " context_length_exceeded limit truncated"  # llama.cpp, and parameter names
-        " incomplete pause_turn"  # OpenAI Responses; Anthropic
-        " repetition"  # vLLM: stopped because the text repeats
-    ),
-    Ending.FILTERED: (
-        "content_filter content_filtered"  # OpenAI, Azure; Bedrock
-        " safety recitation language blocklist prohibited_content spii image_safety model_armor"  # Gemini
-        " refusal"  # Anthropic
-        " guardrail_intervened"  # Bedrock
-        " error_toxic"  # Cohere
-        " sensitive"  # Zhipu
-    ),
-    Ending.FAILED: (
-        "error"  # OpenRouter, Mistral, Cohere, vLLM, watsonx
-        " abort aborted cancelled canceled user_cancel"  # vLLM, SGLang; watsonx; Cohere
-        " insufficient_system_resource"  # DeepSeek
-        " network_error"  # Zhipu
-        " failed"  # OpenAI Responses
-    ),
-}
-_ENDINGS = {word: ending for ending, words in _WORDS.items() for word in words.split()}
+def _read_words() -> dict[str, Ending]:
+    """Read the words of all vendors from `finish_reasons.txt`."""
+    endings: dict[str, Ending] = {}
+    for line in Path(__file__).with_name("finish_reasons.txt").read_text("utf-8").splitlines():
+        name, _, words = line.partition("#")[0].partition(":")
+        endings |= {word: Ending(name) for word in words.split()}
+    return endings
 
+
+_ENDINGS = _read_words()
 _PREFIX = re.compile(r"^(?:.*[.:])?(?:(?:finish|stop)_?reason_|reason_)?")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 

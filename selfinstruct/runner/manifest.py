@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct import __version__
-from selfinstruct.config.reading import load_settings, read_yaml
+from selfinstruct.config.reading import load_settings
 from selfinstruct.config.schema import BY_CONTENT, OPERATIONAL, RunConfig, fingerprint, plain
 from selfinstruct.config.shipped import resource
 from selfinstruct.errors import ConfigError, InputError, OtherVersionError, RunDirectoryError
@@ -29,6 +29,7 @@ from selfinstruct.files import (
     sync_directory,
     write_together,
 )
+from selfinstruct.files.yaml_text import read_yaml
 from selfinstruct.pipeline.filters import RULES_VERSION
 from selfinstruct.pipeline.parse import PARSERS_VERSION
 from selfinstruct.pipeline.prompts import Template

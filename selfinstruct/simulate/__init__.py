@@ -5,7 +5,8 @@ Demonstrations, tests and rehearsals of the whole pipeline need no key and no ne
     with SimulatedEndpoint() as endpoint:
         client = openai.OpenAI(base_url=endpoint.base_url, api_key="unused")
 
-The package imports nothing else from `selfinstruct`: shared code would have the same bugs on both sides.
+Only errors and the reading of YAML are shared with the rest of `selfinstruct`: a shared protocol would have
+the same bugs on both sides.
 
     protocol    the completions API for chat and for text: validated requests (`request_bodies`)
                 and replies (`completions`, `replies`, `tokens`)
@@ -20,12 +21,11 @@ The package imports nothing else from `selfinstruct`: shared code would have the
 
 from selfinstruct.simulate.author.mistakes import FaultShares
 from selfinstruct.simulate.faults.plan import FaultPlan
-from selfinstruct.simulate.faults.plan_file import FaultPlanError, read_fault_plan
+from selfinstruct.simulate.faults.plan_file import read_fault_plan
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 __all__ = [
     "FaultPlan",
-    "FaultPlanError",
     "FaultShares",
     "SimulatedEndpoint",
     "read_fault_plan",

@@ -13,7 +13,7 @@ from selfinstruct.api import run
 from selfinstruct.cli import app
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.events import Committed, Reserved
-from selfinstruct.pipeline.summary import next_step, step, summarize
+from selfinstruct.pipeline.summary import sizes_to, summarize
 from selfinstruct.records import Reason
 from selfinstruct.runner.directory import open_run, read_history, read_run
 from selfinstruct.text import cells, one_line
@@ -26,11 +26,12 @@ def told(*arguments: object) -> str:
 
 
 @given(st.integers(1, 10**9))
-def test_steps_grow_as_1_2_5(size: int) -> None:
-    bottom = step(size)
-    assert bottom <= size < next_step(bottom)
-    assert str(bottom).rstrip("0") in ("1", "2", "5")
-    assert step(next_step(bottom)) == next_step(bottom)
+def test_sizes_grow_as_1_2_5(size: int) -> None:
+    sizes = sizes_to(size)
+    assert sizes == sorted(set(sizes))
+    assert sizes[-2] <= size < sizes[-1]
+    assert sizes[:3] == [1, 2, 5][: len(sizes)]
+    assert all(larger == 10 * smaller for smaller, larger in zip(sizes, sizes[3:], strict=False))
 
 
 def test_acceptance_by_pool_size_counts_whole_replies(tmp_path: Path, config: RunConfig) -> None:

@@ -1,5 +1,6 @@
 """The cost of an instruction now and later."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, cast
 
@@ -58,12 +59,11 @@ def test_the_timeline_can_be_read_during_a_mark() -> None:
     timeline = Timeline()
 
     class Interrupted:
-        prompt_tokens = cached_tokens = completion_tokens = 1
-
         @property
-        def requests(self) -> int:
-            assert timeline.stretch(0, 10**6).accepted == timeline.recent(500).accepted
-            return 1
+        def amounts(self) -> Iterator[int]:
+            for _ in range(4):
+                assert timeline.stretch(0, 10**6).accepted == timeline.recent(500).accepted
+                yield 1
 
     for accepted in (3, 5):
         timeline.mark(accepted=accepted, candidates=9, consumed=cast("Any", Interrupted()))

@@ -116,7 +116,7 @@ def crowded() -> Iterator[None]:
         ),
         patch.multiple("selfinstruct.pipeline.novelty.index_level", _BATCH=3, _BUILD_BATCH=3),
         patch("selfinstruct.pipeline.novelty.index._BATCH", 3),
-        patch.multiple("selfinstruct.pipeline.novelty.similarities", _BLOCK=3, _FIRST=1, _CHUNK=4),
+        patch.multiple("selfinstruct.pipeline.novelty.similarities", _BLOCK=3, _PAIRS=20),
     ):
         yield
 

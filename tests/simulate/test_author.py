@@ -13,6 +13,7 @@ from support import ROOT
 
 from selfinstruct.simulate.author.author import Author
 from selfinstruct.simulate.author.examples import needs_input
+from selfinstruct.simulate.author.grammar import word_list
 from selfinstruct.simulate.author.instructions import (
     LABEL_KIND,
     all_frames,
@@ -20,7 +21,7 @@ from selfinstruct.simulate.author.instructions import (
     fill_frame,
     recognise,
 )
-from selfinstruct.simulate.author.mistakes import APOLOGIES, PERFECT, UNCLEAR, FaultShares
+from selfinstruct.simulate.author.mistakes import PERFECT, FaultShares
 from selfinstruct.simulate.seeded_random import SeededRandom
 
 INSTRUCTIONS = [compose(SeededRandom(f"test {number}")) for number in range(2_000)]
@@ -186,15 +187,15 @@ def test_mistakes_keep_to_their_shares() -> None:
         text = author.write(list_prompt(seed), f"faults {seed}")
         lines = text.split("\n")
         right = [line.partition(". ")[0] for line in lines] == [str(n) for n in range(9, 17)]
-        seen["list refused"] += text in APOLOGIES
-        seen["malformed"] += not right and text not in APOLOGIES
+        seen["list refused"] += text in word_list("apology")
+        seen["malformed"] += not right and text not in word_list("apology")
         seen["curt"] += sum(len(line.split()) <= 4 for line in lines) if right else 0
         seen["program"] += text.count(". Write a program")
         text = author.write(prompt("classify", INSTRUCTIONS[0]), f"faults {seed}")
         seen["one word"] += text in ("Yes", "No")
-        seen["unclear"] += text in UNCLEAR
+        seen["unclear"] += text in word_list("unclear")
         text = author.write(prompt("instances_input_first", INSTRUCTIONS[seed]), f"faults {seed}")
-        seen["refused"] += text in APOLOGIES
+        seen["refused"] += text in word_list("apology")
         seen["ran on"] += "\nTask: " in text
         seen["chatty"] += text.startswith(("Sure!", "Of course."))
         seen["not applicable"] += bool(re.search(r"^Output: N/A$", text, re.MULTILINE))

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from selfinstruct.simulate.author.author import Author
 from selfinstruct.simulate.author.examples import needs_input
+from selfinstruct.simulate.author.grammar import word_list
 from selfinstruct.simulate.author.instructions import LABEL_KIND, compose, recognise
-from selfinstruct.simulate.author.mistakes import APOLOGIES, PERFECT
+from selfinstruct.simulate.author.mistakes import PERFECT
 from selfinstruct.simulate.seeded_random import SeededRandom
 
 DEMONSTRATIONS = [compose(SeededRandom(f"blocks {number}")) for number in range(3)]
@@ -96,7 +97,7 @@ def test_mistakes_in_blocks_keep_to_their_shares() -> None:
     seen: Counter[str] = Counter()
     for seed in range(100):
         text = author.continue_text(prompt(), f"{seed}")
-        assert text.strip() not in APOLOGIES
+        assert text.strip() not in word_list("apology")
         blocks = f"4. Instruction:{text}".split("\n###\n")
         seen["blocks"] += len(re.findall(r"\d+\. Instruction:", text)) + 1
         seen["no fence"] += sum(len(re.findall("Instruction:", block)) - 1 for block in blocks)
@@ -108,7 +109,7 @@ def test_mistakes_in_blocks_keep_to_their_shares() -> None:
             seen["wrong number"] += first != second
     for fault in ("no fence", "no output", "wrong number"):
         assert 0.06 < seen[fault] / seen["blocks"] < 0.14, fault
-    refused = sum(author.write(prompt(), f"{seed}") in APOLOGIES for seed in range(300))
+    refused = sum(author.write(prompt(), f"{seed}") in word_list("apology") for seed in range(300))
     assert 12 <= refused <= 50
 
 

@@ -12,7 +12,7 @@ from selfinstruct.simulate import FaultPlan, SimulatedEndpoint
 from selfinstruct.simulate.faults.content import REFUSAL, with_content_fault
 from selfinstruct.simulate.faults.plan import RequestFault, RequestFaultName
 from selfinstruct.simulate.protocol.completions import answer
-from selfinstruct.simulate.protocol.request_bodies import read_chat, read_text
+from selfinstruct.simulate.protocol.request_bodies import ChatBody, TextBody, read_body
 from selfinstruct.simulate.protocol.tokens import count
 
 REQUEST_FAULTS = get_args(RequestFaultName)
@@ -27,14 +27,14 @@ def written(_prompt: str, _seed: str) -> str:
 def chat(fault: str, write: Callable[[str, str], str] = written, **asked: Any) -> dict[str, Any]:
     """Return the faulty reply to a chat."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Hello there."}], **asked}
-    request = read_chat(json.dumps(body).encode(), "m")
+    request = read_body(ChatBody, json.dumps(body).encode(), "m")
     return with_content_fault(answer(request, write, 1), fault, request)
 
 
 def text(fault: str, **asked: Any) -> dict[str, Any]:
     """Return the faulty reply to a text completion."""
     body = {"model": "m", "prompt": "Hello there.", "max_tokens": 100, **asked}
-    request = read_text(json.dumps(body).encode(), "m")
+    request = read_body(TextBody, json.dumps(body).encode(), "m")
     return with_content_fault(answer(request, written, 1), fault, request)
 
 

@@ -10,19 +10,18 @@ from support import examples
 from selfinstruct.simulate.faults.assignment import Assigner, Assignment
 from selfinstruct.simulate.faults.plan import (
     AttemptFault,
-    Drop,
     FaultPlan,
     Hang,
     Outage,
+    Plain,
     RequestFault,
-    Reset,
     Status,
 )
 
 PATH = "/v1/chat/completions"
 PLAN = FaultPlan(
     seed=7,
-    per_attempt=(Status(share=0.3, status=429), Hang(share=0.1), Drop(share=0.1)),
+    per_attempt=(Status(share=0.3, status=429), Hang(share=0.1), Plain(fault="drop", share=0.1)),
     per_request=(RequestFault(share=0.1, fault="never"), RequestFault(share=0.2, fault="length")),
 )
 
@@ -73,19 +72,21 @@ def test_shares_are_kept() -> None:
 
 
 def test_shares_of_one_leave_no_attempt() -> None:
-    plan = FaultPlan(per_attempt=(Drop(share=0.5), Reset(share=0.5)))
+    plan = FaultPlan(per_attempt=(Plain(fault="drop", share=0.5), Plain(fault="reset", share=0.5)))
     assert all(Assigner(plan).assign(PATH, str(number)).fault for number in range(500))
 
 
 def test_another_attempt_may_succeed() -> None:
-    assigner = Assigner(FaultPlan(per_attempt=(Drop(share=0.5),), at_most=100))
+    assigner = Assigner(FaultPlan(per_attempt=(Plain(fault="drop", share=0.5),), at_most=100))
     assert 20 < sum(assigner.assign(PATH, "body").fault is None for _ in range(100)) < 80
 
 
 @settings(max_examples=examples(25))
 @given(st.integers(0, 5), st.integers(0, 1000))
 def test_faults_per_request_have_a_maximum(at_most: int, seed: int) -> None:
-    assigner = Assigner(FaultPlan(seed=seed, per_attempt=(Drop(share=0.7),), at_most=at_most))
+    assigner = Assigner(
+        FaultPlan(seed=seed, per_attempt=(Plain(fault="drop", share=0.7),), at_most=at_most)
+    )
     faulty = [assigner.assign(PATH, "body").fault is not None for _ in range(40)]
     assert sum(faulty) == at_most
     assert not any(faulty[25:])
@@ -118,7 +119,15 @@ def test_outages_count_arrivals() -> None:
     down = Status(share=1, status=503)
     expected: list[AttemptFault | None] = [
         *[None] * 3,
-        *(down, down, None, Hang(share=1), Drop(share=1), Status(share=1, status=500), None),
+        *(
+            down,
+            down,
+            None,
+            Hang(share=1),
+            Plain(fault="drop", share=1),
+            Status(share=1, status=500),
+            None,
+        ),
     ]
     assert [assignment.fault for assignment in found] == expected
     assert {assignment.name for assignment in found if assignment.fault} == {"outage"}

@@ -200,8 +200,6 @@ TEXTS = st.text(max_size=200) | st.text(st.sampled_from("ab .,\n12_é"), max_siz
 
 @given(TEXTS, st.integers(0, 60))
 def test_a_cut_keeps_to_its_maximum(text: str, maximum: int) -> None:
-    assert "".join(tokens.split(text)) == text
-    assert tokens.count(text) == len(tokens.split(text))
     kept, number = tokens.cut(text, maximum)
     assert text.startswith(kept)
     assert tokens.count(kept) == number <= maximum

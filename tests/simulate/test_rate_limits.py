@@ -1,5 +1,7 @@
 """Rate limits on a clock that only these tests move."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,7 +73,7 @@ def test_too_large_requests_get_no_retry_time() -> None:
     assert limited.take(tokens=1) is None
     too_large = limited.take(tokens=101)
     assert too_large is not None
-    assert too_large.retry_after_s is None
+    assert too_large.retry_after_s == math.inf
     reply = too_large.reply("simulated")
     assert "retry-after" not in (reply.headers or {})
     assert reply.data["error"]["message"].startswith("Request too large for simulated on tokens")

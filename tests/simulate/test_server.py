@@ -150,7 +150,8 @@ def test_a_stopping_server_logs_open_requests(
         until(lambda: log.read_text(encoding="utf-8"))
     connection.socket.close()
     received, broken = request_log(log)
-    assert (received["event"], broken["event"], broken["fault"]) == ("received", "broken", None)
+    assert (received["event"], broken["event"]) == ("received", "broken")
+    assert "fault" not in broken
     assert isinstance(broken["billed_completion_tokens"], int)
     assert broken["billed_completion_tokens"] > 0
 

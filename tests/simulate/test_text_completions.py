@@ -14,7 +14,7 @@ from waiting import PATIENCE_S
 
 from selfinstruct.simulate import SimulatedEndpoint
 from selfinstruct.simulate.author.author import Author
-from selfinstruct.simulate.protocol.request_bodies import read_chat, read_text
+from selfinstruct.simulate.protocol.request_bodies import ChatBody, TextBody, read_body
 
 LIST = (
     "Come up with a series of tasks:\n\n1. Write a haiku about rain.\n"
@@ -49,7 +49,7 @@ def test_the_client_reads_a_completion(client: openai.OpenAI) -> None:
     assert (choice.index, choice.logprobs, choice.finish_reason) == (0, None, "stop")
     assert completion_tokens(reply) > 100
     body = json.dumps({"model": "simulated", "prompt": LIST}).encode()
-    fingerprint = read_text(body, "simulated").fingerprint
+    fingerprint = read_body(TextBody, body, "simulated").fingerprint
     assert choice.text == Author().continue_text(LIST, f"{fingerprint}#0")
 
 
@@ -94,11 +94,13 @@ def test_a_fingerprint_covers_only_the_text(
 ) -> None:
     asked = {"model": "m", "prompt": prompt, "temperature": temperature, "seed": seed}
     cutting = {"n": 3, "stop": ["a"], "max_tokens": 5, "echo": True, "logprobs": 1}
-    plain = read_text(json.dumps(asked).encode(), "m")
-    again = read_text(json.dumps({**asked, **cutting}).encode(), "m")
-    other = read_text(json.dumps({**asked, "prompt": prompt + "."}).encode(), "m")
-    chat = read_chat(
-        json.dumps({**asked, "messages": [{"role": "user", "content": prompt}]}).encode(), "m"
+    plain = read_body(TextBody, json.dumps(asked).encode(), "m")
+    again = read_body(TextBody, json.dumps({**asked, **cutting}).encode(), "m")
+    other = read_body(TextBody, json.dumps({**asked, "prompt": prompt + "."}).encode(), "m")
+    chat = read_body(
+        ChatBody,
+        json.dumps({**asked, "messages": [{"role": "user", "content": prompt}]}).encode(),
+        "m",
     )
     assert plain.fingerprint == again.fingerprint
     assert len({plain.fingerprint, other.fingerprint, chat.fingerprint}) == 3

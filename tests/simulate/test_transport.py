@@ -26,22 +26,18 @@ from selfinstruct.simulate import FaultPlan, SimulatedEndpoint
 from selfinstruct.simulate.faults.assignment import attempt_fault
 from selfinstruct.simulate.faults.plan import (
     AttemptFault,
-    BrokenJson,
-    BrokenOff,
-    Drip,
-    Drop,
     ErrorObject,
     Hang,
-    Late,
     NoChoices,
     Outage,
     Page,
+    Plain,
     RateLimits,
     RequestFault,
     RequestFaultName,
-    Reset,
     RetryAfter,
     Status,
+    Timed,
 )
 from selfinstruct.simulate.faults.plan_file import read_fault_plan
 from selfinstruct.simulate.faults.transport import FaultyTransport
@@ -63,19 +59,19 @@ CONFLICT = Status(share=SHARE, status=409)
 HANG = Hang(share=SHARE)
 SHORT_HANG = Hang(share=SHARE, seconds=0.1)
 # The client leaves these two first, however long that takes.
-LATE = Late(share=SHARE, seconds=3600)
-DRIP = Drip(share=SHARE, seconds=3600)
-SHORT_DRIP = Drip(share=SHARE, seconds=0.25)
-RESET = Reset(share=SHARE)
-DROP = Drop(share=SHARE)
-BROKEN = BrokenJson(share=SHARE)
+LATE = Timed(fault="late", share=SHARE, seconds=3600)
+DRIP = Timed(fault="drip", share=SHARE, seconds=3600)
+SHORT_DRIP = Timed(fault="drip", share=SHARE, seconds=0.25)
+RESET = Plain(fault="reset", share=SHARE)
+DROP = Plain(fault="drop", share=SHARE)
+BROKEN = Plain(fault="broken_json", share=SHARE)
 PAGE = Page(share=SHARE)
 PLAIN = Page(share=SHARE, format="plain")
 ERROR = ErrorObject(share=SHARE, code="overloaded", message="Try again.")
 MISSING = NoChoices(share=SHARE)
 NULL = NoChoices(share=SHARE, choices="null")
 EMPTY = NoChoices(share=SHARE, choices="empty")
-BROKEN_OFF = BrokenOff(share=SHARE)
+BROKEN_OFF = Plain(fault="broken_off", share=SHARE)
 BILLED = (HANG, LATE, DRIP, RESET, DROP, BROKEN, PAGE, PLAIN, MISSING, NULL, EMPTY, BROKEN_OFF)
 UNBILLED = (LIMITED, OVERLOADED, CLOSING, CONFLICT, ERROR)
 FAULTS: tuple[AttemptFault, ...] = (*BILLED, *UNBILLED, LIMITED_MS, SHORT_HANG, SHORT_DRIP)
@@ -221,7 +217,7 @@ def test_a_hang_sends_nothing(faulty: SimulatedEndpoint, log: Path) -> None:
 
 def test_a_late_reply_replaces_the_latency(endpoint: SimulatedEndpoint, tmp_path: Path) -> None:
     log = tmp_path / "requests.jsonl"
-    plan = FaultPlan(per_attempt=(Late(share=1, seconds=0.2),), at_most=1)
+    plan = FaultPlan(per_attempt=(Timed(fault="late", share=1, seconds=0.2),), at_most=1)
     body = chat("Hello.")
     a_day_ms = 86_400_000
     with SimulatedEndpoint(faults=plan, log=log, latency_ms=(a_day_ms, a_day_ms)) as served:
@@ -437,7 +433,11 @@ def test_the_next_attempt_has_another_fault(faulty: SimulatedEndpoint, log: Path
 def test_wrong_requests_have_no_content_faults(tmp_path: Path) -> None:
     log = tmp_path / "requests.jsonl"
     plan = FaultPlan(
-        per_attempt=(Drip(share=0.4, seconds=0), NoChoices(share=0.3), BrokenOff(share=0.3)),
+        per_attempt=(
+            Timed(fault="drip", share=0.4, seconds=0),
+            NoChoices(share=0.3),
+            Plain(fault="broken_off", share=0.3),
+        ),
         per_request=(RequestFault(share=1, fault="length"),),
     )
     with SimulatedEndpoint(faults=plan, log=log) as served:
@@ -466,8 +466,8 @@ def test_the_order_of_requests_changes_nothing(endpoint: SimulatedEndpoint) -> N
         per_attempt=(
             Status(share=0.3, status=500),
             Page(share=0.1),
-            BrokenJson(share=0.1),
-            Drop(share=0.1),
+            Plain(fault="broken_json", share=0.1),
+            Plain(fault="drop", share=0.1),
         ),
         at_most=2,
     )
@@ -501,8 +501,8 @@ def test_active_faults_do_not_delay_shutdown(
     plan = FaultPlan(
         per_attempt=(
             Hang(share=0.3),
-            Late(share=0.3, seconds=600),
-            Drip(share=0.3, seconds=600),
+            Timed(fault="late", share=0.3, seconds=600),
+            Timed(fault="drip", share=0.3, seconds=600),
         )
     )
     bodies = [body_with(fault, plan=plan) for fault in plan.per_attempt]

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.analysis.refilter import DECIDING, Refiltered, Source, refilter
-from selfinstruct.config.reading import read_yaml
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import JournalError, RunDirectoryError
 from selfinstruct.events import RefilteredFrom
 from selfinstruct.files import because, open_regular
+from selfinstruct.files.yaml_text import read_yaml
 from selfinstruct.runner.create import make_run
 from selfinstruct.runner.directory import Run, read_history, refiltered_from, require_free
 from selfinstruct.runner.manifest import VERSIONS, Manifest, program_versions

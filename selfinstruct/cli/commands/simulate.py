@@ -39,15 +39,10 @@ def simulate(
     from selfinstruct.errors import ConfigError, InputError
     from selfinstruct.files import because
     from selfinstruct.runner.run_files import owning_run
-    from selfinstruct.simulate import FaultPlanError, SimulatedEndpoint, read_fault_plan
+    from selfinstruct.simulate import SimulatedEndpoint, read_fault_plan
 
     delays = _latency(latency_ms)
-    plan = None
-    if faults is not None:
-        try:
-            plan = read_fault_plan(faults)
-        except FaultPlanError as error:
-            raise InputError(faults, error.problem, line=error.line) from None
+    plan = read_fault_plan(faults) if faults is not None else None
     try:
         run = owning_run(log) if log is not None else None
         if log is not None and run is not None:

@@ -104,7 +104,7 @@ class TaskMerger:
         answer: Answer | None = None
         kind = statement.is_classification
         if statement.answer is not None:
-            answer = self._read_answer(statement.answer, instruction=task.instruction)
+            answer = self._read_answer(statement.answer, task.instruction)
             kind = {"yes": True, "no": False, "unclear": None}[answer]
         elif kind in (None, task.is_classification):
             return LeftOut.REPEATED

@@ -10,8 +10,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from selfinstruct.pipeline.novelty.results import NoveltyResult, Similar, Similarities
-from selfinstruct.pipeline.novelty.rouge_l import f_measure, f_measures
-from selfinstruct.pipeline.novelty.token_encoding import Characters, TooManyTokensError
+from selfinstruct.pipeline.novelty.rouge_l import f_measure
+from selfinstruct.pipeline.novelty.token_encoding import Characters
 from selfinstruct.pipeline.tokenizers import TOKENIZERS
 
 if TYPE_CHECKING:
@@ -77,10 +77,9 @@ class NoveltyIndex:
         Gives the same results as `check` for each text. Checking a dozen texts together takes less than half
         the time.
         """
-        texts = list(_checked(texts))
-        results = []
-        for start in range(0, len(texts), _BATCH):
-            batch = texts[start : start + _BATCH]
+        results: list[NoveltyResult] = []
+        iterator = iter(_checked(texts))
+        while batch := list(islice(iterator, _BATCH)):
             strings = [self._characters.of(self.tokens(text)) for text in batch]
             nearest = self._nearest_over(batch, strings)
             results += [_result(nearest.get(row)) for row in range(len(batch))]
@@ -94,8 +93,7 @@ class NoveltyIndex:
         results: list[NoveltyResult] = []
         iterator = iter(_checked(texts))
         while batch := list(islice(iterator, _BATCH)):
-            # The tokens of texts that are not novel also get characters, which only takes some memory.
-            strings = [self._characters.added(self.tokens(text)) for text in batch]
+            strings = self._added(batch)
             checked = self._in_turn(batch, strings)
             for text, string, result in zip(batch, strings, checked, strict=True):
                 if result.novel:
@@ -110,7 +108,7 @@ class NoveltyIndex:
         If the most similar text is one of `texts`, its position is the one that `admit` would give it.
         """
         texts = list(_checked(texts))
-        return self._in_turn(texts, self._characters.of_each(map(self.tokens, texts)))
+        return self._in_turn(texts, self._added(texts))
 
     def nearest(self, text: str, *, upto: int | None = None) -> Similar | None:
         """Return the most similar text among the first `upto`, the first of equals; None without any.
@@ -121,20 +119,14 @@ class NoveltyIndex:
 
     def top_k(self, text: str, k: int = 10, *, upto: int | None = None) -> list[Similar]:
         """Return the `k` most similar texts among the first `upto`: highest score first, then pool order."""
-        import numpy as np
+        from selfinstruct.pipeline.novelty import similarities
 
-        from selfinstruct.pipeline.novelty.similarities import common_of_all
-
-        size = len(self._texts[:upto])
-        string, pool = self._characters.of(self.tokens(text)), self._strings
-        if self._characters.are_shared:
-            (string,), pool = self._in_own_characters([text], size)
-        common = common_of_all([string], pool[:size])[0]
-        lengths = np.array([len(other) for other in pool[:size]], np.int64)
-        # Texts without tokens share nothing, so F is 0 for any length. Lengths of 1 avoid a division by 0.
-        scores = f_measures(common, np.maximum(lengths, 1), max(len(string), 1))
-        order = np.lexsort((np.arange(size), -scores))[: max(k, 0)]
-        return [Similar(position, float(scores[position])) for position in order.tolist()]
+        pool = self._sequences[:upto]
+        tokens = self.tokens(text)
+        one = tokens if self._characters.are_shared else self._characters.of(tokens)
+        lengths = similarities.lengths_of(pool)
+        common = similarities.common_of_all([one], pool)[0]
+        return similarities.most_similar(common, lengths, len(tokens), k)
 
     def similarities(
         self, positions: Iterable[int] | None = None, *, k: int = 10, workers: int = 1
@@ -147,7 +139,12 @@ class NoveltyIndex:
         from selfinstruct.pipeline.novelty.similarities import similarities
 
         chosen = range(len(self)) if positions is None else list(positions)
-        return similarities(chosen, self._comparable, k=k, workers=workers)
+        return similarities(chosen, self._sequences, k=k, workers=workers)
+
+    def _added(self, texts: Sequence[str]) -> list[str]:
+        """Return comparable strings of texts that may join the pool."""
+        # The tokens of texts that are not novel also get characters, which only takes some memory.
+        return [self._characters.added(self.tokens(text)) for text in texts]
 
     @property
     def _neighbours(self) -> "Neighbours":
@@ -201,48 +198,23 @@ class NoveltyIndex:
         pool_strings: Sequence[str],
     ) -> Iterator[tuple[int, int, float]]:
         """Yield the pairs of texts and pool texts that are over the threshold, with their exact scores."""
-        if not pairs:  # the usual case in `_in_turn`
-            return
         from rapidfuzz.distance.LCSseq import similarity
 
         for row, other in pairs:
             one, two = strings[row], pool_strings[other]
             score = f_measure(similarity(one, two), len(two), len(one))
             if score > self.threshold and self._characters.are_shared:
-                score = self._exact_score(texts[row], pool[other])
+                common = similarity(self.tokens(texts[row]), self.tokens(pool[other]))
+                score = f_measure(common, len(two), len(one))
             if score > self.threshold:
                 yield row, other, score
 
-    def _exact_score(self, text: str, other: str) -> float:
-        """Return the score of two texts when several tokens share a character."""
-        from rapidfuzz.distance.LCSseq import similarity
-
-        (one,), (two,) = _in_own_characters([self.tokens(text)], [self.tokens(other)])
-        return f_measure(similarity(one, two), len(two), len(one))
-
-    def _comparable(self, positions: Sequence[int]) -> tuple[list[str], list[str]]:
-        """Return comparable strings of the texts at these positions and of all earlier texts."""
+    @property
+    def _sequences(self) -> Sequence[Sequence[str]]:
+        """All texts of the pool as sequences that rapidfuzz can compare exactly."""
         if self._characters.are_shared:
-            return self._in_own_characters([self._texts[p] for p in positions], max(positions))
-        return [self._strings[position] for position in positions], self._strings
-
-    def _in_own_characters(self, texts: Sequence[str], size: int) -> tuple[list[str], list[str]]:
-        tokens = [self.tokens(text) for text in texts]
-        return _in_own_characters(tokens, map(self.tokens, self._texts[:size]))
-
-
-def _in_own_characters(
-    texts: Sequence[Sequence[str]], others: Iterable[Sequence[str]]
-) -> tuple[list[str], list[str]]:
-    """Encode texts and others, with a different character for each token of the texts.
-
-    Other tokens become character 0. Raises TooManyTokensError.
-    """
-    characters = Characters()
-    strings = [characters.added(tokens) for tokens in texts]
-    if characters.are_shared:
-        raise TooManyTokensError
-    return strings, [characters.of(tokens) for tokens in others]
+            return [self.tokens(text) for text in self._texts]
+        return self._strings
 
 
 def _checked(texts: Iterable[str]) -> Iterable[str]:

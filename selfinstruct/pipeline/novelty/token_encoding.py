@@ -8,7 +8,7 @@ True
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 _CHARACTERS = sys.maxunicode
 """Number of tokens that can have different characters."""
@@ -34,28 +34,7 @@ class Characters(dict[str, str]):
         """Return the string of a text, with character 0 for each new token."""
         return "".join([self.get(token, "\0") for token in tokens])
 
-    def of_each(self, texts: Iterable[Sequence[str]]) -> list[str]:
-        """Return strings of texts that can be compared with each other, without adding their tokens."""
-        new: dict[str, str] = {}
-        strings = []
-        for tokens in texts:
-            for token in tokens:
-                if token not in self and token not in new:
-                    new[token] = self._character(len(self) + len(new))
-            strings.append("".join([self.get(token) or new[token] for token in tokens]))
-        return strings
-
     def __missing__(self, token: str) -> str:
-        character = self[token] = self._character(len(self))
+        self.are_shared = self.are_shared or len(self) >= _CHARACTERS
+        character = self[token] = chr(len(self) % _CHARACTERS + 1)
         return character
-
-    def _character(self, number: int) -> str:
-        self.are_shared = self.are_shared or number >= _CHARACTERS
-        return chr(number % _CHARACTERS + 1)
-
-
-class TooManyTokensError(ValueError):
-    """A comparison of texts with more than a million different tokens."""
-
-    def __init__(self) -> None:
-        super().__init__("a text of more than a million different words cannot be compared")

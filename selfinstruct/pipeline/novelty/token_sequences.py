@@ -70,11 +70,9 @@ def as_arrays(sequences: Sequence[str], narrow: NDArray[np.uint64] | None = None
     codes = codes_of(sequences)
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)
     owners = np.arange(len(sequences)).repeat(lengths)
-    known = lengths
-    if any("\0" in sequence for sequence in sequences):
-        is_known = codes != 0
-        codes, owners = codes[is_known], owners[is_known]
-        known = np.bincount(owners, minlength=len(sequences))
+    is_known = codes != 0
+    codes, owners = codes[is_known], owners[is_known]
+    known = np.bincount(owners, minlength=len(sequences))
     if narrow is None:
         narrow = np.zeros(len(sequences), np.uint64)
         np.bitwise_or.at(narrow, owners, _flags(_bits(codes, owners)))

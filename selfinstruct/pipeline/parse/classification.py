@@ -32,7 +32,7 @@ _CONVERSATION = re.compile(
 )
 
 
-def answer(completion: Completion, *, instruction: str = "") -> Answer:
+def answer(completion: Completion, instruction: str = "") -> Answer:
     """Parse the answer; see `AnswerParser`. A repetition of the question about `instruction` is skipped."""
     text = _after_echo(answer_text(completion.text), instruction)
     match = _ANSWER.match(text)

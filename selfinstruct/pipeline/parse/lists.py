@@ -119,6 +119,9 @@ def _items(text: str, asked: AskedList) -> tuple[list[_Item], bool]:
     if not numbered:
         others = _json_items(text) or _bulleted_items(lines, asked) or _sentences(lines)
         return others or [p for i in _single_item(text, asked) for p in _split(i, None)], True
+    bullets = _bullets_after_echo(lines, numbered, asked)
+    if bullets:
+        return [*numbered, *bullets], True
     items: list[_Item] = []
     for item, following in zip(numbered, [*numbered[1:], None], strict=True):
         items.extend(_split(item, None if following is None else following.number))
@@ -187,6 +190,18 @@ def _bulleted_items(lines: list[str], asked: AskedList) -> list[_Item]:
     if asked.continues is not False and before and not _SMALL_TALK.match(before):
         return []  # "Plan my week:" and its days: parts of one task, or its answer
     return [_Item(n, [text]) for n, (_, text) in enumerate(bullets, start=1)]
+
+
+def _bullets_after_echo(lines: list[str], echo: list[_Item], asked: AskedList) -> list[_Item]:
+    """Return the bulleted tasks after a numbered list that only repeats the demonstrations."""
+    if not asked.demonstrations or not all(_is_echo(_tidy(i.lines[0]), asked) for i in echo):
+        return []
+    last = max(n for n, line in enumerate(lines) if _NUMBERED.match(line))
+    bullets = _bulleted_items(lines[last + 1 :], asked)
+    if bullets:
+        echo[-1].lines = echo[-1].lines[:1]  # without the bullets
+    first = max(echo[-1].number + 1, asked.first_number)
+    return [_Item(n, bullet.lines) for n, bullet in enumerate(bullets, first)]
 
 
 def _json_items(text: str) -> list[_Item]:
@@ -278,21 +293,17 @@ def _is_echo(text: str, asked: AskedList) -> bool:
 def _echoes(items: list[_Item], text: str, asked: AskedList) -> int:
     """Return the number of leading items that repeat the prompt, up to the last demonstration."""
     demonstrations = asked.first_number - 1
+    if items[-1].number <= demonstrations:
+        return 0
     if asked.demonstrations:
         # A prompt may have numbered rules before its list, and a reply may repeat the rules.
-        last = comparable(asked.demonstrations[-1])
-        ends = [
-            n
-            for n, i in enumerate(items, 1)
-            if i.number == demonstrations and comparable(i.text) == last
-        ]
-        if ends and items[-1].number > demonstrations:
+        last = (demonstrations, comparable(asked.demonstrations[-1]))
+        ends = [n for n, i in enumerate(items, 1) if (i.number, comparable(i.text)) == last]
+        if ends:
             return ends[-1]
-    if asked.continues is not False and items[0].number == 1 and items[-1].number > demonstrations:
-        # A list from 1 under a heading, longer than the demonstrations, includes the demonstrations, perhaps
-        # reworded. A chat model may number new tasks like this, so it is excluded.
-        heading = text.lstrip().partition("\n")[0].rstrip()
-        has_heading = heading.endswith((":", "："))
-        return sum(i.number <= demonstrations for i in items) if has_heading else 0
-
-    return 0
+    # A list from 1 under a heading, longer than the demonstrations, includes the demonstrations, perhaps
+    # reworded. A chat model may number new tasks like this, so it is excluded.
+    heading = text.lstrip().partition("\n")[0].rstrip()
+    if asked.continues is False or items[0].number != 1 or not heading.endswith((":", "：")):
+        return 0
+    return sum(i.number <= demonstrations for i in items)

@@ -60,7 +60,7 @@ def instructions(request_id: str, completion: Completion, asked: AskedList) -> P
     return ParsedList(tuple(candidates), tuple(rejections))
 
 
-def answer(completion: Completion, *, instruction: str = "") -> Answer:  # noqa: ARG001
+def answer(completion: Completion, _instruction: str) -> Answer:
     """Return "yes" for three spellings of yes, and "no" for any other reply. See `AnswerParser`."""
     return "yes" if completion.text.strip() in _YES else "no"
 

@@ -6,47 +6,28 @@ r"""Remove reasoning and control tokens from replies.
     "Thinking Process:\n\n1. **Analyze the request**"                             →  ""
 
 A server removes reasoning only if its reasoning parser is switched on. If not, the markers arrive as text.
-The table of markers comes from chat templates and from the reasoning parsers of vLLM and llama.cpp.
+The markers in `markers.txt` come from chat templates and from the reasoning parsers of vLLM and llama.cpp.
 """
 
 import re
+from pathlib import Path
 
-_PAIRS = (
-    # DeepSeek R1, Qwen 3, GLM, MiniMax, Hunyuan, Nemotron, Phi 4, SmolLM 3
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),  # prompts for Claude, Reflection
-    ("[THINK]", "[/THINK]"),  # Magistral
-    ("<seed:think>", "</seed:think>"),  # Seed-OSS
-    ("<|begin_of_thought|>", "<|end_of_thought|>"),  # OpenThinker, Sky-T1
-    ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A
-    ("<|THINK_START|>", "<|THINK_END|>"),  # Step-Audio
-    ("<|open|>think<|sep|>", "<|close|>think<|sep|>"),  # Kimi K3
-    ("◁think▷", "◁/think▷"),  # Kimi-VL
-    ("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
-    ("<|content_thinking|>", "<|end_message|>"),  # Inkling
-    ("<|channel>thought", "<channel|>"),  # Gemma 4
-    ("<unused94>", "<unused95>"),  # MedGemma
-)
+_MARKERS = [
+    line.partition("  # ")[0].split()
+    for line in Path(__file__).with_name("markers.txt").read_text("utf-8").splitlines()[1:]
+]
+"""Kind, opening and closing marker."""
+_PAIRS = [(opening, closing) for kind, opening, closing in _MARKERS if kind == "reasoning"]
 """Markers around reasoning, anywhere in a reply."""
+_ANSWERS = [(opening, closing) for kind, opening, closing in _MARKERS if kind == "answer"]
+"""Markers around the answer, after the reasoning."""
 _TAGS = "thoughts?|reasoning|reflection|analysis|scratchpad|inner_monologue"
 """Tags around reasoning at the start of a reply (EXAONE Deep, Marco-o1, many prompts). Elsewhere, a task may
 have asked for such tags."""
-_ANSWERS = (
-    ("<answer>", "</answer>"),  # Hunyuan
-    ("<response>", "</response>"),  # ERNIE 4.5
-    ("<output>", "</output>"),  # Reflection, Marco-o1
-    ("<|begin_of_solution|>", "<|end_of_solution|>"),  # OpenThinker
-    ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),  # Command A
-    ("<|START_TEXT|>", "<|END_TEXT|>"),  # Command A
-    ("<|open|>response<|sep|>", "<|close|>response<|sep|>"),  # Kimi K3
-    ("<|message_model|><|content_text|>", "<|end_message|>"),  # Inkling
-)
-"""Markers around the answer, after the reasoning."""
 
 # A quoted tag is part of the text, not a marker.
 
 _QUOTE = "`\"'“”"
-_OPENING = "|".join(re.escape(opening) for opening, _ in _PAIRS)
 _CLOSING = "|".join(re.escape(closing) for _, closing in _PAIRS if closing != "<|end_message|>")
 _REASONING = re.compile(
     rf"(?<![{_QUOTE}])(?:"

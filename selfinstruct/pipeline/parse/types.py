@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from selfinstruct.records import (
     Answer,
@@ -72,12 +71,8 @@ InstanceParser = Callable[[str, Completion, AskedInstances], ParsedInstances]
 """Parser of replies to instance requests. Takes the request id. Never raises."""
 
 
-class AnswerParser(Protocol):
-    """Parser of replies to the classification question."""
-
-    def __call__(self, completion: Completion, *, instruction: str = "") -> Answer:
-        """Parse the answer. Never raises."""
-        ...
+AnswerParser = Callable[[Completion, str], Answer]
+"""Parser of replies to the classification question. Takes the instruction, or "". Never raises."""
 
 
 def rejection(request_id: str, n: int, reason: Reason, text: str) -> Rejection:

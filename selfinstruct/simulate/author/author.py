@@ -12,6 +12,7 @@ from selfinstruct.simulate.author import base_model
 from selfinstruct.simulate.author.blocks import blocks
 from selfinstruct.simulate.author.classification import yes_or_no
 from selfinstruct.simulate.author.continuation import continuation
+from selfinstruct.simulate.author.grammar import word_list
 from selfinstruct.simulate.author.instances import instances
 from selfinstruct.simulate.author.mistakes import FaultShares
 from selfinstruct.simulate.author.prompt_recognition import (
@@ -23,20 +24,8 @@ from selfinstruct.simulate.author.prompt_recognition import (
 )
 from selfinstruct.simulate.seeded_random import SeededRandom
 
-_OTHER_REPLIES: Final = (
-    "Hello! This is a simulated endpoint without a language model.",
-    "That is an interesting thought. A simulated author has no opinion on it.",
-    "Understood. No language model wrote this reply.",
-)
 _MARKER: Final = re.compile(
     r"^((?:\d{1,4}\. )?)(Instruction|Input|Output|Class label):", re.MULTILINE
-)
-_THOUGHTS: Final = (
-    "The form of the reply matters.",
-    "Wait, I should check that again.",
-    "The answer could be yes, or it could be no.",
-    "Output: this marker must be at the beginning of its line.",
-    "1. Read the request. 2. Think. 3. Write the reply.",
 )
 
 
@@ -59,7 +48,9 @@ class Author:
         if rng.chance(self.shares.prompt_echoed):
             reply = f"{prompt.rstrip()}\n{reply}"
         if rng.chance(self.shares.thinking):
-            thoughts = "\n".join(rng.one_of(_THOUGHTS) for _ in range(rng.between(3, 12)))
+            thoughts = "\n".join(
+                rng.one_of(word_list("thought")) for _ in range(rng.between(3, 12))
+            )
             reply = f"<think>\n{thoughts}\n</think>\n\n{reply}"
         return reply
 
@@ -68,7 +59,7 @@ class Author:
         rng = SeededRandom(seed)
         asked = recognise(prompt)
         if asked is None:
-            return base_model.gap(prompt) + rng.one_of(_OTHER_REPLIES)
+            return base_model.gap(prompt) + rng.one_of(word_list("other_reply"))
         return base_model.continue_prompt(prompt, asked, rng, self.shares)
 
     def _reply(self, prompt: str, rng: SeededRandom) -> str:
@@ -81,4 +72,4 @@ class Author:
             return yes_or_no(asked.instruction, rng, self.shares)
         if isinstance(asked, Instances):
             return instances(asked, rng, self.shares)
-        return rng.one_of(_OTHER_REPLIES)
+        return rng.one_of(word_list("other_reply"))

@@ -31,7 +31,6 @@ _MAX_EXTRA: Final = 5
 """Maximum of tasks beyond the ones in demand."""
 _NEW_LIST_SHARE: Final = 0.7
 """Share of lists that a blank line and another list follow; the others continue."""
-_UNCLEAR: Final = ("Maybe", "It depends", "Is it a generation task?", "Not sure")
 
 
 def continue_prompt(prompt: str, asked: Asked, rng: SeededRandom, shares: FaultShares) -> str:
@@ -72,10 +71,10 @@ def _list(asked: Continuation, rng: SeededRandom, shares: FaultShares) -> str:
 
 def _answers(asked: Classification, rng: SeededRandom, shares: FaultShares) -> str:
     """Return the answer, then more questions with their answers."""
-    parts = [yes_or_no(asked.instruction, rng, shares, unclear=_UNCLEAR)]
+    parts = [yes_or_no(asked.instruction, rng, shares, unclear="unclear_base")]
     for _ in range(rng.between(3, 6)):
         task = compose(rng)
-        answer = yes_or_no(task, rng, shares, unclear=_UNCLEAR)
+        answer = yes_or_no(task, rng, shares, unclear="unclear_base")
         parts.append(f"{asked.marker}{task}\n{asked.question} {answer}")
     return "\n\n".join(parts)
 

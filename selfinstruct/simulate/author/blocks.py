@@ -9,10 +9,11 @@
 
 from typing import Final
 
-from selfinstruct.simulate.author import mistakes
 from selfinstruct.simulate.author.continuation import new_task
 from selfinstruct.simulate.author.examples import examples
+from selfinstruct.simulate.author.grammar import word_list
 from selfinstruct.simulate.author.instances import wrong_output
+from selfinstruct.simulate.author.mistakes import FaultShares
 from selfinstruct.simulate.author.prompt_recognition import Blocks
 from selfinstruct.simulate.seeded_random import SeededRandom
 
@@ -32,10 +33,10 @@ _WRONG: Final = (
 )
 
 
-def blocks(asked: Blocks, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
+def blocks(asked: Blocks, rng: SeededRandom, shares: FaultShares) -> str:
     """Return the reply of a chat model to a prompt that ends with the heading of a block."""
     if rng.chance(shares.refused):
-        return rng.one_of(mistakes.APOLOGIES)
+        return rng.one_of(word_list("apology"))
     layout = rng.one_of(_WRONG) if rng.chance(shares.malformed) else _RIGHT
     text = continued_blocks(asked, asked.last, rng, shares, layout)
     chance = rng.unit()
@@ -53,7 +54,7 @@ def continued_blocks(
     asked: Blocks,
     last: int,
     rng: SeededRandom,
-    shares: mistakes.FaultShares,
+    shares: FaultShares,
     layout: str = _RIGHT,
 ) -> str:
     """Return blocks up to number `last`, without the heading of the first block."""
@@ -64,7 +65,7 @@ def continued_blocks(
         output = wrong_output(given, output, rng, shares)
         if not given:
             respelt = rng.chance(shares.no_input_respelt)
-            given = rng.one_of(mistakes.NO_INPUT) if respelt else asked.no_input
+            given = rng.one_of(word_list("no_input")) if respelt else asked.no_input
         # 1: a wrong number; 2: no "Output:"; 3: no fence.
         mistake = rng.between(1, 3) if rng.chance(shares.block_malformed) else 0
         second = number + rng.between(1, 3) if mistake == 1 else number

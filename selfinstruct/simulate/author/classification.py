@@ -1,11 +1,11 @@
 """Answers to the question whether an instruction is a classification task."""
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
-from selfinstruct.simulate.author import mistakes
+from selfinstruct.simulate.author.grammar import word_list
 from selfinstruct.simulate.author.instructions import LABEL_KIND, recognise
+from selfinstruct.simulate.author.mistakes import FaultShares
 from selfinstruct.simulate.seeded_random import SeededRandom
 
 _CLASSIFICATION: Final = re.compile(
@@ -15,22 +15,21 @@ _CLASSIFICATION: Final = re.compile(
     r"(?: \w+){0,2} (?:whether|if)\b.*)",
     re.IGNORECASE,
 )
-_WORDY: Final = {True: ("Yes.", "Yes, it is.", "yes"), False: ("No.", "No, it is not.", "no")}
 
 
 def yes_or_no(
     instruction: str,
     rng: SeededRandom,
-    shares: mistakes.FaultShares,
+    shares: FaultShares,
     *,
-    unclear: Sequence[str] = mistakes.UNCLEAR,
+    unclear: str = "unclear",
 ) -> str:
-    """Return the answer to "Is it a classification task?", or one of the `unclear` texts."""
+    """Return the answer to "Is it a classification task?", or a text of the word list `unclear`."""
     if rng.chance(shares.unclear):
-        return rng.one_of(unclear)
+        return rng.one_of(word_list(unclear))
     yes = is_classification(instruction) != rng.chance(shares.misjudged)
     if rng.chance(shares.wordy):
-        return rng.one_of(_WORDY[yes])
+        return rng.one_of(word_list("yes" if yes else "no"))
     return "Yes" if yes else "No"
 
 

@@ -7,20 +7,19 @@ from typing import Final
 
 from selfinstruct.simulate.author import mistakes
 from selfinstruct.simulate.author.examples import examples
-from selfinstruct.simulate.author.grammar import new_scene
+from selfinstruct.simulate.author.grammar import new_scene, word_list
 from selfinstruct.simulate.author.instructions import compose
 from selfinstruct.simulate.author.prompt_recognition import Continuation
 from selfinstruct.simulate.seeded_random import SeededRandom
 
 _WORD: Final = re.compile(r"[A-Za-z]{4,}")
-_OTHER_WORDS: Final = ("short", "given", "simple", "following", "famous", "second", "local")
 _REPEATED_TASKS: Final = 150
 
 
 def continuation(asked: Continuation, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
     """Return the reply to a list of demonstrations."""
     if rng.chance(shares.refused):
-        return rng.one_of(mistakes.APOLOGIES)
+        return rng.one_of(word_list("apology"))
     tasks = new_tasks(asked, asked.last - asked.first + 1, rng, shares)
     if rng.chance(shares.malformed):
         return rng.one_of(_wrong_layouts(asked.first, tasks))
@@ -42,10 +41,10 @@ def new_task(demonstrations: Sequence[str], rng: SeededRandom, shares: mistakes.
     wrong: tuple[tuple[float, Callable[[], str]], ...] = (
         (shares.copied, lambda: _near_copy(demonstrations, rng)),
         (shares.repeated, lambda: _repeated(rng.between(1, _REPEATED_TASKS))),
-        (shares.curt, lambda: rng.one_of(mistakes.CURT)),
-        (shares.beyond_text, lambda: new_scene(rng).fill(rng.one_of(mistakes.BEYOND_TEXT))),
+        (shares.curt, lambda: rng.one_of(word_list("curt"))),
+        (shares.beyond_text, lambda: new_scene(rng).fill(rng.one_of(word_list("beyond_text")))),
         (shares.punctuated, lambda: rng.one_of(mistakes.PUNCTUATED) + compose(rng)),
-        (shares.program, lambda: new_scene(rng).fill(rng.one_of(mistakes.PROGRAMS))),
+        (shares.program, lambda: new_scene(rng).fill(rng.one_of(word_list("program")))),
     )
     chance = rng.unit()
     for share, write in wrong:
@@ -67,7 +66,7 @@ def _near_copy(demonstrations: Sequence[str], rng: SeededRandom) -> str:
     if not words:
         return copied
     word = rng.one_of(words)
-    return copied[: word.start()] + rng.one_of(_OTHER_WORDS) + copied[word.end() :]
+    return copied[: word.start()] + rng.one_of(word_list("other_word")) + copied[word.end() :]
 
 
 def _input(task: str, lead: str, rng: SeededRandom) -> str:

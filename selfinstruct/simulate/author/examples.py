@@ -5,13 +5,13 @@ instructions, the texts only have the right form.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Final
 
 from selfinstruct.simulate.author.grammar import Scene, new_scene
 from selfinstruct.simulate.author.instructions import LABEL_KIND, recognise
-from selfinstruct.simulate.author.labels import Label, labels_in
+from selfinstruct.simulate.author.labels import labels_in
 from selfinstruct.simulate.author.word_lists import sections
 from selfinstruct.simulate.seeded_random import SeededRandom
 
@@ -25,7 +25,7 @@ _COUNTS: Final = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 
 def needs_input(kind: str) -> bool:
     """Return whether tasks of this kind of the author need an input."""
-    return kind not in _outputs() and kind not in _lists()
+    return kind not in _outputs() and kind not in _outputs(lists=True)
 
 
 def examples(instruction: str, number: int, rng: SeededRandom) -> list[tuple[str, str]]:
@@ -55,23 +55,22 @@ def labelled(instruction: str, number: int, rng: SeededRandom) -> list[tuple[str
         pairs = examples(instruction, number, rng)
         return [(output, given or "none") for given, output in pairs]
     used: Mapping[str, str] = {} if task is None else task.used
-    known = labels_in(used.get("labels", "")) or [
-        Label(name=name, texts=_outputs()["general_label"])
-        for name in ("positive", "negative", "neutral")
-    ]
-    labels = rng.some_of(known, len(known))
+    known: Mapping[str, Sequence[str]] = labels_in(used.get("labels", ""))
+    if not known:
+        known = dict.fromkeys(("positive", "negative", "neutral"), _outputs()["general_label"])
+    labels = rng.some_of(list(known), len(known))
     inputs: dict[str, str] = {}
     for position in range(number):
         label = labels[position % len(labels)]
-        inputs.setdefault(new_scene(rng, used).fill(rng.one_of(label.texts)), label.name)
+        inputs.setdefault(new_scene(rng, used).fill(rng.one_of(known[label])), label)
     return [(name, given) for given, name in inputs.items()]
 
 
 def _output(kind: str, scene: Scene) -> str:
-    if kind not in _lists():
+    if kind not in _outputs(lists=True):
         return scene.fill(scene.rng.one_of(_outputs()[kind]))
     number = _COUNTS.get(scene.used.get("count", ""), 5)
-    lines = scene.rng.some_of(_lists()[kind], number)
+    lines = scene.rng.some_of(_outputs(lists=True)[kind], number)
     return "\n".join(f"{number}. {scene.fill(line)}" for number, line in enumerate(lines, 1))
 
 
@@ -82,22 +81,13 @@ def _pair(kind: str, scene: Scene) -> tuple[str, str]:
 
 
 @cache
-def _outputs() -> dict[str, tuple[str, ...]]:
-    """Return the outputs by kind."""
+def _outputs(*, lists: bool = False) -> dict[str, tuple[str, ...]]:
+    """Return the outputs by kind, or the entries of lists by kind."""
+    separator = "\n" if lists else "\n~\n"
     return {
-        section.heading[0]: tuple("\n".join(section.lines).strip().split("\n~\n"))
-        for section in sections("outputs")
-        if section.heading[-1] != "list"
-    }
-
-
-@cache
-def _lists() -> dict[str, tuple[str, ...]]:
-    """Return the entries of lists by kind."""
-    return {
-        section.heading[0]: tuple(filter(None, section.lines))
-        for section in sections("outputs")
-        if section.heading[-1] == "list"
+        heading[0]: tuple("\n".join(lines).strip().split(separator))
+        for heading, lines in sections("outputs")
+        if (heading[-1] == "list") == lists
     }
 
 
@@ -105,8 +95,8 @@ def _lists() -> dict[str, tuple[str, ...]]:
 def _pairs() -> dict[str, list[tuple[str, str]]]:
     """Return inputs and outputs by kind, style or field."""
     pairs: dict[str, list[tuple[str, str]]] = {}
-    for section in sections("pairs"):
-        for line in filter(None, section.lines):
+    for (name,), lines in sections("pairs"):
+        for line in filter(None, lines):
             given, _, output = line.partition(" => ")
-            pairs.setdefault(section.heading[0], []).append((given, output.replace("\\n", "\n")))
+            pairs.setdefault(name, []).append((given, output.replace("\\n", "\n")))
     return pairs

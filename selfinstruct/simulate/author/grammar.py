@@ -12,7 +12,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
@@ -31,7 +31,7 @@ CLOSED: Final = frozenset(("count", "field", "style", "tone"))
 class Setting:
     """Words that belong together."""
 
-    words: Mapping[str, tuple[str, ...]]
+    words: Mapping[str, Sequence[str]]
     """Words by slot."""
     answers: Mapping[str, str]
     """A clause that answers each "how …" or "why …"."""
@@ -131,9 +131,8 @@ def _name(slot: str) -> str:
 
 @cache
 def _word_lists() -> dict[str, tuple[str, ...]]:
-    return {
-        section.heading[0]: tuple(filter(None, section.lines)) for section in sections("wording")
-    }
+    both = sections("wording") + sections("mistakes")
+    return {name: tuple(filter(None, lines)) for (name,), lines in both}
 
 
 def word_list(name: str) -> tuple[str, ...]:
@@ -145,20 +144,16 @@ def word_list(name: str) -> tuple[str, ...]:
 def settings() -> tuple[Setting, ...]:
     """Return all settings."""
     found = []
-    for section in sections("settings"):
+    for _, lines in sections("settings"):
         words: dict[str, list[str]] = {}
         answers = {}
-        for line in filter(None, section.lines):
+        for line in filter(None, lines):
             name, _, entries = line.partition(": ")
             if name == "why":
                 question, _, answers[question] = entries.partition(" = ")
                 entries = question
             words.setdefault(name, []).extend(entries.split(" | "))
-        found.append(
-            Setting(
-                words={name: tuple(options) for name, options in words.items()}, answers=answers
-            )
-        )
+        found.append(Setting(words=words, answers=answers))
     return tuple(found)
 
 

@@ -2,6 +2,7 @@
 
 from selfinstruct.simulate.author import mistakes
 from selfinstruct.simulate.author.examples import examples, labelled
+from selfinstruct.simulate.author.grammar import word_list
 from selfinstruct.simulate.author.instructions import compose
 from selfinstruct.simulate.author.prompt_recognition import Instances
 from selfinstruct.simulate.seeded_random import SeededRandom
@@ -10,10 +11,10 @@ from selfinstruct.simulate.seeded_random import SeededRandom
 def instances(asked: Instances, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
     """Return the reply to a prompt for examples."""
     if rng.chance(shares.refused):
-        return rng.one_of(mistakes.APOLOGIES)
+        return rng.one_of(word_list("apology"))
     reply = example_blocks(asked, rng, shares)
     if rng.chance(shares.chatty):
-        reply = f"{rng.one_of(mistakes.ANNOUNCEMENTS)}\n\n{reply}"
+        reply = f"{rng.one_of(word_list('announcement'))}\n\n{reply}"
     if rng.chance(shares.ran_on):
         reply += f"\n\nTask: {compose(rng)}\n{reply}"
     return reply

@@ -100,11 +100,11 @@ def _kinds() -> tuple[tuple[tuple[Frame, ...], ...], tuple[float, ...]]:
     """Return the frames of each kind, and the running total of the weights of the kinds."""
     kinds = []
     weights = []
-    for section in sections("frames"):
-        kind, weight, closing = section.heading
+    for (kind, weight, closing), lines in sections("frames"):
         weights.append(float(weight))
-        lines = filter(None, section.lines)
-        kinds.append(tuple(Frame(kind=kind, text=line, closing=closing) for line in lines))
+        kinds.append(
+            tuple(Frame(kind=kind, text=line, closing=closing) for line in filter(None, lines))
+        )
     return tuple(kinds), tuple(accumulate(weights))
 
 

@@ -1,7 +1,6 @@
 """Labels: families of adjectives, and texts that each label is right for."""
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -12,42 +11,31 @@ _SEPARATOR: Final = re.compile(r", | or ")
 _PAIR_SHARE: Final = 0.3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
-    """A label and the texts that the label is right for."""
-
-    name: str
-    texts: tuple[str, ...]
-
-
 def choice_of_labels(rng: SeededRandom) -> str:
     """Return two or three labels of one family, such as "angry, worried or content"."""
     family = rng.one_of(_families())
     number = 2 if rng.chance(_PAIR_SHARE) else 3
-    names = [rng.one_of(synonyms).name for synonyms in rng.some_of(family, number)]
+    names = [rng.one_of(synonyms) for synonyms in rng.some_of(list(family), number)]
     return ", ".join(names[:-1]) + " or " + names[-1]
 
 
-def labels_in(choice: str) -> list[Label]:
-    """Return the labels in a text such as "angry, worried or content", without unknown ones."""
-    return [_labels()[name] for name in _SEPARATOR.split(choice) if name in _labels()]
+def labels_in(choice: str) -> dict[str, list[str]]:
+    """Return the labels in a text such as "angry, worried or content", with texts that they are right for."""
+    known = {
+        name: texts
+        for family in _families()
+        for synonyms, texts in family.items()
+        for name in synonyms
+    }
+    return {name: known[name] for name in _SEPARATOR.split(choice) if name in known}
 
 
 @cache
-def _families() -> tuple[tuple[tuple[Label, ...], ...], ...]:
-    """Return the families; each is a tuple of labels, each label a tuple of synonyms."""
+def _families() -> list[dict[tuple[str, ...], list[str]]]:
+    """Return the families: the synonyms of each label, with texts that the label is right for."""
     families = []
-    for section in sections("labels"):
-        family = []
-        for block in "\n".join(section.lines).split("> ")[1:]:
-            names, *texts = block.strip().split("\n")
-            family.append(
-                tuple(Label(name=name, texts=tuple(texts)) for name in names.split(" | "))
-            )
-        families.append(tuple(family))
-    return tuple(families)
-
-
-@cache
-def _labels() -> dict[str, Label]:
-    return {label.name: label for family in _families() for same in family for label in same}
+    for _, lines in sections("labels"):
+        blocks = "\n".join(lines).split("> ")[1:]
+        entries = [block.strip().split("\n") for block in blocks]
+        families.append({tuple(names.split(" | ")): texts for names, *texts in entries})
+    return families

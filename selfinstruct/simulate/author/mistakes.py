@@ -1,4 +1,4 @@
-"""Mistakes of the author: how often they occur, and their texts.
+"""Mistakes of the author: how often they occur. Most of their texts are in the word list "mistakes".
 
 A share is a probability from 0 to 1: `FaultShares(refused=0.0)` is an author that never refuses, and
 `PERFECT` an author without mistakes.
@@ -66,47 +66,7 @@ class FaultShares:
 
 PERFECT: Final = FaultShares(**dict.fromkeys(FaultShares.__dataclass_fields__, 0.0))
 
-APOLOGIES: Final = (
-    "I'm sorry, but I can't help with that.",
-    "As an AI language model, I do not have enough information to do this.",
-    "I apologize, but I'm not able to assist with this request.",
-)
-
-CURT: Final = (
-    "Write poem.",
-    "Explain gravity.",
-    "Tell a joke.",
-    "Translate.",
-    "Summarize this.",
-    "What is love?",
-)
-
-BEYOND_TEXT: Final = (
-    "Draw a picture of a {person} who is busy with {doing}.",
-    "Look at the attached image of a {place} and describe what you see.",
-    "Open the file with the {thing} and summarise the first page.",
-    "Play some calm music that suits {doing}.",
-    "Record a short video about {doing} for {audience}.",
-    "Go to the website of the nearest {place} and find out when it opens.",
-    "Make a diagram that shows how a {person} goes about {doing}.",
-    "Plot the number of {thing} per month in a graph.",
-)
-
-PROGRAMS: Final = (
-    "Write a program that keeps a list of {thing} for a {person}.",
-    "Write a program to count the {thing} at a {place}.",
-    "Write a program in {language} that reminds a {person} about {doing}.",
-)
-
 PUNCTUATED: Final = ("- ", '"', "(Optional) ", "* ", "... ", ": ", "[New] ")
-
-UNCLEAR: Final = (
-    "Sure! Please send me the task.",
-    "It depends on the input.",
-    "I would need to see an example to answer that.",
-)
-
-ANNOUNCEMENTS: Final = ("Sure! Here are some examples:", "Of course. Here you are:")
 
 HOSTILE: Final = (
     "\x1b[31mattention\x1b[0m",
@@ -114,5 +74,3 @@ HOSTILE: Final = (
     "\x1b]0;renamed\x07",
     '<img src=x onerror="alert(1)">',
 )
-
-NO_INPUT: Final = ("<No Input>", "<noinput>", "Noinput", "No input")

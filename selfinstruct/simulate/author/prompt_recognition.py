@@ -104,8 +104,9 @@ def recognise(prompt: str) -> Asked | None:
     prompt = prompt.rstrip()
     last_line = prompt[prompt.rfind("\n") + 1 :]
     open_block = _OPEN_BLOCK.fullmatch(last_line)
-    if open_block is not None and _FENCE.search(prompt):
-        return _blocks(prompt, first=int(open_block[1]))
+    fence = _FENCE.search(prompt)
+    if open_block is not None and fence is not None:
+        return _blocks(prompt, fence.start(), first=int(open_block[1]))
     if _LAST_ITEM.match(last_line):
         return _continuation(prompt)
     tasks = list(_TASK.finditer(prompt))
@@ -160,9 +161,7 @@ def _continuation(prompt: str) -> Continuation:
     )
 
 
-def _blocks(prompt: str, *, first: int) -> Blocks:
-    fence = _FENCE.search(prompt)
-    start = fence.start() if fence else 0
+def _blocks(prompt: str, start: int, *, first: int) -> Blocks:
     before = prompt[:start]
     counts = [int(count) for count in _COUNT.findall(before)]
     default = max((count for count in counts if count >= first), default=_DEFAULT_BLOCKS)

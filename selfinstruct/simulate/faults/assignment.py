@@ -25,8 +25,8 @@ _NEVER: Final = Status(share=1, status=500)
 class Assignment:
     """The faults of one attempt."""
 
-    attempt: int | None = None
-    """Number of the attempt at its request, from 1; None if attempts are not counted."""
+    attempt: int
+    """Number of the attempt at its request, from 1."""
     fault: AttemptFault | None = None
     name: str | None = None
     """Name of `fault` in the log: "outage", "never", or the name in the plan."""
@@ -37,9 +37,6 @@ class Assignment:
     def is_billed(self) -> bool:
         """True if the endpoint writes a reply, even if the client gets none."""
         return self.name != "outage" and not isinstance(self.fault, Status | ErrorObject)
-
-
-NO_FAULTS: Final = Assignment()
 
 
 class Assigner:
@@ -61,7 +58,8 @@ class Assigner:
         fault = attempt_fault(self._plan, request, attempt) if faulty < self._plan.at_most else None
         self._counts[request] = (attempt, faulty + (fault is not None))
         name: str | None = None if fault is None else fault.fault
-        content_fault = _request_fault(self._plan, request)
+        selected = _select(self._plan.per_request, f"{self._plan.seed}/{request}")
+        content_fault: str | None = selected.fault if selected is not None else None
         if content_fault == "never":
             fault, name, content_fault = _NEVER, "never", None
         outage = self._outage()
@@ -79,11 +77,6 @@ class Assigner:
 def attempt_fault(plan: FaultPlan, request: str, attempt: int) -> AttemptFault | None:
     """Return the fault of the attempt with this number, without regard to `at_most` and outages."""
     return _select(plan.per_attempt, f"{plan.seed}/{request}/{attempt}")
-
-
-def _request_fault(plan: FaultPlan, request: str) -> str | None:
-    selected = _select(plan.per_request, f"{plan.seed}/{request}")
-    return None if selected is None else selected.fault
 
 
 def _select(faults: tuple[F, ...], seed: str) -> F | None:

@@ -14,20 +14,19 @@ A fault affects all choices of a reply.
 from typing import Any, Final
 
 from selfinstruct.simulate.protocol import tokens
-from selfinstruct.simulate.protocol.completions import CompletionRequest
+from selfinstruct.simulate.protocol.completions import echoed, text_of, with_text
+from selfinstruct.simulate.protocol.request_bodies import AnyBody
 
 REFUSAL: Final = "I'm sorry, but I cannot help with that request."
 
 
-def with_content_fault(
-    reply: dict[str, Any], fault: str, request: CompletionRequest
-) -> dict[str, Any]:
+def with_content_fault(reply: dict[str, Any], fault: str, request: AnyBody) -> dict[str, Any]:
     """Return the `reply` to `request` with the content fault of this name."""
     if fault == "no_usage":
         return {name: value for name, value in reply.items() if name != "usage"}
     if fault == "other_model":
         return reply | {"model": f"{request.model}-other"}
-    changed = [_choice(choice, fault, request.echo) for choice in reply["choices"]]
+    changed = [_choice(choice, fault, echoed(request)) for choice in reply["choices"]]
     written = sum(number for _, number in changed)
     prompt_tokens = reply["usage"]["prompt_tokens"]
     usage = {"completion_tokens": written, "total_tokens": prompt_tokens + written}
@@ -39,17 +38,13 @@ def with_content_fault(
 
 def _choice(choice: dict[str, Any], fault: str, echo: str) -> tuple[dict[str, Any], int]:
     """Return the changed choice and the number of tokens in its text without the `echo`."""
-    is_chat = "message" in choice
-    if fault == "refusal" and is_chat:
+    if fault == "refusal" and "message" in choice:
         message = choice["message"] | {"content": None, "refusal": REFUSAL}
         return choice | {"message": message, "finish_reason": "stop"}, tokens.count(REFUSAL)
-    text: str | None = None
+    text: str | None = None if fault == "null_content" else echo
     number, reason = 0, "stop"
     if fault in ("length", "content_filter"):
-        whole = choice["message"]["content"] if is_chat else choice["text"][len(echo) :]
+        whole = text_of(choice)[len(echo) :]
         kept, number = tokens.cut(whole, max(1, tokens.count(whole) // 3))
         text, reason = echo + kept, fault
-    elif fault != "null_content":
-        text = echo
-    changed = {"message": choice["message"] | {"content": text}} if is_chat else {"text": text}
-    return choice | changed | {"finish_reason": reason}, number
+    return with_text(choice, text) | {"finish_reason": reason}, number

@@ -5,21 +5,22 @@ of the connection, `content` faults of the text.
 """
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any, Final
 
 from selfinstruct.simulate.faults.plan import (
     AttemptFault,
-    BrokenJson,
-    BrokenOff,
     ErrorObject,
     NoChoices,
     Page,
+    Plain,
     RetryAfter,
     Status,
 )
-from selfinstruct.simulate.protocol.replies import Reply, json_reply
+from selfinstruct.simulate.protocol.completions import text_of, with_text
+from selfinstruct.simulate.protocol.replies import Reply, error_reply, json_reply
 
 _MESSAGES: Final = {
     429: "Rate limit reached; try again later.",
@@ -36,36 +37,36 @@ _LOG_IN: Final = (
 _PLAIN: Final = "upstream connect error or disconnect before headers\n"
 
 
-def with_fault(reply: Reply, fault: AttemptFault) -> Reply:
-    """Return what `fault` makes of `reply`: the same reply for a fault of the connection."""
+def with_fault(reply: Reply, fault: AttemptFault | None) -> Reply:
+    """Return what `fault` makes of `reply`: the same reply for None and a fault of the connection."""
     match fault:
         case Status():
-            body = _error(fault.status, fault.code, fault.message)
-            return json_reply(fault.status, body, _retry_header(fault.retry_after))
+            error = _error(fault.status, fault.code, fault.message)
+            return replace(error, headers=_retry_header(fault.retry_after))
         case ErrorObject():
-            return json_reply(200, _error(500, fault.code, fault.message))
+            return replace(_error(500, fault.code, fault.message), status=200)
         case Page(format="html"):
             return Reply(status=200, body=_LOG_IN.encode(), media_type="text/html")
         case Page():
             return Reply(status=200, body=_PLAIN.encode(), media_type="text/plain")
-        case BrokenJson():
+        case Plain(fault="broken_json"):
             return Reply(status=reply.status, body=reply.body[: len(reply.body) // 2])
         # An error reply has no choices to change.
         case NoChoices() if "choices" in reply.data:
             return json_reply(reply.status, _without_choices(reply.data, fault.choices))
-        case BrokenOff() if "choices" in reply.data:
+        case Plain(fault="broken_off") if "choices" in reply.data:
             return json_reply(reply.status, _broken_off(reply.data))
         case _:
             return reply
 
 
-def _error(status: int, code: str | None, message: str | None) -> dict[str, Any]:
+def _error(status: int, code: str | None, message: str | None) -> Reply:
     kind = "server_error" if status >= 500 else "invalid_request_error"
     if status == 429:
         kind = "rate_limit_error"
     if message is None:
         message = _MESSAGES.get(status, f"The request failed with status {status}.")
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    return error_reply(status, message, kind=kind, code=code)
 
 
 def _retry_header(retry_after: RetryAfter | None) -> dict[str, str] | None:
@@ -89,15 +90,10 @@ def _decimal(number: float) -> str:
 def _broken_off(data: dict[str, Any]) -> dict[str, Any]:
     """Return a reply whose first choice ends in the middle of its text, as relays report it."""
     choice, *others = data["choices"]
-    half: dict[str, Any]
-    if "message" in choice:
-        text = choice["message"]["content"] or ""
-        half = {"message": choice["message"] | {"content": text[: len(text) // 2]}}
-    else:
-        text = choice["text"] or ""
-        half = {"text": text[: len(text) // 2]}
+    text = text_of(choice)
     error = {"code": 502, "message": "The provider disconnected."}
-    return data | {"choices": [choice | half | {"finish_reason": "error", "error": error}, *others]}
+    broken = with_text(choice, text[: len(text) // 2]) | {"finish_reason": "error", "error": error}
+    return data | {"choices": [broken, *others]}
 
 
 def _without_choices(data: dict[str, Any], choices: str) -> dict[str, Any]:

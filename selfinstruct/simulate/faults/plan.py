@@ -66,36 +66,25 @@ class Hang(_AttemptFault):
     seconds: Seconds | None = None
 
 
-class Late(_AttemptFault):
-    """The true reply after `seconds`, which replace the latency."""
+class Timed(_AttemptFault):
+    """The true reply, later than without the fault.
 
-    fault: Literal["late"] = "late"
+    "late": after `seconds`, which replace the latency. "drip": a few bytes at a time, over `seconds`.
+    """
+
+    fault: Literal["late", "drip"]
     seconds: Seconds
 
 
-class Drip(_AttemptFault):
-    """The true reply, a few bytes at a time, over `seconds`."""
+class Plain(_AttemptFault):
+    """A fault without further keys.
 
-    fault: Literal["drip"] = "drip"
-    seconds: Seconds
+    "reset": the head and half of the body of the true reply; then the connection is reset. "drop": a
+    connection that closes without a byte of a reply. "broken_json": the first half of the body, with a
+    matching content length. "broken_off": the first half of the text, with an error in its choice.
+    """
 
-
-class Reset(_AttemptFault):
-    """The head and half of the body of the true reply; then the connection is reset."""
-
-    fault: Literal["reset"] = "reset"
-
-
-class Drop(_AttemptFault):
-    """A connection that closes without a byte of a reply."""
-
-    fault: Literal["drop"] = "drop"
-
-
-class BrokenJson(_AttemptFault):
-    """The first half of the body, with a matching content length."""
-
-    fault: Literal["broken_json"] = "broken_json"
+    fault: Literal["reset", "drop", "broken_json", "broken_off"]
 
 
 class Page(_AttemptFault):
@@ -124,26 +113,7 @@ class NoChoices(_AttemptFault):
     ] = "missing"
 
 
-class BrokenOff(_AttemptFault):
-    """The first half of the text of the true reply, with an error in its choice."""
-
-    fault: Literal["broken_off"] = "broken_off"
-
-
-AttemptFault = (
-    Status
-    | Hang
-    | Late
-    | Drip
-    | Reset
-    | Drop
-    | BrokenJson
-    | Page
-    | ErrorObject
-    | NoChoices
-    | BrokenOff
-)
-
+AttemptFault = Status | Hang | Timed | Plain | Page | ErrorObject | NoChoices
 
 RequestFaultName = Literal[
     "never",
@@ -186,7 +156,7 @@ class Outage(Entry):
         if self.refuse == "hang":
             return Hang(share=1)
         if self.refuse == "drop":
-            return Drop(share=1)
+            return Plain(fault="drop", share=1)
         return Status(share=1, status=self.status or 503)
 
 

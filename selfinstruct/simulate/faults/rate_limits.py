@@ -9,11 +9,11 @@ lets more than twice the rate limit through.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from selfinstruct.simulate.faults.plan import RateLimits
-from selfinstruct.simulate.protocol.replies import Reply, json_reply
+from selfinstruct.simulate.protocol.replies import Reply, error_reply
 
 NAME: Final = "rate_limit"
 """Name of the fault in the request log."""
@@ -32,31 +32,30 @@ class TooEarly:
     """Amount in a full bucket."""
     left: int
     needed: int
-    retry_after_s: float | None
-    """Seconds until the attempt fits; None if it never fits."""
+    retry_after_s: float
+    """Seconds until the attempt fits; infinite if it never fits."""
 
     def reply(self, model: str) -> Reply:
         """Return a reply with status 429, in the words of OpenAI."""
         limit = f"on {self.kind} per min ({_ABBREVIATIONS[self.kind]}): Limit {self.limit}"
-        if self.retry_after_s is None:
+        code = "rate_limit_exceeded"
+        if math.isinf(self.retry_after_s):
             message = f"Request too large for {model} {limit}, Requested {self.needed}."
-            headers = {}
-        else:
-            message = (
-                f"Rate limit reached for {model} {limit}, Used {self.limit - self.left}, "
-                f"Requested {self.needed}. Please try again in {duration(self.retry_after_s)}."
-            )
-            headers = {"retry-after": f"{_milliseconds(self.retry_after_s) / 1000:g}"}
-        error = {"message": message, "type": self.kind, "param": None}
-        return json_reply(429, {"error": error | {"code": "rate_limit_exceeded"}}, headers)
+            return error_reply(429, message, kind=self.kind, code=code)
+        message = (
+            f"Rate limit reached for {model} {limit}, Used {self.limit - self.left}, "
+            f"Requested {self.needed}. Please try again in {duration(self.retry_after_s)}."
+        )
+        headers = {"retry-after": f"{_milliseconds(self.retry_after_s) / 1000:g}"}
+        return replace(error_reply(429, message, kind=self.kind, code=code), headers=headers)
 
 
 class Buckets:
     """The buckets of an endpoint. `now` returns the time in seconds."""
 
-    def __init__(self, limits: RateLimits, *, now: Callable[[], float]) -> None:
-        both = {"requests": limits.requests_per_minute, "tokens": limits.tokens_per_minute}
-        self._limits = {kind: limit for kind, limit in both.items() if limit is not None}
+    def __init__(self, limits: RateLimits | None, *, now: Callable[[], float]) -> None:
+        both: dict[str, int] = limits.model_dump(exclude_none=True) if limits is not None else {}
+        self._limits = {name.removesuffix("_per_minute"): limit for name, limit in both.items()}
         self._now = now
         self._used = dict.fromkeys(self._limits, 0.0)
         """Amount that is missing from each bucket at the time `_as_of`."""
@@ -72,10 +71,7 @@ class Buckets:
             if self._used[kind] + needed[kind] > self._limits[kind] + _TOLERANCE
         ]
         if problems:
-            # The longest wait; "never" is longer than all.
-            return max(
-                problems, key=lambda p: math.inf if p.retry_after_s is None else p.retry_after_s
-            )
+            return max(problems, key=lambda problem: problem.retry_after_s)
         for kind in self._limits:
             self._used[kind] += needed[kind]
         return None
@@ -98,7 +94,7 @@ class Buckets:
             limit=limit,
             left=self._left(kind),
             needed=needed,
-            retry_after_s=None if needed > limit else excess * 60 / limit,
+            retry_after_s=math.inf if needed > limit else excess * 60 / limit,
         )
 
     def _left(self, kind: str) -> int:

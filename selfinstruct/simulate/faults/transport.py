@@ -13,7 +13,7 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from selfinstruct.simulate.faults.plan import AttemptFault, Drip, Drop, Hang, Late, Reset, Status
+from selfinstruct.simulate.faults.plan import AttemptFault, Hang, Plain, Status, Timed
 from selfinstruct.simulate.protocol.replies import Reply
 
 _CONNECTION: Final = "selfinstruct.connection"
@@ -61,26 +61,26 @@ class FaultyTransport:
         """Send `reply` with `fault`; return whether all of the reply was sent."""
         connection: asyncio.Transport = scope["state"][_CONNECTION]
         self._active.add(connection)
-        if self._is_closed and isinstance(fault, Hang | Late | Drip):
+        if self._is_closed and isinstance(fault, Hang | Timed):
             connection.abort()
         try:
             match fault:
                 case Hang():
                     if not await client_leaves(receive, fault.seconds):
                         connection.close()
-                case Late():
+                case Timed(fault="late"):
                     if await client_leaves(receive, fault.seconds):
                         return False
                     await reply.response(scope, receive, send)
                     return True
-                case Drip():
+                case Timed():
                     return await _drip(reply, fault.seconds, receive, send)
-                case Reset():
+                case Plain(fault="reset"):
                     await _send_head(reply, send)
                     half = reply.body[: len(reply.body) // 2]
                     await send({"type": "http.response.body", "body": half, "more_body": True})
                     _reset(connection)
-                case Drop():
+                case Plain(fault="drop"):
                     connection.close()
                 case _:
                     await reply.response(scope, receive, send)

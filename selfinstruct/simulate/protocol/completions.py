@@ -1,4 +1,4 @@
-"""Completions: validated requests of both APIs, and the bodies of their replies.
+"""Completions: the bodies of the replies of both APIs.
 
 The author is a function from a prompt and a seed to a text. The fingerprint of a request covers everything
 that changes the text: model, prompt and sampling parameters. It does not cover `n`, `stop` and `max_tokens`,
@@ -6,35 +6,15 @@ which only repeat or cut the text. A reply that is cut at 20 tokens is therefore
 that is cut at 200, and the first of three choices is the reply to `n: 1`.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct.simulate.protocol import tokens
+from selfinstruct.simulate.protocol.request_bodies import AnyBody, ChatBody, TextBody
 
 Write = Callable[[str, str], str]
 """An author: `write(prompt, seed)` returns the whole reply; another seed gives another reply."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompletionRequest:
-    """A validated request for completions."""
-
-    is_chat: bool
-    model: str
-    prompt: str
-    """Text to answer or to continue."""
-    texts: tuple[str, ...]
-    """All texts that the client sent."""
-    choices: int
-    stops: tuple[str, ...]
-    max_tokens: int | None
-    """Maximum of tokens per choice; None for no maximum."""
-    echo: str = ""
-    """Beginning of each text: the prompt of a text completion with `echo`."""
-    fingerprint: str
-    """64 hexadecimal digits, equal for two requests only if the author writes the same text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +25,6 @@ class Choice:
     tokens: int
     reason: str
     """Finish reason, "stop" or "length"."""
-
-
-def digest(*texts: str) -> str:
-    """Return the SHA-256 of the joined texts, as 64 hexadecimal digits."""
-    # JSON may contain lone surrogates, which UTF-8 normally cannot encode.
-    return hashlib.sha256("".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def finish(text: str, stops: tuple[str, ...], max_tokens: int | None) -> Choice:
@@ -64,22 +38,20 @@ def finish(text: str, stops: tuple[str, ...], max_tokens: int | None) -> Choice:
     return Choice(text=kept, tokens=number, reason=reason)
 
 
-def answer(request: CompletionRequest, write: Write, created: int) -> dict[str, Any]:
+def answer(request: AnyBody, write: Write, created: int) -> dict[str, Any]:
     """Return the body of the reply to `request`; `created` is in seconds since 1970."""
+    fingerprint = request.fingerprint
     written = [
-        finish(
-            write(request.prompt, f"{request.fingerprint}#{index}"),
-            request.stops,
-            request.max_tokens,
-        )
-        for index in range(request.choices)
+        finish(write(request.prompt, f"{fingerprint}#{index}"), request.stop, request.maximum)
+        for index in range(request.n or 1)
     ]
     # An echoed prompt counts as prompt tokens only.
     prompt_tokens = sum(map(tokens.count, request.texts))
     completion_tokens = sum(choice.tokens for choice in written)
+    is_chat = isinstance(request, ChatBody)
     return {
-        "id": f"{'chatcmpl' if request.is_chat else 'cmpl'}-{request.fingerprint[:24]}",
-        "object": "chat.completion" if request.is_chat else "text_completion",
+        "id": f"{'chatcmpl' if is_chat else 'cmpl'}-{fingerprint[:24]}",
+        "object": "chat.completion" if is_chat else "text_completion",
         "created": created,
         "model": request.model,
         "choices": [
@@ -100,12 +72,25 @@ def answer(request: CompletionRequest, write: Write, created: int) -> dict[str, 
     }
 
 
-def _content(request: CompletionRequest, text: str) -> dict[str, Any]:
-    if request.is_chat:
+def echoed(request: AnyBody) -> str:
+    """Return the beginning of each text: the prompt of a text completion with `echo`."""
+    return request.prompt if isinstance(request, TextBody) and request.echo else ""
+
+
+def _content(request: AnyBody, text: str) -> dict[str, Any]:
+    if isinstance(request, ChatBody):
         return {"message": {"role": "assistant", "content": text, "refusal": None}}
-    return {"text": request.echo + text}
+    return {"text": echoed(request) + text}
 
 
-def model_card(model: str) -> dict[str, Any]:
-    """Return the object that describes the served model."""
-    return {"id": model, "object": "model", "created": 0, "owned_by": "selfinstruct"}
+def text_of(choice: dict[str, Any]) -> str:
+    """Return the text of a choice of either API."""
+    text = choice["message"]["content"] if "message" in choice else choice["text"]
+    return text or ""
+
+
+def with_text(choice: dict[str, Any], text: str | None) -> dict[str, Any]:
+    """Return a choice of either API with another text."""
+    if "message" in choice:
+        return choice | {"message": choice["message"] | {"content": text}}
+    return choice | {"text": text}

@@ -4,8 +4,9 @@ pydantic validates the members. A wrong member becomes an OpenAI error body with
 member in `param`. Unknown members are ignored, as many clients send members of other servers.
 """
 
+import hashlib
 import json
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -17,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from selfinstruct.simulate.protocol.completions import CompletionRequest, digest
+from selfinstruct.simulate.protocol.replies import Reply, error_reply
 
 Text = Annotated[str, Strict()]
 Count = Annotated[int, Strict(), Field(ge=1)]
@@ -41,16 +42,11 @@ class RequestError(Exception):
         self.code = code
 
     @property
-    def body(self) -> dict[str, Any]:
-        """The error object for the client."""
-        return {
-            "error": {
-                "message": str(self),
-                "type": "invalid_request_error",
-                "param": self.param,
-                "code": self.code,
-            }
-        }
+    def reply(self) -> Reply:
+        """The reply with the error object for the client."""
+        return error_reply(
+            self.status, str(self), kind="invalid_request_error", param=self.param, code=self.code
+        )
 
 
 def _as_list(stop: object) -> object:
@@ -128,6 +124,28 @@ class ChatBody(Body):
             raise ValueError("'max_tokens' and 'max_completion_tokens' cannot both be set.")
         return self
 
+    @property
+    def prompt(self) -> str:
+        """The text to answer: the last message of the user."""
+        asked = (message.text for message in reversed(self.messages) if message.role == "user")
+        return next(asked, "")
+
+    @property
+    def texts(self) -> list[str]:
+        """All texts that the client sent."""
+        return [message.text for message in self.messages]
+
+    @property
+    def maximum(self) -> int | None:
+        """Maximum of tokens per choice; None for no maximum."""
+        return self.max_tokens or self.max_completion_tokens
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits, equal for two requests only if the author writes the same text."""
+        texts = [(message.role, message.text) for message in self.messages]
+        return digest(json.dumps([self.model, texts, self.sampling]))
+
 
 class TextBody(Body):
     """The body of a request to `/v1/completions`."""
@@ -140,49 +158,37 @@ class TextBody(Body):
     logprobs: Whole | None = None
     """Accepted, but the reply has no log probabilities."""
 
+    @property
+    def texts(self) -> list[str]:
+        """All texts that the client sent."""
+        return [self.prompt]
 
-B = TypeVar("B", ChatBody, TextBody)
+    @property
+    def maximum(self) -> int:
+        """Maximum of tokens per choice. With `echo`, a maximum of 0 is useful."""
+        return _DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
+
+    @property
+    def fingerprint(self) -> str:
+        """Like the fingerprint of a chat request, and always different from one."""
+        return digest(json.dumps(["text", self.model, self.prompt, self.sampling]))
 
 
-def read_chat(body: bytes, served: str) -> CompletionRequest:
-    """Return the chat request in `body`, for an endpoint that serves the model `served`.
+AnyBody = ChatBody | TextBody
+B = TypeVar("B", bound=Body)
+
+
+def digest(*texts: str) -> str:
+    """Return the SHA-256 of the joined texts, as 64 hexadecimal digits."""
+    # JSON may contain lone surrogates, which UTF-8 normally cannot encode.
+    return hashlib.sha256("".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def read_body(kind: type[B], body: bytes, served: str) -> B:
+    """Return the validated request in `body`, for an endpoint that serves the model `served`.
 
     Raises RequestError with status 400 for wrong JSON or a wrong member, and 404 for another model.
     """
-    asked = _parse(ChatBody, body, served)
-    texts = [(message.role, message.text) for message in asked.messages]
-    return CompletionRequest(
-        is_chat=True,
-        model=asked.model,
-        # The last user message is the prompt.
-        prompt=next((text for role, text in reversed(texts) if role == "user"), ""),
-        texts=tuple(text for _, text in texts),
-        choices=asked.n or 1,
-        stops=asked.stop,
-        max_tokens=asked.max_tokens or asked.max_completion_tokens,
-        fingerprint=digest(json.dumps([asked.model, texts, asked.sampling])),
-    )
-
-
-def read_text(body: bytes, served: str) -> CompletionRequest:
-    """Return the request for a text completion in `body`. Raises RequestError like `read_chat`."""
-    asked = _parse(TextBody, body, served)
-    return CompletionRequest(
-        is_chat=False,
-        model=asked.model,
-        prompt=asked.prompt,
-        texts=(asked.prompt,),
-        choices=asked.n or 1,
-        stops=asked.stop,
-        # With `echo`, a maximum of 0 is useful.
-        max_tokens=_DEFAULT_MAX_TOKENS if asked.max_tokens is None else asked.max_tokens,
-        echo=asked.prompt if asked.echo else "",
-        # "text" makes the fingerprint differ from the one of a chat request.
-        fingerprint=digest(json.dumps(["text", asked.model, asked.prompt, asked.sampling])),
-    )
-
-
-def _parse(kind: type[B], body: bytes, served: str) -> B:
     try:
         # Unlike the JSON parser of pydantic, `json` reads lone surrogates.
         asked = kind.model_validate(json.loads(body))

@@ -11,11 +11,6 @@ from typing import Final
 _TOKEN: Final = re.compile(r" ?[^\W\d_]{1,8}| ?\d{1,3}|\s+|[^\w\s]{1,3}|_+")
 
 
-def split(text: str) -> list[str]:
-    """Return the tokens of `text`; joined, they are `text` again."""
-    return _TOKEN.findall(text)
-
-
 def count(text: str) -> int:
     """Return the number of tokens in `text`."""
     return len(_TOKEN.findall(text))

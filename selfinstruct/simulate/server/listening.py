@@ -5,20 +5,21 @@ The web framework is imported when a server starts, not when this module is impo
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
+import queue
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import TYPE_CHECKING, Final, Self
 
 from selfinstruct.simulate.author.mistakes import FaultShares
 from selfinstruct.simulate.faults.plan import FaultPlan
+from selfinstruct.simulate.server.request_log import RequestLog
 
 if TYPE_CHECKING:
     import uvicorn
@@ -64,7 +65,8 @@ class SimulatedEndpoint:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as opened:
             listening = opened.enter_context(self._bound_socket())
-            server = opened.enter_context(self._server())
+            log = opened.enter_context(contextlib.closing(RequestLog(self.log)))
+            server = self._server(log)
             thread = threading.Thread(
                 target=server.run, args=([listening],), name="simulated-endpoint", daemon=True
             )
@@ -74,12 +76,7 @@ class SimulatedEndpoint:
             self._closing = opened.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._closing.close()
 
     def serve(self, on_ready: Callable[[str], None]) -> None:
@@ -88,13 +85,20 @@ class SimulatedEndpoint:
         Calls `on_ready` once, with the base URL, when the endpoint accepts connections. Raises OSError if
         the port is in use or the log cannot be written.
         """
-        with (
-            self._bound_socket() as listening,
-            self._server() as server,
-            _stopping_on_signals(server),
-        ):
-            on_ready(self.base_url)
-            server.run([listening])
+        # Unlike an event, this queue may be filled by a signal handler at any moment.
+        stopped = queue.SimpleQueue[int]()
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            stopped.put(number)
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with self:
+                on_ready(self.base_url)
+                stopped.get()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _bound_socket(self) -> socket.socket:
         # asyncio switches off Nagle's algorithm only for sockets that name their protocol. With Nagle's
@@ -112,68 +116,46 @@ class SimulatedEndpoint:
         self.base_url = f"http://{HOST}:{bound.getsockname()[1]}/v1"
         return bound
 
-    @contextlib.contextmanager
-    def _server(self) -> Iterator[uvicorn.Server]:
-        """Yield a server that is ready to run, with its request log open."""
+    def _server(self, log: RequestLog) -> uvicorn.Server:
+        """Return a server that is ready to run."""
         import uvicorn
 
         from selfinstruct.simulate.author.author import Author
         from selfinstruct.simulate.faults.transport import FaultyTransport, Protocol
-        from selfinstruct.simulate.server.request_log import RequestLog
-        from selfinstruct.simulate.server.routes import application
+        from selfinstruct.simulate.server.routes import Service, application
 
         transport = FaultyTransport()
 
         class Server(uvicorn.Server):
-            """A server that leaves signals to `_stopping_on_signals`; uvicorn would raise them again."""
-
-            @contextlib.contextmanager
-            def capture_signals(self) -> Iterator[None]:
-                yield
-
-            def run(self, sockets: list[socket.socket] | None = None) -> None:
-                asyncio.run(self.serve(sockets))
+            """A server that ends faults before it waits for replies in progress."""
 
             async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-                # First, because the rest of the shutdown waits for replies in progress.
                 transport.close()
                 await super().shutdown(sockets)
 
-        with contextlib.closing(RequestLog(self.log)) as request_log:
-            config = uvicorn.Config(
-                application(
-                    model=self.model,
-                    latency_ms=self.latency_ms,
-                    log=request_log,
-                    author=Author(shares=self.shares),
-                    faults=self.faults,
-                    transport=transport,
-                ),
-                http="h11" if self.faults is None else Protocol,
-                ws="none",
-                lifespan="off",
-                log_config=None,  # the calling program configures logging
-                log_level="warning",
-                access_log=False,
-                backlog=2048,
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-            )
-            yield Server(config)
+        service = Service(
+            model=self.model,
+            latency_ms=self.latency_ms,
+            log=log,
+            author=Author(shares=self.shares),
+            faults=self.faults or FaultPlan(),
+            transport=transport,
+        )
+        config = uvicorn.Config(
+            application(service),
+            loop="asyncio",
+            http="h11" if self.faults is None else Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,  # the calling program configures logging
+            log_level="warning",
+            access_log=False,
+            backlog=2048,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        )
+        return Server(config)
 
 
 def _stop(server: uvicorn.Server) -> None:
     server.should_exit = True
-
-
-@contextlib.contextmanager
-def _stopping_on_signals(server: uvicorn.Server) -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        _stop(server)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

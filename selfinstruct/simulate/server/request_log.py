@@ -19,7 +19,12 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from selfinstruct.simulate.protocol.replies import Reply
+
+_TOKENS: Final = ("prompt_tokens", "completion_tokens")
 
 
 class RequestLog:
@@ -36,11 +41,6 @@ class RequestLog:
         self._began = time.monotonic()
         self._arrivals = 0
 
-    @property
-    def is_open(self) -> bool:
-        """True if the log writes lines."""
-        return self._lines is not None
-
     def received(self, **values: str | int | None) -> dict[str, Any]:
         """Write an arrival and return its entry, which the second line needs."""
         self._arrivals += 1
@@ -48,41 +48,30 @@ class RequestLog:
         self._write("received", entry)
         return entry
 
-    def answered(
+    def ended(
         self,
+        event: str,
         entry: dict[str, Any],
         *,
-        status: int,
-        reply: dict[str, Any],
         billed: Mapping[str, int],
-        fault: str | None,
+        fault: str | None = None,
+        reply: "Reply | None" = None,
     ) -> None:
-        """Write that the client got `reply`: a completion, an error body, or {} for anything else.
+        """Write how a request ended: "answered" with `reply`, "broken" by `fault`, or "hung_up".
 
         `billed` is the billed usage, empty for nothing.
         """
-        usage = reply.get("usage") or {}
-        choices = reply.get("choices") or []
-        result: dict[str, Any] = {
-            "status": status,
-            "finish_reasons": [choice["finish_reason"] for choice in choices],
-            "prompt_tokens": usage.get("prompt_tokens", 0),
-            "completion_tokens": usage.get("completion_tokens", 0),
-            **_billed(billed),
-        }
+        result: dict[str, Any] = {}
+        if reply is not None:
+            usage = reply.data.get("usage") or {}
+            choices = reply.data.get("choices") or []
+            result["status"] = reply.status
+            result["finish_reasons"] = [choice["finish_reason"] for choice in choices]
+            result |= {name: usage.get(name, 0) for name in _TOKENS}
+        result |= {f"billed_{name}": billed.get(name, 0) for name in _TOKENS}
         if fault is not None:
             result["fault"] = fault
-        self._write("answered", entry | result)
-
-    def broken(
-        self, entry: dict[str, Any], *, billed: Mapping[str, int], fault: str | None
-    ) -> None:
-        """Write that the client got no whole reply, because of `fault` or (None) the end of the server."""
-        self._write("broken", {**entry, **_billed(billed), "fault": fault})
-
-    def hung_up(self, entry: dict[str, Any], *, billed: Mapping[str, int]) -> None:
-        """Write that the client left before the reply."""
-        self._write("hung_up", {**entry, **_billed(billed)})
+        self._write(event, entry | result)
 
     def _write(self, event: str, entry: dict[str, Any]) -> None:
         if self._lines is None:
@@ -95,10 +84,3 @@ class RequestLog:
         """Close the file."""
         if self._lines is not None:
             self._lines.close()
-
-
-def _billed(usage: Mapping[str, int]) -> dict[str, int]:
-    return {
-        "billed_prompt_tokens": usage.get("prompt_tokens", 0),
-        "billed_completion_tokens": usage.get("completion_tokens", 0),
-    }

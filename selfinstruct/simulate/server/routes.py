@@ -5,14 +5,12 @@ a body of more than `MAX_BODY_BYTES` gets 413.
 """
 
 import asyncio
-import functools
 import hashlib
 import random
 import time
-import uuid
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,25 +20,25 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from selfinstruct.simulate.author.author import Author
-from selfinstruct.simulate.faults.assignment import NO_FAULTS, Assigner, Assignment
+from selfinstruct.simulate.faults.assignment import Assigner, Assignment
 from selfinstruct.simulate.faults.content import with_content_fault
 from selfinstruct.simulate.faults.error_replies import with_fault
-from selfinstruct.simulate.faults.plan import FaultPlan, Late, Status
+from selfinstruct.simulate.faults.plan import AttemptFault, FaultPlan, Status
 from selfinstruct.simulate.faults.rate_limits import NAME as RATE_LIMIT
 from selfinstruct.simulate.faults.rate_limits import Buckets
 from selfinstruct.simulate.faults.transport import FaultyTransport, client_leaves
 from selfinstruct.simulate.protocol.completions import (
-    CompletionRequest,
     Write,
     answer,
-    digest,
-    model_card,
 )
 from selfinstruct.simulate.protocol.replies import Reply, json_reply
 from selfinstruct.simulate.protocol.request_bodies import (
+    AnyBody,
+    ChatBody,
     RequestError,
-    read_chat,
-    read_text,
+    TextBody,
+    digest,
+    read_body,
     unknown_model,
 )
 from selfinstruct.simulate.server.request_log import RequestLog
@@ -48,78 +46,72 @@ from selfinstruct.simulate.server.request_log import RequestLog
 MAX_BODY_BYTES: Final = 8 * 2**20
 
 
-def application(
-    *,
-    model: str,
-    latency_ms: tuple[float, float],
-    log: RequestLog,
-    author: Author,
-    faults: FaultPlan | None,
-    transport: FaultyTransport,
-) -> ASGIApp:
-    """Return the ASGI application that serves `model` with the replies of `author`.
+@dataclass(kw_only=True)
+class Service:
+    """What an endpoint serves: `model`, with the replies of `author` and `faults`."""
 
-    Each completion waits for a random time between the two `latency_ms`. `transport` carries out the
-    `faults`.
-    """
-    # Counting attempts takes memory for each request, so only plans and logs pay for it.
-    assigner = Assigner(faults or FaultPlan()) if faults is not None or log.is_open else None
-    limits = None if faults is None else faults.rate_limits
-    buckets = None if limits is None else Buckets(limits, now=time.monotonic)
+    model: str
+    latency_ms: tuple[float, float]
+    """Shortest and longest delay of a completion."""
+    log: RequestLog
+    author: Author
+    faults: FaultPlan
+    transport: FaultyTransport
+    """Carries out faults of the connection."""
 
-    completions = functools.partial(
-        _Completions,
-        model=model,
-        latency_ms=latency_ms,
-        log=log,
-        assigner=assigner,
-        buckets=buckets,
-        transport=transport,
-    )
-    chat = completions(read=read_chat, write=author.write)
-    text = completions(read=read_text, write=author.continue_text)
+    def __post_init__(self) -> None:
+        self.assigner = Assigner(self.faults)
+        self.buckets = Buckets(self.faults.rate_limits, now=time.monotonic)
 
-    def about_models(reply: Reply) -> Response:
-        if faults is not None and not faults.models:
+
+def application(service: Service) -> ASGIApp:
+    """Return the ASGI application that serves all routes."""
+    author = service.author
+    chat = _Completions(kind=ChatBody, write=author.write, service=service)
+    text = _Completions(kind=TextBody, write=author.continue_text, service=service)
+
+    async def models(request: Request) -> Response:
+        reply = _about_models(service.model, request.path_params.get("name"))
+        if not service.faults.models:
             reply = with_fault(reply, Status(share=1, status=500))
         return reply.response
 
-    async def models(_request: Request) -> Response:
-        return about_models(json_reply(200, {"object": "list", "data": [model_card(model)]}))
-
-    async def one_model(request: Request) -> Response:
-        name = request.path_params["name"]
-        if name != model:
-            return about_models(json_reply(404, unknown_model(name, model).body))
-        return about_models(json_reply(200, model_card(model)))
-
-    async def unknown_route(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        message = f"{error.detail}: {request.method} {request.url.path}"
-        body = RequestError(error.status_code, message).body
-        return json_reply(error.status_code, body, error.headers).response
-
-    starlette = Starlette(
+    return Starlette(
         routes=[
             Route("/v1/chat/completions", chat, methods=["POST"]),
             Route("/v1/completions", text, methods=["POST"]),
             Route("/v1/models", models, methods=["GET"]),
-            Route("/v1/models/{name:path}", one_model, methods=["GET"]),
+            Route("/v1/models/{name:path}", models, methods=["GET"]),
         ],
-        exception_handlers={404: unknown_route, 405: unknown_route},
+        exception_handlers={404: _unknown_route, 405: _unknown_route},
     )
-    return _with_request_id(starlette)
+
+
+def _about_models(served: str, name: str | None) -> Reply:
+    card = {"id": served, "object": "model", "created": 0, "owned_by": "selfinstruct"}
+    if name is None:
+        return json_reply(200, {"object": "list", "data": [card]})
+    return json_reply(200, card) if name == served else unknown_model(name, served).reply
+
+
+async def _unknown_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = f"{error.detail}: {request.method} {request.url.path}"
+    reply = RequestError(error.status_code, message).reply
+    return replace(reply, headers=error.headers).response
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Written:
-    """A reply before its attempt meets a fault."""
+class _Attempt:
+    """The reply to an attempt, and the fault that the attempt meets."""
 
     reply: Reply
     billed: Mapping[str, int] = field(default_factory=dict)
     """Billed usage, empty for nothing."""
     prompt_sha256: str | None = None
-    content_fault: str | None = None
+    fault: AttemptFault | None = None
+    name: str | None = None
+    """Name of the fault in the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,14 +122,9 @@ class _Completions:
     reply. A plain Starlette endpoint returns earlier.
     """
 
-    read: Callable[[bytes, str], CompletionRequest]
+    kind: type[ChatBody] | type[TextBody]
     write: Write
-    model: str
-    latency_ms: tuple[float, float]
-    log: RequestLog
-    assigner: Assigner | None
-    buckets: Buckets | None
-    transport: FaultyTransport
+    service: Service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -146,74 +133,77 @@ class _Completions:
         except ClientDisconnect:
             return
         except RequestError as error:
-            await json_reply(error.status, error.body).response(scope, receive, send)
+            await error.reply.response(scope, receive, send)
             return
         body_sha256 = hashlib.sha256(body).hexdigest()
-        assignment = NO_FAULTS
-        if self.assigner is not None:
-            assignment = self.assigner.assign(scope["path"], body_sha256)
-        written = self._written(body, assignment)
-        entry = self.log.received(
+        assignment = self.service.assigner.assign(scope["path"], body_sha256)
+        attempt = self._written(body, assignment)
+        entry = self.service.log.received(
             client_request_id=request.headers.get("x-client-request-id"),
             body_sha256=body_sha256,
-            prompt_sha256=written.prompt_sha256,
+            prompt_sha256=attempt.prompt_sha256,
             attempt=assignment.attempt,
         )
-        reply, billed, fault = written.reply, written.billed, assignment.fault
-        name = assignment.name or written.content_fault
-        if fault is not None:
-            reply = with_fault(reply, fault)
-        if self.buckets is not None and assignment.name != "outage":
-            too_early = self.buckets.take(tokens=billed.get("total_tokens", 0))
-            if too_early is not None:
-                reply, billed, fault, name = too_early.reply(self.model), {}, None, RATE_LIMIT
-            reply = replace(reply, headers={**(reply.headers or {}), **self.buckets.headers()})
+        if assignment.name != "outage":
+            attempt = self._limited(attempt)
         try:
-            # The time of a late reply replaces the latency.
-            if not isinstance(fault, Late) and await self._client_leaves(receive):
-                self.log.hung_up(entry, billed=billed)
-                return
-            is_whole = True
-            if fault is None:
-                await reply.response(scope, receive, send)
-            else:
-                is_whole = await self.transport.send(reply, fault, scope, receive, send)
+            event = await self._send(attempt, scope, receive, send)
         except asyncio.CancelledError:  # the server stops
-            self.log.broken(entry, billed=billed, fault=None)
+            self.service.log.ended("broken", entry, billed=attempt.billed)
             raise
-        if is_whole:
-            self.log.answered(
-                entry, status=reply.status, reply=reply.data, billed=billed, fault=name
-            )
-        else:
-            self.log.broken(entry, billed=billed, fault=name)
+        self.service.log.ended(
+            event,
+            entry,
+            billed=attempt.billed,
+            fault=None if event == "hung_up" else attempt.name,
+            reply=attempt.reply if event == "answered" else None,
+        )
 
-    def _written(self, body: bytes, assignment: Assignment) -> _Written:
-        """Return the reply to a request with this body, with its content fault."""
+    def _written(self, body: bytes, assignment: Assignment) -> _Attempt:
+        """Return the attempt of a request with this body, with its faults."""
+        fault = assignment.fault
         try:
-            request = self.read(body, self.model)
+            request: AnyBody = read_body(self.kind, body, self.service.model)
         except RequestError as error:
-            return _Written(reply=json_reply(error.status, error.body))
+            reply = with_fault(error.reply, fault)
+            return _Attempt(reply=reply, fault=fault, name=assignment.name)
         data = answer(request, self.write, int(time.time()))
         usage = data["usage"]
         if assignment.content_fault is not None:
             data = with_content_fault(data, assignment.content_fault, request)
             usage = data.get("usage", usage)  # also billed if the reply has no usage
-        return _Written(
-            reply=json_reply(200, data),
+        return _Attempt(
+            reply=with_fault(json_reply(200, data), fault),
             billed=usage if assignment.is_billed else {},
             prompt_sha256=digest(*request.texts),
-            content_fault=assignment.content_fault,
+            fault=fault,
+            name=assignment.name or assignment.content_fault,
         )
 
-    async def _client_leaves(self, receive: Receive) -> bool:
-        """Wait for the latency; return True as soon as the client leaves."""
-        low, high = self.latency_ms
-        if high <= 0:
-            # Without a wait, the server cannot have noticed that the client left.
-            return False
+    def _limited(self, attempt: _Attempt) -> _Attempt:
+        """Return what the rate limits make of an attempt."""
+        buckets = self.service.buckets
+        too_early = buckets.take(tokens=attempt.billed.get("total_tokens", 0))
+        if too_early is not None:
+            attempt = _Attempt(reply=too_early.reply(self.service.model), name=RATE_LIMIT)
+        headers = {**(attempt.reply.headers or {}), **buckets.headers()}
+        return replace(attempt, reply=replace(attempt.reply, headers=headers))
+
+    async def _send(self, attempt: _Attempt, scope: Scope, receive: Receive, send: Send) -> str:
+        """Send a reply after the latency, and return the event for the log."""
+        fault = attempt.fault
+        low, high = self.service.latency_ms
+        # The time of a late reply replaces the latency. Without a wait, the server cannot have noticed that
+        # the client left.
+        waits = high > 0 and (fault is None or fault.fault != "late")
         # Not seeded: two attempts at the same request need different latencies.
-        return await client_leaves(receive, random.uniform(low, high) / 1000)
+        if waits and await client_leaves(receive, random.uniform(low, high) / 1000):
+            return "hung_up"
+        if fault is None:
+            await attempt.reply.response(scope, receive, send)
+            return "answered"
+        is_whole = await self.service.transport.send(attempt.reply, fault, scope, receive, send)
+        return "answered" if is_whole else "broken"
 
 
 async def _body(request: Request) -> bytes:
@@ -231,17 +221,3 @@ async def _body(request: Request) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             raise too_large
     return bytes(body)
-
-
-def _with_request_id(inner: ASGIApp) -> ASGIApp:
-    async def outer(scope: Scope, receive: Receive, send: Send) -> None:
-        header = (b"x-request-id", b"req_" + uuid.uuid4().hex.encode())
-
-        async def send_with_header(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], header]
-            await send(message)
-
-        await inner(scope, receive, send_with_header)
-
-    return outer

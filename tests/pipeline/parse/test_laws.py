@@ -173,7 +173,7 @@ def test_default_instances_have_no_placeholders_or_conflicts(
 @pytest.mark.parametrize("name", PROFILES)
 @given(completion=COMPLETIONS, instruction=st.sampled_from(["", "Name a river."]) | TEXTS)
 def test_an_answer_occurs_in_the_reply(name: str, completion: Completion, instruction: str) -> None:
-    answer = PROFILES[name].read_answer(completion, instruction=instruction)
+    answer = PROFILES[name].read_answer(completion, instruction)
     if name == "paper":
         assert answer in ("yes", "no")
         assert answer == "no" or completion.text.strip().lower() == "yes"
@@ -448,5 +448,5 @@ def test_every_parser_takes_linear_time(text: str) -> None:
             profile.read_instances(ID, completion, AskedInstances(output_first=output_first))
             assert time.process_time() - began < _SECONDS
         began = time.process_time()
-        profile.read_answer(completion, instruction="Do it.")
+        profile.read_answer(completion, "Do it.")
         assert time.process_time() - began < _SECONDS

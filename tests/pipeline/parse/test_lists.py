@@ -278,6 +278,24 @@ def test_repeated_rules_of_the_prompt_are_echoes() -> None:
     assert found(text, demonstrations=SHOWN) == ["Name a lake."]
 
 
+@pytest.mark.parametrize("continues", [True, False, None])
+@pytest.mark.parametrize("gap", ["\n", "\n\n", "\n\nHere are 8 more tasks:\n\n"])
+def test_bullets_may_follow_repeated_demonstrations(gap: str, continues: bool | None) -> None:
+    text = f"{ECHOED}{gap}- Name a lake.\n- Name a sea.\n- Name a bay."
+    parsed = read(text, continues=continues, demonstrations=SHOWN)
+    assert [c.instruction for c in parsed.candidates] == [
+        "Name a lake.",
+        "Name a sea.",
+        "Name a bay.",
+    ]
+    assert [r.reason for r in parsed.rejections] == [Reason.ECHO] * 8
+
+
+def test_bullets_under_a_new_task_belong_to_the_task() -> None:
+    text = f"{ECHOED}\n9. Compare these:\n- tea\n- coffee"
+    assert found(text, demonstrations=SHOWN) == ["Compare these: - tea - coffee"]
+
+
 def test_a_demonstration_among_new_tasks_is_an_echo() -> None:
     text = "9. Name a lake.\n10. name a  RIVER.\n11. Add the sums."
     assert found(text, demonstrations=SHOWN) == ["Name a lake.", "Add the sums."]

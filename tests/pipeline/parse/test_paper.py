@@ -192,12 +192,12 @@ def test_a_continued_list_gives_the_published_instructions(
 
 @pytest.mark.parametrize("text", ["Yes", "yes", "YES", " Yes\n", "\nyes "])
 def test_three_spellings_mean_yes(text: str) -> None:
-    assert PAPER.read_answer(make_completion(text)) == "yes"
+    assert PAPER.read_answer(make_completion(text), "") == "yes"
 
 
 @pytest.mark.parametrize("text", ["Yes.", "yEs", "Yes\n\nTask: a", "**Yes**", "No", "", "continue"])
 def test_any_other_answer_is_no(text: str) -> None:
-    assert PAPER.read_answer(make_completion(text)) == "no"
+    assert PAPER.read_answer(make_completion(text), "") == "no"
 
 
 # ── instances ────────────────────────────────────────────────────────────────────────────────────────────
