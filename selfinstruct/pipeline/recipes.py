@@ -167,7 +167,7 @@ _PARAMETERS = ("temperature", "top_p", "presence_penalty", "max_tokens")
 
 def sampling(config: RunConfig, stage: Stage) -> Sampling:
     """Return the sampling parameters of a stage."""
-    given = {name: getattr(config, f"{stage}_{name}", None) for name in _PARAMETERS}
+    given: dict[str, Any] = {n: getattr(config, f"{stage}_{n}", None) for n in _PARAMETERS}
     stops, extra = _stops(config, stage), config.extra_body or {}
     return Sampling(model=config.model, stop=stops, extra=extra, **given)
 
