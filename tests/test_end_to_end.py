@@ -7,6 +7,7 @@ from support import exported as export_of
 
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.pipeline.recipes import RECIPES
 from selfinstruct.pipeline.summary import summarize
 from selfinstruct.records import Reason
 from selfinstruct.runner.directory import read_run
@@ -15,7 +16,7 @@ from selfinstruct.simulate import FaultShares, SimulatedEndpoint
 
 @pytest.mark.parametrize("profile", ["default", "paper"])
 @pytest.mark.parametrize("api", ["chat", "completions"])
-@pytest.mark.parametrize("recipe", ["self-instruct", "alpaca"])
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_a_run_accepts_most_candidates(
     tmp_path: Path, endpoint: SimulatedEndpoint, recipe: str, api: str, profile: str
 ) -> None:
@@ -53,7 +54,7 @@ def test_mixes_accept_most_candidates(
     assert not any("Input:" in text for text in texts)
 
 
-@pytest.mark.parametrize("recipe", ["self-instruct", "alpaca"])
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_chat_habits_do_not_change_the_dataset(tmp_path: Path, recipe: str) -> None:
     """Reasoning, repeated prompts and bold markers give the same bytes as plain replies."""
     habits: dict[str, FaultShares] = {

@@ -15,6 +15,8 @@ from typing import Any
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
 from selfinstruct.pipeline.profiles import PROFILES
+from selfinstruct.pipeline.recipes import RECIPES
+from selfinstruct.pipeline.recipes.types import ClassifyStage, InstancesStage
 from selfinstruct.records import Completion, Rejection, Stage
 from selfinstruct.records.ids import item_number
 
@@ -80,27 +82,28 @@ def parse_again(
     Returns `candidates` (in order), `is_classification` (None if unclear) or `instances`, and always
     `rejections`. `api` is "completions" for a reply that continues its prompt, "chat" for an answer; None
     detects that from the text. With `scripts`, see `pipeline.filters.scripts_of`, candidates in other scripts
-    are rejected. Never raises.
+    are rejected. Raises ValueError for a stage that the recipe does not have.
     """
     completion = Completion(
         text=reply.completion, finish_reason=reply.finish_reason, model="recorded"
     )
-    reader = PROFILES[profile]
+    method = RECIPES[recipe]
     if stage == "classify":
-        answer = reader.read_answer(completion, reply.instruction)
+        parse_answer = method.stage(ClassifyStage).parsers[profile]
+        answer = parse_answer(completion, reply.instruction)
         return {
             "is_classification": {"yes": True, "no": False, "unclear": None}[answer],
             "rejections": [],
         }
     if stage == "instances":
         asked = AskedInstances(output_first=reply.is_classification, instruction=reply.instruction)
-        parsed = reader.read_instances("reply", completion, asked)
+        parsed = method.stage(InstancesStage).parsers[profile]("reply", completion, asked)
         return {
             "instances": [{"input": i.input, "output": i.output} for i in parsed.instances],
             "rejections": _rejections(parsed.rejections),
         }
     shown = reply.num_prompt_instructions or RunConfig(recipe=recipe).demonstrations
-    listed = reader.read_list[recipe](
+    listed = method.generate.parsers[profile](
         "reply",
         completion,
         AskedList(
@@ -112,7 +115,9 @@ def parse_again(
     candidates: list[dict[str, str]] = []
     rejections = list(listed.rejections)
     for candidate in listed.candidates:
-        reason = reader.rejection_reason(candidate.instruction, recipe=recipe, scripts=scripts)
+        reason = PROFILES[profile].rejection_reason(
+            candidate.instruction, rules=method.rules[profile], scripts=scripts
+        )
         if reason is not None:
             rejections.append(
                 Rejection(

@@ -24,7 +24,7 @@ from selfinstruct.events import (
     InstancesWritten,
     received,
 )
-from selfinstruct.pipeline.decide import classified, commit, instances_written
+from selfinstruct.pipeline.decide import commit
 from selfinstruct.pipeline.parse.types import pair_text
 from selfinstruct.pipeline.plan import generation_request, is_plannable, task_request
 from selfinstruct.pipeline.pool import Pool
@@ -96,12 +96,12 @@ async def preview(run: Run, *, backend: Backend) -> AsyncIterator[Step]:
     """
     state, config = run.state, run.config
     forget_undecided(state)
-    request = generation_request(state, config, run.recipe, run.templates, state.commits + 1)
+    request = generation_request(state, config, run.templates, state.commits + 1)
     yield Asked(request=request)
     outcome = await _send(run, request, backend)
     committed = _commit(run, outcome)
     yield _answered(request, outcome, committed, state.pool)
-    if not run.recipe.has_task_stages:
+    if not run.recipe.asks_about_tasks:
         return
     accepted = committed.accepted
     task = state.pool.by_id(accepted[0].task_id) if accepted else _as_new(state.pool, 0)
@@ -133,14 +133,14 @@ async def probe(run: Run, *, backend: Backend, count: int) -> None:
         plannable = takewhile(lambda k: is_plannable(run.state, run.config, k), numbers)
         now = len(list(plannable)) or 1
         requests = (
-            generation_request(run.state, run.config, run.recipe, run.templates, number)
+            generation_request(run.state, run.config, run.templates, number)
             for number in numbers[:now]
         )
         for outcome in await _all(send(request) for request in requests):
             committed = _commit(run, outcome)
             accepted += [run.state.pool.by_id(task.task_id) for task in committed.accepted]
         numbers = numbers[now:]
-    if not run.recipe.has_task_stages:
+    if not run.recipe.asks_about_tasks:
         return
 
     async def finish(task: Task) -> None:
@@ -180,8 +180,7 @@ def _commit(run: Run, outcome: CompletionReceived) -> Committed:
 
 
 def _decide(run: Run, task: Task, outcome: CompletionReceived) -> Decision:
-    decide = classified if outcome.stage == "classify" else instances_written
-    decision = decide(run.state, run.config, task.id, outcome)
+    decision = run.recipe.next_stage(task).decide(run.state, run.config, task.id, outcome)
     apply(run.state, decision)
     return decision
 

@@ -12,7 +12,7 @@ from selfinstruct.cli.cost_lines import doubling, next_thousand
 from selfinstruct.cli.progress_bar import bar
 from selfinstruct.pipeline.marginal_cost import RECENT, marginal_cost
 from selfinstruct.pipeline.plan import expected_yield
-from selfinstruct.pipeline.recipes import Recipe
+from selfinstruct.pipeline.recipes.types import Recipe
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.runner.directory import Run
 from selfinstruct.text import dollars

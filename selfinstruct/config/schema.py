@@ -27,6 +27,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from selfinstruct.config.fields import By, at_least, between, one_of, setting
+from selfinstruct.config.recipe_defaults import RECIPE_DEFAULTS
 from selfinstruct.config.request_extras import body_problem, headers_problem
 from selfinstruct.errors import ConfigError
 
@@ -76,6 +77,11 @@ def _text_problem(value: object) -> str | None:
     return None
 
 
+def _by_recipe(name: str, *, at_most: str = "") -> By:
+    values = {recipe: defaults[name] for recipe, defaults in RECIPE_DEFAULTS.items()}
+    return By("recipe", values, at_most)
+
+
 _dataset = partial(setting, panel="Dataset")
 _rare_dataset = partial(_dataset, rare=True)
 _lag = partial(_rare_dataset, check=at_least(1))
@@ -99,9 +105,9 @@ class RunConfig:
         "", "Name of the model at the endpoint.", short="-m", check=_model_problem
     )
     recipe: str = _dataset(
-        "self-instruct",
+        next(iter(RECIPE_DEFAULTS)),
         "Method: self-instruct (Wang et al., 2022), in three stages, or alpaca (Taori et al., 2023), in one.",
-        check=one_of("self-instruct", "alpaca"),
+        check=one_of(*RECIPE_DEFAULTS),
     )
     profile: str = _dataset(
         "default",
@@ -126,13 +132,12 @@ class RunConfig:
         help_text="Use only the classification tasks of the seed tasks, and ask for classification tasks.",
     )
     demonstrations: int = _rare_dataset(
-        # Self-Instruct §2.2; Alpaca's published code
-        By("recipe", {"self-instruct": 8, "alpaca": 3}),
+        _by_recipe("demonstrations"),
         "Example tasks in each prompt for new tasks.",
         check=between(1, 100),
     )
     generated_demonstrations: int = _rare_dataset(
-        By("recipe", {"self-instruct": 2, "alpaca": 0}, at_most="demonstrations"),
+        _by_recipe("generated_demonstrations", at_most="demonstrations"),
         "Example tasks that are generated tasks, once there are enough; the others are seed tasks.",
         check=between(0, 100),
     )
@@ -169,23 +174,22 @@ class RunConfig:
     )
 
     # Self-Instruct, appendix A.1 and Table 4, except max_tokens: 3 for a classification and 300 for an
-    # instance were enough for a base model with stop sequences; chat models need more. The values for alpaca
-    # are from its published code.
+    # instance were enough for a base model with stop sequences; chat models need more.
     generate_temperature: float | None = _temperature(
-        By("recipe", {"self-instruct": 0.7, "alpaca": 1.0}),
+        _by_recipe("generate_temperature"),
         "Temperature for instructions.",
     )
     generate_top_p: float | None = _sampling(
-        By("recipe", {"self-instruct": 0.5, "alpaca": 1.0}),
+        _by_recipe("generate_top_p"),
         "Nucleus sampling (top_p) for instructions.",
         check=between(0, 1),
     )
     generate_presence_penalty: float | None = _penalty(
-        By("recipe", {"self-instruct": 2.0, "alpaca": None}),
+        _by_recipe("generate_presence_penalty"),
         "Presence penalty for instructions.",
     )
     generate_max_tokens: int | None = _reply_tokens(
-        By("recipe", {"self-instruct": 1024, "alpaca": 3072}),
+        _by_recipe("generate_max_tokens"),
         "max_tokens for instructions.",
     )
     classify_temperature: float | None = _temperature(0.0, "Temperature for classification.")

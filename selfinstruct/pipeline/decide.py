@@ -1,31 +1,22 @@
 """Make decisions from replies. Pure: an outcome and the state determine the decision.
 
     reply → parse → filters → novelty → accepted task | rejection          one `Committed` for each reply
-    reply → yes, no or unclear (the default profile asks a second time)    `Classified`
-    reply → instances and rejections                                       `InstancesWritten`
 
-Every candidate is either accepted or rejected, so the counts add up.
+Every candidate is either accepted or rejected, so the counts add up. The stages of the recipe decide replies
+about a task.
 """
 
 from collections.abc import Iterator
 
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.events import (
-    Accepted,
-    Classified,
-    Committed,
-    CompletionReceived,
-    Decision,
-    InstancesWritten,
-    Outcome,
-)
+from selfinstruct.events import Accepted, Committed, CompletionReceived, Decision, Outcome
 from selfinstruct.pipeline.novelty import NoveltyResult
-from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
+from selfinstruct.pipeline.parse.types import AskedList
 from selfinstruct.pipeline.profiles import PROFILES
-from selfinstruct.pipeline.recipes import is_output_first
+from selfinstruct.pipeline.recipes import recipe_of
 from selfinstruct.pipeline.state import RunState
-from selfinstruct.records import Answer, Candidate, Neighbour, Reason, Rejection, rejected_text
-from selfinstruct.records.ids import classification_id, generation_id, task_of
+from selfinstruct.records import Candidate, Neighbour, Reason, Rejection, rejected_text
+from selfinstruct.records.ids import generation_id, task_of
 
 
 def next_decisions(state: RunState, config: RunConfig) -> Iterator[Decision]:
@@ -37,14 +28,11 @@ def next_decisions(state: RunState, config: RunConfig) -> Iterator[Decision]:
         outcome = state.waiting.get(generation_id(state.commits + 1))
         if outcome is not None:
             yield commit(state, config, outcome)
+    stages = {stage.name: stage for stage in recipe_of(config).task_stages}
     for outcome in state.waiting.values():
-        if outcome.stage == "generate":
-            continue
-        task_id = task_of(outcome.request_id)
-        if outcome.stage == "classify":
-            yield classified(state, config, task_id, outcome)
-        else:
-            yield instances_written(state, config, task_id, outcome)
+        if outcome.stage in stages:
+            task_id = task_of(outcome.request_id)
+            yield stages[outcome.stage].decide(state, config, task_id, outcome)
 
 
 def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
@@ -55,7 +43,7 @@ def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
     number = state.commits + 1
     if not isinstance(outcome, CompletionReceived):
         return Committed(number=number, accepted=(), rejected=())
-    parsed = PROFILES[config.profile].read_list[config.recipe](
+    parsed = recipe_of(config).generate.parsers[config.profile](
         outcome.request_id,
         outcome.completion,
         AskedList(
@@ -91,9 +79,9 @@ def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
 
 def _filter_rejection(candidate: Candidate, state: RunState, config: RunConfig) -> Rejection | None:
     """Return the rejection of a candidate that does not depend on the pool, or None."""
-    profile = PROFILES[config.profile]
+    profile, rules = PROFILES[config.profile], recipe_of(config).rules[config.profile]
     text = candidate.instruction
-    reason = profile.rejection_reason(text, recipe=config.recipe, scripts=state.scripts)
+    reason = profile.rejection_reason(text, rules=rules, scripts=state.scripts)
     if reason is None and profile.needs_tokens and not state.index.tokens(text):
         # Without tokens, even an exact copy would count as novel.
         reason = Reason.NO_TOKENS
@@ -124,44 +112,3 @@ def _novelty_rejection(
         text=rejected_text(candidate.instruction),
         nearest=Neighbour(task_id=nearest, rouge_l=result.rouge_l),
     )
-
-
-def classified(state: RunState, config: RunConfig, task_id: str, outcome: Outcome) -> Classified:
-    """Decide whether a task is a classification task, or whether to ask again.
-
-    The answer of a failed request is "unclear".
-    """
-    profile = PROFILES[config.profile]
-    answer: Answer = "unclear"
-    if isinstance(outcome, CompletionReceived):
-        instruction = state.pool.by_id(task_id).instruction
-        answer = profile.read_answer(outcome.completion, instruction)
-    ask_again = profile.asks_twice and answer == "unclear" and task_id not in state.unclear_once
-    if state.source is not None:
-        # A refiltered run sends no requests: only an existing second answer can be used.
-        ask_again = ask_again and classification_id(task_id, again=True) in state.waiting
-    return Classified(
-        task_id=task_id,
-        is_classification=None if ask_again else answer == "yes",
-        answer=answer,
-    )
-
-
-def instances_written(
-    state: RunState, config: RunConfig, task_id: str, outcome: Outcome
-) -> InstancesWritten:
-    """Decide which instances of a task are accepted. A failed request gives none."""
-    if not isinstance(outcome, CompletionReceived):
-        return InstancesWritten(task_id=task_id, instances=(), rejected=())
-    task = state.pool.by_id(task_id)
-    parsed = PROFILES[config.profile].read_instances(
-        outcome.request_id,
-        outcome.completion,
-        AskedInstances(
-            # The template shows how the model was asked. A refiltered run may classify the task differently.
-            output_first=is_output_first(outcome.template),
-            instruction=task.instruction,
-            limit=config.max_instances,
-        ),
-    )
-    return InstancesWritten(task_id=task_id, instances=parsed.instances, rejected=parsed.rejections)

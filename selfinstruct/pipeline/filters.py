@@ -2,9 +2,10 @@
 
 The rules are pure functions of the text. Novelty, which needs the pool, is checked after the rules.
 
-    >>> rejection_reason("Draw a map of the old town.", RULES["default", "self-instruct"])
+    >>> rules = rules_against(NOT_TEXT)["default"]
+    >>> rejection_reason("Draw a map of the old town.", rules)
     'not_for_text_model'
-    >>> rejection_reason("Describe the old town to a visitor.", RULES["default", "self-instruct"])
+    >>> rejection_reason("Describe the old town to a visitor.", rules)
 """
 
 import re
@@ -27,9 +28,8 @@ Rule = tuple[Reason, Callable[[str], bool]]
 _MIN_WORDS = 4  # the published code rejects three words or fewer
 _MAX_WORDS = 150  # the published code rejects more than 150 words
 
-# Things that a text model cannot see or make. The published lists, matched as whole words.
-_NOT_TEXT = "image|images|graph|graphs|picture|pictures|file|files|map|maps|draw|plot|go to"  # Self-Instruct
-_NOT_TEXT_ALPACA = f"{_NOT_TEXT}|video|audio|music|flowchart|diagram"
+NOT_TEXT = "image|images|graph|graphs|picture|pictures|file|files|map|maps|draw|plot|go to"
+"""Things that a text model cannot see or make: the list that Self-Instruct published, as whole words."""
 _WRITE_A_PROGRAM = "Write a program"
 """Start of instructions that the published code rejects, because models prepend the words to instructions
 they have seen."""
@@ -110,13 +110,9 @@ def _improved(words: str) -> tuple[Rule, ...]:
     )
 
 
-RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
-    ("paper", "self-instruct"): _published(_NOT_TEXT),
-    ("paper", "alpaca"): _published(_NOT_TEXT_ALPACA),
-    ("default", "self-instruct"): _improved(_NOT_TEXT),
-    ("default", "alpaca"): _improved(_NOT_TEXT_ALPACA),
-}
-"""Rules by profile and recipe."""
+def rules_against(words: str) -> Mapping[str, tuple[Rule, ...]]:
+    """Return the rules by profile; `words`, separated by "|", stand for things that are not text."""
+    return {"paper": _published(words), "default": _improved(words)}
 
 
 def rejection_reason(instruction: str, rules: Iterable[Rule]) -> Reason | None:

@@ -5,35 +5,27 @@ So the same replies give the same requests, whatever the timing. Classification 
 only on their task.
 """
 
-import re
 from collections.abc import Mapping
 from random import Random
 
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.pipeline.prompts import Template, render
-from selfinstruct.pipeline.recipes import (
-    CLASSIFY,
-    CLASSIFY_AGAIN,
-    INPUT_FIRST,
-    OUTPUT_FIRST,
-    Recipe,
-    list_template,
-    sampling,
-)
+from selfinstruct.pipeline.recipes import recipe_of
+from selfinstruct.pipeline.recipes.types import GenerateStage, Recipe
 from selfinstruct.pipeline.state import RunState
-from selfinstruct.records import Request, Stage, Task
-from selfinstruct.records.ids import classification_id, generation_id, instances_id
+from selfinstruct.records import Request, Task
+from selfinstruct.records.ids import generation_id
 
 
 def is_plannable(state: RunState, config: RunConfig, number: int) -> bool:
     """Return whether everything in the prompt of generation request `number` is known.
 
-    The prompt needs the pool to sample from. If demonstrations show their input, it also needs the final
+    The prompt needs the pool to sample from. If demonstrations show instances, it also needs the final
     instances of the sampled tasks, because a prompt must not depend on timing.
     """
     if number - config.lag(number) > state.commits:
         return False
-    if not config.show_input:
+    if not recipe_of(config).generate.shows_instances(config):
         return True
     return all(task.is_final for task in _demonstrations(state, config, number))
 
@@ -50,100 +42,59 @@ def _demonstrations(state: RunState, config: RunConfig, number: int) -> tuple[Ta
 def expected_yield(state: RunState, recipe: Recipe) -> float:
     """Instructions that a further generation request will probably bring, going by those committed."""
     # At first there is nothing to go by: as if one reply had been seen, with half of what was asked for.
-    return (state.grown + recipe.instructions_asked / 2) / (state.commits + 1)
+    return (state.grown + recipe.generate.instructions_asked / 2) / (state.commits + 1)
 
 
-def is_worth_asking(state: RunState, config: RunConfig, recipe: Recipe, number: int) -> bool:
+def is_worth_asking(state: RunState, config: RunConfig, number: int) -> bool:
     """Return whether generation request `number` is probably needed, given the yield so far.
 
     All earlier requests are committed or in flight. If these will probably reach the target, the request
     waits. Waiting saves money and never changes the dataset, because commits stop at the target.
     """
     in_flight = number - 1 - state.commits
-    return state.accepted + in_flight * expected_yield(state, recipe) < config.num_instructions
+    expected = in_flight * expected_yield(state, recipe_of(config))
+    return state.accepted + expected < config.num_instructions
 
 
 def generation_request(
-    state: RunState,
-    config: RunConfig,
-    recipe: Recipe,
-    templates: Mapping[str, Template],
-    number: int,
+    state: RunState, config: RunConfig, templates: Mapping[str, Template], number: int
 ) -> Request:
     """Plan generation request `number`, from 1."""
+    stage = recipe_of(config).generate
     tasks = _demonstrations(state, config, number)
     values = {
-        "demonstrations": [_template_values(config, recipe, task) for task in tasks],
+        "demonstrations": [_template_values(config, stage, task) for task in tasks],
         "first_number": config.demonstrations + 1,
-        "last_number": config.demonstrations + recipe.instructions_asked,
+        "last_number": config.demonstrations + stage.instructions_asked,
     }
+    (name,) = stage.template_names(config)
     return Request(
         id=generation_id(number),
-        stage="generate",
+        stage=stage.name,
         prompt=render(
-            templates[list_template(config)],
+            templates[name],
             values,
             to_continue=config.api == "completions",
             demonstration_ids=tuple(task.id for task in tasks),
         ),
-        sampling=sampling(config, "generate"),
+        sampling=stage.sampling(config),
     )
 
 
-def _template_values(config: RunConfig, recipe: Recipe, task: Task) -> dict[str, str]:
+def _template_values(config: RunConfig, stage: GenerateStage, task: Task) -> dict[str, str]:
     """Return the values of a demonstration that a template may use."""
     # A task is one line of a list. A trailing colon would announce more text.
     line = " ".join(task.instruction.split()).rstrip(":")
-    instances = task.instances or ()
-    input_text = output = ""
-    if recipe.has_task_stages:
-        if config.show_input:
-            input_text = _indented(next((i.input for i in instances if i.input), ""))
-    elif instances:
-        input_text, output = _escaped(instances[0].input), _escaped(instances[0].output)
+    input_text, output = stage.shown(config, task)
     return {"instruction": line, "input": input_text, "output": output}
-
-
-def _escaped(text: str) -> str:
-    """Indent lines that begin with "###", which would otherwise end the block."""
-    return re.sub("^###", " ###", text, flags=re.MULTILINE)
-
-
-_INDENT = " " * 10
-"""Indent of further lines, the width of "   Input: "."""
-_NUMBERED = re.compile(r"\n\W*(?:task\s*|instruction\s*)?\d{1,4}\s*[.):、．）：]", re.IGNORECASE)
-_MAX_LINES = 8
-_MAX_CHARACTERS = 600
-
-
-def _indented(text: str) -> str:
-    """Shorten an input and indent its lines, for display under a task in a list."""
-    if _NUMBERED.search(text):
-        text = " ".join(text.split())  # a numbered list would look like more tasks
-    lines = [line.rstrip() for line in text.strip().splitlines() if line.strip()]
-    kept = lines[:_MAX_LINES]
-    while len("\n".join(kept)) > _MAX_CHARACTERS:
-        del kept[-1]
-    if lines and not kept:  # cut a long first line at the end of a word
-        start = lines[0][:_MAX_CHARACTERS]
-        kept = [start.rpartition(" ")[0] or start]
-    if len("\n".join(kept)) < len("\n".join(lines)):
-        kept[-1] += " …"
-    return f"\n{_INDENT}".join(kept)
 
 
 def task_request(
     state: RunState, config: RunConfig, templates: Mapping[str, Template], task: Task
 ) -> Request:
-    """Plan the next request about an accepted task: classify the task, or write its instances."""
-    stage: Stage = "instances"
-    request_id, name = instances_id(task.id), INPUT_FIRST
-    if task.is_classification is None:
-        again = task.id in state.unclear_once
-        stage, request_id = "classify", classification_id(task.id, again=again)
-        name = CLASSIFY_AGAIN if again else CLASSIFY
-    elif task.is_classification:
-        name = OUTPUT_FIRST
+    """Plan the next request about an accepted task that is not final."""
+    stage = recipe_of(config).next_stage(task)
+    request_id, name = stage.next_request(state, task)
     values = {"instruction": task.instruction, "max_instances": config.max_instances}
     prompt = render(templates[name], values, to_continue=config.api == "completions")
-    return Request(id=request_id, stage=stage, prompt=prompt, sampling=sampling(config, stage))
+    return Request(id=request_id, stage=stage.name, prompt=prompt, sampling=stage.sampling(config))

@@ -4,27 +4,22 @@
     default    extracts more usable data from the same replies
 
 Each profile also has its own default for the setting `tokenizer`. The recipe chooses the prompts and sampling
-parameters, which are the same in both profiles. Only `default` uses `classify_again.txt`.
+parameters, which are the same in both profiles, and has parsers and rules for each profile. Only `default`
+uses `classify_again.txt`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from selfinstruct.pipeline.filters import RULES, is_in_wrong_script, rejection_reason
-from selfinstruct.pipeline.parse import alpaca_blocks, classification, instances, lists, paper
-from selfinstruct.pipeline.parse.types import AnswerParser, InstanceParser, ListParser
+from selfinstruct.pipeline.filters import Rule, is_in_wrong_script, rejection_reason
 from selfinstruct.records import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """The parsers and filters of a run."""
+    """What a run does with unclear answers and with instructions that the rules accept."""
 
     name: str
-    read_list: Mapping[str, ListParser]
-    """Parsers of replies to generation requests, by recipe."""
-    read_answer: AnswerParser
-    read_instances: InstanceParser
     asks_twice: bool
     """True if an unclear answer to the classification question leads to a second question."""
     needs_tokens: bool
@@ -32,12 +27,14 @@ class Profile:
     checks_script: bool
     """True if instructions in a script that the seed tasks do not use are rejected."""
 
-    def rejection_reason(self, text: str, *, recipe: str, scripts: frozenset[str]) -> Reason | None:
+    def rejection_reason(
+        self, text: str, *, rules: Iterable[Rule], scripts: frozenset[str]
+    ) -> Reason | None:
         """Return why an instruction is rejected, or None. Novelty is checked later.
 
         `scripts` are the scripts of the seed tasks, see `filters.scripts_of`.
         """
-        reason = rejection_reason(text, RULES[self.name, recipe])
+        reason = rejection_reason(text, rules)
         if reason is None and self.checks_script and is_in_wrong_script(text, scripts):
             return Reason.WRONG_SCRIPT
         return reason
@@ -45,9 +42,6 @@ class Profile:
 
 DEFAULT = Profile(
     name="default",
-    read_list={"self-instruct": lists.instructions, "alpaca": alpaca_blocks.blocks},
-    read_answer=classification.answer,
-    read_instances=instances.instances,
     asks_twice=True,
     needs_tokens=True,
     checks_script=True,
@@ -55,9 +49,6 @@ DEFAULT = Profile(
 
 PAPER = Profile(
     name="paper",
-    read_list={"self-instruct": paper.instructions, "alpaca": paper.blocks},
-    read_answer=paper.answer,
-    read_instances=paper.instances,
     asks_twice=False,
     needs_tokens=False,
     checks_script=False,

@@ -26,7 +26,8 @@ from selfinstruct.events import (
     TaskImported,
 )
 from selfinstruct.pipeline.prompts import Template
-from selfinstruct.pipeline.recipes import RECIPES, Recipe, sampling
+from selfinstruct.pipeline.recipes import recipe_of
+from selfinstruct.pipeline.recipes.types import Recipe
 from selfinstruct.pipeline.state import RunState, apply, initial
 from selfinstruct.records import SeedTask, Stage
 from selfinstruct.runner.journal import Journal, read_journal
@@ -49,7 +50,6 @@ class Run:
 
     directory: Path
     config: RunConfig
-    recipe: Recipe
     seed_tasks: Sequence[SeedTask]
     templates: Mapping[str, Template]
     versions: Mapping[str, int]
@@ -63,6 +63,11 @@ class Run:
     """The open journal; None where the run is only read."""
     budget: Budget | None = None
     """None where the run is only read."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the run."""
+        return recipe_of(self.config)
 
 
 @contextmanager
@@ -86,7 +91,7 @@ def open_run(
     if not is_run(directory):
         # Find every problem before anything is written.
         plan = _plan(directory, given)
-        _limits(plan[0].config, plan[0].recipe)
+        _limits(plan[0].config)
     refuse_irregular(directory, is_written=True)
     with locked(directory):
         # Another process may have made the run in the meantime.
@@ -112,13 +117,12 @@ def _budget(run: Run, journal: Journal) -> Budget:
         journal.append(event, durable=False)
         apply(run.state, event)
 
-    limits = _limits(run.config, run.recipe)
+    limits = _limits(run.config)
     return Budget(run.state.ledger, limits, record=record, sync=journal.sync)
 
 
-def _limits(config: RunConfig, recipe: Recipe) -> Limits:
-    stages = get_args(Stage) if recipe.has_task_stages else ("generate",)
-    return limits_of(config, (sampling(config, stage) for stage in stages))
+def _limits(config: RunConfig) -> Limits:
+    return limits_of(config, (stage.sampling(config) for stage in recipe_of(config).stages))
 
 
 def _plan(directory: Path, given: Mapping[str, Any]) -> tuple[Manifest, bool]:
@@ -151,11 +155,11 @@ def _plan(directory: Path, given: Mapping[str, Any]) -> tuple[Manifest, bool]:
         raise ConfigChangedError(directory, changes)
     # The first attempt had a wrong model, for example: the directory is still good.
     new = new_manifest(given, before=manifest)
-    if not new.recipe.has_task_stages and _lacks_instances(directory):
+    if not recipe_of(new.config).asks_about_tasks and _lacks_instances(directory):
         raise ConfigError(
             "recipe",
-            f"{new.recipe.name} never asks for instances, and some imported tasks have none; leave --recipe "
-            "out",
+            f"{new.config.recipe} never asks for instances, and some imported tasks have none; leave "
+            "--recipe out",
         )
     return new, True
 
@@ -342,7 +346,7 @@ def _refuse_foreign(directory: Path, *, may_be_left_over: bool = False) -> None:
 
 def _shows_instances(config: RunConfig) -> bool:
     """Return whether demonstrations show instances of generated tasks."""
-    shows = config.show_input or not RECIPES[config.recipe].has_task_stages
+    shows = recipe_of(config).generate.shows_instances(config)
     return shows and config.generated_demonstrations > 0
 
 
@@ -351,7 +355,6 @@ def _empty_run(directory: Path, manifest: Manifest, *, keeps_instances: bool = T
     return Run(
         directory=directory,
         config=manifest.config,
-        recipe=manifest.recipe,
         seed_tasks=manifest.seed_tasks,
         templates=manifest.templates,
         versions=manifest.versions,

@@ -31,15 +31,16 @@ from selfinstruct.files import (
 )
 from selfinstruct.files.yaml_text import read_yaml
 from selfinstruct.pipeline.filters import RULES_VERSION
+from selfinstruct.pipeline.languages import ENGLISH
 from selfinstruct.pipeline.parse import PARSERS_VERSION
 from selfinstruct.pipeline.prompts import Template
-from selfinstruct.pipeline.recipes import (
-    RECIPES,
+from selfinstruct.pipeline.recipes import recipe_of
+from selfinstruct.pipeline.recipes.templates import (
     TEMPLATE_NAMES,
-    Recipe,
     folder,
     frozen_templates,
     load_templates,
+    shipped_templates,
     template_names,
 )
 from selfinstruct.pipeline.seed_tasks import read_seed_tasks, render_seed_tasks
@@ -81,7 +82,6 @@ class Manifest:
     """The contents of `config.yaml`, `seed_tasks.jsonl` and `prompts/`."""
 
     config: RunConfig
-    recipe: Recipe
     seed_tasks: Sequence[SeedTask]
     templates: Mapping[str, Template]
     versions: Mapping[str, int]
@@ -125,20 +125,18 @@ def new_manifest(
             f"must be at most demonstrations ({config.demonstrations}), not "
             f"{config.generated_demonstrations}",
         )
-    path = config.seed_tasks or resource(SEEDS)
+    path = config.seed_tasks or resource(ENGLISH.seed_tasks)
     if before is not None and not {"seed_tasks", "classification_seeds_only"} & given.keys():
         seed_tasks = before.seed_tasks
     else:
         seed_tasks = _seed_tasks(config, path)
-    recipe = RECIPES[config.recipe]
-    _check_seed_tasks(seed_tasks, path, config, recipe)
+    _check_seed_tasks(seed_tasks, path, config)
     if before is not None and "prompts" not in given and _has_same_templates(config, before):
         templates = before.templates
     else:
-        templates = load_templates(config, config.prompts or resource(PROMPTS) / folder(config))
+        templates = load_templates(config, config.prompts or shipped_templates(config))
     return Manifest(
         config=config,
-        recipe=recipe,
         seed_tasks=seed_tasks,
         templates=templates,
         versions=VERSIONS,
@@ -146,9 +144,8 @@ def new_manifest(
     )
 
 
-def _check_seed_tasks(
-    seed_tasks: Sequence[SeedTask], path: Path, config: RunConfig, recipe: Recipe
-) -> None:
+def _check_seed_tasks(seed_tasks: Sequence[SeedTask], path: Path, config: RunConfig) -> None:
+    needs_instances = recipe_of(config).generate.needs_instances
     if len(seed_tasks) < config.demonstrations:
         kind = "classification tasks" if config.classification_seeds_only else "seed tasks"
         raise InputError(
@@ -159,10 +156,10 @@ def _check_seed_tasks(
     for seed in seed_tasks:
         if _GENERATED_ID.fullmatch(seed.id):
             raise InputError(path, f"the id {seed.id!r} is reserved for generated tasks; rename it")
-        if not recipe.has_task_stages and not seed.instances:
+        if needs_instances and not seed.instances:
             raise InputError(
                 path,
-                f"the task {seed.id!r} has no instance to show, which {recipe.name} needs; "
+                f"the task {seed.id!r} has no instance to show, which {config.recipe} needs; "
                 "add an instance, or remove the task",
             )
 
@@ -277,7 +274,6 @@ def read_manifest(directory: Path, *, is_continued: bool = False) -> Manifest:
     try:
         manifest = Manifest(
             config=config,
-            recipe=RECIPES[config.recipe],
             seed_tasks=read_seed_tasks(directory / SEEDS, opener=open_regular),
             templates=frozen_templates(config, directory / PROMPTS, names),
             versions=versions,

@@ -5,7 +5,6 @@ The scheduler knows what is still to be asked, and sends nothing. The order neve
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 from selfinstruct.budget.limits import Budget
@@ -29,9 +28,6 @@ _GENERATION_SHARE = 0.25
 # the dataset when a run stops; fewer would leave slots empty while a slow list delays the commits.
 _OPEN_TASKS_AHEAD = 4
 
-_TASK_STAGES: tuple[Stage, ...] = ("instances", "classify")
-"""In order of priority: a task that is nearly complete goes first."""
-
 
 class Scheduler:
     """Chooses the next request."""
@@ -49,13 +45,15 @@ class Scheduler:
         self._budget = budget
         self._now = now
         self._next_number = 1
-        self._open_tasks: dict[Stage, deque[str]] = {stage: deque() for stage in _TASK_STAGES}
-        """Ids of tasks by their next stage."""
+        self._open_tasks: dict[Stage, deque[str]] = {
+            stage.name: deque() for stage in reversed(run.recipe.task_stages)
+        }
+        """Ids of tasks by their next stage. Nearly complete tasks go first."""
         self._put_back: dict[Stage, deque[Request]] = {}
         """Requests that were planned and not sent."""
         self._longest_task = max((task.instruction for task in run.seed_tasks), key=_byte_length)
         """The longest instruction so far, the worst case of a further task."""
-        self._longest_list = run.recipe.instructions_asked
+        self._longest_list = run.recipe.generate.instructions_asked
         """The most tasks that a list has brought, the worst case of a further list."""
         self._commits_measured = 0
         """Commits that `_longest_list` takes into account."""
@@ -86,8 +84,7 @@ class Scheduler:
         """Schedule the next request about a task."""
         task = self._run.state.pool.by_id(task_id)
         self._longest_task = max(self._longest_task, task.instruction, key=_byte_length)
-        is_classified = task.is_classification is not None
-        self._open_tasks["instances" if is_classified else "classify"].append(task_id)
+        self._open_tasks[self._run.recipe.next_stage(task).name].append(task_id)
 
     def put_back(self, request: Request) -> None:
         """Take back a request that was not sent."""
@@ -99,11 +96,11 @@ class Scheduler:
         if self.has_enough:
             self._failure_policy.forget("generate")
             self._put_back.pop("generate", None)
-        stages: tuple[Stage, ...] = (*_TASK_STAGES, "generate")
+        stages: tuple[Stage, ...] = (*self._open_tasks, "generate")
         config, state = self._run.config, self._run.state
         most_open = _OPEN_TASKS_AHEAD * max(config.lag(state.commits + 1), config.max_concurrency)
         if generating < _GENERATION_SHARE * config.max_concurrency and state.open_tasks < most_open:
-            stages = ("generate", *_TASK_STAGES)
+            stages = ("generate", *self._open_tasks)
         self.held.clear()
         for stage in stages:
             fresh = partial(self._fresh, stage)
@@ -138,17 +135,17 @@ class Scheduler:
         self._next_number = number
         if not is_plannable(state, run.config, number):
             return None
-        if not is_worth_asking(state, run.config, run.recipe, number):
+        if not is_worth_asking(state, run.config, number):
             return None
         self._next_number += 1
-        return generation_request(state, run.config, run.recipe, run.templates, number)
+        return generation_request(state, run.config, run.templates, number)
 
     def _finishing_cost(self, request: Request) -> Consumption:
         """Return the worst case of completing all tasks that exist once this request is answered.
 
         Only a generation request brings tasks. A check brings none, whatever its stage is.
         """
-        if not request.id.startswith("generate/") or not self._run.recipe.has_task_stages:
+        if not request.id.startswith("generate/"):
             return Consumption()
         state = self._run.state
         # The lists to come: this one, the lists in flight, and the lists that wait in the journal.
@@ -164,12 +161,12 @@ class Scheduler:
         """Return the worst case of the requests about one task that is no longer than those so far."""
         inputs = (self._longest_task, self._run.state.ledger.excess)
         if self._finishing is None or self._finishing[0] != inputs:
-            task = Task(id="none", instruction=self._longest_task, origin="generated")
-            kinds = (None, True, False)
-            requests = [self._about(replace(task, is_classification=kind)) for kind in kinds]
-            classify, *instances = map(self._budget.worst_case, requests)
-            # An unclear classification is repeated once.
-            cost = 2 * classify + max(instances, key=lambda c: c.tokens)
+            tasks = [Task(id="none", instruction=self._longest_task, origin="generated")]
+            cost = Consumption()
+            for stage in self._run.recipe.task_stages:
+                costs = [self._budget.worst_case(self._about(task)) for task in tasks]
+                cost += len(stage.request_ids("none")) * max(costs, key=lambda c: c.tokens)
+                tasks = [after for task in tasks for after in stage.after(task)]
             self._finishing = (inputs, cost)
         return self._finishing[1]
 

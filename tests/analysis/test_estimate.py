@@ -36,8 +36,9 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import Consumption
 from selfinstruct.llm.online import OnlineBackend
 from selfinstruct.pipeline.acceptance import Acceptance
+from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.pipeline.timeline import Timeline
-from selfinstruct.records import Completion, Request, Stage
+from selfinstruct.records import Completion, Request
 from selfinstruct.runner.directory import Run, planned_run, read_run
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
@@ -184,11 +185,10 @@ def test_no_reply_is_longer_than_its_limit(limit: int) -> None:
 
 
 def test_max_tokens_in_extra_body_wins() -> None:
-    stages: tuple[Stage, ...] = ("generate", "classify", "instances")
     config = RunConfig(model="m", extra_body={"max_completion_tokens": 7})
-    assert {reply_limit(config, stage) for stage in stages} == {7}
+    assert {reply_limit(stage.sampling(config)) for stage in SELF_INSTRUCT.stages} == {7}
     config = RunConfig(model="m", extra_body={"max_tokens": None})
-    assert {reply_limit(config, stage) for stage in stages} == {None}
+    assert {reply_limit(stage.sampling(config)) for stage in SELF_INSTRUCT.stages} == {None}
 
 
 def test_room_for_reasoning_lengthens_replies() -> None:

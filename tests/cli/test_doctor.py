@@ -28,7 +28,7 @@ from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.llm.doctor import Doctor, Finding
 from selfinstruct.llm.online import OnlineBackend
-from selfinstruct.pipeline.recipes import sampling
+from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 
@@ -70,8 +70,7 @@ def examine(server: Server, **settings: Any) -> tuple[dict[str, Finding], Script
                     model="m",
                     api=config.api,
                     samplings={
-                        stage: sampling(config, stage)
-                        for stage in ("generate", "classify", "instances")
+                        stage.name: stage.sampling(config) for stage in SELF_INSTRUCT.stages
                     },
                     max_tokens_name=config.token_limit,
                 )

@@ -14,7 +14,7 @@ from selfinstruct.cli import progress_bar, run_progress
 from selfinstruct.cli.run_progress import Pace, show_progress
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import Consumption
-from selfinstruct.pipeline.recipes import SELF_INSTRUCT
+from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.pipeline.state import RunState, initial
 from selfinstruct.records import Reason, Task
 from selfinstruct.runner.directory import Run

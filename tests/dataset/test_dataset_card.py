@@ -26,7 +26,7 @@ from selfinstruct.dataset.dataset_card.types import Exported, Terms
 from selfinstruct.dataset.export.rows import PROVENANCE_COLUMNS, provenance_rows
 from selfinstruct.dataset.export.writing import Part
 from selfinstruct.events import ImportedFile, RefilteredFrom
-from selfinstruct.pipeline.filters import RULES
+from selfinstruct.pipeline.recipes import RECIPES
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.records import Completion, Request
 from selfinstruct.runner.directory import Run, read_run
@@ -374,7 +374,7 @@ def test_every_number_equals_status(
     made = read_run(tmp_path / "run")
     text = card(made, exported(), ALL).text
     assert_numbers_agree(text, summarize(made.state))
-    for reason, _ in RULES[profile, recipe]:
+    for reason, _ in RECIPES[recipe].rules[profile]:
         assert f"| rejected: `{reason}` |" in text or f"`{reason}` (" in text
     assert ("taori2023alpaca" in text) == (recipe == "alpaca")
     assert "wang2023selfinstruct" in text

@@ -53,7 +53,7 @@ from selfinstruct.errors import (
 from selfinstruct.events import ImportedFile, TaskImported
 from selfinstruct.pipeline.marginal_cost import marginal_cost
 from selfinstruct.pipeline.plan import expected_yield
-from selfinstruct.pipeline.recipes import SELF_INSTRUCT
+from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.pipeline.state import apply, initial
 from selfinstruct.pipeline.summary import summarize
@@ -661,7 +661,7 @@ def test_imported_tasks_do_not_change_the_forecast(imported: Path) -> None:
     """Yield, cost per instruction and estimates use the requests of this run only."""
     state = read_run(imported).state
     assert state.imported == 6
-    assert expected_yield(state, SELF_INSTRUCT) == SELF_INSTRUCT.instructions_asked / 2
+    assert expected_yield(state, SELF_INSTRUCT) == SELF_INSTRUCT.generate.instructions_asked / 2
     state.price = PRICE
     assert marginal_cost(state).usd_per_accepted is None
     run(imported, GROWN, backend=ScriptedBackend())
@@ -679,7 +679,7 @@ def test_imported_tasks_do_not_change_the_forecast(imported: Path) -> None:
 def test_the_estimate_counts_open_tasks(imported: Path) -> None:
     basis = basis_of(planned_run(imported, GROWN))
     assert (basis.accepted, basis.seed_tasks) == (6, 10)
-    assert (basis.unclassified, basis.without_instances) == (2, 4)
+    assert basis.open_tasks == {"classify": 2, "instances": 4}
     assert basis.so_far == Consumption()
     run(imported, GROWN, backend=ScriptedBackend())
     informed = basis_of(planned_run(imported, {"num_instructions": 99}))

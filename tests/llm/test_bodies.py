@@ -20,6 +20,9 @@ from selfinstruct.llm.online import OnlineBackend
 from selfinstruct.llm.outcomes import AttemptOutcome
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
 from selfinstruct.pipeline.profiles import PROFILES
+from selfinstruct.pipeline.recipes import RECIPES
+from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
+from selfinstruct.pipeline.recipes.types import InstancesStage
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling
 from selfinstruct.runner.journal import Journal
 
@@ -176,12 +179,12 @@ def test_a_large_reply_is_stored_once(text: str, tmp_path: Path) -> None:
         list(journal.replay())
         journal.append(received(REQUEST, completion))
     assert (tmp_path / "journal.jsonl").stat().st_size < len(text) + 2_000
-    for profile in PROFILES.values():
-        for read_list in profile.read_list.values():
-            parsed = read_list("generate/1", completion, AskedList())
+    for profile in PROFILES:
+        for recipe in RECIPES.values():
+            parsed = recipe.generate.parsers[profile]("generate/1", completion, AskedList())
             assert sum(len(r.text) for r in parsed.rejections) < 10_000
         for output_first in (True, False):
-            read = profile.read_instances(
+            read = SELF_INSTRUCT.stage(InstancesStage).parsers[profile](
                 "instances/1", completion, AskedInstances(output_first=output_first)
             )
             assert sum(len(r.text) for r in read.rejections) < 10_000

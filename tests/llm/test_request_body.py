@@ -26,7 +26,8 @@ from selfinstruct.events import RunStarted
 from selfinstruct.llm.endpoint import client
 from selfinstruct.llm.online import OnlineBackend
 from selfinstruct.llm.request_body import advice, parameters
-from selfinstruct.pipeline.recipes import sampling
+from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
+from selfinstruct.pipeline.recipes.types import RecipeStage
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Stage
 from selfinstruct.runner.directory import read_run
 from selfinstruct.runner.journal import read_journal
@@ -90,10 +91,10 @@ def test_an_extra_max_tokens_replaces_both_names() -> None:
     assert "max_tokens" not in with_extra(max_tokens=None)
 
 
-@pytest.mark.parametrize("stage", ["generate", "classify", "instances"])
-def test_extra_members_apply_to_every_stage(stage: Stage) -> None:
+@pytest.mark.parametrize("stage", SELF_INSTRUCT.stages, ids=lambda stage: stage.name)
+def test_extra_members_apply_to_every_stage(stage: RecipeStage) -> None:
     config = RunConfig(model="m", extra_body={"reasoning_effort": "low"})
-    assert sampling(config, stage).extra == {"reasoning_effort": "low"}
+    assert stage.sampling(config).extra == {"reasoning_effort": "low"}
 
 
 def test_extra_members_are_sent() -> None:

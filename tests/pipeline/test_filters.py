@@ -7,10 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT
 
-from selfinstruct.pipeline.filters import RULES, is_in_wrong_script, rejection_reason, scripts_of
+from selfinstruct.pipeline.filters import is_in_wrong_script, rejection_reason, scripts_of
+from selfinstruct.pipeline.recipes import RECIPES
 from selfinstruct.pipeline.seed_tasks import read_seed_tasks
 from selfinstruct.records import Reason
 
+RULES = {
+    (profile, recipe.name): rules
+    for recipe in RECIPES.values()
+    for profile, rules in recipe.rules.items()
+}
 DEFAULT = RULES["default", "self-instruct"]
 PAPER = RULES["paper", "self-instruct"]
 

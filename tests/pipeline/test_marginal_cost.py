@@ -14,7 +14,7 @@ from selfinstruct.cli.run_progress import Pace
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import Consumption, ExpectedUse, Price
 from selfinstruct.pipeline.marginal_cost import marginal_cost
-from selfinstruct.pipeline.recipes import SELF_INSTRUCT
+from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.pipeline.state import RunState, initial
 from selfinstruct.pipeline.summary import summarize
 from selfinstruct.pipeline.timeline import Timeline

@@ -8,7 +8,8 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.shipped import resource
 from selfinstruct.errors import InputError
 from selfinstruct.pipeline.prompts import Template, load_template, render
-from selfinstruct.pipeline.recipes import folder, load_templates
+from selfinstruct.pipeline.recipes import RECIPES
+from selfinstruct.pipeline.recipes.templates import folder, load_templates
 
 
 def load(tmp_path: Path, text: str) -> Template:
@@ -101,7 +102,7 @@ def test_an_alpaca_prompt_ends_with_the_next_marker(api: str) -> None:
     assert text.endswith("###\n3. Instruction:")
 
 
-@pytest.mark.parametrize("recipe", ["self-instruct", "alpaca"])
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("api", ["chat", "completions"])
 @pytest.mark.parametrize("classification", [True, False])
 def test_each_kind_of_run_has_templates(recipe: str, api: str, classification: bool) -> None:
@@ -109,7 +110,8 @@ def test_each_kind_of_run_has_templates(recipe: str, api: str, classification: b
     templates = own(config)
     shown = next(iter(templates.values()))
     assert ("generate_classification.txt" in shown.name) == classification
-    assert ("classify_again.txt" in templates) == (recipe == "self-instruct")
+    asks = any(stage.name == "classify" for stage in RECIPES[recipe].stages)
+    assert ("classify_again.txt" in templates) == asks
 
 
 def test_a_template_name_depends_on_its_text(tmp_path: Path) -> None:

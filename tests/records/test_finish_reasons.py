@@ -10,7 +10,9 @@ from support import make_completion
 
 from selfinstruct.cost.worst_case import normalize
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
-from selfinstruct.pipeline.profiles import PROFILES, Profile
+from selfinstruct.pipeline.profiles import PROFILES
+from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
+from selfinstruct.pipeline.recipes.types import InstancesStage
 from selfinstruct.records import Message, Prompt, Reason, Request, Sampling, Usage
 from selfinstruct.records.finish_reasons import Ending, ending
 
@@ -47,8 +49,8 @@ def test_any_word_has_an_ending(word: str) -> None:
     assert ending(word) in Ending
 
 
-@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
-def test_a_reply_with_max_tokens_is_cut(profile: Profile) -> None:
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_reply_with_max_tokens_is_cut(profile: str) -> None:
     words = [*" ".join(DOCUMENTED.values()).split(), None]
     for word, (tokens, is_cut) in product(words, [(63, False), (64, True), (65, True)]):
         done = normalize(
@@ -64,10 +66,10 @@ def test_a_reply_with_max_tokens_is_cut(profile: Profile) -> None:
         if not is_cut:
             continue
         assert done.truncated
-        parsed = profile.read_list["self-instruct"]("generate/1", done, AskedList())
+        parsed = SELF_INSTRUCT.generate.parsers[profile]("generate/1", done, AskedList())
         assert "Sum up the le" not in [c.instruction for c in parsed.candidates]
         assert Reason.TRUNCATED in {r.reason for r in parsed.rejections}
-        written = profile.read_instances(
+        written = SELF_INSTRUCT.stage(InstancesStage).parsers[profile](
             "instances/1",
             replace(
                 done, text="Example 1\nInput: 2\nOutput: 4\nExample 2\nInput: 3\nOutput: The ni"
@@ -77,11 +79,11 @@ def test_a_reply_with_max_tokens_is_cut(profile: Profile) -> None:
         assert [i.output for i in written.instances] == ["4"]
 
 
-@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
-def test_a_cut_reply_loses_its_last_item(profile: Profile) -> None:
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_cut_reply_loses_its_last_item(profile: str) -> None:
     for word in DOCUMENTED[Ending.CUT].split():
         reply = make_completion("9. Name a river.\n10. Sum up the le", finish_reason=word)
-        parsed = profile.read_list["self-instruct"]("generate/1", reply, AskedList())
+        parsed = SELF_INSTRUCT.generate.parsers[profile]("generate/1", reply, AskedList())
         assert "Sum up the le" not in [c.instruction for c in parsed.candidates]
 
 

@@ -48,14 +48,15 @@ def basis_of(run: Run, timeline: Timeline | None = None) -> Basis:
     state, config = run.state, run.config
     waiting = Counter(request_id.partition("/")[0] for request_id in state.waiting)
     unfinished = [task for task in state.pool.generated if not task.is_final]
-    unclassified = sum(task.is_classification is None for task in unfinished)
     return Basis(
         config=config,
         seed_tasks=state.pool.seed_count,
         accepted=state.accepted,
         waiting=waiting["generate"],
-        unclassified=max(0, unclassified - waiting["classify"]),
-        without_instances=max(0, len(unfinished) - waiting["instances"]),
+        open_tasks={
+            stage.name: max(0, sum(map(stage.is_open, unfinished)) - waiting[stage.name])
+            for stage in run.recipe.task_stages
+        },
         so_far=state.ledger.spent,
         quotation=quotation_for(config),
         assumptions=informed(assumed(run), timeline or state.timeline, state.pool_sizes[0]),

@@ -1,20 +1,21 @@
 """Assumptions of an estimate before the first reply, each with its source.
 
 "Recorded runs" are twelve published runs with base models, Llama 3, GPT-3.5 and others;
-docs/guides/estimate.md names their figures. Prompts need no assumption: the run's own templates and tasks
-give them.
+docs/guides/estimate.md names their figures. The recipe has the tokens of replies. Prompts need no assumption:
+the run's own templates and tasks give them.
 """
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Any
 
 from selfinstruct.analysis.estimate.ranges import Range, exactly
-from selfinstruct.config.schema import RunConfig
 from selfinstruct.pipeline.plan import generation_request, task_request
-from selfinstruct.pipeline.recipes import sampling
-from selfinstruct.records import Prompt, Request, Stage
+from selfinstruct.pipeline.profiles import PROFILES
+from selfinstruct.pipeline.recipes.types import RecipeStage
+from selfinstruct.records import Prompt, Request, Sampling, Stage
 from selfinstruct.runner.directory import Run
 
 
@@ -80,12 +81,6 @@ _TOKENS_PER_OTHER_BYTE = Range(low=0.17, expected=0.33, high=0.6)
 _TOKENS_PER_MESSAGE = Range(low=0.0, expected=8.0, high=16.0)
 """Tokens around the text of a chat message."""
 
-# Reply tokens. A list of eight had 490 to 580 bytes in recorded runs, which were short instructions by base
-# models; instances had 170 to 490; a row of Alpaca 230 to 420 and its markup.
-_NEW_INSTRUCTION = Range(low=15.0, expected=28.0, high=52.0)
-_ALPACA_BLOCK = Range(low=60.0, expected=105.0, high=175.0)
-_CLASSIFICATION = Range(low=1.0, expected=2.0, high=5.0)
-_INSTANCES = Range(low=60.0, expected=160.0, high=400.0)
 # A reasoning model bills its reasoning as reply tokens. Only max_tokens limits the length: this is a guess.
 _REASONING = Range(low=50.0, expected=300.0, high=1500.0)
 _ROOM_FOR_REASONING = 64
@@ -101,20 +96,20 @@ _SAMPLES = 8
 
 def assumed(run: Run) -> Assumptions:
     """Return the assumptions for a run, from its settings, seed tasks and templates alone."""
-    config, asked = run.config, run.recipe.instructions_asked
+    config, generate = run.config, run.recipe.generate
     stages: dict[Stage, PerStage] = {}
-    for stage, requests in _samples(run).items():
+    for stage, requests in _samples(run):
         reply = _reply_tokens(run, stage)
         prompts = reduce(operator.add, (_tokens(request.prompt) for request in requests))
         seconds = _FIRST_TOKEN_S + reply.join(_SECONDS_PER_TOKEN, operator.mul)
-        stages[stage] = PerStage(
+        stages[stage.name] = PerStage(
             prompt_tokens=Figure(range=prompts.times(1 / len(requests))),
             reply_tokens=Figure(range=reply),
             seconds=Figure(range=seconds),
         )
-    asks_twice = run.recipe.has_task_stages and config.profile == "default"
+    asks_twice = "classify" in stages and PROFILES[config.profile].asks_twice
     return Assumptions(
-        candidates=Figure(range=_CANDIDATES[config.api].times(asked)),
+        candidates=Figure(range=_CANDIDATES[config.api].times(generate.instructions_asked)),
         acceptance=Figure(range=_ACCEPTANCE),
         pool_size=_POOL_SIZE,
         decline=Figure(range=_DECLINE),
@@ -123,58 +118,45 @@ def assumed(run: Run) -> Assumptions:
     )
 
 
-def reply_limit(config: RunConfig, stage: Stage) -> int | None:
-    """Return the max_tokens of a stage's replies; None without a limit."""
-    asked = sampling(config, stage)
+def reply_limit(asked: Sampling) -> int | None:
+    """Return the max_tokens of replies; None without a limit."""
     replaced = [asked.extra[n] for n in ("max_tokens", "max_completion_tokens") if n in asked.extra]
     if not replaced:
         return asked.max_tokens
     return next((n for n in replaced if isinstance(n, int)), None)
 
 
-def _reply_tokens(run: Run, stage: Stage) -> Range[float]:
-    each = _NEW_INSTRUCTION if run.recipe.has_task_stages else _ALPACA_BLOCK
-    reply = {
-        "classify": _CLASSIFICATION,
-        "instances": _INSTANCES,
-        "generate": each.times(run.recipe.instructions_asked),
-    }[stage]
-    classification = reply_limit(run.config, "classify")
-    may_reason = classification is None or classification > _ROOM_FOR_REASONING
-    if run.recipe.has_task_stages and may_reason:
+def _reply_tokens(run: Run, stage: RecipeStage) -> Range[float]:
+    low, expected, high = stage.reply_tokens
+    reply = Range(low=low, expected=expected, high=high)
+    limits = {one.name: reply_limit(one.sampling(run.config)) for one in run.recipe.stages}
+    answer = limits.get("classify", 0)
+    if answer is None or answer > _ROOM_FOR_REASONING:
         reply = reply + _REASONING
-    limit = reply_limit(run.config, stage)
+    limit = limits[stage.name]
     return reply if limit is None else reply.at_most(limit)
 
 
 # ── prompts ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _samples(run: Run) -> dict[Stage, list[Request]]:
-    """Return requests like those that the run will send, at least one of each stage."""
-    state, config = run.state, run.config
+def _samples(run: Run) -> Iterator[tuple[RecipeStage, list[Request]]]:
+    """Yield each stage with requests like those that the run will send, at least one."""
+    state, config, recipe = run.state, run.config, run.recipe
     number = state.commits + 1
-    samples: dict[Stage, list[Request]] = {
-        "generate": [
-            # Another seed draws other demonstrations.
-            generation_request(
-                state, config.changed(seed=config.seed + n), run.recipe, run.templates, number
-            )
-            for n in range(_SAMPLES)
-        ]
-    }
-    if run.recipe.has_task_stages:
-        # Tasks spread over the whole pool.
-        tasks = list(state.pool)[:: max(1, len(state.pool) // (2 * _SAMPLES))]
-        new = [replace(task, is_classification=None, instances=None) for task in tasks]
-        classified = [
-            replace(task, instances=None) for task in tasks if task.is_classification is not None
-        ]
-        samples["classify"] = [task_request(state, config, run.templates, task) for task in new]
-        samples["instances"] = [
-            task_request(state, config, run.templates, task) for task in classified
-        ]
-    return samples
+    # Another seed draws other demonstrations.
+    configs = [config.changed(seed=config.seed + n) for n in range(_SAMPLES)]
+    yield (
+        recipe.generate,
+        [generation_request(state, one, run.templates, number) for one in configs],
+    )
+    # Tasks spread over the whole pool.
+    tasks = list(state.pool)[:: max(1, len(state.pool) // (2 * _SAMPLES))]
+    for number, stage in enumerate(recipe.task_stages):
+        unsettled: dict[str, Any] = {later.settles: None for later in recipe.task_stages[number:]}
+        new = [replace(task, **unsettled) for task in tasks]
+        about = [task for task in new if recipe.next_stage(task) is stage]
+        yield stage, [task_request(state, config, run.templates, task) for task in about]
 
 
 def _tokens(prompt: Prompt) -> Range[float]:

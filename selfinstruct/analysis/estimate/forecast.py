@@ -31,10 +31,8 @@ class Basis:
     accepted: int
     waiting: int
     """Generation replies that were received and not decided yet."""
-    unclassified: int
-    """Accepted tasks without a classification."""
-    without_instances: int
-    """Accepted tasks without instances."""
+    open_tasks: Mapping[Stage, int]
+    """Accepted tasks that still need each stage."""
     so_far: Consumption
     quotation: Quotation | None
     assumptions: Assumptions
@@ -83,10 +81,10 @@ def _requests(basis: Basis, target: int) -> dict[Stage, Range[float]]:
             low=missing, expected=missing + surplus.expected / 2, high=missing + surplus.high
         )
     counts: dict[Stage, Range[float]] = {"generate": generate}
-    if "classify" in assumptions.stages:
-        asked = tasks + exactly(float(basis.unclassified))
-        counts["classify"] = asked + asked.join(assumptions.asked_twice.range, mul)
-        counts["instances"] = tasks + exactly(float(basis.without_instances))
+    for stage, open_tasks in basis.open_tasks.items():
+        counts[stage] = tasks + exactly(float(open_tasks))
+    if "classify" in counts:
+        counts["classify"] += counts["classify"].join(assumptions.asked_twice.range, mul)
     return counts
 
 

@@ -35,7 +35,7 @@ from selfinstruct.events import (
     SourceTask,
     TaskImported,
 )
-from selfinstruct.pipeline.filters import RULES, is_in_wrong_script
+from selfinstruct.pipeline.filters import is_in_wrong_script
 from selfinstruct.pipeline.parse.cleanup import folded
 from selfinstruct.pipeline.parse.types import pair_text
 from selfinstruct.pipeline.profiles import PROFILES
@@ -356,9 +356,8 @@ class History:
         """Decide about a text, which is not only white space, as if it were the next candidate."""
         run, state = self.run, self.run.state
         profile = PROFILES[run.config.profile]
-        reasons = [
-            reason for reason, objects in RULES[profile.name, run.config.recipe] if objects(text)
-        ]
+        rules = run.recipe.rules[profile.name]
+        reasons = [reason for reason, objects in rules if objects(text)]
         if profile.checks_script and is_in_wrong_script(text, state.scripts):
             reasons.append(Reason.WRONG_SCRIPT)
         if profile.needs_tokens and not state.index.tokens(text):

@@ -39,9 +39,10 @@ from selfinstruct.events import (
     SourceTask,
     TaskImported,
 )
-from selfinstruct.pipeline.decide import classified, commit, instances_written
+from selfinstruct.pipeline.decide import commit
+from selfinstruct.pipeline.recipes import recipe_of
 from selfinstruct.pipeline.state import RunState, apply, initial
-from selfinstruct.records.ids import classification_id, generation_id, instances_id
+from selfinstruct.records.ids import generation_id
 from selfinstruct.runner.directory import Run, replay
 from selfinstruct.runner.journal_line import Entry
 
@@ -174,18 +175,20 @@ class _Again:
     def _about(self, there: str, here: str | None) -> None:
         """Copy the replies about a task, and decide them if the new run has the task."""
         name = here if here is not None else f"source:{there}"
-        for old, new in _requests(there, name).items():
-            if old in self.source.outcomes:
-                self.record(replace(self._taken(old), request_id=new))
+        stages = recipe_of(self.config).task_stages
+        for stage in stages:
+            new_ids = stage.request_ids(name)
+            for old, new in zip(stage.request_ids(there), new_ids, strict=True):
+                if old in self.source.outcomes:
+                    self.record(replace(self._taken(old), request_id=new))
         if here is None:
             return
-        for again in (False, True):
-            answered = self.state.waiting.get(classification_id(here, again=again))
-            if answered is not None and self.state.pool.by_id(here).is_classification is None:
-                self.record(classified(self.state, self.config, here, answered))
-        written = self.state.waiting.get(instances_id(here))
-        if written is not None:
-            self.record(instances_written(self.state, self.config, here, written))
+        for stage in stages:
+            for request_id in stage.request_ids(here):
+                outcome = self.state.waiting.get(request_id)
+                task = self.state.pool.by_id(here)
+                if outcome is not None and stage.is_open(task):
+                    self.record(stage.decide(self.state, self.config, here, outcome))
 
     def _taken(self, name: str) -> Outcome:
         self._used.add(name)
@@ -197,12 +200,3 @@ class _Again:
             return outcome
         shown = tuple(self._shown_as.get(name, name) for name in outcome.demonstration_ids)
         return replace(outcome, demonstration_ids=shown)
-
-
-def _requests(there: str, here: str) -> dict[str, str]:
-    """Return the ids of the requests about a task in the new run, by their ids in the source."""
-    return {
-        classification_id(there, again=False): classification_id(here, again=False),
-        classification_id(there, again=True): classification_id(here, again=True),
-        instances_id(there): instances_id(here),
-    }

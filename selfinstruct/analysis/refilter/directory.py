@@ -31,7 +31,6 @@ def refilter_run(directory: Path, new: Path, settings: Mapping[str, Any]) -> tup
     run = source.run
     manifest = Manifest(
         config=config,
-        recipe=run.recipe,
         seed_tasks=run.seed_tasks,
         templates=run.templates,
         versions=VERSIONS,

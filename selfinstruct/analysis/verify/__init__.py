@@ -30,7 +30,8 @@ from selfinstruct.events import (
     SourceTask,
     TaskImported,
 )
-from selfinstruct.pipeline.decide import classified, commit, instances_written
+from selfinstruct.pipeline.decide import commit
+from selfinstruct.pipeline.recipes.types import ClassifyStage, InstancesStage
 from selfinstruct.pipeline.state import apply, initial
 from selfinstruct.records import Reason, Rejection
 from selfinstruct.records.ids import classification_id, generation_id, import_id, instances_id
@@ -68,7 +69,7 @@ class _Check:
         self._run = run
         self.state = initial(run.config, run.seed_tasks)
         self.result = Verification(
-            has_task_stages=run.recipe.has_task_stages, not_decided=_not_decided(run.versions)
+            has_task_stages=run.recipe.asks_about_tasks, not_decided=_not_decided(run.versions)
         )
         self._target = run.config.num_instructions
         self._asked: dict[str, int] = {}
@@ -239,7 +240,8 @@ class _Check:
         if not self._same_parsers:
             return
         self.result.answers += 1
-        again = classified(self.state, self._run.config, event.task_id, outcome)
+        stage = self._run.recipe.stage(ClassifyStage)
+        again = stage.decide(self.state, self._run.config, event.task_id, outcome)
         if again != event:
             self.complain(
                 outcome.request_id,
@@ -261,7 +263,8 @@ class _Check:
         self.result.tasks += 1
         self.result.kept += len(event.instances)
         self.result.left_out += len(event.rejected)
-        again = instances_written(self.state, self._run.config, event.task_id, outcome)
+        stage = self._run.recipe.stage(InstancesStage)
+        again = stage.decide(self.state, self._run.config, event.task_id, outcome)
         for why in differences.instance_differences(event.instances, again.instances):
             self.complain(name, why)
         self._compare(

@@ -22,7 +22,7 @@ def planned(run: Run, state: RunState, name: str) -> Request | str:
             return f"was decided without an outcome: commit {number} is an earlier line"
         if not is_plannable(state, run.config, number):
             return "was sent before the tasks that its prompt depends on were decided"
-        return generation_request(state, run.config, run.recipe, run.templates, number)
+        return generation_request(state, run.config, run.templates, number)
     task_id = rest.partition("/")[0]
     try:
         task = state.pool.by_id(task_id)

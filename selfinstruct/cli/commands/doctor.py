@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -169,11 +169,8 @@ def _connection(config: "RunConfig") -> "Iterator[Finding]":
 async def _examine(run: "Run", add: "Callable[[Finding], None]") -> "Doctor":
     from selfinstruct.llm.doctor import Doctor
     from selfinstruct.llm.online import OnlineBackend
-    from selfinstruct.pipeline.recipes import sampling
-    from selfinstruct.records import Stage
 
     config = run.config
-    stages: tuple[Stage, ...] = get_args(Stage) if run.recipe.has_task_stages else ("generate",)
     hurried = config.changed(
         request_timeout_s=min(config.request_timeout_s, _MAX_REQUEST_TIMEOUT_S),
         connect_timeout_s=min(config.connect_timeout_s, _MAX_CONNECT_TIMEOUT_S),
@@ -183,7 +180,7 @@ async def _examine(run: "Run", add: "Callable[[Finding], None]") -> "Doctor":
             backend,
             model=config.model,
             api=config.api,
-            samplings={stage: sampling(config, stage) for stage in stages},
+            samplings={stage.name: stage.sampling(config) for stage in run.recipe.stages},
             max_tokens_name=config.token_limit,
         )
         async for finding in examined.findings():

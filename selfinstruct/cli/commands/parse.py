@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from selfinstruct.config.recipe_defaults import RECIPE_DEFAULTS
 from selfinstruct.records import Stage
 
 
@@ -24,7 +25,8 @@ def parse(
         typer.Option("--profile", "-p", help="Parser and filters."),
     ] = "default",
     recipe: Annotated[
-        Literal["self-instruct", "alpaca"], typer.Option(help="Recipe of the prompts.")
+        Literal[tuple(RECIPE_DEFAULTS)],  # type: ignore[valid-type]
+        typer.Option(help="Recipe of the prompts."),
     ] = "self-instruct",
     api: Annotated[
         Literal["chat", "completions"] | None,
@@ -54,10 +56,13 @@ def parse(
     from selfinstruct.analysis.parse_replies import RecordedReply, parse_again
     from selfinstruct.dataset.record_files import read_records
     from selfinstruct.pipeline.filters import scripts_of
+    from selfinstruct.pipeline.recipes import RECIPES
     from selfinstruct.pipeline.seed_tasks import read_seed_tasks
 
-    if recipe == "alpaca" and stage != "generate":
-        raise typer.BadParameter("alpaca has only the stage generate", param_hint="--stage")
+    stages = [one.name for one in RECIPES[recipe].stages]
+    if stage not in stages:
+        problem = f"{recipe} has only the stage {' and '.join(stages)}"
+        raise typer.BadParameter(problem, param_hint="--stage")
     scripts = frozenset[str]()
     if seed_tasks is not None:
         scripts = scripts_of([task.instruction for task in read_seed_tasks(seed_tasks)])

@@ -7,12 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
-from typing import get_args
 
 from selfinstruct.config.request_extras import looks_secret
-from selfinstruct.pipeline.filters import RULES, RULES_VERSION
+from selfinstruct.pipeline.filters import RULES_VERSION
 from selfinstruct.pipeline.profiles import PROFILES
-from selfinstruct.pipeline.recipes import sampling
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.records import Reason, Sampling, Stage
@@ -51,7 +49,7 @@ class Facts:
     @property
     def title(self) -> str:
         """A title for the data."""
-        name = "Alpaca-style" if self.run.recipe.name == "alpaca" else "Self-Instruct"
+        name = self.run.recipe.title
         if not self.is_generated:
             return "Imported instruction data"
         if not self.models:
@@ -87,14 +85,13 @@ class Facts:
     def stages(self) -> Sequence[tuple[Stage, Sampling]]:
         """The requests of the recipe with their settings."""
         run = self.run
-        stages: tuple[Stage, ...] = get_args(Stage) if run.recipe.has_task_stages else ("generate",)
-        return [(stage, sampling(run.config, stage)) for stage in stages]
+        return [(stage.name, stage.sampling(run.config)) for stage in run.recipe.stages]
 
     @property
     def rejected(self) -> Mapping[Reason, int]:
         """Rejected candidates by reason, with 0 for every other rule of the run."""
         profile = PROFILES[self.run.config.profile]
-        rules = [reason for reason, _ in RULES[profile.name, self.run.recipe.name]]
+        rules = [reason for reason, _ in self.run.recipe.rules[profile.name]]
         rules += [Reason.WRONG_SCRIPT] * profile.checks_script
         rules += [Reason.NO_TOKENS] * profile.needs_tokens
         idle = dict.fromkeys([*rules, Reason.NOT_NOVEL], 0)

@@ -16,6 +16,7 @@ from selfinstruct.dataset.record_files import read_records
 from selfinstruct.errors import InputError
 from selfinstruct.events import ImportedFile, RunStarted, TaskImported
 from selfinstruct.files import because, is_stream
+from selfinstruct.pipeline.recipes import recipe_of
 from selfinstruct.records import Reason
 from selfinstruct.runner.create import make_run
 from selfinstruct.runner.directory import require_free
@@ -155,10 +156,10 @@ def _tasks(merger: TaskMerger, manifest: Manifest) -> Iterator[TaskImported]:
     """Yield the events of the tasks. Raises InputError if the recipe could never finish a task."""
     for number, task in enumerate(merger.tasks.values(), start=1):
         event = task_imported(task, number, manifest.config)
-        if event.instances is None and not manifest.recipe.has_task_stages:
+        if event.instances is None and not recipe_of(manifest.config).asks_about_tasks:
             problem = (
-                f"the task has no usable instance, and the recipe {manifest.recipe.name} never requests one; "
-                "leave out --recipe, or remove such tasks"
+                f"the task has no usable instance, and the recipe {manifest.config.recipe} never requests "
+                "one; leave out --recipe, or remove such tasks"
             )
             raise InputError(event.place, problem)
         yield event

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from selfinstruct.dataset.importing.source_formats import Statement
-from selfinstruct.pipeline.profiles import PROFILES
+from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
+from selfinstruct.pipeline.recipes.types import ClassifyStage
 from selfinstruct.records import Answer, Completion, Instance
 
 
@@ -64,7 +65,7 @@ class TaskMerger:
 
     def __init__(self, seed_instructions: Iterable[str], *, profile: str) -> None:
         self._seeds = frozenset(text.strip() for text in seed_instructions)
-        self._read_answer = PROFILES[profile].read_answer
+        self._read_answer = SELF_INSTRUCT.stage(ClassifyStage).parsers[profile]
         self.tasks: dict[str, MergedTask] = {}
         """Tasks by instruction without surrounding white space, in order."""
         self.records = 0

@@ -10,7 +10,8 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.importing.merge import MergedTask
 from selfinstruct.events import TaskImported
 from selfinstruct.pipeline.parse.types import AskedInstances, pair_text
-from selfinstruct.pipeline.profiles import PROFILES
+from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
+from selfinstruct.pipeline.recipes.types import InstancesStage
 from selfinstruct.records import Instance, Reason, Rejection
 from selfinstruct.records.ids import import_id, in_reply_order
 
@@ -58,8 +59,9 @@ def _parsed(task: MergedTask, config: RunConfig) -> Iterator[Instance | Rejectio
         instruction=task.instruction,
         limit=config.max_instances,
     )
+    parse = SELF_INSTRUCT.stage(InstancesStage).parsers[config.profile]
     for raw in task.raws:
-        parsed = PROFILES[config.profile].read_instances("reply", raw, asked)
+        parsed = parse("reply", raw, asked)
         for _, item in in_reply_order(parsed.instances, parsed.rejections):
             if isinstance(item, Rejection):
                 yield item

@@ -16,7 +16,11 @@ from selfinstruct.pipeline.parse.types import (
     ListParser,
     pair_text,
 )
-from selfinstruct.pipeline.profiles import DEFAULT, PROFILES
+from selfinstruct.pipeline.profiles import PROFILES
+from selfinstruct.pipeline.recipes import RECIPES
+from selfinstruct.pipeline.recipes.alpaca import ALPACA
+from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
+from selfinstruct.pipeline.recipes.types import ClassifyStage, InstancesStage
 from selfinstruct.records import Completion, Instance, Rejection
 
 ID = "generate/000001"
@@ -76,13 +80,13 @@ ASKED_INSTANCES = st.builds(
     limit=st.sampled_from([None, 1, 2, 5]),
 )
 LIST_PARSERS = [
-    pytest.param(parse, id=f"{profile.name}-{recipe}")
-    for profile in PROFILES.values()
-    for recipe, parse in profile.read_list.items()
+    pytest.param(recipe.generate.parsers[profile], id=f"{profile}-{name}")
+    for profile in PROFILES
+    for name, recipe in RECIPES.items()
 ]
-INSTANCE_PARSERS = [
-    pytest.param(profile.read_instances, id=profile.name) for profile in PROFILES.values()
-]
+ANSWERS = SELF_INSTRUCT.stage(ClassifyStage).parsers
+INSTANCES = SELF_INSTRUCT.stage(InstancesStage).parsers
+INSTANCE_PARSERS = [pytest.param(INSTANCES[name], id=name) for name in PROFILES]
 
 
 def _invented(texts: Sequence[str], reply: str) -> list[str]:
@@ -125,12 +129,12 @@ def test_each_list_item_is_accepted_or_rejected_once(
     assert _invented(texts, begun) == []
 
 
-@pytest.mark.parametrize("recipe", DEFAULT.read_list)
+@pytest.mark.parametrize("recipe", RECIPES)
 @given(completion=COMPLETIONS, asked=ASKED_LISTS)
 def test_default_candidates_have_valid_outputs(
     recipe: str, completion: Completion, asked: AskedList
 ) -> None:
-    for candidate in DEFAULT.read_list[recipe](ID, completion, asked).candidates:
+    for candidate in RECIPES[recipe].generate.parsers["default"](ID, completion, asked).candidates:
         instance = candidate.instance
         assert instance is None or not is_placeholder(instance.output)
         assert instance is None or instance.input != instance.output
@@ -162,7 +166,7 @@ def test_each_instance_is_accepted_or_rejected_once(
 def test_default_instances_have_no_placeholders_or_conflicts(
     completion: Completion, asked: AskedInstances
 ) -> None:
-    kept = DEFAULT.read_instances(ID, completion, asked).instances
+    kept = INSTANCES["default"](ID, completion, asked).instances
     assert not any(is_placeholder(one.output) for one in kept)
     assert not any(one.output.endswith(":") or one.output == one.input for one in kept)
     assert len(set(kept)) == len(kept)
@@ -173,7 +177,7 @@ def test_default_instances_have_no_placeholders_or_conflicts(
 @pytest.mark.parametrize("name", PROFILES)
 @given(completion=COMPLETIONS, instruction=st.sampled_from(["", "Name a river."]) | TEXTS)
 def test_an_answer_occurs_in_the_reply(name: str, completion: Completion, instruction: str) -> None:
-    answer = PROFILES[name].read_answer(completion, instruction)
+    answer = ANSWERS[name](completion, instruction)
     if name == "paper":
         assert answer in ("yes", "no")
         assert answer == "no" or completion.text.strip().lower() == "yes"
@@ -232,7 +236,7 @@ def _rendered_labels(pairs: Sequence[Instance]) -> str:
 
 
 def _read_list(name: str, text: str, continues: bool | None, finish_reason: str) -> list[str]:
-    parsed = PROFILES[name].read_list["self-instruct"](
+    parsed = SELF_INSTRUCT.generate.parsers[name](
         ID,
         make_completion(text, finish_reason=finish_reason),
         AskedList(first_number=9, demonstrations=(), continues=continues),
@@ -243,7 +247,7 @@ def _read_list(name: str, text: str, continues: bool | None, finish_reason: str)
 def _read_blocks(
     name: str, text: str, *, continues: bool, finish_reason: str
 ) -> list[tuple[str, str, str]]:
-    parsed = PROFILES[name].read_list["alpaca"](
+    parsed = ALPACA.generate.parsers[name](
         ID,
         make_completion(text, finish_reason=finish_reason),
         AskedList(first_number=4, demonstrations=(), continues=continues),
@@ -256,7 +260,7 @@ def _read_blocks(
 
 
 def _read_pairs(name: str, text: str, *, output_first: bool, finish_reason: str) -> list[Instance]:
-    parsed = PROFILES[name].read_instances(
+    parsed = INSTANCES[name](
         ID,
         make_completion(text, finish_reason=finish_reason),
         AskedInstances(output_first=output_first),
@@ -437,16 +441,16 @@ HOSTILE = {
 def test_every_parser_takes_linear_time(text: str) -> None:
     """Parse replies that repeat one text up to fifty thousand characters."""
     completion = make_completion(text)
-    for profile in PROFILES.values():
-        for parse in profile.read_list.values():
+    for profile in PROFILES:
+        for parse in (recipe.generate.parsers[profile] for recipe in RECIPES.values()):
             for continues in (True, False):
                 began = time.process_time()
                 parse(ID, completion, AskedList(first_number=9, continues=continues))
                 assert time.process_time() - began < _SECONDS
         for output_first in (True, False):
             began = time.process_time()
-            profile.read_instances(ID, completion, AskedInstances(output_first=output_first))
+            INSTANCES[profile](ID, completion, AskedInstances(output_first=output_first))
             assert time.process_time() - began < _SECONDS
         began = time.process_time()
-        profile.read_answer(completion, "Do it.")
+        ANSWERS[profile](completion, "Do it.")
         assert time.process_time() - began < _SECONDS

@@ -8,9 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support import make_completion
 
-from selfinstruct.pipeline.filters import RULES, rejection_reason
+from selfinstruct.pipeline.filters import rejection_reason
+from selfinstruct.pipeline.parse import paper
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
-from selfinstruct.pipeline.profiles import PAPER
+from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.records import Reason
 
 ID = "generate/000001"
@@ -19,14 +20,14 @@ ID = "generate/000001"
 def read(text: str, *, continues: bool | None = True, finish_reason: str = "stop") -> list[str]:
     completion = make_completion(text, finish_reason=finish_reason)
     asked = AskedList(first_number=9, continues=continues)
-    parsed = PAPER.read_list["self-instruct"](ID, completion, asked)
+    parsed = paper.instructions(ID, completion, asked)
     return [one.instruction for one in parsed.candidates]
 
 
 def kept(text: str, *, continues: bool | None = True, finish_reason: str = "stop") -> list[str]:
     """Return the instructions that pass the rules."""
     found = read(text, continues=continues, finish_reason=finish_reason)
-    return [one for one in found if rejection_reason(one, RULES["paper", "self-instruct"]) is None]
+    return [one for one in found if rejection_reason(one, SELF_INSTRUCT.rules["paper"]) is None]
 
 
 def pairs(
@@ -34,13 +35,13 @@ def pairs(
 ) -> list[tuple[str, str]]:
     completion = make_completion(text, finish_reason=finish_reason)
     asked = AskedInstances(output_first=output_first, limit=limit)
-    return [(i.input, i.output) for i in PAPER.read_instances(ID, completion, asked).instances]
+    return [(i.input, i.output) for i in paper.instances(ID, completion, asked).instances]
 
 
 def reasons(text: str, *, output_first: bool = False, finish_reason: str = "stop") -> list[Reason]:
     completion = make_completion(text, finish_reason=finish_reason)
     asked = AskedInstances(output_first=output_first)
-    return [one.reason for one in PAPER.read_instances(ID, completion, asked).rejections]
+    return [one.reason for one in paper.instances(ID, completion, asked).rejections]
 
 
 def block_tuples(
@@ -50,7 +51,7 @@ def block_tuples(
     asked = AskedList(first_number=4, continues=continues)
     return [
         (one.instruction, one.instance.input, one.instance.output)
-        for one in PAPER.read_list["alpaca"](ID, completion, asked).candidates
+        for one in paper.blocks(ID, completion, asked).candidates
         if one.instance is not None
     ]
 
@@ -90,7 +91,7 @@ def test_a_chat_list_may_start_with_its_number() -> None:
 
 def test_a_truncated_list_is_dropped_as_a_whole() -> None:
     completion = make_completion(" Name a river.\n10. Name a la", finish_reason="length")
-    parsed = PAPER.read_list["self-instruct"](ID, completion, AskedList(continues=True))
+    parsed = paper.instructions(ID, completion, AskedList(continues=True))
     assert parsed.candidates == ()
     assert [(r.candidate_id, r.reason) for r in parsed.rejections] == [
         (f"{ID}#0", Reason.TRUNCATED)
@@ -100,7 +101,7 @@ def test_a_truncated_list_is_dropped_as_a_whole() -> None:
 @pytest.mark.parametrize("continues", [True, False])
 def test_an_empty_reply_gives_one_rejection(*, continues: bool) -> None:
     completion = make_completion(" \n")
-    parsed = PAPER.read_list["self-instruct"](ID, completion, AskedList(continues=continues))
+    parsed = paper.instructions(ID, completion, AskedList(continues=continues))
     assert parsed.candidates == ()
     assert [(r.candidate_id, r.reason) for r in parsed.rejections] == [
         (f"{ID}#0", Reason.EMPTY_REPLY)
@@ -109,7 +110,7 @@ def test_an_empty_reply_gives_one_rejection(*, continues: bool) -> None:
 
 def test_an_empty_item_keeps_its_number() -> None:
     completion = make_completion(" Name a river.\n10. \n11. Name a lake.")
-    parsed = PAPER.read_list["self-instruct"](ID, completion, AskedList(continues=True))
+    parsed = paper.instructions(ID, completion, AskedList(continues=True))
     assert [c.id for c in parsed.candidates] == [f"{ID}#1", f"{ID}#3"]
     assert [(r.candidate_id, r.reason) for r in parsed.rejections] == [(f"{ID}#2", Reason.EMPTY)]
 
@@ -181,9 +182,9 @@ def test_a_continued_list_gives_the_published_instructions(
     text: str, finish_reason: str | None
 ) -> None:
     completion = make_completion(text, finish_reason=finish_reason)
-    parsed = PAPER.read_list["self-instruct"](ID, completion, AskedList(continues=True))
+    parsed = paper.instructions(ID, completion, AskedList(continues=True))
     found = [one.instruction for one in parsed.candidates]
-    found = [one for one in found if rejection_reason(one, RULES["paper", "self-instruct"]) is None]
+    found = [one for one in found if rejection_reason(one, SELF_INSTRUCT.rules["paper"]) is None]
     assert found == published_list(text, finish_reason)
 
 
@@ -192,12 +193,12 @@ def test_a_continued_list_gives_the_published_instructions(
 
 @pytest.mark.parametrize("text", ["Yes", "yes", "YES", " Yes\n", "\nyes "])
 def test_three_spellings_mean_yes(text: str) -> None:
-    assert PAPER.read_answer(make_completion(text), "") == "yes"
+    assert paper.answer(make_completion(text), "") == "yes"
 
 
 @pytest.mark.parametrize("text", ["Yes.", "yEs", "Yes\n\nTask: a", "**Yes**", "No", "", "continue"])
 def test_any_other_answer_is_no(text: str) -> None:
-    assert PAPER.read_answer(make_completion(text), "") == "no"
+    assert paper.answer(make_completion(text), "") == "no"
 
 
 # ── instances ────────────────────────────────────────────────────────────────────────────────────────────
@@ -284,7 +285,7 @@ def test_the_first_good_instances_are_accepted() -> None:
     text = "\n".join(f"Example {n}\nInput: {n // 2}\nOutput: x{n // 2}" for n in range(2, 8))
     assert pairs(text, limit=2) == [("1", "x1"), ("2", "x2")]
     completion = make_completion(text)
-    parsed = PAPER.read_instances(ID, completion, AskedInstances(output_first=False, limit=2))
+    parsed = paper.instances(ID, completion, AskedInstances(output_first=False, limit=2))
     duplicate, over = Reason.DUPLICATE_INSTANCE, Reason.OVER_LIMIT
     assert [one.reason for one in parsed.rejections] == [duplicate, duplicate, over, over]
 
@@ -345,7 +346,7 @@ def test_instances_match_the_published_code(
     text: str, finish_reason: str | None, output_first: bool
 ) -> None:
     completion = make_completion(text, finish_reason=finish_reason)
-    parsed = PAPER.read_instances(ID, completion, AskedInstances(output_first=output_first))
+    parsed = paper.instances(ID, completion, AskedInstances(output_first=output_first))
     found = [(one.input, one.output) for one in parsed.instances]
     assert found == published_instances(text, finish_reason, output_first=output_first)
 
@@ -388,7 +389,7 @@ def test_a_block_needs_its_number_and_three_markers(old: str, new: str) -> None:
     assert old in TWO_BLOCKS
     text = TWO_BLOCKS.replace(old, new)
     completion = make_completion(text)
-    parsed = PAPER.read_list["alpaca"](ID, completion, AskedList(first_number=4, continues=True))
+    parsed = paper.blocks(ID, completion, AskedList(first_number=4, continues=True))
     assert [one.instruction for one in parsed.candidates] == ["Add the numbers."]
     assert {one.reason for one in parsed.rejections} == {Reason.MALFORMED}
 
@@ -442,7 +443,7 @@ BLOCK_PIECES = st.lists(
 @example("a\n4. Output:b\n4. Input:c", "stop")
 def test_blocks_match_the_published_code(text: str, finish_reason: str | None) -> None:
     completion = make_completion(text, finish_reason=finish_reason)
-    parsed = PAPER.read_list["alpaca"](ID, completion, AskedList(first_number=4, continues=True))
+    parsed = paper.blocks(ID, completion, AskedList(first_number=4, continues=True))
     found = [
         (one.instruction, one.instance.input, one.instance.output)
         for one in parsed.candidates

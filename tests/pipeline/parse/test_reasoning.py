@@ -5,13 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import make_completion
 
-from selfinstruct.pipeline.filters import RULES, rejection_reason
+from selfinstruct.pipeline.filters import rejection_reason
 from selfinstruct.pipeline.parse.alpaca_blocks import blocks
 from selfinstruct.pipeline.parse.classification import answer
 from selfinstruct.pipeline.parse.instances import instances
 from selfinstruct.pipeline.parse.lists import instructions
 from selfinstruct.pipeline.parse.reasoning import has_markers, without_reasoning
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
+from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.records import Reason
 
 DRAFT = "Let me see.\n1. **Analyze** the request.\n9. Draft a limerick.\n10. Draft an ode.\n\n"
@@ -130,7 +131,7 @@ def test_the_next_turn_is_removed(next_turn: str) -> None:
 def test_no_record_contains_a_marker(marker: str) -> None:
     for quoted in (f"`{marker}`", f"“{marker}”"):
         assert rejection_reason(
-            f"Explain what {quoted} means in a chat.", RULES["default", "self-instruct"]
+            f"Explain what {quoted} means in a chat.", SELF_INSTRUCT.rules["default"]
         ) == (Reason.CONTROL_TOKENS)
         reply = make_completion(f"Input: two\nOutput: five {quoted} six\n")
         parsed = instances("i", reply, AskedInstances(output_first=False))
