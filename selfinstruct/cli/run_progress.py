@@ -72,13 +72,14 @@ class Pace:
         return "\n".join(", ".join(parts) for parts in lines if parts)
 
     def _left(self, state: RunState) -> float:
-        """Estimate the requests left: two for each instruction, and the lists that yield them."""
+        """Estimate the requests left: one for each later stage of each task, and the lists of new tasks."""
         missing = max(0, self._target - state.accepted)
         lists = missing / expected_yield(state, self._recipe)
         requests = state.counts.requests
         # Open tasks whose kind is known need one request instead of two.
         classified = requests["classify"] + state.counts.imported_kinds - requests["instances"]
-        return max(0.0, 2 * missing + lists + 2 * state.open_tasks - max(0, classified))
+        about_tasks = len(self._recipe.task_stages) * (missing + state.open_tasks)
+        return max(0.0, lists + about_tasks - max(0, classified))
 
     def _time_left(self, state: RunState) -> str:
         done = _requests(state)

@@ -16,7 +16,6 @@ class Language:
     """Shipped file of seed tasks."""
     task: str
     example: str
-    instruction: str
 
 
 ENGLISH = Language(
@@ -24,5 +23,4 @@ ENGLISH = Language(
     seed_tasks="seed_tasks.jsonl",
     task="Task",
     example="Example",
-    instruction="Instruction",
 )

@@ -33,16 +33,16 @@ from selfinstruct.files.yaml_text import read_yaml
 from selfinstruct.pipeline.filters import RULES_VERSION
 from selfinstruct.pipeline.languages import ENGLISH
 from selfinstruct.pipeline.parse import PARSERS_VERSION
-from selfinstruct.pipeline.prompts import Template
-from selfinstruct.pipeline.recipes import recipe_of
-from selfinstruct.pipeline.recipes.templates import (
+from selfinstruct.pipeline.prompts import (
     TEMPLATE_NAMES,
+    Template,
     folder,
     frozen_templates,
     load_templates,
     shipped_templates,
     template_names,
 )
+from selfinstruct.pipeline.recipes import recipe_of
 from selfinstruct.pipeline.seed_tasks import read_seed_tasks, render_seed_tasks
 from selfinstruct.pipeline.tokenizers import TOKENIZER_VERSION
 from selfinstruct.records import SeedTask

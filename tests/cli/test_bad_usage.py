@@ -48,7 +48,7 @@ from waiting import PATIENCE_S
         ((*NEW, "-n", "-5"), "num_instructions: must be at least 1, not -5"),
         ((*NEW, "-n", "1e6"), "'--num-instructions' / '-n'.*integer"),
         ((*NEW, "-n"), "'-n' requires an argument"),
-        ((*NEW, "--recipe", "self"), "recipe: must be self-instruct or alpaca, not 'self'"),
+        ((*NEW, "--recipe", "self"), r"recipe: must be self-instruct.* or \w+, not 'self'"),
         ((*NEW, "--base-url", "http://a\x7fb/v1"), "base_url: must be an address such as http://"),
         ((*NEW, "--base-url", "ftp://x"), "base_url: must be an address such as http://localhost"),
         ((*NEW, "--set", "generated_demonstrations=9"), "generated_demonstrations: "),

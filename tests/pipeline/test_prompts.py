@@ -7,9 +7,8 @@ import pytest
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.shipped import resource
 from selfinstruct.errors import InputError
-from selfinstruct.pipeline.prompts import Template, load_template, render
+from selfinstruct.pipeline.prompts import Template, folder, load_template, load_templates, render
 from selfinstruct.pipeline.recipes import RECIPES
-from selfinstruct.pipeline.recipes.templates import folder, load_templates
 
 
 def load(tmp_path: Path, text: str) -> Template:

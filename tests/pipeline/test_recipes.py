@@ -5,8 +5,8 @@ import pytest
 from selfinstruct.config.recipe_defaults import RECIPE_DEFAULTS
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.pipeline.profiles import PROFILES
+from selfinstruct.pipeline.prompts import TEMPLATE_NAMES, template_names
 from selfinstruct.pipeline.recipes import RECIPES, recipe_of
-from selfinstruct.pipeline.recipes.templates import TEMPLATE_NAMES, template_names
 from selfinstruct.pipeline.recipes.types import Recipe
 from selfinstruct.pipeline.state import initial
 from selfinstruct.records import Task

@@ -61,7 +61,8 @@ def parse(
 
     stages = [one.name for one in RECIPES[recipe].stages]
     if stage not in stages:
-        problem = f"{recipe} has only the stage {' and '.join(stages)}"
+        plural = "s" * (len(stages) > 1)
+        problem = f"{recipe} has only the stage{plural} {' and '.join(stages)}"
         raise typer.BadParameter(problem, param_hint="--stage")
     scripts = frozenset[str]()
     if seed_tasks is not None:

@@ -4,7 +4,6 @@ import re
 
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.pipeline.filters import NOT_TEXT, rules_against
-from selfinstruct.pipeline.languages import ENGLISH
 from selfinstruct.pipeline.parse import alpaca_blocks, paper
 from selfinstruct.pipeline.recipes.types import CONTINUES, GenerateStage, Recipe
 from selfinstruct.records import Task
@@ -12,18 +11,22 @@ from selfinstruct.records import Task
 _INSTRUCTIONS_ASKED = 17  # a list of twenty, with three demonstrations
 
 
-def _problem(config: RunConfig, prompt: str) -> str:
-    label = f"{ENGLISH.instruction}:"
-    if label not in prompt or not re.search(r"(?m)^\s*###", prompt):
-        return f'shows no blocks of "###" and "{label}", as the recipe alpaca needs them'
+def blocks_problem(config: RunConfig, prompt: str) -> str:
+    """Return why a prompt does not show demonstrations in blocks; "" if it does."""
+    if "Instruction:" not in prompt or not re.search(r"(?m)^\s*###", prompt):
+        return (
+            f'shows no blocks of "###" and "Instruction:", as the recipe {config.recipe} needs them'
+        )
     first = GenerateStage.sample["first_number"]
     is_continued = config.api == "completions"
-    if is_continued and not re.search(rf"\n\s*{first}\. *{label}\Z", prompt):
-        return f'must end in "{{{{ first_number }}}}. {label}" and nothing after it, {CONTINUES}'
+    if is_continued and not re.search(rf"\n\s*{first}\. *Instruction:\Z", prompt):
+        return (
+            f'must end in "{{{{ first_number }}}}. Instruction:" and nothing after it, {CONTINUES}'
+        )
     return ""
 
 
-def _shown(_config: RunConfig, task: Task) -> tuple[str, str]:
+def shown_instance(_config: RunConfig, task: Task) -> tuple[str, str]:
     """Return the first instance of a task."""
     if not task.instances:
         return "", ""
@@ -42,8 +45,8 @@ ALPACA = Recipe(
     generate=GenerateStage(
         instructions_asked=_INSTRUCTIONS_ASKED,
         needs_instances=True,
-        shown=_shown,
-        problem=_problem,
+        shown=shown_instance,
+        problem=blocks_problem,
         stops=lambda config: (f"###\n{config.demonstrations + _INSTRUCTIONS_ASKED + 1}.",),
         parsers={"default": alpaca_blocks.blocks, "paper": paper.blocks},
         # In recorded runs, each row had 230 to 420 bytes and its markup.

@@ -18,15 +18,17 @@ from selfinstruct.records import Task
 _INSTRUCTIONS_ASKED = 8  # Self-Instruct, Table 5: the list continues from 9 to 16
 
 
-def _problem(config: RunConfig, prompt: str) -> str:
+def list_problem(config: RunConfig, prompt: str) -> str:
+    """Return why a prompt is not a numbered list of demonstrations; "" if it is one."""
     numbered = (
         rf"(?im)^\W*(?:task\s+)?{n}\s*[.):].*{re.escape(demonstration['instruction'])}"
         for n, demonstration in enumerate(GenerateStage.sample["demonstrations"], start=1)
     )
     # A line of only "###" separates blocks. "### Tasks" is a heading.
-    has_blocks = re.search(r"(?m)^\s*###\s*$", prompt) and f"{ENGLISH.instruction}:" in prompt
+    has_blocks = re.search(r"(?m)^\s*###\s*$", prompt) and "Instruction:" in prompt
     if has_blocks or not all(re.search(line, prompt) for line in numbered):
-        return "does not show the demonstrations as numbered lines, as the recipe self-instruct needs them"
+        problem = "does not show the demonstrations as numbered lines"
+        return f"{problem}, as the recipe {config.recipe} needs them"
     first, is_continued = GenerateStage.sample["first_number"], config.api == "completions"
     number = re.search(rf"(?i)\n\W*(?:task\s+)?{first}\s*[.):](\s*)\Z", prompt)
     if is_continued and (number is None or number[1]):
@@ -36,7 +38,7 @@ def _problem(config: RunConfig, prompt: str) -> str:
     return ""
 
 
-def _shown(config: RunConfig, task: Task) -> tuple[str, str]:
+def shown_input(config: RunConfig, task: Task) -> tuple[str, str]:
     """Return the first input of a task if the run shows inputs. The list never shows outputs."""
     inputs = (instance.input for instance in task.instances or () if instance.input)
     return _indented(next(inputs, "")) if config.show_input else "", ""
@@ -74,8 +76,8 @@ SELF_INSTRUCT = Recipe(
     generate=GenerateStage(
         instructions_asked=_INSTRUCTIONS_ASKED,
         needs_instances=False,
-        shown=_shown,
-        problem=_problem,
+        shown=shown_input,
+        problem=list_problem,
         stops=lambda config: ("\n\n", f"\n{config.demonstrations + _INSTRUCTIONS_ASKED}"),
         parsers={"default": lists.instructions, "paper": paper.instructions},
         reply_tokens=(120.0, 224.0, 416.0),

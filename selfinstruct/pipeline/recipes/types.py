@@ -32,10 +32,10 @@ class RecipeStage:
     """The requests of a recipe for one purpose."""
 
     name: ClassVar[Stage]
-    templates: ClassVar[tuple[str, ...]]
-    """File names of all templates that a run may use."""
     sample: ClassVar[Mapping[str, Any]]
     """An example of every value that a template may use. Every template must use the first one."""
+    templates: tuple[str, ...]
+    """File names of all templates that a run may use; names may be equal."""
     stops: Callable[[RunConfig], tuple[str, ...]]
     """Stop sequences for a base model, which does not end a reply (Self-Instruct, Table 4).
 
@@ -45,7 +45,7 @@ class RecipeStage:
 
     def template_names(self, config: RunConfig) -> tuple[str, ...]:  # noqa: ARG002 - some stages choose
         """Return the file names of the templates that a run uses."""
-        return self.templates
+        return tuple(dict.fromkeys(self.templates))
 
     def sampling(self, config: RunConfig) -> Sampling:
         """Return the sampling parameters."""
@@ -65,8 +65,9 @@ class GenerateStage(RecipeStage):
     """The first stage: a prompt shows tasks of the pool and asks for new ones."""
 
     name = "generate"
-    templates = ("generate.txt", "generate_classification.txt")
     sample = {"demonstrations": _DEMONSTRATIONS, "first_number": 3, "last_number": 10}  # noqa: RUF012
+    templates: tuple[str, ...] = ("generate.txt", "generate_classification.txt")
+    """Templates for any tasks, and for classification tasks only."""
     instructions_asked: int
     """New instructions asked for in one request."""
     needs_instances: bool
@@ -110,9 +111,10 @@ class ClassifyStage(_TaskStage):
     """The question whether a task is a classification task; some profiles repeat the question once."""
 
     name = "classify"
-    templates = ("classify.txt", "classify_again.txt")
     settles = "is_classification"
     results = (True, False)
+    templates: tuple[str, ...] = ("classify.txt", "classify_again.txt")
+    """Templates for the first question and the second one."""
     parsers: Mapping[str, AnswerParser]
     """Parsers of replies, by profile."""
 
@@ -149,7 +151,7 @@ class ClassifyStage(_TaskStage):
         return Classified(task_id=task_id, is_classification=is_classification, answer=answer)
 
 
-_INPUT_FIRST, _OUTPUT_FIRST = "instances_input_first.txt", "instances_output_first.txt"
+_OUTPUT_FIRST = "instances_output_first.txt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,10 +159,11 @@ class InstancesStage(_TaskStage):
     """The request for the instances of a task: labels before inputs for a classification task."""
 
     name = "instances"
-    templates = (_INPUT_FIRST, _OUTPUT_FIRST)
     sample = {**_TaskStage.sample, "max_instances": 5}  # noqa: RUF012
     settles = "instances"
     results = ((),)
+    templates: tuple[str, ...] = ("instances_input_first.txt", _OUTPUT_FIRST)
+    """Templates for other tasks, and for classification tasks."""
     parsers: Mapping[str, InstanceParser]
     """Parsers of replies, by profile."""
 
