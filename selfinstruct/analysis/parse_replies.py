@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.pipeline.filters import rejection_reason
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
-from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.pipeline.recipes import RECIPES
 from selfinstruct.pipeline.recipes.types import ClassifyStage, InstancesStage
 from selfinstruct.records import Completion, Rejection, Stage
@@ -113,11 +113,9 @@ def parse_again(
         ),
     )
     candidates: list[dict[str, str]] = []
-    rejections = list(listed.rejections)
+    rejections, rules = list(listed.rejections), method.all_rules(profile, scripts)
     for candidate in listed.candidates:
-        reason = PROFILES[profile].rejection_reason(
-            candidate.instruction, rules=method.rules[profile], scripts=scripts
-        )
+        reason = rejection_reason(candidate.instruction, rules)
         if reason is not None:
             rejections.append(
                 Rejection(

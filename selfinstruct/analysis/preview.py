@@ -180,7 +180,7 @@ def _commit(run: Run, outcome: CompletionReceived) -> Committed:
 
 
 def _decide(run: Run, task: Task, outcome: CompletionReceived) -> Decision:
-    decision = run.recipe.next_stage(task).decide(run.state, run.config, task.id, outcome)
+    decision = run.recipe.next_stage(task).decide(run.state, run.config, outcome)
     apply(run.state, decision)
     return decision
 

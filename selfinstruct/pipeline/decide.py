@@ -6,17 +6,17 @@ Every candidate is either accepted or rejected, so the counts add up. The stages
 about a task.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.events import Accepted, Committed, CompletionReceived, Decision, Outcome
+from selfinstruct.pipeline.filters import Rule, rejection_reason
 from selfinstruct.pipeline.novelty import NoveltyResult
 from selfinstruct.pipeline.parse.types import AskedList
-from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.pipeline.recipes import recipe_of
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Candidate, Neighbour, Reason, Rejection, rejected_text
-from selfinstruct.records.ids import generation_id, task_of
+from selfinstruct.records.ids import generation_id
 
 
 def next_decisions(state: RunState, config: RunConfig) -> Iterator[Decision]:
@@ -31,8 +31,7 @@ def next_decisions(state: RunState, config: RunConfig) -> Iterator[Decision]:
     stages = {stage.name: stage for stage in recipe_of(config).task_stages}
     for outcome in state.waiting.values():
         if outcome.stage in stages:
-            task_id = task_of(outcome.request_id)
-            yield stages[outcome.stage].decide(state, config, task_id, outcome)
+            yield stages[outcome.stage].decide(state, config, outcome)
 
 
 def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
@@ -55,7 +54,8 @@ def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
         ),
     )
     rejected = list(parsed.rejections)
-    filtered = {c.id: _filter_rejection(c, state, config) for c in parsed.candidates}
+    rules = rules_of(state, config)
+    filtered = {c.id: _filter_rejection(c, rules) for c in parsed.candidates}
     passed = [c for c in parsed.candidates if filtered[c.id] is None]
     results = iter(state.index.check_in_turn([c.instruction for c in passed]))
     accepted: list[Accepted] = []
@@ -77,21 +77,21 @@ def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
     return Committed(number=number, accepted=tuple(accepted), rejected=tuple(rejected))
 
 
-def _filter_rejection(candidate: Candidate, state: RunState, config: RunConfig) -> Rejection | None:
+def rules_of(state: RunState, config: RunConfig) -> tuple[Rule, ...]:
+    """Return the rules that a run checks before novelty, in order."""
+    return recipe_of(config).all_rules(config.profile, state.scripts, state.index.tokens)
+
+
+def _filter_rejection(candidate: Candidate, rules: Sequence[Rule]) -> Rejection | None:
     """Return the rejection of a candidate that does not depend on the pool, or None."""
-    profile, rules = PROFILES[config.profile], recipe_of(config).rules[config.profile]
-    text = candidate.instruction
-    reason = profile.rejection_reason(text, rules=rules, scripts=state.scripts)
-    if reason is None and profile.needs_tokens and not state.index.tokens(text):
-        # Without tokens, even an exact copy would count as novel.
-        reason = Reason.NO_TOKENS
+    reason = rejection_reason(candidate.instruction, rules)
     if reason is None:
         return None
     return Rejection(
         candidate_id=candidate.id,
         stage="novelty" if reason is Reason.NO_TOKENS else "filter",
         reason=reason,
-        text=rejected_text(text),
+        text=rejected_text(candidate.instruction),
     )
 
 

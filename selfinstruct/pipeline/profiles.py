@@ -8,50 +8,21 @@ parameters, which are the same in both profiles, and has parsers and rules for e
 uses `classify_again.txt`.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-
-from selfinstruct.pipeline.filters import Rule, is_in_wrong_script, rejection_reason
-from selfinstruct.records import Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What a run does with unclear answers and with instructions that the rules accept."""
+    """What a run does with unclear answers, and with instructions that the rules of the recipe accept."""
 
-    name: str
     asks_twice: bool
     """True if an unclear answer to the classification question leads to a second question."""
-    needs_tokens: bool
-    """True if instructions without tokens are rejected, because novelty cannot compare them."""
-    checks_script: bool
-    """True if instructions in a script that the seed tasks do not use are rejected."""
-
-    def rejection_reason(
-        self, text: str, *, rules: Iterable[Rule], scripts: frozenset[str]
-    ) -> Reason | None:
-        """Return why an instruction is rejected, or None. Novelty is checked later.
-
-        `scripts` are the scripts of the seed tasks, see `filters.scripts_of`.
-        """
-        reason = rejection_reason(text, rules)
-        if reason is None and self.checks_script and is_in_wrong_script(text, scripts):
-            return Reason.WRONG_SCRIPT
-        return reason
+    checks_more: bool
+    """True if instructions in a script that the seed tasks do not use are rejected, and instructions without
+    tokens, because novelty cannot compare them."""
 
 
-DEFAULT = Profile(
-    name="default",
-    asks_twice=True,
-    needs_tokens=True,
-    checks_script=True,
-)
-
-PAPER = Profile(
-    name="paper",
-    asks_twice=False,
-    needs_tokens=False,
-    checks_script=False,
-)
-
-PROFILES = {profile.name: profile for profile in (DEFAULT, PAPER)}
+PROFILES = {
+    "default": Profile(asks_twice=True, checks_more=True),
+    "paper": Profile(asks_twice=False, checks_more=False),
+}

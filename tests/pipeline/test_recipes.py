@@ -1,13 +1,18 @@
 """What every recipe has, and how its stages lead from an accepted task to a final one."""
 
+from dataclasses import replace
+
 import pytest
+from support import make_completion, make_seed_task
 
 from selfinstruct.config.recipe_defaults import RECIPE_DEFAULTS
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.events import CompletionReceived
 from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.pipeline.prompts import TEMPLATE_NAMES, template_names
 from selfinstruct.pipeline.recipes import RECIPES, recipe_of
-from selfinstruct.pipeline.recipes.types import Recipe
+from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
+from selfinstruct.pipeline.recipes.types import InstancesStage, Recipe
 from selfinstruct.pipeline.state import initial
 from selfinstruct.records import Task
 
@@ -64,3 +69,24 @@ def test_each_stage_settles_one_field(recipe: Recipe, profile: str) -> None:
 def test_demonstrations_show_whole_tasks_or_ask_later(recipe: Recipe) -> None:
     """A task that no request completes must come whole, so its demonstrations show an instance."""
     assert recipe.asks_about_tasks or recipe.generate.needs_instances
+
+
+def test_a_stage_may_use_one_template() -> None:
+    config = RunConfig(model="m")
+    both = SELF_INSTRUCT.stage(InstancesStage)
+    stage = replace(both, templates=("any.txt", "any.txt"))
+    assert stage.template_names(config) == ("any.txt",)
+    state = initial(config, [make_seed_task(1)])
+    outcome = CompletionReceived(
+        request_id="instances/seed_task_1",
+        stage="instances",
+        template="mine/any.txt@0123",
+        prompt_sha256="",
+        demonstration_ids=(),
+        completion=make_completion(
+            "Class label: good\nInput: Fine.\nClass label: bad\nInput: Poor."
+        ),
+    )
+    labels = replace(outcome, template="mine/instances_output_first.txt@0123")
+    assert both.decide(state, config, labels).instances
+    assert stage.decide(state, config, outcome) == both.decide(state, config, outcome)

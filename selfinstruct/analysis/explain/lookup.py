@@ -35,10 +35,9 @@ from selfinstruct.events import (
     SourceTask,
     TaskImported,
 )
-from selfinstruct.pipeline.filters import is_in_wrong_script
+from selfinstruct.pipeline.decide import rules_of
 from selfinstruct.pipeline.parse.cleanup import folded
 from selfinstruct.pipeline.parse.types import pair_text
-from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.records import Answer, Instance, Reason, Rejection, Task
 from selfinstruct.records.ids import (
     classification_id,
@@ -355,13 +354,7 @@ class History:
     def as_candidate(self, text: str) -> NewCandidate:
         """Decide about a text, which is not only white space, as if it were the next candidate."""
         run, state = self.run, self.run.state
-        profile = PROFILES[run.config.profile]
-        rules = run.recipe.rules[profile.name]
-        reasons = [reason for reason, objects in rules if objects(text)]
-        if profile.checks_script and is_in_wrong_script(text, state.scripts):
-            reasons.append(Reason.WRONG_SCRIPT)
-        if profile.needs_tokens and not state.index.tokens(text):
-            reasons.append(Reason.NO_TOKENS)
+        reasons = [reason for reason, objects in rules_of(state, run.config) if objects(text)]
         nearest = self._nearest(text, upto=len(state.pool), before=len(state.pool))
         if nearest is not None and nearest.rouge_l > run.config.threshold:
             reasons.append(Reason.NOT_NOVEL)

@@ -188,7 +188,7 @@ class _Again:
                 outcome = self.state.waiting.get(request_id)
                 task = self.state.pool.by_id(here)
                 if outcome is not None and stage.is_open(task):
-                    self.record(stage.decide(self.state, self.config, here, outcome))
+                    self.record(stage.decide(self.state, self.config, outcome))
 
     def _taken(self, name: str) -> Outcome:
         self._used.add(name)

@@ -240,8 +240,7 @@ class _Check:
         if not self._same_parsers:
             return
         self.result.answers += 1
-        stage = self._run.recipe.stage(ClassifyStage)
-        again = stage.decide(self.state, self._run.config, event.task_id, outcome)
+        again = self._run.recipe.stage(ClassifyStage).decide(self.state, self._run.config, outcome)
         if again != event:
             self.complain(
                 outcome.request_id,
@@ -263,8 +262,7 @@ class _Check:
         self.result.tasks += 1
         self.result.kept += len(event.instances)
         self.result.left_out += len(event.rejected)
-        stage = self._run.recipe.stage(InstancesStage)
-        again = stage.decide(self.state, self._run.config, event.task_id, outcome)
+        again = self._run.recipe.stage(InstancesStage).decide(self.state, self._run.config, outcome)
         for why in differences.instance_differences(event.instances, again.instances):
             self.complain(name, why)
         self._compare(

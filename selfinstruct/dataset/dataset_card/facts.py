@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
 
 from selfinstruct.config.request_extras import looks_secret
+from selfinstruct.pipeline.decide import rules_of
 from selfinstruct.pipeline.filters import RULES_VERSION
-from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.records import Reason, Sampling, Stage
@@ -90,10 +90,7 @@ class Facts:
     @property
     def rejected(self) -> Mapping[Reason, int]:
         """Rejected candidates by reason, with 0 for every other rule of the run."""
-        profile = PROFILES[self.run.config.profile]
-        rules = [reason for reason, _ in self.run.recipe.rules[profile.name]]
-        rules += [Reason.WRONG_SCRIPT] * profile.checks_script
-        rules += [Reason.NO_TOKENS] * profile.needs_tokens
+        rules = [reason for reason, _ in rules_of(self.run.state, self.run.config)]
         idle = dict.fromkeys([*rules, Reason.NOT_NOVEL], 0)
         return {**self.summary.rejected, **idle, **self.summary.rejected}
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.events import Classified, CompletionReceived, InstancesWritten, Outcome
-from selfinstruct.pipeline.filters import Rule
+from selfinstruct.pipeline.filters import Rule, is_in_wrong_script
 from selfinstruct.pipeline.parse.types import (
     AnswerParser,
     AskedInstances,
@@ -18,8 +18,8 @@ from selfinstruct.pipeline.parse.types import (
 )
 from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.pipeline.state import RunState
-from selfinstruct.records import Answer, Sampling, Stage, Task
-from selfinstruct.records.ids import classification_id, instances_id
+from selfinstruct.records import Answer, Reason, Sampling, Stage, Task
+from selfinstruct.records.ids import classification_id, instances_id, task_of
 
 CONTINUES = "since a base model (--api completions) continues from there"
 """Reason for the end of a prompt, in messages."""
@@ -131,13 +131,12 @@ class ClassifyStage(_TaskStage):
         again = task.id in state.unclear_once
         return self.request_ids(task.id)[again], self.templates[again]
 
-    def decide(
-        self, state: RunState, config: RunConfig, task_id: str, outcome: Outcome
-    ) -> Classified:
+    def decide(self, state: RunState, config: RunConfig, outcome: Outcome) -> Classified:
         """Decide whether a task is a classification task, or whether to ask again.
 
         The answer of a failed request is "unclear".
         """
+        task_id = task_of(outcome.request_id)
         answer: Answer = "unclear"
         if isinstance(outcome, CompletionReceived):
             instruction = state.pool.by_id(task_id).instruction
@@ -151,9 +150,6 @@ class ClassifyStage(_TaskStage):
         return Classified(task_id=task_id, is_classification=is_classification, answer=answer)
 
 
-_OUTPUT_FIRST = "instances_output_first.txt"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstancesStage(_TaskStage):
     """The request for the instances of a task: labels before inputs for a classification task."""
@@ -162,7 +158,7 @@ class InstancesStage(_TaskStage):
     sample = {**_TaskStage.sample, "max_instances": 5}  # noqa: RUF012
     settles = "instances"
     results = ((),)
-    templates: tuple[str, ...] = ("instances_input_first.txt", _OUTPUT_FIRST)
+    templates: tuple[str, ...] = ("instances_input_first.txt", "instances_output_first.txt")
     """Templates for other tasks, and for classification tasks."""
     parsers: Mapping[str, InstanceParser]
     """Parsers of replies, by profile."""
@@ -175,15 +171,16 @@ class InstancesStage(_TaskStage):
         """Return the id of the next request about a task, and the file name of its template."""
         return instances_id(task.id), self.templates[bool(task.is_classification)]
 
-    def decide(
-        self, state: RunState, config: RunConfig, task_id: str, outcome: Outcome
-    ) -> InstancesWritten:
+    def decide(self, state: RunState, config: RunConfig, outcome: Outcome) -> InstancesWritten:
         """Decide which instances of a task are accepted. A failed request gives none."""
+        task_id = task_of(outcome.request_id)
         if not isinstance(outcome, CompletionReceived):
             return InstancesWritten(task_id=task_id, instances=(), rejected=())
+        # The template shows how the model was asked. A refiltered run may classify the task differently.
+        usual, other = self.templates
+        is_other = outcome.template.partition("@")[0].endswith(f"/{other}")
         asked = AskedInstances(
-            # The template shows how the model was asked. A refiltered run may classify the task differently.
-            output_first=outcome.template.partition("@")[0].endswith(f"/{_OUTPUT_FIRST}"),
+            output_first=is_other and other != usual,
             instruction=state.pool.by_id(task_id).instruction,
             limit=config.max_instances,
         )
@@ -228,6 +225,18 @@ class Recipe:
             if isinstance(stage, kind):
                 return stage
         raise ValueError(f"the recipe {self.name} has no stage {kind.name}")
+
+    def all_rules(
+        self, profile: str, scripts: frozenset[str], tokens: Callable[[str], object] = str
+    ) -> tuple[Rule, ...]:
+        """Return the rules, and further ones about the scripts of the seed tasks and the tokens of a text.
+
+        See `filters.scripts_of`. Without tokens, even an exact copy would count as novel.
+        """
+        is_foreign: Rule = Reason.WRONG_SCRIPT, lambda text: is_in_wrong_script(text, scripts)
+        is_empty: Rule = Reason.NO_TOKENS, lambda text: not tokens(text)
+        more = (is_foreign, is_empty) if PROFILES[profile].checks_more else ()
+        return self.rules[profile] + more
 
     def next_stage(self, task: Task) -> TaskStage:
         """Return the stage of the next request about a task that is not final."""
