@@ -13,6 +13,8 @@ from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.events import Committed, CompletionReceived, InstancesWritten
 from selfinstruct.pipeline.filters import scripts_of
+from selfinstruct.pipeline.recipes import RECIPES
+from selfinstruct.records import Stage
 from selfinstruct.runner.directory import read_run
 from selfinstruct.runner.journal import read_journal
 
@@ -70,26 +72,32 @@ def test_replies_of_a_run_parse_to_its_decisions(
         | st.sampled_from(["is_classification", "prompt", "kind"]),
         VALUES,
     ),
-    stage=st.sampled_from(["generate", "classify", "instances"]),
+    which=st.sampled_from([(r.name, stage.name) for r in RECIPES.values() for stage in r.stages]),
     profile=st.sampled_from(["default", "paper"]),
-    recipe=st.sampled_from(["self-instruct", "alpaca"]),
     api=st.sampled_from([None, "chat", "completions"]),
 )
 def test_any_line_is_parsed_or_rejected(
-    line: dict[str, object], stage: str, profile: str, recipe: str, api: str | None
+    line: dict[str, object], which: tuple[str, Stage], profile: str, api: str | None
 ) -> None:
+    recipe, stage = which
     try:
         reply = RecordedReply.from_mapping(line)
     except ValueError as error:
         assert str(error).startswith(("is not", "has "))  # noqa: PT017
         return
-    found = parse_again(reply, stage=stage, profile=profile, recipe=recipe, api=api)  # type: ignore[arg-type]
+    found = parse_again(reply, stage=stage, profile=profile, recipe=recipe, api=api)
     assert json.loads(json.dumps(found)) == found
     assert set(found) in (
         {"candidates", "rejections"},
         {"is_classification", "rejections"},
         {"instances", "rejections"},
     )
+
+
+def test_a_missing_stage_is_refused() -> None:
+    reply = RecordedReply(completion="Yes")
+    with pytest.raises(ValueError, match="the recipe alpaca has no stage classify"):
+        parse_again(reply, stage="classify", recipe="alpaca")
 
 
 def test_demonstrations_of_a_recorded_prompt_are_recognized() -> None:
