@@ -46,9 +46,10 @@ from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.records import Completion, Request
 from selfinstruct.records.finish_reasons import Ending
 from selfinstruct.runner.directory import Run
-from selfinstruct.runner.failures import FailurePolicy, Failures, OnPause
+from selfinstruct.runner.failures import FailurePolicy, OnPause
 from selfinstruct.runner.journal import Journal
 from selfinstruct.runner.manifest import program_versions
+from selfinstruct.runner.rejections import Failures
 from selfinstruct.runner.scheduler import Scheduler
 from selfinstruct.text import duration, scrub
 

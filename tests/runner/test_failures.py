@@ -32,11 +32,11 @@ from selfinstruct.runner.failures import (
     LONGEST_PAUSE_S,
     OTHERS_ANSWERED,
     FailurePolicy,
-    Failures,
     Pause,
 )
 from selfinstruct.runner.journal import read_journal
 from selfinstruct.runner.loop import grow, is_complete
+from selfinstruct.runner.rejections import Failures
 
 ATTEMPTS_AT_S = (0.0, 0.5, 1.5, 3.5, 7.5, 15.5)
 """Times of the six attempts at a request, with average waits."""
@@ -445,15 +445,6 @@ def test_two_strikes_and_twenty_answers_end_a_request() -> None:
     assert stage.send(60) == poison  # sent again
     stage.policy.failed(poison, ERROR, now=80)
     assert stage.policy.answered(stage.send(81), now=82) == [(poison, ERROR)]
-
-
-def test_a_hanging_request_does_not_block_retries() -> None:
-    stage = Stage(can_check=True)
-    hanging, one = stage.send(), stage.send()
-    assert hanging.id != one.id
-    stage.policy.failed(one, ERROR, now=20)
-    assert stage.policy.choose("generate", lambda: None, now=25) is None  # it may still be answered
-    assert stage.policy.choose("generate", lambda: None, now=61) == one
 
 
 def test_a_connection_error_is_no_strike() -> None:
