@@ -5,7 +5,6 @@ that requests do not return together. Both have an upper bound. A rate limit doe
 total time is limited.
 """
 
-import asyncio
 import email.utils
 import random
 from collections import Counter
@@ -128,7 +127,7 @@ def _rule(error: TransientError) -> Rule:
 def policy(
     *,
     max_attempts: int,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    sleep: Callable[[float], Awaitable[None]],
     on_wait: OnWait | None = None,
     is_out: Callable[[], bool] = lambda: False,
     rate_limited_s: float = MAX_RATE_LIMITED_S,
