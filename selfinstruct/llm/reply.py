@@ -221,9 +221,7 @@ def quoted(body: object, secrets: Sequence[str]) -> str:
     return shortened(redacted(error_message(redacted(body, secrets)), secrets))
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, length: int = _MAX_SHOWN_CHARACTERS) -> str:
     """Return a text of the endpoint as one line of bounded length."""
-    line = " ".join(scrub(text[: 4 * _MAX_SHOWN_CHARACTERS]).split())
-    if len(line) <= _MAX_SHOWN_CHARACTERS:
-        return line
-    return line[: _MAX_SHOWN_CHARACTERS - 1] + "…"
+    line = " ".join(scrub(text[: 4 * length]).split())
+    return line if len(line) <= length else line[: length - 1] + "…"
