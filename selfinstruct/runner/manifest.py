@@ -75,7 +75,7 @@ _GENERATED_ID = re.compile(r"(?:source:)?task_\d+")
 _RESTORE = "restore it from a copy, or choose another directory for a new run"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Manifest:
     """The contents of `config.yaml`, `seed_tasks.jsonl` and `prompts/`."""
 
@@ -84,8 +84,9 @@ class Manifest:
     seed_tasks: Sequence[SeedTask]
     templates: Mapping[str, Template]
     versions: Mapping[str, int]
+    """Versions of rules, parsers, tokenizer and journal that made the run; see `VERSIONS`."""
     imported: int = 0
-    """Number of imported tasks, to detect a journal that was cut."""
+    """Tasks that were imported when the run was made, to detect a journal that was cut."""
 
     @property
     def hashes(self) -> dict[str, str]:
