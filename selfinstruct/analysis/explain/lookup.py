@@ -23,6 +23,7 @@ from selfinstruct.analysis.explain.results import (
     TaskResult,
 )
 from selfinstruct.analysis.explain.text_search import Texts, place
+from selfinstruct.analysis.verdict import text_of, verdict
 from selfinstruct.events import (
     Accepted,
     Classified,
@@ -37,7 +38,6 @@ from selfinstruct.events import (
 )
 from selfinstruct.pipeline.filters import RULES, is_in_wrong_script
 from selfinstruct.pipeline.parse.cleanup import folded
-from selfinstruct.pipeline.parse.types import pair_text
 from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.records import Answer, Instance, Reason, Rejection, Task
 from selfinstruct.records.ids import (
@@ -48,7 +48,6 @@ from selfinstruct.records.ids import (
     instances_id,
     item_number,
 )
-from selfinstruct.records.reasons import MEANING
 from selfinstruct.runner.directory import Run, replay
 from selfinstruct.runner.journal_line import Entry
 
@@ -215,31 +214,25 @@ class History:
         decided, _ = self.decisions[name]
         # A candidate is compared with the pool before the reply and with tasks accepted from the reply.
         before = upto = self.run.state.pool_sizes[decision.number - 1]
-        items = decision.items
-        for item in items:
-            accepted = item if isinstance(item, Accepted) else None
-            rejected = item if isinstance(item, Rejection) else None
-            text = item.instruction if isinstance(item, Accepted) else item.text
-            number = item_number(item.candidate_id)
+        for item in decision.items:
+            rejection = item if isinstance(item, Rejection) else None
+            text, number = text_of(item), item_number(item.candidate_id)
             yield CandidateResult(
                 id=item.candidate_id,
-                text=text,
-                outcome="accepted" if accepted else "rejected",
-                stage=rejected.stage if rejected else "accepted",
-                reason=rejected.reason if rejected else None,
-                meaning=MEANING[rejected.reason] if rejected else "",
-                task_id=accepted.task_id if accepted else None,
-                witness=self._witness(rejected, before) if rejected else None,
+                **verdict(item),
+                stage=rejection.stage if rejection else "accepted",
+                task_id=item.task_id if isinstance(item, Accepted) else None,
+                witness=self._witness(rejection, before) if rejection else None,
                 nearest=self._nearest(text, upto=upto, before=before) if number else None,
                 request_id=name,
                 ordinal=number,
-                items=len(items),
+                items=len(decision.items),
                 model=outcome.completion.model,
                 received=received,
                 decided=decided,
                 demonstrations=outcome.demonstration_ids,
             )
-            upto += accepted is not None
+            upto += rejection is None
 
     def _witness(self, rejection: Rejection, before: int) -> Near | None:
         if rejection.nearest is None:
@@ -278,16 +271,12 @@ class History:
             received, decided = self.outcomes[name][0], self.decisions[name][0]
         instruction = self.run.state.pool.by_id(decision.task_id).instruction
         for number, item in in_reply_order(decision.instances or (), decision.rejected):
-            rejected = item if isinstance(item, Rejection) else None
             yield InstanceResult(
                 id=f"{name}#{number}",
                 task_id=decision.task_id,
                 instruction=instruction,
-                outcome="rejected" if rejected else "accepted",
+                **verdict(item),
                 instance=item if isinstance(item, Instance) else None,
-                text=pair_text(item) if isinstance(item, Instance) else item.text,
-                reason=rejected.reason if rejected else None,
-                meaning=MEANING[rejected.reason] if rejected else "",
                 received=received,
                 decided=decided,
                 place=origin,
