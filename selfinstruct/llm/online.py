@@ -115,7 +115,6 @@ class OnlineBackend:
                 self._secrets.append(self._client.api_key)
         elif authorizes(added):
             self._headers = {"Authorization": openai.Omit(), **self._headers}
-        self._secrets.sort(key=len, reverse=True)  # a secret may be part of another
 
     async def __aenter__(self) -> Self:
         return self
@@ -136,17 +135,18 @@ class OnlineBackend:
             is_out=self._is_out,
             rate_limited_s=rate_limited_s(self._config.give_up_after_s),
         )
+
+        async def attempt() -> Completion:
+            if attempts.sent:
+                self._reserve(request, attempts)
+            return await self._attempt(request, attempts)
+
         try:
-            async for attempt in retries:
-                with attempt:
-                    if attempts.sent:
-                        self._reserve(request, attempts)
-                    return await self._attempt(request, attempts)
+            return await retries(attempt)
         except BackendError as error:
             error.attempts = attempts.sent
             error.may_bill = attempts.may_bill
             raise
-        raise AssertionError("the policy reraises")
 
     async def answers(self) -> bool:
         """Return whether the endpoint answers a request of a few tokens; see `Checkable`.
@@ -198,8 +198,7 @@ class OnlineBackend:
         return completion
 
     def _redact(self, error: BackendError) -> None:
-        for secret in self._secrets:
-            error.redact(secret)
+        error.reword(redacted(error.problem, self._secrets))
 
     def body(self, request: Request) -> dict[str, Any]:
         """Return the body that is sent for a request."""
@@ -281,7 +280,8 @@ class OnlineBackend:
             remedy = advice(error.status_code, error.body, request, body)
             refusal = status_error(error, remedy, secrets=self._secrets)
         if error.status_code == 401 and self._client.api_key == NO_KEY:
-            refusal.add(f"no key was sent: ${self._config.api_key_env} is not set")
+            hint = f"no key was sent: ${self._config.api_key_env} is not set"
+            refusal.reword(f"{refusal.problem}; {hint}")
         if is_renamed:
             self._max_tokens_name = MAX_COMPLETION_TOKENS
             if self.body(request) != body:  # equal if max_tokens comes from --extra-body

@@ -25,8 +25,9 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from selfinstruct.errors import EndpointError, RequestRejectedError, TransientError
+from selfinstruct.events import RequestFailed
 from selfinstruct.records import Request, Stage
-from selfinstruct.runner.rejections import Failures, Rejections
+from selfinstruct.runner.rejections import Rejections, final_failure
 from selfinstruct.text import duration
 
 STRIKES = 2
@@ -222,7 +223,7 @@ class FailurePolicy:
 
     # ── what happened ────────────────────────────────────────────────────────────────────────────────────
 
-    def answered(self, request: Request, *, now: float) -> Failures:
+    def answered(self, request: Request, *, now: float) -> list[RequestFailed]:
         """Record an answer. Return the requests that have failed for good, as the answer shows."""
         state = self._states[request.stage]
         flight = state.end(request)
@@ -259,10 +260,10 @@ class FailurePolicy:
         state.outage.add(request.id)
         self._report(request.stage, state, now=now)
 
-    def rejected(self, request: Request, error: RequestRejectedError) -> None:
-        """Record a rejection. Raises EndpointError where the set-up is clearly wrong."""
+    def rejected(self, request: Request, error: RequestRejectedError) -> EndpointError | None:
+        """Record a rejection. Return the error that ends the run where the set-up is clearly wrong."""
         self.gone(request)
-        self._rejections.add(request, error, sent=self._sent)
+        return self._rejections.add(request, error, sent=self._sent)
 
     def gone(self, request: Request) -> None:
         """Record that a request ended in a way that says nothing about the endpoint."""
@@ -279,7 +280,7 @@ class FailurePolicy:
         """Whether the cause of a rejection is still unclear."""
         return bool(self._rejections)
 
-    def settle_rejected(self) -> Failures:
+    def settle_rejected(self) -> list[RequestFailed]:
         """Return the rejected requests, since nothing else can be sent.
 
         Raises EndpointError for a wrong set-up.
@@ -292,7 +293,7 @@ class FailurePolicy:
         self._sent += 1
         return self._sent
 
-    def checked(self, number: int, *, is_up: bool, now: float) -> Failures:
+    def checked(self, number: int, *, is_up: bool, now: float) -> list[RequestFailed]:
         """Record the result of a check. Return the requests that have failed for good."""
         for state in self._states.values():
             state.check_failed = not is_up
@@ -324,7 +325,7 @@ class FailurePolicy:
 
     # ── conclusions ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _judge(self, number: int) -> Failures:
+    def _judge(self, number: int) -> list[RequestFailed]:
         """Judge the failed rounds that began before the request with this number, which was answered."""
         judged = [
             (state, failed)
@@ -337,13 +338,13 @@ class FailurePolicy:
             failed.is_judged = failed.was_judged = True
         if is_outage:
             return []
-        given_up: Failures = []
+        given_up: list[RequestFailed] = []
         for state, failed in judged:
             failed.strikes += failed.error.counts_as_strike
             if state.answers and failed.strikes >= STRIKES:
                 del state.failed[failed.request.id]
                 state.outage.discard(failed.request.id)
-                given_up.append((failed.request, failed.error))
+                given_up.append(final_failure(failed.request, failed.error))
         return given_up
 
     def _lengthen_pause(self, state: _StageState, *, now: float) -> None:

@@ -16,7 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from selfinstruct.errors import EndpointError, RequestRejectedError, TransientError
+from selfinstruct.events import RequestFailed
 from selfinstruct.records import Request, Stage
+from selfinstruct.text import scrub
 
 WITH_ONE_MESSAGE = 5
 WITH_ANY_MESSAGE = 10
@@ -24,8 +26,17 @@ AT_REST = 3
 OF_ANSWERED = 50
 """A long run may end with a few rejections: at most one for this number of answers."""
 
-Failures = list[tuple[Request, TransientError | RequestRejectedError]]
-"""Requests that are not sent again, each with its last error."""
+
+def final_failure(request: Request, error: RequestRejectedError | TransientError) -> RequestFailed:
+    """Return the event for a request that is not sent again, from its last error."""
+    return RequestFailed(
+        request_id=request.id,
+        stage=request.stage,
+        prompt_sha256=request.prompt.sha256,
+        problem=scrub(error.problem),
+        status=error.status if isinstance(error, RequestRejectedError) else None,
+        attempts=error.attempts,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +57,29 @@ class Rejections:
     def __bool__(self) -> bool:
         return any(self._waiting.values())
 
-    def add(self, request: Request, error: RequestRejectedError, *, sent: int) -> None:
-        """Record a rejection. Raises EndpointError where the set-up is clearly wrong."""
+    def add(
+        self, request: Request, error: RequestRejectedError, *, sent: int
+    ) -> EndpointError | None:
+        """Record a rejection. Return the error that ends the run where the set-up is clearly wrong."""
         waiting = self._waiting[request.stage]
         waiting.append(_Rejection(request, error, sent))
         last = [rejection.error.problem for rejection in waiting[-WITH_ONE_MESSAGE:]]
         has_one_message = len(last) == WITH_ONE_MESSAGE and len(set(last)) == 1
-        if has_one_message or len(waiting) >= WITH_ANY_MESSAGE:
-            raise _wrong_setup(waiting)
+        is_wrong = has_one_message or len(waiting) >= WITH_ANY_MESSAGE
+        return _wrong_setup(waiting) if is_wrong else None
 
-    def answered(self, stage: Stage, number: int) -> Failures:
+    def answered(self, stage: Stage, number: int) -> list[RequestFailed]:
         """Return the rejections that arrived before the answered request with this number was sent."""
         waiting = self._waiting[stage]
         known = [rejection for rejection in waiting if rejection.sent < number]
         del waiting[: len(known)]
-        return [(rejection.request, rejection.error) for rejection in known]
+        return [final_failure(rejection.request, rejection.error) for rejection in known]
 
     def forget(self, stage: Stage) -> None:
         """Drop the rejections of a stage: the run no longer needs them."""
         self._waiting[stage].clear()
 
-    def settle(self, answers: Callable[[Stage], int]) -> Failures:
+    def settle(self, answers: Callable[[Stage], int]) -> list[RequestFailed]:
         """Return all rejections, since nothing else can be sent; `answers` counts the answers to a stage.
 
         Raises EndpointError for a wrong set-up.
@@ -77,7 +90,7 @@ class Rejections:
                 raise _wrong_setup(waiting)
         settled = [rejection for waiting in self._waiting.values() for rejection in waiting]
         self._waiting.clear()
-        return [(rejection.request, rejection.error) for rejection in settled]
+        return [final_failure(rejection.request, rejection.error) for rejection in settled]
 
 
 def _wrong_setup(waiting: list[_Rejection]) -> EndpointError:

@@ -36,7 +36,6 @@ from selfinstruct.runner.failures import (
 )
 from selfinstruct.runner.journal import read_journal
 from selfinstruct.runner.loop import grow, is_complete
-from selfinstruct.runner.rejections import Failures
 
 ATTEMPTS_AT_S = (0.0, 0.5, 1.5, 3.5, 7.5, 15.5)
 """Times of the six attempts at a request, with average waits."""
@@ -444,7 +443,8 @@ def test_two_strikes_and_twenty_answers_end_a_request() -> None:
         assert stage.policy.answered(stage.send(21 + n), now=21 + n) == []
     assert stage.send(60) == poison  # sent again
     stage.policy.failed(poison, ERROR, now=80)
-    assert stage.policy.answered(stage.send(81), now=82) == [(poison, ERROR)]
+    (failure,) = stage.policy.answered(stage.send(81), now=82)
+    assert (failure.request_id, failure.problem) == (poison.id, ERROR.problem)
 
 
 def test_a_connection_error_is_no_strike() -> None:
@@ -499,15 +499,17 @@ def send(policy: FailurePolicy, number: int) -> Request:
 
 
 def reject(policy: FailurePolicy, number: int, problem: str = "400: unknown parameter") -> None:
-    policy.rejected(send(policy, number), RequestRejectedError(problem, status=400))
+    wrong_setup = policy.rejected(send(policy, number), RequestRejectedError(problem, status=400))
+    if wrong_setup is not None:
+        raise wrong_setup
 
 
 def policy_after(answers: int) -> FailurePolicy:
     return FailurePolicy(slots=64, give_up_after_s=7200, answered={"generate": answers})
 
 
-def numbers(failures: Failures) -> list[int]:
-    return [int(request.id[-6:]) for request, _ in failures]
+def numbers(failures: list[RequestFailed]) -> list[int]:
+    return [int(failure.request_id[-6:]) for failure in failures]
 
 
 def test_five_equal_rejections_mean_a_wrong_setup() -> None:

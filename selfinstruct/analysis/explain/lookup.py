@@ -69,19 +69,25 @@ class History:
         self._shown = shown
         self.outcomes: dict[str, tuple[int, Outcome]] = {}
         """Journal line and outcome, by request id."""
-        self.decisions: dict[str, tuple[int, Decision]] = {}
-        """Journal line and decision, by the id of the request."""
+        self.decisions: dict[str, tuple[int, Decision | TaskImported]] = {}
+        """Journal line and decision, by the id of the request; an imported task by its `import_id`."""
         self.source_tasks: dict[str, SourceTask] = {}
         """Tasks that exist only in the source of a refiltered run, by their names in this run."""
-        self.imported: dict[str, tuple[int, TaskImported]] = {}
-        """Journal line and event, by task id."""
+        self._shown_in: Counter[str] = Counter()
+        """Answered prompts that showed a task, by task id."""
+        self._witness_against: Counter[str] = Counter()
+        """Candidates that were rejected with a task as their witness, by task id."""
         unclear: set[str] = set()
         for entry in replay(run, entries):
             match entry.event:
                 case CompletionReceived() | RequestFailed() as outcome:
                     self.outcomes[outcome.request_id] = entry.seq, outcome
+                    if isinstance(outcome, CompletionReceived):
+                        self._shown_in.update(set(outcome.demonstration_ids))
                 case Committed() as commit:
                     self.decisions[generation_id(commit.number)] = entry.seq, commit
+                    witnesses = (rejection.nearest for rejection in commit.rejected)
+                    self._witness_against.update(near.task_id for near in witnesses if near)
                 case Classified() as kind:
                     name = classification_id(kind.task_id, again=kind.task_id in unclear)
                     self.decisions[name] = entry.seq, kind
@@ -91,7 +97,7 @@ class History:
                 case SourceTask() as there:
                     self.source_tasks[there.task_id] = there
                 case TaskImported() as imported:
-                    self.imported[imported.task_id] = entry.seq, imported
+                    self.decisions[import_id(imported.task_id)] = entry.seq, imported
 
     # ── by id ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -125,7 +131,8 @@ class History:
                 for item in items
                 if isinstance(item, CandidateResult) and item.task_id == task.id
             )
-        line, event = self.imported.get(task.id, (0, None))
+        line, event = self.decisions.get(import_id(task.id), (0, None))
+        imported = event if isinstance(event, TaskImported) else None
         rejected = [*self.items(import_id(task.id)), *self.items(instances_id(task.id))]
         kinds = {"seed": "seed task", "imported": "imported task", "generated": "task"}
         return TaskResult(
@@ -133,10 +140,10 @@ class History:
             id=task.id,
             instruction=task.instruction,
             candidate=candidate,
-            place=event.place if event else "",
+            place=imported.place if imported else "",
             line=line,
-            model=event.model if event else None,
-            imported_answer=event.answer if event else None,
+            model=imported.model if imported else None,
+            imported_answer=imported.answer if imported else None,
             is_classification=task.is_classification,
             answers=tuple(self._answers(task)),
             instances=task.instances,
@@ -148,29 +155,8 @@ class History:
             )
             if origin is not None
             else (),
-            shown=self._demonstrations[task.id],
-            witness_against=self._witnesses[task.id],
-        )
-
-    @cached_property
-    def _demonstrations(self) -> Counter[str]:
-        """Answered prompts that showed a task, by task id."""
-        return Counter(
-            name
-            for _, outcome in self.outcomes.values()
-            if isinstance(outcome, CompletionReceived)
-            for name in set(outcome.demonstration_ids)
-        )
-
-    @cached_property
-    def _witnesses(self) -> Counter[str]:
-        """Candidates that were rejected with a task as their witness, by task id."""
-        return Counter(
-            rejection.nearest.task_id
-            for _, decision in self.decisions.values()
-            if isinstance(decision, Committed)
-            for rejection in decision.rejected
-            if rejection.nearest is not None
+            shown=self._shown_in[task.id],
+            witness_against=self._witness_against[task.id],
         )
 
     def _answers(self, task: Task) -> Iterator[AnswerResult]:
@@ -199,13 +185,10 @@ class History:
     def items(self, name: str) -> Iterator[CandidateResult | InstanceResult]:
         """Yield the items in the reply to a request, or of an imported task, in their order."""
         _, decision = self.decisions.get(name, (0, None))
-        imported = self.imported.get(name.removeprefix("import/"))
         if isinstance(decision, Committed):
             yield from self._candidates(name, decision)
-        elif isinstance(decision, InstancesWritten):
+        elif isinstance(decision, InstancesWritten | TaskImported):
             yield from self._instances(name, decision)
-        elif imported is not None and name.startswith("import/"):
-            yield from self._instances(name, imported[1])
 
     def _candidates(self, name: str, decision: Committed) -> Iterator[CandidateResult]:
         received, outcome = self.outcomes[name]
@@ -263,12 +246,8 @@ class History:
     def _instances(
         self, name: str, decision: InstancesWritten | TaskImported
     ) -> Iterator[InstanceResult]:
-        origin = ""
-        if isinstance(decision, TaskImported):
-            received = decided = self.imported[decision.task_id][0]
-            origin = decision.place
-        else:
-            received, decided = self.outcomes[name][0], self.decisions[name][0]
+        decided, _ = self.decisions[name]
+        received, _ = self.outcomes.get(name, (decided, None))
         instruction = self.run.state.pool.by_id(decision.task_id).instruction
         for number, item in in_reply_order(decision.instances or (), decision.rejected):
             yield InstanceResult(
@@ -279,7 +258,7 @@ class History:
                 instance=item if isinstance(item, Instance) else None,
                 received=received,
                 decided=decided,
-                place=origin,
+                place=decision.place if isinstance(decision, TaskImported) else "",
             )
 
     def _reply(self, name: str) -> str:
@@ -307,11 +286,10 @@ class History:
                     parts = (accepted.instruction, *_parts(accepted.instance))
                     items.append((parts, accepted.task_id))
                 items += [((r.text,), r.candidate_id) for r in decision.rejected]
-            elif isinstance(decision, InstancesWritten):
+            elif isinstance(decision, InstancesWritten | TaskImported):
                 instances += self._instances(name, decision)
-        for task_id, (_, imported) in self.imported.items():
-            items.append(((imported.instruction,), task_id))
-            instances += self._instances(import_id(task_id), imported)
+            if isinstance(decision, TaskImported):
+                items.append(((decision.instruction,), decision.task_id))
         items += [((item.text, *_parts(item.instance)), item.id) for item in instances]
         # Seed tasks come last: users search for the model's texts.
         items += [((task.instruction,), task.id) for task in self.seed_tasks]
