@@ -89,10 +89,7 @@ def open_run(
         with Journal(directory / JOURNAL) as journal:
             keeps_instances = _shows_instances(manifest.config)
             run = _empty_run(directory, manifest, keeps_instances=keeps_instances)
-            for _ in replay(run, journal.replay()):
-                pass
-            _require_all_imports(run)
-            run.config = _with_operational(run.config, given)
+            _continue(run, journal.replay(), given)
             run.journal = journal
             run.budget = _budget(run, journal)
             yield run
@@ -231,15 +228,18 @@ def planned_run(directory: Path | str | None, settings: Mapping[str, Any]) -> Ru
     directory = Path(directory)
     manifest, _ = _plan(directory, given)
     run = _empty_run(directory, manifest)
-    for _ in replay(run, read_journal(directory / JOURNAL)):
-        pass
-    _require_all_imports(run)
-    run.config = _with_operational(run.config, given)
+    _continue(run, read_journal(directory / JOURNAL), given)
     return run
 
 
-def _require_all_imports(run: Run) -> None:
-    """Raise RunDirectoryError where imported tasks are missing: no model can write them again."""
+def _continue(run: Run, entries: Iterable[Entry], given: Mapping[str, Any]) -> None:
+    """Apply the journal and the given settings to a run that is continued.
+
+    Raises RunDirectoryError where imported tasks are missing: no model can write them again.
+    """
+    for _ in replay(run, entries):
+        pass
+    run.config = _with_operational(run.config, given)
     lost = run.imported - run.state.imported
     if lost > 0:
         raise RunDirectoryError(
