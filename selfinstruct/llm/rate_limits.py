@@ -7,9 +7,9 @@
         limiter.settle(admission, 470)               # tokens that the request really used
         limiter.answered(admission)                  # or slow_down(admission), timed_out(admission)
 
-`RateLimiter._admit` combines four conditions: the order of arrival, the number of requests in flight, a pause
-that the endpoint asked for, and the rates. A timer wakes the first request in the queue when the request may
-be sent; nothing polls. Times are those of the running event loop.
+`RateLimiter.acquire` combines four conditions: the order of arrival, the number of requests in flight, a
+pause that the endpoint asked for, and the rates. Only the first request in the queue checks the conditions;
+nothing polls. Times are those of the running event loop.
 
 Rates are exact windows, filled evenly:
 
@@ -130,15 +130,12 @@ class Rate:
 
 @dataclass(slots=True, eq=False)
 class Admission:
-    """One attempt at the limiter."""
+    """One admitted attempt."""
 
-    tokens: int
-    """Maximum number of tokens that the attempt can use."""
-    waiting: asyncio.Future[None] | None = None
-    reductions: int = 0
+    tokens: Charge
+    """The maximum number of tokens that the attempt can use, until the attempt is settled."""
+    reductions: int
     """Reductions of the concurrency before the admission."""
-    charges: tuple[Charge, Charge] | None = None
-    """Charges of the admitted attempt: one request, and the tokens."""
 
 
 class RateLimiter:
@@ -163,10 +160,11 @@ class RateLimiter:
         self.in_flight = 0
         self.requests = Rate(requests_per_minute)
         self.tokens = Rate(tokens_per_minute)
-        self._stop = stop
-        self._queue: deque[Admission] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-        self._stop_task: asyncio.Task[None] | None = None
+        self._stop = stop or asyncio.Event()
+        self._turn = asyncio.Lock()
+        """Held by the first attempt in the queue, which waits until it may be sent."""
+        self._changed = asyncio.Event()
+        """Set when the first attempt in the queue may be sent earlier than before."""
         self._paused_until = 0.0
         self._reductions = 0
         self._answers = 0
@@ -186,95 +184,42 @@ class RateLimiter:
 
     async def acquire(self, tokens: int = 0) -> Admission:
         """Wait until an attempt may be sent. Raises TransientError if the run is stopped first."""
-        admission = Admission(tokens)
         loop = asyncio.get_running_loop()
-        if not self._queue and self.in_flight < self.concurrency:
-            now = loop.time()
-            if self._free_at(admission, now) <= now:
-                self._begin(admission, now)
-                return admission
-        if self._stop is not None and self._stop.is_set():
-            raise _stopped()
-        admission.waiting = loop.create_future()
-        self._queue.append(admission)
-        if self._stop is not None and self._stop_task is None:
-            self._stop_task = loop.create_task(self._refuse_after(self._stop))
-        self._admit()
-        try:
-            await admission.waiting
-        except asyncio.CancelledError:
-            if not admission.waiting.cancelled() and admission.waiting.exception() is None:
-                self._undo(admission)  # cancelled between the admission and its use
-            self._admit()
-            raise
-        return admission
+        async with self._turn:
+            while True:
+                now = loop.time()
+                free_at = self._free_at(tokens, now)
+                has_slot = self.in_flight < self.concurrency
+                if has_slot and free_at <= now:
+                    return self._begin(tokens, now)
+                await self._wait(free_at - now if has_slot else None)
 
     def release(self) -> None:
         """End an attempt, whatever its outcome."""
+        if self.in_flight >= self.concurrency:
+            self._changed.set()
         self.in_flight -= 1
-        if self._queue:
-            self._admit()
 
-    def _admit(self) -> None:
-        """Admit all attempts that may be sent, in order, and set the timer for the next one."""
-        wake_at: float | None = None
-        while self._queue:
-            first = self._queue[0]
-            assert first.waiting is not None
-            if not first.waiting.done():
-                if self.in_flight >= self.concurrency:
-                    break  # the next release calls this again
-                now = first.waiting.get_loop().time()
-                wake_at = self._free_at(first, now)
-                if wake_at > now:
-                    break
-                wake_at = None
-                self._begin(first, now)
-                first.waiting.set_result(None)
-            self._queue.popleft()
-        self._wake(wake_at)
-        if not self._queue and self._stop_task is not None:
-            self._stop_task.cancel()
-            self._stop_task = None
-
-    def _free_at(self, admission: Admission, now: float) -> float:
-        at = max(self.requests.free_at(1, now), self.tokens.free_at(admission.tokens, now))
+    def _free_at(self, tokens: int, now: float) -> float:
+        at = max(self.requests.free_at(1, now), self.tokens.free_at(tokens, now))
         return max(at, self._paused_until)
 
-    def _begin(self, admission: Admission, now: float) -> None:
+    def _begin(self, tokens: int, now: float) -> Admission:
         self.in_flight += 1
-        admission.reductions = self._reductions
-        admission.charges = self.requests.take(1, now), self.tokens.take(admission.tokens, now)
+        self.requests.take(1, now)
+        return Admission(self.tokens.take(tokens, now), self._reductions)
 
-    def _undo(self, admission: Admission) -> None:
-        """Take back an admission that was not used."""
-        if admission.charges is not None:
-            self.requests.settle(admission.charges[0], 0)
-        self.settle(admission, 0)
-        self.release()
-
-    def _wake(self, at: float | None) -> None:
-        """Set the only timer, or remove the timer."""
-        if self._timer is not None:
-            if at == self._timer.when():
-                return
-            self._timer.cancel()
-            self._timer = None
-        if at is not None:
-            self._timer = asyncio.get_running_loop().call_at(at, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._admit()
-
-    async def _refuse_after(self, stop: asyncio.Event) -> None:
-        """Refuse all waiting attempts when the run is stopped."""
-        await stop.wait()
-        for admission in self._queue:
-            if admission.waiting is not None and not admission.waiting.done():
-                admission.waiting.set_exception(_stopped())
-        self._stop_task = None
-        self._admit()
+    async def _wait(self, seconds: float | None) -> None:
+        """Wait for a change or for some seconds. Raises TransientError if the run is stopped."""
+        self._changed.clear()
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._changed, self._stop)]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._stop.is_set():
+            raise TransientError("the run was stopped while waiting for a rate limit", is_last=True)
 
     # ── feedback ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -287,14 +232,13 @@ class RateLimiter:
             if stated is not None:
                 rate.learn(stated)
                 self._pause(stated.wait_s)
-        self._admit()
+        self._changed.set()
 
     def settle(self, admission: Admission, tokens: int) -> None:
         """Record the tokens that the attempt used; until then the maximum counts."""
-        if admission.charges is not None:
-            self.tokens.settle(admission.charges[1], tokens)
-        if self._queue:
-            self._admit()
+        self.tokens.settle(admission.tokens, tokens)
+        if self.tokens.per_minute is not None:
+            self._changed.set()
 
     def answered(self, admission: Admission) -> None:
         """Record an answer: after as many answers as the concurrency, the concurrency rises by one."""
@@ -305,13 +249,12 @@ class RateLimiter:
         if self._answers >= self.concurrency:
             self._answers = 0
             self.concurrency += 1
-            self._admit()
+            self._changed.set()
 
     def slow_down(self, admission: Admission, wait_s: float | None = None) -> None:
         """Record an overload; nothing is sent for `wait_s` seconds."""
         self._pause(wait_s or 0.0)
         self._reduce(admission)
-        self._admit()
 
     def timed_out(self, admission: Admission) -> None:
         """Record a timeout."""
@@ -331,7 +274,3 @@ class RateLimiter:
             self._answers = 0
             self._timeouts = 0
             self.concurrency = max(1, self.concurrency // 2)
-
-
-def _stopped() -> TransientError:
-    return TransientError("the run was stopped while waiting for a rate limit", is_last=True)

@@ -57,20 +57,14 @@ class Source:
 
     def __init__(self, run: Run, entries: Iterator[Entry]) -> None:
         self.run = run
-        self.lines = 0
-        self.outcomes: dict[str, Outcome] = {}
+        events = [entry.event for entry in replay(run, entries)]
+        self.lines = len(events)
+        self.outcomes: dict[str, Outcome] = {
+            e.request_id: e for e in events if isinstance(e, CompletionReceived | RequestFailed)
+        }
         """Outcomes by request id."""
-        self.commits: list[Committed] = []
-        self.imports: list[ImportedFile | TaskImported] = []
-        for entry in replay(run, entries):
-            self.lines = entry.seq
-            match entry.event:
-                case ImportedFile() | TaskImported() as imported:
-                    self.imports.append(imported)
-                case Committed() as committed:
-                    self.commits.append(committed)
-                case CompletionReceived() | RequestFailed() as outcome:
-                    self.outcomes[outcome.request_id] = outcome
+        self.commits = [e for e in events if isinstance(e, Committed)]
+        self.imports = [e for e in events if isinstance(e, ImportedFile | TaskImported)]
 
     @property
     def has_replies_about_imports(self) -> bool:
