@@ -105,8 +105,6 @@ class _StageState:
     pause_s: float = FIRST_PAUSE_S
     next_at: float = 0.0
     """Earliest time of the next probe."""
-    check_failed: bool = False
-    """Whether the last check found the endpoint down, with no answer since."""
 
     def waiting(self) -> list[_Failed]:
         """Return the failed requests that are not in flight again."""
@@ -152,6 +150,8 @@ class FailurePolicy:
         self._rejections = Rejections()
         self.wants_check = False
         """Whether nothing can be sent before a check."""
+        self._is_down = False
+        """Whether the last check found the endpoint down, with no answer since."""
 
     # ── which request may be sent ────────────────────────────────────────────────────────────────────────
 
@@ -198,7 +198,7 @@ class FailurePolicy:
         states = self._states.values()
         is_clear = all(f.is_judged for other in states for f in other.failed.values())
         is_first = not any(other.in_flight.keys() & other.failed.keys() for other in states)
-        if not self._can_check or (is_clear and is_first and not state.check_failed):
+        if not self._can_check or (is_clear and is_first and not self._is_down):
             return failed.request
         if any(other.in_flight for other in states):
             state.next_at = now + state.pause_s  # a request in flight may be answered
@@ -229,8 +229,7 @@ class FailurePolicy:
         flight = state.end(request)
         state.answers += 1
         state.answered_at = now
-        state.check_failed = False
-        self.wants_check = False
+        self.wants_check = self._is_down = False
         # A late answer proves nothing: its request was sent before the trouble began.
         if any(flight.number > state.failed[i].number for i in state.outage):
             state.outage.clear()
@@ -295,11 +294,11 @@ class FailurePolicy:
 
     def checked(self, number: int, *, is_up: bool, now: float) -> list[RequestFailed]:
         """Record the result of a check. Return the requests that have failed for good."""
-        for state in self._states.values():
-            state.check_failed = not is_up
-            if is_up and state.answers:
-                state.pause_s = FIRST_PAUSE_S  # the endpoint is up
+        self._is_down = not is_up
         if is_up:
+            for state in self._states.values():
+                if state.answers:
+                    state.pause_s = FIRST_PAUSE_S
             return self._judge(number)
         for stage, state in self._states.items():
             for failed in state.failed.values():

@@ -218,28 +218,27 @@ class History:
             upto += rejection is None
 
     def _witness(self, rejection: Rejection, before: int) -> Near | None:
-        if rejection.nearest is None:
+        near = rejection.nearest
+        if near is None:
             return None
-        pool, name = self.run.state.pool, rejection.nearest.task_id
-        position = next((n for n, task in enumerate(pool) if task.id == name), None)
-        return Near(
-            task_id=name,
-            rouge_l=rejection.nearest.rouge_l,
-            instruction=pool[position].instruction if position is not None else "",
-            in_same_reply=position is not None and position >= before,
-        )
+        places = (n for n, task in enumerate(self.run.state.pool) if task.id == near.task_id)
+        position = next(places, None)
+        if position is None:
+            return Near(task_id=near.task_id, rouge_l=near.rouge_l, instruction="")
+        return self._near(position, near.rouge_l, before)
 
     def _nearest(self, text: str, *, upto: int, before: int) -> Near | None:
         """Return the most similar of the first `upto` tasks; tasks from `before` on are of the same reply."""
-        state = self.run.state
-        found = state.index.nearest(text, upto=upto) if state.index.tokens(text) else None
-        if found is None:
-            return None
-        position, rouge_l = found
+        index = self.run.state.index
+        found = index.nearest(text, upto=upto) if index.tokens(text) else None
+        return self._near(*found, before) if found is not None else None
+
+    def _near(self, position: int, rouge_l: float, before: int) -> Near:
+        task = self.run.state.pool[position]
         return Near(
-            task_id=state.pool[position].id,
+            task_id=task.id,
             rouge_l=rouge_l,
-            instruction=state.pool[position].instruction,
+            instruction=task.instruction,
             in_same_reply=position >= before,
         )
 
