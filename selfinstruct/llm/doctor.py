@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.cost.worst_case import is_bounded
 from selfinstruct.errors import BackendError, EndpointError, TransientError
 from selfinstruct.llm.online import OnlineBackend, RawReply
 from selfinstruct.llm.outcomes import AttemptOutcome, outcome_of
@@ -288,11 +289,11 @@ class Doctor:
             model=self._model, max_tokens=_MAX_TOKENS, extra=self._extra
         )
         chat, text = prompt
-        limits = [sampling.extra[name] for name in MAX_TOKENS_NAMES & sampling.extra.keys()]
-        has_limit = any(limits) if limits else sampling.max_tokens is not None
         of_the_run = {n: v for n, v in sampling.extra.items() if n not in MAX_TOKENS_NAMES}
         sampling = replace(
-            sampling, max_tokens=_MAX_TOKENS if has_limit else None, extra={**of_the_run, **extra}
+            sampling,
+            max_tokens=_MAX_TOKENS if is_bounded(sampling) else None,
+            extra={**of_the_run, **extra},
         )
         one = Prompt(template="", text=text)
         if self._is_chat:
