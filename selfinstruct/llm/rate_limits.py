@@ -58,16 +58,6 @@ class Rate:
     spreads the charges: the pace counts what charges use on average, the window what was charged.
     """
 
-    __slots__ = (
-        "_charges",
-        "_is_given",
-        "_paced_until",
-        "_per_minute",
-        "_share",
-        "_stated",
-        "_used",
-    )
-
     def __init__(self, per_minute: int | None) -> None:
         self._per_minute = per_minute or math.inf
         self._is_given = per_minute is not None
