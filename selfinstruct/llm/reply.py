@@ -202,9 +202,7 @@ def _cached(usage: dict[str, Any], *, prompt_tokens: int) -> int:
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     if cached is None:
         cached = usage.get("prompt_cache_hit_tokens")
-    if not isinstance(cached, int) or isinstance(cached, bool):
-        return 0
-    return cached if 0 <= cached <= prompt_tokens else 0
+    return cached if type(cached) is int and 0 <= cached <= prompt_tokens else 0
 
 
 def error_message(body: object) -> str:
