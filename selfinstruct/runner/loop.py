@@ -10,6 +10,7 @@ flight. No outcome is used before the journal is synced (`unsynced`).
 
 import asyncio
 import gc
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -40,7 +41,7 @@ from selfinstruct.events import (
 from selfinstruct.pipeline.decide import next_decisions
 from selfinstruct.pipeline.state import RunState, apply
 from selfinstruct.pipeline.summary import RunSummary, summarize
-from selfinstruct.records import Completion, Request
+from selfinstruct.records import Completion, Request, Stage
 from selfinstruct.records.finish_reasons import Ending
 from selfinstruct.runner.directory import Run
 from selfinstruct.runner.failures import FailurePolicy, OnPause
@@ -122,9 +123,7 @@ class _Growth:
         self._backend = backend
         self._stop = stop
         self._watch = watch
-        self._in_flight: set[str] = set()
-        self._generating = 0
-        """Generation requests in flight."""
+        self._in_flight: Counter[Stage] = Counter()
         self._landed: asyncio.Queue[tuple[Request, Completion | Exception]] = asyncio.Queue()
         counts = run.state.counts
         self._failure_policy = FailurePolicy(
@@ -180,7 +179,7 @@ class _Growth:
         while True:
             self._start_requests(group)
             if self._watch is not None:
-                self._watch(self._state, len(self._in_flight))
+                self._watch(self._state, self._in_flight.total())
             # While all slots are busy, more outcomes may share the sync.
             if self._unsynced and (self._has_free_slot or not self._unsynced.due_s):
                 for outcome in self._unsynced.sync():
@@ -192,7 +191,7 @@ class _Growth:
                 self._decide_some()
                 await asyncio.sleep(0)
                 self._take_landed()
-            elif self._in_flight:
+            elif self._in_flight.total():
                 await self._land()
             elif self._stop.is_set():
                 return
@@ -209,7 +208,7 @@ class _Growth:
 
     @property
     def _has_free_slot(self) -> bool:
-        return len(self._in_flight) < self._run.config.max_concurrency
+        return self._in_flight.total() < self._run.config.max_concurrency
 
     def _wait_s(self) -> float | None:
         """Return the seconds until a failed request may be sent again; None where no request waits."""
@@ -238,11 +237,10 @@ class _Growth:
     def _start_requests(self, group: asyncio.TaskGroup) -> None:
         started: list[Request] = []
         while self._has_free_slot and not self._stop.is_set():
-            request = self._scheduler.next(generating=self._generating)
+            request = self._scheduler.next(generating=self._in_flight["generate"])
             if request is None:
                 break
-            self._in_flight.add(request.id)
-            self._generating += request.stage == "generate"
+            self._in_flight[request.stage] += 1
             self._budget.begin(request)
             started.append(request)
         if started:
@@ -290,8 +288,7 @@ class _Growth:
         for request, result in landed:
             self._take(request, result)
         for request, _ in landed:
-            self._in_flight.remove(request.id)
-            self._generating -= request.stage == "generate"
+            self._in_flight[request.stage] -= 1
 
     def _take(self, request: Request, result: Completion | Exception) -> None:
         """Journal a completion, or record a failure with the policy."""

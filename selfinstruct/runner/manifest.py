@@ -260,14 +260,7 @@ def read_manifest(directory: Path, *, is_continued: bool = False) -> Manifest:
         names = [Path(str(name)).name for name in hashes if name != SEEDS]
     except OSError as error:
         raise system_error(directory, "read", error, name=CONFIG) from None
-    except (
-        yaml.YAMLError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-    ):
+    except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError, RecursionError):
         raise RunDirectoryError(directory, f"config.yaml is damaged; {_RESTORE}") from None
     _check_versions(directory, versions, is_continued=is_continued)
     try:
