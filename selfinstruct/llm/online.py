@@ -257,7 +257,6 @@ class OnlineBackend:
     def _failed(
         self, admission: Admission, error: BackendError, reply: "httpx2.Response | None"
     ) -> None:
-        # Slow down first: the calls below may admit other requests.
         if isinstance(error, TransientError):
             is_overloaded = reply is not None and reply.status_code in OVERLOADED
             if outcome_of(error) is AttemptOutcome.RATE_LIMITED or is_overloaded:

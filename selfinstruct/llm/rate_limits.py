@@ -28,7 +28,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from selfinstruct.errors import TransientError
-from selfinstruct.llm.rate_limit_headers import MINUTE_S, StatedLimit, stated_limit
+from selfinstruct.llm.rate_limit_headers import MINUTE_S, StatedLimit, Unit, stated_limit
 from selfinstruct.llm.retry import MAX_RETRY_AFTER_S
 
 PACE_S = 5.0
@@ -215,14 +215,16 @@ class RateLimiter:
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Learn limits and pauses from the headers of any reply."""
-        requests, tokens = stated_limit(headers, "requests"), stated_limit(headers, "tokens")
-        if requests is None and tokens is None:
-            return
-        for rate, stated in ((self.requests, requests), (self.tokens, tokens)):
+        units: tuple[tuple[Rate, Unit], ...] = (
+            (self.requests, "requests"),
+            (self.tokens, "tokens"),
+        )
+        for rate, unit in units:
+            stated = stated_limit(headers, unit)
             if stated is not None:
                 rate.learn(stated)
                 self._pause(stated.wait_s)
-        self._changed.set()
+                self._changed.set()
 
     def settle(self, admission: Admission, tokens: int) -> None:
         """Record the tokens that the attempt used; until then the maximum counts."""
