@@ -91,8 +91,8 @@ class Manifest:
     @property
     def hashes(self) -> dict[str, str]:
         """SHA-256 of the seed tasks and of each template, 64 hex digits, by path in the run directory."""
-        hashes = {f"{PROMPTS}/{name}": t.sha256 for name, t in sorted(self.templates.items())}
-        return {SEEDS: hashlib.sha256(render_seed_tasks(self.seed_tasks)).hexdigest()} | hashes
+        seeds = hashlib.sha256(render_seed_tasks(self.seed_tasks)).hexdigest()
+        return {SEEDS: seeds} | _hashes(self.templates)
 
     def fingerprint(self, settings: Iterable[str], versions: Mapping[str, int]) -> str:
         """Return the fingerprint of these settings, the hashes, and these versions."""
@@ -334,21 +334,23 @@ def changed_settings(
     """Return the data settings that differ from the manifest: name → (stored, given)."""
     changes: dict[str, tuple[object, object]] = {}
     for name, value in given.items():
-        if name in OPERATIONAL:
-            continue
+        stored = getattr(manifest.config, name)
         if name in BY_CONTENT:
-            if value is not None and _content(manifest, name, Path(value)) != _content(
-                manifest, name
-            ):
+            if value is not None and not _has_content(manifest, name, Path(value)):
                 changes[name] = ("other content", str(value))
-        elif value != getattr(manifest.config, name):
-            changes[name] = (getattr(manifest.config, name), value)
+        elif name not in OPERATIONAL and value != stored:
+            changes[name] = (stored, value)
     return changes
 
 
-def _content(manifest: Manifest, name: str, path: Path | None = None) -> object:
-    """Return the content of a setting that is compared by content: from `path`, or from the manifest."""
+def _has_content(manifest: Manifest, name: str, path: Path) -> bool:
+    """Return whether a path has the stored content of a setting that is compared by content."""
     if name == "seed_tasks":
-        return _seed_tasks(manifest.config, path) if path is not None else manifest.seed_tasks
-    templates = load_templates(manifest.config, path) if path is not None else manifest.templates
-    return {file: template.sha256 for file, template in templates.items()}
+        return _seed_tasks(manifest.config, path) == manifest.seed_tasks
+    templates = load_templates(manifest.config, path)
+    return _hashes(templates) == _hashes(manifest.templates)
+
+
+def _hashes(templates: Mapping[str, Template]) -> dict[str, str]:
+    """Return the SHA-256 of each template by its path in the run directory."""
+    return {f"{PROMPTS}/{name}": t.sha256 for name, t in sorted(templates.items())}
