@@ -27,8 +27,6 @@ class UnsyncedOutcomes:
 
     def write(self, *outcomes: Outcome) -> None:
         """Append outcomes to the journal."""
-        if not outcomes:
-            return
         self._journal.append(*outcomes, durable=False)
         if not self._outcomes:
             self._due_at = self._now() + _SYNC_WITHIN_S
