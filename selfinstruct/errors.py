@@ -165,15 +165,10 @@ class BackendError(SelfInstructError):
         self.attempts = attempts
         super().__init__(problem)
 
-    def add(self, remark: str) -> None:
-        """Append a remark to the problem."""
-        self.problem = f"{self.problem}; {remark}"
-        self.args = (self.problem,)
-
-    def redact(self, secret: str) -> None:
-        """Remove a secret from the text; some endpoints repeat the key that they reject."""
-        self.problem = self.problem.replace(secret, "…")
-        self.args = (self.problem,)
+    def reword(self, problem: str) -> None:
+        """Replace the problem, for example by the same text without a secret."""
+        self.problem = problem
+        self.args = (problem,)
 
 
 class TransientError(BackendError):

@@ -149,9 +149,10 @@ def test_transport_faults_do_not_change_the_dataset(
         assert times <= AT_MOST + 1 + in_outage[request_id]
 
 
-def test_a_failing_request_costs_a_few_attempts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", [1, 9, 10, 12, 15])
+def test_a_failing_request_costs_a_few_attempts(tmp_path: Path, seed: int) -> None:
     """Two of a hundred requests always get status 500."""
-    plan = FaultPlan(seed=1, per_request=(RequestFault(share=0.02, fault="never"),))
+    plan = FaultPlan(seed=seed, per_request=(RequestFault(share=0.02, fault="never"),))
     config = replace(CONFIG, num_instructions=60)
     directory = run_against(plan, tmp_path, config)
     failed = {

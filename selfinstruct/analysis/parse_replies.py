@@ -8,14 +8,14 @@ Defines the lines that `selfinstruct parse` reads and writes. Reads no files and
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
 from selfinstruct.pipeline.profiles import PROFILES
-from selfinstruct.records import Completion, Rejection, Stage
+from selfinstruct.records import Completion, Stage
 from selfinstruct.records.ids import item_number
 
 _NUMBERED = re.compile(r"^\s*(\d{1,3})\. (?:Instruction: )?(.*\S)", re.MULTILINE)
@@ -88,51 +88,40 @@ def parse_again(
     reader = PROFILES[profile]
     if stage == "classify":
         answer = reader.read_answer(completion, reply.instruction)
-        return {
-            "is_classification": {"yes": True, "no": False, "unclear": None}[answer],
-            "rejections": [],
-        }
+        is_classification = {"yes": True, "no": False, "unclear": None}[answer]
+        return {"is_classification": is_classification, "rejections": []}
     if stage == "instances":
         asked = AskedInstances(output_first=reply.is_classification, instruction=reply.instruction)
         parsed = reader.read_instances("reply", completion, asked)
-        return {
-            "instances": [{"input": i.input, "output": i.output} for i in parsed.instances],
-            "rejections": _rejections(parsed.rejections),
-        }
+        instances = [{"input": i.input, "output": i.output} for i in parsed.instances]
+        rejections = [_rejection(str(r.reason), r.text) for r in parsed.rejections]
+        return {"instances": instances, "rejections": rejections}
     shown = reply.num_prompt_instructions or RunConfig(recipe=recipe).demonstrations
-    listed = reader.read_list[recipe](
-        "reply",
-        completion,
-        AskedList(
-            first_number=shown + 1,
-            demonstrations=_demonstrations(reply.prompt, shown),
-            continues=None if api is None else api == "completions",
-        ),
+    asked_list = AskedList(
+        first_number=shown + 1,
+        demonstrations=_demonstrations(reply.prompt, shown),
+        continues=None if api is None else api == "completions",
     )
+    listed = reader.read_list[recipe]("reply", completion, asked_list)
+    rejected = {r.candidate_id: _rejection(str(r.reason), r.text) for r in listed.rejections}
     candidates: list[dict[str, str]] = []
-    rejections = list(listed.rejections)
     for candidate in listed.candidates:
         reason = reader.rejection_reason(candidate.instruction, recipe=recipe, scripts=scripts)
         if reason is not None:
-            rejections.append(
-                Rejection(
-                    candidate_id=candidate.id,
-                    stage="filter",
-                    reason=reason,
-                    text=candidate.instruction,
-                )
-            )
+            rejected[candidate.id] = _rejection(str(reason), candidate.instruction)
             continue
         fields = {"instruction": candidate.instruction}
         if candidate.instance is not None:
             fields |= {"input": candidate.instance.input, "output": candidate.instance.output}
         candidates.append(fields)
-    rejections.sort(key=lambda rejection: item_number(rejection.candidate_id))
-    return {"candidates": candidates, "rejections": _rejections(rejections)}
+    return {
+        "candidates": candidates,
+        "rejections": [rejected[name] for name in sorted(rejected, key=item_number)],
+    }
 
 
-def _rejections(rejections: Iterable[Rejection]) -> list[dict[str, str]]:
-    return [{"reason": str(r.reason), "text": r.text} for r in rejections]
+def _rejection(reason: str, text: str) -> dict[str, str]:
+    return {"reason": reason, "text": text}
 
 
 def _demonstrations(prompt: str, count: int) -> tuple[str, ...] | None:

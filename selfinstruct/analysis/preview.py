@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, Literal, TypeVar
 
+from selfinstruct.analysis.verdict import verdict
 from selfinstruct.backend import Backend
 from selfinstruct.events import (
     Accepted,
@@ -25,13 +26,11 @@ from selfinstruct.events import (
     received,
 )
 from selfinstruct.pipeline.decide import classified, commit, instances_written
-from selfinstruct.pipeline.parse.types import pair_text
 from selfinstruct.pipeline.plan import generation_request, is_plannable, task_request
 from selfinstruct.pipeline.pool import Pool
 from selfinstruct.pipeline.state import apply, forget_undecided
 from selfinstruct.records import Answer, Completion, Instance, Reason, Rejection, Request, Task
 from selfinstruct.records.ids import in_reply_order, item_number
-from selfinstruct.records.reasons import MEANING
 from selfinstruct.runner.directory import Run
 
 T = TypeVar("T")
@@ -214,24 +213,13 @@ def _items(decision: Committed | InstancesWritten, pool: Pool) -> Iterator[Item]
     else:
         numbered = in_reply_order(decision.instances, decision.rejected)
     for number, item in numbered:
-        if isinstance(item, Rejection):
-            near = item.nearest
-            yield Item(
-                number=number,
-                outcome="rejected",
-                text=item.text,
-                reason=item.reason,
-                meaning=MEANING[item.reason],
-                nearest=SimilarTask(
-                    near.task_id, near.rouge_l, pool.by_id(near.task_id).instruction
-                )
-                if near is not None
-                else None,
-            )
-            continue
+        near = item.nearest if isinstance(item, Rejection) else None
+        instance = item.instance if isinstance(item, Accepted) else item
         yield Item(
             number=number,
-            outcome="accepted",
-            text=item.instruction if isinstance(item, Accepted) else pair_text(item),
-            instance=item.instance if isinstance(item, Accepted) else item,
+            **verdict(item),
+            instance=instance if isinstance(instance, Instance) else None,
+            nearest=SimilarTask(near.task_id, near.rouge_l, pool.by_id(near.task_id).instruction)
+            if near is not None
+            else None,
         )

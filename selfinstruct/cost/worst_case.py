@@ -45,16 +45,16 @@ def worst_case(request: Request) -> Consumption:
     return Consumption(
         requests=1,
         prompt_tokens=size,
-        completion_tokens=_max_tokens(request.sampling) * _choices(extra),
+        completion_tokens=max_tokens(request.sampling) * _choices(extra),
     )
 
 
 def is_bounded(sampling: Sampling) -> bool:
     """Return whether the parameters bound the length of the reply."""
-    return _max_tokens(sampling) > 0
+    return max_tokens(sampling) > 0
 
 
-def _max_tokens(sampling: Sampling) -> int:
+def max_tokens(sampling: Sampling) -> int:
     """Return the max_tokens that is sent; 0 where there is no maximum."""
     sent: list[Any] = [sampling.extra[name] for name in _MAXIMUMS if name in sampling.extra]
     if not sent:

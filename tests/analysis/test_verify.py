@@ -314,7 +314,7 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
             InstancesWritten,
             lambda e: replace(e, rejected=(unusable(f"instances/{e.task_id}#7"),)),
         ),
-        "do not add up",
+        "are not numbered",
     ),
     "a reply's text": (
         changed(

@@ -29,6 +29,7 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.llm.doctor import Doctor, Finding
 from selfinstruct.llm.online import OnlineBackend
 from selfinstruct.pipeline.recipes import sampling
+from selfinstruct.records import Stage
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 
@@ -65,15 +66,9 @@ def examine(server: Server, **settings: Any) -> tuple[dict[str, Finding], Script
             script.replies = ByRequest(script, server)
             config = RunConfig(model="m", base_url=script.url, **settings)
             async with OnlineBackend(config, environ={"MY_KEY": "topsecret"}) as backend:
+                stages: tuple[Stage, ...] = ("generate", "classify", "instances")
                 doctor = Doctor(
-                    backend,
-                    model="m",
-                    api=config.api,
-                    samplings={
-                        stage: sampling(config, stage)
-                        for stage in ("generate", "classify", "instances")
-                    },
-                    max_tokens_name=config.token_limit,
+                    backend, config, {stage: sampling(config, stage) for stage in stages}
                 )
                 return {f.name: f async for f in doctor.findings()}, script, doctor
 

@@ -883,7 +883,7 @@ def test_verify_counts_and_checks_imported_tasks(imported: Path) -> None:
     (found,) = altered(imported, only_second(instances=()))
     assert "is marked finished but has no instance" in found
     rejected = imports(imported)[2].rejected
-    assert "do not add up" in altered(imported, only_second(rejected=rejected))[0]
+    assert "not numbered" in altered(imported, only_second(rejected=rejected))[0]
     gone = lambda e: None if isinstance(e, TaskImported) and e.task_id == "task_000006" else e  # noqa: E731
     assert altered(imported, gone) == ["the journal: ends before the last 1 imported tasks"]
 

@@ -12,6 +12,7 @@ from functools import reduce
 
 from selfinstruct.analysis.estimate.ranges import Range, exactly
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.cost.worst_case import max_tokens
 from selfinstruct.pipeline.plan import generation_request, task_request
 from selfinstruct.pipeline.recipes import sampling
 from selfinstruct.records import Prompt, Request, Stage
@@ -125,11 +126,7 @@ def assumed(run: Run) -> Assumptions:
 
 def reply_limit(config: RunConfig, stage: Stage) -> int | None:
     """Return the max_tokens of a stage's replies; None without a limit."""
-    asked = sampling(config, stage)
-    replaced = [asked.extra[n] for n in ("max_tokens", "max_completion_tokens") if n in asked.extra]
-    if not replaced:
-        return asked.max_tokens
-    return next((n for n in replaced if isinstance(n, int)), None)
+    return max_tokens(sampling(config, stage)) or None
 
 
 def _reply_tokens(run: Run, stage: Stage) -> Range[float]:

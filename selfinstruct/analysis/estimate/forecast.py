@@ -108,23 +108,13 @@ def _generation_requests(basis: Basis, missing: int) -> Range[float]:
     def candidates(share: float | None = None, decline: float | None = None) -> float:
         return _law(assumptions, share, decline).candidates(start, start + missing)
 
-    expected, acceptance = candidates(), assumptions.acceptance.range
-    by_share = Range(
-        low=candidates(share=acceptance.high),
-        expected=expected,
-        high=candidates(share=acceptance.low),
-    )
+    by_share = assumptions.acceptance.range.falling(candidates)
     ends = (assumptions.decline.range.low, assumptions.decline.range.high)
-    by_decline = sorted(candidates(decline=decline) / expected for decline in ends)
-    per_reply = assumptions.candidates.range
+    by_decline = sorted(candidates(decline=decline) / by_share.expected for decline in ends)
     needed = (
         by_share
         * Range(low=min(1.0, by_decline[0]), expected=1.0, high=max(1.0, by_decline[1]))
-        * Range(
-            low=1 / per_reply.high,
-            expected=1 / per_reply.expected,
-            high=1 / max(per_reply.low, _MIN_SHARE),
-        )
+        * assumptions.candidates.range.falling(lambda number: 1 / max(number, _MIN_SHARE))
     )
     sent = needed + _UNUSED
     whole = Range(low=math.floor(sent.low), expected=sent.expected, high=sent.high)

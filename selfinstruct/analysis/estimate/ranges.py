@@ -37,6 +37,10 @@ class Range(Generic[T]):
         """Return the range with all three values changed."""
         return Range(low=change(self.low), expected=change(self.expected), high=change(self.high))
 
+    def falling(self, change: Callable[[T], U]) -> "Range[U]":
+        """Return the range of a quantity that falls where this one rises."""
+        return Range(low=change(self.high), expected=change(self.expected), high=change(self.low))
+
     def join(self, other: "Range[U]", combine: Callable[[T, U], T]) -> "Range[T]":
         """Combine the low ends, the expected values and the high ends of two ranges."""
         return Range(

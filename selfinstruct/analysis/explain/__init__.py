@@ -35,7 +35,7 @@ def explain(history: History, query: str, *, limit: int | None = 10) -> Explanat
             return _source_reply(history, query, there)
         note = f"{note} The matches have the text of this task of the source run.".lstrip()
     if matches.how == "none":
-        if _ID.fullmatch(_full_id(text)) or _resembles_seed_id(history, text):
+        if _ID.fullmatch(_full_id(text)):
             note = _id_note(history, text)
             return Explanation(query=query, how="none", total=0, found=(), note=note)
         new = history.as_candidate(text)
@@ -85,17 +85,6 @@ def _seed_id(history: History, name: str) -> str:
     """Return the seed task id that equals `name` except for case, else `name`."""
     ids = {task.id.casefold(): task.id for task in history.seed_tasks}
     return ids.get(name.casefold(), name)
-
-
-def _resembles_seed_id(history: History, name: str) -> bool:
-    """Return whether a name differs from a seed task id only in its number."""
-
-    def unnumbered(text: str) -> str:
-        return re.sub(r"\d+", "0", text.casefold())
-
-    return bool(re.search(r"\d", name)) and unnumbered(name) in {
-        unnumbered(task.id) for task in history.seed_tasks
-    }
 
 
 def _id_note(history: History, text: str) -> str:

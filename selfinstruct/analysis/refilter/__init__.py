@@ -57,20 +57,14 @@ class Source:
 
     def __init__(self, run: Run, entries: Iterator[Entry]) -> None:
         self.run = run
-        self.lines = 0
-        self.outcomes: dict[str, Outcome] = {}
+        events = [entry.event for entry in replay(run, entries)]
+        self.lines = len(events)
+        self.outcomes: dict[str, Outcome] = {
+            e.request_id: e for e in events if isinstance(e, CompletionReceived | RequestFailed)
+        }
         """Outcomes by request id."""
-        self.commits: list[Committed] = []
-        self.imports: list[ImportedFile | TaskImported] = []
-        for entry in replay(run, entries):
-            self.lines = entry.seq
-            match entry.event:
-                case ImportedFile() | TaskImported() as imported:
-                    self.imports.append(imported)
-                case Committed() as committed:
-                    self.commits.append(committed)
-                case CompletionReceived() | RequestFailed() as outcome:
-                    self.outcomes[outcome.request_id] = outcome
+        self.commits = [e for e in events if isinstance(e, Committed)]
+        self.imports = [e for e in events if isinstance(e, ImportedFile | TaskImported)]
 
     @property
     def has_replies_about_imports(self) -> bool:
@@ -104,8 +98,9 @@ def refilter(
     for theirs in source.commits:
         again.decide(theirs)
     # Replies without a decision: beyond the target, or not yet in order when the run stopped.
-    for outcome in again.left:
-        again.record(again.renamed(outcome))
+    for name, outcome in source.outcomes.items():
+        if name not in again.used:
+            again.record(again.renamed(outcome))
     again.record(RunFinished(reason="complete"))
     comparison = compare(source.run.state, again.state, source.commits, again.commits)
     return Refiltered(
@@ -127,18 +122,13 @@ class _Again:
     commits: list[Committed] = field(default_factory=list)
     _shown_as: dict[str, str] = field(default_factory=dict)
     """Names in the new run, by task id in the source."""
-    _used: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
     """Ids of the outcomes that the new journal has already."""
 
     def record(self, *events: Event) -> None:
         for event in events:
             self.events.append(event)
             apply(self.state, event)
-
-    @property
-    def left(self) -> list[Outcome]:
-        """Outcomes that the new journal does not have yet, in journal order."""
-        return [o for name, o in self.source.outcomes.items() if name not in self._used]
 
     def take_over_imports(self) -> None:
         """Import the same tasks, then decide the replies about them."""
@@ -174,7 +164,11 @@ class _Again:
     def _about(self, there: str, here: str | None) -> None:
         """Copy the replies about a task, and decide them if the new run has the task."""
         name = here if here is not None else f"source:{there}"
-        for old, new in _requests(there, name).items():
+        requests = {
+            classification_id(there, again=again): classification_id(name, again=again)
+            for again in (False, True)
+        }
+        for old, new in (requests | {instances_id(there): instances_id(name)}).items():
             if old in self.source.outcomes:
                 self.record(replace(self._taken(old), request_id=new))
         if here is None:
@@ -188,7 +182,7 @@ class _Again:
             self.record(instances_written(self.state, self.config, here, written))
 
     def _taken(self, name: str) -> Outcome:
-        self._used.add(name)
+        self.used.add(name)
         return self.source.outcomes[name]
 
     def renamed(self, outcome: Outcome) -> Outcome:
@@ -197,12 +191,3 @@ class _Again:
             return outcome
         shown = tuple(self._shown_as.get(name, name) for name in outcome.demonstration_ids)
         return replace(outcome, demonstration_ids=shown)
-
-
-def _requests(there: str, here: str) -> dict[str, str]:
-    """Return the ids of the requests about a task in the new run, by their ids in the source."""
-    return {
-        classification_id(there, again=False): classification_id(here, again=False),
-        classification_id(there, again=True): classification_id(here, again=True),
-        instances_id(there): instances_id(here),
-    }

@@ -8,6 +8,7 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from selfinstruct.analysis.verdict import text_of
 from selfinstruct.events import Accepted, Committed, CompletionReceived
 from selfinstruct.pipeline.parse.cleanup import folded
 from selfinstruct.pipeline.state import RunState
@@ -63,12 +64,8 @@ def partners(theirs: Sequence[Accepted], ours: Sequence[Accepted]) -> dict[str, 
 
 def _same(task: Accepted, decisions: Sequence[D]) -> D | None:
     """Return the decision about the text of a task; among several, the one with the same number."""
-    same = [d for d in decisions if folded(_text(d)) == folded(task.instruction)]
+    same = [d for d in decisions if folded(text_of(d)) == folded(task.instruction)]
     return next((d for d in same if d.candidate_id == task.candidate_id), next(iter(same), None))
-
-
-def _text(decision: Accepted | Rejection) -> str:
-    return decision.instruction if isinstance(decision, Accepted) else decision.text
 
 
 def compare(

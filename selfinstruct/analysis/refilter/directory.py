@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from selfinstruct.files import because, open_regular
 from selfinstruct.files.yaml_text import read_yaml
 from selfinstruct.runner.create import make_run
 from selfinstruct.runner.directory import Run, read_history, refiltered_from, require_free
-from selfinstruct.runner.manifest import VERSIONS, Manifest, program_versions
+from selfinstruct.runner.manifest import VERSIONS, program_versions
 from selfinstruct.runner.run_files import CONFIG, JOURNAL
 
 
@@ -28,17 +29,8 @@ def refilter_run(directory: Path, new: Path, settings: Mapping[str, Any]) -> tup
     require_free(new)
     source, config, origin = read_source(directory, settings)
     refiltered = refilter(source, config, origin=origin, versions=program_versions())
-    run = source.run
-    manifest = Manifest(
-        config=config,
-        recipe=run.recipe,
-        seed_tasks=run.seed_tasks,
-        templates=run.templates,
-        versions=VERSIONS,
-        imported=run.imported,
-    )
-    make_run(new, manifest, refiltered.events)
-    return run, refiltered
+    make_run(new, replace(source.run, config=config, versions=VERSIONS), refiltered.events)
+    return source.run, refiltered
 
 
 def read_source(

@@ -32,7 +32,7 @@ from selfinstruct.events import (
 )
 from selfinstruct.pipeline.decide import classified, commit, instances_written
 from selfinstruct.pipeline.state import apply, initial
-from selfinstruct.records import Reason, Rejection
+from selfinstruct.records import Reason
 from selfinstruct.records.ids import classification_id, generation_id, import_id, instances_id
 from selfinstruct.runner.directory import Run
 from selfinstruct.runner.journal_line import Entry
@@ -138,10 +138,20 @@ class _Check:
             self.complain(event.task_id, f"was imported in place of {expected}")
         if event.instances == ():
             self.complain(event.task_id, "is marked finished but has no instance")
-        ordinals = _ordinals(import_id(event.task_id), event.rejected)
-        items = len(event.instances or ()) + len(ordinals)
-        if len(set(ordinals)) < len(ordinals) or not set(ordinals) <= set(range(1, items + 1)):
-            self.complain(event.task_id, "its kept and rejected instances do not add up")
+        rejected = [rejection.candidate_id for rejection in event.rejected]
+        self._numbers(
+            import_id(event.task_id), rejected, of=len(event.instances or ()) + len(rejected)
+        )
+
+    def _numbers(self, name: str, ids: Sequence[str], *, of: int) -> list[int]:
+        """Check that the ids are numbers from 1 to `of`, each once; return the numbers."""
+        numbers = differences.ordinals(name, ids)
+        is_whole = of == 1 and numbers == [0]
+        if not is_whole and not set(numbers) <= set(range(1, of + 1)):
+            self.complain(name, "its items are not numbered #1, #2 and so on")
+        if len(set(numbers)) < len(numbers):
+            self.complain(name, "two of its items have the same number")
+        return numbers
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -188,13 +198,10 @@ class _Check:
         name = outcome.request_id
         if self.state.accepted >= self._target and self.state.source is None:
             self.complain(name, f"was decided after the target of {self._target} was reached")
-        kept = differences.ordinals(name, [accepted.candidate_id for accepted in event.accepted])
-        rejected = _ordinals(name, event.rejected)
-        ordinals = sorted(kept + rejected)
-        is_whole = rejected == [0] and not kept
-        if not is_whole and ordinals != list(range(1, len(ordinals) + 1)):
-            self.complain(name, "its candidates are not numbered #1, #2 and so on, each once")
-        if kept != sorted(kept):
+        kept = [accepted.candidate_id for accepted in event.accepted]
+        ids = kept + [rejection.candidate_id for rejection in event.rejected]
+        numbers = self._numbers(name, ids, of=len(ids))[: len(kept)]
+        if numbers != sorted(numbers):
             self.complain(name, "its candidates were not accepted in the order of the reply")
         for number, accepted in enumerate(event.accepted, start=self.state.accepted + 1):
             if accepted.task_id != f"task_{number:06d}":
@@ -249,13 +256,8 @@ class _Check:
 
     def _instances(self, event: InstancesWritten, outcome: Outcome) -> None:
         name = outcome.request_id
-        ordinals = _ordinals(name, event.rejected)
-        items = len(event.instances) + len(ordinals)
-        is_whole = ordinals == [0] and not event.instances
-        if not is_whole and not set(ordinals) <= set(range(1, items + 1)):
-            self.complain(name, "its kept and rejected instances do not add up")
-        if len(set(ordinals)) < len(ordinals):
-            self.complain(name, "one of its instances was rejected twice")
+        ids = [rejection.candidate_id for rejection in event.rejected]
+        self._numbers(name, ids, of=len(event.instances) + len(ids))
         if not self._same_parsers:
             return
         self.result.tasks += 1
@@ -268,10 +270,6 @@ class _Check:
             {rejection.candidate_id: rejection for rejection in event.rejected},
             {rejection.candidate_id: rejection for rejection in again.rejected},
         )
-
-
-def _ordinals(request_id: str, rejected: Sequence[Rejection]) -> list[int]:
-    return differences.ordinals(request_id, [rejection.candidate_id for rejection in rejected])
 
 
 def _not_planned(source: RefilteredFrom | None) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from selfinstruct.analysis.verdict import text_of
 from selfinstruct.events import Accepted, Classified, Committed
 from selfinstruct.records import Instance, Reason, Rejection
 
@@ -54,7 +55,7 @@ def differences(journaled: Decided | None, decided: Decided | None) -> Iterator[
             [journaled.instance] if journaled.instance else [],
             [decided.instance] if decided.instance else [],
         )
-    yield from _text_difference("text", _text(journaled), _text(decided))
+    yield from _text_difference("text", text_of(journaled), text_of(decided))
 
 
 def instance_differences(
@@ -88,10 +89,6 @@ def _excerpt(text: str, position: int) -> str:
     start, end = max(0, position - 20), position + 40
     before, after = "…" if start else "", "…" if end < len(text) else ""
     return f"“{before}{text[start:end]}{after}”"
-
-
-def _text(decided: Decided) -> str:
-    return decided.instruction if isinstance(decided, Accepted) else decided.text
 
 
 def _outcome(decided: Decided | None) -> str:

@@ -4,6 +4,7 @@ Runs do not use the package. Any task of the pool over the threshold is a correc
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 
 from selfinstruct.analysis.verify.differences import natural
 from selfinstruct.config.schema import RunConfig
@@ -60,13 +61,8 @@ def _rouge_l(tokenizer: str) -> Callable[[str, str], float]:
     from rouge_score.rouge_scorer import RougeScorer
     from rouge_score.tokenizers import DefaultTokenizer
 
-    tokens = DefaultTokenizer(use_stemmer=False) if tokenizer == "rouge" else _Tokenizer(tokenizer)
+    tokens = SimpleNamespace(tokenize=TOKENIZERS[tokenizer])
+    if tokenizer == "rouge":
+        tokens = DefaultTokenizer(use_stemmer=False)
     scorer = RougeScorer(["rougeL"], tokenizer=tokens)
     return lambda pooled, text: float(scorer.score(pooled, text)["rougeL"].fmeasure)
-
-
-class _Tokenizer:
-    """One of the project's tokenizers, with the interface of rouge-score."""
-
-    def __init__(self, name: str) -> None:
-        self.tokenize = TOKENIZERS[name]

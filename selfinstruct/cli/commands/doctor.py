@@ -179,13 +179,8 @@ async def _examine(run: "Run", add: "Callable[[Finding], None]") -> "Doctor":
         connect_timeout_s=min(config.connect_timeout_s, _MAX_CONNECT_TIMEOUT_S),
     )
     async with OnlineBackend(hurried, environ=os.environ) as backend:
-        examined = Doctor(
-            backend,
-            model=config.model,
-            api=config.api,
-            samplings={stage: sampling(config, stage) for stage in stages},
-            max_tokens_name=config.token_limit,
-        )
+        samplings = {stage: sampling(config, stage) for stage in stages}
+        examined = Doctor(backend, config, samplings)
         async for finding in examined.findings():
             add(finding)
     return examined
