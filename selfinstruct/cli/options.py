@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
@@ -155,10 +156,9 @@ def _seconds(text: str) -> float:
 
 
 def _json_object(text: str) -> dict[str, Any]:
-    try:
+    value = None
+    with suppress(ValueError, RecursionError):
         value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
     if not isinstance(value, dict):
         raise typer.BadParameter("""must be a JSON object, such as '{"top_k": 20}'""")
     return value
