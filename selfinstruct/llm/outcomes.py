@@ -19,7 +19,7 @@ class Action(Enum):
     """Consequence of an attempt."""
 
     RETRY = "another attempt"
-    REJECT = "refused"
+    REJECT = "rejected"
     STOP = "the run stops"
     ACCEPT = "journaled as it is"
 
