@@ -5,8 +5,8 @@ seconds. Runs have 32 or 128 requests in flight. The figures are for the middle 
 
     achieved    replies per second, from the times in the journal
     possible    the lower of two rates. One is slots ÷ mean latency, from the endpoint's log. The other is
-                the rate of a bare loop with the same client and slots, and no latency. The loop sends a sample of
-                the same requests, and does not parse the replies
+                the rate of a bare loop with the same client and slots, and no latency. The bare loop sends
+                a sample of the same requests, and does not parse the replies
 
     python benchmarks/stragglers.py [--instructions 20000] [--slots 32 128] [--repeats 1]
 
