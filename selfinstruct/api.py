@@ -6,7 +6,8 @@
     export_run("my-run", "alpaca_data.json")
     read_frame("my-run").groupby("is_classification").size()
 
-Async code uses `await arun(…)` instead of `run(…)`.
+Async code uses `await arun(…)` instead of `run(…)`. `selfinstruct` lists further functions, such as
+`filter_records`.
 """
 
 import asyncio
@@ -22,14 +23,8 @@ from selfinstruct.backend import Answer, Backend, as_backend
 from selfinstruct.config.address import for_a_new_run, with_address
 from selfinstruct.config.reading import load_settings
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.export.formats import ExportOptions
-from selfinstruct.dataset.export.rows import (
-    COLUMN_TYPES,
-    PROVENANCE_COLUMNS,
-    provenance_rows,
-    select,
-)
-from selfinstruct.dataset.export.writing import writing
+from selfinstruct.dataset.export.export_records import export_records
+from selfinstruct.dataset.rows import PROVENANCE_COLUMNS, provenance_rows, select
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.runner.directory import Run, is_run, open_run, planned_run, read_run
@@ -188,29 +183,14 @@ def online_backend(
     )
 
 
-def export_run(
-    directory: Path | str,
-    path: Path | str,
-    *,
-    format: str = "alpaca",  # noqa: A002
-    include_seed_tasks: bool = False,
-    limit: int | None = None,
-    **options: Any,
-) -> int:
+def export_run(directory: Path | str, path: Path | str, **options: Any) -> int:
     """Write the dataset of a run to a file and return the number of rows. Raises SelfInstructError.
 
-    `path` "-" is stdout. `options` are further fields of
-    `selfinstruct.dataset.export.formats.ExportOptions`:
+    `path` "-" is stdout. `options` are the other parameters of `export_records`:
 
         export_run("my-run", "chats.jsonl", format="messages", split=(0.95, 0.05), shuffle_seed=1)
     """
-    export_options = ExportOptions(format=format, **options)
-    tasks = select(
-        read_run(directory).state.pool, include_seed_tasks=include_seed_tasks, limit=limit
-    )
-    with writing(Path(path), export_options, types=COLUMN_TYPES) as export:
-        parts = export.write(provenance_rows(tasks))
-    return sum(part.rows for part in parts)
+    return export_records(directory, path, **options).rows
 
 
 def import_run(

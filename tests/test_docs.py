@@ -36,7 +36,10 @@ def test_the_python_examples_run(
     output = capsys.readouterr().out
     assert re.match(r"<RunSummary: 2\d instructions, \d+ rows, \d+ rejected>\n", output)
     assert "output" in output
-    assert {path.name for path in tmp_path.iterdir()} >= {"my-run", "own-run", "counted-run"}
+    assert re.search(r"<FilterSummary: \d+ read, \d+ rejected>\n<DecontaminationSummary: ", output)
+    assert {path.name for path in tmp_path.iterdir()} >= {
+        *("my-run", "own-run", "counted-run", "clean.json", "chats.train.jsonl", "chats.test.jsonl")
+    }
 
 
 def test_the_examples_about_the_demo_are_true(

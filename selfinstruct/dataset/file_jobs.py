@@ -1,40 +1,35 @@
 """The files of work that splits lists of records into kept and rejected ones."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from selfinstruct.dataset.record_files import (
-    Record,
-    RecordReader,
-    RecordWriter,
-    format_of,
-    read_records,
-    write_records,
-)
-from selfinstruct.dataset.record_files.formats import known_format
-from selfinstruct.errors import InputError
+from selfinstruct.dataset.callbacks import Hold
+from selfinstruct.dataset.record_files import Record, RecordWriter, read_records, write_records
+from selfinstruct.dataset.record_files.formats import check_format, format_of, known_format
+from selfinstruct.dataset.source import Source, open_source
+from selfinstruct.errors import ConfigError, InputError
 
-Progress = Callable[[float | None, str], None]
-"""Called often with the share done, None if unknown, and a short text."""
-
-Hold = Callable[[], None]
-"""Called once, when all files are complete and only the renaming is left. May raise KeyboardInterrupt."""
+Names = Path | str | Iterable[Path | str]
+"""One name, or several."""
 
 
-def no_progress(share: float | None, text: str) -> None:
-    """Show nothing."""
+def listed(names: Names) -> list[str]:
+    """Return the names as a list."""
+    return [str(name) for name in ([names] if isinstance(names, Path | str) else names)]
 
 
-def no_hold() -> None:
-    """Do nothing before the files get their names."""
+def path_of(name: Path | str | None) -> Path | None:
+    """Return the name as a path."""
+    return None if name is None else Path(name)
 
 
-def open_input(name: str, format: str | None) -> RecordReader:  # noqa: A002
-    """Open an input file of a command that has the option --input-format."""
-    return read_records(name, format=format, option="--input-format")
+def open_input(name: str, input_format: str | None) -> AbstractContextManager[Source]:
+    """Open the rows of a run, or any list of records."""
+    is_run = os.path.isdir(name)  # noqa: PTH112 - no error for a name that is too long
+    return open_source(name, is_run=is_run, input_format=input_format)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +37,7 @@ class ListFiles:
     """The names of all files of one job."""
 
     inputs: Sequence[str]
-    """Lists of records, read in this order; "-" is stdin."""
+    """Runs and lists of records, read in this order; "-" is stdin."""
     output: Path
     """The file for kept records; "-" is stdout. May be an input."""
     against: Sequence[str] = ()
@@ -56,16 +51,11 @@ class ListFiles:
     output_format: str | None = None
     """The format of the output; None by its name, or as the first input."""
 
-    @property
-    def outputs(self) -> list[Path]:
-        """Every file that is written."""
-        return [path for path in (self.output, self.rejected, self.report) if path is not None]
-
     @contextmanager
     def open(self, hold: Hold) -> Iterator["OpenLists"]:
         """Open the first input and all outputs, and check the other files.
 
-        The outputs get their names at the end of the block, all or none. Raises InputError, ExportError.
+        The outputs get their names at the end of the block, all or none. Raises SelfInstructError.
         """
         self._check_names()
         with ExitStack() as stack:
@@ -74,7 +64,9 @@ class ListFiles:
             formats = self._output_formats(first)
             outputs = {"kept": self.output, "rejected": self.rejected, "report": self.report}
             writers = {
-                name: stack.enter_context(write_records(path, format=formats[name], like=first))
+                name: stack.enter_context(
+                    write_records(path, format=formats[name], like=first.reader)
+                )
                 for name, path in outputs.items()
                 if path is not None
             }
@@ -84,12 +76,14 @@ class ListFiles:
             hold()
 
     def _check_names(self) -> None:
-        """Raise InputError for files that cannot be combined."""
+        """Raise ConfigError, InputError for files that cannot be combined."""
+        if not self.inputs:
+            raise ConfigError("inputs", "names no file")
         if [*self.inputs, *self.against].count("-") > 1:
             raise InputError("stdin", "can be read only once; give - once")
         if self.report is not None and format_of(self.report) not in (None, "jsonl"):
             raise InputError(self.report, "is written as JSON lines; end its name in .jsonl")
-        others = self.outputs[1:]
+        others = [path for path in (self.rejected, self.report) if path is not None]
         refuse_collisions(
             self.output, others, inputs=self.inputs, read=self.against, how=" with --against"
         )
@@ -102,12 +96,15 @@ class ListFiles:
         for name in (*self.inputs[1:], *self.against):
             if name != "-" and (Path(name).is_file() or not Path(name).exists()):
                 is_input = name in self.inputs
-                (open_input(name, self.input_format) if is_input else read_records(name)).close()
+                with open_input(name, self.input_format) if is_input else read_records(name):
+                    pass
 
-    def _output_formats(self, first: RecordReader) -> dict[str, str]:
+    def _output_formats(self, first: Source) -> dict[str, str]:
         """Return the formats of the outputs. Raises InputError for unknown suffixes."""
         option = "--output-format"
-        kept = self.output_format or known_format(self.output, option) or first.format
+        check_format("output_format", self.output_format)
+        like = first.reader.format if first.reader is not None else "jsonl"
+        kept = self.output_format or known_format(self.output, option) or like
         rejected = None
         if self.rejected is not None:
             is_given = self.output_format is not None
@@ -151,7 +148,7 @@ class OpenLists:
     """The open files of a job."""
 
     files: ListFiles
-    first: RecordReader
+    first: Source
     kept: RecordWriter
     rejected: RecordWriter | None = None
     report: RecordWriter | None = None
@@ -162,9 +159,9 @@ class OpenLists:
         """Yield the records of all inputs, each with the name of its file."""
         names = self.files.inputs
         for number, name in enumerate(names):
-            is_first = number == 0
-            with self.first if is_first else open_input(name, self.files.input_format) as records:
-                for record in records:
-                    read = records.share
+            others = open_input(name, self.files.input_format)
+            with nullcontext(self.first) if number == 0 else others as source:
+                for record in source.records():
+                    read = source.reader.share if source.reader is not None else None
                     self.share = None if read is None else (number + read) / len(names)
                     yield name, record

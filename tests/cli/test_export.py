@@ -17,14 +17,12 @@ from support import ScriptedBackend, make_seed_task, typed
 from selfinstruct.api import run
 from selfinstruct.cli.commands.export import Container, Format
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.dataset_card.types import Terms
-from selfinstruct.dataset.export.beside import CardRequest
-from selfinstruct.dataset.export.export_files import ExportFiles, export_files
-from selfinstruct.dataset.export.formats import CONTAINERS, FORMATS, ExportOptions
-from selfinstruct.dataset.export.rows import Row
-from selfinstruct.dataset.export.sources import RowSelection, RunSource
-from selfinstruct.dataset.file_jobs import Progress
+from selfinstruct.dataset.callbacks import Progress
+from selfinstruct.dataset.export.export_records import export_records
+from selfinstruct.dataset.export.formats import CONTAINERS, FORMATS
 from selfinstruct.dataset.record_files import read_records
+from selfinstruct.dataset.rows import Row
+from selfinstruct.dataset.source import RunSource
 from selfinstruct.errors import InputError
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 
@@ -325,12 +323,7 @@ def test_an_edited_card_is_not_replaced(
 def test_a_card_edited_during_export_is_kept(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terms = Terms(license=None, model_terms=None, languages=())
-    card = CardRequest(terms=terms, options={})
-    files = ExportFiles(
-        source=str(finished), output=Path("data.json"), options=ExportOptions(), card=card
-    )
-    export_files(files)
+    export_records(finished, "data.json", card=True)
     data = Path("data.json").read_bytes()
     rows = RunSource.rows
 
@@ -340,7 +333,7 @@ def test_a_card_edited_during_export_is_kept(
 
     monkeypatch.setattr(RunSource, "rows", edited)
     with pytest.raises(InputError, match="was written or edited by a person"):
-        export_files(files, selection=RowSelection(limit=1))
+        export_records(finished, "data.json", card=True, limit=1)
     assert (Path("README.md").read_text(), Path("data.json").read_bytes()) == ("mine", data)
 
 

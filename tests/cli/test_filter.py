@@ -18,8 +18,7 @@ from waiting import PATIENCE_S, until
 
 from selfinstruct import cli
 from selfinstruct.cli.progress_bar import bar
-from selfinstruct.dataset.deduplication.filter_files import filter_files
-from selfinstruct.dataset.file_jobs import ListFiles
+from selfinstruct.dataset.deduplication.filter_records import filter_records
 from selfinstruct.dataset.record_files import read_records, write_records
 
 Typed = Callable[..., tuple[int, str, str]]
@@ -342,11 +341,6 @@ def test_ctrl_c_leaves_nothing(here: Path) -> None:
     assert (here / "c.json").read_text() == "old"
 
 
-def files(**changes: Any) -> ListFiles:
-    given: dict[str, Any] = {"inputs": ["alpaca.json"], "output": Path("kept.jsonl")}
-    return ListFiles(**(given | changes))
-
-
 def test_both_files_appear_or_neither(here: Path) -> None:
     before = sorted(here.iterdir())
     ready: list[str] = []
@@ -356,7 +350,7 @@ def test_both_files_appear_or_neither(here: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        filter_files(files(rejected=Path("rejected.csv")), hold=interrupt)
+        filter_records("alpaca.json", "kept.jsonl", rejected="rejected.csv", hold=interrupt)
     assert sorted(ready) == [".kept", ".reje"]
     assert sorted(here.iterdir()) == before
 
@@ -391,7 +385,7 @@ def test_memory_does_not_grow_with_records(here: Path) -> None:
         rows = [{"instruction": text, "output": f"{n:04000}"} for n, text in enumerate(texts)]
         (here / "big.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         tracemalloc.start()
-        summary = filter_files(files(inputs=["big.jsonl"], rejected=Path("rejected.jsonl")))
+        summary = filter_records("big.jsonl", "kept.jsonl", rejected="rejected.jsonl")
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert (summary.read, summary.kept) == (count, 100)

@@ -23,8 +23,8 @@ from selfinstruct.dataset.dataset_card.facts import Facts, facts_of
 from selfinstruct.dataset.dataset_card.front_matter import LICENSES, license_entries, size_category
 from selfinstruct.dataset.dataset_card.rendering import Card, card_of
 from selfinstruct.dataset.dataset_card.types import Exported, Terms
-from selfinstruct.dataset.export.rows import PROVENANCE_COLUMNS, provenance_rows
 from selfinstruct.dataset.export.writing import Part
+from selfinstruct.dataset.rows import PROVENANCE_COLUMNS, provenance_rows
 from selfinstruct.events import ImportedFile, RefilteredFrom
 from selfinstruct.pipeline.filters import RULES
 from selfinstruct.pipeline.summary import RunSummary, summarize

@@ -26,8 +26,8 @@ from support import ROOT, ScriptedBackend, make_seed_task
 
 from selfinstruct.api import export_run, run
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.dataset.alpaca_files import rows_of
 from selfinstruct.dataset.export import datasets_folder as folders
-from selfinstruct.dataset.export.alpaca_files import rows_of
 from selfinstruct.dataset.export.beside import (
     axolotl_stanza,
     check_llama_factory,
@@ -37,16 +37,17 @@ from selfinstruct.dataset.export.beside import (
 )
 from selfinstruct.dataset.export.csv_injection import without_formulas
 from selfinstruct.dataset.export.formats import FORMATS, ExportOptions, read_shares
-from selfinstruct.dataset.export.rows import (
+from selfinstruct.dataset.export.splitting import shuffled, split
+from selfinstruct.dataset.export.writing import writing
+from selfinstruct.dataset.record_files import read_records
+from selfinstruct.dataset.row_filters import at_most_each, first_instructions
+from selfinstruct.dataset.rows import (
     COLUMN_TYPES,
     PROVENANCE_COLUMNS,
     Row,
     provenance_rows,
     select,
 )
-from selfinstruct.dataset.export.selection import at_most_each, first_instructions, shuffled, split
-from selfinstruct.dataset.export.writing import writing
-from selfinstruct.dataset.record_files import read_records
 from selfinstruct.errors import ConfigError, ExportError, InputError, SelfInstructError
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.runner.directory import read_run

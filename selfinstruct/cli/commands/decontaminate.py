@@ -84,34 +84,9 @@ def decontaminate(
 
     Example: selfinstruct decontaminate alpaca_data.json -o clean.json --against mmlu.jsonl --against humaneval.parquet --report hits.jsonl
     """  # noqa: E501 - a line end in an example could not be typed
+    options = {**locals()}  # first, while the parameters are the only names
     from selfinstruct.cli.dataset_jobs import run_job
     from selfinstruct.cli.dataset_lines import decontaminate_lines
-    from selfinstruct.dataset.decontamination.benchmarks import Rules
-    from selfinstruct.dataset.decontamination.decontaminate_files import decontaminate_files
-    from selfinstruct.dataset.file_jobs import ListFiles
+    from selfinstruct.dataset.decontamination.decontaminate_records import decontaminate_records
 
-    rules = Rules(
-        ngram=ngram,
-        threshold=None if no_rouge else threshold,
-        common=common,
-        fields=against_field or [],
-    )
-    files = ListFiles(
-        inputs=inputs,
-        output=output,
-        against=list(dict.fromkeys(against)),
-        rejected=rejected,
-        report=report,
-        input_format=input_format,
-        output_format=output_format,
-    )
-    run_job(
-        lambda progress, hold: decontaminate_files(
-            files, rules=rules, fields=field or [], progress=progress, hold=hold
-        ),
-        lambda summary: decontaminate_lines(summary, files, ngram=ngram),
-        inputs=[*inputs, *files.against],
-        outputs=files.outputs,
-        json_output=json_output,
-        quiet=quiet,
-    )
+    run_job(decontaminate_records, decontaminate_lines, options)

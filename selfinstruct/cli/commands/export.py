@@ -177,83 +177,25 @@ def export(
 
     Example: selfinstruct export someones_alpaca.json -f sharegpt -o sharegpt.json --llama-factory
     """
+    options = {**locals()}  # first, while the parameters are the only names
     from selfinstruct.cli.dataset_jobs import run_job
     from selfinstruct.cli.dataset_lines import export_lines
-    from selfinstruct.dataset.dataset_card.types import Terms
-    from selfinstruct.dataset.export.beside import CardRequest
-    from selfinstruct.dataset.export.export_files import SIMILARITIES, ExportFiles, export_files
-    from selfinstruct.dataset.export.formats import ExportOptions, read_shares
-    from selfinstruct.dataset.export.sources import RowSelection
+    from selfinstruct.dataset.export.export_records import export_records
 
-    terms = Terms(
-        license=license,
-        model_terms=model_terms,
-        languages=tuple(code.lower() if len(code) == 2 else code for code in language or ()),
-        source_license=source_license,
-    )
-    if not card and terms != Terms(license=None, model_terms=None, languages=()):
+    if not card and ({license, model_terms, source_license} != {None} or language):
         raise typer.BadParameter(
             "is for the dataset card; add --card",
             param_hint="--license, --model-terms, --source-license or --language",
         )
-    for code in terms.languages:
+    options["output"] = Path(output)
+    options["language"] = [c.lower() if len(c) == 2 else c for c in language or []]
+    for code in options["language"]:
         if re.fullmatch("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", code) is None:
             problem = f"must be a code such as en or pt-BR, not {code!r}"
             raise typer.BadParameter(problem, param_hint="--language")
-    options = {
-        "limit": limit,
-        "max-instances-per-task": max_instances_per_task,
-        "split": split,
-        "shuffle-seed": shuffle_seed,
-        "system": system,
-        "template": template.name if template is not None else None,
-        "include-seed-tasks": "yes" if include_seed_tasks else None,
-        "similarities": "yes" if similarities else None,
-        "csv-safe": "yes" if csv_safe else None,
-        "decontaminate": ", ".join(Path(name).name for name in decontaminate or ()) or None,
-    }
-    if str(output).endswith("/") and "datasets" not in (format, container):
+    if output.endswith("/") and "datasets" not in (format, container):
         raise typer.BadParameter(
             f"{output} is a folder; name the file in it, such as {output}data.json",
             param_hint="--output",
         )
-    files = ExportFiles(
-        source=source,
-        output=Path(output),
-        options=ExportOptions(
-            format=format,
-            container=container,
-            split=read_shares(split) if split is not None else (),
-            shuffle_seed=shuffle_seed,
-            max_instances_per_task=max_instances_per_task,
-            system=system,
-            template=template,
-            csv_safe=csv_safe,
-            kept=SIMILARITIES if similarities else (),
-        ),
-        benchmarks=tuple(dict.fromkeys(decontaminate or ())),
-        llama_factory=llama_factory,
-        axolotl=axolotl,
-        card=CardRequest(
-            terms=terms,
-            options={name: str(value) for name, value in options.items() if value is not None},
-        )
-        if card
-        else None,
-    )
-    selection = RowSelection(
-        include_seed_tasks=include_seed_tasks,
-        limit=limit,
-        similarities=similarities,
-        input_format=input_format,
-    )
-    run_job(
-        lambda progress, hold: export_files(
-            files, selection=selection, progress=progress, hold=hold
-        ),
-        lambda summary: export_lines(summary, files.output),
-        inputs=[source, *files.benchmarks],
-        outputs=[files.output],
-        json_output=json_output,
-        quiet=quiet,
-    )
+    run_job(export_records, export_lines, options)

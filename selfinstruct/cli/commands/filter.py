@@ -87,41 +87,14 @@ def filter(  # noqa: A001
 
     Example: zcat *.jsonl.gz | selfinstruct filter - -o clean.parquet --field messages.0.content
     """
+    options = {**locals()}  # first, while the parameters are the only names
     from selfinstruct.cli.dataset_jobs import run_job
     from selfinstruct.cli.dataset_lines import filter_lines
-    from selfinstruct.dataset.deduplication.filter_files import filter_files
-    from selfinstruct.dataset.file_jobs import ListFiles
+    from selfinstruct.dataset.deduplication.filter_records import filter_records
 
     if against_field and not against:
         raise typer.BadParameter(
             "names the field to compare in the files of --against; add --against FILE",
             param_hint="--against-field",
         )
-    files = ListFiles(
-        inputs=inputs,
-        output=output,
-        against=against or [],
-        rejected=rejected,
-        input_format=input_format,
-        output_format=output_format,
-    )
-    run_job(
-        lambda progress, hold: filter_files(
-            files,
-            fields=field or ["instruction"],
-            threshold=threshold,
-            tokenizer=tokenizer,
-            against_fields=against_field,
-            keep_equal=keep_equal,
-            similarities=similarities,
-            progress=progress,
-            hold=hold,
-        ),
-        lambda summary: filter_lines(
-            summary, files, threshold=threshold, tokenizer=tokenizer, keep_equal=keep_equal
-        ),
-        inputs=[*inputs, *files.against],
-        outputs=files.outputs,
-        json_output=json_output,
-        quiet=quiet,
-    )
+    run_job(filter_records, filter_lines, options)

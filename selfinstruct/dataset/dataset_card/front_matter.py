@@ -12,7 +12,7 @@ from typing import Any
 
 from selfinstruct.dataset.dataset_card.facts import Facts
 from selfinstruct.dataset.dataset_card.types import Exported, Terms
-from selfinstruct.dataset.export.rows import COLUMN_TYPES, PROVENANCE_COLUMNS
+from selfinstruct.dataset.rows import COLUMN_TYPES, PROVENANCE_COLUMNS
 from selfinstruct.text import visible
 
 LICENSES = frozenset(Path(__file__).with_name("licenses.txt").read_text("ascii").split())

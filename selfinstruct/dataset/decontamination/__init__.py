@@ -9,7 +9,7 @@ A record contains what a benchmark asks, a hit, in two cases:
 Words are the tokens of `selfinstruct.pipeline.tokenizers.unicode`, so case and punctuation do not matter.
 Words in a row, or texts, that more than 10 items of a benchmark share are its usual phrases and no hit; items
 with equal words count as one item there. `selfinstruct.dataset.decontamination.benchmark_items` chooses the
-texts of an item. `decontaminate_files` works on files.
+texts of an item. `decontaminate_records` works on files.
 
     >>> from selfinstruct.dataset.decontamination.benchmark_items import item_of
     >>> from selfinstruct.dataset.decontamination.field_texts import FieldText

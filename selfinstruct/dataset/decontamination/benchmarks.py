@@ -1,10 +1,14 @@
 """Benchmark files in an index, with the number of hits in each."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
 
+from selfinstruct.dataset.callbacks import Progress
 from selfinstruct.dataset.decontamination.benchmark_items import Item, item_of
+from selfinstruct.dataset.decontamination.field_texts import FieldText, texts_of
 from selfinstruct.dataset.decontamination.index import (
     COMMON,
     NGRAM,
@@ -12,13 +16,17 @@ from selfinstruct.dataset.decontamination.index import (
     BenchmarkIndex,
     Hit,
 )
-from selfinstruct.dataset.file_jobs import Progress
 from selfinstruct.dataset.record_files import RecordReader, read_records
+from selfinstruct.dataset.rows import PUBLISHED, Row
 from selfinstruct.errors import ConfigError, InputError
 
+BATCH = 500
+"""Records that are compared together, for speed."""
 KINDS = ("ngram", "rouge_l")
 _ITEM_WORDS = 4
 """The minimum of words in a CSV header cell that looks like an item; column names have fewer."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -89,10 +97,24 @@ class Benchmarks:
                     progress(None, f"{read:,} benchmark items read")
                     yield item
 
-    def count(self, hits: Sequence[Hit]) -> None:
-        """Count the hits of a record."""
-        if not hits:
-            return
+    def check(
+        self, records: Iterable[T], texts: Callable[[T], Sequence[FieldText]]
+    ) -> Iterator[tuple[T, list[Hit]]]:
+        """Yield each record with its hits, and count the hits. `texts` returns the texts of a record."""
+        remaining = iter(records)
+        while batch := [*islice(remaining, BATCH)]:
+            hits_of = self.index.check([texts(record) for record in batch])
+            for record, hits in zip(batch, hits_of, strict=True):
+                if hits:
+                    self._count(hits)
+                yield record, hits
+
+    def without_hits(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield the rows without a hit; a row filter."""
+        return (row for row, hits in self.check(rows, _published_texts) if not hits)
+
+    def _count(self, hits: Sequence[Hit]) -> None:
+        """Count a record by its hits."""
         self.dropped[hits[0].kind] += 1
         for file in {hit.source.benchmark for hit in hits}:
             self.counts[file].records[hits[0].kind] += 1
@@ -117,6 +139,10 @@ class Benchmarks:
             }
             for counts in self.counts.values()
         ]
+
+
+def _published_texts(row: Row) -> list[FieldText]:
+    return [*texts_of({name: row[name] for name in PUBLISHED})]
 
 
 def _check_header(records: RecordReader, rules: Rules) -> None:

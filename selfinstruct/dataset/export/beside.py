@@ -6,7 +6,6 @@ The formats follow LLaMA-Factory 0.9.5 and axolotl 0.19.0; `tests/readers` runs 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -147,15 +146,6 @@ def axolotl_stanza(options: ExportOptions, container: str, parts: Sequence[Part]
     return (note + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)).encode()
 
 
-@dataclass(frozen=True, kw_only=True)
-class CardRequest:
-    """The parts of a card that the run does not know."""
-
-    terms: Terms
-    options: Mapping[str, str]
-    """The options of the export that shaped the data."""
-
-
 def has_unedited_card(output: Path) -> bool:
     """Return whether a card that was not edited is next to the data."""
     try:
@@ -180,18 +170,22 @@ def card_for(
     run: Run,
     export: Export,
     parts: Sequence[Part],
-    request: CardRequest,
+    terms: Terms,
+    options: Mapping[str, str],
     *,
     left_out: Mapping[str, int] | None,
 ) -> Card:
-    """Return the card of a finished export; `left_out` are rows by benchmark file."""
+    """Return the card of a finished export.
+
+    `options` are the options that shaped the data. `left_out` are rows by benchmark file.
+    """
     exported = Exported(
         format=export.options.format,
         container=export.container,
         columns=tuple(export.columns),
         files=tuple(parts),
-        options=request.options,
+        options=options,
         benchmarks=left_out,
         examples=export.first,
     )
-    return card_of(facts_of(run), exported, request.terms)
+    return card_of(facts_of(run), exported, terms)

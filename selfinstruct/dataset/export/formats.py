@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from selfinstruct.dataset.export.row_shapes import CHATS, TEMPLATES
-from selfinstruct.dataset.export.selection import NAMES
+from selfinstruct.dataset.export.splitting import NAMES
 from selfinstruct.dataset.record_files import format_of
 from selfinstruct.dataset.record_files.formats import known_format
 from selfinstruct.errors import ConfigError, InputError
@@ -46,20 +46,18 @@ class ExportOptions:
     """One of FORMATS."""
     container: str | None = None
     """One of CONTAINERS; None follows the file name, or else the format."""
-    split: tuple[float, ...] = ()
-    """Shares of train and test, or of train, validation and test; () for one part."""
+    split: str | Sequence[float] = ()
+    """Shares of train and test, or of train, validation and test: "0.95/0.05"; () for one part."""
     shuffle_seed: int | None = None
     """The seed for the order and the parts; None keeps the order and splits like 0."""
-    max_instances_per_task: int | None = None
-    """Maximum of rows per instruction; None for all."""
     system: str | None = None
     """A system message before each chat."""
-    template: Path | None = None
+    template: Path | str | None = None
     """The template that joins instruction and input; None for the default."""
     csv_safe: bool = False
     """True if formulas get an apostrophe; see `csv_injection`."""
-    kept: tuple[str, ...] = ()
-    """Further columns for the format `alpaca`."""
+    similarities: bool = False
+    """True to write the columns SIMILARITIES too."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -67,8 +65,8 @@ class ExportOptions:
         if self.container is not None and self.container not in CONTAINERS:
             known = ", ".join(CONTAINERS)
             raise ConfigError("container", f"must be one of {known}, not {self.container}")
-        if self.split:
-            check_shares(self.split)
+        if self.shares:
+            check_shares(self.shares)
         shape = FORMATS[self.format].shape
         if self.system is not None and shape not in CHATS:
             raise ConfigError(
@@ -81,6 +79,14 @@ class ExportOptions:
         if self.template is not None and shape not in TEMPLATES:
             known = ", ".join(TEMPLATES)
             raise ConfigError("template", f"does not fit the format {self.format}; use {known}")
+        if self.similarities and shape not in ("alpaca", "all"):
+            problem = f"do not fit the format {self.format}; use alpaca, jsonl, csv or parquet"
+            raise ConfigError("similarities", problem)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The shares of the parts."""
+        return read_shares(self.split) if isinstance(self.split, str) else tuple(self.split)
 
     def container_of(self, path: Path | str) -> str:
         """Return the file format for `path`.
@@ -114,7 +120,7 @@ class ExportOptions:
         """
         if path.name in ("", ".."):
             raise InputError(path, "is not a name for a file; choose one with -o")
-        parts = NAMES[len(self.split) or 1]
+        parts = NAMES[len(self.shares) or 1]
         if len(parts) == 1 or self.container_of(path) == "datasets":
             return [(part, path) for part in parts]
         if str(path) == "-":

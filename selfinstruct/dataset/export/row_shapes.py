@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from selfinstruct.config.shipped import resource
-from selfinstruct.dataset.export.rows import PUBLISHED, Row
+from selfinstruct.dataset.rows import PUBLISHED, Row
 from selfinstruct.errors import InputError
 from selfinstruct.pipeline.prompts import Template, load_template
 
@@ -39,7 +39,7 @@ CHATS: Final[Mapping[str, tuple[str, str, str, str, str]]] = {
 def shape_of(
     name: str,
     *,
-    template: Path | None = None,
+    template: Path | str | None = None,
     system: str | None = None,
     kept: tuple[str, ...] = (),
 ) -> Shape:
@@ -52,7 +52,7 @@ def shape_of(
     if name == "alpaca":
         columns = (*PUBLISHED, *kept)
         return lambda row: {c: row[c] for c in columns if c in PUBLISHED or c in row}
-    text_of = _renderer(template or resource("prompts") / "export" / TEMPLATES[name])
+    text_of = _renderer(Path(template or resource("prompts") / "export" / TEMPLATES[name]))
     if name == "prompt-completion":
         return lambda row: {"prompt": text_of(row), "completion": row["output"]}
     column, who, content, user, assistant = CHATS[name]

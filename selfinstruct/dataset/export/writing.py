@@ -18,12 +18,12 @@ from selfinstruct.dataset.export.csv_injection import without_formulas
 from selfinstruct.dataset.export.datasets_folder import Folder
 from selfinstruct.dataset.export.formats import FORMATS, ExportOptions
 from selfinstruct.dataset.export.row_shapes import shape_of
-from selfinstruct.dataset.export.rows import Row
-from selfinstruct.dataset.export.selection import at_most_each, shuffled, split
+from selfinstruct.dataset.export.splitting import shuffled, split
 from selfinstruct.dataset.record_files import Record, RecordWriter
 from selfinstruct.dataset.record_files.formats import package_for
 from selfinstruct.dataset.record_files.sink import MemorySink, Sink, Target
 from selfinstruct.dataset.record_files.writing import writer_to
+from selfinstruct.dataset.rows import SIMILARITIES, Row
 from selfinstruct.errors import ConfigError
 
 _SHOWN = 20
@@ -85,11 +85,12 @@ class Export:
         self.options = options
         self.container = options.container_of(path)
         """The file format; one of CONTAINERS."""
+        self._kept = SIMILARITIES if options.similarities else ()
         self._shape = shape_of(
             FORMATS[options.format].shape,
             template=options.template,
             system=options.system,
-            kept=options.kept,
+            kept=self._kept,
         )
         self.columns: dict[str, None] = {}
         """The columns that were written, in order."""
@@ -136,12 +137,10 @@ class Export:
 
     def _parts(self, rows: Iterable[Row]) -> Sequence[Iterable[Row]]:
         options = self.options
-        if options.max_instances_per_task is not None:
-            rows = at_most_each(rows, options.max_instances_per_task)
         parts: list[Iterable[Row]] = [rows]
-        if options.split:
+        if options.shares:
             try:
-                parts = [*split([*rows], options.split, seed=options.shuffle_seed or 0)]
+                parts = [*split([*rows], options.shares, seed=options.shuffle_seed or 0)]
             except ValueError as error:
                 raise ConfigError("split", f"is not possible: {error}; leave it out") from None
         if options.shuffle_seed is None:
@@ -162,7 +161,7 @@ class Export:
             self.columns.update(dict.fromkeys(shaped))
             if len(self.first) < _SHOWN:
                 self.first.append({**shaped})
-            added = {column: shaped.pop(column) for column in self.options.kept if column in shaped}
+            added = {column: shaped.pop(column) for column in self._kept if column in shaped}
             writer.write(Record(shaped, str(path), made.rows), added)
         made.instructions = len(instructions)
         return made

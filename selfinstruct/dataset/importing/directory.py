@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.dataset.file_jobs import Progress, no_progress
+from selfinstruct.dataset.callbacks import Progress, no_progress
 from selfinstruct.dataset.importing.merge import MEANING, LeftOut, TaskMerger
 from selfinstruct.dataset.importing.source_formats import IN_ORDER, form_of, statement_of
 from selfinstruct.dataset.importing.tasks import task_imported

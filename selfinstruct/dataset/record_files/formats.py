@@ -4,7 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.errors import InputError
+from selfinstruct.errors import ConfigError, InputError
 from selfinstruct.files import is_stream
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
@@ -26,6 +26,12 @@ def format_of(path: Path | str) -> str | None:
     """Return the format that the suffix names; None for "-" and for unknown suffixes."""
     name = Path(path).name.lower().removesuffix(".gz")
     return _BY_SUFFIX.get(Path(name).suffix)
+
+
+def check_format(setting: str, format: str | None) -> None:  # noqa: A002
+    """Raise ConfigError for a format that is neither None nor one of FORMATS."""
+    if format not in (None, *FORMATS):
+        raise ConfigError(setting, f"must be one of {', '.join(FORMATS)}, not {format}")
 
 
 def known_format(path: Path, option: str) -> str | None:

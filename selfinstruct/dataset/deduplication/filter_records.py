@@ -4,8 +4,10 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+from selfinstruct.dataset.callbacks import Hold, Progress, no_hold, no_progress
 from selfinstruct.dataset.deduplication.decisions import (
     NOTHING_SIMILAR,
     Deduplication,
@@ -14,14 +16,7 @@ from selfinstruct.dataset.deduplication.decisions import (
     Rejected,
 )
 from selfinstruct.dataset.deduplication.field_text import has_text, text_of
-from selfinstruct.dataset.file_jobs import (
-    Hold,
-    ListFiles,
-    OpenLists,
-    Progress,
-    no_hold,
-    no_progress,
-)
+from selfinstruct.dataset.file_jobs import ListFiles, Names, OpenLists, listed, path_of
 from selfinstruct.dataset.record_files import Record, RecordWriter, read_records
 from selfinstruct.errors import ConfigError
 
@@ -29,9 +24,9 @@ _ADDED = ("witness", "witness_place", "rouge_l")
 """The fields of a decision that are added to a rejected record."""
 
 
-@dataclass
+@dataclass(repr=False)
 class FilterSummary:
-    """The numbers of one `filter_files`."""
+    """The numbers of one `filter_records`."""
 
     read: int = 0
     kept: int = 0
@@ -48,39 +43,53 @@ class FilterSummary:
     """Fields without text in every record, if several fields are compared."""
     seconds: float = 0.0
 
+    def __repr__(self) -> str:
+        return f"<FilterSummary: {self.read:,} read, {self.rejected:,} rejected>"
+
     def as_json(self) -> dict[str, Any]:
         """Return the numbers as JSON values."""
         return asdict(self) | {"seconds": round(self.seconds, 3)}
 
 
-def filter_files(
-    files: ListFiles,
+def filter_records(
+    inputs: Names,
+    output: Path | str,
     *,
-    fields: Sequence[str] = ("instruction",),
+    field: Names = "instruction",
     threshold: float = 0.7,
     tokenizer: str = "unicode",
-    against_fields: Sequence[str] | None = None,
+    against: Names = (),
+    against_field: Names = (),
+    rejected: Path | str | None = None,
     keep_equal: bool = False,
     similarities: bool = False,
+    input_format: str | None = None,
+    output_format: str | None = None,
     progress: Progress = no_progress,
     hold: Hold = no_hold,
 ) -> FilterSummary:
-    """Write the records without near duplicates; of several similar records the first is kept.
+    """Write the records of files or runs without near duplicates; of similar records the first is kept.
 
-    `fields` are compared, in the files of `files.against` the `against_fields`. A ROUGE-L over `threshold`
-    rejects a record. For `keep_equal` see `Deduplication`. `similarities` adds the most similar earlier texts
-    to each kept record. Raises ConfigError, InputError, ExportError; then no file has changed.
+    The parameters are the options of `selfinstruct filter`. Raises ConfigError, InputError, ExportError, and
+    ValueError for an unknown tokenizer; then no file has changed.
     """
     began = time.monotonic()
-    try:
-        dedup = Deduplication(threshold=threshold, tokenizer=tokenizer, keep_equal=keep_equal)
-    except ValueError:
-        problem = f"must be between 0 and 1, not {threshold:g}"
-        raise ConfigError("threshold", problem) from None
-    summary = FilterSummary(fields_without_text=list(fields) if len(fields) > 1 else [])
-    compares_inputs = keep_equal or tuple(fields) != ("instruction",)
+    files = ListFiles(
+        inputs=listed(inputs),
+        output=Path(output),
+        against=listed(against),
+        rejected=path_of(rejected),
+        input_format=input_format,
+        output_format=output_format,
+    )
+    fields = listed(field) or ["instruction"]
+    if not 0 <= threshold <= 1:
+        raise ConfigError("threshold", f"must be between 0 and 1, not {threshold:g}")
+    dedup = Deduplication(threshold=threshold, tokenizer=tokenizer, keep_equal=keep_equal)
+    summary = FilterSummary(fields_without_text=fields if len(fields) > 1 else [])
+    compares_inputs = keep_equal or fields != ["instruction"]
     with files.open(hold) as opened:
-        _know(files, against_fields or fields, dedup, summary, progress)
+        _know(files, listed(against_field) or fields, dedup, summary, progress)
         waiting: list[Kept[Record]] = []
         for decision in dedup.decide(_listed(opened, fields, summary, progress)):
             if isinstance(decision, Rejected):

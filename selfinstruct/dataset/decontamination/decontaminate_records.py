@@ -1,34 +1,25 @@
 """Removal of records from files that contain what a benchmark asks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from selfinstruct.dataset.callbacks import Hold, Progress, no_hold, no_progress
 from selfinstruct.dataset.decontamination.benchmark_items import OTHER, layout_of
 from selfinstruct.dataset.decontamination.benchmarks import Benchmarks, Rules, hit_fields
 from selfinstruct.dataset.decontamination.field_texts import FieldText, is_within, texts_of
-from selfinstruct.dataset.decontamination.index import Hit
-from selfinstruct.dataset.file_jobs import (
-    Hold,
-    ListFiles,
-    OpenLists,
-    Progress,
-    no_hold,
-    no_progress,
-    open_input,
-)
+from selfinstruct.dataset.decontamination.index import COMMON, NGRAM, THRESHOLD, Hit
+from selfinstruct.dataset.file_jobs import ListFiles, Names, OpenLists, listed, open_input, path_of
 from selfinstruct.dataset.record_files import Record
 from selfinstruct.errors import InputError
 
-BATCH = 500
-"""Records that are compared together, for speed."""
 
-
-@dataclass
+@dataclass(repr=False)
 class DecontaminationSummary:
-    """The numbers of one `decontaminate_files`."""
+    """The numbers of one `decontaminate_records`."""
 
     benchmarks: Benchmarks
     read: int = 0
@@ -40,6 +31,9 @@ class DecontaminationSummary:
     def dropped(self) -> int:
         """Records with a hit."""
         return self.benchmarks.dropped.total()
+
+    def __repr__(self) -> str:
+        return f"<DecontaminationSummary: {self.read:,} read, {self.dropped:,} dropped>"
 
     def as_json(self) -> dict[str, Any]:
         """Return the numbers as JSON values."""
@@ -53,46 +47,68 @@ class DecontaminationSummary:
         }
 
 
-def decontaminate_files(
-    files: ListFiles,
+def decontaminate_records(
+    inputs: Names,
+    output: Path | str,
+    against: Names,
     *,
-    rules: Rules | None = None,
-    fields: Sequence[str] = (),
+    ngram: int = NGRAM,
+    threshold: float = THRESHOLD,
+    no_rouge: bool = False,
+    field: Names = (),
+    against_field: Names = (),
+    common: int = COMMON,
+    rejected: Path | str | None = None,
+    report: Path | str | None = None,
+    input_format: str | None = None,
+    output_format: str | None = None,
     progress: Progress = no_progress,
     hold: Hold = no_hold,
 ) -> DecontaminationSummary:
-    """Write the records without a hit in the benchmarks `files.against`.
+    """Write the records of files or runs that contain nothing that the benchmarks `against` ask.
 
-    `fields` are the record fields to search; empty for all. Raises ConfigError, InputError, ExportError; then
-    no file has changed.
+    The parameters are the options of `selfinstruct decontaminate`. Raises ConfigError, InputError,
+    ExportError; then no file has changed.
     """
+    files = ListFiles(
+        inputs=listed(inputs),
+        output=Path(output),
+        against=[*dict.fromkeys(listed(against))],
+        rejected=path_of(rejected),
+        report=path_of(report),
+        input_format=input_format,
+        output_format=output_format,
+    )
+    rules = Rules(ngram, None if no_rouge else threshold, common, listed(against_field))
+    fields = listed(field)
+    missing = set(fields)
     # The outputs are opened first: a wrong name is reported before the benchmarks are read.
     with files.open(hold) as opened:
         _check_inputs(files)
-        summary = DecontaminationSummary(Benchmarks(files.against, rules or Rules(), progress))
-        missing = set(fields)
-        records = opened.records()
-        while batch := [*islice(records, BATCH)]:
-            for name, record in batch:
-                summary.read += 1
-                if record.number == 1:
-                    summary.layouts[name] = layout_of(record.fields).name
-                    _check_layouts(summary.layouts)
-            texts = [_texts(record, fields, missing) for _, record in batch]
-            hits_of = summary.benchmarks.index.check(texts)
-            for (_, record), hits in zip(batch, hits_of, strict=True):
-                summary.benchmarks.count(hits)
-                if hits:
-                    _reject(opened, record, hits)
-                else:
-                    summary.kept += 1
-                    opened.kept.write(record)
+        summary = DecontaminationSummary(Benchmarks(files.against, rules, progress))
+        records = _read(opened, summary)
+        for record, hits in summary.benchmarks.check(records, partial(_texts, fields, missing)):
+            if hits:
+                _reject(opened, record, hits)
+            else:
+                summary.kept += 1
+                opened.kept.write(record)
             progress(opened.share, f"{summary.read:,} read, {summary.dropped:,} dropped")
         if missing and summary.read:
             names = " or ".join(repr(name) for name in sorted(missing))
             remedy = "check --field, or leave it out to search all text"
             raise InputError(", ".join(files.inputs), f"no record has text in {names}; {remedy}")
     return summary
+
+
+def _read(opened: OpenLists, summary: DecontaminationSummary) -> Iterator[Record]:
+    """Yield all records, and check the first record of each input."""
+    for name, record in opened.records():
+        summary.read += 1
+        if record.number == 1:
+            summary.layouts[name] = layout_of(record.fields).name
+            _check_layouts(summary.layouts)
+        yield record
 
 
 def _reject(opened: OpenLists, record: Record, hits: Sequence[Hit]) -> None:
@@ -110,8 +126,8 @@ def _check_inputs(files: ListFiles) -> None:
     layouts = {}
     for name in files.inputs if len(files.inputs) > 1 else ():
         if Path(name).is_file():
-            with open_input(name, files.input_format) as records:
-                for record in islice(records, 1):
+            with open_input(name, files.input_format) as source:
+                for record in islice(source.records(), 1):
                     layouts[name] = layout_of(record.fields).name
     _check_layouts(layouts)
 
@@ -133,7 +149,7 @@ def _check_layouts(layouts: Mapping[str, str]) -> None:
             raise InputError(name, problem)
 
 
-def _texts(record: Record, fields: Sequence[str], missing: set[str]) -> list[FieldText]:
+def _texts(fields: Sequence[str], missing: set[str], record: Record) -> list[FieldText]:
     """Return the texts to search, and remove the fields that have text from `missing`."""
     texts = list(texts_of(record.fields))
     if not fields:

@@ -6,10 +6,13 @@ A row depends on the replies only: it has no times, costs or run ids. Tasks are 
 text order.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from selfinstruct.dataset.callbacks import Progress
 from selfinstruct.pipeline.pool import Pool
+from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Task
 
 Row = dict[str, Any]
@@ -38,18 +41,19 @@ COLUMN_TYPES: Mapping[str, str] = {
 PROVENANCE_COLUMNS = tuple(COLUMN_TYPES)
 """The columns of a run's rows, in order."""
 
-Added = Mapping[str, Mapping[str, Any]]
-"""Further fields for the rows of a task, by task id."""
+
+SIMILARITIES = ("most_similar_instructions", "avg_similarity_score")
+"""The columns that `with_similarities` adds."""
 
 
-def select(pool: Pool, *, include_seed_tasks: bool = False, limit: int | None = None) -> list[Task]:
-    """Return the first `limit` accepted tasks in pool order, perhaps after the seed tasks."""
+def select(pool: Pool, *, include_seed_tasks: bool = False) -> list[Task]:
+    """Return the accepted tasks in pool order, perhaps after the seed tasks."""
     seeds = list(pool)[: pool.seed_count] if include_seed_tasks else []
-    return [*seeds, *pool.generated[:limit]]
+    return [*seeds, *pool.generated]
 
 
-def provenance_rows(tasks: Iterable[Task], *, added: Added | None = None) -> Iterator[Row]:
-    """Yield the rows of tasks, with PROVENANCE_COLUMNS and added fields."""
+def provenance_rows(tasks: Iterable[Task]) -> Iterator[Row]:
+    """Yield the rows of tasks, with PROVENANCE_COLUMNS."""
     for task in tasks:
         origin = task.provenance
         for ordinal, instance in enumerate(task.instances or (), start=1):
@@ -68,5 +72,20 @@ def provenance_rows(tasks: Iterable[Task], *, added: Added | None = None) -> Ite
                 origin.template if origin else None,
                 list(origin.demonstration_ids) if origin else [],
             )
-            more = (added or {}).get(task.id, {})
-            yield dict(zip(PROVENANCE_COLUMNS, values, strict=True)) | dict(more)
+            yield dict(zip(PROVENANCE_COLUMNS, values, strict=True))
+
+
+def with_similarities(rows: Iterable[Row], state: RunState, progress: Progress) -> Iterator[Row]:
+    """Yield the rows of a run with the similarities of each task to the pool when it was accepted."""
+    rows = [*rows]  # so that all cores can compute the scores together
+    positions = {task.id: number for number, task in enumerate(state.pool)}
+    ids = [*dict.fromkeys(row["task_id"] for row in rows)]
+    similarities = state.index.similarities(
+        [positions[task_id] for task_id in ids], workers=os.cpu_count() or 1
+    )
+    added = {}
+    for number, (task_id, similar) in enumerate(zip(ids, similarities, strict=True), start=1):
+        added[task_id] = similar.as_fields(state.index.texts)
+        progress(number / len(ids), f"{number:,} of {len(ids):,} similarities")
+    for row in rows:
+        yield row | added[row["task_id"]]

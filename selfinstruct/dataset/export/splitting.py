@@ -1,4 +1,4 @@
-"""Selects rows for export and splits them into parts, by instruction. Pure.
+"""Orders rows for export and splits them into parts, by instruction. Pure.
 
     split(rows, (0.95, 0.05), seed=0)      all rows of an instruction are in one part
 
@@ -9,11 +9,11 @@ its instructions, so that no model is tested on the training data of an earlier 
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from random import Random
 
-from selfinstruct.dataset.export.rows import Row
+from selfinstruct.dataset.rows import Row
 from selfinstruct.pipeline import stable_random
 
 NAMES: dict[int, tuple[str, ...]] = {
@@ -22,27 +22,6 @@ NAMES: dict[int, tuple[str, ...]] = {
     3: ("train", "validation", "test"),
 }
 """The names of the parts on the hub and in `datasets`, by number of parts."""
-
-
-def first_instructions(rows: Iterable[Row], count: int) -> Iterator[Row]:
-    """Yield the rows of the first `count` different instructions."""
-    seen: set[str] = set()
-    for row in rows:
-        instruction = row["instruction"]
-        if instruction not in seen:
-            if len(seen) == count:
-                continue  # later rows may belong to an earlier instruction
-            seen.add(instruction)
-        yield row
-
-
-def at_most_each(rows: Iterable[Row], count: int) -> Iterator[Row]:
-    """Yield the first `count` rows of each instruction."""
-    seen: Counter[str] = Counter()
-    for row in rows:
-        seen[row["instruction"]] += 1
-        if seen[row["instruction"]] <= count:
-            yield row
 
 
 def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from selfinstruct.dataset.export.rows import PUBLISHED, Row
 from selfinstruct.dataset.record_files import Record
+from selfinstruct.dataset.rows import PUBLISHED, Row
 from selfinstruct.pipeline.parse.cleanup import says_no_input
 from selfinstruct.text import scrub
 
