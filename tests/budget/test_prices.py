@@ -132,7 +132,7 @@ def test_a_cost_limit_needs_a_known_price() -> None:
     with pytest.raises(ConfigError) as caught:
         require_price(config("qwen3", base_url="https://gateway.example/v1", max_cost=20))
     assert str(caught.value) == (
-        "max_cost: needs a price, and that of qwen3 at gateway.example is unknown; "
+        "max_cost: needs a price, but the price of qwen3 at gateway.example is unknown; "
         "add --price-input and --price-output (dollars per million tokens), or --free"
     )
     assert require_price(config(max_cost=20)) == MINI

@@ -61,7 +61,7 @@ def test_draws_are_uniform() -> None:
 
 def test_a_task_is_in_the_pool_once() -> None:
     pool = make_pool(1)
-    with pytest.raises(ValueError, match="in the pool already"):
+    with pytest.raises(ValueError, match="is already in the pool"):
         pool.add(Task(id="task_0", instruction="Again.", origin="generated"))
 
 

@@ -171,7 +171,7 @@ def attempt(name: str, n: int, place: Place, value: object) -> None:
             "x is not a request of the stage gen",
         ),
         ("refiltered", "request_failed", ("request_id",), "#", "# is not a request of the stage"),
-        ("grown", "reserved", ("prompt_tokens",), -1, "cannot consume less than nothing"),
+        ("grown", "reserved", ("prompt_tokens",), -1, "cannot reserve a negative number of tokens"),
         ("grown", "run_started", ("settings", "max_concurrency"), "many", "not 'many'"),
         ("grown", "run_started", ("at",), "2026-13-01T00:00:00.000000Z", "does not exist .2026-13"),
     ],
