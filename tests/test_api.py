@@ -1,4 +1,4 @@
-"""The functions for Python: run and arun with any kind of backend."""
+"""Test the Python functions `run` and `arun` with every kind of backend."""
 
 import asyncio
 import re
@@ -30,7 +30,7 @@ async def completing(request: Request) -> Completion:
 
 
 class Answering:
-    """An object that is called, which returns an awaitable."""
+    """A callable object that returns an awaitable."""
 
     async def __call__(self, request: Request) -> str:
         return scripted_text(request)

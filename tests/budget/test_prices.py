@@ -1,4 +1,4 @@
-"""The price of a run: settings replace parts of the price list."""
+"""Test a run's price: settings replace parts of the listed price."""
 
 from datetime import date
 from decimal import Decimal

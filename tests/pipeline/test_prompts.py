@@ -1,4 +1,4 @@
-"""Templates: checks on loading, and rendering."""
+"""Test loading, checking and rendering templates."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Seed task files: three formats, and clear errors."""
+"""Test reading seed-task files: three formats, and clear error messages."""
 
 import json
 from pathlib import Path
