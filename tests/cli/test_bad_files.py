@@ -66,8 +66,8 @@ def test_unreadable_settings_leave_no_directory(
 @pytest.mark.parametrize(
     ("name", "pattern"),
     [
-        ("missing", "missing: does not exist; name a folder of templates, such as a copy of /"),
-        ("latin", "latin: is not a folder; name a folder of templates, such as a copy of /"),
+        ("missing", "missing: does not exist; choose a directory of templates, such as a copy"),
+        ("latin", "latin: is not a directory; choose a directory of templates, such as a co"),
         (
             "loop",
             "loop: cannot be read .*a symbolic link that leads back to itself; choose another",
@@ -97,7 +97,7 @@ def test_unusable_templates_leave_no_directory(
     ("text", "pattern"),
     [
         ("Task: {{ instrution }}", "classify.txt: uses an unknown value: instrution .*write one"),
-        ("Task", "does not use 'instruction', .*; put {{ instruction }} where it belongs"),
+        ("Task", "does not use 'instruction', .*; insert {{ instruction }} where the"),
         ("one\ntwo {{ instruction", "classify.txt:2: is not a valid template: "),
         ("{% for %}{{ instruction }}", "classify.txt:1: is not a valid template: "),
         ("{{ instruction }}{{ 1 / 0 }}", "cannot be rendered: division by zero; "),
@@ -110,7 +110,7 @@ def test_unusable_templates_leave_no_directory(
             "cannot be rendered: a prompt of more than 1,000,000 characters; ",
         ),
         ("{{ " + "(" * 5000 + "1}} {{ instruction }}", "is nested too deeply; "),
-        (b"\xff{{ instruction }}", "classify.txt: is not UTF-8 text; save it as such"),
+        (b"\xff{{ instruction }}", "classify.txt: is not UTF-8 text; save it as UTF-8"),
         (b"x" * 1_000_001, "classify.txt: is longer than 1,000,000 characters"),
         ("{{ '-' * 20 }} {{ 3 * 4 }} {{ instruction }}", ""),
     ],
