@@ -76,7 +76,7 @@ def test_unreadable_settings_leave_no_directory(
         ("loops", "loops/generate.txt: cannot be read .*a symbolic link that leads back to itself"),
         ("folder", "folder: lacks generate.txt, .*start from a copy of /"),
         ("alpaca", r"alpaca: lacks classify.txt, .*start from a copy of /.*prompts/self-instruct"),
-        ("self-instruct-completions", "generate.txt: ends in the number of the next task, which"),
+        ("self-instruct-completions", "generate.txt: ends in the next task's number, which"),
     ],
 )
 def test_unusable_templates_leave_no_directory(
@@ -96,7 +96,7 @@ def test_unusable_templates_leave_no_directory(
 @pytest.mark.parametrize(
     ("text", "pattern"),
     [
-        ("Task: {{ instrution }}", "classify.txt: uses an unknown value: instrution .*write one"),
+        ("Task: {{ instrution }}", "classify.txt: uses an unknown value: instrution .*use one"),
         ("Task", "does not use 'instruction', .*; insert {{ instruction }} where the"),
         ("one\ntwo {{ instruction", "classify.txt:2: is not a valid template: "),
         ("{% for %}{{ instruction }}", "classify.txt:1: is not a valid template: "),
