@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from selfinstruct.pipeline.timeline import Stretch, Timeline
 
 _MIN_ACCEPTED = 400
-"""Minimum number of accepted instructions for a trend. Fewer are too few to fit one."""
+"""Minimum number of accepted instructions to which a trend can be fitted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
-    """The acceptance a(n) of a run, as a function with three parameters."""
+    """A run's acceptance as a function of the pool size, with the parameters of the formula above."""
 
     share: float
     """Share of candidates accepted when the pool has `size` tasks, in (0, 1]; a₀ in the formula."""
@@ -54,11 +54,11 @@ class Trend:
     late: Stretch
     """Last quarter of the run."""
     acceptance: Acceptance
-    """Acceptance that fits both quarters."""
+    """Acceptance function that fits both quarters."""
 
 
 def trend(timeline: Timeline, first_size: int) -> Trend | None:
-    """Fit the acceptance of a run; return None if the run is too short.
+    """Fit an acceptance function to a run's timeline; return None if the run is too short.
 
     `first_size` is the number of tasks in the pool before the first commit.
     """
@@ -66,7 +66,7 @@ def trend(timeline: Timeline, first_size: int) -> Trend | None:
     early, late = timeline.stretch(n // 4, n // 2), timeline.stretch(3 * n // 4, n)
     if n < _MIN_ACCEPTED or not early.accepted or not late.accepted:
         return None
-    # The share of each quarter is taken as the share in the middle of the quarter.
+    # Each quarter's share is taken as the share at the pool size in the middle of the quarter.
     sizes = first_size + 3 * n / 8, first_size + 7 * n / 8
     decline = math.log(early.acceptance / late.acceptance) / math.log(sizes[1] / sizes[0])
     law = Acceptance(share=late.acceptance, size=sizes[1], decline=max(0.0, decline))

@@ -15,7 +15,7 @@ class Counts:
     failed: Counter[Stage] = field(default_factory=Counter)
     """Number of requests that the endpoint refused or that were given up, by stage."""
     prompt_tokens: int = 0
-    """Number of prompt tokens in all requests with a reply, as counted by the endpoint."""
+    """Number of prompt tokens in all requests that got a reply, as counted by the endpoint."""
     completion_tokens: int = 0
     """Number of completion tokens in all replies, as counted by the endpoint."""
     rejected: Counter[Reason] = field(default_factory=Counter)
@@ -29,7 +29,7 @@ class Counts:
     instances_rejected: Counter[Reason] = field(default_factory=Counter)
     """Number of rejected instances, by reason."""
     unclear_kinds: int = 0
-    """Number of tasks for which the classification question got no clear answer."""
+    """Number of tasks for which the model gave no clear answer to the classification question."""
     imported: int = 0
     """Number of imported tasks. They count as accepted, although they were never candidates."""
     imported_whole: int = 0

@@ -159,8 +159,7 @@ def instances_written(
         outcome.request_id,
         outcome.completion,
         AskedInstances(
-            # Use the template that the model was asked with: a refiltered run may classify the task
-            # differently.
+            # Use the template of the request, because a refiltered run may classify the task differently.
             output_first=is_output_first(outcome.template),
             instruction=task.instruction,
             limit=config.max_instances,

@@ -27,11 +27,11 @@ Rule = tuple[Reason, Callable[[str], bool]]
 _MIN_WORDS = 4  # the published code rejects three words or fewer
 _MAX_WORDS = 150  # the published code rejects more than 150 words
 
-# Words for things that a text model cannot see or make. The lists are published, and match whole words.
+# Words for things that a text model cannot see or create. These published lists match only whole words.
 _NOT_TEXT = "image|images|graph|graphs|picture|pictures|file|files|map|maps|draw|plot|go to"  # Self-Instruct
 _NOT_TEXT_ALPACA = f"{_NOT_TEXT}|video|audio|music|flowchart|diagram"
 _WRITE_A_PROGRAM = "Write a program"
-"""Words at the start of instructions that the published code rejects, because models put these words before
+"""The published code rejects instructions that begin with these words, because models put them before
 instructions that they have seen."""
 
 

@@ -15,9 +15,10 @@ from selfinstruct.pipeline.state import RunState
 from selfinstruct.pipeline.timeline import Stretch
 
 RECENT = 500
-"""Number of accepted instructions that count as recent."""
+"""Number of the latest accepted instructions that count as recent."""
 _FLAT = 0.05
-"""Minimum exponent of the decline. Below it, costs grow too slowly to predict when they will double."""
+"""Minimum exponent of the decline in acceptance. Below it, costs grow too slowly to predict when they
+double."""
 
 Measure = Callable[[Consumption], float]
 
@@ -29,15 +30,15 @@ class MarginalCost:
     cost_usd: Decimal | None
     """Total cost so far in US dollars. Attempts without a reply count at their upper bound."""
     usd_per_accepted: Decimal | None
-    """Cost in US dollars of each instruction accepted by this run, including the cost to finish open
+    """Average cost in US dollars of an instruction accepted by this run, including the cost to finish open
     tasks."""
     recent_usd_per_accepted: Decimal | None
-    """Cost in US dollars of each of the last 500 accepted instructions, including the cost to finish a
+    """Average cost in US dollars of the last 500 accepted instructions, including the cost to finish a
     task."""
     acceptance: float
     """Number of accepted instructions divided by the number of candidates, in [0, 1]."""
     recent_acceptance: float
-    """The same quotient for the candidates that led to the last 500 accepted instructions, in [0, 1]."""
+    """Accepted instructions divided by candidates, for the last 500 accepted instructions, in [0, 1]."""
     next_thousand_usd: Decimal | None
     """Expected cost in US dollars of the next 1,000 accepted instructions."""
     next_thousand_tokens: int | None

@@ -1,7 +1,7 @@
 """Plan requests. A request depends only on the settings, the pool, and its number or task.
 
 Generation request k is planned from the pool after commit k - lag(k), with `Random(f"{seed}/generate/{k}")`.
-So the same replies lead to the same requests, whatever the timing. A classification or instance request
+So the same replies lead to the same requests, regardless of timing. A classification or instance request
 depends only on its task.
 """
 
@@ -52,8 +52,8 @@ def expected_yield(state: RunState, recipe: Recipe) -> float:
 
     The estimate is based on the committed requests.
     """
-    # Before the first commit there is no data. So the estimate includes one fictitious reply, of whose
-    # requested instructions half are accepted.
+    # Before the first commit there is no data. So the estimate includes one fictitious request that returned
+    # half of the instructions it asked for.
     return (state.grown + recipe.instructions_asked / 2) / (state.commits + 1)
 
 

@@ -59,7 +59,7 @@ def read_seed_tasks(path: Path | str, *, opener: Opener | None = None) -> tuple[
 
 
 def render_seed_tasks(tasks: Sequence[SeedTask]) -> bytes:
-    """Return seed tasks as JSONL in the published schema. The bytes depend only on the tasks."""
+    """Return seed tasks as JSONL in the published schema. Equal tasks produce equal bytes."""
     entries = (json.dumps(asdict(task), ensure_ascii=False) for task in tasks)
     return "".join(f"{entry}\n" for entry in entries).encode("utf-8")
 

@@ -64,7 +64,7 @@ class RunState:
     price: Price | None = None
     """Price of the model in the process that last started. All costs of the run are computed with it."""
     expected_use: dict[int, ExpectedUse] = field(default_factory=dict)
-    """First estimate for each target that the run has had, by target."""
+    """First estimate of the run's consumption for each target, by target."""
     last_not_novel: Rejection | None = None
     """Latest rejection of a candidate that was not novel."""
     keeps_instances: bool = True
@@ -135,12 +135,12 @@ def initial(
 
 
 def forget_undecided(state: RunState) -> None:
-    """Drop undecided outcomes that a killed run left, so that a copy of its state can ask again."""
+    """Drop undecided outcomes that a killed run left, so that a copy can send the requests again."""
     state.waiting.clear()
 
 
 def apply(state: RunState, event: Event) -> RunState:
-    """Change the state in place according to an event, and return the state.
+    """Apply an event to the state in place, and return the state.
 
     Raises ValueError if the event is impossible in this state, such as a commit out of order.
     """

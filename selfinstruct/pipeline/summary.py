@@ -32,15 +32,14 @@ class PoolStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RunSummary:
-    """Counts of a run, for which imported + candidates = accepted + Σ rejected."""
+    """Counts of a run. They satisfy imported + candidates = accepted + Σ rejected."""
 
     requests: Mapping[Stage, int]
     """Number of requests with an outcome, by stage."""
     failed: Mapping[Stage, int]
     """Number of requests that the endpoint refused or that were given up, by stage."""
     commits: int
-    """Number of generation requests whose replies have been decided on. Later requests may have outcomes
-    too."""
+    """Number of generation requests that have been decided on. Later requests may have undecided outcomes."""
     candidates: int
     """Number of items in the committed replies. A reply without a list counts as one item."""
     rejected: Mapping[Reason, int]
@@ -57,7 +56,8 @@ class RunSummary:
     classification: int
     """Number of accepted instructions that are classification tasks."""
     unclear_kinds: int
-    """Number of accepted instructions for which the classification question got no clear answer."""
+    """Number of accepted instructions for which the model gave no clear answer to the classification
+    question."""
     with_instances: int
     """Number of accepted instructions with at least one instance."""
     instances_rejected: Mapping[Reason, int]
@@ -65,7 +65,7 @@ class RunSummary:
     rows: int
     """Number of accepted instances. Each of them becomes a row in an export."""
     prompt_tokens: int
-    """Number of prompt tokens in all requests with a reply, as counted by the endpoint."""
+    """Number of prompt tokens in all requests that got a reply, as counted by the endpoint."""
     completion_tokens: int
     """Number of completion tokens in all replies, as counted by the endpoint."""
     by_pool_size: tuple[PoolStep, ...]
@@ -78,7 +78,8 @@ class RunSummary:
     marginal_cost: MarginalCost
     """Cost so far, and expected cost of the next instructions."""
     expected_use: ExpectedUse | None = None
-    """Estimated use for the largest target that was reached and had an estimate; None if there is none."""
+    """Estimated consumption for the largest target that was reached and had an estimate; None if there is
+    none."""
 
     def __repr__(self) -> str:
         cost = "" if self.cost_usd is None else f", {dollars(self.cost_usd)}"
