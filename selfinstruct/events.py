@@ -23,7 +23,7 @@ Form = Literal["instructions", "kinds", "instances", "tasks", "rows"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Strict):
-    """The event that a process started or continued the run."""
+    """A process started or continued the run."""
 
     kind: Literal["run_started"] = "run_started"
     versions: Mapping[str, str]
@@ -57,7 +57,7 @@ class Reserved(Strict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released(Strict):
-    """The release of a reservation, because the last attempt at a request failed and was not billed."""
+    """The last attempt at a request failed and was not billed, so its reservation is released."""
 
     kind: Literal["released"] = "released"
     request_id: str
@@ -99,7 +99,7 @@ def _as_journaled(completion: Completion, *, stage: Stage) -> Completion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFailed(Strict):
-    """The end of a request without a reply: the endpoint refused the request, or the request was given up."""
+    """A request that ended without a reply, because the endpoint refused it or it was given up."""
 
     kind: Literal["request_failed"] = "request_failed"
     request_id: str
@@ -107,7 +107,7 @@ class RequestFailed(Strict):
     prompt_sha256: str
     problem: str
     status: int | None
-    """HTTP status with which the endpoint refused the request; None if there was none, or if the request was
+    """HTTP status with which the endpoint refused the request; None if there was no status or the request was
     given up."""
     attempts: int
 
@@ -143,7 +143,7 @@ class Committed(Strict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classified(Strict):
-    """The decision whether a task is a classification task."""
+    """The decision on whether a task is a classification task."""
 
     kind: Literal["classified"] = "classified"
     task_id: str
@@ -157,7 +157,7 @@ class Classified(Strict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstancesWritten(Strict):
-    """The decision which instances a task finally has, possibly none."""
+    """The decision on a task's final instances, of which there may be none."""
 
     kind: Literal["instances_written"] = "instances_written"
     task_id: str
@@ -214,8 +214,8 @@ class ImportedFile(Strict):
     records: int
     """Number of records in the file."""
     tasks: int
-    """Number of tasks that occur first in this file. The same number of `TaskImported` events must follow, so
-    that a loss is detected."""
+    """Number of tasks whose first occurrence is in this file. The same number of `TaskImported` events must
+    follow, so that a loss is detected."""
     profile: str
     """Name of the profile whose parsers read the raw answers and raw instances in the file."""
 
@@ -244,7 +244,7 @@ class TaskImported(Strict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished(Strict):
-    """The event that a process ended its work on the run."""
+    """A process stopped working on the run."""
 
     kind: Literal["run_finished"] = "run_finished"
     reason: RunEnd

@@ -101,7 +101,7 @@ def quotation_for(
     cached = price_input if listed is None else min(base.price.cached_input, price_input)
     cached = given.get("price_cached_input", cached)
     if cached > price_input:  # a reservation counts no token as cached, so it would be too small
-        problem = f"must not be above price_input, {price_input}; correct one of them"
+        problem = f"must not be higher than price_input ({price_input}); correct one of them"
         raise ConfigError("price_cached_input", problem)
     output = given.get("price_output", base.price.output)
     price = Price(input=price_input, cached_input=cached, output=output)

@@ -172,7 +172,7 @@ def _write_synced(path: Path, data: bytes, mode: int) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make files that were created or renamed in a directory survive a crash."""
+    """Make the creation and renaming of files in a directory durable."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -64,7 +64,7 @@ def parse_yaml(text: str) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """A loader that refuses duplicate keys, of which PyYAML would silently use the last one."""
+        """A loader that refuses duplicate keys. PyYAML's own loader would silently use the last one."""
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]

@@ -70,7 +70,7 @@ def _entries(path: Path, text: str) -> Iterator[tuple[int | None, Mapping[str, A
         try:
             listed = json.loads(text)
         except json.JSONDecodeError as error:
-            problem = f"is not JSON: {error.msg.lower()}; fix the list there"
+            problem = f"is not JSON: {error.msg.lower()}; correct that line"
             raise InputError(path, problem, line=error.lineno) from None
         except (ValueError, RecursionError) as error:
             raise InputError(path, f"is not usable JSON ({error})") from None
@@ -87,7 +87,9 @@ def _entries(path: Path, text: str) -> Iterator[tuple[int | None, Mapping[str, A
         except jsonlines.InvalidLineError as error:
             cause = error.__cause__
             problem = (
-                cause.msg.lower() if isinstance(cause, json.JSONDecodeError) else "of another type"
+                cause.msg.lower()
+                if isinstance(cause, json.JSONDecodeError)
+                else "another JSON type"
             )
             problem = f"is not a JSON object ({problem}); {_FORMAT}"
             raise InputError(path, problem, line=number) from None

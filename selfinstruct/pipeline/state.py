@@ -262,13 +262,13 @@ def _require_possible(state: RunState, event: Outcome) -> None:
     if isinstance(event, RequestFailed):
         return
     if not 0 <= event.completion.latency_s <= _MAX_SECONDS:
-        raise ValueError(f"{event.request_id} cannot take {event.completion.latency_s} s")
+        raise ValueError(f"{event.request_id} cannot have taken {event.completion.latency_s} s")
     for task_id in event.demonstration_ids:
         try:
             state.instruction(task_id)
         except KeyError:
             raise ValueError(
-                f"the prompt of {event.request_id} shows an unknown {task_id}"
+                f"the prompt of {event.request_id} shows the unknown task {task_id}"
             ) from None
 
 

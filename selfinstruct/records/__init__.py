@@ -80,7 +80,7 @@ class Instance(Strict):
     input: str
     """Text that the instruction applies to; "" if the instruction needs no input."""
     output: str
-    """The answer. An accepted instance always has one."""
+    """The answer, which is never empty in an accepted instance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

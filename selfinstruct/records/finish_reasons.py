@@ -42,7 +42,7 @@ _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 def ending(finish_reason: str | None) -> Ending:
     """Return how a reply with this finish reason ended.
 
-    The spelling does not matter: "MAX_TOKENS", "maxTokens" and "max-tokens" are equal.
+    The spelling does not matter: "MAX_TOKENS", "maxTokens" and "max-tokens" are treated alike.
     """
     if not finish_reason:
         return Ending.UNKNOWN

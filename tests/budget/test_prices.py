@@ -182,5 +182,5 @@ def test_every_line_of_the_list_is_complete() -> None:
 
 def test_a_cached_price_above_the_input_is_an_error() -> None:
     dearer = config("mine", price_input=1.0, price_cached_input=1.5, price_output=2.0)
-    with pytest.raises(ConfigError, match="price_cached_input: must not be above"):
+    with pytest.raises(ConfigError, match="price_cached_input: must not be higher than"):
         price_of(dearer)

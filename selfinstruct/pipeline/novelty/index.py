@@ -69,14 +69,14 @@ class NoveltyIndex:
         return len(self._texts) - 1
 
     def check(self, text: str) -> NoveltyResult:
-        """Compare a text with the whole pool."""
+        """Compare a text with every text in the pool, and return whether it is novel."""
         return self.check_each([text])[0]
 
     def check_each(self, texts: Iterable[str]) -> list[NoveltyResult]:
         """Compare each text with the whole pool, but not with the other texts.
 
-        The results are the same as those of `check`. A dozen texts checked in one call take less than half
-        the time of a dozen calls of `check`.
+        The results are the same as those of `check`. Checking a dozen texts in one call takes less than half
+        the time of a dozen calls to `check`.
         """
         results: list[NoveltyResult] = []
         iterator = iter(_checked(texts))
@@ -89,8 +89,8 @@ class NoveltyIndex:
     def admit(self, texts: Iterable[str]) -> list[NoveltyResult]:
         """Check the texts in order, and add each novel text to the pool before the next text is checked.
 
-        The results are the same as those of `check` and `add` for one text after another, but take about a
-        third of the time.
+        The results are the same as if `check` and `add` were called for one text after another, but this
+        takes about a third of the time.
         """
         results: list[NoveltyResult] = []
         iterator = iter(_checked(texts))
@@ -107,7 +107,7 @@ class NoveltyIndex:
     def check_in_turn(self, texts: Iterable[str]) -> list[NoveltyResult]:
         """Return the results that `admit` would return for these texts, without adding them to the pool.
 
-        If the most similar text is itself one of `texts`, `position` is its position after a call of `admit`.
+        If the most similar text is itself one of `texts`, `position` is its position after a call to `admit`.
         """
         texts = list(_checked(texts))
         return self._in_turn(texts, self._added(texts))

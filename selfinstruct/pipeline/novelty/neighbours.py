@@ -24,7 +24,7 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 _TAIL = 1024
 """Maximum number of sequences in the tail."""
 _GROWTH = 8
-"""Each level is more than this many times as large as the next."""
+"""Minimum ratio of the sizes of a level and the next level."""
 _ROWS = 128
 """Number of sequences that are compared with earlier sequences in one batch."""
 _BATCH = 1 << 12

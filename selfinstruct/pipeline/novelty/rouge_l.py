@@ -42,7 +42,7 @@ def f_measure(common: int, m: int, n: int) -> float:
 
 
 def f_measures(common: "NDArray[Any]", m: Any, n: Any) -> "NDArray[np.float64]":
-    """Return the F-measure of each element, bit-identical to `f_measure`. All `m` and `n` must be over 0."""
+    """Apply `f_measure` to arrays, with bit-identical results. All `m` and `n` must be greater than 0."""
     precision, recall = common / n, common / m
     # Avoid 0 / 0. If there are no common tokens, F is 0 whatever the divisor is.
     return 2 * precision * recall / (precision + recall + (common == 0))  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-r"""Encode each token as a character. A text becomes a string, which is what rapidfuzz compares fastest.
+r"""Encode each token as a character, so that a text becomes a string. rapidfuzz compares strings fastest.
 
 >>> characters = Characters()
 >>> characters.added(["the", "sea", "the"]) == "\\x01\\x02\\x01"

@@ -67,7 +67,7 @@ def codes_of(sequences: Sequence[str]) -> NDArray[np.int64]:
 
 
 def as_arrays(sequences: Sequence[str], narrow: NDArray[np.uint64] | None = None) -> Sequences:
-    """Return sequences as arrays. `narrow` has their narrow signatures; None computes the signatures."""
+    """Return sequences as arrays. `narrow` has their narrow signatures; if None, they are computed."""
     codes = codes_of(sequences)
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)
     owners = np.arange(len(sequences)).repeat(lengths)

@@ -1,8 +1,8 @@
 r"""Parsers: turn the text of a reply into candidates, answers or instances, and into rejections.
 
 Parsers are pure and never raise an exception. They add no words: apart from letter case and white space, all
-accepted text occurs in the reply. Two sets of parsers have the same signatures. The run's profile chooses the
-set:
+accepted text occurs in the reply. There are two sets of parsers with the same signatures. The run's profile
+determines which set is used:
 
     paper                                            parses like the published code, including its faults
     lists, classification, instances, alpaca_blocks  parse the formats that current models write

@@ -20,7 +20,7 @@ _ANSWER = re.compile(
     r"|\s++(?:it|it['’]s|this|that|the|because|since|as)\b)",
     re.IGNORECASE,
 )
-# Matches the start of a conversation with the user, which is no answer to the question.
+# Matches the start of a conversation with the user, rather than an answer to the question.
 _CONVERSATION = re.compile(
     r"[ \t,.!:;(–—-]++(?:(?:(?:i|we) (?:can|could|will|would|may) (?:help|do|assist|answer|continue"
     r"|provide|try|certainly|definitely|surely|gladly|also)|(?:i|we) (?:can['’]?t|cannot)"

@@ -128,7 +128,10 @@ def comparable(instruction: str) -> str:
 
 
 def whole_reply(request_id: str, text: str, otherwise: Reason) -> Rejection:
-    """Reject a whole reply that contains no items: as empty, as a refusal, or else for `otherwise`."""
+    """Return the rejection of a whole reply, which contains no items.
+
+    The reason is that the reply is empty or a refusal. If it is neither, the reason is `otherwise`.
+    """
     rest = answer_text(text).strip()
     if not rest:
         reason = Reason.EMPTY_REPLY

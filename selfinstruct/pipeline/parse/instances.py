@@ -156,7 +156,7 @@ def _own_part(text: str, instruction: str) -> tuple[str, bool]:
     headings = list(_NEXT_TASK.finditer(text))
     begin = 0
     for heading in headings:
-        # A reply may repeat the prompt, which has first the demonstrations and then this task.
+        # A reply may repeat the prompt: first the demonstrations, then this task.
         line, _, _ = text[heading.end() :].partition("\n")
         if task and folded(line) == task:
             begin = heading.end() + len(line)
@@ -232,7 +232,7 @@ def _outside_code(text: str, pattern: re.Pattern[str]) -> list[re.Match[str]]:
 
 
 def _trimmed(text: str) -> str:
-    """Remove a final separator line, such as "---". If the same line occurs earlier too, both are kept."""
+    """Remove a separator line, such as "---", at the end of a text, unless the same line occurs earlier."""
     lines = text.strip().split("\n")
     while len(lines) > 1 and _RULE.fullmatch(lines[-1].strip()) and lines[-1] not in lines[:-1]:
         del lines[-1]

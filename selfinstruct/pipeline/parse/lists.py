@@ -235,7 +235,7 @@ def _sentences(lines: list[str]) -> list[_Item]:
 
 
 def _single_item(text: str, asked: AskedList) -> list[_Item]:
-    """Return a reply without numbers as a single item. A chat model's reply returns no item."""
+    """Return a reply without numbers as a single item, unless it is a chat model's reply."""
     if asked.continues is False:
         return []
     paragraph = text.strip().split("\n\n")[0]
@@ -304,9 +304,9 @@ def _echoes(items: list[_Item], text: str, asked: AskedList) -> int:
         ends = [n for n, i in enumerate(items, 1) if (i.number, comparable(i.text)) == last]
         if ends:
             return ends[-1]
-    # A base model's list under a heading that starts at 1 and is longer than the list of demonstrations
-    # repeats the demonstrations, perhaps reworded. A chat model may number its new tasks from 1, so it is
-    # excluded.
+    # If a base model writes a heading and a list from 1 that is longer than the list of demonstrations, the
+    # list begins with the demonstrations, perhaps reworded. A chat model may number its new tasks from 1, so
+    # its lists are not treated like this.
     heading = text.lstrip().partition("\n")[0].rstrip()
     if asked.continues is False or items[0].number != 1 or not heading.endswith((":", "：")):
         return 0

@@ -23,8 +23,8 @@ class AskedList:
     demonstrations: tuple[str, ...] | None = None
     """Instructions that the prompt shows; None if unknown."""
     continues: bool | None = None
-    """Whether the reply continues the prompt after the first number. True for a base model, False for a chat
-    model, None if unknown."""
+    """Whether the reply continues the prompt, which ends in the first number. True for a base model, False
+    for a chat model, None if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
