@@ -87,9 +87,7 @@ def _entries(path: Path, text: str) -> Iterator[tuple[int | None, Mapping[str, A
         except jsonlines.InvalidLineError as error:
             cause = error.__cause__
             problem = (
-                cause.msg.lower()
-                if isinstance(cause, json.JSONDecodeError)
-                else "another JSON type"
+                cause.msg.lower() if isinstance(cause, json.JSONDecodeError) else "a different type"
             )
             problem = f"is not a JSON object ({problem}); {_FORMAT}"
             raise InputError(path, problem, line=number) from None
