@@ -9,7 +9,7 @@ import pytest
 from support import ROOT
 
 LEAST_TIMEOUT_S = 60
-"""Minimum time, in seconds, that a test must wait for another process or a server on a busy machine."""
+"""Minimum timeout, in seconds, for another process or a server. On a busy machine, less may not be enough."""
 
 
 def racing(code: str) -> Iterator[str]:
