@@ -47,7 +47,7 @@ async def completing(request: Request) -> Completion:
 
 
 class Answering:
-    """An object that is called, which returns an awaitable."""
+    """A callable object that returns an awaitable."""
 
     async def __call__(self, request: Request) -> str:
         return scripted_text(request)

@@ -64,7 +64,7 @@ def test_the_examples_about_the_demo_are_true(
 
 
 def without_line_numbers(output: str) -> str:
-    """Return the output without numbers of journal lines, which depend on timing."""
+    """Return the output without the numbers of journal lines, which depend on timing."""
     return re.sub(r"\bline \d+|(?<=lines of the journal) +\d+", "line N", output)
 
 
@@ -90,7 +90,7 @@ def test_the_index_lists_every_page() -> None:
 
 
 def headings(page: Path) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors that GitHub creates for a page's headings."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}

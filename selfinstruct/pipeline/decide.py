@@ -1,10 +1,10 @@
-"""Make decisions from replies. Pure: an outcome and the state determine the decision.
+"""Decide what to accept from replies. A decision depends only on the reply, the state and the settings.
 
-    reply → parse → filters → novelty → accepted task | rejection          one `Committed` for each reply
+    reply → parse → filters → novelty → accepted task | rejection          `Committed`, one for each reply
     reply → yes, no or unclear (the default profile asks a second time)    `Classified`
     reply → instances and rejections                                       `InstancesWritten`
 
-Every candidate is either accepted or rejected, so the counts add up.
+Every candidate is either accepted or rejected, so accepted and rejected candidates add up to all candidates.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,8 @@ from selfinstruct.records.ids import classification_id, generation_id, task_of
 def next_decisions(state: RunState, config: RunConfig) -> Iterator[Decision]:
     """Yield the decisions that can be made now and do not depend on each other.
 
-    At most one decision is a commit: the next one in number order, unless the target is reached.
+    At most one of them is a commit, because requests are committed in the order of their numbers. There is no
+    commit once the target is reached.
     """
     if state.accepted < config.num_instructions:
         outcome = state.waiting.get(generation_id(state.commits + 1))
@@ -48,9 +49,9 @@ def next_decisions(state: RunState, config: RunConfig) -> Iterator[Decision]:
 
 
 def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
-    """Decide all candidates of the next generation request.
+    """Decide on all candidates in the reply to the next generation request.
 
-    Each candidate is also compared with the accepted candidates before it.
+    Each candidate is compared with the pool and with the candidates accepted earlier in the same reply.
     """
     number = state.commits + 1
     if not isinstance(outcome, CompletionReceived):
@@ -90,12 +91,12 @@ def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
 
 
 def _filter_rejection(candidate: Candidate, state: RunState, config: RunConfig) -> Rejection | None:
-    """Return the rejection of a candidate that does not depend on the pool, or None."""
+    """Return a candidate's rejection by the rules that do not depend on the pool, or None."""
     profile = PROFILES[config.profile]
     text = candidate.instruction
     reason = profile.rejection_reason(text, recipe=config.recipe, scripts=state.scripts)
     if reason is None and profile.needs_tokens and not state.index.tokens(text):
-        # Without tokens, even an exact copy would count as novel.
+        # If a text has no tokens, even an exact copy of it would count as novel.
         reason = Reason.NO_TOKENS
     if reason is None:
         return None
@@ -114,7 +115,7 @@ def _novelty_rejection(
         return None
     assert result.position is not None
     assert result.rouge_l is not None
-    # Positions after the end of the pool refer to tasks accepted from the same reply.
+    # A position after the end of the pool refers to a task accepted earlier in the same reply.
     extra = result.position - len(state.pool)
     nearest = state.pool[result.position].id if extra < 0 else accepted[extra].task_id
     return Rejection(
@@ -127,9 +128,9 @@ def _novelty_rejection(
 
 
 def classified(state: RunState, config: RunConfig, task_id: str, outcome: Outcome) -> Classified:
-    """Decide whether a task is a classification task, or whether to ask again.
+    """Decide whether a task is a classification task, or whether to ask the model again.
 
-    The answer of a failed request is "unclear".
+    A failed request counts as the answer "unclear".
     """
     profile = PROFILES[config.profile]
     answer: Answer = "unclear"
@@ -138,7 +139,7 @@ def classified(state: RunState, config: RunConfig, task_id: str, outcome: Outcom
         answer = profile.read_answer(outcome.completion, instruction)
     ask_again = profile.asks_twice and answer == "unclear" and task_id not in state.unclear_once
     if state.source is not None:
-        # A refiltered run sends no requests: only an existing second answer can be used.
+        # A refiltered run sends no requests, so it can only use a second answer that exists already.
         ask_again = ask_again and classification_id(task_id, again=True) in state.waiting
     return Classified(
         task_id=task_id,
@@ -150,7 +151,7 @@ def classified(state: RunState, config: RunConfig, task_id: str, outcome: Outcom
 def instances_written(
     state: RunState, config: RunConfig, task_id: str, outcome: Outcome
 ) -> InstancesWritten:
-    """Decide which instances of a task are accepted. A failed request gives none."""
+    """Decide which of a task's instances to accept. After a failed request, the task has no instances."""
     if not isinstance(outcome, CompletionReceived):
         return InstancesWritten(task_id=task_id, instances=(), rejected=())
     task = state.pool.by_id(task_id)
@@ -158,7 +159,7 @@ def instances_written(
         outcome.request_id,
         outcome.completion,
         AskedInstances(
-            # The template shows how the model was asked. A refiltered run may classify the task differently.
+            # Use the template of the request, because a refiltered run may classify the task differently.
             output_first=is_output_first(outcome.template),
             instruction=task.instruction,
             limit=config.max_instances,

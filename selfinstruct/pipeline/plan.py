@@ -1,8 +1,8 @@
-"""Plan requests. Pure: the pool and the number or task of a request determine the request.
+"""Plan requests. A request depends only on the settings, the pool, and its number or task.
 
 Generation request k is planned from the pool after commit k - lag(k), with `Random(f"{seed}/generate/{k}")`.
-So the same replies give the same requests, whatever the timing. Classification and instance requests depend
-only on their task.
+So the same replies lead to the same requests, regardless of timing. A classification or instance request
+depends only on its task.
 """
 
 import re
@@ -26,10 +26,10 @@ from selfinstruct.records.ids import classification_id, generation_id, instances
 
 
 def is_plannable(state: RunState, config: RunConfig, number: int) -> bool:
-    """Return whether everything in the prompt of generation request `number` is known.
+    """Return whether everything that the prompt of generation request `number` needs is known.
 
-    The prompt needs the pool to sample from. If demonstrations show their input, it also needs the final
-    instances of the sampled tasks, because a prompt must not depend on timing.
+    The prompt needs the pool that its demonstrations are sampled from. If demonstrations show their input, it
+    also needs the final instances of the sampled tasks, because a prompt must not depend on timing.
     """
     if number - config.lag(number) > state.commits:
         return False
@@ -48,16 +48,20 @@ def _demonstrations(state: RunState, config: RunConfig, number: int) -> tuple[Ta
 
 
 def expected_yield(state: RunState, recipe: Recipe) -> float:
-    """Instructions that a further generation request will probably bring, going by those committed."""
-    # At first there is nothing to go by: as if one reply had been seen, with half of what was asked for.
+    """Return the expected number of accepted instructions per further generation request.
+
+    The estimate is based on the committed requests.
+    """
+    # Before the first commit there is no data. So the estimate includes one fictitious request that returned
+    # half of the instructions it asked for.
     return (state.grown + recipe.instructions_asked / 2) / (state.commits + 1)
 
 
 def is_worth_asking(state: RunState, config: RunConfig, recipe: Recipe, number: int) -> bool:
-    """Return whether generation request `number` is probably needed, given the yield so far.
+    """Return whether generation request `number` is probably needed, given the expected yield.
 
-    All earlier requests are committed or in flight. If these will probably reach the target, the request
-    waits. Waiting saves money and never changes the dataset, because commits stop at the target.
+    All earlier requests are committed or in flight. If they will probably reach the target, this request is
+    not sent yet. Waiting saves money and never changes the dataset, because commits stop at the target.
     """
     in_flight = number - 1 - state.commits
     return state.accepted + in_flight * expected_yield(state, recipe) < config.num_instructions
@@ -70,7 +74,7 @@ def generation_request(
     templates: Mapping[str, Template],
     number: int,
 ) -> Request:
-    """Plan generation request `number`, from 1."""
+    """Return generation request `number`, counting from 1."""
     tasks = _demonstrations(state, config, number)
     values = {
         "demonstrations": [_template_values(config, recipe, task) for task in tasks],
@@ -91,8 +95,8 @@ def generation_request(
 
 
 def _template_values(config: RunConfig, recipe: Recipe, task: Task) -> dict[str, str]:
-    """Return the values of a demonstration that a template may use."""
-    # A task is one line of a list. A trailing colon would announce more text.
+    """Return the values that a template may use to show a demonstration."""
+    # A task is one line in a list. A trailing colon would suggest that more text follows.
     line = " ".join(task.instruction.split()).rstrip(":")
     instances = task.instances or ()
     input_text = output = ""
@@ -110,21 +114,21 @@ def _escaped(text: str) -> str:
 
 
 _INDENT = " " * 10
-"""Indent of further lines, the width of "   Input: "."""
+"""Indentation of the lines after the first, as wide as "   Input: "."""
 _NUMBERED = re.compile(r"\n\W*(?:task\s*|instruction\s*)?\d{1,4}\s*[.):、．）：]", re.IGNORECASE)
 _MAX_LINES = 8
 _MAX_CHARACTERS = 600
 
 
 def _indented(text: str) -> str:
-    """Shorten an input and indent its lines, for display under a task in a list."""
+    """Return an input, shortened and with indented lines, so that it can be shown under a task in a list."""
     if _NUMBERED.search(text):
-        text = " ".join(text.split())  # a numbered list would look like more tasks
+        text = " ".join(text.split())  # a numbered list would look like further tasks
     lines = [line.rstrip() for line in text.strip().splitlines() if line.strip()]
     kept = lines[:_MAX_LINES]
     while len("\n".join(kept)) > _MAX_CHARACTERS:
         del kept[-1]
-    if lines and not kept:  # cut a long first line at the end of a word
+    if lines and not kept:  # cut a long first line after a word
         start = lines[0][:_MAX_CHARACTERS]
         kept = [start.rpartition(" ")[0] or start]
     if len("\n".join(kept)) < len("\n".join(lines)):
@@ -135,7 +139,7 @@ def _indented(text: str) -> str:
 def task_request(
     state: RunState, config: RunConfig, templates: Mapping[str, Template], task: Task
 ) -> Request:
-    """Plan the next request about an accepted task: classify the task, or write its instances."""
+    """Return the next request for an accepted task: to classify the task, or to write its instances."""
     stage: Stage = "instances"
     request_id, name = instances_id(task.id), INPUT_FIRST
     if task.is_classification is None:

@@ -1,10 +1,10 @@
 """Profiles: how replies are parsed and filtered.
 
-    paper      decides as the published code does, so that results can be compared
+    paper      makes the same decisions as the published code, so that results can be compared
     default    extracts more usable data from the same replies
 
-Each profile also has its own default for the setting `tokenizer`. The recipe chooses the prompts and sampling
-parameters, which are the same in both profiles. Only `default` uses `classify_again.txt`.
+The default of the setting `tokenizer` also depends on the profile. Prompts and sampling parameters depend on
+the recipe and are the same in both profiles, except that only `default` uses `classify_again.txt`.
 """
 
 from collections.abc import Mapping
@@ -22,20 +22,20 @@ class Profile:
 
     name: str
     read_list: Mapping[str, ListParser]
-    """Parsers of replies to generation requests, by recipe."""
+    """Parsers for replies to generation requests, by recipe."""
     read_answer: AnswerParser
     read_instances: InstanceParser
     asks_twice: bool
-    """True if an unclear answer to the classification question leads to a second question."""
+    """Whether the classification question is asked a second time after an unclear answer."""
     needs_tokens: bool
-    """True if instructions without tokens are rejected, because novelty cannot compare them."""
+    """Whether instructions without tokens are rejected, because the novelty check cannot compare them."""
     checks_script: bool
-    """True if instructions in a script that the seed tasks do not use are rejected."""
+    """Whether instructions in a script that the seed tasks and imported tasks do not use are rejected."""
 
     def rejection_reason(self, text: str, *, recipe: str, scripts: frozenset[str]) -> Reason | None:
-        """Return why an instruction is rejected, or None. Novelty is checked later.
+        """Return why an instruction must be rejected, or None. Novelty is checked later.
 
-        `scripts` are the scripts of the seed tasks, see `filters.scripts_of`.
+        `scripts` are the scripts of the seed tasks and imported tasks; see `filters.scripts_of`.
         """
         reason = rejection_reason(text, RULES[self.name, recipe])
         if reason is None and self.checks_script and is_in_wrong_script(text, scripts):

@@ -1,7 +1,7 @@
-"""Recipes: the templates, stages and sampling parameters of each generation method.
+"""Recipes: each generation method's templates, stages and sampling parameters.
 
-A new recipe needs a value in this module and a folder of templates. A second folder,
-`<recipe>-completions`, holds the templates for base models.
+A new recipe needs a `Recipe` in this module and a directory of templates. A second directory,
+`<recipe>-completions`, contains the templates for base models.
 """
 
 import re
@@ -24,10 +24,10 @@ class Recipe:
 
     name: str
     instructions_asked: int
-    """New instructions asked for in one request."""
+    """Number of new instructions that one request asks for."""
     has_task_stages: bool
-    """True if separate requests classify each task and write its instances. If False, one reply holds whole
-    tasks."""
+    """Whether separate requests classify each task and write its instances. If false, one reply contains
+    whole tasks."""
 
 
 SELF_INSTRUCT = Recipe(
@@ -66,13 +66,13 @@ _TEMPLATES: dict[str, tuple[str, Mapping[str, Any]]] = {
     INPUT_FIRST: ("instruction", _INSTANCES_EXAMPLE),
     OUTPUT_FIRST: ("instruction", _INSTANCES_EXAMPLE),
 }
-"""The value that each template must use, and an example of all its values."""
+"""For each template, the value that it must use, and examples of all values that it may use."""
 TEMPLATE_NAMES = frozenset(_TEMPLATES)
-"""File names of all templates that any run uses."""
+"""File names of all templates."""
 
 
 def folder(config: RunConfig) -> str:
-    """Return the name of the folder with the shipped templates for a run."""
+    """Return the name of the directory that contains the shipped templates for a run."""
     return f"{config.recipe}-completions" if config.api == "completions" else config.recipe
 
 
@@ -82,7 +82,7 @@ def list_template(config: RunConfig) -> str:
 
 
 def is_output_first(template_name: str) -> bool:
-    """Return whether a request with this template asked for outputs before inputs."""
+    """Return whether a template asks for the output (the class label) before the input."""
     return template_name.partition("@")[0].endswith(f"/{OUTPUT_FIRST}")
 
 
@@ -96,13 +96,16 @@ def template_names(config: RunConfig) -> tuple[str, ...]:
 
 
 def load_templates(config: RunConfig, path: Path) -> dict[str, Template]:
-    """Read and check the templates of a run from the folder at `path`. Raises InputError."""
+    """Read and check a run's templates in the directory `path`.
+
+    Raises InputError if the directory or a template is missing, unreadable or not suitable for the run.
+    """
     shipped = resource("prompts") / folder(config)
     try:
         present = {file.name for file in path.iterdir()}
     except (FileNotFoundError, NotADirectoryError) as error:
-        problem = "does not exist" if isinstance(error, FileNotFoundError) else "is not a folder"
-        remedy = f"name a folder of templates, such as a copy of {shipped}"
+        problem = "does not exist" if isinstance(error, FileNotFoundError) else "is not a directory"
+        remedy = f"choose a directory of templates, such as a copy of {shipped}"
         raise InputError(path, f"{problem}; {remedy}") from None
     except OSError as error:
         raise InputError(path, f"cannot be read {because(error)}") from None
@@ -124,7 +127,7 @@ def load_templates(config: RunConfig, path: Path) -> dict[str, Template]:
 
 
 def frozen_templates(config: RunConfig, path: Path, names: Iterable[str]) -> dict[str, Template]:
-    """Read the templates with these names from a run directory, without checking them again."""
+    """Read templates by file name from a run directory, without checking them again."""
     return {
         name: read_template(path / name, folder=folder(config), opener=open_regular)[0]
         for name in names
@@ -132,13 +135,16 @@ def frozen_templates(config: RunConfig, path: Path, names: Iterable[str]) -> dic
 
 
 def _mismatch(config: RunConfig, prompt: str) -> str:
-    """Return how a prompt made from `_LIST_EXAMPLE` does not fit the recipe and the API; "" if it fits."""
+    """Return why a template does not fit the run's recipe or API; "" if it fits.
+
+    `prompt` is the template rendered with `_LIST_EXAMPLE`.
+    """
     first = _LIST_EXAMPLE["first_number"]
     has_blocks = re.search(r"(?m)^\s*###", prompt) and "Instruction:" in prompt
     is_continued = config.api == "completions"
     if config.recipe == "alpaca":
         if not has_blocks:
-            return 'shows no blocks of "###" and "Instruction:", as the recipe alpaca needs them'
+            return 'shows no blocks with "###" and "Instruction:", which the recipe alpaca needs'
         if is_continued and not re.search(rf"\n\s*{first}\. *Instruction:\Z", prompt):
             return f'must end in "{{{{ first_number }}}}. Instruction:" and nothing after it, {_CONTINUES}'
         return ""
@@ -149,34 +155,34 @@ def _mismatch(config: RunConfig, prompt: str) -> str:
     # A line of only "###" separates blocks. "### Tasks" is a heading.
     is_separated = has_blocks and re.search(r"(?m)^\s*###\s*$", prompt)
     if is_separated or not all(re.search(line, prompt) for line in numbered):
-        return "does not show the demonstrations as numbered lines, as the recipe self-instruct needs them"
+        return "does not show the demonstrations as numbered lines, which the recipe self-instruct needs"
     number = re.search(rf"(?i)\n\W*(?:task\s+)?{first}\s*[.):](\s*)\Z", prompt)
     if is_continued and (number is None or number[1]):
         return f'must end in "{{{{ first_number }}}}." and nothing after it, {_CONTINUES}'
     if number is not None and not is_continued:
-        return "ends in the number of the next task, which is for base models (--api completions)"
+        return "ends in the next task's number, which is suitable only for base models (--api completions)"
     return ""
 
 
-_CONTINUES = "since a base model (--api completions) continues from there"
+_CONTINUES = "because a base model (--api completions) continues from there"
 
 
 _PARAMETERS = ("temperature", "top_p", "presence_penalty", "max_tokens")
-"""Sampling parameters. The setting of a stage has the name of the stage as its prefix, if it exists."""
+"""Sampling parameters. A stage's setting is `<stage>_<parameter>`; not every stage has all of them."""
 
 
 def sampling(config: RunConfig, stage: Stage) -> Sampling:
-    """Return the sampling parameters of a stage."""
+    """Return the sampling parameters for the requests in a stage."""
     given: dict[str, Any] = {n: getattr(config, f"{stage}_{n}", None) for n in _PARAMETERS}
     stops, extra = _stops(config, stage), config.extra_body or {}
     return Sampling(model=config.model, stop=stops, extra=extra, **given)
 
 
 def _stops(config: RunConfig, stage: Stage) -> tuple[str, ...]:
-    """Return the stop sequences for a base model, which does not end a reply (Self-Instruct, Table 4).
+    """Return the stop sequences that end a base model's reply (see Self-Instruct, Table 4).
 
-    Numbers and labels must begin a line: the published "16." would also stop at "in 1916.". An answer to the
-    classification question is short, so "Task:" stops it anywhere.
+    Numbers and labels match only at the start of a line, because the published stop sequence "16." would also
+    match in "in 1916.". In the short answer to the classification question, "Task:" matches anywhere.
     """
     if config.api == "chat":
         return ()

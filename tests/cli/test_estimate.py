@@ -114,7 +114,7 @@ def test_an_address_in_the_environment_changes_the_price(monkeypatch: pytest.Mon
     [
         (
             ["-m", "qwen3", "--base-url", NOWHERE, "--max-cost", 5],
-            "max_cost: needs a price, and that of qwen3 at 127.0.0.1 is unknown; add --price-input",
+            "max_cost: needs a price, but the price of qwen3 at 127.0.0.1 is unknown; add --price-input",
         ),
         (["-m", "qwen3", "--price-output", 5], "price_input: is missing, and the price of qwen3"),
         ([], "model: is missing"),

@@ -237,7 +237,7 @@ def test_a_failed_export_keeps_the_old_file(
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.EROFS, "choose a place that can be written"),
+        (errno.EROFS, "choose a place that is writable"),
         (errno.EACCES, "change its permissions, or choose another place"),
     ],
 )
@@ -295,7 +295,7 @@ def test_a_file_size_limit_stops_the_run(
             timeout=PATIENCE_S,
         )
         ended.append((done.returncode, done.stderr.strip()))
-    remedy = "(File too large); raise the limit on the size of files (ulimit -f), then run the same"
+    remedy = "(File too large); raise the file size limit (ulimit -f), then run the same command"
     assert [code for code, _ in ended] == [1, 1, 0]
     assert ended[0][1].startswith(f"new: cannot be written {remedy}")
     assert ended[1][1].startswith(f"new/journal.jsonl: cannot be written {remedy}")

@@ -261,7 +261,7 @@ def test_wrong_usage_leaves_nothing(regen: Path) -> None:
     for arguments, said in (
         (["-o", "new"], "Missing argument 'FILE...'"),
         (["regen.json"], "Missing option '--output'"),
-        (["folder", *NEW], "folder: cannot be read (Is a directory); name a file"),
+        (["folder", *NEW], "folder: cannot be read (Is a directory); choose a file"),
         (["pipe", *NEW], "pipe: cannot be imported, because its hash could not be checked"),
         (["-", *NEW], "stdin: cannot be imported"),
         (["regen.json", "./regen.json", *NEW], "regen.json: is given twice; name it once"),

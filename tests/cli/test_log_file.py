@@ -219,7 +219,7 @@ def test_a_limit_is_logged_with_its_name(
         ("link.jsonl", "link.jsonl: is a file of the run in"),
         ("new/config.yaml", "new/config.yaml: is a file of the run in new"),
         ("none/night.jsonl", "none/night.jsonl: cannot be written (No such file or directory)"),
-        (".", "cannot be written (Is a directory); name a file"),
+        (".", "cannot be written (Is a directory); choose a file"),
         ("seeds.jsonl/x", "cannot be written (Not a directory)"),
     ],
 )
