@@ -1,1 +1,1 @@
-"""Datasets in files: read, export, deduplicate, decontaminate, import, describe."""
+"""Reads, exports, deduplicates, decontaminates, imports and describes dataset files."""

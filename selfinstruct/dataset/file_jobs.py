@@ -1,4 +1,4 @@
-"""The files of work that splits lists of records into kept and rejected ones."""
+"""Input and output files of `dedup` and `decontaminate`, which split records into kept and rejected ones."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,54 +18,55 @@ from selfinstruct.dataset.record_files.formats import known_format
 from selfinstruct.errors import InputError
 
 Progress = Callable[[float | None, str], None]
-"""Called often with the share done, None if unknown, and a short text."""
+"""Called often, with the share of work done (None if unknown) and a short progress text."""
 
 Hold = Callable[[], None]
-"""Called once, when all files are complete and only the renaming is left. May raise KeyboardInterrupt."""
+"""Called once, after all files are complete and before they are renamed. May raise KeyboardInterrupt."""
 
 
 def no_progress(share: float | None, text: str) -> None:
-    """Show nothing."""
+    """Ignore the progress report."""
 
 
 def no_hold() -> None:
-    """Do nothing before the files get their names."""
+    """Do nothing before the files are renamed."""
 
 
 def open_input(name: str, format: str | None) -> RecordReader:  # noqa: A002
-    """Open an input file of a command that has the option --input-format."""
+    """Open an input file for a command that has the option --input-format."""
     return read_records(name, format=format, option="--input-format")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListFiles:
-    """The names of all files of one job."""
+    """The names of all files that one job reads and writes."""
 
     inputs: Sequence[str]
-    """Lists of records, read in this order; "-" is stdin."""
+    """Input files, read in this order. "-" is stdin."""
     output: Path
-    """The file for kept records; "-" is stdout. May be an input."""
+    """The file for kept records; "-" is stdout. It may be one of the inputs, which it then replaces."""
     against: Sequence[str] = ()
-    """Files to compare the records with."""
+    """Files with records to compare the input records with."""
     rejected: Path | None = None
-    """The file for rejected records."""
+    """The file for rejected records; None to write no such file."""
     report: Path | None = None
-    """A file of JSON lines about the rejected records."""
+    """The JSON Lines file that describes the rejected records; None to write no report."""
     input_format: str | None = None
-    """The format of every input; None for each by its name or first character."""
+    """The format of every input. If None, each input's name or first character decides."""
     output_format: str | None = None
-    """The format of the output; None by its name, or as the first input."""
+    """The output format. If None, the output's suffix decides, or else the first input's format."""
 
     @property
     def outputs(self) -> list[Path]:
-        """Every file that is written."""
+        """All files that the job writes."""
         return [path for path in (self.output, self.rejected, self.report) if path is not None]
 
     @contextmanager
     def open(self, hold: Hold) -> Iterator["OpenLists"]:
         """Open the first input and all outputs, and check the other files.
 
-        The outputs get their names at the end of the block, all or none. Raises InputError, ExportError.
+        The outputs appear under their names at the end of the block, either all or none. Raises InputError or
+        ExportError.
         """
         self._check_names()
         with ExitStack() as stack:
@@ -79,25 +80,25 @@ class ListFiles:
                 if path is not None
             }
             yield OpenLists(self, first, **writers)
-            for writer in writers.values():  # all, before the first gets its name
+            for writer in writers.values():  # Complete all files before the first is renamed.
                 writer.complete()
             hold()
 
     def _check_names(self) -> None:
-        """Raise InputError for files that cannot be combined."""
+        """Raise InputError if the files cannot be used together in one job."""
         if [*self.inputs, *self.against].count("-") > 1:
-            raise InputError("stdin", "can be read only once; give - once")
+            raise InputError("stdin", "can be read only once; specify - only once")
         if self.report is not None and format_of(self.report) not in (None, "jsonl"):
-            raise InputError(self.report, "is written as JSON lines; end its name in .jsonl")
+            raise InputError(self.report, "is written as JSON Lines; end its name in .jsonl")
         others = self.outputs[1:]
         refuse_collisions(
             self.output, others, inputs=self.inputs, read=self.against, how=" with --against"
         )
 
     def _check_others(self) -> None:
-        """Open the other files once, because their turn may come after an hour.
+        """Check that the other files can be read, because the job may reach them only after an hour.
 
-        Pipes can be opened only once, so they are not checked.
+        Pipes are not checked, because they can be opened only once. Raises InputError.
         """
         for name in (*self.inputs[1:], *self.against):
             if name != "-" and (Path(name).is_file() or not Path(name).exists()):
@@ -105,7 +106,7 @@ class ListFiles:
                 (open_input(name, self.input_format) if is_input else read_records(name)).close()
 
     def _output_formats(self, first: RecordReader) -> dict[str, str]:
-        """Return the formats of the outputs. Raises InputError for unknown suffixes."""
+        """Return each output's format by output name. Raises InputError for an unknown suffix."""
         option = "--output-format"
         kept = self.output_format or known_format(self.output, option) or first.format
         rejected = None
@@ -123,9 +124,10 @@ def refuse_collisions(
     read: Iterable[str],
     how: str = "",
 ) -> None:
-    """Raise InputError if two outputs are one file, or an output would replace a file that is read.
+    """Raise InputError if two outputs are the same file, or if an output would replace a file that is read.
 
-    Only `output` may replace one of the `inputs`.
+    Only `output` may replace one of the `inputs`. `how` is the option that reads the files in `read`, for the
+    error message.
     """
     replaced, kept = ({_real(name) for name in names} for names in (inputs, read))
     taken: set[str] = set()
@@ -142,7 +144,7 @@ def refuse_collisions(
 
 
 def _real(name: Path | str) -> str:
-    """Return the real path. stdin and stdout differ, although both are named -."""
+    """Return the real path. stdin and stdout get different paths, although both are named "-"."""
     return os.path.realpath(name) if str(name) != "-" else f"- of {type(name).__name__}"
 
 
@@ -156,10 +158,10 @@ class OpenLists:
     rejected: RecordWriter | None = None
     report: RecordWriter | None = None
     share: float | None = field(default=0.0, init=False)
-    """The share of the input that was read."""
+    """The share of the input read so far, from 0 to 1; None if unknown."""
 
     def records(self) -> Iterator[tuple[str, Record]]:
-        """Yield the records of all inputs, each with the name of its file."""
+        """Yield the records of all inputs, each with its file name."""
         names = self.files.inputs
         for number, name in enumerate(names):
             is_first = number == 0

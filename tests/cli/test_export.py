@@ -278,7 +278,7 @@ def test_a_card_names_files_and_missing_information(finished: Path) -> None:
     options = ("-o", "hub/data.parquet", "--split", "0.5/0.5", "--include-seed-tasks", "--card")
     done = typed("export", finished, *options)
     assert done.returncode == 0, done.stderr
-    assert "the card lacks the licence of the dataset" in done.stderr
+    assert "the card lacks the dataset's licence" in done.stderr
     card = Path("hub/README.md")
     configs = front_matter(card)["configs"]
     assert configs == [

@@ -451,7 +451,7 @@ BROKEN: dict[str, tuple[str, str | bytes, str]] = {
     "a list for lines": (
         "a.jsonl",
         "{}\n[{}]",
-        r"a\.jsonl:2: is a list, .* name a file that ends in \.json",
+        r"a\.jsonl:2: is a list, .* choose a file that ends in \.json",
     ),
     "a list on lines": (
         "a.jsonl",
