@@ -196,7 +196,7 @@ BAD: list[tuple[str, object, str]] = [
     (
         "x.jsonl",
         '{"instruction": "Sing.", "output": "La."}\n{"instruction": "Dance."}\n',
-        "x.jsonl:2: has no 'output', unlike the first record of the file; add it",
+        "x.jsonl:2: has no 'output', unlike the file's first record; add it",
     ),
     (
         "x.jsonl",

@@ -42,7 +42,7 @@ def assert_too_large(connection: Connection) -> None:
     assert head.startswith("HTTP/1.1 413 ")
     assert json.loads(body) == {
         "error": {
-            "message": "The body of the request is larger than 8388608 bytes. Send a shorter prompt.",
+            "message": "The request body is larger than 8388608 bytes. Send a shorter prompt.",
             "type": "invalid_request_error",
             "param": None,
             "code": "request_too_large",

@@ -444,7 +444,7 @@ def test_wrong_requests_have_no_content_faults(tmp_path: Path) -> None:
         for number in range(12):
             reply = post(served, b"%d" % number)
             assert reply.status_code == 400
-            assert reply.json()["error"]["message"].startswith("The body of the request must be")
+            assert reply.json()["error"]["message"].startswith("The request body must be")
     assert {entry.get("fault") for entry in request_log(log)} == {
         None,
         "drip",
