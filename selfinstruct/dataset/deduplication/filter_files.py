@@ -1,4 +1,4 @@
-"""Removal of near duplicates from files."""
+"""Removes near-duplicates from files of records."""
 
 import os
 import time
@@ -26,30 +26,30 @@ from selfinstruct.dataset.record_files import Record, RecordWriter, read_records
 from selfinstruct.errors import ConfigError
 
 _ADDED = ("witness", "witness_place", "rouge_l")
-"""The fields of a decision that are added to a rejected record."""
+"""Attributes of a decision that are added to a rejected record as fields."""
 
 
 @dataclass
 class FilterSummary:
-    """The numbers of one `filter_files`."""
+    """The counts from one call of `filter_files`."""
 
     read: int = 0
     kept: int = 0
     rejected: int = 0
     without_tokens: int = 0
-    """Kept records with a text that has no token."""
+    """Number of kept records whose text has no tokens."""
     kept_as_equal: int = 0
-    """Kept records with exactly the text of another kept record."""
+    """Number of records that were kept although their text equals another kept record's text."""
     with_an_input: int = 0
-    """Rejected records with exactly the text of another record, but with an input that was not compared."""
+    """Number of rejected records whose text equals another record's, but whose input was not compared."""
     against: int = 0
-    """Records read from the files to compare with."""
+    """Number of records read from the files in `ListFiles.against`."""
     fields_without_text: list[str] = field(default_factory=list)
-    """Fields without text in every record, if several fields are compared."""
+    """If several fields are compared: those that have no text in any record."""
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """Return the numbers as JSON values."""
+        """Return the counts as JSON values."""
         return asdict(self) | {"seconds": round(self.seconds, 3)}
 
 
@@ -65,11 +65,12 @@ def filter_files(
     progress: Progress = no_progress,
     hold: Hold = no_hold,
 ) -> FilterSummary:
-    """Write the records without near duplicates; of several similar records the first is kept.
+    """Write the records without near-duplicates. Of several similar records, the first one is kept.
 
-    `fields` are compared, in the files of `files.against` the `against_fields`. A ROUGE-L over `threshold`
-    rejects a record. For `keep_equal` see `Deduplication`. `similarities` adds the most similar earlier texts
-    to each kept record. Raises ConfigError, InputError, ExportError; then no file has changed.
+    The texts in `fields` are compared, and in the files in `files.against`, those in `against_fields`. A
+    record is rejected if its ROUGE-L to an earlier text is more than `threshold`. For `keep_equal`, see
+    `Deduplication`. If `similarities` is true, the most similar earlier texts are added to each kept record.
+    Raises ConfigError, InputError or ExportError; in each case, no file has changed.
     """
     began = time.monotonic()
     try:
@@ -103,7 +104,10 @@ def filter_files(
 
 
 def _has_another_input(decision: Rejected[Record]) -> bool:
-    """Return whether the record may be no copy: published data has instructions with several inputs."""
+    """Return whether a rejected record may differ from its witness in its input, which was not compared.
+
+    In published datasets, some instructions occur with several inputs.
+    """
     fields = decision.record.fields
     is_copy = not decision.is_known and fields["instruction"] == decision.witness
     return is_copy and bool(fields.get("input"))
@@ -112,7 +116,7 @@ def _has_another_input(decision: Rejected[Record]) -> bool:
 def _write_with_similarities(
     waiting: Sequence[Kept[Record]], dedup: Deduplication, kept: RecordWriter, progress: Progress
 ) -> None:
-    """Write the kept records after all decisions, so that all cores can compute the scores together."""
+    """Write the kept records with similarities, after all decisions, so all cores can compute scores."""
     positions = [kept.position for kept in waiting if kept.position is not None]
     similarities = dedup.similarities(positions, workers=os.cpu_count() or 1)
     for number, decision in enumerate(waiting, start=1):

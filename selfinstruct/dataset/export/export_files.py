@@ -1,4 +1,4 @@
-"""Export of a run or a file of records, with the files next to the data."""
+"""Exports a run or a file of records, and writes the files next to the data."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,32 +29,35 @@ from selfinstruct.errors import ConfigError, ExportError, InputError
 from selfinstruct.files import because, is_stream
 
 SIMILARITIES = ("most_similar_instructions", "avg_similarity_score")
-"""The columns that `RowSelection.similarities` adds."""
+"""The columns that are added if `RowSelection.similarities` is true."""
 
 BATCH = 500
-"""Rows that are compared with benchmarks together, for speed."""
+"""Number of rows that are compared with benchmarks in one call, for speed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportFiles:
-    """The names of the files of one export."""
+    """The source and all output files of one export."""
 
     source: str
-    """A run directory or a file of records; "-" is stdin."""
+    """The run directory or the file of records to export; "-" is stdin."""
     output: Path
-    """The file or folder to write; "-" is stdout."""
+    """The file or directory to write; "-" is stdout."""
     options: ExportOptions
     benchmarks: Sequence[str] = ()
-    """Benchmarks; rows that contain what one asks are left out."""
+    """Benchmark files. Rows that contain a benchmark item are left out."""
     llama_factory: bool = False
-    """True to add the output to LLaMA-Factory's dataset_info.json."""
+    """Whether to add the output to LLaMA-Factory's dataset_info.json."""
     axolotl: bool = False
-    """True to write a stanza for axolotl's configuration."""
+    """Whether to write a stanza for axolotl's configuration."""
     card: CardRequest | None = None
-    """The request for a dataset card."""
+    """The request for a dataset card; None for no card."""
 
     def check(self) -> None:
-        """Raise ConfigError, InputError if a file has no place or would replace another file."""
+        """Raise an error if a file cannot be written or would replace another file.
+
+        The error is a ConfigError, an InputError or an ExportError.
+        """
         names = self.options.names(self.output)
         places = [path for _, path in names if path != self.output]
         has_card = self.card is not None
@@ -90,7 +93,7 @@ class ExportFiles:
         )
 
     def trainer_files(self, container: str, parts: Sequence[Part]) -> dict[Path, bytes]:
-        """Return the content of the configuration files for trainers."""
+        """Return the content of the trainers' configuration files, by path."""
         files = {}
         if self.llama_factory:
             info = dataset_info(self.output, self.options, parts)
@@ -101,7 +104,7 @@ class ExportFiles:
         return files
 
     def remarks_on_earlier(self, parts: Sequence[Part]) -> list[str]:
-        """Return remarks about files of earlier exports, which readers would take for a part of this one."""
+        """Return remarks about earlier exports' files that could be mistaken for parts of this export."""
         if str(self.output) == "-" or is_stream(self.output):
             return []
         remarks = []
@@ -121,26 +124,26 @@ class ExportFiles:
 
 @dataclass(kw_only=True)
 class ExportSummary:
-    """The numbers of one `export_files`."""
+    """The result of one call of `export_files`."""
 
     format: str
     container: str = ""
     parts: list[Part] = field(default_factory=list)
     beside: list[Path] = field(default_factory=list)
-    """Further files that were written next to the data."""
+    """Paths of the additional files that were written next to the data."""
     remarks: list[str] = field(default_factory=list)
-    """Remarks about the source and the output."""
+    """Remarks for the user about the source and the output."""
     benchmarks: Benchmarks | None = None
     missing: Sequence[str] = ()
-    """Information that the card lacks."""
+    """A sentence for each piece of information that the card lacks."""
 
     @property
     def left_out(self) -> int:
-        """Rows that contain what a benchmark asks."""
+        """Number of rows that were left out because they contain a benchmark item."""
         return self.benchmarks.dropped.total() if self.benchmarks is not None else 0
 
     def as_json(self) -> dict[str, Any]:
-        """Return the numbers as JSON values."""
+        """Return the result as JSON values."""
         return {
             "format": self.format,
             "container": self.container,
@@ -207,7 +210,7 @@ def export_files(
 
 
 def _remarks_on_prompts(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a remark if the first prompt ends in a word, which the completion would continue."""
+    """Yield a remark if the first prompt ends in a letter or digit, which the completion would continue."""
     if rows and str(rows[0].get("prompt", "."))[-1:].isalnum():
         end = rows[0]["prompt"].rpartition("\n")[2][-20:]
         yield (
@@ -217,7 +220,7 @@ def _remarks_on_prompts(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _without_hits(rows: Iterator[Row], benchmarks: Benchmarks, source: str) -> Iterator[Row]:
-    """Yield the rows without hits. Raises InputError at the end if there is none."""
+    """Yield the rows that contain no benchmark item. Raises InputError at the end if there were none."""
     has_rows = False
     while batch := [*islice(rows, BATCH)]:
         texts = [[*texts_of({name: row[name] for name in PUBLISHED})] for row in batch]

@@ -1,9 +1,9 @@
-"""Rows of a run: one per instance, with ids and provenance.
+"""Creates rows from a run: one row per instance, with ids and provenance.
 
     {"id": "task_000001/1", "instruction": …, "input": "", "output": …, "task_id": "task_000001", …}
 
-A row depends on the replies only: it has no times, costs or run ids. Tasks are in pool order, instances in
-text order.
+A row depends only on the replies: it contains no times, costs or run ids. Tasks are in pool order, and
+instances are in the order of the reply.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,10 +13,10 @@ from selfinstruct.pipeline.pool import Pool
 from selfinstruct.records import Task
 
 Row = dict[str, Any]
-"""The values by column. A row has at least the published fields, as text."""
+"""A row: its values by column name. It has at least the columns in PUBLISHED, as text."""
 
 PUBLISHED = ("instruction", "input", "output")
-"""The fields of Alpaca's data; a missing input is ""."""
+"""The columns of Alpaca's published data. A missing input is ""."""
 
 COLUMN_TYPES: Mapping[str, str] = {
     "id": "string",
@@ -33,23 +33,23 @@ COLUMN_TYPES: Mapping[str, str] = {
     "template": "string",
     "demonstration_ids": "list<string>",
 }
-"""The Arrow types of the columns, whatever the values are."""
+"""The columns' Arrow types, which do not depend on the values."""
 
 PROVENANCE_COLUMNS = tuple(COLUMN_TYPES)
-"""The columns of a run's rows, in order."""
+"""The columns in the rows of a run, in order."""
 
 Added = Mapping[str, Mapping[str, Any]]
-"""Further fields for the rows of a task, by task id."""
+"""Additional fields for each task's rows, by task id."""
 
 
 def select(pool: Pool, *, include_seed_tasks: bool = False, limit: int | None = None) -> list[Task]:
-    """Return the first `limit` accepted tasks in pool order, perhaps after the seed tasks."""
+    """Return the first `limit` accepted tasks in pool order, after the seed tasks if these are included."""
     seeds = list(pool)[: pool.seed_count] if include_seed_tasks else []
     return [*seeds, *pool.generated[:limit]]
 
 
 def provenance_rows(tasks: Iterable[Task], *, added: Added | None = None) -> Iterator[Row]:
-    """Yield the rows of tasks, with PROVENANCE_COLUMNS and added fields."""
+    """Yield the tasks' rows, with PROVENANCE_COLUMNS and the fields in `added`."""
     for task in tasks:
         origin = task.provenance
         for ordinal, instance in enumerate(task.instances or (), start=1):

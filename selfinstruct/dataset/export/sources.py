@@ -1,4 +1,4 @@
-"""The two sources of rows for an export: a run, or a file of records."""
+"""The two kinds of sources that rows can be exported from: a run, or a file of records."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RowSelection:
-    """The rows to take from a source."""
+    """Which rows to export from a source, and which columns to add."""
 
     include_seed_tasks: bool = False
     limit: int | None = None
-    """Maximum of instructions; None for all."""
+    """Maximum number of instructions; None for all instructions."""
     similarities: bool = False
-    """True to add the most similar earlier tasks to each row."""
+    """Whether to add the most similar earlier instructions to each row."""
     input_format: str | None = None
-    """The format of a file; None by its name or first character."""
+    """The input file's format. If None, the file's name or first character determines it."""
 
 
 @dataclass
 class RunSource:
-    """The tasks of a run."""
+    """A run whose tasks are exported."""
 
     run: Run
     selection: RowSelection
 
     def rows(self, progress: Progress) -> Iterator[Row]:
-        """Yield the rows in pool order. Raises RunDirectoryError for a run without rows."""
+        """Yield the rows in pool order. Raises RunDirectoryError if the run has no rows."""
         state, selection = self.run.state, self.selection
         tasks = select(
             state.pool, include_seed_tasks=selection.include_seed_tasks, limit=selection.limit
@@ -61,7 +61,7 @@ class RunSource:
             yield from provenance_rows([task], added=added)
 
     def remarks(self) -> list[str]:
-        """Return remarks about instructions without rows."""
+        """Return remarks about instructions that have no rows, and about an incomplete run."""
         state, config = self.run.state, self.run.config
         remarks = []
         without_rows = state.counts.finished_tasks - state.counts.with_instances
@@ -87,14 +87,14 @@ class RunSource:
 
 @dataclass
 class FileSource:
-    """Alpaca-style records of a file."""
+    """A file of Alpaca-style records that are exported."""
 
     records: RecordReader
     selection: RowSelection
     run: None = None
 
     def rows(self, progress: Progress) -> Iterator[Row]:
-        """Yield the rows in order. Raises InputError for a file without rows or other records."""
+        """Yield the rows in file order. Raises InputError if there are none or one is not Alpaca-style."""
         rows: Iterator[Row] = rows_of(self.records)
         if self.selection.limit is not None:
             rows = first_instructions(rows, self.selection.limit)
@@ -106,13 +106,13 @@ class FileSource:
             raise InputError(self.records.name, "has no rows, so there is nothing to export")
 
     def remarks(self) -> list[str]:
-        """Return no remarks."""
+        """Return an empty list, because there are no remarks about files."""
         return []
 
 
 @contextmanager
 def source_of(name: str, selection: RowSelection) -> Iterator[RunSource | FileSource]:
-    """Open the source with that name: a run for a directory, else a file; "-" is stdin."""
+    """Open the source `name`: a run if it is a directory, otherwise a file; "-" is stdin."""
     if not _is_file(name):
         if selection.input_format is not None:
             raise ConfigError("input_format", f"is for files, but {name} is a run; leave it out")
@@ -138,7 +138,7 @@ def _is_file(name: str) -> bool:
 
 
 def _similarities(state: "RunState", tasks: "Sequence[Task]", progress: Progress) -> Added:
-    """Return the similarities of each task to the pool at the time when the task was accepted."""
+    """Return, for each task, its similarities to the tasks that were in the pool when it was accepted."""
     position = {task.id: number for number, task in enumerate(state.pool)}
     ids = [task.id for task in tasks if task.instances]
     similarities = state.index.similarities(
