@@ -50,7 +50,7 @@ class ListFiles:
     rejected: Path | None = None
     """The file for rejected records; None to write no such file."""
     report: Path | None = None
-    """The JSON Lines file that describes the rejected records; None to write no report."""
+    """The JSON lines file that describes the rejected records; None to write no report."""
     input_format: str | None = None
     """The format of every input. If None, each input's name or first character decides."""
     output_format: str | None = None
@@ -89,7 +89,7 @@ class ListFiles:
         if [*self.inputs, *self.against].count("-") > 1:
             raise InputError("stdin", "can be read only once; specify - only once")
         if self.report is not None and format_of(self.report) not in (None, "jsonl"):
-            raise InputError(self.report, "is written as JSON Lines; end its name in .jsonl")
+            raise InputError(self.report, "is written as JSON lines; end its name in .jsonl")
         others = self.outputs[1:]
         refuse_collisions(
             self.output, others, inputs=self.inputs, read=self.against, how=" with --against"

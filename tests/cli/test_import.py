@@ -178,7 +178,7 @@ BAD: list[tuple[str, object, str]] = [
     ("none.json", None, "none.json: cannot be read (No such file or directory); check the name"),
     ("empty.json", " \n", "empty.json: is empty"),
     ("list.json", "[]", "list.json: has no records; choose another file"),
-    ("x.txt", "Name a sea.\n", "x.txt: has a format that neither its name"),
+    ("x.txt", "Name a sea.\n", "x.txt: has a format that cannot be determined"),
     ("x.jsonl", DEEP, "x.jsonl:1: is nested more than 200 levels deep"),
     ("x.jsonl", '{"instruction": "a", \n', "x.jsonl:1: is not JSON"),
     ("x.csv", "instruction,output\na\n", "x.csv:2: has 1 cell, but the header has 2"),

@@ -626,7 +626,9 @@ def test_errors_name_the_folder_and_no_draft(tmp_path: Path) -> None:
     for _ in range(60):
         deep = [deep]
     for value, said in ((deep, "could not be read as Parquet"), (2**99, "no Parquet column can")):
-        with pytest.raises(ExportError, match=f"data: .*{said}.*; write .jsonl") as caught:
+        with pytest.raises(
+            ExportError, match=f"data: .*{said}.*; write to a .jsonl file"
+        ) as caught:
             written(tmp_path / "data", [{**PLAIN, "n": value}], format="datasets")
         assert caught.value.path == tmp_path / "data"
         assert "drafts" not in str(caught.value)

@@ -456,11 +456,11 @@ BROKEN: dict[str, tuple[str, str | bytes, str]] = {
     "a list on lines": (
         "a.jsonl",
         "{}\n[\n{}]",
-        r"a\.jsonl:2: .*; for a JSON list, name a file",
+        r"a\.jsonl:2: .*; for a JSON list, choose a file",
     ),
     "a broken line": ("a.jsonl", '{}\n{"a": }\n', r"a\.jsonl:2: is not JSON: expecting value \(co"),
-    "too many cells": ("a.csv", "a,b\n1,2\n1,2,3\n", r"a\.csv:3: has 3 cells where .* has 2"),
-    "too few cells": ("a.csv", 'a,b\n"1\n\n",2\n1\n', r"a\.csv:5: has 1 cell where"),
+    "too many cells": ("a.csv", "a,b\n1,2\n1,2,3\n", r"a\.csv:3: has 3 cells, but .* has 2"),
+    "too few cells": ("a.csv", 'a,b\n"1\n\n",2\n1\n', r"a\.csv:5: has 1 cell, but"),
     "an open quote": (
         "a.csv",
         'a,b\n1,"2\n3,4\n',
@@ -495,9 +495,9 @@ def test_bad_input_is_reported_with_its_place(
 
 def test_errors_name_the_format_option(place: Place) -> None:
     cases = [
-        ("a.txt", "Hello.", "; give --format json, jsonl, csv or parquet"),
-        ("a.jsonl", "{}\n[{}]", "; for a JSON list, give --format json"),
-        ("a.json", "{}", "list of objects; for an object per line, give --format jsonl"),
+        ("a.txt", "Hello.", "; specify --format json, jsonl, csv or parquet"),
+        ("a.jsonl", "{}\n[{}]", "; for a JSON list, specify --format json"),
+        ("a.json", "{}", "list of objects; for an object per line, specify --format jsonl"),
     ]
     for name, data, said in cases:
         with pytest.raises(InputError, match=said):

@@ -3,7 +3,7 @@
 rows            from a run (`provenance_rows`) or from Alpaca-style records (`rows_of`)
   → selection   the first instructions, the first rows per instruction, split, order
   → shape       alpaca, prompt-completion, messages, sharegpt, or every column
-  → file        JSON, JSON Lines, CSV, Parquet, or a directory for the package `datasets`
+  → file        JSON, JSON lines, CSV, Parquet, or a directory for the package `datasets`
 
 with writing(Path("chats.jsonl"), ExportOptions(format="messages")) as export:
     export.write(provenance_rows(select(run.state.pool)))

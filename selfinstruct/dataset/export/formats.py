@@ -94,7 +94,7 @@ class ExportOptions:
             known_format(Path(path), "--container")
         chosen = self.container or by_name or usual.container
         if usual.shape == "all" and self.container is None:
-            # This export format is itself a file format. JSON Lines in a .json file are common.
+            # This export format is itself a file format. JSON lines in a .json file are common.
             chosen = usual.container
             if by_name not in (None, chosen) and {chosen, by_name} != {"json", "jsonl"}:
                 problem = f"is {chosen}, but {path} ends in .{by_name}; use one of them"

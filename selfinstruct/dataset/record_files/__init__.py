@@ -1,4 +1,4 @@
-"""Reads and writes files of records: JSON, JSON Lines, CSV and Parquet.
+"""Reads and writes files of records: JSON, JSON lines, CSV and Parquet.
 
     with read_records("alpaca.json") as records, write_records("short.jsonl") as short:
         for record in records:

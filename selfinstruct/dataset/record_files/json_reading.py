@@ -1,4 +1,4 @@
-"""Reads JSON lists and JSON Lines."""
+"""Reads JSON lists and JSON lines."""
 
 import json
 import math

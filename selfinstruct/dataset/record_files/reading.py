@@ -47,7 +47,7 @@ def read_records(
 def _detected(source: Source, path: Path | str) -> str:
     named, sniffed = format_of(path), source.sniffed()
     if named == "json" and begins_with_lines(source.head):
-        return "jsonl"  # Many JSON Lines files are named .json.
+        return "jsonl"  # Many JSON lines files are named .json.
     if named == "jsonl" and sniffed == "json":
         return "json"  # Some JSON lists are named .jsonl.
     known = named or sniffed
