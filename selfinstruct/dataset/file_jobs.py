@@ -1,4 +1,4 @@
-"""Input and output files of `dedup` and `decontaminate`, which split records into kept and rejected ones."""
+"""Opens the input and output files of commands that split records into kept and rejected ones."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -137,9 +137,9 @@ def refuse_collisions(
             problem = "would be written twice, with different content; choose another name"
             raise InputError(path, problem)
         if real in kept:
-            raise InputError(path, f"is read{how} and not replaced; choose another name")
+            raise InputError(path, f"is read{how} and must not be replaced; choose another name")
         if real in replaced and path != output:
-            raise InputError(path, "is an input, which only -o replaces; choose another name")
+            raise InputError(path, "is an input, which only -o may replace; choose another name")
         taken.add(real)
 
 
@@ -150,7 +150,7 @@ def _real(name: Path | str) -> str:
 
 @dataclass
 class OpenLists:
-    """The open files of a job."""
+    """One job's open files."""
 
     files: ListFiles
     first: RecordReader

@@ -186,7 +186,7 @@ def test_shared_words_are_in_record_and_item(
                 assert f" {hit.words} " in f" {' '.join(unicode(whole))} "
 
 
-# ----------------------------------------------------------------------------------------- by hand
+# -------------------------------------------------------------------------------- examples written by hand
 
 ASKED = "How many buckets of sand does the keeper of the Orlen dunes carry to the chapel in early spring?"
 

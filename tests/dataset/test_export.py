@@ -92,7 +92,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-# ── what a row looks like ────────────────────────────────────────────────────────────────────────────────
+# ── row shapes ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_prompts_equal_alpacas_training_code(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_bad_template_writes_nothing(tmp_path: Path, text: str, said: str) -> 
     assert os.listdir(tmp_path) == ["mine.txt"]  # noqa: PTH208
 
 
-# ── files, read by others ────────────────────────────────────────────────────────────────────────────────
+# ── files, as other programs read them ───────────────────────────────────────────────────────────────────
 
 
 @given(rows=rows_drawn)
@@ -282,7 +282,7 @@ def test_the_same_rows_give_the_same_bytes(finished: Path, tmp_path: Path, name:
     assert len(found[0]) >= 2
 
 
-# ── which rows, and where ────────────────────────────────────────────────────────────────────────────────
+# ── selection and split ──────────────────────────────────────────────────────────────────────────────────
 
 numbered = st.lists(st.integers(0, 30), min_size=3, max_size=60).map(
     lambda numbers: [
@@ -362,7 +362,7 @@ def test_bad_shares_are_refused(text: str) -> None:
         read_shares(text)
 
 
-# ── anyone's files ───────────────────────────────────────────────────────────────────────────────────────
+# ── files from other programs ────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("container", ["json", "jsonl", "csv", "parquet"])
@@ -445,7 +445,7 @@ def test_a_bad_record_is_named(tmp_path: Path, record: dict[str, Any], said: str
         [*rows_of(records)]
 
 
-# ── whole or not at all ──────────────────────────────────────────────────────────────────────────────────
+# ── completely or not at all ─────────────────────────────────────────────────────────────────────────────
 
 
 def failing(rows: list[Row]) -> Iterator[Row]:

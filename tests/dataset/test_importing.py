@@ -181,7 +181,7 @@ def unclear_text(request: Request) -> str:
     return scripted_text(request)
 
 
-# ── what is read ─────────────────────────────────────────────────────────────────────────────────────────
+# ── reading the files ────────────────────────────────────────────────────────────────────────────────────
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
@@ -464,7 +464,7 @@ def test_an_unclear_kind_is_requested_without_instances(
     assert summarize(read_run(tmp_path / "run").state).unclear_kinds == 1
 
 
-# ── the run that it becomes ──────────────────────────────────────────────────────────────────────────────
+# ── the imported run ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_run_requests_only_missing_parts(imported: Path) -> None:
@@ -735,7 +735,7 @@ def test_alpaca_cannot_be_chosen_later(imported: Path) -> None:
     assert read_run(imported).config.recipe == "self-instruct"
 
 
-# ── whole or not at all ──────────────────────────────────────────────────────────────────────────────────
+# ── completely or not at all ─────────────────────────────────────────────────────────────────────────────
 
 KILLED = """
 import os, signal, sys

@@ -1,4 +1,4 @@
-"""Text completions over real sockets."""
+"""Text completions over real sockets, with OpenAI's official client."""
 
 import http.client
 import json

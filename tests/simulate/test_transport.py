@@ -496,7 +496,7 @@ def test_the_order_of_requests_changes_nothing(endpoint: SimulatedEndpoint) -> N
 def test_active_faults_do_not_delay_shutdown(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A shutdown that waited for replies would not end.
+    # With such a long timeout, a shutdown that waited for replies would never end.
     monkeypatch.setattr("selfinstruct.simulate.server.listening._SHUTDOWN_SECONDS", 3600)
     plan = FaultPlan(
         per_attempt=(
@@ -517,7 +517,7 @@ def test_active_faults_do_not_delay_shutdown(
 
 
 def test_no_fault_prints_anything(tmp_path: Path) -> None:
-    """The server runs in the foreground, with every fault of the connection."""
+    """Check that the foreground server prints nothing while every connection fault occurs."""
     log = tmp_path / "requests.jsonl"
     (tmp_path / "plan.yaml").write_text(
         "per_attempt: [{fault: hang, share: 0.125}, {fault: hang, share: 0.125, seconds: 0.01},\n"

@@ -38,7 +38,7 @@ _SHOWN = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """A dataset card."""
+    """A finished dataset card."""
 
     text: str
     missing: tuple[str, ...]

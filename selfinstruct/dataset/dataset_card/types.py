@@ -15,7 +15,7 @@ class Exported:
     container: str
     """The file format; one of `dataset.export.CONTAINERS`."""
     columns: tuple[str, ...]
-    """The column names in order."""
+    """The names of the exported columns, in order."""
     files: tuple[Part, ...]
     options: Mapping[str, str]
     """The options that affected the export, such as {"limit": "1000", "split": "0.95/0.05"}."""

@@ -125,7 +125,7 @@ class Source:
         with self.faults():
             data = self.stream.read(LARGEST_LIST + 1)
         if len(data) > LARGEST_LIST:
-            problem = f"is a JSON list of more than {LARGEST_LIST:,} bytes; write it as .jsonl"
+            problem = f"is a JSON list of more than {LARGEST_LIST:,} bytes; convert it to .jsonl"
             raise InputError(self.name, f"{problem} (jq -c '.[]' FILE)")
         try:
             return data.decode("utf-8")

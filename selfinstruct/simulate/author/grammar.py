@@ -29,7 +29,7 @@ CLOSED: Final = frozenset(("count", "field", "style", "tone"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """Words that belong together."""
+    """Words that belong together, such as "beekeeper", "hives" and "swarm"."""
 
     words: Mapping[str, Sequence[str]]
     """The words that fit in each slot, by slot name."""

@@ -24,7 +24,7 @@ from selfinstruct.simulate.author.word_lists import sections
 from selfinstruct.simulate.seeded_random import SeededRandom
 
 LABEL_KIND: Final = "label"
-"""The kind that all classification tasks have, and no other tasks."""
+"""The kind of all classification tasks. No other tasks have this kind."""
 _CLOSING_SHARE: Final = 0.6
 """Share of instructions with an additional sentence after the frame."""
 _LEAD_SHARE: Final = 0.15
@@ -53,7 +53,7 @@ class Recognised:
 
 
 def compose(rng: SeededRandom) -> str:
-    """Return a new instruction."""
+    """Return a new random instruction."""
     kinds, bounds = _kinds()
     frames = kinds[bisect(bounds, rng.unit() * bounds[-1])]
     return fill_frame(rng.one_of(frames), rng)
@@ -91,7 +91,7 @@ def recognise(instruction: str) -> Recognised | None:
 
 
 def all_frames() -> list[Frame]:
-    """Return every frame."""
+    """Return the frames of all kinds."""
     return [frame for frames in _kinds()[0] for frame in frames]
 
 

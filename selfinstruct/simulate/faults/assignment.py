@@ -35,7 +35,7 @@ class Assignment:
 
     @property
     def is_billed(self) -> bool:
-        """Whether the author's reply is billed, which may be so even if the client never receives it."""
+        """Whether the reply is billed. It may be billed even if the client never receives it."""
         return self.name != "outage" and not isinstance(self.fault, Status | ErrorObject)
 
 

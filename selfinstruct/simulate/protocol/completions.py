@@ -25,7 +25,7 @@ class Choice:
     text: str
     tokens: int
     reason: str
-    """Finish reason, "stop" or "length"."""
+    """The finish reason: "stop" or "length"."""
 
 
 def finish(text: str, stops: tuple[str, ...], max_tokens: int | None) -> Choice:

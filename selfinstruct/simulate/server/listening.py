@@ -147,7 +147,7 @@ class SimulatedEndpoint:
             http="h11" if self.faults is None else Protocol,
             ws="none",
             lifespan="off",
-            log_config=None,  # the calling program configures logging
+            log_config=None,  # The calling program configures logging.
             log_level="warning",
             access_log=False,
             backlog=2048,
