@@ -308,7 +308,7 @@ def test_imported_data_claims_no_method(tmp_path: Path, seeds_file: Path) -> Non
     assert yaml_of(text)["tags"] == ["instruction-tuning"]
     assert "language_creators" not in yaml_of(text)
     for claim in (
-        "in three stages",
+        "which has three stages",
         "seed tasks set the range",
         "| Novelty |",
         "| Prompts |",
@@ -320,7 +320,7 @@ def test_imported_data_claims_no_method(tmp_path: Path, seeds_file: Path) -> Non
     grown = read_run(tmp_path / "run")
     text = card(grown, exported(), ALL).text
     assert f"The other {summarize(grown.state).grown} were generated as follows" in text
-    assert "in three stages" in text
+    assert "which has three stages" in text
 
 
 def test_imported_tasks_need_a_licence(facts: Facts) -> None:
@@ -378,7 +378,7 @@ def test_every_number_equals_status(
         assert f"| rejected: `{reason}` |" in text or f"`{reason}` (" in text
     assert ("taori2023alpaca" in text) == (recipe == "alpaca")
     assert "wang2023selfinstruct" in text
-    assert ("in three stages" in text) == (recipe == "self-instruct")
+    assert ("which has three stages" in text) == (recipe == "self-instruct")
     assert yaml_of(text)["tags"][1] == recipe
 
 
@@ -389,7 +389,7 @@ def test_a_refiltered_run_names_the_earlier_settings(tmp_path: Path, directory: 
     assert_numbers_agree(text, summarize(made.state))
     [settings] = [row[1] for row in table_rows(text) if row[0] == "Decided again"]
     assert "threshold `0.7`" in settings
-    assert "ROUGE-L over 0.5" in text
+    assert "ROUGE-L of more than 0.5" in text
     assert "secret-project" not in text
 
 
