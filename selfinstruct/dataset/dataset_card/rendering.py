@@ -109,7 +109,7 @@ def _file_name(path: str) -> str:
 
 
 def _examples(rows: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, object]]:
-    """Return the rows at the lower quartile and the median of length, in order; all rows if at most two."""
+    """Return the rows with the lower-quartile and the median length, in order; all rows if at most two."""
     if len(rows) <= _SHOWN:
         return rows
     by_length = sorted(range(len(rows)), key=lambda place: (len(str(rows[place])), place))

@@ -23,7 +23,7 @@ _ITEM_WORDS = 4
 
 @dataclass(frozen=True)
 class Rules:
-    """Rules that decide what a hit is; see `BenchmarkIndex`."""
+    """Rules that decide what counts as a hit; see `BenchmarkIndex`."""
 
     ngram: int = NGRAM
     threshold: float | None = THRESHOLD

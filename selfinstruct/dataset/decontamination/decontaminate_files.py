@@ -1,4 +1,4 @@
-"""Removes the records that contain benchmark items from files."""
+"""Filters files of records: removes each record that contains a benchmark item."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

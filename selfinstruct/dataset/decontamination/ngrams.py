@@ -26,9 +26,9 @@ class Owners(NamedTuple):
     kinds: "Numbers"
     """A number for each item, by item index. Items with identical words have the same number."""
     common: int
-    """Maximum number of different kinds of one benchmark's items that may have the same n-gram.
+    """Maximum number of one benchmark's items that may share an n-gram.
 
-    If more have it, the n-gram is ignored for this benchmark.
+    Items with identical words count once. If more items share the n-gram, it is ignored for this benchmark.
     """
 
 
@@ -51,7 +51,7 @@ class Grams:
         """Store the n-grams of each length at the positions in `places`. `longest` is the maximum length."""
         self._longest = longest
         self._pairs: dict[int, Numbers] = {}
-        """The sorted keys of all n-grams of 2, 4, 8 … words, by half their length."""
+        """The sorted keys of all n-grams of 2, 4, 8 … words, by half of that number of words."""
         numbers = self._numbers(words)
         self._tables = {
             length: _table(_keys(numbers, length), at, owners) for length, at in places.items()
@@ -93,7 +93,7 @@ def _keys(numbers: "dict[int, Numbers]", length: int) -> "Numbers":
 
 
 def _pairs(numbers: "Numbers", distance: int) -> "Numbers":
-    """Return a key for each number and the number `distance` positions later; 0 if either is 0."""
+    """Return a key for each number paired with the one `distance` positions later; 0 if either is 0."""
     import numpy as np
 
     others = np.append(numbers, np.zeros(distance, np.int64))[distance:]

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 from selfinstruct.pipeline.novelty import NoveltyIndex
 
 BATCH = 1_000
-"""Number of records compared in one call, for speed. Decisions are the same as with one at a time."""
+"""Number of records compared in one call, for speed. It does not affect the decisions."""
 NOTHING_SIMILAR = {"most_similar_instructions": dict[str, float](), "avg_similarity_score": 0.0}
 """The fields that are added to a record whose text has no tokens."""
 
@@ -45,7 +45,7 @@ class Kept(Generic[T]):
     position: int | None
     """The text's position among the kept texts; None if the text has no tokens."""
     is_equal: bool = field(default=False, repr=False)
-    """Whether the text equals an earlier kept text, whose position it then has; see `keep_equal`."""
+    """Whether the text equals an earlier kept text, which is then at `position`; see `keep_equal`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ class CardRequest:
 
 
 def has_unedited_card(output: Path) -> bool:
-    """Return whether there is a card next to the data that nobody has edited."""
+    """Return whether there is an unedited card next to the data."""
     try:
         data = _existing(output.parent / CARD)
     except InputError:
@@ -167,7 +167,7 @@ def has_unedited_card(output: Path) -> bool:
 
 
 def check_card(output: Path) -> None:
-    """Raise InputError if the card's path is an edited card or another file."""
+    """Raise InputError if the file at the card's path was edited or not written by selfinstruct."""
     path = output.parent / CARD
     if _existing(path) is not None and not has_unedited_card(output):
         problem = (

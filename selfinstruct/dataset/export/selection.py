@@ -85,7 +85,7 @@ def _fill_empty(part_of: dict[str, int], places: dict[str, float], ends: Sequenc
 
 
 def _key(instruction: str) -> str:
-    """Return the instruction in a form that does not depend on case, white space and Unicode form."""
+    """Return the instruction with its case, white space and Unicode form normalized."""
     return " ".join(unicodedata.normalize("NFKC", instruction).casefold().split())
 
 

@@ -92,7 +92,7 @@ def import_run(
 
 
 def _sources(files: Sequence[Path], profile: str) -> list[tuple[Path, ImportedFile]]:
-    """Return the files in the order in which they must be read, after reading only each first record.
+    """Return the files in the order in which they must be read. Reads only each file's first record.
 
     Raises InputError if a file cannot be imported.
     """

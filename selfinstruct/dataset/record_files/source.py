@@ -48,7 +48,7 @@ class _Again(io.RawIOBase):
 def _begun(stream: io.BufferedIOBase) -> tuple[bytes, io.BufferedReader]:
     """Return the first bytes of a stream, and a stream that returns these bytes again.
 
-    Without surrounding white space, the first bytes are at least four, unless the stream is shorter.
+    Reads until there are at least four bytes besides surrounding white space, or until the stream ends.
     """
     head = b""
     while len(head.removeprefix(_BOM).strip()) < len(_PARQUET):

@@ -57,7 +57,7 @@ def continued_blocks(
     shares: FaultShares,
     layout: str = _RIGHT,
 ) -> str:
-    """Return the blocks from `asked.first` to `last`, without the first block's first heading."""
+    """Return the blocks from `asked.first` to `last`. The first block's first heading is omitted."""
     parts = []
     for number in range(asked.first, last + 1):
         instruction = new_task(asked.demonstrations, rng, shares)

@@ -51,7 +51,7 @@ def labelled(instruction: str, number: int, rng: SeededRandom) -> list[tuple[str
     """Return at most `number` pairs of a label and an input for which the label is correct."""
     task = recognise(instruction)
     if task is not None and task.kind != LABEL_KIND:
-        # This is not a classification task, so the request is a mistake. Use the output as the label.
+        # The prompt wrongly treats this as a classification task. Use the output as the label.
         pairs = examples(instruction, number, rng)
         return [(output, given or "none") for given, output in pairs]
     used: Mapping[str, str] = {} if task is None else task.used

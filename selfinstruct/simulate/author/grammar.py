@@ -34,7 +34,7 @@ class Setting:
     words: Mapping[str, Sequence[str]]
     """The words that fit in each slot, by slot name."""
     answers: Mapping[str, str]
-    """A clause that answers each "how …" or "why …" clause, by that clause."""
+    """The answer to each "how …" or "why …" clause, by that clause."""
 
 
 @dataclass(slots=True, kw_only=True)

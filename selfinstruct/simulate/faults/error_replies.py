@@ -88,7 +88,7 @@ def _decimal(number: float) -> str:
 
 
 def _broken_off(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a reply whose first choice has half of its text and an error, as API gateways send it."""
+    """Return `data` with half of the first choice's text and an error in it, as API gateways send it."""
     choice, *others = data["choices"]
     text = text_of(choice)
     error = {"code": 502, "message": "The provider disconnected."}

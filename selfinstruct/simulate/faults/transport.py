@@ -50,7 +50,7 @@ class FaultyTransport:
         self._is_closed = False
 
     def close(self) -> None:
-        """Abort all connections that wait for a fault to end, now and later."""
+        """Abort all connections that wait for a fault to end. Later ones are aborted immediately."""
         self._is_closed = True
         for connection in tuple(self._active):
             connection.abort()

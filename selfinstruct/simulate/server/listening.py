@@ -105,7 +105,7 @@ class SimulatedEndpoint:
         # algorithm, each body would be delayed by about 40 ms, until the client acknowledges the head.
         bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
-            if os.name == "posix":  # Windows would accept a port in use.
+            if os.name == "posix":  # On Windows, a port in use would be accepted.
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind((HOST, self.port))
             # From here on, the kernel queues connections until the server runs, so the URL already works.
