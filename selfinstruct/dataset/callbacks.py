@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 Progress = Callable[[float | None, str], None]
-"""Called often with the share done, None if unknown, and a short text."""
+"""Called often, with the share of work done (None if unknown) and a short progress text."""
 
 Hold = Callable[[], None]
-"""Called once, when all files are complete and only the renaming is left. May raise KeyboardInterrupt."""
+"""Called once, after all files are complete and before they are renamed. May raise KeyboardInterrupt."""
 
 
 def no_progress(share: float | None, text: str) -> None:
@@ -14,4 +14,4 @@ def no_progress(share: float | None, text: str) -> None:
 
 
 def no_hold() -> None:
-    """Do nothing before the files get their names."""
+    """Do nothing before the files are renamed."""

@@ -47,7 +47,7 @@ class FilteredRows:
 
 
 def first_instructions(rows: Iterable[Row], count: int) -> Iterator[Row]:
-    """Yield the rows of the first `count` different instructions."""
+    """Yield all rows with one of the first `count` different instructions."""
     seen: set[str] = set()
     for row in rows:
         instruction = row["instruction"]
@@ -59,7 +59,7 @@ def first_instructions(rows: Iterable[Row], count: int) -> Iterator[Row]:
 
 
 def at_most_each(rows: Iterable[Row], count: int) -> Iterator[Row]:
-    """Yield the first `count` rows of each instruction."""
+    """Yield the first `count` rows for each instruction."""
     seen: Counter[str] = Counter()
     for row in rows:
         seen[row["instruction"]] += 1

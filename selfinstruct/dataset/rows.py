@@ -1,9 +1,9 @@
-"""Rows of a run: one per instance, with ids and provenance.
+"""Creates rows from a run: one row per instance, with ids and provenance.
 
     {"id": "task_000001/1", "instruction": …, "input": "", "output": …, "task_id": "task_000001", …}
 
-A row depends on the replies only: it has no times, costs or run ids. Tasks are in pool order, instances in
-text order.
+A row depends only on the replies: it contains no times, costs or run ids. Tasks are in pool order, and
+instances are in the order of the reply.
 """
 
 import os
@@ -16,10 +16,10 @@ from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Task
 
 Row = dict[str, Any]
-"""The values by column. A row has at least the published fields, as text."""
+"""A row: its values by column name. It has at least the columns in PUBLISHED, as text."""
 
 PUBLISHED = ("instruction", "input", "output")
-"""The fields of Alpaca's data; a missing input is ""."""
+"""The columns of Alpaca's published data. A missing input is ""."""
 
 COLUMN_TYPES: Mapping[str, str] = {
     "id": "string",
@@ -36,10 +36,10 @@ COLUMN_TYPES: Mapping[str, str] = {
     "template": "string",
     "demonstration_ids": "list<string>",
 }
-"""The Arrow types of the columns, whatever the values are."""
+"""The columns' Arrow types, which do not depend on the values."""
 
 PROVENANCE_COLUMNS = tuple(COLUMN_TYPES)
-"""The columns of a run's rows, in order."""
+"""The columns in the rows of a run, in order."""
 
 
 SIMILARITIES = ("most_similar_instructions", "avg_similarity_score")

@@ -31,7 +31,7 @@ class RunSource:
     reader: None = None
 
     def rows(self, progress: Progress = no_progress) -> Iterator[Row]:
-        """Yield the rows in pool order. Raises RunDirectoryError for a run without rows."""
+        """Yield the rows in pool order. Raises RunDirectoryError if the run has no rows."""
         state = self.run.state
         tasks = select(state.pool, include_seed_tasks=self.include_seed_tasks)
         if not any(task.instances for task in tasks):
@@ -85,7 +85,7 @@ class FileSource:
     run: None = None
 
     def rows(self, progress: Progress = no_progress) -> Iterator[Row]:
-        """Yield the rows in order. Raises InputError for a file without rows or other records."""
+        """Yield the rows in file order. Raises InputError if there are none or one is not Alpaca-style."""
         number = 0
         for number, row in enumerate(rows_of(self.reader), start=1):
             progress(self.reader.share, f"{number:,} rows")

@@ -195,7 +195,7 @@ def test_a_run_needs_a_new_directory(
         ("run -o new -m m", 2, "$OPENAI_API_KEY is not set; put your key there"),
         ("status $'no\\x1bne\\n'", 2, "no\\x1bne\\n: does not exist"),
         ("run -o new -m m --seed-tasks $'\\xff'", 2, "contains bytes that are not text"),
-        ("parse - -s generate <&-", 2, "stdin: is closed; name a file"),
+        ("parse - -s generate <&-", 2, "stdin: is closed; specify a file"),
         ("statsu none", 2, "Did you mean 'status'?"),
         ("export none -o x 2>&-", 2, ""),
         ("run /dev/zero -o new", 2, "/dev/zero: is longer than"),

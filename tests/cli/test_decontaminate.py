@@ -267,7 +267,7 @@ def test_a_csv_without_header_is_refused(here: Path) -> None:
         ({"report": Path("data.jsonl")}, "data.jsonl: is an input, which only -o"),
         ({"inputs": ["-"], "against": ["-"]}, "stdin: can be read only once"),
         ({"report": Path("hits.csv")}, "hits.csv: is written as JSON lines; end its name"),
-        ({"report": Path()}, ".: cannot be written (Is a directory); name a file"),
+        ({"report": Path()}, ".: cannot be written (Is a directory); choose a file"),
     ],
 )
 def test_bad_input_changes_no_file(here: Path, changes: dict[str, Any], said: str) -> None:

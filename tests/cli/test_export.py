@@ -222,15 +222,15 @@ def test_impossible_options_write_nothing(
         ),
         (
             ("data.train.json", "-o", "data.json", "--split", "0.5/0.5"),
-            "data.train.json: is an input, which only -o replaces",
+            "data.train.json: is an input, which only -o may replace",
         ),
         (
             ("alpaca.json", "-o", "quiz.jsonl", "--decontaminate", "quiz.jsonl"),
-            "quiz.jsonl: is read and not replaced",
+            "quiz.jsonl: is read and must not be replaced",
         ),
         (
             ("alpaca.json", "-f", "messages", "-o", "mine.txt", "--template", "mine.txt"),
-            "mine.txt: is read and not replaced",
+            "mine.txt: is read and must not be replaced",
         ),
         (("alpaca.json", "-o", "."), ".: is not a name for a file"),
         (("alpaca.json", "-o", "..", "--split", "0.5/0.5"), "is not a name for a file"),
@@ -276,7 +276,7 @@ def test_a_card_names_files_and_missing_information(finished: Path) -> None:
     options = ("-o", "hub/data.parquet", "--split", "0.5/0.5", "--include-seed-tasks", "--card")
     done = typed("export", finished, *options)
     assert done.returncode == 0, done.stderr
-    assert "the card lacks the licence of the dataset" in done.stderr
+    assert "the card lacks the dataset's licence" in done.stderr
     card = Path("hub/README.md")
     configs = front_matter(card)["configs"]
     assert configs == [

@@ -256,16 +256,16 @@ BAD: list[tuple[list[str], int, str]] = [
         "c.json: would be written twice",
     ),
     (["alpaca.json", "-o", "c.json", "--against", "c.json"], 2, "c.json: is read with --against"),
-    (["numbers.csv", "alpaca.json", "-o", "c.json", "--rejected", "alpaca.json"], 2, "only -o rep"),
+    (["numbers.csv", "alpaca.json", "-o", "c.json", "--rejected", "alpaca.json"], 2, "only -o may"),
     (
         ["alpaca.json", "-o", "c.json", "--against", "Makefile"],
         2,
-        "name a file that ends in .json, .j",
+        "choose a file that ends in .json, .j",
     ),
     (
         ["Makefile", "-o", "c.json"],
         2,
-        "Makefile: has a format that neither its name nor its first",
+        "Makefile: has a format that cannot be determined from its name or first",
     ),
     (
         ["alpaca.json", "-o", "c.json", "--against", "numbers.csv"],
@@ -274,7 +274,7 @@ BAD: list[tuple[list[str], int, str]] = [
     ),
     (["alpaca.json", "-o", "c.json", "--against-field", "a"], 2, "add --against FILE"),
     (["alpaca.json", "-o", "d/c.json.zst"], 2, "c.json.zst: has the unknown suffix .zst"),
-    (["alpaca.json", "-o", "c.txt.gz"], 2, "end the name in .json, .jsonl, .ndjson, .csv"),
+    (["alpaca.json", "-o", "c.txt.gz"], 2, "end its name in .json, .jsonl, .ndjson, .csv"),
     (
         ["alpaca.json", "-o", "d/c.json", "--rejected", "r.xlsx"],
         2,

@@ -46,7 +46,7 @@ def test_the_summary_names_the_next_commands(regen: Path) -> None:
         "with instances 1 2 rows",
         "still open 1 a run requests instances, for 1 the kind first",
         "instances rejected 1 empty output 1",
-        "records left out 1 repeated 1 other records say the same",
+        "records left out 1 repeated 1 other records contain the same statement",
         "To complete it: selfinstruct run 'my run' -m MODEL",
         "To grow it: selfinstruct run 'my run' -m MODEL -n 4",
         "To export it: selfinstruct export 'my run' -o alpaca_data.json",
@@ -177,11 +177,11 @@ SING = {"instruction": "Sing."}
 BAD: list[tuple[str, object, str]] = [
     ("none.json", None, "none.json: cannot be read (No such file or directory); check the name"),
     ("empty.json", " \n", "empty.json: is empty"),
-    ("list.json", "[]", "list.json: has no records; name another file"),
-    ("x.txt", "Name a sea.\n", "x.txt: has a format that neither its name"),
+    ("list.json", "[]", "list.json: has no records; choose another file"),
+    ("x.txt", "Name a sea.\n", "x.txt: has a format that cannot be determined"),
     ("x.jsonl", DEEP, "x.jsonl:1: is nested more than 200 levels deep"),
     ("x.jsonl", '{"instruction": "a", \n', "x.jsonl:1: is not JSON"),
-    ("x.csv", "instruction,output\na\n", "x.csv:2: has 1 cell where the header has 2"),
+    ("x.csv", "instruction,output\na\n", "x.csv:2: has 1 cell, but the header has 2"),
     ("x.json", [SING | {"output": {}}], "x.json: record 1: 'output' is an object, not text"),
     (
         "x.jsonl",
@@ -196,12 +196,12 @@ BAD: list[tuple[str, object, str]] = [
     (
         "x.jsonl",
         '{"instruction": "Sing.", "output": "La."}\n{"instruction": "Dance."}\n',
-        "x.jsonl:2: has no 'output', unlike the first record of the file; add it",
+        "x.jsonl:2: has no 'output', unlike the file's first record; add it",
     ),
     (
         "x.jsonl",
         '{"instruction": "Sing."}\n{"instruction": "Dance.", "output": "La."}\n',
-        "x.jsonl:2: has 'output', unlike the first record of the file; put them into another file",
+        "x.jsonl:2: has 'output', unlike the file's first record; put such records into another file",
     ),
     (
         "x.jsonl",
@@ -226,7 +226,7 @@ BAD: list[tuple[str, object, str]] = [
     (
         "x.jsonl",
         {"instruction": " ", "output": "b"},
-        "x.jsonl: has nothing to import (the instruction is empty: 1); name other files",
+        "x.jsonl: has nothing to import (the instruction is empty: 1); choose other files",
     ),
 ]
 
@@ -264,8 +264,8 @@ def test_wrong_usage_leaves_nothing(regen: Path) -> None:
         (["folder", *NEW], "folder: cannot be read (Is a directory); choose a file"),
         (["pipe", *NEW], "pipe: cannot be imported, because its hash could not be checked"),
         (["-", *NEW], "stdin: cannot be imported"),
-        (["regen.json", "./regen.json", *NEW], "regen.json: is given twice; name it once"),
-        (["regen.json", "link.json", *NEW], "link.json: is given twice; name it once"),
+        (["regen.json", "./regen.json", *NEW], "regen.json: is specified twice; keep one"),
+        (["regen.json", "link.json", *NEW], "link.json: is specified twice; keep one"),
         (["regen.json", "-o", "."], "is not a run directory and not empty"),
         (["regen.json", "-o", "regen.json"], "regen.json: is a file; choose the name of a new"),
         (

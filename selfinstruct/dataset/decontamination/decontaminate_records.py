@@ -1,4 +1,4 @@
-"""Removal of records from files that contain what a benchmark asks."""
+"""Filters files of records: removes each record that contains a benchmark item."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,18 +25,18 @@ class DecontaminationSummary:
     read: int = 0
     kept: int = 0
     layouts: dict[str, str] = field(default_factory=dict)
-    """The benchmark layout of the first record of each input."""
+    """The benchmark layout of each input's first record, by input name."""
 
     @property
     def dropped(self) -> int:
-        """Records with a hit."""
+        """Number of records that were dropped because of a hit."""
         return self.benchmarks.dropped.total()
 
     def __repr__(self) -> str:
         return f"<DecontaminationSummary: {self.read:,} read, {self.dropped:,} dropped>"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the numbers as JSON values."""
+        """Return the counts for each file as JSON values."""
         return {
             "read": self.read,
             "kept": self.kept,
@@ -82,7 +82,7 @@ def decontaminate_records(
     rules = Rules(ngram, None if no_rouge else threshold, common, listed(against_field))
     fields = listed(field)
     missing = set(fields)
-    # The outputs are opened first: a wrong name is reported before the benchmarks are read.
+    # Open the outputs first, so a wrong name is reported before the benchmarks are read.
     with files.open(hold) as opened:
         _check_inputs(files)
         summary = DecontaminationSummary(Benchmarks(files.against, rules, progress))
@@ -112,7 +112,7 @@ def _read(opened: OpenLists, summary: DecontaminationSummary) -> Iterator[Record
 
 
 def _reject(opened: OpenLists, record: Record, hits: Sequence[Hit]) -> None:
-    """Write a record with its hits, and a line per hit to the report."""
+    """Write a record and its hits to the file for rejected records, and each hit to the report."""
     contamination = [hit_fields(hit) for hit in hits]
     if opened.rejected is not None:
         opened.rejected.write(record, {"contamination": contamination})
@@ -122,7 +122,7 @@ def _reject(opened: OpenLists, record: Record, hits: Sequence[Hit]) -> None:
 
 
 def _check_inputs(files: ListFiles) -> None:
-    """Check the first record of each input before reading; pipes can be read only once."""
+    """Check the first record of each regular input file. Pipes are skipped, as they can be read only once."""
     layouts = {}
     for name in files.inputs if len(files.inputs) > 1 else ():
         if Path(name).is_file():
@@ -133,10 +133,10 @@ def _check_inputs(files: ListFiles) -> None:
 
 
 def _check_layouts(layouts: Mapping[str, str]) -> None:
-    """Raise InputError if some inputs, but not all, are benchmarks.
+    """Raise InputError if some inputs, but not all of them, look like benchmarks.
 
-    A shell makes `--against mmlu.jsonl` and an INPUT of `--against mmlu.jsonl hellaswag.jsonl`. The items of
-    the second benchmark would be kept.
+    For example, with `--against mmlu.jsonl hellaswag.jsonl`, the second file is an INPUT and not a benchmark,
+    so its items would be kept.
     """
     if OTHER.name not in layouts.values():
         return
@@ -150,7 +150,7 @@ def _check_layouts(layouts: Mapping[str, str]) -> None:
 
 
 def _texts(fields: Sequence[str], missing: set[str], record: Record) -> list[FieldText]:
-    """Return the texts to search, and remove the fields that have text from `missing`."""
+    """Return the record's texts to search. Removes the fields that have text from `missing`."""
     texts = list(texts_of(record.fields))
     if not fields:
         return texts

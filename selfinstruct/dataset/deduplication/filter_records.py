@@ -1,4 +1,4 @@
-"""Removal of near duplicates from files."""
+"""Removes near-duplicates from files of records."""
 
 import os
 import time
@@ -21,7 +21,7 @@ from selfinstruct.dataset.record_files import Record, RecordWriter, read_records
 from selfinstruct.errors import ConfigError
 
 _ADDED = ("witness", "witness_place", "rouge_l")
-"""The fields of a decision that are added to a rejected record."""
+"""Attributes of a decision that are added to a rejected record as fields."""
 
 
 @dataclass(repr=False)
@@ -32,22 +32,22 @@ class FilterSummary:
     kept: int = 0
     rejected: int = 0
     without_tokens: int = 0
-    """Kept records with a text that has no token."""
+    """Number of kept records whose text has no tokens."""
     kept_as_equal: int = 0
-    """Kept records with exactly the text of another kept record."""
+    """Number of records that were kept although their text equals another kept record's text."""
     with_an_input: int = 0
-    """Rejected records with exactly the text of another record, but with an input that was not compared."""
+    """Number of rejected records whose text equals another record's, but whose input was not compared."""
     against: int = 0
-    """Records read from the files to compare with."""
+    """Number of records read from the files in `ListFiles.against`."""
     fields_without_text: list[str] = field(default_factory=list)
-    """Fields without text in every record, if several fields are compared."""
+    """If several fields are compared: those that have no text in any record."""
     seconds: float = 0.0
 
     def __repr__(self) -> str:
         return f"<FilterSummary: {self.read:,} read, {self.rejected:,} rejected>"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the numbers as JSON values."""
+        """Return the counts for each file as JSON values."""
         return asdict(self) | {"seconds": round(self.seconds, 3)}
 
 
@@ -112,7 +112,10 @@ def filter_records(
 
 
 def _has_another_input(decision: Rejected[Record]) -> bool:
-    """Return whether the record may be no copy: published data has instructions with several inputs."""
+    """Return whether a rejected record may differ from its witness in its input, which was not compared.
+
+    In published datasets, some instructions occur with several inputs.
+    """
     fields = decision.record.fields
     is_copy = not decision.is_known and fields["instruction"] == decision.witness
     return is_copy and bool(fields.get("input"))
@@ -121,7 +124,7 @@ def _has_another_input(decision: Rejected[Record]) -> bool:
 def _write_with_similarities(
     waiting: Sequence[Kept[Record]], dedup: Deduplication, kept: RecordWriter, progress: Progress
 ) -> None:
-    """Write the kept records after all decisions, so that all cores can compute the scores together."""
+    """Write the kept records with similarities, after all decisions, so all cores can compute scores."""
     positions = [kept.position for kept in waiting if kept.position is not None]
     similarities = dedup.similarities(positions, workers=os.cpu_count() or 1)
     for number, decision in enumerate(waiting, start=1):

@@ -1,4 +1,4 @@
-"""Export of a run or a file of records, with the files next to the data."""
+"""Exports a run or a file of records, and writes the files next to the data."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,14 +29,14 @@ class ExportSummary:
     container: str = ""
     parts: list[Part] = field(default_factory=list)
     beside: list[Path] = field(default_factory=list)
-    """Further files that were written next to the data."""
+    """Paths of the additional files that were written next to the data."""
     remarks: list[str] = field(default_factory=list)
-    """Remarks about the source and the output."""
+    """Remarks for the user about the source and the output."""
     removed: Mapping[str, int] = field(default_factory=dict)
     """Rows that each filter removed; the names complete the sentence "rows that …"."""
     benchmarks: Benchmarks | None = None
     missing: Sequence[str] = ()
-    """Information that the card lacks."""
+    """A sentence for each piece of information that the card lacks."""
 
     @property
     def rows(self) -> int:
@@ -45,14 +45,14 @@ class ExportSummary:
 
     @property
     def left_out(self) -> int:
-        """Rows that contain what a benchmark asks."""
+        """Number of rows that were left out because they contain a benchmark item."""
         return self.removed.get(_CONTAMINATED, 0)
 
     def __repr__(self) -> str:
         return f"<ExportSummary: {self.rows:,} rows, {sum(self.removed.values()):,} removed>"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the numbers as JSON values."""
+        """Return the result as JSON values."""
         return {
             "format": self.format,
             "container": self.container,
@@ -153,7 +153,7 @@ def _write_beside(job: ExportJob, export: Export, summary: ExportSummary, run: R
 
 
 def _remarks_on_prompts(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a remark if the first prompt ends in a word, which the completion would continue."""
+    """Yield a remark if the first prompt ends in a letter or digit, which the completion would continue."""
     if rows and str(rows[0].get("prompt", "."))[-1:].isalnum():
         end = rows[0]["prompt"].rpartition("\n")[2][-20:]
         yield (

@@ -27,23 +27,23 @@ class ExportJob(ExportOptions):
     """The options of `export_records`, and the files that they name."""
 
     source: str
-    """A run directory or a file of records; "-" is stdin."""
+    """The run directory or the file of records to export; "-" is stdin."""
     output: Path
-    """The file or folder to write; "-" is stdout."""
+    """The file or directory to write; "-" is stdout."""
     input_format: str | None = None
-    """The format of a file; None by its name or first character."""
+    """The input file's format. If None, the file's name or first character determines it."""
     include_seed_tasks: bool = False
     """True to write the seed tasks first."""
     limit: int | None = None
     """Maximum of instructions, without seed tasks; None for all."""
     max_instances_per_task: int | None = None
-    """Maximum of rows per instruction; None for all."""
+    """Maximum number of rows per instruction; None for all rows."""
     benchmarks: Sequence[str] = ()
-    """Benchmarks; rows that contain what one asks are left out."""
+    """Benchmark files. Rows that contain a benchmark item are left out."""
     llama_factory: bool = False
-    """True to add the output to LLaMA-Factory's dataset_info.json."""
+    """Whether to add the output to LLaMA-Factory's dataset_info.json."""
     axolotl: bool = False
-    """True to write a stanza for axolotl's configuration."""
+    """Whether to write a stanza for axolotl's configuration."""
     card: bool = False
     """True to write a dataset card, with the following terms."""
     license: str | None = None
@@ -79,7 +79,10 @@ class ExportJob(ExportOptions):
         return {name: str(value) for name, value in options.items() if value is not None}
 
     def check(self) -> None:
-        """Raise ConfigError, InputError if a file has no place or would replace another file."""
+        """Raise an error if a file cannot be written or would replace another file.
+
+        The error is a ConfigError, an InputError or an ExportError.
+        """
         names = self.names(self.output)
         places = [path for _, path in names if path != self.output]
         beside = {"llama_factory": self.llama_factory, "axolotl": self.axolotl, "card": self.card}
@@ -127,7 +130,7 @@ class ExportJob(ExportOptions):
         )
 
     def trainer_files(self, container: str, parts: Sequence[Part]) -> dict[Path, bytes]:
-        """Return the content of the configuration files for trainers."""
+        """Return the content of the trainers' configuration files, by path."""
         files = {}
         if self.llama_factory:
             info = dataset_info(self.output, self, parts)

@@ -1,9 +1,9 @@
 """Orders rows for export and splits them into parts, by instruction. Pure.
 
-    split(rows, (0.95, 0.05), seed=0)      all rows of an instruction are in one part
+    split(rows, (0.95, 0.05), seed=0)      all rows with the same instruction are in the same part
 
-The part of an instruction depends on its words and the seed only. When the dataset grows, the test part keeps
-its instructions, so that no model is tested on the training data of an earlier one.
+The part that an instruction belongs to depends only on its words and the seed. If the dataset grows, test
+instructions stay in the test part, so no model is tested on data that an earlier model was trained on.
 """
 
 import hashlib
@@ -21,20 +21,20 @@ NAMES: dict[int, tuple[str, ...]] = {
     2: ("train", "test"),
     3: ("train", "validation", "test"),
 }
-"""The names of the parts on the hub and in `datasets`, by number of parts."""
+"""The parts' names on the Hub and in `datasets`, by number of parts."""
 
 
 def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
-    """Return the rows in an order that depends on the seed and the number of rows."""
+    """Return the rows in a random order that depends only on the seed and the number of rows."""
     return stable_random.shuffled(Random(f"{seed}/export"), rows)
 
 
 def split(rows: Sequence[Row], shares: Sequence[float], *, seed: int) -> list[list[Row]]:
-    """Return the rows in one part per share, each in the order of the rows.
+    """Split the rows into one part per share. The order of rows is kept within each part.
 
-    Shares add up to 1 and refer to instructions. Each instruction is drawn independently, so the shares are
-    approximate. A part that would be empty gets the nearest instruction. Raises ValueError for fewer
-    instructions than parts.
+    The shares must add up to 1 and are shares of the instructions. Each instruction is assigned
+    independently, so the shares are approximate. A part that would be empty gets the instruction nearest to
+    it. Raises ValueError if there are fewer instructions than parts.
     """
     places = {key: _place(key, seed) for key in {_key(row["instruction"]) for row in rows}}
     if len(places) < len(shares):
@@ -64,11 +64,11 @@ def _fill_empty(part_of: dict[str, int], places: dict[str, float], ends: Sequenc
 
 
 def _key(instruction: str) -> str:
-    """Return the instruction without differences of case, white space and Unicode form."""
+    """Return the instruction with its case, white space and Unicode form normalized."""
     return " ".join(unicodedata.normalize("NFKC", instruction).casefold().split())
 
 
 def _place(key: str, seed: int) -> float:
-    """Return the position of an instruction in [0, 1)."""
+    """Return a pseudorandom position in [0, 1) for an instruction, which determines its part."""
     digest = hashlib.sha256(f"{seed}/split/{key}".encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:6]) / 2**48
