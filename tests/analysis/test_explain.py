@@ -484,5 +484,5 @@ def test_a_run_without_replies_can_be_searched(tmp_path: Path, config: RunConfig
         pass
     history = history_of(tmp_path / "run")
     assert explain(history, "seed_task_3").total == 1
-    assert explain(history, "task_000001").note.endswith("and has decided no reply yet.")
+    assert explain(history, "task_000001").note.endswith("and has not decided any reply yet.")
     assert explain(history, "Name four trees of the north.").as_candidate is not None

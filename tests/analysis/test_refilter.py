@@ -387,7 +387,7 @@ def test_paper_uses_the_first_of_two_answers(tmp_path: Path, seeds_file: Path) -
     assert second
     (told,) = explain(History(*read_history(tmp_path / "new")), second[0]).found
     assert told.kind == "request"
-    assert told.problem == "The reply is not used: an earlier answer was clear."
+    assert told.problem == "The reply is not used: an earlier answer about the same task was clear."
     assert not any(task.is_classification for task in state.pool.generated)
 
 
@@ -414,7 +414,7 @@ def test_replies_beyond_the_target_stay_undecided(tmp_path: Path) -> None:
     name = next(name for name in new.state.waiting if name.startswith("generate"))
     (told,) = explain(History(*read_history(tmp_path / "new")), name).found
     assert told.kind == "request"
-    assert "because the source run had not decided it" in told.problem
+    assert "because the source run had not decided on it" in told.problem
 
 
 def test_the_target_does_not_stop_the_refilter(tmp_path: Path) -> None:

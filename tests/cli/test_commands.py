@@ -125,7 +125,7 @@ def test_flags_override_the_settings_file(tmp_path: Path, endpoint: SimulatedEnd
     assert status["condition"] == "complete"
     changed = typed("run", "out", "--threshold", 0.8, cwd=tmp_path)
     assert changed.returncode == 2
-    assert "threshold is 0.6 there, 0.8 was given" in changed.stderr
+    assert "threshold is 0.6 in the run, but 0.8 was given" in changed.stderr
 
 
 def test_a_missing_endpoint_is_exit_4(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
@@ -144,7 +144,7 @@ def test_a_second_process_is_refused(tmp_path: Path, config: RunConfig) -> None:
     with open_run(tmp_path / "run", config):
         done = command("run", tmp_path / "run")
         assert done.returncode == 2
-        assert f"process {os.getpid()} is writing this run" in done.stderr
+        assert f"process {os.getpid()} is writing to this run" in done.stderr
         status = command("status", tmp_path / "run")
     assert status.returncode == 0
     assert f"running (process {os.getpid()})" in status.stdout

@@ -76,9 +76,9 @@ def test_other_settings_are_listed_with_both_values(
     ended = typed("run", finished, "-m", "m", "-t", "0.6", "--seed-tasks", "other.jsonl")
     assert (ended.code, ended.out) == (2, "")
     for part in (
-        "model is 'scripted' there, 'm' was given",
-        "threshold is 0.7 there, 0.6 was given",
-        "seed_tasks is 'other content' there, 'other.jsonl' was given",
+        "model is 'scripted' in the run, but 'm' was given",
+        "threshold is 0.7 in the run, but 0.6 was given",
+        "seed_tasks is 'other content' in the run, but 'other.jsonl' was given",
         "Leave them out to continue it, or choose another directory for a new run.",
     ):
         assert part in ended.sentence
@@ -191,7 +191,7 @@ def test_a_damaged_journal_is_not_changed(
     before = everything(here)
     ended = typed(*(finished if word == "DIR" else word for word in command))
     check(ended, pattern, code=1)
-    assert "nothing was changed. Restore the file from a copy, or cut it before" in ended.sentence
+    assert "nothing was changed. Restore the file from a copy, or delete that line" in ended.sentence
     assert everything(here) == before
 
 
@@ -222,7 +222,7 @@ def test_a_running_run_can_be_read_only(here: Path, finished: Path, typed: Typed
         ended = typed("run", finished)
         assert ended.code == 2
         assert ended.sentence == (
-            f"run: process {os.getpid()} is writing this run; wait for it or stop it first"
+            f"run: process {os.getpid()} is writing to this run; wait for it or stop it first"
         )
         assert everything(here) == before
         assert f"running (process {os.getpid()})" in typed("status", finished).out
