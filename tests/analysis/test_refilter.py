@@ -496,7 +496,7 @@ def test_an_occupied_directory_is_left_unchanged(finished: Path, tmp_path: Path,
 def test_what_cannot_be_refiltered_makes_no_directory(finished: Path, tmp_path: Path) -> None:
     with open_run(tmp_path / "empty", RunConfig(model="m")):
         pass
-    with pytest.raises(RunDirectoryError, match="empty: has no decided reply to refilter"):
+    with pytest.raises(RunDirectoryError, match="empty: has no decision to make again"):
         refilter_run(tmp_path / "empty", tmp_path / "new", {})
     with pytest.raises(ConfigError, match="threshold: must be between 0 and 1"):
         refilter_run(finished, tmp_path / "new", {"threshold": 7.0})
@@ -575,13 +575,13 @@ def test_verify_notices_what_was_changed_by_hand(source: Source) -> None:
     reply = events[replied]
     assert isinstance(reply, CompletionReceived)
     shown = replace(reply, demonstration_ids=("source:task_999999",))
-    assert "is about source:task_999999, which this run does not know" in found(replied, shown)
-    assert "only the first line can name the source of all replies" in found(1, events[0])
+    assert "refers to source:task_999999, which is not in this run" in found(replied, shown)
+    assert "only the first line can say which run the replies come from" in found(1, events[0])
     remembered = next(n for n, e in enumerate(events) if isinstance(e, SourceTask))
     there = events[remembered]
     assert isinstance(there, SourceTask)
     named = replace(there, task_id="task_000001")
-    assert "is not the name of a source task" in found(remembered, named)
+    assert "is not the id of a source task" in found(remembered, named)
     assert "only a refiltered run has tasks of another run" in found(
         0,
         SourceTask(task_id="source:task_000001", candidate_id="generate/000001#1", instruction=""),
@@ -589,4 +589,4 @@ def test_verify_notices_what_was_changed_by_hand(source: Source) -> None:
     last = max(n for n, e in enumerate(events) if isinstance(e, Committed) and e.rejected)
     commit = events[last]
     assert isinstance(commit, Committed)
-    assert "the reply has it" in found(last, replace(commit, rejected=()))
+    assert "the reply contains it" in found(last, replace(commit, rejected=()))

@@ -206,7 +206,7 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
     ),
     "a rejection's reason": (
         in_rejection(lambda r: replace(r, reason=Reason.TOO_SHORT, nearest=None, stage="filter")),
-        "the journal says rejected: too_short; decided again it is rejected: not_novel",
+        "the journal says rejected: too_short; decided again, it is rejected: not_novel",
     ),
     "a rejection's stage": (
         in_rejection(lambda r: replace(r, stage="filter")),
@@ -232,20 +232,20 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
         "it is",
     ),
     "a witness below the threshold": (with_other_witness("seed_task_0"), "is not over 0.7"),
-    "a witness of later": (with_other_witness("task_000030"), "was not in the pool then"),
-    "a witness of nowhere": (with_other_witness("task_9"), "was not in the pool then"),
+    "a witness of later": (with_other_witness("task_000030"), "was not in the pool at that time"),
+    "a witness of nowhere": (with_other_witness("task_9"), "was not in the pool at that time"),
     "no witness": (in_rejection(lambda r: replace(r, nearest=None)), "without a witness"),
     "a witness too many": (
         in_rejection(
             lambda r: replace(r, nearest=Neighbour(task_id="seed_task_0", rouge_l=0.9)),
             reason=Reason.TOO_SHORT,
         ),
-        "where none is needed",
+        "but this reason needs none",
     ),
     "two commits swapped": (swapped(Committed), "commit 2 cannot follow commit 0"),
-    "instances before their reply": (before_its_reply, "no outcome that it could follow from"),
+    "instances before their reply": (before_its_reply, "no outcome to decide on"),
     "a commit left out": (without(Committed), "cannot follow"),
-    "a reply left out": (without(CompletionReceived), "no outcome that it could follow from"),
+    "a reply left out": (without(CompletionReceived), "no outcome to decide on"),
     "a reply twice": (twice(CompletionReceived), "has an outcome already, in line "),
     "a task's number": (
         changed(
@@ -296,7 +296,7 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
             lambda e: replace(e, answer="yes", is_classification=True),
             of=lambda e: e.answer == "no",
         ),
-        "the journal says yes, a classification task; parsed again it is no, not a classification task",
+        "the journal says yes, a classification task; parsed again, it is no, not a classification task",
     ),
     "an instance dropped": (
         changed(InstancesWritten, lambda e: replace(e, instances=e.instances[1:])),
@@ -329,11 +329,11 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
         changed(
             CompletionReceived, lambda e: replace(e, demonstration_ids=e.demonstration_ids[::-1])
         ),
-        "planned again it shows",
+        "planned again, it shows",
     ),
     "a prompt's hash": (
         changed(CompletionReceived, lambda e: replace(e, prompt_sha256="0" * 64)),
-        "differs from the prompt that was sent",
+        "is not the prompt that was sent",
     ),
     "a prompt's template": (
         changed(CompletionReceived, lambda e: replace(e, template="x")),
@@ -422,7 +422,7 @@ def test_a_commit_beyond_the_target_is_found(finished: Path) -> None:
         RunStarted, lambda e: replace(e, settings={**e.settings, "num_instructions": 1})
     )
     problems = checked(finished, lowered).problems
-    assert any("was decided after the target of 1 was reached" in p.why for p in problems)
+    assert any("was decided after the run had reached its target of 1" in p.why for p in problems)
 
 
 def test_problems_name_line_and_candidate(finished: Path) -> None:

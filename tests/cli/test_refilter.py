@@ -106,7 +106,7 @@ def test_all_commands_read_a_refiltered_run(hostile: Path) -> None:
     assert fields["refiltered_from"]["settings"]["threshold"] == 0.7
     checked = command("verify", "loose")
     assert checked.returncode == 0
-    assert "its prompts were planned in" in checked.stdout
+    assert "Its prompts come from" in checked.stdout
     exported = command("export", "loose", "-o", "loose.json")
     never_asked = f"{fields['never_asked']} have no instances, because the model was never asked"
     assert exported.stderr.splitlines()[1:] == [

@@ -59,8 +59,8 @@ def _source_reply(history: History, query: str, there: SourceTask) -> Explanatio
     """Explain a source run's task whose text is not in this run, by the reply that contained it."""
     result = history.request(there.candidate_id.rpartition("#")[0])
     note = (
-        f"The task was item {there.candidate_id} in the source run. This run parses the reply differently, and "
-        f"none of its items has the text {there.instruction}"
+        f"The task was item {there.candidate_id} in the source run. This run parses the reply differently: "
+        f"no item in it has the text {there.instruction}"
     )
     return Explanation(query=query, how="id", total=1, found=(result,), note=note)
 
@@ -113,6 +113,4 @@ def _version_note(history: History) -> str:
     """Return a note if the run compared its texts with another version of the tokenizer; otherwise ""."""
     if history.run.versions.get("tokenizer") == VERSIONS["tokenizer"]:
         return ""
-    return (
-        "The run used another version of the tokenizer. The nearest tasks shown were found with this version."
-    )
+    return "The run used another version of the tokenizer. The nearest tasks shown were found with this version."

@@ -2,22 +2,23 @@
 
     refilter(source, config) → Refiltered(events=[…], state=…, comparison=…)
 
-The new journal has the source's outcomes and new decisions, made with the same `decide` and `apply` as in any
-run, so every command can read the new run. Two events occur only in such journals:
+The new journal has the source's outcomes and new decisions, made with the same `decide` and `apply` as in
+any run, so every command can read the new run. Two events occur only in such journals:
 
     refiltered_from    the first line: the run that all replies come from. The new run sends no requests
-    source_task        a task that only the source has, with an id such as "source:task_000007". It records the
-                       text that the id in a prompt or request refers to
+    source_task        a task that only the source has, with an id such as "source:task_000007". It records
+                       the text that the id in a prompt or request refers to
 
-Tasks are numbered as in the new pool. Requests about a task, and demonstrations in later prompts, are renamed
-to the new number of the task that was the same candidate. Generation requests keep their numbers, so candidates
-keep their ids. A demonstration gets the new number only if the task has exactly the text that the prompt
-showed; otherwise it becomes a `source_task`.
+Tasks are numbered as in the new pool. Requests about a task, and demonstrations in later prompts, get the new
+number of the task that was the same candidate. Generation requests keep their numbers, so candidates keep
+their ids. A demonstration gets the new number only if the task has exactly the text that the prompt showed;
+otherwise it becomes a `source_task`.
 
 Imported tasks do not come from replies. They stay as they are, and candidates are compared with them again.
 
-The new run decides on all generation replies that the source had decided on, regardless of the target, and on
-all replies about their tasks. The journal keeps the other outcomes without a decision, so no paid reply is lost.
+The new run decides on all generation replies that the source had decided on, regardless of the target, and
+on all replies about their tasks. The journal keeps the other outcomes without a decision, so no paid reply is
+lost.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,8 +50,8 @@ from selfinstruct.runner.journal_line import Entry
 DECIDING = ("profile", "tokenizer", "threshold", "max_instances")
 """Settings that affect how replies are parsed and decided, and can be changed without new requests.
 
-`max_instances` also appears in prompts, but the recorded prompts do not change. All other settings affect which
-requests are sent.
+`max_instances` also appears in prompts, but the recorded prompts do not change. All other settings affect
+which requests are sent.
 """
 
 

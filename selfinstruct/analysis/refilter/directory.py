@@ -46,9 +46,7 @@ def read_source(
         )
     source = Source(*read_history(directory))
     if not source.commits and not source.has_replies_about_imports:
-        raise RunDirectoryError(
-            directory, "has no decision to make again; continue the run first"
-        )
+        raise RunDirectoryError(directory, "has no decision to make again; continue the run first")
     run = source.run
     origin = RefilteredFrom(
         source=_as_text(directory.absolute()),

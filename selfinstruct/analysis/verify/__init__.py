@@ -2,12 +2,13 @@
 
     run, entries = read_history("my-run")
     verify(run, entries).problems
-    → (Problem(seq=7, what="generate/000001#7", why="the journal says rejected: too_short; decided again it is
-       accepted"),)
+    → (Problem(seq=7, what="generate/000001#7", why="the journal says rejected: too_short; decided again, it
+       is accepted"),)
 
-Pure: takes a run and its entries, and returns a `Verification`. Uses the same `plan`, `decide` and `apply` as a
-run. A decision must match exactly. The only exception is the witness of a `not_novel` candidate: any task over
-the threshold is correct. Witness scores are recomputed with the rouge-score package, which runs do not use.
+Pure: takes a run and its entries, and returns a `Verification`. Uses the same `plan`, `decide` and `apply` as
+a run. A decision must match exactly. The only exception is the witness of a `not_novel` candidate: any task
+over the threshold is correct. Witness scores are recomputed with the rouge-score package, which runs do not
+use.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -119,7 +120,9 @@ class _Check:
             case SourceTask():
                 if self.state.source is None:
                     raise ValueError("only a refiltered run has tasks of another run")
-                if not event.task_id.startswith("source:"):  # such an id could mask a task of this run
+                if not event.task_id.startswith(
+                    "source:"
+                ):  # such an id could mask a task of this run
                     self.complain(event.task_id, "is not the id of a source task")
             case ImportedFile():
                 if event.tasks < 0 or event.records < event.tasks:
@@ -201,7 +204,9 @@ class _Check:
     def _commit(self, event: Committed, outcome: Outcome) -> None:
         name = outcome.request_id
         if self.state.accepted >= self._target and self.state.source is None:
-            self.complain(name, f"was decided after the run had reached its target of {self._target}")
+            self.complain(
+                name, f"was decided after the run had reached its target of {self._target}"
+            )
         kept = [accepted.candidate_id for accepted in event.accepted]
         ids = kept + [rejection.candidate_id for rejection in event.rejected]
         numbers = self._numbers(name, ids, of=len(ids))[: len(kept)]
@@ -233,7 +238,9 @@ class _Check:
         journaled, decided = differences.by_candidate(event), differences.by_candidate(again)
         self._compare(journaled, decided)
         if journaled == decided and list(journaled) != list(decided):
-            self.complain(outcome.request_id, "its candidates are in a different order in the journal")
+            self.complain(
+                outcome.request_id, "its candidates are in a different order in the journal"
+            )
 
     def _compare(
         self,
@@ -255,7 +262,7 @@ class _Check:
             self.complain(
                 outcome.request_id,
                 f"the journal says {differences.kind(event)}; "
-                f"parsed again it is {differences.kind(again)}",
+                f"parsed again, it is {differences.kind(again)}",
             )
 
     def _instances(self, event: InstancesWritten, outcome: Outcome) -> None:
