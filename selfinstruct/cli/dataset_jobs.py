@@ -1,4 +1,4 @@
-"""Runs a job on dataset files with a progress bar, stopped cleanly by signals, and prints its summary."""
+"""Run a job on dataset files with a progress bar, print its summary, and stop cleanly on a signal."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,10 +13,10 @@ from selfinstruct.dataset.file_jobs import Hold, Progress
 
 
 class Summary(Protocol):
-    """The numbers of a job."""
+    """The numbers that a job reports."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the numbers as JSON values."""
+        """Return the numbers as a dict of JSON values."""
 
 
 Result = TypeVar("Result", bound=Summary)
@@ -31,7 +31,10 @@ def run_job(
     json_output: bool,
     quiet: bool,
 ) -> None:
-    """Run a job and print its summary: `lines` on stderr, or JSON on stdout."""
+    """Run a job and print its summary: `lines` of it to stderr, or JSON to stdout.
+
+    `inputs` and `outputs` are the job's files. Raises typer.Exit if a signal stops the job.
+    """
     written = [*outputs]
     is_piped = "-" in map(str, written)
     if json_output and is_piped:

@@ -1,4 +1,4 @@
-"""The summaries of filter, decontaminate and export, for a person."""
+"""Format the summaries of `filter`, `decontaminate` and `export` for a terminal."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from selfinstruct.text import cells, counted, visible
 def filter_lines(
     summary: FilterSummary, files: ListFiles, *, threshold: float, tokenizer: str, keep_equal: bool
 ) -> Iterator[str]:
-    """Yield the summary of `selfinstruct filter`."""
+    """Yield the lines of the summary of `selfinstruct filter`."""
     counts = [f"read {summary.read:,}"]
     if files.against:
         counts.append(f"compared also with {summary.against:,}")
@@ -45,7 +45,7 @@ def filter_lines(
 def decontaminate_lines(
     summary: DecontaminationSummary, files: ListFiles, *, ngram: int
 ) -> Iterator[str]:
-    """Yield the summary of `selfinstruct decontaminate`."""
+    """Yield the lines of the summary of `selfinstruct decontaminate`."""
     share = _share(summary.dropped, summary.read)
     yield from _benchmark_table(summary.benchmarks, ngram)
     yield f"read {summary.read:,}, kept {summary.kept:,}, dropped {summary.dropped:,}{share}"
@@ -58,7 +58,7 @@ def decontaminate_lines(
 
 
 def export_lines(summary: ExportSummary, output: Path) -> Iterator[str]:
-    """Yield the summary of `selfinstruct export`."""
+    """Yield the lines of the summary of `selfinstruct export`."""
     if summary.benchmarks is not None:
         yield from _benchmark_table(summary.benchmarks, summary.benchmarks.index.ngram)
         yield f"left out {summary.left_out:,} rows that contain what a benchmark asks"
@@ -90,7 +90,7 @@ def _written(counts: Mapping[Path | None, int]) -> Iterator[str]:
 
 
 def _benchmark_table(benchmarks: Benchmarks, ngram: int) -> Iterator[str]:
-    """Yield a row per benchmark, remarks about items that are not searched for, and a blank line."""
+    """Yield a table of benchmarks, remarks about items that were not searched for, and a blank line."""
     all_counts = benchmarks.counts.values()
     names = [visible(counts.file, keep="") for counts in all_counts]
     width = max(len("benchmark"), *map(cells, names))

@@ -191,7 +191,9 @@ def test_a_damaged_journal_is_not_changed(
     before = everything(here)
     ended = typed(*(finished if word == "DIR" else word for word in command))
     check(ended, pattern, code=1)
-    assert "nothing was changed. Restore the file from a copy, or delete that line" in ended.sentence
+    assert (
+        "nothing was changed. Restore the file from a copy, or delete that line" in ended.sentence
+    )
     assert everything(here) == before
 
 
@@ -200,11 +202,11 @@ def test_a_damaged_journal_is_not_changed(
     [
         (
             b"{",
-            "run/journal.jsonl ended within a line; moved the last 1 byte to journal.jsonl.torn",
+            "the last line of run/journal.jsonl was incomplete; moved its 1 byte to journal.jsonl.torn",
         ),
         (
             b'{"',
-            "run/journal.jsonl ended within a line; moved the last 2 bytes to journal.jsonl.torn",
+            "the last line of run/journal.jsonl was incomplete; moved its 2 bytes to journal.jsonl.torn",
         ),
     ],
 )

@@ -382,10 +382,10 @@ def test_an_existing_run_uses_its_settings(
     ("arguments", "said"),
     [
         (["-m", "m"], "✗ key                   $OPENAI_API_KEY is not set"),
-        ([], "✗ set-up                model: is missing"),
+        ([], "✗ setup                 model: is missing"),
         (["-m", "m", "--seed-tasks", "none.jsonl"], "none.jsonl: cannot be read"),
         (["-m", "m", "--prompts", "nowhere"], "nowhere: does not exist"),
-        (["-m", "m", "--base-url", "localhost"], "✗ set-up                base_url: must be an"),
+        (["-m", "m", "--base-url", "localhost"], "✗ setup                 base_url: must be an"),
         (
             [
                 "-m",
@@ -412,7 +412,7 @@ def test_a_wrong_set_up_sends_no_request(tmp_path: Path, arguments: list[str], s
 def test_several_problems_are_reported_at_once(tmp_path: Path) -> None:
     code, told, _ = command("-m", "m", "--seed-tasks", "none.jsonl", cwd=tmp_path)
     assert code == 2
-    assert "✗ set-up" in told
+    assert "✗ setup" in told
     assert "✗ key" in told
 
 

@@ -45,11 +45,11 @@ def test_verify_lists_its_checks(finished: Path) -> None:
     line = [sys.executable, "-m", "selfinstruct", "verify", str(finished)]
     done = subprocess.run(line, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "everything follows from the replies" in done.stdout
+    assert "every decision follows from the replies" in done.stdout
     for words in (
         "prompts planned again",
         "candidates decided again",
-        "by the rouge-score package",
+        "with the rouge-score package",
     ):
         assert words in done.stdout
 
@@ -174,7 +174,7 @@ def test_explain_is_json_for_programs(finished: Path) -> None:
 def test_an_unknown_text_is_checked_and_exits_1(finished: Path) -> None:
     done = command("explain", finished, "Draw a picture of a \x1b[31mwalrus.")
     assert (done.returncode, done.stderr) == (1, "")
-    assert "is nowhere in this run" in done.stdout
+    assert "does not occur in this run" in done.stdout
     assert "it would be rejected: control_characters" in done.stdout
     assert "not_for_text_model" in done.stdout
     assert "\x1b" not in done.stdout

@@ -269,7 +269,7 @@ def test_checking_creates_nothing(tmp_path: Path) -> None:
     [
         (["--log-level", "debug"], "give --log-file FILE"),
         (["--log-level", "loud", "--log-file", "x"], "'loud'"),
-        (["--preview", "--log-file", "x"], "give --preview without"),
+        (["--preview", "--log-file", "x"], "--preview cannot be combined with"),
     ],
 )
 def test_contradicting_options_are_refused(

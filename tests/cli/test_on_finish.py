@@ -140,7 +140,7 @@ def test_an_endpoint_that_gives_up_is_reported(tmp_path: Path, run: Run) -> None
     assert "no connection to" in report["detail"]
     assert f"selfinstruct: {report['detail']}" in err.splitlines()
     assert err.splitlines()[-1].startswith(
-        "selfinstruct: run stopped (the endpoint gave up): 0 instructions"
+        "selfinstruct: run stopped (gave up on the endpoint): 0 instructions"
     )
 
 
@@ -271,7 +271,7 @@ def test_background_processes_do_not_delay_the_end(
         (["-o", "run"], "model: is missing"),
         (["-o", "run", "-m", "m", "-t", "7"], "threshold: must be between"),
         (["none.yaml"], "none.yaml does not exist"),
-        (["-o", "run", "-m", "m", "--on-finish", " "], "--on-finish needs a command"),
+        (["-o", "run", "-m", "m", "--on-finish", " "], "--on-finish requires a command"),
     ],
 )
 def test_no_command_runs_if_no_run_started(

@@ -113,4 +113,4 @@ def _version_note(history: History) -> str:
     """Return a note if the run compared its texts with another version of the tokenizer; otherwise ""."""
     if history.run.versions.get("tokenizer") == VERSIONS["tokenizer"]:
         return ""
-    return "The run used another version of the tokenizer. The nearest tasks shown were found with this version."
+    return "The run used another version of the tokenizer. The nearest tasks were found with this version."
