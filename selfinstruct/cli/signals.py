@@ -1,4 +1,4 @@
-"""Handle SIGINT, SIGTERM and SIGHUP. Their effect depends on the phase of a command:
+"""Handle SIGINT, SIGTERM and SIGHUP. Their effect depends on what a command is doing.
 
     startup                  exit at once                                  exit_at_once
     a command writes files   KeyboardInterrupt, until the files are ready  stopped_by_signals
@@ -33,7 +33,7 @@ _SAME_KEY_PRESS_S = 1.0
 """If a second Ctrl-C follows within this many seconds, it counts as part of the first."""
 
 Hold = Callable[[], None]
-"""Function that ignores all later signals. Raises KeyboardInterrupt if an earlier one had no effect."""
+"""Ignores all later signals when called. Raises KeyboardInterrupt if an earlier one had no effect."""
 
 
 def _handled() -> list[signal.Signals]:
@@ -53,7 +53,7 @@ def exit_at_once() -> None:
 
 @contextmanager
 def restored(handler: Callable[[int, FrameType | None], None] | None = None) -> Iterator[None]:
-    """Restore the signal handlers after the block. Inside it, handle signals with `handler`, if given."""
+    """Restore the signal handlers after the block. Inside it, `handler`, if given, handles signals."""
     before = {number: signal.getsignal(number) for number in _handled()}
     if handler is not None:
         for number in before:
@@ -100,8 +100,8 @@ def stopping(
 ) -> Iterator[None]:
     """On the first signal, set `stop`. On later signals, cancel the current task.
 
-    `on_signal` is called with the signal, and with whether it is a later one. After the block, signals have no
-    effect.
+    `on_signal` is called with the signal, and with whether it is a later one. After the block, signals have
+    no effect.
     """
     import asyncio
 

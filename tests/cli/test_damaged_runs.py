@@ -1,4 +1,4 @@
-"""A run that was changed from outside is not changed further."""
+"""If a run's files were changed by something else, commands do not change them further."""
 
 import os
 import re
@@ -137,7 +137,7 @@ def test_a_journal_of_a_later_version_is_refused(
         "Run the same comm",
     ):
         assert part in ended.sentence
-    assert "cut it" not in ended.sentence  # which would throw away what was paid for
+    assert "delete that line" not in ended.sentence  # which would delete paid replies
     assert everything(here) == before
 
 

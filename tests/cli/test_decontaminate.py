@@ -1,4 +1,4 @@
-"""The commands `decontaminate` and `export --decontaminate`: files and summaries."""
+"""Tests of `decontaminate` and `export --decontaminate`: their files and summaries."""
 
 import csv
 import json
@@ -55,7 +55,7 @@ RECORDS: list[dict[str, Any]] = [
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current directory, with records and two benchmarks."""
+    """Return the current directory, which contains a list of records and two benchmarks."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "data.jsonl", RECORDS)
     write(tmp_path / "mmlu.jsonl", MMLU)
@@ -305,7 +305,7 @@ def test_ctrl_c_leaves_nothing(here: Path) -> None:
         pipe.write(b'{"instruction": "Name a river."}\n')
         until(lambda: list(here.glob(".clean*")))
         process.send_signal(signal.SIGINT)
-        # A signal just before a read is noticed only when data arrives.
+        # If the signal arrives just before a read, Python handles it only after data arrives.
         with suppress(BrokenPipeError):
             pipe.write(b'{"instruction": "Name another."}\n')
         _, said = process.communicate(timeout=PATIENCE_S)

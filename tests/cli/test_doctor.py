@@ -1,4 +1,4 @@
-"""`selfinstruct doctor`: what it finds out about endpoints that do as they like, and about a wrong set-up."""
+"""`selfinstruct doctor` detects endpoints with unusual behavior and wrong setups."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def refusal(param: str) -> bytes:
 
 
 def counting(path: str, body: dict[str, Any], *, ignores: Sequence[str] = ()) -> bytes:
-    """Make a server that honours everything except the ignored parameters."""
+    """Return a simulated reply that respects all parameters of a request, except those in `ignores`."""
     if path.endswith("/models"):
         return reply(body={"object": "list", "data": [{"id": "m"}, {"id": "m-large"}]})
     asked = {name: value for name, value in body.items() if name not in ignores}
@@ -59,7 +59,7 @@ def counting(path: str, body: dict[str, Any], *, ignores: Sequence[str] = ()) ->
 
 
 def examine(server: Server, **settings: Any) -> tuple[dict[str, Finding], Script, Doctor]:
-    """All findings by name, what the server saw, and the doctor."""
+    """Return the findings by name, the server's script, and the doctor."""
 
     async def examined() -> tuple[dict[str, Finding], Script, Doctor]:
         async with scripted(b"") as script:
@@ -324,7 +324,7 @@ def test_a_repeated_key_is_not_shown(
 
 
 def command(*arguments: object, cwd: Path, **environ: str) -> tuple[int, str, str]:
-    """Type the command: exit code, stdout, stderr."""
+    """Run the command and return its exit code, stdout and stderr."""
     done = typed("doctor", *arguments, cwd=cwd, environ={"COLUMNS": "80", **environ})
     return done.returncode, done.stdout, done.stderr
 

@@ -1,4 +1,4 @@
-"""`explain` and `verify` on the command line: output and exit codes."""
+"""Tests of the output and exit codes of the commands `explain` and `verify`."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ class Hostile(ScriptedBackend):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a finished run of a hostile model."""
+    """Return a finished run whose model wrote control sequences."""
     directory = tmp_path_factory.mktemp("cli") / "run"
     run(directory, RunConfig(model="m", num_instructions=12), backend=Hostile())
     return directory
@@ -102,7 +102,7 @@ def test_model_text_never_controls_the_terminal(finished: Path, query: str) -> N
     assert (done.returncode, done.stderr) == (0, "")
     assert not any(char in done.stdout for char in "\x1b\x9b\u202e\x07")
     told = done.stdout.splitlines()
-    # A command to copy is not wrapped.
+    # A command that users may copy is not wrapped.
     assert max(len(line) for line in told if "  selfinstruct explain " not in line) <= 80
     commands = [line for line in told if "  selfinstruct explain " in line]
     assert all(line.split()[-1].startswith("generate/") for line in commands)

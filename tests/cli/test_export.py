@@ -1,4 +1,4 @@
-"""The command `selfinstruct export`."""
+"""Tests of the command `selfinstruct export`."""
 
 import gzip
 import json
@@ -66,7 +66,7 @@ def test_the_suffix_chooses_the_file_format(finished: Path) -> None:
             tables.append([dict(record.fields) for record in records])
     assert all(table == tables[0] for table in tables)
     assert gzip.decompress(Path("a.jsonl.gz").read_bytes()) == Path("a.jsonl").read_bytes()
-    # A format that is a file format wins over the suffix.
+    # If --format is a file format, it takes precedence over the suffix.
     typed("export", finished, "-o", "lines.json", "-f", "jsonl")
     assert Path("lines.json").read_text().startswith('{"id":')
     done = typed("export", finished, "-o", "x.json", "-f", "messages", "--container", "parquet")

@@ -1,4 +1,4 @@
-"""The command `selfinstruct filter`: its output, its summary, and no files after a failure."""
+"""Tests of `selfinstruct filter`: its output and summary, and that a failure leaves no files."""
 
 import io
 import json
@@ -36,7 +36,7 @@ KEPT = [0, 1, 3, 4]
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current directory, with a file in the published format."""
+    """Return the current directory, which contains a file in the published format."""
     place = tmp_path / "here"
     place.mkdir()
     monkeypatch.chdir(place)
@@ -69,7 +69,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 def outputs(path: str) -> list[int]:
-    """Return the numbers in the outputs of a file."""
+    """Return the numbers in the output fields of a file's records."""
     with read_records(path) as records:
         return [int(record.fields["output"]) for record in records]
 
@@ -331,7 +331,7 @@ def test_ctrl_c_leaves_nothing(here: Path) -> None:
         process.stdin.flush()
         until(lambda: sorted(here.iterdir()) != before)
         process.send_signal(signal.SIGINT)
-        # A signal just before a read is noticed only when data arrives.
+        # If the signal arrives just before a read, Python handles it only after data arrives.
         with suppress(BrokenPipeError):
             process.stdin.write("\n")
             process.stdin.flush()

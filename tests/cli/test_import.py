@@ -1,4 +1,4 @@
-"""The command `import`: its output, its errors, and the run for other commands."""
+"""Tests of the command `import`: its output and errors, and how other commands use its run."""
 
 import json
 import os
@@ -27,7 +27,7 @@ ROWS = [
 
 @pytest.fixture
 def regen(tmp_path: Path) -> Path:
-    """Return an Alpaca-style file with a repeated row and a row without output."""
+    """Return an Alpaca-style file with a duplicate row and a row without output."""
     path = tmp_path / "regen.json"
     path.write_text(json.dumps(ROWS, indent=4))
     return path
@@ -164,7 +164,7 @@ def test_doctor_preview_and_estimate_read_it(regen: Path, endpoint: SimulatedEnd
 
 
 def test_a_run_keeps_its_first_address(regen: Path, endpoint: SimulatedEndpoint) -> None:
-    """A new run does the same: the environment may change later."""
+    """As for a new run, a later change of the environment does not change the address."""
     typed("import", regen, "-o", "new", "-m", "simulated", cwd=regen.parent)
     environ = {"OPENAI_BASE_URL": endpoint.base_url}
     assert typed("run", "new", "-n", 8, cwd=regen.parent, environ=environ).returncode == 0

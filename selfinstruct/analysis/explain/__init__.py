@@ -60,7 +60,7 @@ def _source_reply(history: History, query: str, there: SourceTask) -> Explanatio
     result = history.request(there.candidate_id.rpartition("#")[0])
     note = (
         f"The task was item {there.candidate_id} in the source run. This run parses the reply differently: "
-        f"no item in it has the text {there.instruction}"
+        f"no item in the reply has the text {there.instruction}"
     )
     return Explanation(query=query, how="id", total=1, found=(result,), note=note)
 
