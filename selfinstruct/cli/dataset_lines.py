@@ -27,15 +27,15 @@ def filter_lines(
     yield ", ".join(counts)
     if summary.without_tokens:
         yield (
-            f"{summary.without_tokens:,} kept texts have no word for the tokenizer {tokenizer}; they were "
-            "compared with nothing"
+            f"{summary.without_tokens:,} kept texts contain no words for the tokenizer {tokenizer}, so they "
+            "were not compared"
         )
     if threshold == 1:
-        yield "no ROUGE-L is over 1, so even exact copies are kept; to reject only exact copies, use -t 0.999"
+        yield "with the threshold 1, even exact copies are kept; to reject only exact copies, use -t 0.999"
     if summary.with_an_input:
         yield (
-            f"{summary.with_an_input:,} rejected records have the same text as another record, but also an "
-            "input, which was not compared; to keep every input of an instruction, use --keep-equal"
+            f"{summary.with_an_input:,} rejected records have the same text as another record, and an input "
+            "that was not compared; to keep records that differ only in their input, use --keep-equal"
         )
     for name in summary.fields_without_text:
         yield f"no record has text in the field {name!r}; if the name is misspelt, correct --field"
@@ -61,7 +61,7 @@ def export_lines(summary: ExportSummary, output: Path) -> Iterator[str]:
     """Yield the lines of the summary of `selfinstruct export`."""
     if summary.benchmarks is not None:
         yield from _benchmark_table(summary.benchmarks, summary.benchmarks.index.ngram)
-        yield f"left out {summary.left_out:,} rows that contain what a benchmark asks"
+        yield f"left out {summary.left_out:,} rows that contain benchmark text"
     has_parts = len(summary.parts) > 1
     for part in summary.parts:
         place = "stdout" if str(output) == "-" else str(part.path)
@@ -73,9 +73,9 @@ def export_lines(summary: ExportSummary, output: Path) -> Iterator[str]:
         yield f"wrote {path}"
     if empty := sum(part.without_output for part in summary.parts):
         have = counted(empty, "row has", "rows have")
-        yield f"{have} an empty output, which teaches a model to say nothing"
+        yield f"{have} an empty output, which would train a model to answer with nothing"
     for missing in summary.missing:
-        yield f"the card lacks {missing}"
+        yield f"the dataset card lacks {missing}"
     yield from summary.remarks
 
 

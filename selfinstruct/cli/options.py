@@ -42,8 +42,8 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT",
-        help="Lists of records, read in the given order: .json, .jsonl, .csv (also with .gz) or .parquet; "
-        "- is stdin.",
+        help="Lists of records, read in the given order: .json, .jsonl or .csv, each also with .gz, or "
+        ".parquet; - is stdin.",
     ),
 ]
 KeptFile = Annotated[

@@ -53,7 +53,7 @@ def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_ou
     answered = [look.answered for look in looks if look.answered is not None]
     total = None
     if failure is None and run.config.num_instructions > accepted:
-        # The estimate is for a run from the start, because the run will not contain the preview's requests.
+        # Estimate without the preview's requests, because the run will not contain them.
         total = estimate_of(planned_run(directory, settings), run.state.timeline)
     if json_output:
         fields = {

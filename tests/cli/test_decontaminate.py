@@ -332,7 +332,7 @@ def test_export_leaves_out_contaminated_rows(
     export(str(directory), str(out), "jsonl", decontaminate=benchmarks)
     assert read(out) == left  # the remaining rows keep their ids
     told = capsys.readouterr().err
-    assert f"left out {len(rows) - len(left)} rows that contain what a benchmark asks" in told
+    assert f"left out {len(rows) - len(left)} rows that contain benchmark text" in told
     assert f"wrote {len(left)} rows to out.jsonl" in told
     export(str(directory), str(out), decontaminate=benchmarks)
     assert [row["output"] for row in read(out)] == [r["output"] for r in left]

@@ -149,7 +149,7 @@ def test_contaminated_rows_of_a_list_are_left_out() -> None:
     done = typed("export", "some.json", "-o", "out.json", "--decontaminate", "quiz.jsonl")
     assert done.returncode == 0, done.stderr
     assert [row["output"] for row in json.loads(Path("out.json").read_text())] == ["Hello!"]
-    assert "left out 1 rows that contain what a benchmark asks" in done.stderr
+    assert "left out 1 rows that contain benchmark text" in done.stderr
     Path("some.json").write_text(json.dumps(rows[:1]))
     before = Path("out.json").read_bytes()
     done = typed("export", "some.json", "-o", "out.json", "--decontaminate", "quiz.jsonl")
@@ -278,7 +278,7 @@ def test_a_card_names_files_and_missing_information(finished: Path) -> None:
     options = ("-o", "hub/data.parquet", "--split", "0.5/0.5", "--include-seed-tasks", "--card")
     done = typed("export", finished, *options)
     assert done.returncode == 0, done.stderr
-    assert "the card lacks the licence of the dataset" in done.stderr
+    assert "the dataset card lacks the licence of the dataset" in done.stderr
     card = Path("hub/README.md")
     configs = front_matter(card)["configs"]
     assert configs == [
@@ -365,7 +365,10 @@ def test_a_card_names_benchmarks_without_folders(finished: Path, tmp_path: Path)
             "card: describes how a run made its data, but alpaca",
         ),
         (("RUN", "-o", "-", "--card"), "card: needs a file name, not -; give one with -o"),
-        (("RUN", "-o", "x.json", "--license", "mit"), "is for the dataset card; add --card"),
+        (
+            ("RUN", "-o", "x.json", "--license", "mit"),
+            "has no effect without a dataset card; add --card",
+        ),
         (("RUN", "-o", "x.json", "--card", "--language", "English"), "must be a code such as en"),
     ],
 )
@@ -383,7 +386,9 @@ def test_an_impossible_card_writes_nothing(
 def test_an_unknown_licence_needs_its_text(finished: Path) -> None:
     for given, lacks in (("cc-by-4", True), ("Apache License 2.0", False), ("MIT License", False)):
         done = typed("export", finished, "-o", "data.json", "--card", "--license", given)
-        told = "the card lacks the file LICENSE: the hub does not know the licence 'cc-by-4'"
+        told = (
+            "the dataset card lacks the file LICENSE: the hub does not know the licence 'cc-by-4'"
+        )
         assert (told in done.stderr) == lacks
 
 
@@ -427,7 +432,7 @@ def test_an_unknown_suffix_is_refused(here: Path, finished: Path, name: str) -> 
     done = typed("export", finished, "-o", name)
     assert (done.returncode, done.stdout) == (2, "")
     told = " ".join(done.stderr.split())
-    assert "has the unknown suffix" in told or "is a folder; name the file in it" in told
+    assert "has the unknown suffix" in told or "is a directory; specify a file in it" in told
     assert sorted(here.iterdir()) == before
     if name != "new/":
         assert typed("export", finished, "-o", name, "--container", "json").returncode == 0
