@@ -41,7 +41,7 @@ def cost_lines(summary: RunSummary) -> Iterable[str]:
 def next_thousand(ahead: MarginalCost) -> str | None:
     """Return the cost of the next thousand instructions, in dollars, or in tokens if the price is unknown.
 
-    None if that cost is unknown too.
+    Returns None if no cost can be predicted.
     """
     if ahead.cost_usd and ahead.next_thousand_usd:
         return dollars(ahead.next_thousand_usd)

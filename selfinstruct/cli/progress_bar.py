@@ -20,7 +20,7 @@ Show = Callable[[float | None, str], None]
 
 @contextmanager
 def bar(*, quiet: bool = False, now: Callable[[], float] = time.monotonic) -> Iterator[Show]:
-    """Show progress while the block runs. Yields the function to call; too frequent calls are skipped."""
+    """Show progress while the block runs. Yields a `Show` function, whose too frequent calls are skipped."""
     if quiet:
         yield lambda _share, _text: None
     elif is_terminal(sys.stderr):

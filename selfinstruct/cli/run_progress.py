@@ -38,7 +38,7 @@ class Pace:
         return done / (done + self._left(state)) if done else 0.0
 
     def parts(self, state: RunState, in_flight: int) -> list[str]:
-        """Return the parts of the progress line, in order of importance."""
+        """Return the parts of the progress line, with the most important first."""
         costs = marginal_cost(state)
         return [
             f"{state.accepted:,}/{self._target:,} accepted",

@@ -37,14 +37,14 @@ __all__ = [
 def estimate_of(run: Run, timeline: Timeline | None = None) -> Estimate:
     """Return the estimate for the rest of a run.
 
-    The replies in `timeline` replace general assumptions; the default is the run's own timeline. Raises
-    ConfigError if only a part of the price is set.
+    Measurements of the replies in `timeline`, by default the run's own timeline, replace general
+    assumptions. Raises ConfigError if only a part of the price is set.
     """
     return forecast(basis_of(run, timeline))
 
 
 def basis_of(run: Run, timeline: Timeline | None = None) -> Basis:
-    """Return the basis from which a run's estimate is computed; see `estimate_of`."""
+    """Return the inputs for the estimate of a run; see `estimate_of`."""
     state, config = run.state, run.config
     waiting = Counter(request_id.partition("/")[0] for request_id in state.waiting)
     unfinished = [task for task in state.pool.generated if not task.is_final]

@@ -15,16 +15,16 @@ from selfinstruct.pipeline.acceptance import Acceptance
 from selfinstruct.records import Stage
 
 _MIN_SHARE = 0.005
-"""Lowest assumed acceptance; a run that accepts less stops early because of `stall_after`."""
+"""Lowest acceptance to assume. A run that accepts a smaller share is stopped early by `stall_after`."""
 _UNUSED = Range(low=0.0, expected=0.5, high=3.0)
 """Number of generation requests in flight when the run reaches its target."""
 _BUSY = Range(low=1 / 1.0, expected=1 / 0.95, high=1 / 0.85)
-"""Factor from the time that requests are in flight to the total time of a concurrency slot."""
+"""Ratio of a concurrency slot's total time to the time in which it has a request in flight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """Everything from which an estimate is computed, except the target."""
+    """All inputs of an estimate, except the target."""
 
     config: RunConfig
     seed_tasks: int

@@ -14,9 +14,9 @@ from selfinstruct.runner.manifest import VERSIONS
 
 
 def explain(history: History, query: str, *, limit: int | None = 10) -> Explanation:
-    """Look up an id or a text in a run and describe at most `limit` matches; None means all.
+    """Look up an id or a text in a run and describe at most `limit` matches.
 
-    Raises ValueError if the query is empty.
+    If `limit` is None, all matches are described. Raises ValueError if the query is empty.
     """
     text = " ".join(query.split())
     if not text:
@@ -56,7 +56,7 @@ def explain(history: History, query: str, *, limit: int | None = 10) -> Explanat
 
 
 def _source_reply(history: History, query: str, there: SourceTask) -> Explanation:
-    """Explain a source run's task whose text is not in this run, by the reply that contained it."""
+    """Explain a source run's task that this run does not have, by showing the reply that contained it."""
     result = history.request(there.candidate_id.rpartition("#")[0])
     note = (
         f"The task was item {there.candidate_id} in the source run. This run parses the reply differently: "

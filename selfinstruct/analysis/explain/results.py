@@ -13,7 +13,7 @@ Outcome = Literal["accepted", "rejected"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Near:
-    """A task of the pool and its similarity to a text."""
+    """A task in the pool and its similarity to a text."""
 
     task_id: str
     rouge_l: float

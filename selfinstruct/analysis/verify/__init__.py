@@ -150,7 +150,7 @@ class _Check:
     def _numbers(self, name: str, ids: Sequence[str], *, of: int) -> list[int]:
         """Check that the items are numbered from 1 to `of` without duplicates, and return their numbers.
 
-        The only item of a request may be numbered 0, for the whole reply.
+        If there is only one item, it may have the number 0, which means the whole reply.
         """
         numbers = differences.ordinals(name, ids)
         is_whole = of == 1 and numbers == [0]

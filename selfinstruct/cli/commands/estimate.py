@@ -83,7 +83,7 @@ def estimate(
 
 
 def _probe(run: "Run", count: int) -> "Consumption":
-    """Send `count` requests of each stage and return what they consumed. Exits with 4 on a BackendError."""
+    """Send `count` requests of each stage and return what they consumed. Exits with 4 if a request fails."""
     from selfinstruct.budget.prices import price_of
     from selfinstruct.cli.run_preview import impatient
     from selfinstruct.errors import BackendError
