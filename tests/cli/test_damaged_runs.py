@@ -79,7 +79,7 @@ def test_other_settings_are_listed_with_both_values(
         "model is 'scripted' in the run, but 'm' was given",
         "threshold is 0.7 in the run, but 0.6 was given",
         "seed_tasks is 'other content' in the run, but 'other.jsonl' was given",
-        "Leave them out to continue it, or choose another directory for a new run.",
+        "Leave these settings out to continue the run, or choose another directory for a new run.",
     ):
         assert part in ended.sentence
     assert everything(here) == before

@@ -367,7 +367,7 @@ def test_a_card_names_benchmarks_without_folders(finished: Path, tmp_path: Path)
         (("RUN", "-o", "-", "--card"), "card: needs a file name, not -; give one with -o"),
         (
             ("RUN", "-o", "x.json", "--license", "mit"),
-            "has no effect without a dataset card; add --card",
+            "requires --card",
         ),
         (("RUN", "-o", "x.json", "--card", "--language", "English"), "must be a code such as en"),
     ],

@@ -79,7 +79,7 @@ def test_rejected_records_with_an_input_are_counted(here: Path, typed: Typed) ->
     (here / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     _, _, said = typed("data.jsonl", "-o", "out.jsonl")
     assert "rejected 2" in said
-    assert "2 rejected records have the same text as another record, but also an input" in said
+    assert "2 rejected records have the same text as another record, and an input" in said
     assert "--keep-equal" in said
     for flags in (["--field", "instruction", "--field", "input"], ["--keep-equal"]):
         assert "same text" not in typed("data.jsonl", "-o", "out.jsonl", *flags)[2]

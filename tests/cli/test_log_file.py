@@ -267,7 +267,7 @@ def test_checking_creates_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--log-level", "debug"], "give --log-file FILE"),
+        (["--log-level", "debug"], "add --log-file FILE"),
         (["--log-level", "loud", "--log-file", "x"], "'loud'"),
         (["--preview", "--log-file", "x"], "--preview cannot be combined with"),
     ],

@@ -142,5 +142,5 @@ def test_a_source_task_is_explained_by_its_name(hostile: Path) -> None:
     assert done.returncode == 0
     assert "rejected, not_novel" in done.stdout
     assert "nearest" in done.stdout
-    assert "The matches have the text of this task of the source run." in done.stdout
+    assert "The matches have the same text as this task of the source run." in done.stdout
     assert command("explain", "c", "source:task_999999").returncode == 1

@@ -366,7 +366,7 @@ def test_seed_tasks_are_compared_by_content(
     moved = seeds_file.rename(tmp_path / "moved.jsonl")
     run(reference, replace(config, seed_tasks=moved), backend=ScriptedBackend())
     moved.write_bytes(render_seed_tasks([make_seed_task(n) for n in range(11)]))
-    with pytest.raises(ConfigChangedError, match="seed_tasks is 'other content' there"):
+    with pytest.raises(ConfigChangedError, match="seed_tasks is 'other content' in the run"):
         run(reference, replace(config, seed_tasks=moved))
 
 

@@ -194,7 +194,7 @@ def export(
     )
     if not card and terms != Terms(license=None, model_terms=None, languages=()):
         raise typer.BadParameter(
-            "has no effect without a dataset card; add --card",
+            "requires --card",
             param_hint="--license, --model-terms, --source-license or --language",
         )
     for code in terms.languages:

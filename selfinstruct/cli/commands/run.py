@@ -24,13 +24,13 @@ def run(
     ] = False,
     log_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Append the run's events to FILE as JSON lines."),
+        typer.Option(metavar="FILE", help="Append events as JSON lines to FILE."),
     ] = None,
     log_level: Annotated[
         Literal["info", "debug"],
         typer.Option(
             metavar="LEVEL",
-            help="info (default), or debug, which also logs every request.",
+            help="info (default), or debug (every request).",
             show_default=False,
         ),
     ] = "info",
@@ -38,7 +38,7 @@ def run(
         str | None,
         typer.Option(
             metavar="COMMAND",
-            help="Run this shell command at the end, with a JSON summary on stdin.",
+            help="Run this at the end, with JSON on stdin.",
         ),
     ] = None,
     yes: Annotated[
@@ -49,13 +49,13 @@ def run(
 ) -> None:
     """Grow seed tasks into a dataset. To continue a stopped run, repeat the command.
 
-    Examples: OpenAI (with its key in $OPENAI_API_KEY), a local server, an overnight run:
+    Examples: OpenAI (key: $OPENAI_API_KEY), a local server, an overnight run:
 
         selfinstruct run -o my-run -m gpt-5.4-mini -n 1000
         selfinstruct run -o my-run -m qwen3 --base-url http://localhost:8000/v1
         nohup selfinstruct run my-run --max-time 8h --log-file night.jsonl &
 
-    Ctrl-C stops the run after the requests in flight finish. A second Ctrl-C stops it at once.
+    Ctrl-C waits for the requests in flight; a second Ctrl-C stops at once.
     """
     directory, settings = run_named(source, output, settings)
     if preview and (log_file or on_finish):
