@@ -1,13 +1,13 @@
 """Self-Instruct (Wang et al., 2022, arXiv 2212.10560): grow seed tasks into instruction data.
 
-The command line is in `selfinstruct.cli`. Python code uses the names of this module:
+The command line is in `selfinstruct.cli`. Python code imports from this module:
 
     >>> from selfinstruct import RunConfig, export_run, run                     # doctest: +SKIP
     >>> config = RunConfig(model="gpt-5.4-mini", num_instructions=200)          # doctest: +SKIP
     >>> summary = run("my-run", config)   # a second call continues the run    # doctest: +SKIP
     >>> export_run("my-run", "alpaca_data.json")                                # doctest: +SKIP
 
-Names are loaded on first use, so that `import selfinstruct` is fast.
+Each name is imported on first use, so that `import selfinstruct` is fast.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The fields that the results of `preview` and `explain` share: what became of an item of a reply."""
+"""What happened to an item of a reply, in the fields that the results of `preview` and `explain` share."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from selfinstruct.records.reasons import MEANING
 
 
 def text_of(item: Accepted | Instance | Rejection) -> str:
-    """Return the text of a candidate, or the input and output of an instance in one text."""
+    """Return a candidate's text, or an instance's input and output as one text."""
     if isinstance(item, Rejection):
         return item.text
     return item.instruction if isinstance(item, Accepted) else pair_text(item)
 
 
 def verdict(item: Accepted | Instance | Rejection) -> dict[str, Any]:
-    """Return the outcome, text, reason and meaning of an item, as fields of a result."""
+    """Return an item's outcome and text, and the reason and its meaning if the item was rejected."""
     if isinstance(item, Rejection):
         why = {"reason": item.reason, "meaning": MEANING[item.reason]}
         return {"outcome": "rejected", "text": item.text, **why}

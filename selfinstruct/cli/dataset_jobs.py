@@ -1,4 +1,4 @@
-"""Runs a job on dataset files with a progress bar, stopped cleanly by signals, and prints its summary."""
+"""Run a job on dataset files with a progress bar, print its summary, and stop cleanly on a signal."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The summaries of filter, decontaminate and export, for a person."""
+"""Format the summaries of `filter`, `decontaminate` and `export` for a terminal."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -35,8 +35,8 @@ def filter_lines(summary: FilterSummary, options: Options) -> Iterator[str]:
         yield "no ROUGE-L is over 1, so even exact copies are kept; to reject only exact copies, use -t 0.999"
     if summary.with_an_input:
         yield (
-            f"{summary.with_an_input:,} rejected records have the same text as another record, but also an "
-            "input, which was not compared; to keep every input of an instruction, use --keep-equal"
+            f"{summary.with_an_input:,} rejected records have the same text as another record, and an input "
+            "that was not compared; to keep records that differ only in their input, use --keep-equal"
         )
     for name in summary.fields_without_text:
         yield f"no record has text in the field {name!r}; if the name is misspelt, correct --field"
@@ -72,9 +72,9 @@ def export_lines(summary: ExportSummary, options: Options) -> Iterator[str]:
         yield f"wrote {path}"
     if empty := sum(part.without_output for part in summary.parts):
         have = counted(empty, "row has", "rows have")
-        yield f"{have} an empty output, which teaches a model to say nothing"
+        yield f"{have} an empty output, which would train a model to answer with nothing"
     for missing in summary.missing:
-        yield f"the card lacks {missing}"
+        yield f"the dataset card lacks {missing}"
     yield from summary.remarks
 
 

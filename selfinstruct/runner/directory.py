@@ -279,7 +279,7 @@ def replay(run: Run, entries: Iterable[Entry]) -> Iterator[Entry]:
             raise JournalError(
                 run.directory / JOURNAL,
                 f"line {entry.seq} cannot follow the lines before it ({why}); nothing was changed. "
-                "Restore the file from a copy, or cut it before that line to give up what follows.",
+                "Restore the file from a copy, or delete that line and everything after it.",
             ) from None
         if isinstance(entry.event, RunStarted):
             run.config = _with_operational(run.config, entry.event.settings)

@@ -1,4 +1,4 @@
-"""Input files that cannot be used leave no run directory."""
+"""If an input file cannot be used, no run directory is created."""
 
 import shutil
 from pathlib import Path

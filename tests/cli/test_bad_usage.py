@@ -1,4 +1,4 @@
-"""Bad usage: what to type instead, and nothing changed."""
+"""After wrong usage, commands say what to type instead and change no files."""
 
 import os
 import re
@@ -27,8 +27,8 @@ from waiting import PATIENCE_S
         (("explain", "run", " "), r"TEXT\|ID: "),
         (("verify", "run", "more"), r"unexpected extra argument\(s\) \(more\)"),
         (("status",), "Missing argument 'DIR'"),
-        (("run",), "give the directory of the run: -o DIR"),
-        (("run", "run", "-o", "new"), "run is a directory; with -o, give"),
+        (("run",), "specify the run directory with -o DIR"),
+        (("run", "run", "-o", "new"), "run is a directory; with -o, specify"),
         (("run", "none.yaml", "-o", "new"), "none.yaml does not exist; start a new run with"),
         (("run", "folder"), "folder is not a run directory; start a new run with -o DIR"),
         (("run", "folder", *NEW[3:]), "folder is not a run directory; start a new run"),
@@ -162,7 +162,7 @@ def test_commands_refuse_what_is_no_run(
     here: Path, typed: Typed, command: tuple[str, ...], name: str, pattern: str
 ) -> None:
     if command[0] == "export" and name == "latin":
-        pattern = "latin: .*format"  # the file may contain records
+        pattern = "latin: .*format"  # export also accepts a file of records
     before = everything(here)
     ended = typed(*(name if word == "DIR" else word for word in command))
     check(ended, pattern)
@@ -204,7 +204,7 @@ def test_a_run_needs_a_new_directory(
 def test_a_bare_environment_gets_one_sentence(
     here: Path, line: str, code: int, pattern: str
 ) -> None:
-    """No HOME, no locale, no terminal."""
+    """The environment has no HOME and no locale, and stdin is not a terminal."""
     before = everything(here)
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m selfinstruct {line}"],

@@ -1,4 +1,4 @@
-"""The commands `decontaminate` and `export --decontaminate`: files and summaries."""
+"""Tests of `decontaminate` and `export --decontaminate`: their files and summaries."""
 
 import csv
 import json
@@ -53,7 +53,7 @@ RECORDS: list[dict[str, Any]] = [
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current directory, with records and two benchmarks."""
+    """Return the current directory, which contains a list of records and two benchmarks."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "data.jsonl", RECORDS)
     write(tmp_path / "mmlu.jsonl", MMLU)
@@ -295,7 +295,7 @@ def test_ctrl_c_leaves_nothing(here: Path) -> None:
         pipe.write(b'{"instruction": "Name a river."}\n')
         until(lambda: list(here.glob(".clean*")))
         process.send_signal(signal.SIGINT)
-        # A signal just before a read is noticed only when data arrives.
+        # If the signal arrives just before a read, Python handles it only after data arrives.
         with suppress(BrokenPipeError):
             pipe.write(b'{"instruction": "Name another."}\n')
         _, said = process.communicate(timeout=PATIENCE_S)
@@ -322,7 +322,7 @@ def test_export_leaves_out_contaminated_rows(
     export(str(directory), str(out), "jsonl", decontaminate=benchmarks)
     assert read(out) == left  # the remaining rows keep their ids
     told = capsys.readouterr().err
-    assert f"left out {len(rows) - len(left)} rows that contain what a benchmark asks" in told
+    assert f"left out {len(rows) - len(left)} rows that contain benchmark text" in told
     assert f"wrote {len(left)} rows to out.jsonl" in told
     export(str(directory), str(out), decontaminate=benchmarks)
     assert [row["output"] for row in read(out)] == [r["output"] for r in left]

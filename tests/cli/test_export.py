@@ -1,4 +1,4 @@
-"""The command `selfinstruct export`."""
+"""Tests of the command `selfinstruct export`."""
 
 import gzip
 import json
@@ -64,7 +64,7 @@ def test_the_suffix_chooses_the_file_format(finished: Path) -> None:
             tables.append([dict(record.fields) for record in records])
     assert all(table == tables[0] for table in tables)
     assert gzip.decompress(Path("a.jsonl.gz").read_bytes()) == Path("a.jsonl").read_bytes()
-    # A format that is a file format wins over the suffix.
+    # If --format is a file format, it takes precedence over the suffix.
     typed("export", finished, "-o", "lines.json", "-f", "jsonl")
     assert Path("lines.json").read_text().startswith('{"id":')
     done = typed("export", finished, "-o", "x.json", "-f", "messages", "--container", "parquet")
@@ -147,7 +147,7 @@ def test_contaminated_rows_of_a_list_are_left_out() -> None:
     done = typed("export", "some.json", "-o", "out.json", "--decontaminate", "quiz.jsonl")
     assert done.returncode == 0, done.stderr
     assert [row["output"] for row in json.loads(Path("out.json").read_text())] == ["Hello!"]
-    assert "left out 1 rows that contain what a benchmark asks" in done.stderr
+    assert "left out 1 rows that contain benchmark text" in done.stderr
     Path("some.json").write_text(json.dumps(rows[:1]))
     before = Path("out.json").read_bytes()
     done = typed("export", "some.json", "-o", "out.json", "--decontaminate", "quiz.jsonl")
@@ -358,7 +358,10 @@ def test_a_card_names_benchmarks_without_folders(finished: Path, tmp_path: Path)
             "card: describes how a run made its data, but alpaca",
         ),
         (("RUN", "-o", "-", "--card"), "card: needs a file name, not -; give one with -o"),
-        (("RUN", "-o", "x.json", "--license", "mit"), "is for the dataset card; add --card"),
+        (
+            ("RUN", "-o", "x.json", "--license", "mit"),
+            "requires --card",
+        ),
         (("RUN", "-o", "x.json", "--card", "--language", "English"), "must be a code such as en"),
     ],
 )
@@ -376,7 +379,9 @@ def test_an_impossible_card_writes_nothing(
 def test_an_unknown_licence_needs_its_text(finished: Path) -> None:
     for given, lacks in (("cc-by-4", True), ("Apache License 2.0", False), ("MIT License", False)):
         done = typed("export", finished, "-o", "data.json", "--card", "--license", given)
-        told = "the card lacks the file LICENSE: the hub does not know the licence 'cc-by-4'"
+        told = (
+            "the dataset card lacks the file LICENSE: the hub does not know the licence 'cc-by-4'"
+        )
         assert (told in done.stderr) == lacks
 
 
@@ -420,7 +425,7 @@ def test_an_unknown_suffix_is_refused(here: Path, finished: Path, name: str) -> 
     done = typed("export", finished, "-o", name)
     assert (done.returncode, done.stdout) == (2, "")
     told = " ".join(done.stderr.split())
-    assert "has the unknown suffix" in told or "is a folder; name the file in it" in told
+    assert "has the unknown suffix" in told or "is a directory; specify a file in it" in told
     assert sorted(here.iterdir()) == before
     if name != "new/":
         assert typed("export", finished, "-o", name, "--container", "json").returncode == 0

@@ -1,4 +1,4 @@
-"""Exports replace no file of a run; file permissions; escaped names."""
+"""Exports do not replace a run's files, create private files, and escape file names in messages."""
 
 import errno
 import json

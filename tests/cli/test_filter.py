@@ -1,4 +1,4 @@
-"""The command `selfinstruct filter`: its output, its summary, and no files after a failure."""
+"""Tests of `selfinstruct filter`: its output and summary, and that a failure leaves no files."""
 
 import io
 import json
@@ -35,7 +35,7 @@ KEPT = [0, 1, 3, 4]
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current directory, with a file in the published format."""
+    """Return the current directory, which contains a file in the published format."""
     place = tmp_path / "here"
     place.mkdir()
     monkeypatch.chdir(place)
@@ -68,7 +68,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 def outputs(path: str) -> list[int]:
-    """Return the numbers in the outputs of a file."""
+    """Return the numbers in the output fields of a file's records."""
     with read_records(path) as records:
         return [int(record.fields["output"]) for record in records]
 
@@ -78,7 +78,7 @@ def test_rejected_records_with_an_input_are_counted(here: Path, typed: Typed) ->
     (here / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     _, _, said = typed("data.jsonl", "-o", "out.jsonl")
     assert "rejected 2" in said
-    assert "2 rejected records have the same text as another record, but also an input" in said
+    assert "2 rejected records have the same text as another record, and an input" in said
     assert "--keep-equal" in said
     for flags in (["--field", "instruction", "--field", "input"], ["--keep-equal"]):
         assert "same text" not in typed("data.jsonl", "-o", "out.jsonl", *flags)[2]
@@ -136,7 +136,7 @@ def test_the_first_of_similar_records_is_kept(here: Path, typed: Typed) -> None:
     ]
     counts, uncompared, *wrote = err.splitlines()
     assert counts.startswith("read 6, kept 4, rejected 2 (33.3%), without tokens 1, ")
-    assert uncompared.startswith("1 kept texts have no word for the tokenizer unicode")
+    assert uncompared.startswith("1 kept texts contain no words for the tokenizer unicode")
     assert wrote == ["wrote 4 records to clean.json", "wrote 2 records to rejected.jsonl"]
 
 
@@ -330,7 +330,7 @@ def test_ctrl_c_leaves_nothing(here: Path) -> None:
         process.stdin.flush()
         until(lambda: sorted(here.iterdir()) != before)
         process.send_signal(signal.SIGINT)
-        # A signal just before a read is noticed only when data arrives.
+        # If the signal arrives just before a read, Python handles it only after data arrives.
         with suppress(BrokenPipeError):
             process.stdin.write("\n")
             process.stdin.flush()

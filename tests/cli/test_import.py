@@ -1,4 +1,4 @@
-"""The command `import`: its output, its errors, and the run for other commands."""
+"""Tests of the command `import`: its output and errors, and how other commands use its run."""
 
 import json
 import os
@@ -27,7 +27,7 @@ ROWS = [
 
 @pytest.fixture
 def regen(tmp_path: Path) -> Path:
-    """Return an Alpaca-style file with a repeated row and a row without output."""
+    """Return an Alpaca-style file with a duplicate row and a row without output."""
     path = tmp_path / "regen.json"
     path.write_text(json.dumps(ROWS, indent=4))
     return path
@@ -44,7 +44,7 @@ def test_the_summary_names_the_next_commands(regen: Path) -> None:
         "my run: 2 tasks imported regen.json: rows, 4 records",
         "tasks 2",
         "with instances 1 2 rows",
-        "still open 1 a run requests instances, for 1 the kind first",
+        "still open 1 a run requests instances, and for 1 the classification first",
         "instances rejected 1 empty output 1",
         "records left out 1 repeated 1 other records contain the same statement",
         "To complete it: selfinstruct run 'my run' -m MODEL",
@@ -88,7 +88,7 @@ def test_flags_win_over_a_settings_file(regen: Path) -> None:
 def test_status_counts_imported_tasks(regen: Path) -> None:
     typed("import", regen, "-o", "new", cwd=regen.parent)
     done = typed("status", "new", cwd=regen.parent)
-    assert done.stdout.startswith("new: imported, 2 of 2 instructions, no model named yet\n")
+    assert done.stdout.startswith("new: imported, 2 of 2 instructions, no model chosen yet\n")
     assert (
         "imported 2 before the run began, 1 without instances regen.json: rows, 4 records"
     ) in same(done.stdout)
@@ -164,7 +164,7 @@ def test_doctor_preview_and_estimate_read_it(regen: Path, endpoint: SimulatedEnd
 
 
 def test_a_run_keeps_its_first_address(regen: Path, endpoint: SimulatedEndpoint) -> None:
-    """A new run does the same: the environment may change later."""
+    """As for a new run, a later change of the environment does not change the address."""
     typed("import", regen, "-o", "new", "-m", "simulated", cwd=regen.parent)
     environ = {"OPENAI_BASE_URL": endpoint.base_url}
     assert typed("run", "new", "-n", 8, cwd=regen.parent, environ=environ).returncode == 0
@@ -289,7 +289,7 @@ def test_an_interrupted_import_can_be_repeated(
         patched.setattr(create, "write_manifest", lambda *_: os.kill(os.getpid(), signal.SIGINT))
         done = typed("import", regen, *NEW, cwd=regen.parent)
     assert (done.returncode, done.stdout) == (130, "")
-    assert "interrupted; repeat the command to make the run" in done.stderr
+    assert "interrupted; no run was created; repeat the command to try again" in done.stderr
     left = typed("run", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1", cwd=regen.parent)
     assert left.returncode == 2
     assert "type that command again to complete it" in same(left.stderr)

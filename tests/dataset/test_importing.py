@@ -804,7 +804,7 @@ def test_refiltering_keeps_imported_tasks(
 
 
 def test_replies_about_imported_tasks_can_be_refiltered(tmp_path: Path, imported: Path) -> None:
-    with pytest.raises(RunDirectoryError, match="has no decided reply to refilter"):
+    with pytest.raises(RunDirectoryError, match="has no decision to make again"):
         refilter_run(imported, tmp_path / "early", {})
     run(imported, {"model": "m"}, backend=ScriptedBackend())
     refilter_run(imported, tmp_path / "new", {"max_instances": 1})

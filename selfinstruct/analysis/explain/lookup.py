@@ -1,6 +1,6 @@
-"""A run and its whole journal, indexed by id and by text.
+"""Index a run and its whole journal by id and by text.
 
-Finds everything that a model wrote: tasks, instances, rejected items, and the rest of each reply.
+The index covers everything that a model wrote: tasks, instances, rejected items, and the rest of each reply.
 
     History(*read_history("my-run")).by_id("generate/000001#7")
     → CandidateResult(id="generate/000001#7", outcome="rejected", reason="not_novel", witness=…, …)
@@ -52,14 +52,14 @@ from selfinstruct.runner.directory import Run, replay
 from selfinstruct.runner.journal_line import Entry
 
 _AROUND = 200
-"""Characters shown on either side of a match in a long line."""
+"""Number of characters shown before and after a match in a long line."""
 
 
 class History:
     """A run and its whole journal.
 
-    Advances `run` to the end of `entries`, which are the results of `read_history`. `shown` formats a text
-    for the terminal, so that a copy from the terminal matches too. Raises JournalError.
+    `run` and `entries` come from `read_history`; the entries are applied to the run. `shown` formats a text
+    for the terminal, so that a search also finds a text copied from there. Raises JournalError.
     """
 
     def __init__(
@@ -68,15 +68,15 @@ class History:
         self.run = run
         self._shown = shown
         self.outcomes: dict[str, tuple[int, Outcome]] = {}
-        """Journal line and outcome, by request id."""
+        """Each request's outcome and its line in the journal, by request id."""
         self.decisions: dict[str, tuple[int, Decision | TaskImported]] = {}
-        """Journal line and decision, by the id of the request; an imported task by its `import_id`."""
+        """Each decision and its line in the journal, by request id, or by `import_id` for imported tasks."""
         self.source_tasks: dict[str, SourceTask] = {}
-        """Tasks that exist only in the source of a refiltered run, by their names in this run."""
+        """Tasks that only a refiltered run's source has, by their "source:…" ids in this run."""
         self._shown_in: Counter[str] = Counter()
-        """Answered prompts that showed a task, by task id."""
+        """Number of answered prompts that showed a task, by task id."""
         self._witness_against: Counter[str] = Counter()
-        """Candidates that were rejected with a task as their witness, by task id."""
+        """Number of candidates that were rejected with a task as their witness, by task id."""
         unclear: set[str] = set()
         for entry in replay(run, entries):
             match entry.event:
@@ -103,11 +103,11 @@ class History:
 
     @property
     def seed_tasks(self) -> Sequence[Task]:
-        """The seed tasks, in pool order."""
+        """The seed tasks, in the order of the pool."""
         return [self.run.state.pool[place] for place in range(self.run.state.pool.seed_count)]
 
     def by_id(self, name: str) -> Result | None:
-        """Return the task, candidate, instance or request with this id; None without one."""
+        """Return the task, candidate, instance or request with this id; None if the run has none."""
         if name in self.outcomes:
             return self.request(name)
         name = name.removeprefix("import/") if "#" not in name else name
@@ -122,7 +122,7 @@ class History:
             return None
 
     def task(self, task: Task) -> TaskResult:
-        """Return the history of a task of the pool."""
+        """Return the origin and the history of a task in the pool."""
         origin, candidate = task.provenance, None
         if origin is not None:
             items = self.items(origin.request_id)
@@ -166,7 +166,7 @@ class History:
                 yield AnswerResult(request_id=name, answer=answer, text=self._reply(name))
 
     def request(self, name: str) -> RequestResult:
-        """Return a request that has an outcome."""
+        """Return the request with this id, which must have an outcome."""
         received, outcome = self.outcomes[name]
         answered = outcome if isinstance(outcome, CompletionReceived) else None
         return RequestResult(
@@ -183,7 +183,7 @@ class History:
         )
 
     def items(self, name: str) -> Iterator[CandidateResult | InstanceResult]:
-        """Yield the items in the reply to a request, or of an imported task, in their order."""
+        """Yield the items of the reply to a request, or of an imported task, in their original order."""
         _, decision = self.decisions.get(name, (0, None))
         if isinstance(decision, Committed):
             yield from self._candidates(name, decision)
@@ -193,9 +193,9 @@ class History:
     def _candidates(self, name: str, decision: Committed) -> Iterator[CandidateResult]:
         received, outcome = self.outcomes[name]
         if not isinstance(outcome, CompletionReceived):
-            return  # a failed request has no candidates
+            return  # A failed request has no candidates.
         decided, _ = self.decisions[name]
-        # A candidate is compared with the pool before the reply and with tasks accepted from the reply.
+        # A candidate is compared with the pool before the reply and with tasks already accepted from it.
         before = upto = self.run.state.pool_sizes[decision.number - 1]
         for item in decision.items:
             rejection = item if isinstance(item, Rejection) else None
@@ -228,7 +228,10 @@ class History:
         return self._near(position, near.rouge_l, before)
 
     def _nearest(self, text: str, *, upto: int, before: int) -> Near | None:
-        """Return the most similar of the first `upto` tasks; tasks from `before` on are of the same reply."""
+        """Return the most similar of the first `upto` tasks in the pool; None if `text` has no tokens.
+
+        Tasks from position `before` on were accepted from the same reply as the text.
+        """
         index = self.run.state.index
         found = index.nearest(text, upto=upto) if index.tokens(text) else None
         return self._near(*found, before) if found is not None else None
@@ -276,7 +279,7 @@ class History:
 
     @cached_property
     def texts(self) -> Texts:
-        """All texts of the run."""
+        """All texts of the run, indexed for a search."""
         items: list[tuple[tuple[str, ...], str]] = []
         instances: list[InstanceResult] = []
         for name, (_, decision) in self.decisions.items():
@@ -290,7 +293,7 @@ class History:
             if isinstance(decision, TaskImported):
                 items.append(((decision.instruction,), decision.task_id))
         items += [((item.text, *_parts(item.instance)), item.id) for item in instances]
-        # Seed tasks come last: users search for the model's texts.
+        # Seed tasks come last, because users usually search for texts that the model wrote.
         items += [((task.instruction,), task.id) for task in self.seed_tasks]
         replies = [
             (outcome.completion.text, name)
@@ -300,10 +303,10 @@ class History:
         return Texts(items, replies, self._shown)
 
     def excerpt(self, name: str, query: str) -> Excerpt:
-        """Return the place of a text in the reply to a request that contains the text."""
+        """Return the lines around a text in the reply to request `name`, which must contain the text."""
         text, start, end = place(self._reply(name), query, self._shown)
         line = text.count("\n", 0, start) + 1
-        # The whole lines of the match, unless they are long.
+        # Show the whole lines of the match, unless they are too long.
         first, last = text.rfind("\n", 0, start) + 1, (text + "\n").index("\n", end)
         first, last = max(first, start - _AROUND), min(last, end + _AROUND)
         before = "…" if text[first - 1 : first].strip("\n") else ""
@@ -319,7 +322,7 @@ class History:
         )
 
     def as_candidate(self, text: str) -> NewCandidate:
-        """Decide about a text, which is not only white space, as if it were the next candidate."""
+        """Decide on a text as if it were the next candidate. The text must not be blank."""
         run, state = self.run, self.run.state
         profile = PROFILES[run.config.profile]
         reasons = [
@@ -340,7 +343,11 @@ def _parts(instance: Instance | None) -> tuple[str, ...]:
 
 
 def _overlaps(item: CandidateResult | InstanceResult, query: str) -> bool:
-    """Return whether a folded query contains the item, or is a part of the item after a number or label."""
+    """Return whether a folded query overlaps an item.
+
+    It does if the query contains the item's text, or if the item contains the query after its first word,
+    which may be a number or label.
+    """
     _, _, rest = query.partition(" ")
     parts = _parts(item.instance) if isinstance(item, InstanceResult) else ()
     return any(

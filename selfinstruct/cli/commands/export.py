@@ -1,4 +1,4 @@
-"""The command `selfinstruct export`: writes a run or an Alpaca-style list in a format for trainers."""
+"""`selfinstruct export`: write a run or an Alpaca-style list in a format for trainers."""
 
 import re
 from functools import partial
@@ -12,7 +12,7 @@ from selfinstruct.cli.options import FileFormat, InputFormat, JsonOption, Quiet
 Format = Literal[
     "alpaca", "jsonl", "prompt-completion", "messages", "sharegpt", "csv", "parquet", "datasets"
 ]
-"""The shape of a row; jsonl, csv, parquet and datasets have every column."""
+"""The layout of a row. The rows of jsonl, csv, parquet and datasets have all columns."""
 Container = Literal[FileFormat, "datasets"]
 """The file format."""
 
@@ -25,7 +25,7 @@ def export(
         str,
         typer.Argument(
             metavar="DIR|FILE",
-            help="Run directory, or Alpaca-style list: .json, .jsonl, .csv, .parquet; - is stdin.",
+            help="Run directory, or Alpaca-style list (.json, .jsonl, .csv or .parquet); - is stdin.",
         ),
     ],
     output: Annotated[
@@ -34,7 +34,7 @@ def export(
             "--output",
             "-o",
             metavar="OUT",
-            help="File or folder to write; - is stdout. The suffix chooses the file format: "
+            help="File or directory to write; - is stdout. The suffix determines the file format, as in "
             "-f messages -o chats.parquet.",
         ),
     ],
@@ -44,20 +44,20 @@ def export(
             "--format",
             "-f",
             help="alpaca: instruction, input, output. prompt-completion: Alpaca's prompt, and completion. "
-            "messages: chats, as OpenAI and TRL read them. sharegpt: conversations of human and gpt. "
-            "jsonl, csv, parquet, datasets: every column, with ids and provenance, in a file of this "
-            "format; datasets is a folder for load_from_disk.",
+            "messages: chats for OpenAI and TRL. sharegpt: conversations between human and gpt. "
+            "jsonl, csv, parquet, datasets: all columns, with ids and provenance, in a file of this "
+            "format; datasets is a directory for load_from_disk.",
         ),
     ] = "alpaca",
     container: Annotated[
         Container | None,
         typer.Option(
-            help="File format, if neither the suffix nor --format chooses one: "
+            help="File format, if neither the suffix nor --format determines it, as in "
             "-f messages --container datasets.",
-            show_default="by suffix, or format",
+            show_default="by suffix or --format",
         ),
     ] = None,
-    include_seed_tasks: Annotated[bool, _rows(help="Write the seed tasks first.")] = False,
+    include_seed_tasks: Annotated[bool, _rows(help="Also export the seed tasks, first.")] = False,
     limit: Annotated[
         int | None,
         _rows(
@@ -81,22 +81,22 @@ def export(
     shuffle_seed: Annotated[
         int | None,
         _rows(
-            help="Shuffle the rows with this seed, which also chooses the parts of --split.",
-            show_default="in order",
+            help="Shuffle the rows with this seed. The seed also determines the parts of --split.",
+            show_default="not shuffled",
         ),
     ] = None,
     decontaminate: Annotated[
         list[str] | None,
         _rows(
             metavar="BENCHMARK",
-            help="Leave out rows that contain what this benchmark asks, by the rules of selfinstruct "
+            help="Leave out rows that contain text from this benchmark, by the rules of selfinstruct "
             "decontaminate. Repeat for several files.",
         ),
     ] = None,
     similarities: Annotated[
         bool,
         typer.Option(
-            help="Add the similarity to earlier tasks, like the published data: most_similar_instructions "
+            help="Add the similarity to earlier tasks, as in the published data: most_similar_instructions "
             "(10, with their ROUGE-L) and avg_similarity_score."
         ),
     ] = False,
@@ -116,24 +116,25 @@ def export(
     csv_safe: Annotated[
         bool,
         typer.Option(
-            help="Put an apostrophe before cells that a spreadsheet program would run as a formula. For "
-            "reading, not for training."
+            help="Put an apostrophe before cells that a spreadsheet program would run as a formula. Use this "
+            "for files to read, not for training."
         ),
     ] = False,
     llama_factory: Annotated[
         bool,
         _beside(
-            help="Add the file to dataset_info.json in its folder, for LLaMA-Factory; other entries stay."
+            help="For LLaMA-Factory: add the file to dataset_info.json in its directory. Other entries stay."
         ),
     ] = False,
     axolotl: Annotated[
-        bool, _beside(help="Write the stanza for axolotl's configuration: OUT.axolotl.yaml.")
+        bool,
+        _beside(help="Also write OUT.axolotl.yaml, with the lines for axolotl's configuration."),
     ] = False,
     card: Annotated[
         bool,
         _beside(
-            help="Write a dataset card for the Hugging Face hub, README.md: the origin of the data, and "
-            "open questions for its users."
+            help="Also write README.md, a dataset card for the Hugging Face Hub, with the origin of the data "
+            "and open questions for its users."
         ),
     ] = False,
     license: Annotated[  # noqa: A002
@@ -184,7 +185,7 @@ def export(
 
     if not card and ({license, model_terms, source_license} != {None} or language):
         raise typer.BadParameter(
-            "is for the dataset card; add --card",
+            "requires --card",
             param_hint="--license, --model-terms, --source-license or --language",
         )
     options["output"] = Path(output)
@@ -195,7 +196,7 @@ def export(
             raise typer.BadParameter(problem, param_hint="--language")
     if output.endswith("/") and "datasets" not in (format, container):
         raise typer.BadParameter(
-            f"{output} is a folder; name the file in it, such as {output}data.json",
+            f"{output} is a directory; specify a file in it, such as {output}data.json",
             param_hint="--output",
         )
     run_job(export_records, export_lines, options)

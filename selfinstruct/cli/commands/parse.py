@@ -18,13 +18,16 @@ def parse(
             "is_classification, num_prompt_instructions, prompt. - is stdin.",
         ),
     ],
-    stage: Annotated[Stage, typer.Option("--stage", "-s", help="Stage of the replies.")],
+    stage: Annotated[
+        Stage, typer.Option("--stage", "-s", help="Stage of the requests that got the replies.")
+    ],
     profile: Annotated[
         Literal["default", "paper"],
-        typer.Option("--profile", "-p", help="Parser and filters."),
+        typer.Option("--profile", "-p", help="Parser and filters to use."),
     ] = "default",
     recipe: Annotated[
-        Literal["self-instruct", "alpaca"], typer.Option(help="Recipe of the prompts.")
+        Literal["self-instruct", "alpaca"],
+        typer.Option(help="Recipe that the prompts were made for."),
     ] = "self-instruct",
     api: Annotated[
         Literal["chat", "completions"] | None,
@@ -36,15 +39,16 @@ def parse(
     seed_tasks: Annotated[
         Path | None,
         typer.Option(
-            help="Reject candidates in a script that these tasks do not use.",
+            help="Reject candidates written in a script that none of these tasks uses.",
             show_default="any script",
         ),
     ] = None,
 ) -> None:
     """Parse recorded replies as a run would, and print accepted and rejected items.
 
-    Writes a JSON line for each input line: candidates, is_classification (null if unclear) or instances, and
-    always rejections. Does not check novelty, which needs a pool.
+    Writes one JSON line for each input line. The line contains rejections and, depending on the stage,
+    candidates, is_classification (null if unclear) or instances. Novelty is not checked, because that needs a
+    pool.
 
     Example: selfinstruct parse replies.jsonl --stage generate
 
@@ -57,7 +61,9 @@ def parse(
     from selfinstruct.pipeline.seed_tasks import read_seed_tasks
 
     if recipe == "alpaca" and stage != "generate":
-        raise typer.BadParameter("alpaca has only the stage generate", param_hint="--stage")
+        raise typer.BadParameter(
+            "the recipe alpaca has only the stage generate", param_hint="--stage"
+        )
     scripts = frozenset[str]()
     if seed_tasks is not None:
         scripts = scripts_of([task.instruction for task in read_seed_tasks(seed_tasks)])
@@ -70,5 +76,5 @@ def parse(
             result = parse_again(
                 reply, stage=stage, profile=profile, recipe=recipe, api=api, scripts=scripts
             )
-            # stdout writes a lone surrogate as an escape sequence of JSON.
+            # stdout writes a lone surrogate as \uXXXX, which is valid in JSON.
             typer.echo(json.dumps(result, ensure_ascii=False))
