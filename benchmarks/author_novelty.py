@@ -1,8 +1,8 @@
-"""Acceptance of a whole run against the simulated author, per 1,000 candidates.
+"""Measure the acceptance rate of a whole run against the simulated author, per 1,000 candidates.
 
-Run the pipeline on the author itself, without HTTP, until the target is reached. Print the share of accepted
-candidates in each window of candidates. There is no baseline: the simulated endpoint is useful for rehearsing
-52,000 instructions as long as the share is between 30 % and 80 %.
+Run the pipeline on the simulated author, without HTTP, until the target is reached. Print the share of
+accepted candidates in each window of 1,000 candidates. There is no baseline. The simulated endpoint is useful
+for rehearsing 52,000 instructions if the share is between 30 % and 80 %.
 
     python benchmarks/author_novelty.py [--instructions 52000]
 """
@@ -26,13 +26,13 @@ WINDOW = 1000
 
 
 class Authored:
-    """The simulated author as a backend. Answers about tasks are short, to save time."""
+    """A backend that asks the simulated author for instructions, and answers "No" in other stages."""
 
     def __init__(self) -> None:
         self._author = Author()
 
     async def complete(self, request: Request) -> Completion:
-        """Return a reply without waiting."""
+        """Return a reply at once."""
         prompt = request.prompt.messages[-1].content
         seed = hashlib.sha256(prompt.encode()).hexdigest()
         text = self._author.write(prompt, seed) if request.stage == "generate" else "No"
@@ -40,7 +40,7 @@ class Authored:
 
 
 def main() -> None:
-    """Run the pipeline and print the windows."""
+    """Run the pipeline, and print the acceptance rate of each window."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--instructions", type=int, default=52_000)
     config = RunConfig(
@@ -53,7 +53,7 @@ def main() -> None:
         seconds = time.perf_counter() - began
         path = Path(folder) / "run" / "journal.jsonl"
         commits = [e.event for e in read_journal(path) if isinstance(e.event, Committed)]
-    # Sort by position in the reply: the number after the "#".
+    # Sort the candidates of a commit by their position in the reply, which is the number after the "#".
     fates = [
         kind
         for commit in commits

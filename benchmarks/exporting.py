@@ -1,8 +1,8 @@
-"""Time and memory of `selfinstruct export` for an Alpaca-style list.
+"""Measure the time and memory of `selfinstruct export` for an Alpaca-style list.
 
-The baseline for JSON is `json.load` and `json.dump` of the whole list. The baseline for the other formats is
-`load_dataset("json", …)` of the package `datasets`, then `to_parquet` or `save_to_disk`. Each baseline runs
-in a separate process, in turn with the export.
+The baseline for JSON is `json.load` and `json.dump` of the whole list. The baseline for Parquet and
+`datasets` is `load_dataset("json", …)` of the package `datasets`, then `to_parquet` or `save_to_disk`.
+Exports and baselines run alternately, each in a separate process.
 
     python benchmarks/exporting.py [--rows 52000] [--repeats 5]
 """
@@ -35,7 +35,7 @@ _OURS = "from selfinstruct.cli import main; main()"
 
 
 def _took(code: str, *arguments: object) -> tuple[float, float]:
-    """Return the seconds and peak MB of Python code in a separate process."""
+    """Run Python code in a separate process. Return the seconds and the peak memory in MB."""
     measured = (
         "import resource, subprocess, sys\n"
         "done = subprocess.run(sys.argv[1:], capture_output=True)\n"
@@ -53,7 +53,7 @@ def _took(code: str, *arguments: object) -> tuple[float, float]:
     took = time.perf_counter() - began
     if done.returncode:
         raise SystemExit(done.stderr)
-    # ru_maxrss is in kilobytes, but on macOS in bytes.
+    # ru_maxrss is in bytes on macOS, and in kilobytes on Linux.
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
     return took, int(done.stdout) / unit
 
@@ -74,7 +74,7 @@ def _rows(path: Path, count: int) -> None:
 
 
 def main() -> None:
-    """Measure both sides and print the table."""
+    """Measure exports and baselines, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=52_000)
     parser.add_argument("--repeats", type=int, default=5)

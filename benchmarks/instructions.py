@@ -1,12 +1,12 @@
-"""Instructions for measurements: a real list if there is one, else a synthetic list.
+"""Instructions for benchmarks: a list of real instructions if it exists, otherwise a synthetic list.
 
-The real list is `instructions_en.txt.gz` of the recorded runs (89,206 instructions of people and models, 18
-tokens each on average, 26,000 different words). The environment variable SELFINSTRUCT_RECORDED_RUNS names the
-folder of the file. The list is not part of this repository.
+The real list is the file `instructions_en.txt.gz` of the recorded runs. It contains 89,206 instructions that
+people and models wrote, with 18 tokens each on average and 26,000 different words. The environment variable
+SELFINSTRUCT_RECORDED_RUNS contains the path of the file's folder. The file is not part of this repository.
 
-The synthetic list has similar statistics and any size. It has frequent openings, words by Zipf's law from a
-growing vocabulary, and lengths from 3 tokens to hundreds. One in eight instructions is close to an earlier
-instruction.
+The synthetic list has similar statistics and can have any size. Some openings are frequent. Word frequencies
+follow Zipf's law, and the vocabulary grows with the list. Instructions have between 3 and several hundred
+tokens. One in eight instructions is a near-duplicate of an earlier instruction.
 """
 
 import gzip
@@ -24,7 +24,7 @@ _FOLDER = Path(
 
 
 def real() -> list[str] | None:
-    """Return the real list in a fixed random order, or None if there is no file."""
+    """Return the real list in a fixed random order, or None if the file does not exist."""
     path = _FOLDER / "instructions_en.txt.gz"
     if not path.is_file():
         return None
@@ -35,7 +35,7 @@ def real() -> list[str] | None:
 
 
 def synthetic() -> Iterator[str]:
-    """Yield synthetic instructions without end, always the same."""
+    """Yield an endless sequence of synthetic instructions, which is the same in every call."""
     draw = random.Random(11)
     openings = [[_word(draw) for _ in range(draw.randrange(2, 7))] for _ in range(3000)]
     earlier: list[list[str]] = []
@@ -43,7 +43,7 @@ def synthetic() -> Iterator[str]:
         if len(earlier) > 200 and draw.random() < 0.12:
             words = _near_duplicate(draw, earlier)
         else:
-            # Few openings are frequent: the square of a uniform draw favours the first openings.
+            # The square of a uniform draw favours the first openings, so only a few openings are frequent.
             words = list(openings[int(len(openings) * draw.random() ** 2)])
             words += [_word(draw) for _ in range(int(draw.lognormvariate(2.1, 0.95)))]
         if len(earlier) < 50_000:
@@ -67,7 +67,7 @@ def _near_duplicate(draw: random.Random, earlier: list[list[str]]) -> list[str]:
 
 
 def _word(draw: random.Random) -> str:
-    """Return a word by Zipf's law up to rank 4,000 (94 % of all words), steeper above."""
+    """Return a random word. Frequencies follow Zipf's law up to rank 4,000, and then fall faster."""
     if draw.random() < 0.94:
         return f"w{int(2 * ((1 + 4000 / 2) ** draw.random() - 1)):x}"
     return f"w{int(4000 / (1 - draw.random())):x}"

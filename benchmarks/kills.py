@@ -1,18 +1,18 @@
-"""Requests that a kill repeats.
+"""Measure how many requests a run repeats after a kill.
 
 Kill (SIGKILL) a run with 32 requests in flight a hundred times, each time at a random moment after the first
-request of the process. The same command continues the run. The simulated endpoint is a separate process with
-a latency of 50 to 150 ms. The endpoint's log and the journal after each kill give
+request of the process. Continue the run with the same command. The simulated endpoint is a separate process
+with a latency of 50 to 150 ms. After each kill, count in the endpoint's log and in the journal
 
-    in flight      requests sent and not in the journal: at most 32, the most that a kill may cost
-    sent again     requests in flight that arrive at the endpoint again
+    in flight      requests that were sent but are not in the journal; at most 32 are allowed
+    sent again     requests that were in flight, and that arrive at the endpoint again
 
-A repeated request that was in the journal, or was not in flight, is an error. The benchmark also compares the
-endpoint's bill with the journal.
+It is an error if a repeated request was in the journal, or was not in flight. The benchmark also compares the
+tokens that the endpoint billed with the tokens in the journal.
 
     python benchmarks/kills.py [--kills 100] [--slots 32] [--seed 0]
 
-A quick look: `--kills 5`.
+For a short test, use `--kills 5`.
 """
 
 import argparse
@@ -31,14 +31,14 @@ from rehearsing import Lines, endpoint, run_command, table, wait_until
 
 @dataclass
 class Kill:
-    """Requests that one kill affected."""
+    """The ids of the requests that one kill affected."""
 
     in_flight: set[str] = field(default_factory=set)
     sent_again: set[str] = field(default_factory=set)
 
 
 class Witness:
-    """Requests of each process, by the endpoint and by the journal."""
+    """Counts the requests of each process in the endpoint's log and in the journal."""
 
     def __init__(self, log: Path, journal: Path) -> None:
         self._log = Lines(log)
@@ -47,15 +47,15 @@ class Witness:
         self.sent = Counter[str]()
         self.billed = 0
         self.received = 0
-        """Tokens in the journal."""
+        """Number of tokens that the journal records."""
         self._last_sent: dict[str, int] = {}
-        """Number of kills before each request was sent."""
+        """Number of kills before a request was last sent, by request id."""
         self._journaled: set[str] = set()
         self._open = 0
-        """Requests without an outcome in the log."""
+        """Number of requests whose outcome is not in the log yet."""
 
     def look(self) -> int:
-        """Read the new lines of the log. Return the number of new requests."""
+        """Read the new lines of the log, and return how many requests arrived."""
         arrived = 0
         for line in self._log.new():
             if line["event"] != "received":
@@ -68,8 +68,8 @@ class Witness:
         return arrived
 
     def killed(self) -> None:
-        """Compare log and journal after the end of a process."""
-        for _ in wait_until(10, "the endpoint's noticing that its client is gone"):
+        """Record a kill, with the requests that are in the log but not in the journal."""
+        for _ in wait_until(10, "the endpoint's detection of the closed connections"):
             self.look()
             if not self._open:
                 break
@@ -99,7 +99,7 @@ class Witness:
 
 
 def main() -> None:
-    """Kill and continue a run, and count repeated requests."""
+    """Kill and continue a run several times, and count the repeated requests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--slots", type=int, default=32)
@@ -118,7 +118,7 @@ def main() -> None:
             flags = ["-n", str(arguments.instructions), "--max-concurrency", str(arguments.slots)]
             command = run_command(directory, url, *flags)
             witness = Witness(log, directory / "journal.jsonl")
-            # One more process repeats the requests of the last kill, and is stopped cleanly.
+            # The last process repeats the requests that the last kill lost. It is stopped cleanly.
             for number in range(arguments.kills + 1):
                 is_last = number == arguments.kills
                 one_life(command, witness, chance.random() * arguments.within_s, gently=is_last)
@@ -128,7 +128,7 @@ def main() -> None:
 
 
 def one_life(command: list[str], witness: Witness, seconds: float, *, gently: bool) -> None:
-    """Start a process, and end it some seconds after its first request."""
+    """Start a process, and stop or kill it some seconds after its first request."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         for _ in wait_until(120, "the start of the run"):
@@ -147,7 +147,7 @@ def one_life(command: list[str], witness: Witness, seconds: float, *, gently: bo
 
 
 def report(witness: Witness, slots: int) -> None:
-    """Print the cost of the kills, and check the upper bound."""
+    """Print how many requests were repeated. Raises AssertionError if a kill cost more than `slots`."""
     kills = witness.kills[:-1]
     rows = []
     for name, counts in (

@@ -1,17 +1,19 @@
-"""Cost and benefit of the lag: how far a generation request may run ahead of its pool.
+"""Measure how the lag of generation requests affects speed and acceptance.
 
-Each schedule, clamp(k // 2, lag_min, lag_max), has one run with 128 requests in flight, against a simulated
-endpoint (separate process; 100 to 300 ms, 1 % of the replies after ten seconds). The output has for each run
+The lag is the number of requests by which a generation request may run ahead of its pool. Each schedule,
+clamp(k // 2, lag_min, lag_max), is tested in one run with 128 requests in flight. The simulated endpoint is a
+separate process with a latency of 100 to 300 ms, and 1 % of its replies take ten seconds. Print for each run
 
     acceptance     accepted ÷ candidates
     own tasks      share of generated tasks among the demonstrations in prompts
-    requests/s     over the middle half of the replies, and over the whole time
+    requests/s     during the middle half of the replies
+    whole run      duration of the run in seconds
 
 and the ratios to the default schedule, which is the first row.
 
     python benchmarks/lag.py [--instructions 5000] [--schedules 4:512 4:32 4:128 4:2048 1:512] [--slots 128]
 
-A quick look: `--instructions 300 --schedules 4:512 4:32`.
+For a short test, use `--instructions 300 --schedules 4:512 4:32`.
 """
 
 import argparse
@@ -50,7 +52,7 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Result:
-    """Results of one schedule."""
+    """The results of one schedule."""
 
     acceptance: float
     own_tasks: float
@@ -59,7 +61,7 @@ class Result:
 
 
 def main() -> None:
-    """Run once with each schedule, and print the table."""
+    """Make one run with each schedule, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--instructions", type=int, default=5000)
     parser.add_argument("--slots", type=int, default=128)
@@ -98,7 +100,7 @@ def main() -> None:
 
 
 def measured(schedule: str, arguments: argparse.Namespace) -> Result:
-    """Run with one schedule and return its results."""
+    """Make one run with a schedule, and return the results."""
     least, _, most = schedule.partition(":")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

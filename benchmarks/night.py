@@ -1,19 +1,20 @@
-"""A whole night: 52,000 instructions, killed at ten random moments, continued, and exported.
+"""Measure a whole night: a run of 52,000 instructions that is killed ten times, continued and exported.
 
-Run `selfinstruct estimate`, `run` and `export` against a simulated endpoint (separate process). The run is
-killed (SIGKILL) at random numbers of sent requests and continued by the same command. Print
+Call `selfinstruct estimate`, `run` and `export` with a simulated endpoint in a separate process. The run is
+killed (SIGKILL) after random numbers of sent requests, and continued with the same command. Print
 
 - the total time;
-- for each start, the seconds until the run reports that it continues, and until its first request arrives;
-- the size of the journal;
-- time, rows and memory of the export;
+- for each start, the seconds until the run reports that it continues, and until the endpoint receives the
+  first request;
+- the journal's size;
+- the time, rows and memory of the export;
 - the peak memory of the run's processes, compared with a run of 5,000 instructions without kills.
 
-The benchmark works on Linux only, because it reads the peaks from /proc.
+The benchmark works on Linux only, because it reads the peak memory from /proc.
 
     python benchmarks/night.py [--instructions 52000] [--kills 10] [--small 5000] [--seed 0]
 
-A quick look: `--instructions 400 --kills 2 --small 100`.
+For a short test, use `--instructions 400 --kills 2 --small 100`.
 """
 
 import argparse
@@ -39,14 +40,14 @@ class Life:
     accepted_before: int
     seconds: float = 0.0
     said_after_s: float | None = None
-    """Seconds until the run reported that it continues; None for the first start."""
+    """Seconds from the start until the run reported that it continues; None if it has not."""
     asked_after_s: float | None = None
-    """Seconds until its first request arrived."""
+    """Seconds from the start until the endpoint received the first request; None if it has not."""
     peak: float = 0.0
 
 
 class Arrivals:
-    """Counter of the requests that have arrived at an endpoint."""
+    """Counts the requests that have arrived at an endpoint."""
 
     def __init__(self, log: Path) -> None:
         self._lines = Lines(log)
@@ -59,17 +60,17 @@ class Arrivals:
 
 
 def main() -> None:
-    """Run, kill, continue, export, and print."""
+    """Make, kill, continue and export the runs, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--instructions", type=int, default=52_000)
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--small", type=int, default=5000, help="instructions of the small run")
+    parser.add_argument("--small", type=int, default=5000, help="instructions in the small run")
     parser.add_argument("--slots", type=int, default=32)
     parser.add_argument("--latency-ms", default="20:60")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the moments of the kills")
+    parser.add_argument("--seed", type=int, default=0, help="seed for the moments of the kills")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
-    # Each instruction takes two requests, in addition to the generation requests.
+    # A run sends at least two requests for each instruction, in addition to the generation requests.
     moments = sorted(
         int(chance.random() * 2 * arguments.instructions) for _ in range(arguments.kills)
     )
@@ -105,7 +106,7 @@ def estimate(url: str, arguments: argparse.Namespace) -> None:
 def grown(
     directory: Path, url: str, flags: list[str], arrivals: Arrivals, moments: list[int]
 ) -> list[Life]:
-    """Run to the end, with a kill at each given number of requests."""
+    """Grow a run to its target. Kill and restart it when each number of requests has arrived."""
     lives = []
     for moment in [*moments, None]:
         life = Life(accepted_before=accepted(directory))
@@ -125,7 +126,7 @@ def grown(
 def watch(
     process: subprocess.Popen[str], life: Life, arrivals: Arrivals, moment: int | None
 ) -> None:
-    """Record the progress of a process until it ends or is killed."""
+    """Wait until a process ends, or kill it at `moment`. Record its times and peak memory in `life`."""
     began = time.monotonic()
     before = arrivals.count()
     assert process.stderr is not None
@@ -136,7 +137,7 @@ def watch(
         count = arrivals.count()
         if life.asked_after_s is None and count > before:
             life.asked_after_s = time.monotonic() - began
-        # Each process sends at least one request, even if the moment of its kill has passed.
+        # Each process may send at least one request, even if the count for its kill has passed.
         if moment is not None and count >= moment and life.asked_after_s is not None:
             process.kill()
             break
@@ -147,14 +148,14 @@ def watch(
 
 
 def listen(stderr: IO[str], life: Life, began: float) -> None:
-    """Record when a process reports that it continues."""
+    """Record in `life` when a process reports that it continues the run."""
     for line in stderr:
         if "continuing" in line and life.said_after_s is None:
             life.said_after_s = time.monotonic() - began
 
 
 def accepted(directory: Path) -> int:
-    """Return the number of instructions in a run."""
+    """Return the number of accepted instructions in a run."""
     return sum(len(commit["accepted"]) for commit in journal(directory, "committed"))
 
 
@@ -166,7 +167,7 @@ def report(
     requests: int,
     arguments: argparse.Namespace,
 ) -> None:
-    """Print time, memory and sizes of the run."""
+    """Print the run's times, memory and size."""
 
     def told(value: float | None) -> str:
         return "–" if value is None else f"{value:.2f} s"
@@ -198,7 +199,7 @@ def report(
 
 
 def export(directory: Path, out: Path) -> None:
-    """Print time and memory of the export."""
+    """Export the run, and print the time and peak memory of the export."""
     began = time.monotonic()
     peak = 0.0
     command = [*COMMAND, "export", str(directory), "-o", str(out)]

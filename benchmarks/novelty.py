@@ -1,17 +1,18 @@
-"""Cost of exact novelty, compared with comparing each text with the whole pool.
+"""Measure the cost of the exact novelty check, compared with other ways to search the pool.
 
-The texts are the recorded list of real instructions, or a synthetic list (benchmarks/instructions.py). All
-figures are CPU time of one thread. The two sides of each comparison are measured in turn:
+The texts are a recorded list of real instructions, or a synthetic list (benchmarks/instructions.py). All
+figures are CPU time of one thread. selfinstruct and each baseline are measured alternately. The parts are:
 
-    decisions    is a text above 0.7 to a pool of 52,000? Compared with `rapidfuzz.process.cdist` of the text
-                 with the whole pool, and with stanford_alpaca's loop: rouge-score's `_score_lcs` of tokens
-                 with each text of the pool, measured on a sample of pairs and scaled
-    stream       tokens, decision and insertion, text by text until the pool contains 52,000. Compared with
-                 the best plain rapidfuzz: texts by length, only possible lengths, score_cutoff, extractOne.
-                 Both must accept the same texts
-    growth       decisions at 52,000, 200,000 and 1,000,000 synthetic instructions; memory of the index
-    all          mean similarity to all earlier texts, and the ten most similar texts, for each of 52,000.
-                 Compared with `_score_lcs`, scaled
+    decisions    decide whether a text is novel in a pool of 52,000. One baseline is `rapidfuzz.process.cdist`
+                 of the text with the whole pool. The other is stanford_alpaca's loop, which calls
+                 rouge-score's `_score_lcs` for each text in the pool, scaled from a sample of pairs
+    stream       tokenize, check and add texts until the pool contains 52,000. The baseline is the best plain
+                 rapidfuzz: `extractOne` with `score_cutoff`, only over texts whose length permits a hit. Both
+                 must accept the same texts
+    growth       decide with 52,000, 200,000 and 1,000,000 synthetic instructions in the pool, and measure the
+                 index's memory
+    all          compute for each of 52,000 texts the mean similarity to all earlier texts, and the ten most
+                 similar texts. The baseline is `_score_lcs`, scaled from a sample of pairs
 
     python benchmarks/novelty.py [--parts decisions stream growth all] [--pool 52000] [--most 1000000]
 """
@@ -42,13 +43,13 @@ PARTS = ("decisions", "stream", "growth", "all")
 
 
 def main() -> None:
-    """Run the chosen parts."""
+    """Run the parts that the command line selects."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--pool", type=int, default=52_000)
     parser.add_argument("--most", type=int, default=1_000_000)
     arguments = parser.parse_args()
-    if "growth" in arguments.parts:  # first, because it measures memory
+    if "growth" in arguments.parts:  # runs first, because it measures memory
         growth([52_000, 200_000, 1_000_000], arguments.most)
     if {"decisions", "stream", "all"} & {*arguments.parts}:
         texts = instructions.real()
@@ -68,14 +69,14 @@ def main() -> None:
 
 
 def cpu_s(call: Callable[[], object]) -> float:
-    """Return the CPU seconds of all threads for a call."""
+    """Call a function, and return its CPU seconds over all threads."""
     began = time.process_time()
     call()
     return time.process_time() - began
 
 
 def line(name: str, baseline: Sequence[float], ours: Sequence[float]) -> None:
-    """Print a ratio of medians, and the range of the ratios repeat by repeat."""
+    """Print the ratio of the medians, and the range of the ratios of single repeats."""
     ratios = [b / o for b, o in zip(baseline, ours, strict=True)]
     print(
         f"  {name:<64}{statistics.median(baseline) / statistics.median(ours):>9,.0f}×  "
@@ -86,7 +87,7 @@ def line(name: str, baseline: Sequence[float], ours: Sequence[float]) -> None:
 
 
 def score_lcs_s(pool: Sequence[list[str]], texts: Sequence[list[str]], pairs: int) -> float:
-    """Return the CPU seconds of rouge-score for a pair, called as in stanford_alpaca."""
+    """Return the mean CPU seconds that rouge-score takes per pair, if called as in stanford_alpaca."""
     draw = random.Random(len(pool) + pairs)
     some = [(draw.choice(texts), draw.choice(pool)) for _ in range(pairs)]
     score_lcs = rouge_scorer._score_lcs  # noqa: SLF001 (the function that stanford_alpaca calls)
@@ -94,19 +95,19 @@ def score_lcs_s(pool: Sequence[list[str]], texts: Sequence[list[str]], pairs: in
 
 
 class Strings:
-    """Texts as strings with one character per token, for rapidfuzz. Made before the timing starts."""
+    """Converts token lists to strings with one character per token, which rapidfuzz compares faster."""
 
     def __init__(self) -> None:
         self._characters: dict[str, str] = {}
 
     def of(self, tokens: Sequence[str]) -> str:
-        """Return the string of a text."""
+        """Return the string for a list of tokens."""
         known = self._characters
         return "".join([known.setdefault(token, chr(len(known) + 1)) for token in tokens])
 
 
 def decisions(index: NoveltyIndex, rest: Sequence[str]) -> None:
-    """Measure decisions on new texts with the full pool."""
+    """Measure decisions about new texts with the full pool."""
     strings = Strings()
     tokens = [index.tokens(text) for text in index.texts]
     pool = [strings.of(one) for one in tokens]
@@ -147,7 +148,7 @@ def decisions(index: NoveltyIndex, rest: Sequence[str]) -> None:
 def stream(
     texts: Sequence[str], size: int, *, baseline: bool
 ) -> tuple[NoveltyIndex, Sequence[str]]:
-    """Fill the pool from a stream of texts. Return the index and the remaining texts."""
+    """Add texts until the pool is full. Return the index and the remaining texts."""
 
     def grow() -> tuple[NoveltyIndex, int]:
         index, seen = NoveltyIndex(THRESHOLD), 0
@@ -182,7 +183,7 @@ def stream(
 
 
 def by_extract_one(texts: Sequence[str]) -> list[str]:
-    """Filter with plain rapidfuzz: only possible lengths, a cutoff, stop at the first hit."""
+    """Return the novel texts, found with plain rapidfuzz, possible lengths only, and a score cutoff."""
     strings, tokens = Strings(), NoveltyIndex().tokens
     by_length: dict[int, list[str]] = {}
     needed: dict[int, list[tuple[int, int]]] = {}
@@ -204,7 +205,7 @@ def by_extract_one(texts: Sequence[str]) -> list[str]:
 
 
 def _least(m: int, n: int) -> int:
-    """Return the smallest overlap above the threshold."""
+    """Return the smallest common length whose F-score is above the threshold, or m + 1 if none is."""
     common = max(1, int(THRESHOLD * (m + n) / 2) - 1)
     while common <= min(m, n) and f_measure(common, m, n) <= THRESHOLD:
         common += 1
@@ -212,7 +213,7 @@ def _least(m: int, n: int) -> int:
 
 
 def growth(sizes: Sequence[int], most: int) -> None:
-    """Measure decisions with growing pools, and the memory of the index without its texts."""
+    """Measure decisions with growing pools, and the index's memory without the texts."""
     source = instructions.synthetic()
     index = NoveltyIndex(THRESHOLD)
     medians = []
@@ -251,16 +252,16 @@ def growth(sizes: Sequence[int], most: int) -> None:
 
 
 def resident_mb() -> float:
-    """Return the memory of this process in MB."""
+    """Return this process's resident memory in MB."""
     pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
     return int(pages) * resource.getpagesize() / 1e6
 
 
 def everything(index: NoveltyIndex) -> None:
-    """Measure the mean and the ten most similar texts of every text among all earlier texts."""
+    """Measure how long the mean similarity and the ten most similar texts of all texts take."""
     tokens = [index.tokens(text) for text in index.texts]
     pairs = len(index) * (len(index) - 1) / 2
-    # Blocks of rows across the pool, so that each repeat has short and long prefixes.
+    # Our time is measured once over all pairs. The baseline is scaled from samples of pairs.
     ours, theirs = [], []
     began = cpu_s(lambda: [None for _ in index.similarities(workers=1)])
     for _ in range(3):

@@ -2,11 +2,12 @@
 
     .venv/bin/python benchmarks/profiles.py FOLDER [--sample 200]
 
-FOLDER contains recorded runs: `raw/index.json` names files of JSON lines (`kind`, `completion`,
-`finish_reason`, `instruction`, `num_prompt_instructions`, `prompt`) and the seed tasks of each run. Print the
-tables of docs/internals/profile-comparison.md. A candidate is usable if it passes the parser, the rules, and
-novelty against the seed tasks and all earlier usable candidates. Each profile uses its own tokenizer. With
---sample, print a fixed random sample of the items that only `default` has, as JSON lines.
+FOLDER contains recorded runs. Its file `raw/index.json` lists for each run a file of seed tasks and a file of
+replies as JSON lines (`kind`, `completion`, `finish_reason`, `instruction`, `num_prompt_instructions`,
+`prompt`). Print the tables in docs/internals/profile-comparison.md. A candidate is usable if it passes the
+parser, the rules, and the novelty check against the seed tasks and all earlier usable candidates. Each
+profile uses its default tokenizer. With --sample, print a fixed random sample of the items that only
+`default` accepts, as JSON lines.
 """
 
 import argparse
@@ -38,31 +39,31 @@ STAGES: dict[str, Stage] = {
 
 @dataclass
 class Found:
-    """Result of one profile for one reply."""
+    """What one profile finds in one reply."""
 
     items: list[tuple[str, ...]]
-    """Usable (instruction,) or (input, output), or the answer."""
+    """Usable candidates as (instruction,), instances as (input, output), or the answer as (answer,)."""
     reasons: list[tuple[str, str]]
-    """Reason and text of each rejection."""
+    """The reason and text of each rejection."""
 
 
 @dataclass
 class Comparison:
-    """Sums of one stage of one file."""
+    """The counts for one stage in one file."""
 
     replies: int = 0
     usable: Counter[str] = field(default_factory=Counter)
     gained: Counter[str] = field(default_factory=Counter)
-    """Items only in default, by their result in paper."""
+    """Number of items that only `default` accepts, by what `paper` does with them."""
     lost: Counter[str] = field(default_factory=Counter)
-    """Items only in paper, by their result in default."""
+    """Number of items that only `paper` accepts, by what `default` does with them."""
     case_kept: int = 0
-    """Items in both that keep their case only in default."""
+    """Number of items that both accept, and whose upper-case letters only `default` keeps."""
     gains: list[dict[str, Any]] = field(default_factory=list)
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a file."""
+    """Yield the records of a gzipped file of JSON lines."""
     data = gzip.decompress(path.read_bytes()).decode("utf-8", "replace")
     for line in data.split("\n"):
         if line:
@@ -70,14 +71,14 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def folded(text: str) -> str:
-    """Return a text without case and white space, for comparison."""
+    """Return a text with folded case and collapsed white space, for comparison."""
     return " ".join(text.casefold().split())
 
 
 def usable(
     row: dict[str, Any], profile: str, index: NoveltyIndex, scripts: frozenset[str]
 ) -> Found:
-    """Parse one reply in one profile, with novelty; usable items join the index."""
+    """Parse a reply with one profile, and check the candidates. Add usable candidates to the index."""
     stage = STAGES[row["kind"]]
     line = row | {"is_classification": row["kind"] == "instances_clf"}
     result = parse_again(
@@ -107,7 +108,7 @@ def usable(
 
 
 def fate(item: tuple[str, ...], other: Found) -> str:
-    """Return the result of the other profile for an item."""
+    """Return what the other profile, whose results are `other`, does with an item."""
     text = folded(item[-1])
     if len(item) > 1 and any(folded(output) == text for _, output in other.items):
         return "another input to the same output"
@@ -126,7 +127,7 @@ def fate(item: tuple[str, ...], other: Found) -> str:
 
 
 def compare(folder: Path, entry: dict[str, Any]) -> dict[str, Comparison]:
-    """Compare the profiles on one file, stage by stage."""
+    """Compare the profiles on one file, separately for each stage."""
     seeds: list[str] = []
     if entry.get("seeds"):
         seeds = [seed["instruction"] for seed in rows(folder / entry["seeds"])]
@@ -175,7 +176,7 @@ def compare(folder: Path, entry: dict[str, Any]) -> dict[str, Comparison]:
 
 
 def told(counts: Counter[str]) -> str:
-    """Return a cell of the table: the sum and its largest parts."""
+    """Return the text of a table cell: the sum of the counts, then the five largest counts."""
     if not counts:
         return "0"
     return f"{counts.total():,}: " + ", ".join(
@@ -184,7 +185,7 @@ def told(counts: Counter[str]) -> str:
 
 
 def main() -> None:
-    """Print the tables or the sample."""
+    """Print the tables, or the sample of `--sample`."""
     parser = argparse.ArgumentParser(description="Compare the profiles on recorded replies.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sample", type=int, metavar="N")
@@ -227,7 +228,10 @@ def main() -> None:
             f"{total.usable['default']:,} | {total.gained.total():,} | {total.lost.total():,} |\n"
         )
         if stage == "generate":
-            print(f"Of those in both, {total.case_kept:,} keep their case only in default.\n")
+            print(
+                f"Of the candidates that both profiles accept, {total.case_kept:,} keep their "
+                "upper-case letters only in `default`.\n"
+            )
     print("| Answers in | replies | paper: yes, no | default: yes, no, unclear |")
     print("| --- | --: | --- | --- |")
     for name, stages in compared.items():

@@ -1,10 +1,10 @@
-"""Functions for benchmarks of whole runs: start an endpoint and runs as processes, and read their files.
+"""Functions for benchmarks of whole runs, which start an endpoint and runs in processes and read their files.
 
-The journal and the endpoint's request log are growing files of JSON lines; `Lines` reads new lines::
+The journal and the endpoint's request log are JSON lines files that grow. `Lines` reads their new lines::
 
     with endpoint(log, "--latency-ms", "100:300") as url:
         subprocess.run(run_command(directory, url, "-n", "1000"))
-    rate(middle_half(received_at(directory)))           requests per second without start and tail
+    rate(middle_half(received_at(directory)))           requests per second in the middle half
 """
 
 import json
@@ -34,14 +34,14 @@ def endpoint(log: Path | None, *flags: str) -> Iterator[str]:
 
 
 def stragglers(folder: Path, *, latency_ms: str, share: float, seconds: float) -> list[str]:
-    """Return the flags of an endpoint with a share of slow replies."""
+    """Return the flags for an endpoint of which a share of the replies are slow."""
     plan = folder / "stragglers.yaml"
     plan.write_text(f"per_attempt: [{{fault: late, share: {share}, seconds: {seconds}}}]\n")
     return ["--latency-ms", latency_ms, "--faults", str(plan)]
 
 
 def mean_latency_s(*, latency_ms: str, share: float, seconds: float) -> float:
-    """Return the mean latency of an endpoint with stragglers, in seconds."""
+    """Return the expected mean latency of an endpoint with slow replies, in seconds."""
     low, _, high = latency_ms.partition(":")
     usual_s = (float(low) + float(high or low)) / 2 / 1000
     return (1 - share) * usual_s + share * seconds
@@ -54,7 +54,7 @@ def run_command(directory: Path, url: str, *flags: str) -> list[str]:
 
 
 def done(command: Sequence[str]) -> str:
-    """Return the output of a command. Raises RuntimeError with its error message."""
+    """Run a command and return its output. Raises RuntimeError if the command fails."""
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stderr}")
@@ -62,14 +62,14 @@ def done(command: Sequence[str]) -> str:
 
 
 class Lines:
-    """A file of JSON lines that another process still writes."""
+    """Reads the new lines of a JSON lines file that another process is writing."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._at = 0
 
     def raw(self) -> list[bytes]:
-        """Return the complete new lines. Skip a partial line until it is complete or cut."""
+        """Return the complete lines since the last call. An incomplete last line is left for a later call."""
         if not self._path.exists():
             return []
         with self._path.open("rb") as file:
@@ -80,12 +80,12 @@ class Lines:
         return found.splitlines()
 
     def new(self) -> list[dict[str, Any]]:
-        """Return the new lines, parsed."""
+        """Return the objects in the complete lines since the last call."""
         return [json.loads(line) for line in self.raw()]
 
 
 def journal(directory: Path, kind: str) -> Iterator[dict[str, Any]]:
-    """Yield the lines of one kind in the journal of a run."""
+    """Yield the events of one kind in a run's journal."""
     sought = f'"kind":"{kind}"'.encode()
     for line in Lines(directory / "journal.jsonl").raw():
         if sought in line[:200]:
@@ -93,26 +93,26 @@ def journal(directory: Path, kind: str) -> Iterator[dict[str, Any]]:
 
 
 def received_at(directory: Path) -> list[float]:
-    """Return the times of the replies in a journal, in seconds."""
+    """Return when the replies in a run's journal arrived, in seconds since the epoch."""
     lines = journal(directory, "completion_received")
     return [datetime.fromisoformat(line["at"]).timestamp() for line in lines]
 
 
 def middle_half(times: Iterable[float]) -> list[float]:
-    """Return the times without the first and last quarter, which contain start and tail."""
+    """Return the sorted times without the first and last quarter, to leave out the start and the end."""
     ordered = sorted(times)
     quarter = len(ordered) // 4
     return ordered[quarter : len(ordered) - quarter]
 
 
 def rate(times: Sequence[float]) -> float:
-    """Return the events per second from first to last."""
+    """Return the number of events per second between the first and the last time."""
     return (len(times) - 1) / (times[-1] - times[0])
 
 
 def peak_mb(pid: int) -> float:
-    """Return the peak memory of a process; 0 if the process has ended. Linux only."""
-    # Do not use ru_maxrss: it starts from the peak of the parent process.
+    """Return a process's peak memory in MB, or 0 if the process has ended. Works only on Linux."""
+    # Do not use ru_maxrss, because it begins with the parent process's peak.
     try:
         status = Path(f"/proc/{pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
@@ -121,7 +121,7 @@ def peak_mb(pid: int) -> float:
 
 
 def wait_until(seconds: float, what: str) -> Iterator[None]:
-    """Yield once per round of a loop, with short sleeps. Raises TimeoutError after `seconds`."""
+    """Yield repeatedly, with short sleeps in between. Raises TimeoutError after `seconds`."""
     began = time.monotonic()
     while True:
         yield

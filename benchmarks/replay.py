@@ -1,8 +1,9 @@
-"""Time and memory for opening a run of 10,000 instructions.
+"""Measure the time and memory for opening a run of 10,000 instructions.
 
-Make the run with a backend that answers at once (no endpoint, no waiting), then open the run for reading in
-separate processes. Two baselines are measured in the same way: reading the file line by line with
-`json.loads`, and the imports alone. The benchmark works on Linux only, because it reads the peak from /proc.
+Make the run with a backend that answers at once, without an endpoint. Then open the run for reading in
+separate processes. Two baselines are measured in the same way: reading the journal line by line with
+`json.loads`, and only importing the modules. The benchmark works on Linux
+only, because it reads the peak memory from /proc.
 
     python benchmarks/replay.py [--instructions 10000] [--repeats 5]
 """
@@ -35,10 +36,10 @@ CHILDREN = {
 
 
 class Prolific:
-    """Backend without waiting. A reply has eight novel instructions of random words, or one instance."""
+    """A backend that answers at once, with eight novel instructions, a no, or one instance."""
 
     async def complete(self, request: Request) -> Completion:
-        """Return a reply without waiting."""
+        """Return a reply of random words."""
         rng = Random(request.id)
 
         def words(count: int) -> str:
@@ -55,7 +56,7 @@ class Prolific:
 
 
 def main() -> None:
-    """Make a run, then measure how long it takes to open."""
+    """Make a run, then measure how long opening it takes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--instructions", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=5)
@@ -87,7 +88,7 @@ def main() -> None:
 
 
 def make(directory: Path, instructions: int) -> None:
-    """Make a finished run."""
+    """Make a complete run in a directory."""
     began = time.perf_counter()
     config = RunConfig(model="prolific", num_instructions=instructions)
     with open_run(directory, config) as opened:
@@ -96,7 +97,7 @@ def make(directory: Path, instructions: int) -> None:
 
 
 def measure(directory: Path, body: str) -> tuple[float, float]:
-    """Return the seconds and peak MB of a process that does one thing; imports are not timed."""
+    """Run code in a process. Return its seconds without imports, and the process's peak memory in MB."""
     code = (
         "import json, sys, time\n"
         "import selfinstruct.runner.directory\n"
@@ -104,7 +105,7 @@ def measure(directory: Path, body: str) -> tuple[float, float]:
         "path = sys.argv[1]\nbegan = time.perf_counter()\n"
         + body
         + "\nseconds = time.perf_counter() - began\n"
-        # Do not use ru_maxrss: it starts from the peak of the parent process.
+        # Do not use ru_maxrss, because it begins with the parent process's peak.
         "status = open('/proc/self/status').read()\n"
         "print(json.dumps([seconds, int(status.split('VmHWM:')[1].split()[0]) / 1024]))"
     )

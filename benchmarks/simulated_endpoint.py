@@ -1,7 +1,7 @@
-"""Measure the requests per second of the simulated endpoint.
+"""Measure how many requests per second the simulated endpoint answers.
 
-The endpoint runs in a separate process and answers the prompts of the package over a few keep-alive
-connections. Every request is different. The figures are medians of the repeats::
+The endpoint runs in a separate process, and answers prompts that were made with the package's templates. The
+client uses a few keep-alive connections. Every request is different. The figures are medians of the repeats::
 
     $ python benchmarks/simulated_endpoint.py --repeats 3 --requests 4000
     generate  3,120 bytes  2,345 requests/s  (2,301 to 2,377)
@@ -31,7 +31,7 @@ from selfinstruct.simulate.seeded_random import SeededRandom  # noqa: E402
 
 
 def prompts(kind: str, number: int, *, salt: int) -> Iterator[str]:
-    """Yield `number` different prompts of a kind, "generate" or "classify"."""
+    """Yield `number` different prompts of one kind, "generate" or "classify"."""
     text = (REPOSITORY / "prompts" / "self-instruct" / f"{kind}.txt").read_text(encoding="utf-8")
     template = jinja2.Template(text)
     for at in range(number):
@@ -45,7 +45,7 @@ def prompts(kind: str, number: int, *, salt: int) -> Iterator[str]:
 
 
 def request(prompt: str) -> bytes:
-    """Return a whole HTTP request for `prompt`."""
+    """Return a complete HTTP request with `prompt` as its message."""
     messages = [{"role": "user", "content": prompt}]
     body = json.dumps({"model": "simulated", "messages": messages, "temperature": 0.7}).encode()
     head = (
@@ -56,7 +56,7 @@ def request(prompt: str) -> bytes:
 
 
 async def send_all(port: int, requests: list[bytes], connections: int) -> float:
-    """Send the requests over the connections, and return the seconds until the last reply."""
+    """Send requests over several connections, and return the seconds until the last reply."""
     waiting = iter(requests)
 
     async def send_some() -> None:
@@ -76,12 +76,12 @@ async def send_all(port: int, requests: list[bytes], connections: int) -> float:
 
 
 def serve_endpoint(ready: Connection) -> None:
-    """Run the endpoint, and send its base URL through the pipe."""
+    """Run the endpoint, and send its base URL through the pipe when it is ready."""
     SimulatedEndpoint().serve(on_ready=ready.send)
 
 
 def main() -> None:
-    """Print one line per kind of prompt."""
+    """Measure both kinds of prompts, and print one line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--requests", type=int, default=4000, help="requests per repeat")

@@ -1,7 +1,8 @@
-"""Time of `selfinstruct --help`.
+"""Measure how long `selfinstruct --help` takes.
 
-The baseline is a bare typer app with as many commands and no other imports, measured in the same run. Repeats
-are interleaved; medians are compared. `import selfinstruct` is also compared with an empty Python.
+The baseline is a bare typer app with five commands and no other imports. selfinstruct and the baseline are
+measured alternately, and their medians are compared. `import selfinstruct` is compared with Python running
+an empty program.
 
     python benchmarks/startup.py [--repeats 31]
 """
@@ -35,7 +36,7 @@ app()
 
 
 def main() -> None:
-    """Measure in turn and print medians."""
+    """Measure the commands alternately, and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=31)
     repeats = parser.parse_args().repeats
@@ -53,7 +54,7 @@ def main() -> None:
             for name, command in commands.items():
                 began = time.perf_counter()
                 subprocess.run(command, check=True, capture_output=True)
-                if repeat:  # the first round compiles and warms the disk cache
+                if repeat:  # the first round compiles modules and fills the disk cache
                     times[name].append((time.perf_counter() - began) * 1e3)
     medians = {name: statistics.median(values) for name, values in times.items()}
     for name, values in times.items():

@@ -1,16 +1,16 @@
-"""Share of the possible throughput while one reply in a hundred takes ten seconds.
+"""Measure the share of the possible throughput that a run reaches if 1 % of the replies take ten seconds.
 
-The runs use one simulated endpoint (separate process; 100 to 300 ms, 1 % of the replies after ten seconds),
-with 32 and 128 requests in flight. The figures are for the middle half of the replies of a run:
+The simulated endpoint is a separate process with a latency of 100 to 300 ms, and 1 % of its replies take ten
+seconds. Runs have 32 or 128 requests in flight. The figures are for the middle half of a run's replies:
 
-    achieved    replies per second, by the times in the journal
-    possible    the lower of two rates: slots ÷ mean latency, by the endpoint's log for the same replies; and
-                the rate of a bare loop of the same client with the same slots and no latency, which sends a
-                sample of the same requests and parses nothing
+    achieved    replies per second, from the times in the journal
+    possible    the lower of two rates. One is slots ÷ mean latency, from the endpoint's log. The other is
+                the rate of a bare loop with the same client and slots, and no latency. The bare loop sends
+                a sample of the same requests, and does not parse the replies
 
     python benchmarks/stragglers.py [--instructions 20000] [--slots 32 128] [--repeats 1]
 
-A quick look: `--instructions 300 --slots 32 --requests 1000`.
+For a short test, use `--instructions 300 --slots 32 --requests 1000`.
 """
 
 import argparse
@@ -51,14 +51,14 @@ HEAD = (
 
 
 def main() -> None:
-    """Measure in separate processes and print."""
+    """Measure in separate processes, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--instructions", type=int, default=20_000)
     parser.add_argument("--slots", type=int, nargs="+", default=[32, 128])
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--requests", type=int, default=10_000, help="requests of the bare loop")
+    parser.add_argument("--requests", type=int, default=10_000, help="requests in the bare loop")
     parser.add_argument("--latency-ms", default="100:300")
-    parser.add_argument("--share", type=float, default=0.01, help="share of stragglers")
+    parser.add_argument("--share", type=float, default=0.01, help="share of slow replies")
     parser.add_argument("--straggler-s", type=float, default=10.0)
     parser.add_argument("--child", choices=["ours", "bare"])
     parser.add_argument("--url")
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def rows(arguments: argparse.Namespace) -> Iterator[list[str]]:
-    """Print a row for each number of slots and repeat, and the median of the repeats."""
+    """Yield a table row for each number of slots and repeat, and a row with the median of the repeats."""
     found: dict[int, list[float]] = {slots: [] for slots in arguments.slots}
     for _, slots in itertools.product(range(arguments.repeats), arguments.slots):
         row, ratio = measured(arguments, slots)
@@ -87,7 +87,7 @@ def rows(arguments: argparse.Namespace) -> Iterator[list[str]]:
 
 
 def measured(arguments: argparse.Namespace, slots: int) -> tuple[list[str], float]:
-    """Run once with a number of slots, then send the same requests in a bare loop."""
+    """Make one run, then send its requests in a bare loop. Return a table row and achieved ÷ possible."""
     chances = {
         "latency_ms": arguments.latency_ms,
         "share": arguments.share,
@@ -118,7 +118,7 @@ def measured(arguments: argparse.Namespace, slots: int) -> tuple[list[str], floa
 
 
 def took_s(log: Path) -> float:
-    """Return the mean latency of the replies in the middle half, by the endpoint."""
+    """Return the mean latency of the middle half of the replies, from the endpoint's log."""
     came: dict[int, float] = {}
     took: list[tuple[float, float]] = []
     for line in Lines(log).new():
@@ -134,7 +134,7 @@ def took_s(log: Path) -> float:
 def child(
     kind: str, url: str, folder: Path, slots: int, arguments: argparse.Namespace
 ) -> dict[str, float]:
-    """Measure one side in a separate process."""
+    """Measure the run or the bare loop in a separate process."""
     command = [sys.executable, __file__, "--child", kind, "--url", url, "--folder", str(folder)]
     command += ["--slots", str(slots), "--requests", str(arguments.requests)]
     command += ["--instructions", str(arguments.instructions)]
@@ -144,7 +144,7 @@ def child(
 
 
 def ours(arguments: argparse.Namespace) -> dict[str, float]:
-    """Run the pipeline, and store a sample of its requests for the bare loop."""
+    """Run the pipeline, and write a sample of its requests to a file for the bare loop."""
     from selfinstruct.config.schema import RunConfig
     from selfinstruct.llm.online import OnlineBackend
     from selfinstruct.llm.request_body import api_path, parameters
@@ -163,7 +163,7 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
     number = 0
 
     class RecordingBackend:
-        """Store a sample of the requests, with all stages in proportion."""
+        """Stores every n-th request, so that the sample contains each stage in proportion."""
 
         def __init__(self, inner: OnlineBackend) -> None:
             self._inner = inner
@@ -189,7 +189,7 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def bare(arguments: argparse.Namespace) -> dict[str, float]:
-    """Send these requests with the same client in a bare loop, repeatedly if they are few."""
+    """Send the stored requests with the same client in a bare loop, repeating them if there are too few."""
     import httpx2
 
     from selfinstruct.config.schema import RunConfig

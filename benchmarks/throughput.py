@@ -1,12 +1,12 @@
-"""Overhead of the pipeline over a bare client loop.
+"""Measure the pipeline's overhead over a bare client loop.
 
-Two programs run in turn against one simulated endpoint (separate process, 50 ms latency, 32 in flight):
+Two programs run alternately against one simulated endpoint, with 50 ms latency and 32 requests in flight:
 
-    bare    the same openai client in a bare loop, which sends the requests of a run and parses nothing
+    bare    a bare loop with the same openai client, which sends a run's requests and ignores the replies
     ours    `selfinstruct.grow`: planning, journaling, parsing, filtering, novelty
 
-Print requests per second and CPU per request of both, and the ratios. Each side is a separate process.
-Imports and start-up are not timed. Repeats are interleaved; medians are compared.
+Print the median requests per second and CPU time per request of both programs, and the median of the ratios
+in each repeat. The endpoint and each program run in separate processes. Imports and startup are not timed.
 
     python benchmarks/throughput.py [--instructions 3000] [--repeats 5]
 """
@@ -26,7 +26,7 @@ LATENCY_MS = 50
 
 
 def main() -> None:
-    """Measure in separate processes and print."""
+    """Measure both programs in separate processes, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--instructions", type=int, default=3000)
     parser.add_argument("--repeats", type=int, default=5)
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def report(results: dict[str, list[dict[str, float]]]) -> None:
-    """Print medians, ranges and ratios."""
+    """Print the medians and ranges of both programs, and their ratios."""
     rates = {k: [r["requests"] / r["wall_s"] for r in v] for k, v in results.items()}
     costs = {k: [r["cpu_s"] / r["requests"] * 1e3 for r in v] for k, v in results.items()}
     for kind in ("bare", "ours"):
@@ -90,7 +90,7 @@ def report(results: dict[str, list[dict[str, float]]]) -> None:
 
 
 def ours(url: str, folder: Path, instructions: int) -> dict[str, float]:
-    """Run the pipeline, and store its requests for the bare loop."""
+    """Run the pipeline, and write its requests to a file for the bare loop."""
     from selfinstruct.config.schema import RunConfig
     from selfinstruct.llm.online import OnlineBackend
     from selfinstruct.llm.request_body import parameters
@@ -107,7 +107,7 @@ def ours(url: str, folder: Path, instructions: int) -> dict[str, float]:
     asked: list[Request] = []
 
     class RecordingBackend:
-        """Store the request; costs one list append per request."""
+        """Stores each request in a list, which costs almost no time."""
 
         def __init__(self, inner: OnlineBackend) -> None:
             self._inner = inner
@@ -133,7 +133,7 @@ def ours(url: str, folder: Path, instructions: int) -> dict[str, float]:
 
 
 def bare(url: str, folder: Path, instructions: int) -> dict[str, float]:  # noqa: ARG001
-    """Send the same requests with the same client in a bare loop."""
+    """Send the stored requests with the same client in a bare loop."""
     import httpx2
     import openai
 

@@ -1,13 +1,13 @@
 """Self-Instruct (Wang et al., 2022, arXiv 2212.10560): grow seed tasks into instruction data.
 
-The command line is in `selfinstruct.cli`. Python code uses the names of this module:
+The command line is in `selfinstruct.cli`. Python code imports from this module:
 
     >>> from selfinstruct import RunConfig, export_run, run                     # doctest: +SKIP
     >>> config = RunConfig(model="gpt-5.4-mini", num_instructions=200)          # doctest: +SKIP
     >>> summary = run("my-run", config)   # a second call continues the run    # doctest: +SKIP
     >>> export_run("my-run", "alpaca_data.json")                                # doctest: +SKIP
 
-Names are loaded on first use, so that `import selfinstruct` is fast.
+Each name is imported on first use, so that `import selfinstruct` is fast.
 """
 
 from importlib import import_module
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from selfinstruct.api import Progress, arun, export_run, import_run, read_frame, run
     from selfinstruct.backend import Backend
     from selfinstruct.config.schema import RunConfig
+    from selfinstruct.dataset.decontamination.decontaminate_records import decontaminate_records
+    from selfinstruct.dataset.deduplication.filter_records import filter_records
+    from selfinstruct.dataset.export.export_records import export_records
     from selfinstruct.errors import SelfInstructError
     from selfinstruct.pipeline.novelty import NoveltyIndex
     from selfinstruct.pipeline.seed_tasks import read_seed_tasks
@@ -27,29 +30,22 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "Backend": "backend",
-    "Completion": "records",
-    "Instance": "records",
-    "NoveltyIndex": "pipeline.novelty",
-    "Progress": "api",
-    "Request": "records",
-    "Run": "runner.directory",
-    "RunConfig": "config.schema",
-    "RunSummary": "pipeline.summary",
-    "SeedTask": "records",
-    "SelfInstructError": "errors",
-    "Task": "records",
-    "Usage": "records",
-    "arun": "api",
-    "export_run": "api",
-    "grow": "runner.loop",
-    "import_run": "api",
-    "open_run": "runner.directory",
-    "read_frame": "api",
-    "read_seed_tasks": "pipeline.seed_tasks",
-    "run": "api",
+_NAMES = {
+    "api": ("Progress", "arun", "export_run", "import_run", "read_frame", "run"),
+    "backend": ("Backend",),
+    "config.schema": ("RunConfig",),
+    "dataset.decontamination.decontaminate_records": ("decontaminate_records",),
+    "dataset.deduplication.filter_records": ("filter_records",),
+    "dataset.export.export_records": ("export_records",),
+    "errors": ("SelfInstructError",),
+    "pipeline.novelty": ("NoveltyIndex",),
+    "pipeline.seed_tasks": ("read_seed_tasks",),
+    "pipeline.summary": ("RunSummary",),
+    "records": ("Completion", "Instance", "Request", "SeedTask", "Task", "Usage"),
+    "runner.directory": ("Run", "open_run"),
+    "runner.loop": ("grow",),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "Backend",
@@ -66,7 +62,10 @@ __all__ = [
     "Task",
     "Usage",
     "arun",
+    "decontaminate_records",
+    "export_records",
     "export_run",
+    "filter_records",
     "grow",
     "import_run",
     "open_run",

@@ -1,4 +1,4 @@
-"""Functions for notebooks and scripts: run, import, export, and read the dataset of a run.
+"""Functions for notebooks and scripts: start, import or export a run, and read its dataset.
 
     from selfinstruct import RunConfig, export_run, read_frame, run
 
@@ -6,7 +6,8 @@
     export_run("my-run", "alpaca_data.json")
     read_frame("my-run").groupby("is_classification").size()
 
-Async code uses `await arun(…)` instead of `run(…)`.
+Async code uses `await arun(…)` instead of `run(…)`. `selfinstruct` lists further functions, such as
+`filter_records`.
 """
 
 import asyncio
@@ -22,14 +23,8 @@ from selfinstruct.backend import Answer, Backend, as_backend
 from selfinstruct.config.address import for_a_new_run, with_address
 from selfinstruct.config.reading import load_settings
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.export.formats import ExportOptions
-from selfinstruct.dataset.export.rows import (
-    COLUMN_TYPES,
-    PROVENANCE_COLUMNS,
-    provenance_rows,
-    select,
-)
-from selfinstruct.dataset.export.writing import writing
+from selfinstruct.dataset.export.export_records import export_records
+from selfinstruct.dataset.rows import PROVENANCE_COLUMNS, provenance_rows, select
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.runner.directory import Run, is_run, open_run, planned_run, read_run
@@ -45,18 +40,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Progress of a run, for `on_progress`."""
+    """A run's progress, as passed to `on_progress`."""
 
     accepted: int
-    """Accepted instructions, without seed tasks."""
+    """Number of accepted instructions, not counting seed tasks."""
     target: int
-    """The setting num_instructions."""
+    """Value of the setting num_instructions."""
     requests: int
-    """Requests with an outcome."""
+    """Number of requests that have an outcome: a reply or a failure."""
     in_flight: int
-    """Requests without an outcome yet."""
+    """Number of requests that were sent and have no outcome yet."""
     rows: int
-    """Accepted instances, each a row of an export."""
+    """Number of accepted instances. Each is one row of an export."""
 
 
 def run(
@@ -66,12 +61,12 @@ def run(
     backend: Backend | Answer | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> RunSummary:
-    """Start a run in a new directory, or continue the run in the directory, until the target is reached.
+    """Start a run in a new directory, or continue the run in an existing one, until it reaches its target.
 
-    An existing run needs no `config`, and accepts changes of operational settings. The default `backend` is
-    the endpoint in the config; any function from a request to a text is a backend too (see
-    `selfinstruct.backend.FunctionBackend`). `on_progress` is called after each step. Raises
-    SelfInstructError.
+    An existing run needs no `config`; only its operational settings can be changed. By default, requests go
+    to the endpoint in the config. `backend` can also be a function that returns a text for a request (see
+    `selfinstruct.backend.FunctionBackend`). `on_progress` is called after each step. Returns the run's
+    summary. Raises SelfInstructError.
     """
     growing = partial(_run, directory, config, backend=backend, on_progress=on_progress)
     try:
@@ -88,16 +83,16 @@ async def arun(
     backend: Backend | Answer | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> RunSummary:
-    """Do the same as `run`, for async code. Cancel the call to stop at once; no paid reply is lost."""
+    """Do the same as `run`, for async code. To stop at once, cancel the call; no paid reply is lost."""
     return await _run(
         directory, config, backend=backend, on_progress=on_progress, stop=asyncio.Event()
     )
 
 
 def checked_settings(directory: Path | str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run, with the address of a new run.
+    """Return the settings for a run. For a new run, they include the endpoint's address.
 
-    Checks the files and the key of a new run, and writes nothing. Raises SelfInstructError.
+    For a new run, checks the input files and the key. Writes nothing. Raises SelfInstructError.
     """
     from selfinstruct.llm.endpoint import client
 
@@ -113,7 +108,7 @@ def _settings(config: RunConfig | Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _run_in_thread(growing: Callable[..., Coroutine[Any, Any, RunSummary]]) -> RunSummary:
-    """Run in another thread, because a notebook already has an event loop in this one."""
+    """Run in another thread, because this thread already has an event loop, as in a notebook."""
     stop = asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
@@ -127,7 +122,7 @@ def _run_in_thread(growing: Callable[..., Coroutine[Any, Any, RunSummary]]) -> R
             return running.result()
         except KeyboardInterrupt:
             for loop in loops:
-                # The executor then waits for the requests in flight.
+                # After this, the executor waits for the requests in flight.
                 loop.call_soon_threadsafe(stop.set)
             raise
 
@@ -155,7 +150,7 @@ async def _run(
 
 
 def _watch(opened: Run, on_progress: Callable[[Progress], None]) -> Watch:
-    """Return a watch that calls `on_progress`."""
+    """Return a `Watch` that calls `on_progress`."""
 
     def watch(state: RunState, in_flight: int) -> None:
         on_progress(
@@ -174,10 +169,10 @@ def _watch(opened: Run, on_progress: Callable[[Progress], None]) -> Watch:
 def online_backend(
     opened: Run, *, stop: asyncio.Event, on_wait: "OnWait | None" = None
 ) -> "OnlineBackend":
-    """Return the backend for the endpoint of an opened run.
+    """Return the backend for an opened run's endpoint.
 
-    The first start of an imported run fixes its address. `on_wait` gets every wait before a retry, as the
-    problem and the seconds. Raises ConfigError.
+    On the first start of an imported run, also adds the endpoint's address to the config. `on_wait` is called
+    before each wait for a retry, with the problem and the wait in seconds. Raises ConfigError.
     """
     from selfinstruct.llm.online import OnlineBackend
 
@@ -188,29 +183,14 @@ def online_backend(
     )
 
 
-def export_run(
-    directory: Path | str,
-    path: Path | str,
-    *,
-    format: str = "alpaca",  # noqa: A002
-    include_seed_tasks: bool = False,
-    limit: int | None = None,
-    **options: Any,
-) -> int:
+def export_run(directory: Path | str, path: Path | str, **options: Any) -> int:
     """Write the dataset of a run to a file and return the number of rows. Raises SelfInstructError.
 
-    `path` "-" is stdout. `options` are further fields of
-    `selfinstruct.dataset.export.formats.ExportOptions`:
+    `path` "-" is stdout. `options` are the other parameters of `export_records`:
 
         export_run("my-run", "chats.jsonl", format="messages", split=(0.95, 0.05), shuffle_seed=1)
     """
-    export_options = ExportOptions(format=format, **options)
-    tasks = select(
-        read_run(directory).state.pool, include_seed_tasks=include_seed_tasks, limit=limit
-    )
-    with writing(Path(path), export_options, types=COLUMN_TYPES) as export:
-        parts = export.write(provenance_rows(tasks))
-    return sum(part.rows for part in parts)
+    return export_records(directory, path, **options).rows
 
 
 def import_run(
@@ -218,9 +198,10 @@ def import_run(
     files: Iterable[Path | str],
     config: RunConfig | Mapping[str, Any] | None = None,
 ) -> "Import":
-    """Make a run from files of the published Self-Instruct or Alpaca code, without any request.
+    """Make a run from files of the published Self-Instruct or Alpaca code, without sending any request.
 
-    `run` then completes or grows the run; the config needs no model before that. Raises SelfInstructError.
+    Call `run` afterwards to complete or grow the run. The config needs a model only then. Returns what was
+    imported. Raises SelfInstructError.
     """
     from selfinstruct.dataset.importing import directory as importing
 
@@ -228,7 +209,7 @@ def import_run(
 
 
 def read_frame(directory: Path | str, *, include_seed_tasks: bool = False) -> "pandas.DataFrame":
-    """Return the dataset of a run as a DataFrame with the rows and columns of the `jsonl` export."""
+    """Return a run's dataset as a DataFrame with the same rows and columns as the `jsonl` export."""
     import pandas
 
     tasks = select(read_run(directory).state.pool, include_seed_tasks=include_seed_tasks)

@@ -1,12 +1,12 @@
 """The interface between a run and a model: a backend completes requests.
 
-The online backend, the simulated endpoint and a function in a test look the same to the pipeline:
+A run calls an HTTP endpoint and a Python function through the same interface. The smallest backend:
 
     class Echo:
         async def complete(self, request: Request) -> Completion:
             return Completion(text=request.prompt.messages[-1].content, finish_reason="stop", model="echo")
 
-`as_backend` makes a backend of a function.
+`as_backend` wraps a function in a backend.
 """
 
 import asyncio
@@ -22,37 +22,41 @@ class Backend(Protocol):
     """Completes requests."""
 
     async def complete(self, request: Request) -> Completion:
-        """Complete one request; retry as often as necessary.
+        """Return the completion of one request; retry as often as necessary.
 
-        Raises RequestRejectedError where the endpoint rejects this request. Raises TransientError where all
-        attempts failed; `runner.failures` decides when the request is sent again. Raises EndpointError where
-        the endpoint rejects everything; that error ends the run, which can be continued later.
+        Raises RequestRejectedError if the endpoint rejects this request. Raises TransientError if all
+        attempts failed; `runner.failures` decides when the request is sent again. Raises EndpointError if the
+        endpoint rejects every request; that error ends the run, which can be continued later.
         """
         ...
 
 
 @runtime_checkable
 class Checkable(Protocol):
-    """A backend that can check, without a request of the run, whether its endpoint is up."""
+    """A backend that can check whether its endpoint is up, without sending one of the run's requests."""
 
     async def answers(self) -> bool:
         """Return whether the endpoint replies to the smallest possible request.
 
-        Raises EndpointError where the endpoint rejects everything. Without this check, a request that fails
-        while no other request can be sent looks like an outage (`runner.failures`).
+        Raises EndpointError if the endpoint rejects every request. If a backend lacks this method and a
+        request fails while no other request can be sent, `runner.failures` assumes an outage.
         """
         ...
 
 
 class Reservations(Protocol):
-    """Reserves the worst case of each attempt. A backend with retries calls it before each retry."""
+    """Reserves budget for the highest possible cost of an attempt.
+
+    A backend that retries requests must call `reserve` before each retry.
+    """
 
     def reserve(self, request: Request, *, is_billed: bool) -> None:
-        """Reserve another attempt at a request; the caller of `complete` has reserved the first attempt.
+        """Reserve budget for another attempt at a request.
 
-        `is_billed` says whether the previous attempt may be billed. The reservation is on record when the
-        method returns. Raises LimitReachedError where a limit allows no further attempt at present; the
-        backend must not send the attempt, and must not catch the error.
+        The caller of `complete` has already reserved the first attempt. `is_billed` says whether the previous
+        attempt may be billed. The reservation is recorded before the method returns. Raises LimitReachedError
+        if a limit allows no further attempt at present. The backend must then not send the attempt, and must
+        not catch the error.
         """
         ...
 
@@ -64,8 +68,8 @@ Answer = Callable[[Request], "str | Completion | Awaitable[str | Completion]"]
 class FunctionBackend:
     """Completes requests with a function.
 
-    A coroutine function is awaited. A plain function runs in threads, in as many at a time as the setting
-    max_concurrency allows. A text becomes a complete reply without token counts.
+    A coroutine function is awaited. A plain function is called in threads, in up to `max_concurrency` at the
+    same time. If the function returns a text, the text becomes a complete reply without token counts.
     """
 
     def __init__(self, answer: Answer, *, model: str) -> None:
@@ -73,7 +77,7 @@ class FunctionBackend:
         self._model = model
 
     async def complete(self, request: Request) -> Completion:
-        """Call the function; see `Backend.complete`."""
+        """Call the function and return its completion; see `Backend.complete`."""
         if inspect.iscoroutinefunction(self._answer):
             answer = await self._answer(request)
         else:
@@ -86,7 +90,10 @@ class FunctionBackend:
 
 
 def as_backend(backend: Backend | Answer, *, model: str) -> Backend:
-    """Return a backend for an object with `complete`, or for a function; `model` names the function."""
+    """Return `backend` itself if it has a `complete` method; otherwise wrap the function in a backend.
+
+    The completions of a wrapped function have `model` as the name of their model.
+    """
     if callable(getattr(backend, "complete", None)):
         return cast("Backend", backend)
     return FunctionBackend(cast("Answer", backend), model=model)

@@ -1,30 +1,30 @@
-"""All exceptions of selfinstruct, and their exit codes.
+"""All selfinstruct exceptions and their exit codes.
 
     SelfInstructError                    exit
     ├── ConfigError                      2    a setting has an invalid value
-    ├── InputError                       2    an input file cannot be used: path, line, problem
+    ├── InputError                       2    an input file cannot be used
     ├── PathError                        1    a file or directory cannot be read or written
-    │   ├── RunDirectoryError            2    the directory is not a run, or not this run
+    │   ├── RunDirectoryError            2    the directory cannot be used as a run
     │   │   ├── ConfigChangedError       2    the run was made with other settings
     │   │   ├── OtherVersionError        2    the run was made by another version
-    │   │   ├── RunLockedError           2    another process is writing the run
-    │   │   └── RunWriteError            1    the machine fails, for example with a full disk
+    │   │   ├── RunLockedError           2    another process is writing to the run
+    │   │   └── RunWriteError            1    writing the run failed, for example on a full disk
     │   ├── JournalError                 1    the journal cannot be read or written
     │   │   ├── JournalCorruptError      1    a line was changed after it was written
     │   │   └── NewerJournalError        2    a later version wrote the journal
-    │   └── ExportError                  1    a file cannot be written
-    ├── BackendError                          a request has no completion
-    │   ├── TransientError               4    another attempt may succeed (runner.failures)
+    │   └── ExportError                  1    an exported file cannot be written
+    ├── BackendError                          a request did not get a completion
+    │   ├── TransientError               4    another attempt may succeed
     │   ├── RequestRejectedError         4    the endpoint rejects this request
-    │   └── EndpointError                4    the endpoint rejects everything: key, credit, model
+    │   └── EndpointError                4    the endpoint rejects every request: key, credit, model
     ├── StalledError                     3    many requests in a row yielded no new instruction
-    └── LimitReachedError                3    a limit is reached: money, tokens, requests, time
+    └── LimitReachedError                3    a limit was reached: cost, tokens, requests or time
 
-A reply that cannot be parsed, a duplicate, a refusal of the model, or a truncated answer raises no exception:
-it is a `Rejection` with a reason.
+A reply that cannot be parsed, a duplicate, a model's refusal and a truncated answer raise no exception. Each
+is recorded as a `Rejection` with a reason.
 
-The command line exits with `exit_code`: 0 done, 1 failed, 2 usage or input, 3 stopped by a limit, 4 the
-endpoint gave up, 130 interrupted.
+On an error, the command line exits with the exception's `exit_code`. All exit codes: 0 done, 1 failed,
+2 wrong usage or input, 3 stopped by a limit, 4 gave up on the endpoint, 130 interrupted.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ from pathlib import Path
 
 
 class SelfInstructError(Exception):
-    """Base class of all exceptions. The text is one sentence for the user."""
+    """Base class of all selfinstruct exceptions. The message is one sentence for the user."""
 
     exit_code = 1
 
@@ -78,23 +78,26 @@ class RunDirectoryError(PathError):
 
 
 class ConfigChangedError(RunDirectoryError):
-    """The run was made with other settings; `changes` maps each name to (stored, given)."""
+    """The run was made with other settings; `changes` maps each setting's name to (stored, given) values."""
 
     def __init__(self, path: Path, changes: Mapping[str, tuple[object, object]]) -> None:
         self.changes = dict(changes)
         listed = "; ".join(
-            f"{name} is {stored!r} there, {given!r} was given"
+            f"{name} is {stored!r} in the run, but {given!r} was given"
             for name, (stored, given) in self.changes.items()
         )
         super().__init__(
             path,
             f"this run was made with other settings ({listed}). "
-            "Leave them out to continue it, or choose another directory for a new run.",
+            "Leave these settings out to continue the run, or choose another directory for a new run.",
         )
 
 
 class OtherVersionError(RunDirectoryError):
-    """The run was made by another version; `versions` maps each difference to (there, here)."""
+    """Another version of selfinstruct made the run.
+
+    `versions` maps the name of each component that differs to its versions in the run and in this program.
+    """
 
     def __init__(
         self,
@@ -114,16 +117,16 @@ class OtherVersionError(RunDirectoryError):
 
 
 class RunLockedError(RunDirectoryError):
-    """Another process holds the lock of the run; `pid` is None where the process is unknown."""
+    """Another process holds the run's lock. `pid` is None if that process is unknown."""
 
     def __init__(self, path: Path, pid: int | None) -> None:
         self.pid = pid
         writer = f"process {pid}" if pid is not None else "another process"
-        super().__init__(path, f"{writer} is writing this run; wait for it or stop it first")
+        super().__init__(path, f"{writer} is writing to this run; wait for it or stop it first")
 
 
 class RunWriteError(RunDirectoryError):
-    """The machine fails, for example with a full disk; the directory itself is correct."""
+    """Writing the run failed, for example on a full disk. The run directory itself is valid."""
 
     exit_code = 1
 
@@ -133,7 +136,10 @@ class JournalError(PathError):
 
 
 class JournalCorruptError(JournalError):
-    """A line was changed after it was written. The file is left unchanged. `offset` is in bytes."""
+    """A line of the journal was changed after it was written. The file is left as it is.
+
+    `line` is the line's number, counting from 1. `offset` is the position of its first byte.
+    """
 
     def __init__(self, path: Path, *, line: int, offset: int, problem: str) -> None:
         self.line = line
@@ -141,20 +147,23 @@ class JournalCorruptError(JournalError):
         super().__init__(
             path,
             f"line {line} (byte {offset}) {problem}; nothing was changed. "
-            "Restore the file from a copy, or cut it before that line to give up what follows.",
+            "Restore the file from a copy, or delete that line and everything after it.",
         )
 
 
 class NewerJournalError(JournalError):
-    """This version does not know the event of a line, probably of a later version. The file is unchanged."""
+    """A journal line has an event that this version does not know; a later version probably wrote it.
+
+    The file is left unchanged.
+    """
 
     exit_code = 2
 
 
 class BackendError(SelfInstructError):
-    """A request has no completion after `attempts` attempts.
+    """A request did not get a completion after `attempts` attempts.
 
-    `may_bill` says whether the last attempt may be billed, since the endpoint may have written a reply.
+    `may_bill` says whether the last attempt may be billed: the endpoint may have written a reply.
     """
 
     exit_code = 4
@@ -165,23 +174,18 @@ class BackendError(SelfInstructError):
         self.attempts = attempts
         super().__init__(problem)
 
-    def add(self, remark: str) -> None:
-        """Append a remark to the problem."""
-        self.problem = f"{self.problem}; {remark}"
-        self.args = (self.problem,)
-
-    def redact(self, secret: str) -> None:
-        """Remove a secret from the text; some endpoints repeat the key that they reject."""
-        self.problem = self.problem.replace(secret, "…")
-        self.args = (self.problem,)
+    def reword(self, problem: str) -> None:
+        """Replace the message, for example with the same text without a secret."""
+        self.problem = problem
+        self.args = (problem,)
 
 
 class TransientError(BackendError):
     """Another attempt may succeed.
 
-    `outcome` is the name of an `llm.outcomes.AttemptOutcome`, or "". `retry_after_s` is the wait in seconds
-    that the endpoint asks for. `is_last` means that the endpoint asks for no further attempt now.
-    `counts_as_strike` means that the request, and not only the endpoint, may be at fault.
+    `outcome` is the name of an `llm.outcomes.AttemptOutcome`, or "". `retry_after_s` is the number of seconds
+    that the endpoint asks the client to wait. `is_last` says whether the endpoint asks the client not to
+    retry now. `counts_as_strike` says whether the request itself, and not only the endpoint, may be at fault.
     """
 
     def __init__(
@@ -212,7 +216,7 @@ class RequestRejectedError(BackendError):
 
 
 class EndpointError(BackendError):
-    """The endpoint rejects everything: wrong key, no credit, unknown model, wrong set-up."""
+    """The endpoint rejects every request: wrong key, no credit, unknown model or wrong setup."""
 
     may_bill = False
 
@@ -231,7 +235,7 @@ class StalledError(SelfInstructError):
 
 
 class LimitReachedError(SelfInstructError):
-    """A limit of the run is reached. `limit` names the setting."""
+    """The run reached one of its limits. `limit` is the name of the setting."""
 
     exit_code = 3
 
@@ -241,4 +245,4 @@ class LimitReachedError(SelfInstructError):
 
 
 class ExportError(PathError):
-    """A file cannot be written."""
+    """An exported file cannot be written."""

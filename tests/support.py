@@ -24,8 +24,8 @@ from hypothesis import settings
 from selfinstruct.backend import Backend
 from selfinstruct.cli import main
 from selfinstruct.dataset.export.formats import ExportOptions
-from selfinstruct.dataset.export.rows import provenance_rows, select
 from selfinstruct.dataset.export.writing import writing
+from selfinstruct.dataset.rows import provenance_rows, select
 from selfinstruct.errors import RequestRejectedError
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Completion, Instance, Request, SeedTask, Usage

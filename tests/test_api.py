@@ -1,16 +1,33 @@
-"""The functions for Python: run and arun with any kind of backend."""
+"""The functions for Python: runs with any kind of backend, and the commands on files of records."""
 
 import asyncio
+import inspect
+import json
 import re
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import ScriptedBackend, exported, make_seed_task, scripted_text
+from support import ScriptedBackend, exported, make_seed_task, scripted_text, typed
 
 import selfinstruct
-from selfinstruct import Completion, Progress, Request, RunConfig, arun, run
+from selfinstruct import (
+    Completion,
+    Progress,
+    Request,
+    RunConfig,
+    arun,
+    decontaminate_records,
+    export_records,
+    export_run,
+    filter_records,
+    read_frame,
+    run,
+)
+from selfinstruct.cli import commands
+from selfinstruct.dataset.export.job import ExportJob
+from selfinstruct.errors import ConfigError
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 
 
@@ -30,7 +47,7 @@ async def completing(request: Request) -> Completion:
 
 
 class Answering:
-    """An object that is called, which returns an awaitable."""
+    """A callable object that returns an awaitable."""
 
     async def __call__(self, request: Request) -> str:
         return scripted_text(request)
@@ -133,3 +150,124 @@ def test_a_summary_has_a_short_repr(tmp_path: Path, config: RunConfig) -> None:
 
 def test_dir_lists_the_public_names() -> None:
     assert dir(selfinstruct) == selfinstruct.__all__
+
+
+# ── files of records ─────────────────────────────────────────────────────────────────────────────────────
+
+QUESTION = "How many spoons does the harbour master of Veldt keep in the drawer?"
+
+
+@pytest.fixture
+def here(tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the current directory, with a run, its rows, and a benchmark."""
+    monkeypatch.chdir(tmp_path)
+    run("run", config, backend=scripted_text)
+    Path("rows.jsonl").write_bytes(exported(Path("run")))
+    rows = read_frame("run")
+    asked = [QUESTION, rows["instruction"].iloc[3]]
+    Path("quiz.jsonl").write_text("".join(json.dumps({"question": text}) + "\n" for text in asked))
+    return tmp_path
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return the content of all files in a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+FLAGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "filter": (
+        "rows.jsonl -t 0.3 --rejected OUT/no.csv --similarities",
+        {
+            "inputs": ["rows.jsonl"],
+            "threshold": 0.3,
+            "rejected": "OUT/no.csv",
+            "similarities": True,
+        },
+    ),
+    "decontaminate": (
+        "rows.jsonl --against quiz.jsonl --no-rouge --report OUT/hits.jsonl",
+        {
+            "inputs": Path("rows.jsonl"),
+            "against": "quiz.jsonl",
+            "no_rouge": True,
+            "report": Path("OUT/hits.jsonl"),
+        },
+    ),
+    "export": (
+        "run -f jsonl --limit 9 --decontaminate quiz.jsonl --split 0.5/0.5 --card --language en",
+        {
+            "source": "run",
+            "format": "jsonl",
+            "limit": 9,
+            "decontaminate": iter(["quiz.jsonl"]),
+            "split": (0.5, 0.5),
+            "card": True,
+            "language": "en",
+        },
+    ),
+}
+"""A command line and the same call from Python, by command."""
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("command", [*FLAGS])
+def test_a_function_writes_what_its_command_writes(command: str) -> None:
+    words, given = FLAGS[command]
+    Path("OUT").mkdir()
+    done = typed(command, *words.split(), "-o", "OUT/kept.jsonl", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    Path("OUT").rename("typed")
+    Path("OUT").mkdir()
+    summary = getattr(selfinstruct, f"{command}_records")(output="OUT/kept.jsonl", **given)
+    assert files(Path("OUT")) == files(Path("typed"))
+    assert {**summary.as_json(), "seconds": 0} == {**told, "seconds": 0}
+
+
+@pytest.mark.usefixtures("here")
+def test_a_run_can_be_filtered() -> None:
+    for source in ("run", "rows.jsonl"):
+        filter_records(source, f"{source}.filtered.jsonl", threshold=0.3)
+        decontaminate_records([source], f"{source}.clean.jsonl", "quiz.jsonl")
+    for name in ("filtered", "clean"):
+        kept = Path(f"run.{name}.jsonl").read_bytes()
+        assert kept == Path(f"rows.jsonl.{name}.jsonl").read_bytes()
+        assert 0 < len(kept) < len(Path("rows.jsonl").read_bytes())
+
+
+@pytest.mark.usefixtures("here")
+def test_summaries_have_short_reprs() -> None:
+    filtered = filter_records("rows.jsonl", "a.jsonl", threshold=0)
+    assert repr(filtered) == f"<FilterSummary: {filtered.read} read, {filtered.rejected} rejected>"
+    clean = decontaminate_records("rows.jsonl", "b.jsonl", "quiz.jsonl")
+    assert repr(clean) == f"<DecontaminationSummary: {clean.read} read, {clean.dropped} dropped>"
+    made = export_records("rows.jsonl", "c.json", decontaminate="quiz.jsonl")
+    assert repr(made) == f"<ExportSummary: {made.rows} rows, {clean.dropped} removed>"
+    assert made.rows == export_run("run", "d.json", decontaminate="quiz.jsonl")
+
+
+def test_every_flag_is_a_parameter() -> None:
+    for command, function in (
+        (commands.filter.filter, filter_records),
+        (commands.decontaminate.decontaminate, decontaminate_records),
+        (commands.export.export, export_records),
+    ):
+        flags = {*inspect.signature(command).parameters} - {"quiet", "json_output"}
+        parameters = {*inspect.signature(function).parameters} - {"progress", "hold"}
+        if function is export_records:
+            parameters |= {*ExportJob.__dataclass_fields__} - {"benchmarks", "languages"}
+            parameters.remove("options")
+        assert flags == parameters
+
+
+@pytest.mark.usefixtures("here")
+def test_impossible_arguments_are_named() -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"inputs": []}, "inputs: names no file"),
+        ({"input_format": "xml"}, "input_format: must be one of json"),
+        ({"output_format": "xml"}, "output_format: must be one of json"),
+    ]
+    for given, said in wrong:
+        with pytest.raises(ConfigError, match=said):
+            filter_records(**{"inputs": "rows.jsonl", "output": "x.json", **given})
+    assert not Path("x.json").exists()

@@ -1,4 +1,4 @@
-"""The import rules between the top-level names of selfinstruct, checked in every file."""
+"""Check the rules for imports between selfinstruct's top-level packages and modules, in every file."""
 
 import ast
 import subprocess
@@ -17,24 +17,25 @@ MAY_IMPORT = {
     "config": WORDS,
     "budget": WORDS | {"config"},
     "pipeline": WORDS | {"config", "budget"},
-    # The loop takes any backend as an argument.
+    # The loop gets its backend as an argument, so it does not import one.
     "runner": METHOD,
-    # The client of the endpoint is independent of the pipeline.
+    # The endpoint's client is independent of the pipeline.
     "llm": WORDS | {"config"},
     "dataset": METHOD | {"runner"},
     "analysis": METHOD | {"runner"},
-    # A protocol that the simulated endpoint shared with its clients would have the same bugs on both sides.
+    # The simulated endpoint shares no protocol code with its clients. Otherwise both could have the same
+    # bugs.
     "simulate": {"errors", "files"},
     "api": METHOD | {"runner", "llm", "dataset", "analysis"},
     "cli": METHOD | {"runner", "llm", "dataset", "analysis", "simulate", "api"},
 }
-"""Top-level names that each top-level name may import, in addition to itself."""
+"""For each top-level package or module, the others that it may import."""
 
 MAY_IMPORT_ANYTHING = {"__init__", "__main__"}
 
 
 def _units(path: Path) -> set[str]:
-    """Return the top-level names that a file imports, including imports inside functions."""
+    """Return the top-level packages and modules that a file imports, including imports inside functions."""
     units = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
@@ -64,7 +65,7 @@ def test_imports_follow_the_table() -> None:
 
 
 def test_every_package_has_a_docstring() -> None:
-    """The listing of at most 24 names is the map of the code."""
+    """Check that every package has a docstring and at most 24 names, so that its listing is an overview."""
     names = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
     assert len(names) <= 24
     for path in PACKAGE.rglob("__init__.py"):
@@ -72,7 +73,7 @@ def test_every_package_has_a_docstring() -> None:
 
 
 def test_import_loads_no_heavy_package() -> None:
-    """`--help` and `import selfinstruct` must be fast."""
+    """Check that no heavy package is imported, because `--help` and `import selfinstruct` must be fast."""
     code = (
         "import sys, selfinstruct, selfinstruct.cli\n"
         "heavy = {'openai', 'pydantic', 'pandas', 'numpy', 'rouge_score', 'nltk', 'rapidfuzz', 'jinja2',"

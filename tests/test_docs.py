@@ -36,7 +36,10 @@ def test_the_python_examples_run(
     output = capsys.readouterr().out
     assert re.match(r"<RunSummary: 2\d instructions, \d+ rows, \d+ rejected>\n", output)
     assert "output" in output
-    assert {path.name for path in tmp_path.iterdir()} >= {"my-run", "own-run", "counted-run"}
+    assert re.search(r"<FilterSummary: \d+ read, \d+ rejected>\n<DecontaminationSummary: ", output)
+    assert {path.name for path in tmp_path.iterdir()} >= {
+        *("my-run", "own-run", "counted-run", "clean.json", "chats.train.jsonl", "chats.test.jsonl")
+    }
 
 
 def test_the_examples_about_the_demo_are_true(
@@ -61,8 +64,8 @@ def test_the_examples_about_the_demo_are_true(
 
 
 def without_line_numbers(output: str) -> str:
-    """Return the output without numbers of journal lines, which depend on timing."""
-    return re.sub(r"\bline \d+|(?<=lines of the journal) +\d+", "line N", output)
+    """Return the output without the numbers of journal lines, which depend on timing."""
+    return re.sub(r"\bline \d+|(?<=journal lines) +\d+", "line N", output)
 
 
 def test_the_readme_names_every_command_and_module() -> None:
@@ -87,7 +90,7 @@ def test_the_index_lists_every_page() -> None:
 
 
 def headings(page: Path) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors that GitHub creates for a page's headings."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}

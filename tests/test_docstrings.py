@@ -1,4 +1,4 @@
-"""Worked examples in module docstrings are correct."""
+"""Check that the examples in module docstrings are correct."""
 
 import doctest
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Every recipe, API and profile against the simulated endpoint over a real socket."""
+"""Run every recipe, API and profile against the simulated endpoint over a real socket."""
 
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def test_mixes_accept_most_candidates(
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_chat_habits_do_not_change_the_dataset(tmp_path: Path, recipe: str) -> None:
-    """Reasoning, repeated prompts and bold markers give the same bytes as plain replies."""
+    """Check that replies with reasoning, repeated prompts and bold markers lead to the same dataset bytes."""
     habits: dict[str, FaultShares] = {
         # A list with bullets after an echo of a numbered list is ambiguous.
         "plain": FaultShares(malformed=0.0),
@@ -70,7 +70,7 @@ def test_chat_habits_do_not_change_the_dataset(tmp_path: Path, recipe: str) -> N
                 base_url=endpoint.base_url,
                 num_instructions=60,
                 recipe=recipe,
-                # No max_tokens: reasoning and echoes take tokens, so a cut would be elsewhere.
+                # There is no max_tokens, because reasoning and echoes take tokens and would shift the cut.
                 generate_max_tokens=None,
                 classify_max_tokens=None,
                 instances_max_tokens=None,

@@ -1,4 +1,4 @@
-"""The tree in the docstring of `errors` has the base class and the exit code of every exception."""
+"""Check the tree in the docstring of `errors`: every exception has the right base class and exit code."""
 
 import errno
 import inspect
@@ -18,7 +18,7 @@ from selfinstruct.runner.journal import read_journal
 ROWS = re.findall(
     r"(?m)^    ((?:│   |    )*)(?:├── |└── )(\w+) +(\d?) ", inspect.getdoc(errors) or ""
 )
-"""(indentation, name, exit code) of each line of the tree, except the base class of all."""
+"""(indentation, name, exit code) of each line in the tree, except the line of the common base class."""
 
 
 def test_the_tree_names_every_error() -> None:
@@ -42,7 +42,7 @@ def test_the_tree_has_bases_and_exit_codes() -> None:
 def test_the_class_decides_the_exit_code(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A program that catches an exception knows how the command line would exit."""
+    """Check that an exception's class determines with which code the command line exits."""
     run(tmp_path / "run", config, backend=ScriptedBackend())
     path = tmp_path / "run/journal.jsonl"
     changed = path.read_bytes().replace(b'"committed"', b'"judged"')

@@ -1,4 +1,4 @@
-"""Files of records are replaced atomically; streams are written to directly."""
+"""Test that record files are replaced atomically, and that streams are written to directly."""
 
 import subprocess
 import sys

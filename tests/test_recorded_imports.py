@@ -1,6 +1,6 @@
-"""Imports of recorded runs of the published code keep the recorded decisions.
+"""Import recorded runs of the published code: the import must keep the recorded decisions.
 
-The recorded runs are not part of this repository: see `test_recorded_runs`.
+The recorded runs are not part of this repository; see `test_recorded_runs`.
 """
 
 import gzip
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def settings_of(place: Path, entry: Row) -> dict[str, Any]:
-    """Return settings with the seed tasks of a recorded run, if known, and at most eight demonstrations."""
+    """Return settings with a recorded run's seed tasks, if known, and with at most eight demonstrations."""
     if "seeds" not in entry:
         return {"profile": "paper"}
     seeds = list(rows(entry["seeds"]))
@@ -38,7 +38,7 @@ def settings_of(place: Path, entry: Row) -> dict[str, Any]:
 
 
 def written(path: Path, records: Iterable[Row]) -> list[Path]:
-    """Write a file of a recorded run. Return no file without records."""
+    """Write records of a recorded run to a file and return its path. Without records, return no path."""
     lines = [json.dumps(record) + "\n" for record in records]
     path.write_text("".join(lines))
     return [path] if lines else []
@@ -65,7 +65,7 @@ def test_recorded_instructions_become_tasks_in_order(entry: Row, tmp_path: Path)
 
 
 def raw_files(place: Path, entry: Row) -> list[Path]:
-    """Write instructions, answers and raw instances in the files of the published code."""
+    """Write instructions, answers and raw instances to files in the formats of the published code."""
     records = list(rows(entry["file"]))
     files = written(
         place / "machine_generated_instructions.jsonl",
@@ -109,7 +109,7 @@ def test_imported_answers_and_instances_match_published_code(entry: Row, tmp_pat
     events = [e.event for e in read_history(tmp_path / "run")[1]]
     tasks = {event.instruction: event for event in events if isinstance(event, TaskImported)}
     records = [r for r in rows(entry["file"]) if r.get("instruction") in tasks]
-    # The published code takes the last of several answers about one task.
+    # If a task has several answers, the published code uses the last one.
     kinds = {r["instruction"]: r["expected"] for r in records if r["kind"] == "clf"}
     assert {name: tasks[name].is_classification for name in kinds} == kinds
     replies: dict[str, list[Row]] = {}
@@ -119,7 +119,7 @@ def test_imported_answers_and_instances_match_published_code(entry: Row, tmp_pat
     compared = 0
     for name, found in replies.items():
         if any((r["kind"] == "instances_clf") != bool(kinds.get(name)) for r in found):
-            continue  # this request was based on an earlier answer
+            continue  # the instances were requested after an earlier answer
         ours = {(i.input, i.output) for i in tasks[name].instances or ()}
         theirs = {(given, output) for r in found for given, output in r["expected"]}
         assert ours == theirs if len(theirs) <= 5 else (ours < theirs and len(ours) == 5)

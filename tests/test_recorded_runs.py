@@ -1,10 +1,10 @@
-"""The profile "paper" reproduces the decisions of recorded runs of the published code.
+"""Test that the profile "paper" reproduces the decisions in recorded runs of the published code.
 
-The recorded runs are not part of this repository, because several have no licence. The tests need the folder
-in $SELFINSTRUCT_RECORDED_RUNS, or `shared/data` in the parent folder of the checkout.
+The recorded runs are not part of this repository, because several have no licence. The tests read them from
+the directory $SELFINSTRUCT_RECORDED_RUNS, or from `shared/data` in the parent directory of the checkout.
 
-`expected` is the result of the unchanged published functions for a reply. `kept` and `recorded` come from the
-files of the runs. All comparisons are exact.
+`expected` is what the unchanged published functions return for a reply. `kept` and `recorded` come from the
+runs' files. All comparisons are exact.
 """
 
 import gzip
@@ -55,15 +55,15 @@ def index(folder: str) -> list[Row]:
 RAW = index("raw")
 REGEN = index("regen")
 
-# The last completions of these files end early: the run accepted more than the file records.
+# The last replies in these files are incomplete: the run accepted more instructions than the file contains.
 CUT_RECORDS = {"raw/kissshhot_llama3.jsonl.gz": {89}}
 
-# Records 46 to 91 are copies of records 0 to 45, because a restart appended the file to itself.
+# Records 46 to 91 are copies of records 0 to 45, because a restart of the run appended the file to itself.
 COPIES = {"regen/doffery.json.gz": set(range(46, 92))}
 
 
 def paper(row: Row) -> Any:
-    """Return the result of the profile for a row, in the format of `expected`."""
+    """Return the profile's result for a row, in the format of `expected`."""
     kind = row["kind"]
     line = row | {"is_classification": kind == "instances_clf"}
     found = parse_again(
@@ -113,7 +113,7 @@ def test_candidates_are_accepted_as_in_the_recorded_run(entry: Row) -> None:
     "entry", [e for e in RAW if e.get("recorded")], ids=lambda entry: Path(entry["file"]).name
 )
 def test_instances_match_the_recorded_run(entry: Row) -> None:
-    """Compare instances. The published code samples five at random, the profile takes the first five."""
+    """Compare instances. The published code samples five at random; the profile takes the first five."""
     compared = 0
     for row in rows(entry["file"]):
         if "recorded" in row:
@@ -136,13 +136,13 @@ def test_every_recorded_task_was_novel(entry: Row) -> None:
 
 
 def not_reproduced(texts: list[str], seeds: int, records: list[Row]) -> set[int]:
-    """Return the numbers of records whose mean, neighbours or top ten scores differ by more than 1e-9."""
+    """Return the numbers of the records whose mean, neighbours or ten highest scores differ by over 1e-9."""
     pool = NoveltyIndex(0.7, "rouge", texts)
     differing = set()
     found = pool.similarities(range(seeds, len(texts)), workers=2)
     for number, (record, (position, mean, nearest)) in enumerate(zip(records, found, strict=True)):
         listed = record.get("most_similar_instructions") or record["most_similar"]
-        # Equal texts of the pool share one name and one score in a record.
+        # In a record, equal texts in the pool share one entry and one score.
         all_before = pool.top_k(texts[position], position, upto=position)
         by_name = {texts[similar.position]: similar.rouge_l for similar in all_before}
         rest = [similar.rouge_l for similar in nearest]
@@ -163,7 +163,7 @@ def not_reproduced(texts: list[str], seeds: int, records: list[Row]) -> set[int]
 
 @pytest.mark.parametrize("entry", REGEN, ids=lambda entry: Path(entry["file"]).name)
 def test_recorded_similarities_are_reproduced(entry: Row) -> None:
-    """Reproduce the mean, the most similar tasks and their scores, as computed with rouge-score."""
+    """Compare the mean, the most similar tasks and their scores with those computed by rouge-score."""
     seeds = [seed["instruction"] for seed in rows(entry["seeds"])]
     records = json.loads(gzip.decompress((FOLDER / entry["file"]).read_bytes()))
     texts = [record["instruction"] for record in records]
@@ -172,7 +172,7 @@ def test_recorded_similarities_are_reproduced(entry: Row) -> None:
     if not copies:
         assert differing == set()
         return
-    # Records from before the restart were compared with a pool without the copies.
+    # Records from before the restart were compared with a pool that did not contain the copies.
     assert min(differing) == 46
     assert max(differing) == 243
     records = [r for number, r in enumerate(records[:244]) if number not in copies]

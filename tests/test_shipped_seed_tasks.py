@@ -1,4 +1,4 @@
-"""The shipped seed tasks: schema, variety, and all answers that a program can check."""
+"""Test the shipped seed tasks: their schema, their variety, and all answers that a program can check."""
 
 import ast
 import contextlib
@@ -30,7 +30,7 @@ TASKS: list[dict[str, Any]] = [
 BY_NAME: dict[str, dict[str, Any]] = {task["name"]: task for task in TASKS}
 INSTRUCTIONS: list[str] = [task["instruction"] for task in TASKS]
 
-# Things that a text model cannot see or make, as whole words.
+# Words for things that a text model cannot see or make.
 NOT_TEXT = re.compile(
     r"\b(?:images?|graphs?|pictures?|files?|maps?|draw|plots?|go to|https?|websites?)\b",
     re.IGNORECASE,
@@ -41,18 +41,18 @@ NOT_TEXT = re.compile(
 
 
 def test_the_bytes_are_plain_jsonl() -> None:
-    """Check for lines of UTF-8 JSON without escapes, each with a line feed."""
+    """Check that each line is UTF-8 JSON without escapes and ends with a line feed."""
     expected = "".join(json.dumps(task, ensure_ascii=False) + "\n" for task in TASKS)
     assert PATH.read_bytes() == expected.encode("utf-8")
 
 
 def test_there_are_175_tasks_in_order() -> None:
-    """Check for ids from seed_task_0 to seed_task_174."""
+    """Check that the ids are seed_task_0 to seed_task_174, in order."""
     assert [task["id"] for task in TASKS] == [f"seed_task_{number}" for number in range(175)]
 
 
 def test_schema() -> None:
-    """Check the published keys, their types, and clean texts."""
+    """Check that tasks have the published keys with the right types, and that texts are clean."""
     for task in TASKS:
         assert list(task) == ["id", "name", "instruction", "instances", "is_classification"]
         assert re.fullmatch(r"[a-z][a-z0-9_]*", task["name"])
@@ -72,7 +72,7 @@ def test_names_are_unique() -> None:
 
 
 def test_instruction_is_well_formed() -> None:
-    """Check for capitalised sentences that suit a text model and do not contain their input."""
+    """Check that instructions are capitalised, suit a text model, and do not contain their input."""
     for task in TASKS:
         instruction = task["instruction"]
         assert type(instruction) is str
@@ -86,7 +86,7 @@ def test_instruction_is_well_formed() -> None:
 
 
 def test_no_placeholders() -> None:
-    """Check that no text has a placeholder for an input or a name."""
+    """Check that no text contains a placeholder for an input or a name."""
     stand_in = re.compile(
         r"<\s*no\s*(?:input|output)|\bN/A\b|\[(?:your|name|date)\b", re.IGNORECASE
     )
@@ -97,7 +97,7 @@ def test_no_placeholders() -> None:
 
 
 def test_instances_belong_together() -> None:
-    """Check that the inputs of a task differ, and that a task without input has one instance."""
+    """Check that a task's inputs differ from each other, and that a task without input has one instance."""
     for task in TASKS:
         inputs = [instance["input"] for instance in task["instances"]]
         assert len(set(inputs)) == len(inputs)
@@ -105,17 +105,17 @@ def test_instances_belong_together() -> None:
 
 
 def test_enough_classification_tasks() -> None:
-    """Check for at least 26 classification tasks, as in the published seeds."""
+    """Check that there are at least 26 classification tasks, as in the published seed tasks."""
     assert sum(task["is_classification"] for task in TASKS) >= 26
 
 
 def test_enough_tasks_with_input() -> None:
-    """Check for 110 to 130 tasks with an input."""
+    """Check that 110 to 130 tasks have an input."""
     assert 110 <= sum(bool(task["instances"][0]["input"]) for task in TASKS) <= 130
 
 
 def test_enough_questions() -> None:
-    """Check for at least 30 questions."""
+    """Check that at least 30 instructions are questions."""
     assert sum(instruction.endswith("?") for instruction in INSTRUCTIONS) >= 30
 
 
@@ -132,7 +132,7 @@ def test_no_two_instructions_are_alike() -> None:
     counts = [Counter(tokenizer.tokenize(text)) for text in INSTRUCTIONS]
     alike = []
     for one, two in itertools.combinations(range(len(TASKS)), 2):
-        # A common subsequence is never longer than the multiset of common words.
+        # A common subsequence is never longer than the number of common words, repetitions included.
         common = (counts[one] & counts[two]).total()
         if 2 * common <= 0.5 * (counts[one].total() + counts[two].total()):
             continue
@@ -143,7 +143,7 @@ def test_no_two_instructions_are_alike() -> None:
 
 
 def test_labels_are_offered() -> None:
-    """Check that each class label is offered by the instruction or by the input."""
+    """Check that each class label occurs in the instruction or in the input."""
     for task in TASKS:
         for instance in task["instances"] if task["is_classification"] else []:
             label = re.escape(instance["output"])
@@ -158,7 +158,7 @@ Check = Callable[[str, str], None]
 
 
 def _equals(compute: Callable[[str], str]) -> Check:
-    """Return a check that the answer equals the result of a function of the input."""
+    """Return a check that the answer equals the result of a function that is called with the input."""
 
     def check(given: str, answer: str) -> None:
         assert answer == compute(given)
@@ -167,7 +167,7 @@ def _equals(compute: Callable[[str], str]) -> Check:
 
 
 def _says(*parts: str) -> Check:
-    """Return a check that the answer contains each computed part."""
+    """Return a check that the answer contains each part that is computed from the input."""
 
     def check(given: str, answer: str) -> None:
         assert given == ""
@@ -178,7 +178,7 @@ def _says(*parts: str) -> Check:
 
 
 def _words(fewest: int, most: int) -> Check:
-    """Return a check of the number of words in the answer."""
+    """Return a check that the answer has an allowed number of words."""
 
     def check(_given: str, answer: str) -> None:
         assert fewest <= len(answer.split()) <= most
@@ -187,12 +187,12 @@ def _words(fewest: int, most: int) -> Check:
 
 
 def _sentences(text: str) -> int:
-    """Count the sentences of a text: ends that a space or the end of the text follows."""
+    """Return the number of sentence ends in a text that are followed by a space or the end of the text."""
     return len(re.findall(r"[.!?][\"']?(?=\s|$)", text))
 
 
 def _numbers(text: str) -> list[Fraction]:
-    """Return the exact numbers in a text."""
+    """Return the numbers in a text, as exact values."""
     return [Fraction(n.replace(",", "")) for n in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
 
 
@@ -203,7 +203,7 @@ def _rows(text: str) -> list[list[str]]:
 
 
 def _run(*sources: str) -> dict[str, Any]:
-    """Execute Python sources in order, and return the names that they define."""
+    """Execute Python sources one after another, and return the names that they define."""
     names: dict[str, Any] = {}
     for source in sources:
         exec(source, names)
@@ -217,7 +217,7 @@ def _fenced(text: str) -> str:
 
 
 def _minutes(clock: str) -> int:
-    """Return the minutes since midnight for a time such as 8:05."""
+    """Return the number of minutes from midnight to a time such as 8:05."""
     hours, minutes = clock.split(":")
     return 60 * int(hours) + int(minutes)
 
@@ -687,7 +687,7 @@ def _check_commit_message(_given: str, answer: str) -> None:
 
 
 def _cron_field(field: str, lowest: int, highest: int) -> set[int]:
-    """Return the values that a field of a cron line matches."""
+    """Return the values that a field in a cron line matches."""
     values: set[int] = set()
     for part in field.split(","):
         span, _, step = part.partition("/")
@@ -738,7 +738,7 @@ def _check_statistics(given: str, answer: str) -> None:
 
 
 def _value(expression: str, x: Fraction) -> Fraction:
-    """Return the value of a side of an equation, with implied products such as 5(x - 3) or 2x."""
+    """Return the value of one side of an equation, which may have implied products such as 5(x - 3) or 2x."""
     source = re.sub(r"(?<=\d)\s*(?=[x(])", "*", expression.strip())
     return Fraction(eval(source, {"x": x}))
 
@@ -900,7 +900,7 @@ def _check_press_release(given: str, answer: str) -> None:
 def _check_tyre(given: str, answer: str) -> None:
     order = answer.split(", ")
     assert sorted(order) == re.findall(r"^(\w)\.", given, re.MULTILINE)
-    # Park, loosen, jack up, take off, put on, lower, tighten: each step needs the one before.
+    # Park, loosen, jack up, take off, put on, lower, tighten: each step requires the previous one.
     stages = ["Park", "Loosen", "Jack up", "Unscrew", "Mount", "Lower", "Tighten"]
     letters = {line[3:]: line[0] for line in given.splitlines()}
     assert order == [
@@ -925,7 +925,7 @@ def _check_hint(given: str, answer: str) -> None:
     assert answer.endswith("?")
     assert str(one + two) not in answer
     claimed = Fraction(re.findall(r"\d/\d", given)[2])
-    assert claimed < one  # so comparing the two does reveal the mistake
+    assert claimed < one  # so a comparison of the two reveals the mistake
 
 
 def _check_four_questions(_given: str, answer: str) -> None:

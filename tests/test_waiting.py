@@ -1,4 +1,4 @@
-"""No test depends on the speed of the machine."""
+"""Check that no test depends on the speed of the machine."""
 
 import ast
 import re
@@ -9,11 +9,11 @@ import pytest
 from support import ROOT
 
 LEAST_TIMEOUT_S = 60
-"""Minimum wait for another process or a server; a busy machine may need more than a shorter wait."""
+"""Minimum timeout, in seconds, for another process or a server. On a busy machine, less may not be enough."""
 
 
 def racing(code: str) -> Iterator[str]:
-    """Yield each place where the result of a test depends on the clock."""
+    """Yield each place in which a test's result depends on the clock."""
     for node in ast.walk(ast.parse(code)):
         match node:
             case ast.Attribute() if ast.unparse(node) == "time.sleep":

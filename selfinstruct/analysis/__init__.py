@@ -1,1 +1,1 @@
-"""Questions about a run: what it will cost, what became of a text, whether its journal is right."""
+"""Analyses of a run: estimate its cost, explain what happened to a text, verify its journal."""

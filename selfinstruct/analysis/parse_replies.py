@@ -1,6 +1,6 @@
 r"""Parse recorded replies as a run would, to debug a prompt, a new model, or a profile.
 
-Defines the lines that `selfinstruct parse` reads and writes. Reads no files and sends nothing.
+Defines the lines that `selfinstruct parse` reads and writes. Reads no files and sends no requests.
 
     line     {"completion": "9. Name a river in Spain.\n10. Sum", "finish_reason": "length"}
     result   {"candidates": [{"instruction": "Name a river in Spain."}],
@@ -8,7 +8,7 @@ Defines the lines that `selfinstruct parse` reads and writes. Reads no files and
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from selfinstruct.pipeline.filters import rejection_reason
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
 from selfinstruct.pipeline.recipes import RECIPES
 from selfinstruct.pipeline.recipes.types import ClassifyStage, InstancesStage
-from selfinstruct.records import Completion, Rejection, Stage
+from selfinstruct.records import Completion, Stage
 from selfinstruct.records.ids import item_number
 
 _NUMBERED = re.compile(r"^\s*(\d{1,3})\. (?:Instruction: )?(.*\S)", re.MULTILINE)
@@ -25,28 +25,31 @@ _NUMBERED = re.compile(r"^\s*(\d{1,3})\. (?:Instruction: )?(.*\S)", re.MULTILINE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedReply:
-    """A line of a recorded run."""
+    """One recorded reply: an input line of `selfinstruct parse`."""
 
     completion: str
     finish_reason: str | None = None
-    """None counts as a reply that ended normally."""
+    """Why the reply ended. None means that it ended normally."""
     instruction: str = ""
-    """Instruction of the task, for classify and instances."""
+    """The task's instruction; used only for the stages classify and instances."""
     is_classification: bool = False
-    """Whether the prompt asked for the output first, for instances."""
+    """Whether the prompt asked for the output before the input; used only for the stage instances."""
     num_prompt_instructions: int | None = None
-    """Tasks in the prompt, for generate; None means the recipe's default."""
+    """Number of tasks in the prompt; used only for the stage generate. None means the recipe's default."""
     prompt: str = ""
-    """The prompt, for generate, to recognise demonstrations that the reply repeats."""
+    """The prompt, to recognize demonstrations that the reply repeats; used only for the stage generate."""
 
     @classmethod
     def from_mapping(cls, line: object) -> "RecordedReply":
-        """Check a parsed line. Ignores unknown fields and null. Raises ValueError with the problem."""
+        """Return the reply in a parsed JSON line. Ignores unknown fields and null values.
+
+        Raises ValueError, with the problem as its text, if the line is not a recorded reply.
+        """
         if not isinstance(line, Mapping):
             raise ValueError(f"is not an object but {type(line).__name__}")  # noqa: TRY004
         if "completion" not in line:
             raise ValueError("has no 'completion'")
-        # The completion of a refusal can be null.
+        # If the model refused, the completion can be null.
         fields: dict[str, Any] = {"completion": ""}
         fields |= {name: line[name] for name in _KINDS if line.get(name) is not None}
         for name, value in fields.items():
@@ -77,69 +80,59 @@ def parse_again(
     api: str | None = None,
     scripts: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Parse and filter a reply; the novelty check is left out because it needs a pool.
+    """Parse and filter a reply. Novelty is not checked, because that needs a pool.
 
-    Returns `candidates` (in order), `is_classification` (None if unclear) or `instances`, and always
-    `rejections`. `api` is "completions" for a reply that continues its prompt, "chat" for an answer; None
-    detects that from the text. With `scripts`, see `pipeline.filters.scripts_of`, candidates in other scripts
-    are rejected. Raises ValueError for a stage that the recipe does not have.
+    Returns a dict with `rejections` and, depending on the stage, `candidates` (in the order of the reply),
+    `is_classification` (None if unclear) or `instances`. `api` is "completions" if the reply continues its
+    prompt, and "chat" if it answers the prompt; None detects this from the text. If `scripts` is not empty,
+    candidates in other scripts are rejected (see `pipeline.filters.scripts_of`). Raises ValueError for a
+    stage that the recipe does not have.
     """
     completion = Completion(
         text=reply.completion, finish_reason=reply.finish_reason, model="recorded"
     )
     method = RECIPES[recipe]
     if stage == "classify":
-        parse_answer = method.stage(ClassifyStage).parsers[profile]
-        answer = parse_answer(completion, reply.instruction)
-        return {
-            "is_classification": {"yes": True, "no": False, "unclear": None}[answer],
-            "rejections": [],
-        }
+        answer = method.stage(ClassifyStage).parsers[profile](completion, reply.instruction)
+        is_classification = {"yes": True, "no": False, "unclear": None}[answer]
+        return {"is_classification": is_classification, "rejections": []}
     if stage == "instances":
         asked = AskedInstances(output_first=reply.is_classification, instruction=reply.instruction)
         parsed = method.stage(InstancesStage).parsers[profile]("reply", completion, asked)
-        return {
-            "instances": [{"input": i.input, "output": i.output} for i in parsed.instances],
-            "rejections": _rejections(parsed.rejections),
-        }
+        instances = [{"input": i.input, "output": i.output} for i in parsed.instances]
+        rejections = [_rejection(str(r.reason), r.text) for r in parsed.rejections]
+        return {"instances": instances, "rejections": rejections}
     shown = reply.num_prompt_instructions or RunConfig(recipe=recipe).demonstrations
-    listed = method.generate.parsers[profile](
-        "reply",
-        completion,
-        AskedList(
-            first_number=shown + 1,
-            demonstrations=_demonstrations(reply.prompt, shown),
-            continues=None if api is None else api == "completions",
-        ),
+    asked_list = AskedList(
+        first_number=shown + 1,
+        demonstrations=_demonstrations(reply.prompt, shown),
+        continues=None if api is None else api == "completions",
     )
+    listed = method.generate.parsers[profile]("reply", completion, asked_list)
+    rules = method.all_rules(profile, scripts)
+    rejected = {r.candidate_id: _rejection(str(r.reason), r.text) for r in listed.rejections}
     candidates: list[dict[str, str]] = []
-    rejections, rules = list(listed.rejections), method.all_rules(profile, scripts)
     for candidate in listed.candidates:
         reason = rejection_reason(candidate.instruction, rules)
         if reason is not None:
-            rejections.append(
-                Rejection(
-                    candidate_id=candidate.id,
-                    stage="filter",
-                    reason=reason,
-                    text=candidate.instruction,
-                )
-            )
+            rejected[candidate.id] = _rejection(str(reason), candidate.instruction)
             continue
         fields = {"instruction": candidate.instruction}
         if candidate.instance is not None:
             fields |= {"input": candidate.instance.input, "output": candidate.instance.output}
         candidates.append(fields)
-    rejections.sort(key=lambda rejection: item_number(rejection.candidate_id))
-    return {"candidates": candidates, "rejections": _rejections(rejections)}
+    return {
+        "candidates": candidates,
+        "rejections": [rejected[name] for name in sorted(rejected, key=item_number)],
+    }
 
 
-def _rejections(rejections: Iterable[Rejection]) -> list[dict[str, str]]:
-    return [{"reason": str(r.reason), "text": r.text} for r in rejections]
+def _rejection(reason: str, text: str) -> dict[str, str]:
+    return {"reason": reason, "text": text}
 
 
 def _demonstrations(prompt: str, count: int) -> tuple[str, ...] | None:
-    """Return the numbered instructions in a prompt; None if the prompt has fewer than `count`."""
+    """Return the first `count` numbered instructions in a prompt; None if one of them is missing."""
     by_number = {int(number): text for number, text in _NUMBERED.findall(prompt)}
     wanted = range(1, count + 1)
     return tuple(by_number[n] for n in wanted) if by_number.keys() >= set(wanted) else None

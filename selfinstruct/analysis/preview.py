@@ -1,11 +1,12 @@
-"""Send one request of each stage and show its reply and the result, before the run spends money.
+"""Send one request of each stage and show the reply and its result, before the run spends much money.
 
-Planning, parsing and decisions use the functions of a run, on a copy of its state. Nothing is written.
+Requests are planned, and replies are parsed and decided, by the same functions as in a run, on a copy of its
+state. Nothing is written.
 
     async for step in preview(planned_run(None, settings), backend=backend):
         …   # Asked(generate/000001), Answered(…), Asked(classify/task_000001), Answered(…), …
 
-A probe sends several requests of each stage, for an estimate.
+`probe` sends several requests of each stage, as the basis for an estimate.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, Literal, TypeVar
 
+from selfinstruct.analysis.verdict import verdict
 from selfinstruct.backend import Backend
 from selfinstruct.events import (
     Accepted,
@@ -25,13 +27,11 @@ from selfinstruct.events import (
     received,
 )
 from selfinstruct.pipeline.decide import commit
-from selfinstruct.pipeline.parse.types import pair_text
 from selfinstruct.pipeline.plan import generation_request, is_plannable, task_request
 from selfinstruct.pipeline.pool import Pool
 from selfinstruct.pipeline.state import apply, forget_undecided
 from selfinstruct.records import Answer, Completion, Instance, Reason, Rejection, Request, Task
 from selfinstruct.records.ids import in_reply_order, item_number
-from selfinstruct.records.reasons import MEANING
 from selfinstruct.runner.directory import Run
 
 T = TypeVar("T")
@@ -43,12 +43,12 @@ class Asked:
 
     request: Request
     task: Task | None = None
-    """The task that the request is about; None for a generation request."""
+    """The task that the request asks about; None for a generation request."""
 
 
 @dataclass(frozen=True, slots=True)
 class SimilarTask:
-    """A task of the pool and its similarity to a candidate."""
+    """A task in the pool and its similarity to a candidate."""
 
     task_id: str
     rouge_l: float
@@ -57,31 +57,34 @@ class SimilarTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A candidate or an instance in a reply, or the whole reply, and whether it was accepted."""
+    """A candidate or an instance in a reply, or the whole reply, and the decision on it."""
 
     number: int
-    """Place in the reply, from 1; 0 for the whole reply."""
+    """The item's position in the reply, counting from 1; 0 for the whole reply."""
     outcome: Literal["accepted", "rejected"]
     text: str
     instance: Instance | None = None
-    """Input and output of an accepted item, if the reply has them."""
+    """Input and output of an accepted item; None if the reply does not contain them."""
     reason: Reason | None = None
     meaning: str = ""
-    """The reason in a sentence."""
+    """The reason as a sentence; "" for an accepted item."""
     nearest: SimilarTask | None = None
-    """A task over the threshold, for a candidate that is not novel."""
+    """A task whose similarity is over the threshold; None unless the candidate is not novel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """The reply to the request before it, and the result."""
+    """A request, its reply, and the result."""
 
     request: Request
     completion: Completion
     answer: Answer | None = None
-    """The parsed answer to a classification request; None in other stages."""
+    """The answer to a classification request; None in other stages."""
     is_classification: bool | None = None
-    """The result of the answer; None in other stages, or if the same question is asked again."""
+    """Whether the answer makes the task a classification task.
+
+    None in other stages, and if the question will be asked again.
+    """
     items: tuple[Item, ...] = ()
 
 
@@ -89,10 +92,10 @@ Step = Asked | Answered
 
 
 async def preview(run: Run, *, backend: Backend) -> AsyncIterator[Step]:
-    """Send the next generation request, then the requests about the first task in its reply.
+    """Send the next generation request, then the requests about the first task accepted from its reply.
 
-    Without an accepted task, the first seed task takes its place. Advances the run's state. Raises
-    BackendError.
+    If no task is accepted, the first seed task is used instead. Yields each request before it is sent, and
+    again with its reply. Changes the run's state. Raises BackendError.
     """
     state, config = run.state, run.config
     forget_undecided(state)
@@ -114,10 +117,10 @@ async def preview(run: Run, *, backend: Backend) -> AsyncIterator[Step]:
 
 
 async def probe(run: Run, *, backend: Backend, count: int) -> None:
-    """Send the next `count` generation requests, then the requests about as many accepted tasks.
+    """Send the next `count` generation requests, then the requests about up to `count` accepted tasks.
 
-    Seed tasks replace missing tasks. As in a run, several requests are in flight at a time. Advances the
-    run's state, whose timeline then holds the replies. Raises BackendError.
+    If fewer tasks are accepted, seed tasks are used instead. As in a run, several requests are in flight at
+    the same time. The replies are recorded in the timeline of the run's state. Raises BackendError.
     """
     forget_undecided(run.state)
     slots = asyncio.Semaphore(run.config.max_concurrency)
@@ -156,7 +159,7 @@ async def probe(run: Run, *, backend: Backend, count: int) -> None:
 
 
 async def _all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Return all results; the first error cancels the other calls."""
+    """Await all calls and return their results. The first error cancels the other calls."""
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return await asyncio.gather(*tasks)
@@ -167,7 +170,7 @@ async def _all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 async def _send(run: Run, request: Request, backend: Backend) -> CompletionReceived:
-    """Send a request and fold its reply into the state."""
+    """Send a request, apply its reply to the run's state, and return the reply."""
     outcome = received(request, await backend.complete(request))
     apply(run.state, outcome)
     return outcome
@@ -186,7 +189,7 @@ def _decide(run: Run, task: Task, outcome: CompletionReceived) -> Decision:
 
 
 def _as_new(pool: Pool, place: int) -> Task:
-    """Make a seed task look new, so that the requests about it are sent."""
+    """Return a seed task without its classification and instances, so that requests about it are planned."""
     task = replace(pool[place], is_classification=None, instances=None)
     pool.replace(task)
     return task
@@ -213,24 +216,13 @@ def _items(decision: Committed | InstancesWritten, pool: Pool) -> Iterator[Item]
     else:
         numbered = in_reply_order(decision.instances, decision.rejected)
     for number, item in numbered:
-        if isinstance(item, Rejection):
-            near = item.nearest
-            yield Item(
-                number=number,
-                outcome="rejected",
-                text=item.text,
-                reason=item.reason,
-                meaning=MEANING[item.reason],
-                nearest=SimilarTask(
-                    near.task_id, near.rouge_l, pool.by_id(near.task_id).instruction
-                )
-                if near is not None
-                else None,
-            )
-            continue
+        near = item.nearest if isinstance(item, Rejection) else None
+        instance = item.instance if isinstance(item, Accepted) else item
         yield Item(
             number=number,
-            outcome="accepted",
-            text=item.instruction if isinstance(item, Accepted) else pair_text(item),
-            instance=item.instance if isinstance(item, Accepted) else item,
+            **verdict(item),
+            instance=instance if isinstance(instance, Instance) else None,
+            nearest=SimilarTask(near.task_id, near.rouge_l, pool.by_id(near.task_id).instruction)
+            if near is not None
+            else None,
         )

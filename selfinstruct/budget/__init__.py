@@ -1,1 +1,1 @@
-"""Money and tokens: prices of models, what was spent, the limits of a run."""
+"""The budget of a run: model prices, what the run has spent, and its limits."""

@@ -1,8 +1,8 @@
-"""The consumption of a run, and its open reservations. A part of the state that the journal is folded into.
+"""A run's consumption and its open reservations; part of the state that is computed from the journal.
 
-A reservation of the worst case precedes each attempt. The usage of the reply settles the reservation. An
-attempt without a known result (a killed process, a time-out) may have been answered, so it counts at its
-worst case:
+Before each attempt, its worst case is reserved. The usage that the reply reports settles the reservation. If
+an attempt's result is unknown, because the process was killed or the attempt timed out, the endpoint may have
+answered it. Such an attempt counts at its worst case:
 
     >>> ledger = Ledger()
     >>> ledger.reserve("generate/000001", Consumption(requests=1, prompt_tokens=900))
@@ -10,7 +10,7 @@ worst case:
     >>> ledger.committed.tokens, ledger.spent.tokens
     (680, 680)
 
-So `spent` never falls. Limits apply to `committed`, which only reservations increase.
+So `spent` never decreases. Limits apply to `committed`, which only a new reservation can increase.
 """
 
 from dataclasses import dataclass, field
@@ -24,25 +24,28 @@ class Ledger:
     """Open and settled reservations."""
 
     spent: Consumption = NOTHING
-    """Settled consumption; every attempt counts as a request once it has ended."""
+    """Consumption of all attempts that have ended. Each of them counts as one request."""
     unheard: Consumption = NOTHING
-    """Part of `spent` that counts at its worst case, since no usage was reported."""
+    """The part of `spent` that is counted at its worst case, because no usage was reported."""
     reserved: Consumption = NOTHING
-    """Sum of `pending`."""
+    """Sum of the open reservations."""
     pending: dict[str, Consumption] = field(default_factory=dict)
-    """Open reservations by request id."""
+    """Open reservations, by request id."""
     excess: Consumption = NOTHING
-    """Largest excess of prompt tokens, and of reply tokens, over the worst case so far."""
+    """Largest numbers of prompt tokens and of reply tokens by which a reply has exceeded its worst case."""
     _excess_included: dict[str, Consumption] = field(default_factory=dict)
-    """Excess that a reservation already includes, by request id."""
+    """Excess that each open reservation already includes, by request id."""
 
     @property
     def committed(self) -> Consumption:
-        """Spent and reserved consumption; it must stay within the limits."""
+        """Spent and reserved consumption together, which must stay within the limits."""
         return self.spent + self.reserved
 
     def reserve(self, request_id: str, most: Consumption, *, replaces: bool = False) -> None:
-        """Reserve an attempt; `replaces` says that the previous attempt was not billed."""
+        """Reserve the worst case `most` of an attempt. The request's previous reservation is closed.
+
+        `replaces` says that the previous attempt was not billed. Otherwise it counts at its worst case.
+        """
         if replaces:
             self.release(request_id)
         else:
@@ -52,7 +55,10 @@ class Ledger:
         self.reserved += most
 
     def settle(self, request_id: str, usage: Usage | None) -> None:
-        """Count a reply by its usage, else at its worst case, or as one request without a reservation."""
+        """Count a reply by its reported usage.
+
+        Without a usage, the reply counts at its worst case, or as one request if there is no reservation.
+        """
         included = self._excess_included.get(request_id, NOTHING)
         most = self._close(request_id)
         if most is None:
@@ -64,23 +70,23 @@ class Ledger:
             self._update_excess(most, consumed(usage) - most + included)
 
     def release(self, request_id: str) -> None:
-        """Count an attempt that was not billed: one request and no tokens."""
+        """Count an attempt that was not billed as one request without tokens."""
         if self._close(request_id) is not None:
             self.spent += Consumption(requests=1)
 
     def give_up(self, request_id: str) -> None:
-        """Count an attempt whose consumption remains unknown at its worst case."""
+        """Count an attempt at its worst case, because its consumption remains unknown."""
         most = self._close(request_id)
         if most is not None:
             self._spend_worst_case(most)
 
     def give_all_up(self) -> None:
-        """Give up all open reservations, since the process that made them has ended."""
+        """Give up all open reservations, because the process that made them has ended."""
         for request_id in list(self.pending):
             self.give_up(request_id)
 
     def _update_excess(self, most: Consumption, excess: Consumption) -> None:
-        """Update the largest excess; a negative excess does not count."""
+        """Increase the largest excess if this excess is larger. A negative excess changes nothing."""
         replies = self.excess.completion_tokens
         if most.completion_tokens > 0:  # otherwise nothing bounds the reply
             replies = max(replies, excess.completion_tokens)

@@ -1,10 +1,10 @@
-"""Limits of a run: money, tokens and requests. Every attempt is reserved at its worst case before it is sent.
+"""A run's limits on money, tokens and requests. The worst case of each attempt is reserved before it is sent.
 
     spent + reserved + worst case of the attempt + finishing cost ≤ every limit
 
-The finishing cost is the worst case of completing all accepted tasks, and the tasks that requests in flight
-may bring. So a run that reaches a limit ends with complete records. Most attempts consume far less than their
-worst case: a request that is not admitted now may be admitted once others are settled.
+The finishing cost is the worst case of completing all accepted tasks and all tasks that requests in flight
+may add. So a run that reaches a limit ends with complete records. Most attempts consume far less than their
+worst case, so a request that is not admitted now may be admitted after other requests have been answered.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -22,22 +22,22 @@ from selfinstruct.records import Request, Sampling
 from selfinstruct.text import dollars
 
 _UNITS = {"max_requests": "requests sent", "max_tokens_total": "tokens spent"}
-"""What a limit counts, apart from dollars."""
+"""What each limit counts, except for the limit in dollars."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits of a run, over all its processes; None for no limit."""
+    """A run's limits, which apply to all of its processes together. None means no limit."""
 
     cost: Decimal | None = None
-    """US dollars."""
+    """Maximum cost in US dollars."""
     tokens: int | None = None
     requests: int | None = None
     price: Price = FREE
-    """Price for `cost`."""
+    """Price with which the cost is computed."""
 
     def amounts(self, consumption: Consumption) -> dict[str, tuple[int | Decimal, int | Decimal]]:
-        """Return what counts for each limit, and the limit, by setting."""
+        """Return, by the name of each limit's setting, the amount that counts and the limit."""
         every: dict[str, tuple[int | Decimal, int | Decimal | None]] = {
             "max_requests": (consumption.requests, self.requests),
             "max_tokens_total": (consumption.tokens, self.tokens),
@@ -47,14 +47,15 @@ class Limits:
 
     @property
     def names(self) -> Collection[str]:
-        """The settings with a limit."""
+        """Names of the settings that set a limit."""
         return self.amounts(NOTHING).keys()
 
 
 def limits_of(config: RunConfig, samplings: Iterable[Sampling]) -> Limits:
-    """Return the limits of a run with these sampling parameters.
+    """Return a run's limits. `samplings` are the sampling parameters of its stages.
 
-    Raises ConfigError where a limit cannot be guaranteed: without a price, or without max_tokens in a stage.
+    Raises ConfigError if a limit cannot be guaranteed, because the price is unknown or a stage has no
+    max_tokens.
     """
     limits = Limits(tokens=config.max_tokens_total, requests=config.max_requests)
     if config.max_cost is not None:
@@ -64,14 +65,17 @@ def limits_of(config: RunConfig, samplings: Iterable[Sampling]) -> Limits:
         if unbounded and name in limits.names:
             raise ConfigError(
                 name,
-                "needs a max_tokens for every stage, since a reply has no maximum otherwise; give "
+                "needs a max_tokens for every stage, since a reply has no maximum otherwise; add "
                 "--set generate_max_tokens=NUMBER, and the same for classify and instances",
             )
     return limits
 
 
 class Budget:
-    """Admits attempts within the limits and reserves their worst case. Implements `backend.Reservations`."""
+    """Admits attempts that are within the limits, and reserves their worst case.
+
+    Implements `backend.Reservations`.
+    """
 
     def __init__(
         self,
@@ -81,32 +85,36 @@ class Budget:
         record: Callable[[Reserved | Released], None],
         sync: Callable[[], None],
     ) -> None:
-        """Create a budget; `record` journals and applies an event, `sync` makes the journal durable."""
+        """Create a budget.
+
+        `record` writes an event to the journal and applies it to the state. `sync` makes the journal durable.
+        """
         self._ledger = ledger
         self._limits = limits
         self._record = record
         self._sync = sync
         self._limit = ""
-        """The setting whose limit refused the last attempt."""
+        """Name of the setting whose limit refused the last attempt; "" if none has."""
         self.finishing_cost: Callable[[Request], Consumption] = lambda _: NOTHING
-        """Returns the worst case of completing all tasks once a request is answered; set by the scheduler."""
+        """Function, set by the scheduler, that returns the worst case of completing all tasks after a request
+        is answered."""
 
     @property
     def limit_names(self) -> Collection[str]:
-        """The settings with a limit."""
+        """Names of the settings that set a limit."""
         return self._limits.names
 
     def sync(self) -> None:
-        """Make reservations durable if there is a limit: not even a power failure may lose one."""
+        """If there is a limit, make reservations durable, so that even a power failure does not lose one."""
         if self._limits.names:
             self._sync()
 
     def admits(self, request: Request) -> bool:
-        """Return whether the limits allow another request."""
+        """Return whether the limits allow the first attempt at this request."""
         return not self._refuses(request, self._ledger.committed)
 
     def begin(self, request: Request) -> None:
-        """Reserve the first attempt at an admitted request; call `sync` before the attempt is sent."""
+        """Reserve the first attempt at an admitted request. Call `sync` before the attempt is sent."""
         self._record(self._reservation(request))
 
     def reserve(self, request: Request, *, is_billed: bool) -> None:
@@ -122,12 +130,12 @@ class Budget:
         self.sync()
 
     def release(self, request: Request) -> None:
-        """Release the reservation of an attempt that was not billed and has no successor for now."""
+        """Release the reservation of an attempt that was not billed, if no other attempt follows for now."""
         if request.id in self._ledger.pending:
             self._record(Released(request_id=request.id))
 
     def limit_reached(self) -> LimitReachedError:
-        """Return the error for the limit that refused the last attempt."""
+        """Return the error that says which limit refused the last attempt."""
         spent, most = self._limits.amounts(self._ledger.spent)[self._limit]
         flag = f"--{self._limit.replace('_', '-')}"
         if self._limit == "max_cost":
@@ -141,9 +149,9 @@ class Budget:
         )
 
     def worst_case(self, request: Request) -> Consumption:
-        """Return the maximum that an attempt can consume, as far as is known now."""
-        # An endpoint may add more tokens to prompts than expected, or ignore max_tokens. The excess so far is
-        # the best bound for the next attempt.
+        """Return the maximum that an attempt can consume, including the largest excess seen so far."""
+        # An endpoint may add more tokens to prompts than expected, or may ignore max_tokens. The largest
+        # excess so far is the best available bound for the next attempt.
         return worst_case(request) + self._ledger.excess
 
     def _refuses(self, request: Request, committed: Consumption) -> bool:

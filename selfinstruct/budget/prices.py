@@ -1,6 +1,7 @@
-"""The price of a run: from its settings, or from the price list in `prices.yaml`, else unknown (None).
+"""Find a run's price: in its settings, or in the price list `prices.yaml`; otherwise it is unknown (None).
 
-A vendor's price applies at the vendor's own address only; other hosts of the same model have other prices.
+A vendor's price applies only at the vendor's own address, because other hosts of the same model charge other
+prices.
 
 >>> quotation_for(RunConfig(model="gpt-5.4-mini")).price.output
 Decimal('4.5')
@@ -22,30 +23,31 @@ from selfinstruct.cost import FREE, Price
 from selfinstruct.errors import ConfigError
 
 _OPENAI = "api.openai.com"
-"""Host of a run without an address."""
+"""Host that a run uses if no address is set."""
 _DATED = re.compile(r"-\d{4}-?\d\d-?\d\d\Z")
 _TABLE = Path(__file__).with_name("prices.yaml")
 
 _SETTINGS = ("price_input", "price_cached_input", "price_output")
 
 ADD_A_PRICE = "add --price-input and --price-output (dollars per million tokens), or --free"
-"""Remedy for an unknown price."""
+"""What a user can do if the price is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quotation:
-    """A price and its source."""
+    """A price, and where it comes from."""
 
     price: Price
     batch_discount: Decimal | None = None
-    """Discount of the vendor's Batch API, a share of the price; None where it is unknown or zero."""
+    """Discount of the vendor's Batch API, as a fraction of the price; None if it is unknown or zero."""
     vendor: str = ""
-    """"" for a price from the settings alone."""
+    """Vendor in the price list; "" if the price comes only from the settings."""
     as_of: str = ""
-    """Date of the source, such as "2025-07-04"; "" for the settings."""
+    """Date of the source, such as "2025-07-04"; "" if the price comes only from the settings."""
     source: str = ""
+    """Address of the page with the price; "" if the price comes only from the settings."""
     overrides: tuple[str, ...] = ()
-    """Settings that replace parts of the vendor's price."""
+    """Names of the settings that replace parts of the vendor's price."""
 
     def __str__(self) -> str:
         source = f"{self.vendor}, as of {self.as_of}" if self.vendor else ""
@@ -55,16 +57,19 @@ class Quotation:
 
 
 def price_of(config: RunConfig) -> Price | None:
-    """Return the price of the run's model; None where it is unknown. Raises ConfigError for half a price."""
+    """Return the price of a run's model, or None if it is unknown.
+
+    Raises ConfigError if the settings specify only part of the price; see `quotation_for`.
+    """
     quotation = quotation_for(config)
     return quotation.price if quotation is not None else None
 
 
 def require_price(config: RunConfig) -> Price:
-    """Return the price of a run with a cost limit. Raises ConfigError where the price is unknown."""
+    """Return the price for a run with a cost limit. Raises ConfigError if the price is unknown."""
     price = price_of(config)
     if price is None:
-        problem = f"needs a price, and that of {_name(config)} is unknown"
+        problem = f"needs a price, but the price of {_name(config)} is unknown"
         raise ConfigError("max_cost", f"{problem}; {ADD_A_PRICE}")
     return price
 
@@ -72,11 +77,11 @@ def require_price(config: RunConfig) -> Price:
 def quotation_for(
     config: RunConfig, *, environ: Mapping[str, str] | None = None
 ) -> Quotation | None:
-    """Return the price with its source; None where it is unknown. Settings replace parts of a listed price.
+    """Return a run's price with its source, or None if the price is unknown.
 
-    Without an address in the settings, the address in `environ` counts, then OpenAI's. Raises ConfigError
-    where the settings give a part of the price and the rest is unknown, or where cached tokens would cost
-    more than others.
+    Settings replace parts of a listed price. If the settings have no address, the address in `environ` is
+    used, and otherwise OpenAI's. Raises ConfigError if the settings specify only part of the price and the
+    rest is unknown, or if cached tokens would cost more than uncached tokens.
     """
     if config.free:
         return Quotation(price=FREE, overrides=("free",))
@@ -92,11 +97,11 @@ def quotation_for(
         raise ConfigError(missing[0], f"{problem}; add {flags} (dollars per million tokens)")
     base = listed if listed is not None else Quotation(price=FREE)
     price_input = given.get("price_input", base.price.input)
-    # A cached token costs no more than another one, even if the list has a higher price for it.
+    # A cached token costs no more than an uncached one, even if the list has a higher price for it.
     cached = price_input if listed is None else min(base.price.cached_input, price_input)
     cached = given.get("price_cached_input", cached)
-    if cached > price_input:  # the reservation of a prompt would not cover its price
-        problem = f"must not be above price_input, {price_input}; correct one of them"
+    if cached > price_input:  # a reservation counts no token as cached, so it would be too small
+        problem = f"must not be higher than price_input ({price_input}); correct one of them"
         raise ConfigError("price_cached_input", problem)
     output = given.get("price_output", base.price.output)
     price = Price(input=price_input, cached_input=cached, output=output)
@@ -113,14 +118,14 @@ def _host(config: RunConfig, environ: Mapping[str, str]) -> str:
 
 
 def _listed(model: str, host: str) -> Quotation | None:
-    """Return the listed price of a model at a host."""
+    """Return the listed price of a model at a host, or None if it is not listed."""
     prices = _table().get(host, {})
     return prices.get(model) or prices.get(_DATED.sub("", model))
 
 
 @cache
 def _table() -> Mapping[str, Mapping[str, Quotation]]:
-    """Return the price list: host → model → quotation."""
+    """Return the price list as a mapping from host to model to quotation."""
     import yaml
 
     table: dict[str, dict[str, Quotation]] = {}
@@ -152,5 +157,5 @@ def _quotation(
 
 
 def _exact(number: float) -> Decimal:
-    """Return the number as it was written: 0.1 is exactly one tenth."""
+    """Return the number exactly as it was written, so that 0.1 is one tenth."""
     return Decimal(repr(number))

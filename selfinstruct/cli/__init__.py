@@ -1,7 +1,7 @@
-"""The command line. A command parses arguments, calls one library function, and prints.
+"""The command line. Each command parses its arguments, calls one library function, and prints the result.
 
-Data goes to stdout, messages to stderr. This module imports only typer and the standard library, so that
-`--help` and shell completion are fast.
+Data goes to stdout and messages go to stderr. The modules of commands import most of the package inside their
+functions, so that `--help` and shell completion are fast.
 """
 
 import os
@@ -70,17 +70,17 @@ def _options(
 
 
 def main() -> NoReturn:
-    """Run the command line and exit with 0, 1, 2, 3, 4 or 130 (see `selfinstruct.errors`)."""
+    """Run the command line and exit. `selfinstruct.errors` describes the exit codes."""
     exit_at_once()
     speak_any_alphabet()
     try:
-        # With this name, completion also works for `python -m selfinstruct`.
+        # The explicit name makes completion work for `python -m selfinstruct` too.
         app(prog_name="selfinstruct")
     except SelfInstructError as error:
         say(f"selfinstruct: {error}")
         sys.exit(error.exit_code)
     except OSError as error:
-        # Mostly an error of stdout: a reader that closed the pipe, as `head` does, or a full disk.
+        # Usually, stdout failed: its reader closed the pipe, as `head` does, or the disk is full.
         say(f"selfinstruct: {error.filename or 'the output'}: {error.strerror}")
-        os._exit(1)  # an ordinary exit would flush stdout again
+        os._exit(1)  # an ordinary exit would flush stdout and fail again
     sys.exit(0)

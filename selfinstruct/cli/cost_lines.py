@@ -1,4 +1,4 @@
-"""The cost of a run, formatted for a terminal."""
+"""Format the cost of a run for a terminal."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -12,7 +12,7 @@ from selfinstruct.text import counted, dollars
 
 
 def cost_lines(summary: RunSummary) -> Iterable[str]:
-    """Yield lines about the cost of a run, of an instruction, and of the next instructions."""
+    """Yield lines about the cost of a run, the cost per instruction, and the cost of further instructions."""
     ahead, unheard = summary.marginal_cost, summary.unheard
     if ahead.cost_usd is not None:
         each = ahead.usd_per_accepted
@@ -27,8 +27,8 @@ def cost_lines(summary: RunSummary) -> Iterable[str]:
         yield _as_expected(summary, expected_use)
     if unheard.requests:
         attempts = counted(unheard.requests, "attempt")
-        detail = f"tokens at most, of {attempts} without a reply"
-        yield row("  of it unheard", unheard.tokens, detail)
+        detail = f"tokens at most, in {attempts} without a reply"
+        yield row("  unanswered", unheard.tokens, detail)
     if summary.grown > RECENT:
         share = f"{ahead.recent_acceptance:.0%}"
         yield row("accepted recently", share, f"of the candidates, over the last {RECENT}")
@@ -39,7 +39,10 @@ def cost_lines(summary: RunSummary) -> Iterable[str]:
 
 
 def next_thousand(ahead: MarginalCost) -> str | None:
-    """Return the cost of the next thousand instructions, in dollars, or in tokens without a price."""
+    """Return the cost of the next thousand instructions, in dollars, or in tokens if the price is unknown.
+
+    Returns None if no cost can be predicted.
+    """
     if ahead.cost_usd and ahead.next_thousand_usd:
         return dollars(ahead.next_thousand_usd)
     tokens = ahead.next_thousand_tokens
@@ -47,7 +50,10 @@ def next_thousand(ahead: MarginalCost) -> str | None:
 
 
 def doubling(number: int | None) -> str:
-    """Return when the cost of an instruction doubles: "at about 81,000"; "" if out of sight."""
+    """Return at how many instructions the cost per instruction doubles, such as "at about 81,000".
+
+    Returns "" if the number is unknown or above ten million.
+    """
     return "" if number is None or number > _OUT_OF_SIGHT else f"at about {about(number)}"
 
 
@@ -55,7 +61,7 @@ _OUT_OF_SIGHT = 10**7
 
 
 def _as_expected(summary: RunSummary, expected_use: ExpectedUse) -> str:
-    """Return the expected cost, and the actual cost as a multiple of it."""
+    """Return a row with the expected cost, and the actual cost as a multiple of it."""
     if expected_use.usd is not None and expected_use.usd[1]:
         low, expected, high = expected_use.usd
         spent = summary.cost_usd

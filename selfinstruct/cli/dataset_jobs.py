@@ -1,51 +1,46 @@
-"""Runs a job on dataset files with a progress bar, stopped cleanly by signals, and prints its summary."""
+"""Run a job on dataset files with a progress bar, print its summary, and stop cleanly on a signal."""
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import typer
 
 from selfinstruct.cli.progress_bar import bar
 from selfinstruct.cli.signals import load_ahead, stopped_by_signals
 from selfinstruct.cli.terminal import print_json, say
-from selfinstruct.dataset.file_jobs import Hold, Progress
-
-
-class Summary(Protocol):
-    """The numbers of a job."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the numbers as JSON values."""
-
-
-Result = TypeVar("Result", bound=Summary)
 
 
 def run_job(
-    job: Callable[[Progress, Hold], Result],
-    lines: Callable[[Result], Iterable[str]],
-    *,
-    inputs: Iterable[str],
-    outputs: Iterable[Path],
-    json_output: bool,
-    quiet: bool,
+    job: Callable[..., Any],
+    lines: Callable[[Any, Mapping[str, Any]], Iterable[str]],
+    options: Mapping[str, Any],
 ) -> None:
-    """Run a job and print its summary: `lines` on stderr, or JSON on stdout."""
-    written = [*outputs]
-    is_piped = "-" in map(str, written)
+    """Run a job and print its summary: `lines` on stderr, or JSON on stdout.
+
+    `options` are all parameters of the command. The job gets those that are not None, without --json and
+    --quiet.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    json_output, quiet = given.pop("json_output"), given.pop("quiet")
+    is_piped = "-" in {str(given.get(name)) for name in ("output", "rejected", "report")}
     if json_output and is_piped:
         problem = "cannot be combined with the output -, since both write to stdout"
         raise typer.BadParameter(problem, param_hint="--json")
-    load_ahead([*inputs, *written])
+    load_ahead(_texts(given))
     try:
         with stopped_by_signals() as hold:
             with bar(quiet=quiet) as progress:
-                summary = job(progress, hold)
+                summary = job(**given, progress=progress, hold=hold)
             if json_output:
                 print_json(summary.as_json())
             elif not quiet:
-                say(*lines(summary))
+                say(*lines(summary, options))
     except KeyboardInterrupt:
         say("interrupted" if is_piped else "interrupted; nothing was written")
         raise typer.Exit(130) from None
+
+
+def _texts(options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the values of the options, file names included."""
+    for value in options.values():
+        yield from map(str, value if isinstance(value, list) else [value])

@@ -1,70 +1,69 @@
-"""The summaries of filter, decontaminate and export, for a person."""
+"""Format the summaries of `filter`, `decontaminate` and `export` for a terminal."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from selfinstruct.dataset.decontamination.benchmark_items import OTHER
 from selfinstruct.dataset.decontamination.benchmarks import Benchmarks
-from selfinstruct.dataset.decontamination.decontaminate_files import DecontaminationSummary
-from selfinstruct.dataset.deduplication.filter_files import FilterSummary
-from selfinstruct.dataset.export.export_files import ExportSummary
-from selfinstruct.dataset.file_jobs import ListFiles
+from selfinstruct.dataset.decontamination.decontaminate_records import DecontaminationSummary
+from selfinstruct.dataset.deduplication.filter_records import FilterSummary
+from selfinstruct.dataset.export.export_records import ExportSummary
 from selfinstruct.text import cells, counted, visible
 
+Options = Mapping[str, Any]
+"""The parameters of a command."""
 
-def filter_lines(
-    summary: FilterSummary, files: ListFiles, *, threshold: float, tokenizer: str, keep_equal: bool
-) -> Iterator[str]:
+
+def filter_lines(summary: FilterSummary, options: Options) -> Iterator[str]:
     """Yield the summary of `selfinstruct filter`."""
     counts = [f"read {summary.read:,}"]
-    if files.against:
+    if options["against"]:
         counts.append(f"compared also with {summary.against:,}")
     counts.append(f"kept {summary.kept:,}")
-    if keep_equal:
+    if options["keep_equal"]:
         counts.append(f"of these as equal {summary.kept_as_equal:,}")
     rejected = f"rejected {summary.rejected:,}{_share(summary.rejected, summary.read)}"
     counts += [rejected, f"without tokens {summary.without_tokens:,}", f"{summary.seconds:.1f} s"]
     yield ", ".join(counts)
     if summary.without_tokens:
         yield (
-            f"{summary.without_tokens:,} kept texts have no word for the tokenizer {tokenizer}; they were "
-            "compared with nothing"
+            f"{summary.without_tokens:,} kept texts have no word for the tokenizer {options['tokenizer']}; "
+            "they were compared with nothing"
         )
-    if threshold == 1:
+    if options["threshold"] == 1:
         yield "no ROUGE-L is over 1, so even exact copies are kept; to reject only exact copies, use -t 0.999"
     if summary.with_an_input:
         yield (
-            f"{summary.with_an_input:,} rejected records have the same text as another record, but also an "
-            "input, which was not compared; to keep every input of an instruction, use --keep-equal"
+            f"{summary.with_an_input:,} rejected records have the same text as another record, and an input "
+            "that was not compared; to keep records that differ only in their input, use --keep-equal"
         )
     for name in summary.fields_without_text:
         yield f"no record has text in the field {name!r}; if the name is misspelt, correct --field"
-    yield from _written({files.output: summary.kept, files.rejected: summary.rejected})
+    yield from _written({options["output"]: summary.kept, options["rejected"]: summary.rejected})
 
 
-def decontaminate_lines(
-    summary: DecontaminationSummary, files: ListFiles, *, ngram: int
-) -> Iterator[str]:
+def decontaminate_lines(summary: DecontaminationSummary, options: Options) -> Iterator[str]:
     """Yield the summary of `selfinstruct decontaminate`."""
     share = _share(summary.dropped, summary.read)
-    yield from _benchmark_table(summary.benchmarks, ngram)
+    yield from _benchmark_table(summary.benchmarks)
     yield f"read {summary.read:,}, kept {summary.kept:,}, dropped {summary.dropped:,}{share}"
-    yield from _written({files.output: summary.kept, files.rejected: summary.dropped})
-    if files.report is not None and str(files.report) != "-":
-        yield f"wrote the hits to {files.report}"
+    yield from _written({options["output"]: summary.kept, options["rejected"]: summary.dropped})
+    if options["report"] is not None and str(options["report"]) != "-":
+        yield f"wrote the hits to {options['report']}"
     for name, layout in summary.layouts.items():
         if layout != OTHER.name:
             yield f"{name} looks like {layout} and was read as INPUT; each benchmark needs its own --against"
 
 
-def export_lines(summary: ExportSummary, output: Path) -> Iterator[str]:
+def export_lines(summary: ExportSummary, options: Options) -> Iterator[str]:
     """Yield the summary of `selfinstruct export`."""
     if summary.benchmarks is not None:
-        yield from _benchmark_table(summary.benchmarks, summary.benchmarks.index.ngram)
+        yield from _benchmark_table(summary.benchmarks)
         yield f"left out {summary.left_out:,} rows that contain what a benchmark asks"
     has_parts = len(summary.parts) > 1
     for part in summary.parts:
-        place = "stdout" if str(output) == "-" else str(part.path)
+        place = "stdout" if str(options["output"]) == "-" else str(part.path)
         if summary.container == "datasets" and has_parts:
             place = f"{place} ({part.name})"
         of = f" of {counted(part.instructions, 'instruction')}" if has_parts else ""
@@ -73,9 +72,9 @@ def export_lines(summary: ExportSummary, output: Path) -> Iterator[str]:
         yield f"wrote {path}"
     if empty := sum(part.without_output for part in summary.parts):
         have = counted(empty, "row has", "rows have")
-        yield f"{have} an empty output, which teaches a model to say nothing"
+        yield f"{have} an empty output, which would train a model to answer with nothing"
     for missing in summary.missing:
-        yield f"the card lacks {missing}"
+        yield f"the dataset card lacks {missing}"
     yield from summary.remarks
 
 
@@ -89,12 +88,12 @@ def _written(counts: Mapping[Path | None, int]) -> Iterator[str]:
             yield f"wrote {counted(count, 'record')} to {path}"
 
 
-def _benchmark_table(benchmarks: Benchmarks, ngram: int) -> Iterator[str]:
+def _benchmark_table(benchmarks: Benchmarks) -> Iterator[str]:
     """Yield a row per benchmark, remarks about items that are not searched for, and a blank line."""
     all_counts = benchmarks.counts.values()
     names = [visible(counts.file, keep="") for counts in all_counts]
     width = max(len("benchmark"), *map(cells, names))
-    by_words = f"  by {ngram} words"
+    by_words = f"  by {benchmarks.index.ngram} words"
     yield f"{'':{width}}      items  items hit   dropped{by_words}  by ROUGE-L"
     for name, counts in zip(names, all_counts, strict=True):
         yield (

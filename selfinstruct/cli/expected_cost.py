@@ -1,4 +1,4 @@
-"""The line that announces the expected cost of a run, and the question before an expensive run.
+"""Announce the expected cost of a run, and ask for confirmation before an expensive one.
 
 Also formats estimated numbers for all commands.
 """
@@ -28,22 +28,22 @@ _UNITS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
 class Announcement:
-    """Announces once what the rest of a run will take, and asks above `confirm_above`."""
+    """Announces once what the rest of a run will cost, and asks if that is more than `confirm_above`."""
 
     def __init__(self, *, yes: bool) -> None:
-        """`yes` answers the question in advance."""
+        """Prepare the announcement. If `yes` is true, the user has agreed in advance and is not asked."""
         self._yes = yes
         self._is_made = False
 
     @property
     def may_ask(self) -> bool:
-        """Whether a user at a terminal can be asked and has not answered in advance."""
+        """Whether there is a user at a terminal who can be asked and has not agreed in advance."""
         return not self._yes and is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
     def make(self, run: "Run") -> "Estimate":
-        """Return the estimate; announce it the first time, and ask if necessary.
+        """Return the estimate. The first call also announces it, and asks the user if necessary.
 
-        Exits with 130 after a no: nothing was sent and nothing is lost.
+        If the user declines, exits with 130. No request was sent until then.
         """
         from selfinstruct.analysis.estimate import basis_of, forecast
 
@@ -75,7 +75,7 @@ def _ask() -> None:
 
 
 def headline(estimate: "Estimate", *, base_url: str | None = None) -> str:
-    """Return the estimate in a line: "1,000 instructions: $0.77 (0.49–1.38), 3 min (1–17)"."""
+    """Return the estimate as one line, such as "1,000 instructions: $0.77 (0.49–1.38), 3 min (1–17)"."""
     missing = max(0, estimate.target - estimate.accepted)
     what = counted(missing, "instruction")
     if estimate.accepted:
@@ -85,12 +85,12 @@ def headline(estimate: "Estimate", *, base_url: str | None = None) -> str:
 
 
 def left_line(estimate: "Estimate", *, base_url: str | None) -> str:
-    """Return the estimate for the rest of a stopped run, in a line."""
+    """Return the estimate for the rest of a stopped run, as one line."""
     return f"left to do: {headline(estimate, base_url=base_url)}"
 
 
 def cost(estimate: "Estimate", *, base_url: str | None = None) -> str:
-    """Return the cost still to come; "" if it is unknown and the server is on the local network."""
+    """Return the cost of the rest; "" if it is unknown and the server is on the local network."""
     dollars = estimate.left_usd
     if dollars is None:
         return "" if _is_near(base_url) else UNKNOWN
@@ -98,7 +98,7 @@ def cost(estimate: "Estimate", *, base_url: str | None = None) -> str:
 
 
 def limit_lines(basis: "Basis", estimate: "Estimate") -> list[str]:
-    """Return a line for each limit that will probably stop the run before its target."""
+    """Return a line for each limit that will probably stop the run before it reaches its target."""
     from selfinstruct.analysis.estimate import reach
 
     lines = []
@@ -135,13 +135,13 @@ def _is_near(base_url: str | None) -> bool:
 
 
 def about(number: float) -> str:
-    """Round to two significant digits: 2143 → 2,100."""
+    """Format a number with two significant digits: 2143 → 2,100."""
     unit = 10 ** max(0, len(str(round(number))) - 2)
     return f"{round(number / unit) * unit:,}"
 
 
 def money(dollars: Decimal) -> str:
-    """Format dollars with a useful precision: $0, $0.0043, $0.77, $8.30, $38, $1,200."""
+    """Format dollars with a suitable precision: $0, $0.0043, $0.77, $8.30, $38, $1,200."""
     return "$" + _amount(dollars)
 
 
@@ -161,14 +161,14 @@ def _amount(dollars: Decimal) -> str:
 
 
 def hours_range(hours: "Range[float]") -> str:
-    """Format hours with their range, in a suitable unit: 3 min (1–17)."""
+    """Format a number of hours and its range in a suitable unit: 3 min (1–17)."""
     seconds = hours.times(3600)
     unit, name = next((u for u in _UNITS if seconds.expected >= 1.5 * u[0]), _UNITS[-1])
     return shown_range(seconds.times(1 / unit), _short, f" {name}")
 
 
 def shown_range(values: "Range[T]", form: Callable[[T], str], unit: str = "") -> str:
-    """Format a number with its range, which is left out if both ends look the same: 3 min (1–17)."""
+    """Format a number and its range: 3 min (1–17). The range is omitted if both ends look the same."""
     low, expected, high = map(form, (values.low, values.expected, values.high))
     return f"{expected}{unit}" if low == high else f"{expected}{unit} ({low}–{high})"
 

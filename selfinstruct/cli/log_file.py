@@ -1,9 +1,9 @@
-"""The log of a run as JSON lines: `--log-file`.
+"""Write the log of a run as JSON lines, for `--log-file`.
 
     {"at":"2026-01-31T23:59:59.000000Z","level":"info","event":"progress","accepted":812,"candidates":1043, …}
 
-`run_log` sends the events to the logger "selfinstruct" of the standard library, as a message (the event's
-name) with `extra={"members": {…}}`, so other handlers get them too.
+`run_log` sends each event to the standard library's logger "selfinstruct". The message is the event's name,
+and `extra={"members": {…}}` contains its fields. Other handlers of this logger receive the events too.
 """
 
 import json
@@ -21,15 +21,15 @@ from selfinstruct.files import because
 from selfinstruct.runner.run_files import FILES, owning_run
 
 LOGGER = logging.getLogger("selfinstruct")
-# Without a handler, Python prints warnings and errors to stderr.
+# If a logger has no handler, Python prints its warnings and errors to stderr.
 LOGGER.addHandler(logging.NullHandler())
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as a JSON object in ASCII, so that its text cannot control a terminal."""
+    """Formats a log record as an ASCII JSON object, so that its text cannot control a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record, without a line end."""
+        """Return the JSON line for a log record, without a newline."""
         at = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         line = {"at": at, "level": record.levelname.lower(), "event": record.getMessage()}
         members = getattr(record, "members", {})
@@ -37,7 +37,7 @@ class JsonLines(logging.Formatter):
 
 
 class LogFile(logging.Handler):
-    """Appends lines to a file. A write error is reported once and does not stop the run."""
+    """Appends log lines to a file. The first write error is reported; write errors do not stop the run."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class LogFile(logging.Handler):
         self.setFormatter(JsonLines())
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line of a record."""
+        """Write the line for a log record."""
         line = self.format(record).encode() + b"\n"
         view = memoryview(b"\n" + line if self._is_torn else line)
         try:
@@ -57,7 +57,7 @@ class LogFile(logging.Handler):
                 self._is_torn = written < len(view)
                 view = view[written:]
         except OSError as error:
-            # Later lines are tried too: the disk may have room again.
+            # Later lines are attempted too, because the disk may have free space again by then.
             if not self._has_reported:
                 self._has_reported = True
                 say(f"{self._path}: cannot write the log ({error.strerror}); the run continues")
@@ -72,7 +72,7 @@ class LogFile(logging.Handler):
 
 
 def _is_torn(path: Path) -> bool:
-    """Return whether a file ends within a line, for example after a full disk."""
+    """Return whether a file's last line is incomplete, for example because the disk was full."""
     with suppress(OSError, ValueError):
         if path.is_file():
             with path.open("rb") as file:
@@ -82,9 +82,12 @@ def _is_torn(path: Path) -> bool:
 
 
 def check_log_file(path: Path, directory: Path) -> None:
-    """Raise InputError if a file cannot hold the log of the run in `directory`. Creates nothing."""
+    """Check that `path` can be used as the log file of the run in `directory`. Creates no files.
+
+    Raises InputError if it cannot.
+    """
     if "\0" in str(path):
-        raise InputError(path, "contains a NUL character, which no file name has")
+        raise InputError(path, "contains a NUL character, which a file name cannot contain")
     real = Path(os.path.realpath(path))
     is_in_directory = real.parent == Path(os.path.realpath(directory))
     run = owning_run(path, run=directory)
@@ -96,10 +99,10 @@ def check_log_file(path: Path, directory: Path) -> None:
         try:
             mode = path.stat().st_mode
         except FileNotFoundError:
-            if not is_in_directory:  # the run creates the directory
+            if not is_in_directory:  # the run will create its own directory
                 _check_folder(real.parent)
             return
-        # Opening a named pipe may wait for its reader.
+        # Do not open other types: opening a named pipe can block until it has a reader.
         if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
             os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
     except OSError as error:
@@ -114,7 +117,10 @@ def _check_folder(folder: Path) -> None:
 
 @contextmanager
 def logging_to(path: Path, *, level: int) -> Iterator[None]:
-    """Append log records to a file while the block runs. Raises InputError."""
+    """Append log records of at least `level` to a file while the block runs.
+
+    Raises InputError if the file cannot be opened.
+    """
     try:
         handler = LogFile(path)
     except OSError as error:

@@ -1,12 +1,13 @@
-"""Options that several commands share, and a flag for each common setting of RunConfig.
+"""Define options that several commands share, and a flag for each common setting of RunConfig.
 
-Rare settings have no flag: `--set NAME=VALUE` sets them.
+Rare settings have no flag of their own; `--set NAME=VALUE` sets them.
 """
 
 import dataclasses
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
@@ -18,17 +19,17 @@ from selfinstruct.config.schema import RunConfig
 
 CONTEXT = {
     "help_option_names": ["-h", "--help"],
-    # The published code writes flags with underscores; settings have a unit, as in max_time_s.
+    # Also accept underscores, as the published code does, and the unit in a setting's name (max_time_s).
     "token_normalize_func": lambda token: token.replace("_", "-").removesuffix("-s"),
 }
 
 FileFormat = Literal["json", "jsonl", "csv", "parquet"]
-"""The format of a list of records."""
+"""The file format of a list of records."""
 
 DirectoryArgument = Annotated[Path, typer.Argument(help="A run directory.", metavar="DIR")]
 SourceArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="[CONFIG.yaml | DIR]", help="Settings file, or directory of a run."),
+    typer.Argument(metavar="[CONFIG.yaml | DIR]", help="Settings file or run directory."),
 ]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run directory.")
@@ -41,8 +42,8 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT",
-        help="Lists of records, read in this order: .json, .jsonl, .csv, .parquet, all but the last also "
-        "with .gz; - is stdin.",
+        help="Lists of records, read in the given order: .json, .jsonl or .csv, each also with .gz, or "
+        ".parquet; - is stdin.",
     ),
 ]
 KeptFile = Annotated[
@@ -51,18 +52,20 @@ KeptFile = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="File for the kept records; the suffix chooses the format. - is stdout.",
+        help="File for the kept records. Its suffix determines the format. - is stdout.",
     ),
 ]
 InputFormat = Annotated[
     FileFormat | None,
-    typer.Option(help="Format of every INPUT.", show_default="by suffix, or first character"),
+    typer.Option(
+        help="Format of all INPUT files.", show_default="by suffix, or by first character"
+    ),
 ]
 OutputFormat = Annotated[
     FileFormat | None,
-    typer.Option(help="Format of FILE.", show_default="by suffix, or as the first INPUT"),
+    typer.Option(help="Format of FILE.", show_default="by suffix, or that of the first INPUT"),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")]
 
 
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -72,16 +75,16 @@ _HINTS = get_type_hints(RunConfig)
 
 
 def flag(name: str, value: str = "") -> str:
-    """Return how to set a setting on the command line: "--max-cost 5", or "--set stall_after=200"."""
+    """Return the flag that sets a setting, such as "--max-cost 5" or "--set stall_after=200"."""
     if _SPECS[name].metadata["rare"]:
         return f"--set {name}={value or '…'}"
     return f"--{name.removesuffix('_s').replace('_', '-')} {value}".rstrip()
 
 
 def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--set` and a flag for each common setting.
+    """Add `--set` and a flag for each common setting to a command.
 
-    The command gets the settings that the user gave as `**settings`.
+    The command receives the settings that the user specified as `**settings`.
     """
     hints = get_type_hints(command, include_extras=True)
     own = [
@@ -98,21 +101,21 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         settings = {name: value for name, value in flagged.items() if value not in (None, [])}
         for name, value in map(read_setting, set_ or ()):
             if name in settings:
-                raise typer.BadParameter(f"{name} is given twice; keep one of them")
+                raise typer.BadParameter(f"{name} is given twice; keep only one of the values")
             settings[name] = value
         return command(**values, **settings)
 
     wrapper.__name__ = command.__name__
     wrapper.__doc__ = command.__doc__
     parameters = [*own, _parameter("set_", list[str] | None, others), *flags]
-    # typer reads order and defaults from the signature, types from the annotations.
+    # typer reads the order and defaults from the signature, and the types from the annotations.
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapper
 
 
 def _parameter(name: str, hint: Any, option: Any) -> inspect.Parameter:
-    # The default is None, so that a default that the user typed differs from no flag.
+    # None as the default distinguishes a missing flag from a default value that the user typed.
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, kind, default=None, annotation=Annotated[hint, option])
 
@@ -121,7 +124,7 @@ _METAVARS = {float: "N", int: "N", str: "TEXT", Path: "PATH"}
 
 
 def _option(spec: "dataclasses.Field[Any]") -> tuple[Any, Any]:
-    """Return the type and the option of a setting's flag."""
+    """Return the type and the typer option for a setting's flag."""
     hint = _HINTS[spec.name]
     kind = get_args(hint)[0] if type(None) in get_args(hint) else hint
     parser: Callable[[str], Any] | None = None
@@ -155,10 +158,9 @@ def _seconds(text: str) -> float:
 
 
 def _json_object(text: str) -> dict[str, Any]:
-    try:
+    value = None
+    with suppress(ValueError, RecursionError):
         value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
     if not isinstance(value, dict):
         raise typer.BadParameter("""must be a JSON object, such as '{"top_k": 20}'""")
     return value
@@ -168,10 +170,10 @@ def _json_object(text: str) -> dict[str, Any]:
 
 
 class Command(TyperCommand):
-    """A command that says how to set a rare setting when the user types a flag for it."""
+    """A command. If the user types a flag for a rare setting, the error says how to set that setting."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments, unless one is a flag for a rare setting."""
+        """Parse the arguments. If one is a flag for a rare setting, exit with an error."""
         if any(param.name == "set_" for param in self.params):
             for argument in args:
                 typed = argument.partition("=")[0].replace("_", "-")
@@ -182,7 +184,7 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters; flags without a value."""
+        """Return the parameters. Boolean flags take no value and have no negative form."""
         return _without_values(super().get_params(ctx))
 
 
@@ -190,13 +192,13 @@ class Group(TyperGroup):
     """The group of all commands."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters; flags without a value."""
+        """Return the parameters. Boolean flags take no value and have no negative form."""
         return _without_values(super().get_params(ctx))
 
 
 def _without_values(params: list[Any]) -> list[Any]:
     for param in params:
         if getattr(param, "is_flag", False):
-            param.metavar = ""  # or the help shows <bool>
-            param.secondary_opts = []  # or each switch has a negative form, such as --no-card
+            param.metavar = ""  # otherwise, the help shows <bool>
+            param.secondary_opts = []  # otherwise, each switch has a negative form such as --no-card
     return params

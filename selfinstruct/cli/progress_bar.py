@@ -1,4 +1,4 @@
-"""A progress bar on a terminal; elsewhere, a line every half minute."""
+"""Show a progress bar on a terminal, or print a line every 30 seconds if stderr is not a terminal."""
 
 import sys
 import time
@@ -12,15 +12,15 @@ _DRAWN_EVERY_S = 0.25
 _PRINTED_EVERY_S = 30.0
 _BAR_COLUMNS = 16
 _SHARE_COLUMNS = 7
-"""Columns of the percentage and the blanks around it."""
+"""Width of the percentage and the spaces around it, in columns."""
 
 Show = Callable[[float | None, str], None]
-"""Takes the share done in [0, 1], None if unknown, and a text. On a terminal, the text may have two lines."""
+"""Function that shows the share done (0 to 1, None if unknown) and a text, which may have two lines."""
 
 
 @contextmanager
 def bar(*, quiet: bool = False, now: Callable[[], float] = time.monotonic) -> Iterator[Show]:
-    """Show progress while the block runs. Call the yielded function as often as you like."""
+    """Show progress while the block runs. Yields a `Show` function, whose too frequent calls are skipped."""
     if quiet:
         yield lambda _share, _text: None
     elif is_terminal(sys.stderr):

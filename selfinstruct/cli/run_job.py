@@ -1,4 +1,4 @@
-"""A run in the foreground: messages, log, signals, and the ending."""
+"""Carry out a run in the foreground, with messages, a log, signal handling and a final report."""
 
 import asyncio
 import logging
@@ -54,10 +54,11 @@ def carry_out(
     log_level: str = "info",
     on_finish: str | None = None,
 ) -> RunSummary:
-    """Run until the end and report on it. Raises typer.Exit unless the run is complete.
+    """Start or continue a run, print messages until it ends, and return its summary.
 
-    `announcement` shows the expected cost before the first request; if it may ask, before the directory of a
-    new run is made. `again` is the command that continues the run. `on_finish` is a shell command.
+    `announcement` shows the expected cost before the first request. If it may ask the user, it does so before
+    a new run's directory is created. `again` is the command that continues the run. `on_finish` is a shell
+    command to run at the end. Raises typer.Exit if the run is not complete.
     """
     is_new = not is_run(directory)
     settings = checked_settings(directory, settings)
@@ -86,7 +87,7 @@ def carry_out(
         log_ending(ending)
         if ending.detail and isinstance(failure, SelfInstructError):
             say(f"selfinstruct: {ending.detail}")
-        # The run is closed by now: the command may export or continue the run.
+        # The run is closed at this point, so the command can export or continue it.
         if on_finish is not None:
             code = run_on_finish(on_finish, ending)
             log("on_finish_ended", exit_code=code)
@@ -101,17 +102,17 @@ def carry_out(
 
 
 def _grow(opened: Run, announcement: Announcement | None) -> Exception | None:
-    """Grow an opened run and report on it; return the error that stopped the run."""
+    """Grow an opened run and print messages about it. Return the error that stopped the run, if any."""
     directory, state, target = opened.directory, opened.state, opened.config.num_instructions
     journal = opened.journal
     assert journal is not None
     if journal.torn_bytes:
         size = counted(journal.torn_bytes, "byte")
-        say(f"{journal.path} ended within a line; moved the last {size} to {TORN}")
+        say(f"the last line of {journal.path} was incomplete; moved its {size} to {TORN}")
     if loop.is_complete(opened):
         say(
-            f"{directory} is complete: {state.accepted:,} instructions ({target:,} asked for), "
-            f"{summarize(state).rows:,} rows. To grow the run further, give a larger -n."
+            f"{directory} is complete: {state.accepted:,} instructions (target {target:,}), "
+            f"{summarize(state).rows:,} rows. To grow the run further, use a larger -n."
         )
         return None
     if state.counts.requests:
@@ -123,8 +124,8 @@ def _grow(opened: Run, announcement: Announcement | None) -> Exception | None:
     try:
         asyncio.run(_send(opened, journal, backend, stop, expected_use))
     except asyncio.CancelledError:
-        pass  # the second signal
-    except Exception as error:  # noqa: BLE001 - raised again after the last messages
+        pass  # a second signal stopped the run at once
+    except Exception as error:  # noqa: BLE001 - raised again after the final report
         failure = error
     if state.counts.requests:
         status = "complete" if loop.is_complete(opened) else "stopped"
@@ -212,7 +213,7 @@ def _report_pause(pause: Pause) -> None:
 
 
 def _report_some_waits() -> Callable[[str, float], None]:
-    """Return a function that reports waits, but not each of hundreds with the same cause."""
+    """Return a function that reports a wait at most every 10 seconds, because hundreds may have one cause."""
     reported_at = -_WAIT_REPORTED_EVERY_S
 
     def on_wait(problem: str, seconds: float) -> None:

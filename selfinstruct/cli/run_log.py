@@ -1,6 +1,6 @@
-"""The events in the log of a run. No event contains a prompt, a reply or a key, at any level.
+"""Log the events of a run. At no log level does an event contain a prompt, a reply or a key.
 
-An event may quote why the endpoint refused a request, without keys.
+An event may quote the endpoint's reason for rejecting a request, with any keys removed.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ _LIMITS = (
 
 
 def log(event: str, *, level: int = logging.INFO, **members: object) -> None:
-    """Log an event. Handlers find the members as `record.members`."""
+    """Log an event. Its fields are in the attribute `members` of the log record."""
     LOGGER.log(level, event, extra={"members": members})
 
 
 class RunLog:
-    """Logs the work of one process on a run."""
+    """Logs one process's work on a run."""
 
     def __init__(self, run: Run, *, address: str) -> None:
         """Prepare to log. `address` is the endpoint's address."""
@@ -40,7 +40,7 @@ class RunLog:
         self._is_new = not run.state.counts.requests
 
     def heard(self, event: Event) -> None:
-        """Log an event of the journal."""
+        """Log an event that was appended to the journal, if it is of a logged kind."""
         match event:
             case RunStarted():
                 self._log_start(event)
@@ -86,7 +86,7 @@ class RunLog:
         )
 
     async def log_progress(self, in_flight: Callable[[], int]) -> None:
-        """Log progress by the clock, so that the log also grows while the endpoint hangs."""
+        """Log progress every 30 seconds, even while the endpoint does not reply."""
         while True:
             await asyncio.sleep(PROGRESS_EVERY_S)
             state = self._run.state
@@ -107,7 +107,7 @@ class RunLog:
 
 
 def log_ending(ending: Ending) -> None:
-    """Log the limit that stopped the run, if any, then the ending."""
+    """Log the limit that stopped the run, if any, and then how the run ended."""
     if ending.limit:
         log("limit_reached", level=logging.WARNING, limit=ending.limit, problem=ending.detail)
     level = {"failed": logging.ERROR, "limit": logging.WARNING}.get(ending.reason, logging.INFO)

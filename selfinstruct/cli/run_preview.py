@@ -1,4 +1,4 @@
-"""`selfinstruct run --preview`: one request of each stage and its reply, formatted for a terminal."""
+"""`selfinstruct run --preview`: send one request of each stage and show it with its reply."""
 
 import asyncio
 import json
@@ -28,9 +28,9 @@ from selfinstruct.text import counted, visible
 
 _MAX_ATTEMPTS = 3
 _MAX_WAIT_S = 120.0
-"""Longest wait for the endpoint while a user waits for the preview."""
+"""Maximum time to wait for the endpoint, in seconds, because a user waits for the preview."""
 _PROMPT = ("messages", "prompt")
-"""Members of a request body that hold the prompt."""
+"""Fields of a request body that contain the prompt."""
 _TITLES = {
     "generate": "new instructions",
     "classify": "is it a classification task?",
@@ -39,7 +39,7 @@ _TITLES = {
 
 
 def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_output: bool) -> None:
-    """Send one request of each stage and show the results; exit with 4 if the endpoint gives up."""
+    """Send one request of each stage and show the results. Exits with 4 if a request fails."""
     settings = checked_settings(directory, settings)
     run = planned_run(directory, settings)
     run.config = impatient(run.config)
@@ -53,7 +53,7 @@ def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_ou
     answered = [look.answered for look in looks if look.answered is not None]
     total = None
     if failure is None and run.config.num_instructions > accepted:
-        # The run does not contain the preview's requests.
+        # Estimate without the preview's requests, because the run will not contain them.
         total = estimate_of(planned_run(directory, settings), run.state.timeline)
     if json_output:
         fields = {
@@ -70,7 +70,7 @@ def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_ou
 
 
 def impatient(config: RunConfig) -> RunConfig:
-    """Return the settings with fewer attempts and a shorter wait, for a user who waits for the replies."""
+    """Return the config with fewer attempts and a shorter wait, because a user waits for the replies."""
     return config.changed(
         max_attempts=min(config.max_attempts, _MAX_ATTEMPTS),
         give_up_after_s=min(config.give_up_after_s, _MAX_WAIT_S),
@@ -79,7 +79,7 @@ def impatient(config: RunConfig) -> RunConfig:
 
 @dataclass
 class _Look:
-    """A request, its body, and its reply after it has arrived."""
+    """A request, its body, and its reply if it has arrived."""
 
     asked: Asked
     body: dict[str, Any]
@@ -87,7 +87,7 @@ class _Look:
 
 
 async def _look(run: Run, looks: list[_Look], *, quiet: bool) -> None:
-    """Fill `looks`; unless `quiet`, print each part as soon as it is known."""
+    """Send the preview's requests and append each to `looks`. Unless `quiet`, print parts as they arrive."""
     async with OnlineBackend(run.config, environ=os.environ, on_wait=say_wait) as backend:
         async for step in preview(run, backend=backend):
             body = backend.body(step.request)
@@ -105,8 +105,8 @@ async def _look(run: Run, looks: list[_Look], *, quiet: bool) -> None:
 
 
 def say_wait(problem: str, seconds: float) -> None:
-    """Report that a request is sent again after a pause."""
-    say(f"trying again in {seconds:.1f} s: {problem}")
+    """Print that a request will be retried after a wait."""
+    say(f"retrying in {seconds:.1f} s: {problem}")
 
 
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -126,7 +126,7 @@ def _asked(run: Run, step: Asked, body: Mapping[str, Any], number: int) -> Itera
     if step.task is not None:
         yield from field("about", step.task.instruction)
         if step.task.origin == "seed":
-            seed = f"(the seed task {step.task.id}, because no instruction was accepted)"
+            seed = f"(seed task {step.task.id}, because no instruction was accepted)"
             yield from field("", seed)
     for message in request.prompt.messages:
         yield from _framed(f"prompt, role {message.role}", message.content)
@@ -135,13 +135,16 @@ def _asked(run: Run, step: Asked, body: Mapping[str, Any], number: int) -> Itera
 
 
 def _answered(step: Answered, *, added: set[str]) -> Iterator[str]:
-    """Yield the reply and its result; `added` are members that the endpoint made necessary."""
+    """Yield the reply and its result. `added` are request fields that were added for this endpoint."""
     completion, usage = step.completion, step.completion.usage
     yield from _framed("reply", completion.text or "(empty)")
     finish = completion.finish_reason or "unknown"
-    cut = {"length": " (cut by max_tokens)", "content_filter": " (cut by a filter)"}
+    cut = {
+        "length": " (truncated by max_tokens)",
+        "content_filter": " (truncated by a content filter)",
+    }
     yield from field("finish", finish + cut.get(finish, ""))
-    tokens = "the endpoint reports none"
+    tokens = "not reported by the endpoint"
     if usage:
         tokens = f"{usage.prompt_tokens:,} in the prompt, {usage.completion_tokens:,} in the reply"
     yield from field("tokens", tokens)
@@ -206,7 +209,7 @@ def _end(answered: Sequence[Answered], total: Estimate | None) -> Iterator[str]:
 
 
 def _framed(title: str, text: str) -> Iterator[str]:
-    """Yield a whole text in a frame; another bar marks a wrapped line."""
+    """Yield a whole text in a frame. A dashed bar marks the continuation of a wrapped line."""
     yield ""
     yield f"┌─ {title} ".ljust(columns(), "─")
     for line in visible(text).split("\n"):

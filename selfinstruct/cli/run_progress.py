@@ -1,7 +1,7 @@
-"""The progress of a run: share done, time left, cost.
+"""Show the progress of a run: share done, time left and cost.
 
-The share counts requests, not accepted instructions: after an instruction is accepted, two thirds of its
-requests remain.
+The share done is a share of the requests, not of the accepted instructions, because each accepted instruction
+still needs about two more requests.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _UPDATED_EVERY_S = 0.25
 
 
 class Pace:
-    """How far a run is, and how fast this process works."""
+    """Computes how far a run has progressed and how fast this process works."""
 
     def __init__(
         self, target: int, recipe: Recipe, *, now: Callable[[], float] = time.monotonic
@@ -33,12 +33,12 @@ class Pace:
         self._done_before: int | None = None
 
     def share_done(self, state: RunState) -> float:
-        """Return requests made ÷ requests that the run will probably need, in [0, 1]."""
+        """Return the share of the run's requests that is done, from 0 to 1. The total is an estimate."""
         done = _requests(state)
         return done / (done + self._left(state)) if done else 0.0
 
     def parts(self, state: RunState, in_flight: int) -> list[str]:
-        """Return the parts of the progress line, the most important first."""
+        """Return the parts of the progress line, with the most important first."""
         costs = marginal_cost(state)
         return [
             f"{state.accepted:,}/{self._target:,} accepted",
@@ -51,7 +51,7 @@ class Pace:
         ]
 
     def prospects(self, state: RunState) -> list[str]:
-        """Return what an instruction costs, and what the next ones will cost."""
+        """Return the cost per instruction so far, and the expected cost of further instructions."""
         costs, parts = marginal_cost(state), []
         if costs.cost_usd and costs.usd_per_accepted:
             parts.append(f"{dollars(costs.usd_per_accepted)} an instruction")
@@ -67,16 +67,16 @@ class Pace:
         return parts
 
     def text(self, state: RunState, in_flight: int) -> str:
-        """Return the progress line, and a line of prospects if any are known."""
+        """Return the progress line, followed by a line about costs if any are known."""
         lines = (self.parts(state, in_flight), self.prospects(state))
         return "\n".join(", ".join(parts) for parts in lines if parts)
 
     def _left(self, state: RunState) -> float:
-        """Estimate the requests left: one for each later stage of each task, and the lists of new tasks."""
+        """Estimate the number of requests left: one per later stage of a task, plus generation requests."""
         missing = max(0, self._target - state.accepted)
         lists = missing / expected_yield(state, self._recipe)
         requests = state.counts.requests
-        # Open tasks whose kind is known need one request instead of two.
+        # An open task that is already classified needs only one more request instead of two.
         classified = requests["classify"] + state.counts.imported_kinds - requests["instances"]
         about_tasks = len(self._recipe.task_stages) * (missing + state.open_tasks)
         return max(0.0, lists + about_tasks - max(0, classified))
@@ -97,7 +97,7 @@ def _requests(state: RunState) -> int:
 
 
 async def show_progress(run: Run, in_flight: Callable[[], int]) -> None:
-    """Show progress by the clock until cancelled, also while the endpoint hangs."""
+    """Update the progress display every 0.25 seconds until cancelled, even if the endpoint does not reply."""
     pace = Pace(run.config.num_instructions, run.recipe)
     with bar() as show:
         while True:

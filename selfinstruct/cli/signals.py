@@ -1,12 +1,12 @@
-"""What SIGINT, SIGTERM and SIGHUP do in each phase of a command.
+"""Handle SIGINT, SIGTERM and SIGHUP. Their effect depends on what a command is doing.
 
-    start-up                 exit at once                                  exit_at_once
+    startup                  exit at once                                  exit_at_once
     a command writes files   KeyboardInterrupt, until the files are ready  stopped_by_signals
     a run                    finish the requests in flight, then stop      stopping
-    a run ends               nothing                                       stopping, restored
-    --on-finish              the signal goes to the command                forwarded_to
+    a run ends               no effect                                     stopping, restored
+    --on-finish              the signal is sent to the command             forwarded_to
 
-A signal that the parent process ignores, as `nohup` does with SIGHUP, stays ignored.
+If the parent process ignores a signal, as `nohup` ignores SIGHUP, this process ignores it too.
 """
 
 import os
@@ -30,10 +30,10 @@ INTERRUPTED = 130
 """Exit code of an interrupted command."""
 
 _SAME_KEY_PRESS_S = 1.0
-"""Seconds in which a second Ctrl-C counts as part of the first."""
+"""If a second Ctrl-C follows within this many seconds, it counts as part of the first."""
 
 Hold = Callable[[], None]
-"""Ignore signals from now on. Raises KeyboardInterrupt if an earlier signal was swallowed."""
+"""Ignores all later signals when called. Raises KeyboardInterrupt if an earlier one had no effect."""
 
 
 def _handled() -> list[signal.Signals]:
@@ -44,7 +44,7 @@ def exit_at_once() -> None:
     """Exit with 130 on a signal, until a command installs other handlers."""
 
     def leave(*_: object) -> NoReturn:
-        # Not an exception: Python prints and swallows what is raised inside an import callback.
+        # Do not raise an exception: inside an import callback, Python would only print it.
         os._exit(INTERRUPTED)
 
     for number in _handled():
@@ -53,7 +53,7 @@ def exit_at_once() -> None:
 
 @contextmanager
 def restored(handler: Callable[[int, FrameType | None], None] | None = None) -> Iterator[None]:
-    """Restore the signal handlers after the block; handle signals with `handler` until then."""
+    """Restore the signal handlers after the block. Inside it, `handler`, if given, handles signals."""
     before = {number: signal.getsignal(number) for number in _handled()}
     if handler is not None:
         for number in before:
@@ -67,9 +67,10 @@ def restored(handler: Callable[[int, FrameType | None], None] | None = None) -> 
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Hold]:
-    """Raise KeyboardInterrupt in the block on a signal, until the block calls `hold`.
+    """On a signal, raise KeyboardInterrupt in the block. Yields a function that turns this off.
 
-    A command calls `hold` when its files are complete and get their names, which must not stop halfway.
+    A command calls that function when its files are complete, before it renames them to their final names,
+    because that must not be interrupted.
     """
     stopped_at: float | None = None
     is_held = False
@@ -85,7 +86,7 @@ def stopped_by_signals() -> Iterator[Hold]:
     def hold() -> None:
         nonlocal is_held
         is_held = True
-        # Python prints and swallows what is raised inside a callback, such as that of a weak reference.
+        # An earlier KeyboardInterrupt may be lost: Python only prints exceptions from some callbacks.
         if stopped_at is not None:
             raise KeyboardInterrupt
 
@@ -97,9 +98,10 @@ def stopped_by_signals() -> Iterator[Hold]:
 def stopping(
     stop: "asyncio.Event", on_signal: Callable[[signal.Signals, bool], None]
 ) -> Iterator[None]:
-    """Set `stop` on the first signal; cancel the current task on later ones.
+    """On the first signal, set `stop`. On later signals, cancel the current task.
 
-    `on_signal` gets the signal and whether an earlier one came. Signals do nothing after the block.
+    `on_signal` is called with the signal, and with whether it is a later one. After the block, signals have
+    no effect.
     """
     import asyncio
 
@@ -109,7 +111,7 @@ def stopping(
 
     def handle(number: signal.Signals) -> None:
         nonlocal is_second
-        stop.set()  # before the message: the terminal may be gone
+        stop.set()  # before the message, which may fail if the terminal is gone
         if is_second:
             task.cancel()
         on_signal(number, is_second)
@@ -123,19 +125,19 @@ def stopping(
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
-            # Another Ctrl-C must not interrupt the last messages of the run.
+            # Another Ctrl-C must not interrupt the final report of the run.
             signal.signal(number, lambda *_: None)
 
 
 @contextmanager
 def forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Send the first signal to a process group as SIGTERM, later ones as SIGKILL."""
+    """On the first signal, send SIGTERM to the process group of `process`; on later ones, SIGKILL."""
     began = time.monotonic()
     is_second = False
 
     def forward(number: int, _: FrameType | None) -> None:
         nonlocal is_second
-        # A second Ctrl-C is meant for the run, which may have ended in between.
+        # A Ctrl-C right after the start was meant for the run, which has just ended.
         if number == signal.SIGINT and time.monotonic() - began < _SAME_KEY_PRESS_S:
             return
         if process.returncode is not None:
@@ -149,7 +151,10 @@ def forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 
 def load_ahead(names: Iterable[Path | str]) -> None:
-    """Import what work on these files needs: Python may swallow an interruption during an import."""
+    """Import the modules needed for these files in advance.
+
+    During an import, Python may ignore a KeyboardInterrupt.
+    """
     import numpy  # noqa: F401
     import rapidfuzz.distance.LCSseq  # noqa: F401
 
@@ -158,5 +163,5 @@ def load_ahead(names: Iterable[Path | str]) -> None:
     if is_terminal(sys.stderr):
         import rich.progress  # noqa: F401
     if any(format_of(name) == "parquet" for name in names):
-        with suppress(ImportError):  # opening the file reports this
+        with suppress(ImportError):  # reported later, when the file is opened
             import pyarrow.parquet  # noqa: F401

@@ -1,4 +1,4 @@
-"""The funnel of a run and a few records, formatted for a terminal."""
+"""Format a run's summary and a few records for a terminal."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def funnel_lines(summary: RunSummary, state: "RunState | None" = None) -> Iterator[str]:
-    """Yield the funnel: requests → candidates → rejected by reason → accepted → with instances.
+    """Yield the counts of a run: requests, candidates, rejected by reason, accepted, with instances, cost.
 
-    With the state, the funnel also names the imported files.
+    If `state` is given, the lines also list the imported files.
     """
     yield row("requests", sum(summary.requests.values()), _stages(summary.requests))
     if refused := sum(summary.failed.values()):
@@ -40,7 +40,9 @@ def funnel_lines(summary: RunSummary, state: "RunState | None" = None) -> Iterat
     if summary.open:
         yield row("  still open", summary.open, "classification or instances missing")
     if summary.never_asked:
-        yield row("  never asked", summary.never_asked, "no instances: the model was never asked")
+        yield row(
+            "  never asked", summary.never_asked, "no instances: the model was never asked for them"
+        )
     yield from breakdown("instances rejected", summary.instances_rejected)
     tokens = summary.prompt_tokens + summary.completion_tokens
     detail = f"{summary.prompt_tokens:,} in prompts, {summary.completion_tokens:,} in replies"
@@ -54,7 +56,10 @@ def imported_without_instances(state: "RunState") -> int:
 
 
 def pool_lines(summary: RunSummary) -> Iterator[str]:
-    """Yield a line for each size of the pool: accepted of all candidates; no line without candidates."""
+    """Yield the number and share of accepted candidates for each range of pool sizes.
+
+    Yields nothing if there are no candidates.
+    """
     if summary.by_pool_size:
         yield "  accepted by pool size"
     for step in summary.by_pool_size:
@@ -67,7 +72,10 @@ def _span(smallest: int, largest: int) -> str:
 
 
 def last_not_novel_lines(state: "RunState", threshold: float) -> Iterator[str]:
-    """Yield the last candidate that was not novel, and its similar task; no line without one."""
+    """Yield the last candidate that was rejected as not novel, and the task it resembles.
+
+    Yields nothing if there is no such candidate.
+    """
     rejection = state.last_not_novel
     if rejection is None or rejection.nearest is None:
         return
@@ -80,7 +88,7 @@ def last_not_novel_lines(state: "RunState", threshold: float) -> Iterator[str]:
 
 
 def named(state: "RunState", task_id: str) -> str:
-    """Return the text of a task that a journal names; "" if an edited journal names an unknown task."""
+    """Return the text of the task with this id; "" if the id is unknown, as in an edited journal."""
     try:
         return state.instruction(task_id)
     except KeyError:
@@ -90,7 +98,7 @@ def named(state: "RunState", task_id: str) -> str:
 def changes(
     origin: "RefilteredFrom", settings: Mapping[str, Any], versions: Mapping[str, int]
 ) -> str:
-    """Return what a refiltered run changed: "threshold 0.7 → 0.5, version of the filters 1 → 2"."""
+    """Return what differs in a refiltered run: "threshold 0.7 → 0.5, version of the filters 1 → 2"."""
     changed = [
         f"{label}{name} {before.get(name, 'none')} → {after[name]}"
         for label, before, after in (
@@ -108,7 +116,7 @@ def _stages(counts: Mapping[Any, int]) -> str:
 
 
 def record_lines(rows: Iterable[Mapping[str, str]]) -> Iterator[str]:
-    """Yield records as wrapped lines; terminal control characters are escaped."""
+    """Yield records as wrapped lines. Terminal control characters are escaped."""
     for record in rows:
         yield ""
         for name in ("instruction", "input", "output"):

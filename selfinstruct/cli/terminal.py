@@ -1,4 +1,4 @@
-"""Data on stdout, and messages on stderr."""
+"""Print data to stdout and messages to stderr."""
 
 import json
 import sys
@@ -12,24 +12,24 @@ from selfinstruct.text import visible
 
 
 def speak_any_alphabet() -> None:
-    """Escape characters that the encoding of stdout or stderr lacks, instead of raising an error."""
+    """Make stdout and stderr escape characters that their encoding cannot represent."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether a stream is a terminal; None is a stream that the parent process closed."""
+    """Return whether a stream is a terminal. The stream is None if the parent process closed it."""
     try:
         return stream is not None and stream.isatty()
-    except ValueError:  # closed by this process
+    except ValueError:  # this process closed the stream
         return False
 
 
 def say(*lines: str) -> None:
-    """Print lines to stderr: stdout is for data. A closed terminal does not end a run.
+    """Print lines to stderr. If stderr was closed, does nothing.
 
-    Control characters are escaped, line ends within a line too: file names may contain them.
+    Control characters, including line ends inside a line, are escaped, because file names may contain them.
     """
     with suppress(OSError, ValueError):
         if sys.stderr is not None:  # None if the parent process closed it
@@ -38,5 +38,5 @@ def say(*lines: str) -> None:
 
 
 def print_json(fields: Mapping[str, object]) -> None:
-    """Print fields to stdout as a line of JSON."""
+    """Print fields to stdout as one line of JSON."""
     typer.echo(json.dumps(fields))

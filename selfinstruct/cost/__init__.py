@@ -1,4 +1,4 @@
-"""Consumption of requests, and its price. Amounts are US dollars as Decimal, exact to the last digit.
+"""What requests consume, and what it costs. Costs are exact Decimal amounts in US dollars.
 
 >>> price = Price(input=Decimal("0.40"), cached_input=Decimal("0.10"), output=Decimal("1.60"))
 >>> price.cost(Consumption(requests=1, prompt_tokens=1_000, completion_tokens=500))
@@ -12,23 +12,23 @@ from decimal import Decimal
 from selfinstruct.records import Strict, Usage
 
 PER = 1_000_000
-"""Number of tokens that a price refers to."""
+"""Number of tokens that prices refer to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Consumption(Strict):
-    """Numbers of requests and tokens."""
+    """The numbers of requests and tokens that were consumed."""
 
     requests: int = 0
-    """Attempts that were sent, with or without a reply."""
+    """Number of attempts that were sent, with or without a reply."""
     prompt_tokens: int = 0
     cached_tokens: int = 0
-    """Prompt tokens that the endpoint had in its cache; a part of `prompt_tokens`."""
+    """Number of prompt tokens that the endpoint read from its cache. `prompt_tokens` includes them."""
     completion_tokens: int = 0
 
     @property
     def amounts(self) -> tuple[int, int, int, int]:
-        """All numbers, in the order of the fields."""
+        """All four numbers, in the order of the fields."""
         return self.requests, self.prompt_tokens, self.cached_tokens, self.completion_tokens
 
     def __add__(self, other: "Consumption") -> "Consumption":
@@ -42,7 +42,7 @@ class Consumption(Strict):
 
     @property
     def tokens(self) -> int:
-        """Tokens of prompts and replies."""
+        """Number of tokens in prompts and replies together."""
         return self.prompt_tokens + self.completion_tokens
 
 
@@ -50,7 +50,7 @@ NOTHING = Consumption()
 
 
 def consumed(usage: Usage) -> Consumption:
-    """Return the consumption of one answered request, as the endpoint counted it."""
+    """Return the consumption of one request with a reply, as the endpoint reported it."""
     return Consumption(
         requests=1,
         prompt_tokens=usage.prompt_tokens,
@@ -61,15 +61,15 @@ def consumed(usage: Usage) -> Consumption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """US dollars per million tokens."""
+    """Prices of a model in US dollars per million tokens."""
 
     input: Decimal
     cached_input: Decimal
-    """Price of prompt tokens that the endpoint had in its cache."""
+    """Price of prompt tokens that the endpoint reads from its cache."""
     output: Decimal
 
     def cost(self, consumption: Consumption) -> Decimal:
-        """Return the exact cost in US dollars."""
+        """Return the exact cost of a consumption in US dollars."""
         uncached = consumption.prompt_tokens - consumption.cached_tokens
         return (
             uncached * self.input
@@ -84,11 +84,11 @@ FREE = Price(input=Decimal(0), cached_input=Decimal(0), output=Decimal(0))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedUse(Strict):
-    """Estimated consumption of a run until its target, over all its processes."""
+    """Estimated consumption of a run until it reaches its target, in all of its processes together."""
 
     target: int
-    """Accepted instructions."""
+    """Number of accepted instructions at which the run ends."""
     tokens: tuple[int, int, int]
-    """Low end, expected value, high end."""
+    """Estimated number of tokens: low end, expected value and high end."""
     usd: tuple[Decimal, Decimal, Decimal] | None
-    """The same in US dollars; None where the price was unknown."""
+    """Estimated cost in US dollars: low end, expected value and high end; None if the price was unknown."""

@@ -1,11 +1,11 @@
-"""The maximum that one attempt at a request can consume, computed before the attempt is sent.
+"""Compute the worst case: the maximum that one attempt at a request can consume, before it is sent.
 
 >>> worst_case(request).tokens          # a prompt of 2,048 bytes in one message, max_tokens 1024
 3344
 
-The worst case is an upper bound, not an estimate: a limit that holds for the worst case holds for any reply.
-English has about four bytes per token, so the bound is loose. The endpoint's own count replaces the bound
-once the reply arrives.
+The worst case is an upper bound, not an estimate. If the worst case is within a limit, so is any reply. The
+bound is loose, because English has about four bytes per token. Once the reply arrives, the token counts that
+the endpoint reports replace the bound.
 """
 
 import json
@@ -17,12 +17,14 @@ from selfinstruct.cost import Consumption
 from selfinstruct.records import Completion, Request, Sampling
 
 TOKENS_PER_MESSAGE = 16
-"""Tokens that a chat template adds to a message: markers, role, line ends. Templates add four to eight."""
+"""Maximum number of tokens that a chat template adds to a message, such as markers, the role and line breaks.
+Known templates add four to eight."""
 TOKENS_PER_PROMPT = 256
-"""Tokens that a chat template adds to a prompt: start token, marker of the reply, default system prompt.
+"""Maximum number of tokens that a chat template adds to a prompt, such as a default system prompt.
 
-The templates of Qwen 2.5 and Llama 3.1 add 20 to 30 tokens, the harmony format with date, effort and channels
-60 to 80; the bound is three times that. A template that the owner of a server wrote can be longer.
+The templates of Qwen 2.5 and Llama 3.1 add 20 to 30 tokens. The harmony format, with date, effort and
+channels, adds 60 to 80; this bound is more than three times that. A custom template on a server may add even
+more.
 """
 
 _MAXIMUMS = ("max_tokens", "max_completion_tokens")
@@ -30,11 +32,12 @@ _CHOICES = ("n", "best_of")
 
 
 def worst_case(request: Request) -> Consumption:
-    """Return the maximum that one attempt can consume; 0 reply tokens where `is_bounded` is false.
+    """Return the maximum that one attempt can consume; 0 reply tokens if nothing bounds the reply.
 
     A prompt has at most as many tokens as UTF-8 bytes: a byte-level BPE starts with one token per byte and
-    only merges tokens, and SentencePiece falls back to one token per byte. Extra members (tools, a schema)
-    count like text in the prompt. max_tokens covers the reasoning of a model too, as servers count it.
+    only merges tokens, and SentencePiece falls back to one token per byte. Additional members of the request
+    body, such as tools or a schema, count like text in the prompt. max_tokens also covers a model's
+    reasoning, because servers include it in their count.
     """
     prompt, extra = request.prompt, request.sampling.extra
     size = TOKENS_PER_PROMPT + len((prompt.text or "").encode())
@@ -45,17 +48,17 @@ def worst_case(request: Request) -> Consumption:
     return Consumption(
         requests=1,
         prompt_tokens=size,
-        completion_tokens=_max_tokens(request.sampling) * _choices(extra),
+        completion_tokens=max_tokens(request.sampling) * _choices(extra),
     )
 
 
 def is_bounded(sampling: Sampling) -> bool:
-    """Return whether the parameters bound the length of the reply."""
-    return _max_tokens(sampling) > 0
+    """Return whether the sampling parameters limit the length of the reply."""
+    return max_tokens(sampling) > 0
 
 
-def _max_tokens(sampling: Sampling) -> int:
-    """Return the max_tokens that is sent; 0 where there is no maximum."""
+def max_tokens(sampling: Sampling) -> int:
+    """Return the maximum number of reply tokens that the request specifies; 0 if it specifies none."""
     sent: list[Any] = [sampling.extra[name] for name in _MAXIMUMS if name in sampling.extra]
     if not sent:
         sent = [sampling.max_tokens]
@@ -68,15 +71,16 @@ def _choices(extra: Mapping[str, Any]) -> int:
 
 
 def _positive(value: object) -> int:
-    """Return a positive integer unchanged, and 0 for any other value."""
+    """Return `value` if it is a positive integer, otherwise 0."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def normalize(request: Request, completion: Completion) -> Completion:
-    """Return the completion cut before the first stop text, and with credible token counts only.
+    """Return the completion cut before the first stop sequence, with `reached_limit` set.
 
-    Some servers leave the stop text in the reply. `reached_limit` says whether the reply has as many tokens
-    as the request allows. A completion that is normalized already is returned unchanged.
+    Some servers leave the stop sequence in the reply. Token counts that are not credible are removed.
+    `reached_limit` becomes true if the reply has as many tokens as the request allows. A completion that is
+    already normalised is returned unchanged.
     """
     if completion.reached_limit is not None:
         return completion
@@ -86,7 +90,7 @@ def normalize(request: Request, completion: Completion) -> Completion:
     text, finish_reason = completion.text, completion.finish_reason
     for stop in request.sampling.stop:
         if stop in text:
-            # max_tokens can only have cut the text after the stop text.
+            # If max_tokens cut the reply, it did so after the stop sequence.
             text, finish_reason, is_cut = text.partition(stop)[0], "stop", False
     return replace(
         completion, text=text, finish_reason=finish_reason, usage=usage, reached_limit=is_cut

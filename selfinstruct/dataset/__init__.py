@@ -1,1 +1,1 @@
-"""Datasets in files: read, export, deduplicate, decontaminate, import, describe."""
+"""Datasets in runs and files: read, filter, export, deduplicate, decontaminate, import, describe."""

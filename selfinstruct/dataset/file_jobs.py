@@ -1,71 +1,61 @@
-"""The files of work that splits lists of records into kept and rejected ones."""
+"""Opens the input and output files of commands that split records into kept and rejected ones."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from selfinstruct.dataset.record_files import (
-    Record,
-    RecordReader,
-    RecordWriter,
-    format_of,
-    read_records,
-    write_records,
-)
-from selfinstruct.dataset.record_files.formats import known_format
-from selfinstruct.errors import InputError
+from selfinstruct.dataset.callbacks import Hold
+from selfinstruct.dataset.record_files import Record, RecordWriter, read_records, write_records
+from selfinstruct.dataset.record_files.formats import check_format, format_of, known_format
+from selfinstruct.dataset.source import Source, open_source
+from selfinstruct.errors import ConfigError, InputError
 
-Progress = Callable[[float | None, str], None]
-"""Called often with the share done, None if unknown, and a short text."""
-
-Hold = Callable[[], None]
-"""Called once, when all files are complete and only the renaming is left. May raise KeyboardInterrupt."""
+Names = Path | str | Iterable[Path | str]
+"""One name, or several."""
 
 
-def no_progress(share: float | None, text: str) -> None:
-    """Show nothing."""
+def listed(names: Names) -> list[str]:
+    """Return the names as a list."""
+    return [str(name) for name in ([names] if isinstance(names, Path | str) else names)]
 
 
-def no_hold() -> None:
-    """Do nothing before the files get their names."""
+def path_of(name: Path | str | None) -> Path | None:
+    """Return the name as a path."""
+    return None if name is None else Path(name)
 
 
-def open_input(name: str, format: str | None) -> RecordReader:  # noqa: A002
-    """Open an input file of a command that has the option --input-format."""
-    return read_records(name, format=format, option="--input-format")
+def open_input(name: str, input_format: str | None) -> AbstractContextManager[Source]:
+    """Open the rows of a run, or any list of records."""
+    is_run = os.path.isdir(name)  # noqa: PTH112 - no error for a name that is too long
+    return open_source(name, is_run=is_run, input_format=input_format)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListFiles:
-    """The names of all files of one job."""
+    """The names of all files that one job reads and writes."""
 
     inputs: Sequence[str]
-    """Lists of records, read in this order; "-" is stdin."""
+    """Runs and lists of records, read in this order; "-" is stdin."""
     output: Path
-    """The file for kept records; "-" is stdout. May be an input."""
+    """The file for kept records; "-" is stdout. It may be one of the inputs, which it then replaces."""
     against: Sequence[str] = ()
-    """Files to compare the records with."""
+    """Files with records to compare the input records with."""
     rejected: Path | None = None
-    """The file for rejected records."""
+    """The file for rejected records; None to write no such file."""
     report: Path | None = None
-    """A file of JSON lines about the rejected records."""
+    """The JSON lines file that describes the rejected records; None to write no report."""
     input_format: str | None = None
-    """The format of every input; None for each by its name or first character."""
+    """The format of every input. If None, each input's name or first character decides."""
     output_format: str | None = None
-    """The format of the output; None by its name, or as the first input."""
-
-    @property
-    def outputs(self) -> list[Path]:
-        """Every file that is written."""
-        return [path for path in (self.output, self.rejected, self.report) if path is not None]
+    """The output format. If None, the output's suffix decides, or else the first input's format."""
 
     @contextmanager
     def open(self, hold: Hold) -> Iterator["OpenLists"]:
         """Open the first input and all outputs, and check the other files.
 
-        The outputs get their names at the end of the block, all or none. Raises InputError, ExportError.
+        The outputs get their names at the end of the block, all or none. Raises SelfInstructError.
         """
         self._check_names()
         with ExitStack() as stack:
@@ -74,40 +64,47 @@ class ListFiles:
             formats = self._output_formats(first)
             outputs = {"kept": self.output, "rejected": self.rejected, "report": self.report}
             writers = {
-                name: stack.enter_context(write_records(path, format=formats[name], like=first))
+                name: stack.enter_context(
+                    write_records(path, format=formats[name], like=first.reader)
+                )
                 for name, path in outputs.items()
                 if path is not None
             }
             yield OpenLists(self, first, **writers)
-            for writer in writers.values():  # all, before the first gets its name
+            for writer in writers.values():  # Complete all files before the first is renamed.
                 writer.complete()
             hold()
 
     def _check_names(self) -> None:
-        """Raise InputError for files that cannot be combined."""
+        """Raise ConfigError, InputError for files that cannot be combined."""
+        if not self.inputs:
+            raise ConfigError("inputs", "names no file")
         if [*self.inputs, *self.against].count("-") > 1:
-            raise InputError("stdin", "can be read only once; give - once")
+            raise InputError("stdin", "can be read only once; specify - only once")
         if self.report is not None and format_of(self.report) not in (None, "jsonl"):
-            raise InputError(self.report, "is written as JSON lines; end its name in .jsonl")
-        others = self.outputs[1:]
+            raise InputError(self.report, "is written as JSON Lines; end its name in .jsonl")
+        others = [path for path in (self.rejected, self.report) if path is not None]
         refuse_collisions(
             self.output, others, inputs=self.inputs, read=self.against, how=" with --against"
         )
 
     def _check_others(self) -> None:
-        """Open the other files once, because their turn may come after an hour.
+        """Check that the other files can be read, because the job may reach them only after an hour.
 
-        Pipes can be opened only once, so they are not checked.
+        Pipes are not checked, because they can be opened only once. Raises InputError.
         """
         for name in (*self.inputs[1:], *self.against):
             if name != "-" and (Path(name).is_file() or not Path(name).exists()):
                 is_input = name in self.inputs
-                (open_input(name, self.input_format) if is_input else read_records(name)).close()
+                with open_input(name, self.input_format) if is_input else read_records(name):
+                    pass
 
-    def _output_formats(self, first: RecordReader) -> dict[str, str]:
-        """Return the formats of the outputs. Raises InputError for unknown suffixes."""
+    def _output_formats(self, first: Source) -> dict[str, str]:
+        """Return each output's format by output name. Raises InputError for an unknown suffix."""
         option = "--output-format"
-        kept = self.output_format or known_format(self.output, option) or first.format
+        check_format("output_format", self.output_format)
+        like = first.reader.format if first.reader is not None else "jsonl"
+        kept = self.output_format or known_format(self.output, option) or like
         rejected = None
         if self.rejected is not None:
             is_given = self.output_format is not None
@@ -123,9 +120,10 @@ def refuse_collisions(
     read: Iterable[str],
     how: str = "",
 ) -> None:
-    """Raise InputError if two outputs are one file, or an output would replace a file that is read.
+    """Raise InputError if two outputs are the same file, or if an output would replace a file that is read.
 
-    Only `output` may replace one of the `inputs`.
+    Only `output` may replace one of the `inputs`. `how` is the option that reads the files in `read`, for the
+    error message.
     """
     replaced, kept = ({_real(name) for name in names} for names in (inputs, read))
     taken: set[str] = set()
@@ -135,36 +133,36 @@ def refuse_collisions(
             problem = "would be written twice, with different content; choose another name"
             raise InputError(path, problem)
         if real in kept:
-            raise InputError(path, f"is read{how} and not replaced; choose another name")
+            raise InputError(path, f"is read{how} and must not be replaced; choose another name")
         if real in replaced and path != output:
-            raise InputError(path, "is an input, which only -o replaces; choose another name")
+            raise InputError(path, "is an input, which only -o may replace; choose another name")
         taken.add(real)
 
 
 def _real(name: Path | str) -> str:
-    """Return the real path. stdin and stdout differ, although both are named -."""
+    """Return the real path. stdin and stdout get different paths, although both are named "-"."""
     return os.path.realpath(name) if str(name) != "-" else f"- of {type(name).__name__}"
 
 
 @dataclass
 class OpenLists:
-    """The open files of a job."""
+    """One job's open files."""
 
     files: ListFiles
-    first: RecordReader
+    first: Source
     kept: RecordWriter
     rejected: RecordWriter | None = None
     report: RecordWriter | None = None
     share: float | None = field(default=0.0, init=False)
-    """The share of the input that was read."""
+    """The share of the input read so far, from 0 to 1; None if unknown."""
 
     def records(self) -> Iterator[tuple[str, Record]]:
-        """Yield the records of all inputs, each with the name of its file."""
+        """Yield the records of all inputs, each with its file name."""
         names = self.files.inputs
         for number, name in enumerate(names):
-            is_first = number == 0
-            with self.first if is_first else open_input(name, self.files.input_format) as records:
-                for record in records:
-                    read = records.share
+            others = open_input(name, self.files.input_format)
+            with nullcontext(self.first) if number == 0 else others as source:
+                for record in source.records():
+                    read = source.reader.share if source.reader is not None else None
                     self.share = None if read is None else (number + read) / len(names)
                     yield name, record

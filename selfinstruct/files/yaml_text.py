@@ -1,4 +1,4 @@
-"""Read YAML that a user has written: settings, and plans of faults.
+"""Read YAML that a user has written: settings and fault plans.
 
 >>> parse_yaml("[1, two]")
 [1, 'two']
@@ -19,7 +19,7 @@ _REMEDY = (
 
 
 class YamlError(ValueError):
-    """A text is not YAML, or a file cannot contain YAML. `line` counts from 1."""
+    """A text is not valid YAML, or a file cannot be YAML. `line` counts from 1; None if it is unknown."""
 
     def __init__(self, problem: str, *, line: int | None = None) -> None:
         self.line = line
@@ -27,7 +27,10 @@ class YamlError(ValueError):
 
 
 def read_yaml_input(path: Path) -> Any:
-    """Return the content of a YAML file that a user names. Raises InputError."""
+    """Return the content of a YAML file that the user specified.
+
+    Raises InputError if the file cannot be read or is not valid YAML.
+    """
     try:
         return read_yaml(path)
     except OSError as error:
@@ -37,28 +40,31 @@ def read_yaml_input(path: Path) -> Any:
 
 
 def read_yaml(path: Path, *, opener: Opener | None = None) -> Any:
-    """Return the content of a short YAML file. Raises OSError, YamlError."""
+    """Return the content of a YAML file of at most 100,000 characters.
+
+    Raises OSError if the file cannot be read, and YamlError if it is too long or not valid YAML.
+    """
     try:
         with open(path, encoding="utf-8", opener=opener) as file:
             text = file.read(_MAX_CHARACTERS + 1)
     except UnicodeDecodeError:
         raise YamlError("is not UTF-8 text; save it as UTF-8") from None
     if len(text) > _MAX_CHARACTERS:
-        problem = f"is longer than {_MAX_CHARACTERS:,} characters; name another file"
+        problem = f"is longer than {_MAX_CHARACTERS:,} characters; choose another file"
         raise YamlError(problem)
     return parse_yaml(text)
 
 
 def parse_yaml(text: str) -> Any:
-    """Parse YAML. Raises YamlError.
+    """Parse YAML and return its content. Raises YamlError if the text is not valid YAML.
 
-    Aliases of mappings and lists are refused: a short text could expand to gigabytes. The loader in C is
-    faster, but crashes on deep nesting.
+    Aliases to mappings and lists are refused, because with them a short text could expand to gigabytes.
+    PyYAML's C loader is faster but is not used, because it crashes on deep nesting.
     """
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Refuses duplicate keys; YAML would silently use the last one."""
+        """A loader that refuses duplicate keys. PyYAML's own loader would silently use the last one."""
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
@@ -84,7 +90,7 @@ def parse_yaml(text: str) -> Any:
         raise
     except RecursionError:
         raise YamlError("is nested too deeply; write fewer levels") from None
-    # PyYAML lets many exceptions escape when a tag such as !!timestamp does not fit its value.
+    # PyYAML can raise any of these exceptions when a value does not fit its tag, such as !!timestamp.
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         problem = f"contains a number or a date that cannot be read ({error}); put it in quotes"
         raise YamlError(problem) from None

@@ -5,8 +5,6 @@ connections, the scans take longer than the rest of a request; with sixteen they
 """
 
 import ssl
-from types import TracebackType
-from typing import Self
 
 import httpx2
 
@@ -35,20 +33,6 @@ class Connections(httpx2.AsyncBaseTransport):
             return await self._pools[index].handle_async_request(request)
         finally:
             self._in_flight[index] -= 1
-
-    async def __aenter__(self) -> Self:
-        for pool in self._pools:
-            await pool.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace: TracebackType | None = None,
-    ) -> None:
-        for pool in self._pools:
-            await pool.__aexit__(kind, error, trace)
 
     async def aclose(self) -> None:
         """Close all connections."""

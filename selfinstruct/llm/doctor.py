@@ -3,23 +3,26 @@
 The doctor asks for the list of models, then for completions of at most 16 tokens. A server may support a
 parameter, refuse the parameter, or ignore it silently; each finding reports what the replies show.
 
-    doctor = Doctor(backend, model="qwen3", api="chat", samplings={"generate": Sampling(model="qwen3", …)})
+    doctor = Doctor(backend, config, {"generate": sampling(config, "generate")})
     async for finding in doctor.findings():
         …   # Finding("endpoint", "ok", "it answers"), Finding("model", "ok", "qwen3 is there"), …
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from typing import Any, Literal
 
+from selfinstruct.config.schema import RunConfig
+from selfinstruct.cost.worst_case import is_bounded
 from selfinstruct.errors import BackendError, EndpointError, TransientError
 from selfinstruct.llm.online import OnlineBackend, RawReply
 from selfinstruct.llm.outcomes import AttemptOutcome, outcome_of
-from selfinstruct.llm.reply import read_completion, read_usage
+from selfinstruct.llm.reply import read_completion, read_usage, shortened
 from selfinstruct.llm.request_body import (
     MAX_COMPLETION_TOKENS,
     MAX_TOKENS,
@@ -79,23 +82,17 @@ class Doctor:
     def __init__(
         self,
         backend: OnlineBackend,
-        *,
-        model: str,
-        api: str,
+        config: RunConfig,
         samplings: Mapping[Stage, Sampling],
-        max_tokens_name: str = "auto",
     ) -> None:
-        """Prepare the checks.
-
-        `samplings` are the parameters of each stage; `max_tokens_name` is the setting `token_limit`.
-        """
+        """Prepare the checks; `samplings` are the parameters of each stage."""
         self._backend = backend
-        self._model = model
-        self._is_chat = api == "chat"
+        self._model = config.model
+        self._is_chat = config.api == "chat"
         self._samplings = samplings
-        self._may_rename = max_tokens_name not in MAX_TOKENS_NAMES
-        self._max_tokens_name = MAX_TOKENS if self._may_rename else max_tokens_name
-        self._extra = next(({**sampling.extra} for sampling in samplings.values()), {})
+        self._may_rename = config.token_limit not in MAX_TOKENS_NAMES
+        self._max_tokens_name = MAX_TOKENS if self._may_rename else config.token_limit
+        self._extra = config.extra_body or {}
         self.requests = 0
         self.prompt_tokens = 0
         self.completion_tokens = 0
@@ -107,7 +104,7 @@ class Doctor:
             async for finding in self._models():
                 yield finding
             check = "completion"
-            reply = await self._ask(_COUNT)
+            reply = await self._ask(self._body(_COUNT))
             refused = refused_parameter(reply.error, self._extra)
             first = _read(reply)
         except BackendError as error:
@@ -182,16 +179,17 @@ class Doctor:
                     return
 
     async def _stage_finding(self, stage: Stage, sampling: Sampling) -> Finding:
+        body = self._body(_COUNT, sampling)
         removed: list[str] = []
         for _ in range(_MAX_REMOVED):
-            reply = await self._ask(_COUNT, sampling, without=removed)
+            reply = await self._ask(body)
             if reply.refusal is None:
                 break
-            body = {n: v for n, v in self._body(_COUNT, sampling).items() if n not in removed}
             name = refused_parameter(reply.error, body) if reply.status in (400, 422) else ""
             if not name:
                 raise reply.refusal
             removed.append(name)
+            del body[name]
         if removed:
             options = [
                 f"remove {name!r} from --extra-body"
@@ -283,14 +281,19 @@ class Doctor:
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def _body(self, prompt: tuple[str, str], sampling: Sampling, **extra: Any) -> dict[str, Any]:
+    def _body(
+        self, prompt: tuple[str, str], sampling: Sampling | None = None, **extra: Any
+    ) -> dict[str, Any]:
         """Return a body with the run's extra members, but a small max_tokens."""
+        sampling = sampling or Sampling(
+            model=self._model, max_tokens=_MAX_TOKENS, extra=self._extra
+        )
         chat, text = prompt
-        limits = [sampling.extra[name] for name in MAX_TOKENS_NAMES & sampling.extra.keys()]
-        has_limit = any(limits) if limits else sampling.max_tokens is not None
         of_the_run = {n: v for n, v in sampling.extra.items() if n not in MAX_TOKENS_NAMES}
         sampling = replace(
-            sampling, max_tokens=_MAX_TOKENS if has_limit else None, extra={**of_the_run, **extra}
+            sampling,
+            max_tokens=_MAX_TOKENS if is_bounded(sampling) else None,
+            extra={**of_the_run, **extra},
         )
         one = Prompt(template="", text=text)
         if self._is_chat:
@@ -300,43 +303,28 @@ class Doctor:
 
     async def _ask_for(self, prompt: tuple[str, str], **extra: Any) -> RawReply:
         """Send a tiny request with extra members. Raises BackendError for a refusal."""
-        reply = await self._ask(prompt, **extra)
+        reply = await self._ask(self._body(prompt, **extra))
         if reply.refusal is not None:
             raise reply.refusal
         return reply
 
-    async def _ask(
-        self,
-        prompt: tuple[str, str],
-        sampling: Sampling | None = None,
-        *,
-        without: Sequence[str] = (),
-        **extra: Any,
-    ) -> RawReply:
-        """Send a tiny request, and again if the endpoint wants max_completion_tokens."""
-        sampling = sampling or Sampling(
-            model=self._model, max_tokens=_MAX_TOKENS, extra=self._extra
-        )
-        body = self._body(prompt, sampling, **extra)
-        body = {name: value for name, value in body.items() if name not in without}
+    async def _ask(self, body: dict[str, Any]) -> RawReply:
+        """Send a body, and again if the endpoint wants max_completion_tokens."""
         self.requests += 1
         path = "/chat/completions" if self._is_chat else "/completions"
         reply = await self._backend.probe(path, body)
-        if reply.refusal is None:
-            self._count(reply)
-        elif self._may_rename and wants_max_completion_tokens(reply.status, reply.error, body):
+        self._count(reply)
+        if self._may_rename and wants_max_completion_tokens(reply.status, reply.error, body):
             self._may_rename, self._max_tokens_name = False, MAX_COMPLETION_TOKENS
-            return await self._ask(prompt, sampling, without=without, **extra)
+            body[MAX_COMPLETION_TOKENS] = body.pop(MAX_TOKENS)
+            return await self._ask(body)
         return reply
 
     def _count(self, reply: RawReply) -> None:
-        try:
+        with suppress(BackendError):
             usage = _read(reply).usage
-        except BackendError:
-            return
-        if usage is not None:
-            self.prompt_tokens += usage.prompt_tokens
-            self.completion_tokens += usage.completion_tokens
+            self.prompt_tokens += usage.prompt_tokens if usage is not None else 0
+            self.completion_tokens += usage.completion_tokens if usage is not None else 0
 
 
 def _read(reply: RawReply) -> Completion:
@@ -376,13 +364,11 @@ def _usage_finding(reply: RawReply, completion: Completion) -> Finding:
 
 def _date(value: object) -> date | None:
     """Convert a date in a model card, an ISO text or Unix time; None for anything else."""
-    try:
+    with suppress(ValueError, OverflowError, OSError):
         if isinstance(value, str):
             return date.fromisoformat(value.strip()[:10])
         if isinstance(value, int | float) and not isinstance(value, bool):
             return datetime.fromtimestamp(value, UTC).date()
-    except (ValueError, OverflowError, OSError):
-        pass
     return None
 
 
@@ -395,7 +381,4 @@ def _middle_word(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
-    if len(line) <= _MAX_SHOWN_CHARACTERS:
-        return line
-    return line[: _MAX_SHOWN_CHARACTERS - 1] + "…"
+    return shortened(text, _MAX_SHOWN_CHARACTERS)

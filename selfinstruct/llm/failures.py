@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from selfinstruct.errors import BackendError
-from selfinstruct.llm.outcomes import AttemptOutcome, error_of, from_status
+from selfinstruct.llm.outcomes import Action, AttemptOutcome, error_of, from_status
 from selfinstruct.llm.redaction import redacted
 from selfinstruct.llm.reply import quoted, shortened
 from selfinstruct.llm.retry import stated_wait_s
@@ -44,11 +44,7 @@ def status_error(
         location = quoted(headers.get("location", ""), secrets) or "no address"
         problem = f"{status}: redirect to {location}"
     outcome = from_status(status, code=_code(error.body), should_retry=should_retry)
-    if outcome in (
-        AttemptOutcome.BUSY,
-        AttemptOutcome.GATEWAY_TIMEOUT,
-        AttemptOutcome.RATE_LIMITED,
-    ):
+    if outcome.rule.action is Action.RETRY:
         problem = f"the endpoint answered {problem}"
     elif outcome is AttemptOutcome.REJECTED:
         problem = f"the endpoint refuses the request ({problem})"
@@ -82,18 +78,17 @@ def _outcome_and_cause(error: Exception, secrets: Sequence[str]) -> tuple[Attemp
         return AttemptOutcome.NO_TRUST, message
     if any(isinstance(inner, TooLargeError) for inner in causes):
         return AttemptOutcome.TOO_LARGE, f"a reply larger than {MAX_BYTES // 2**20} MiB"
-    if isinstance(cause, httpx2.ConnectTimeout | httpx2.PoolTimeout):
-        return AttemptOutcome.CONNECT_TIMEOUT, message
-    if isinstance(cause, httpx2.TimeoutException):
-        return AttemptOutcome.SILENT, message
-    if isinstance(cause, httpx2.RemoteProtocolError):
-        # Only the message distinguishes the two cases.
-        is_cut = "message body" in message
-        return (AttemptOutcome.CUT if is_cut else AttemptOutcome.DROPPED), message
-    if isinstance(cause, httpx2.ReadError | httpx2.WriteError | httpx2.CloseError):
-        return AttemptOutcome.DROPPED, message
-    if isinstance(cause, httpx2.NetworkError | httpx2.ProxyError):
-        return AttemptOutcome.NO_CONNECTION, message
+    is_cut = "message body" in message  # only the message distinguishes the two cases
+    outcomes = (
+        (httpx2.ConnectTimeout | httpx2.PoolTimeout, AttemptOutcome.CONNECT_TIMEOUT),
+        (httpx2.TimeoutException, AttemptOutcome.SILENT),
+        (httpx2.RemoteProtocolError, AttemptOutcome.CUT if is_cut else AttemptOutcome.DROPPED),
+        (httpx2.ReadError | httpx2.WriteError | httpx2.CloseError, AttemptOutcome.DROPPED),
+        (httpx2.NetworkError | httpx2.ProxyError, AttemptOutcome.NO_CONNECTION),
+    )
+    for kinds, outcome in outcomes:
+        if isinstance(cause, kinds):
+            return outcome, message
     if isinstance(cause, httpx2.DecodingError):
         return AttemptOutcome.NOT_JSON, "a reply that cannot be decompressed"
     if isinstance(cause, httpx2.LocalProtocolError | httpx2.UnsupportedProtocol | ValueError):

@@ -8,9 +8,9 @@ The official client sends the requests. Its own retries are off: every attempt m
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from selfinstruct.backend import Reservations
@@ -78,20 +78,18 @@ class OnlineBackend:
         *,
         environ: Mapping[str, str],
         stop: asyncio.Event | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_wait: OnWait | None = None,
         budget: Reservations | None = None,
     ) -> None:
         """Prepare a client.
 
-        `stop` ends all waiting. `sleep` waits between attempts; `on_wait` is called before each such wait.
+        `stop` ends all waiting. `on_wait` is called before each wait between attempts.
         `budget` reserves every attempt except the first, which the caller reserves. Raises ConfigError for a
         missing or invalid key or environment variable.
         """
         import openai
 
         self._stop = stop or asyncio.Event()
-        self._sleep = sleep
         self._on_wait = on_wait
         self._budget = budget
         self.limiter = RateLimiter(
@@ -99,7 +97,6 @@ class OnlineBackend:
             requests_per_minute=config.max_requests_per_minute,
             tokens_per_minute=config.max_tokens_per_minute,
             stop=self._stop,
-            sleep=sleep,
         )
         self._longest_reply = 0
         """In tokens; the estimate for requests without max_tokens."""
@@ -118,18 +115,11 @@ class OnlineBackend:
                 self._secrets.append(self._client.api_key)
         elif authorizes(added):
             self._headers = {"Authorization": openai.Omit(), **self._headers}
-        self._secrets.sort(key=len, reverse=True)  # a secret may be part of another
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.limiter.close()
+    async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
     async def complete(self, request: Request) -> Completion:
@@ -145,17 +135,18 @@ class OnlineBackend:
             is_out=self._is_out,
             rate_limited_s=rate_limited_s(self._config.give_up_after_s),
         )
+
+        async def attempt() -> Completion:
+            if attempts.sent:
+                self._reserve(request, attempts)
+            return await self._attempt(request, attempts)
+
         try:
-            async for attempt in retries:
-                with attempt:
-                    if attempts.sent:
-                        self._reserve(request, attempts)
-                    return await self._attempt(request, attempts)
+            return await retries(attempt)
         except BackendError as error:
             error.attempts = attempts.sent
             error.may_bill = attempts.may_bill
             raise
-        raise AssertionError("the policy reraises")
 
     async def answers(self) -> bool:
         """Return whether the endpoint answers a request of a few tokens; see `Checkable`.
@@ -163,9 +154,8 @@ class OnlineBackend:
         Raises LimitReachedError if the budget does not allow the request.
         """
         check = _tiny_request(self._config)
-        self._reserve(
-            check, self._checks
-        )  # all checks have one id and count as attempts at one request
+        # All checks have one id and count as attempts at one request.
+        self._reserve(check, self._checks)
         try:
             await self._attempt(check, self._checks)
         except RequestRejectedError:
@@ -184,13 +174,9 @@ class OnlineBackend:
 
     async def _pause(self, seconds: float) -> None:
         """Wait before another attempt. Raises TransientError if the run is stopped."""
-        stopping = asyncio.ensure_future(self._stop.wait())
-        waiting = asyncio.ensure_future(self._sleep(seconds))
-        try:
-            await asyncio.wait((stopping, waiting), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopping.cancel()
-            waiting.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
         if self._stop.is_set():
             raise TransientError("the run was stopped while waiting for another attempt")
 
@@ -212,8 +198,7 @@ class OnlineBackend:
         return completion
 
     def _redact(self, error: BackendError) -> None:
-        for secret in self._secrets:
-            error.redact(secret)
+        error.reword(redacted(error.problem, self._secrets))
 
     def body(self, request: Request) -> dict[str, Any]:
         """Return the body that is sent for a request."""
@@ -265,7 +250,7 @@ class OnlineBackend:
             return completion
 
     def _max_request_tokens(self, request: Request) -> int:
-        if self.limiter.tokens_per_minute is None:
+        if self.limiter.tokens.per_minute is None:
             return 0
         most = worst_case(request)
         return most.prompt_tokens + (most.completion_tokens or self._longest_reply)
@@ -273,7 +258,6 @@ class OnlineBackend:
     def _failed(
         self, admission: Admission, error: BackendError, reply: "httpx2.Response | None"
     ) -> None:
-        # Slow down first: the calls below may admit other requests.
         if isinstance(error, TransientError):
             is_overloaded = reply is not None and reply.status_code in OVERLOADED
             if outcome_of(error) is AttemptOutcome.RATE_LIMITED or is_overloaded:
@@ -296,7 +280,8 @@ class OnlineBackend:
             remedy = advice(error.status_code, error.body, request, body)
             refusal = status_error(error, remedy, secrets=self._secrets)
         if error.status_code == 401 and self._client.api_key == NO_KEY:
-            refusal.add(f"no key was sent: ${self._config.api_key_env} is not set")
+            hint = f"no key was sent: ${self._config.api_key_env} is not set"
+            refusal.reword(f"{refusal.problem}; {hint}")
         if is_renamed:
             self._max_tokens_name = MAX_COMPLETION_TOKENS
             if self.body(request) != body:  # equal if max_tokens comes from --extra-body
@@ -311,7 +296,7 @@ class OnlineBackend:
         import openai
 
         tokens = 0
-        if body is not None and self.limiter.tokens_per_minute is not None:
+        if body is not None and self.limiter.tokens.per_minute is not None:
             tokens = len(json.dumps(body)) + max(body.get(n) or 0 for n in MAX_TOKENS_NAMES)
         try:
             async with self.limiter.admit(tokens):

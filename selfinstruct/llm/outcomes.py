@@ -9,7 +9,7 @@
 After the last attempt, and for a rejected request, `selfinstruct.runner.failures` decides.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from selfinstruct.errors import BackendError, EndpointError, RequestRejectedError, TransientError
@@ -19,7 +19,7 @@ class Action(Enum):
     """Consequence of an attempt."""
 
     RETRY = "another attempt"
-    REJECT = "refused"
+    REJECT = "rejected"
     STOP = "the run stops"
     ACCEPT = "journaled as it is"
 
@@ -50,22 +50,23 @@ MAX_RATE_LIMITED = 120
 """In a row. `retry` limits the time as well."""
 
 
+_NO_FAULT = Rule("", Action.RETRY, counts_as_strike=False, may_bill=False)
+"""Rule for attempts that fail for no fault of the request, and cost nothing."""
+
+
+def _stop(description: str, remedy: str) -> Rule:
+    """Return the rule for an outcome that ends the run."""
+    return Rule(description, Action.STOP, may_bill=False, remedy=remedy)
+
+
 class AttemptOutcome(Enum):
     """Result of an attempt; the value is the rule."""
 
     # no reply
-    NO_CONNECTION = Rule(
-        "no connection (refused, unknown host, network down)",
-        Action.RETRY,
-        counts_as_strike=False,
-        may_bill=False,
+    NO_CONNECTION = replace(
+        _NO_FAULT, description="no connection (refused, unknown host, network down)"
     )
-    CONNECT_TIMEOUT = Rule(
-        "no connection within connect_timeout_s",
-        Action.RETRY,
-        counts_as_strike=False,
-        may_bill=False,
-    )
+    CONNECT_TIMEOUT = replace(_NO_FAULT, description="no connection within connect_timeout_s")
     DROPPED = Rule(
         "connection dropped before a reply (such as an idle connection)",
         Action.RETRY,
@@ -78,55 +79,36 @@ class AttemptOutcome(Enum):
     TOO_SLOW = Rule(
         "no complete reply within request_timeout_s", Action.RETRY, max_in_a_row=MAX_TIMEOUTS
     )
-    NO_TRUST = Rule(
+    NO_TRUST = _stop(
         "a certificate that cannot be verified",
-        Action.STOP,
-        may_bill=False,
-        remedy="the certificate of the endpoint cannot be verified with the trust store of the operating "
+        "the certificate of the endpoint cannot be verified with the trust store of the operating "
         "system, which the openai package uses; install ca-certificates, or set $SSL_CERT_FILE to a file of "
         "trusted certificates",
     )
-    UNSENDABLE = Rule(
+    UNSENDABLE = _stop(
         "a request that cannot be sent (an invalid header)",
-        Action.STOP,
-        may_bill=False,
-        remedy="the request cannot be sent; check the key and --extra-header",
+        "the request cannot be sent; check the key and --extra-header",
     )
     # a reply with an error status
     BUSY = Rule("408, 409, 425, other 5xx", Action.RETRY, may_bill=False)
     GATEWAY_TIMEOUT = Rule("504, 524 (gateway timeout)", Action.RETRY, max_in_a_row=MAX_TIMEOUTS)
-    RATE_LIMITED = Rule(
-        "429",
-        Action.RETRY,
-        max_in_a_row=MAX_RATE_LIMITED,
-        uses_attempt=False,
-        counts_as_strike=False,
-        may_bill=False,
+    RATE_LIMITED = replace(
+        _NO_FAULT, description="429", max_in_a_row=MAX_RATE_LIMITED, uses_attempt=False
     )
-    BAD_KEY = Rule(
-        "401",
-        Action.STOP,
-        may_bill=False,
-        remedy="the key was refused; check the environment variable with the key (--api-key-env)",
+    BAD_KEY = _stop(
+        "401", "the key was refused; check the environment variable with the key (--api-key-env)"
     )
-    FORBIDDEN = Rule(
-        "403",
-        Action.STOP,
-        may_bill=False,
-        remedy="the key may not use this model or endpoint; check --model and the account",
+    FORBIDDEN = _stop(
+        "403", "the key may not use this model or endpoint; check --model and the account"
     )
-    UNKNOWN = Rule(
+    UNKNOWN = _stop(
         "404, 405, 3xx, or any status with the code model_not_found",
-        Action.STOP,
-        may_bill=False,
-        remedy="the endpoint does not know this address or model; check --model and --base-url (an address "
+        "the endpoint does not know this address or model; check --model and --base-url (an address "
         "usually ends in /v1)",
     )
-    NO_CREDIT = Rule(
+    NO_CREDIT = _stop(
         "402, or any status with a code that means no credit",
-        Action.STOP,
-        may_bill=False,
-        remedy="the account has no credit left; add credit, then continue the run",
+        "the account has no credit left; add credit, then continue the run",
     )
     REJECTED = Rule("400, 413, 422 and other 4xx", Action.REJECT, may_bill=False)
     # a reply with status 200 that is not a completion
@@ -170,24 +152,21 @@ _BY_STATUS = {
     504: AttemptOutcome.GATEWAY_TIMEOUT,
     524: AttemptOutcome.GATEWAY_TIMEOUT,
 }
-_NO_CREDIT = frozenset(
-    {
-        "insufficient_quota",
-        "billing_hard_limit_reached",
-        "insufficient_credits",
-        "billing_not_active",
-    }
-)
+_BY_CODE = {
+    "insufficient_quota": AttemptOutcome.NO_CREDIT,
+    "billing_hard_limit_reached": AttemptOutcome.NO_CREDIT,
+    "insufficient_credits": AttemptOutcome.NO_CREDIT,
+    "billing_not_active": AttemptOutcome.NO_CREDIT,
+    "model_not_found": AttemptOutcome.UNKNOWN,
+}
 
 
 def from_status(
     status: int, *, code: str | None = None, should_retry: str | None = None
 ) -> AttemptOutcome:
     """Return the outcome for an error status, the code of the error and the header x-should-retry."""
-    if code in _NO_CREDIT:
-        return AttemptOutcome.NO_CREDIT
-    if code == "model_not_found":
-        return AttemptOutcome.UNKNOWN
+    if code in _BY_CODE:
+        return _BY_CODE[code]
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status < 400:

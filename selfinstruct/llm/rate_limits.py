@@ -7,9 +7,9 @@
         limiter.settle(admission, 470)               # tokens that the request really used
         limiter.answered(admission)                  # or slow_down(admission), timed_out(admission)
 
-`RateLimiter._admit` combines four conditions: the order of arrival, the number of requests in flight, a pause
-that the endpoint asked for, and the rates. A timer wakes the first request in the queue when the request may
-be sent; nothing polls. Times are those of the running event loop.
+`RateLimiter.acquire` combines four conditions: the order of arrival, the number of requests in flight, a
+pause that the endpoint asked for, and the rates. Only the first request in the queue checks the conditions;
+nothing polls. Times are those of the running event loop.
 
 Rates are exact windows, filled evenly:
 
@@ -21,12 +21,14 @@ Rates are exact windows, filled evenly:
 """
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from selfinstruct.errors import TransientError
-from selfinstruct.llm.rate_limit_headers import MINUTE_S, StatedLimit, stated_limit
+from selfinstruct.llm.rate_limit_headers import MINUTE_S, StatedLimit, Unit, stated_limit
 from selfinstruct.llm.retry import MAX_RETRY_AFTER_S
 
 PACE_S = 5.0
@@ -37,40 +39,38 @@ _SHARE_WEIGHT = 0.1
 """Weight of the latest charge in the mean share of charges that is used."""
 
 
+@dataclass(slots=True, eq=False)
 class Charge:
     """An amount taken from a rate."""
 
-    __slots__ = ("amount", "at", "in_window", "paced", "rate")
-
-    def __init__(self, rate: "Rate", at: float, amount: int, paced: float) -> None:
-        self.rate = rate
-        self.at = at
-        self.amount = amount
-        self.paced = paced
-        """Amount that the pace counts: the expected use."""
-        self.in_window = True
-
-    def settle(self, amount: int) -> None:
-        """Replace the amount by the amount that was really used."""
-        self.rate.settle(self, amount)
+    at: float
+    amount: int
+    paced: float
+    """Amount that the pace counts: the expected use."""
+    in_window: bool = True
 
 
 class Rate:
-    """A maximum for any minute, spread over the minute.
+    """A maximum for any minute, spread over the minute: given by the user, learned from headers, or unknown.
 
     The window is exact: a charge counts for 60 s, so no minute contains more than `per_minute`, wherever the
     minute begins. A larger amount passes when the window is empty. The pace is a bucket of `PACE_S` that only
     spreads the charges: the pace counts what charges use on average, the window what was charged.
     """
 
-    __slots__ = ("_charges", "_paced_until", "_share", "_used", "per_minute")
-
-    def __init__(self, per_minute: int) -> None:
-        self.per_minute = per_minute
+    def __init__(self, per_minute: int | None) -> None:
+        self._per_minute = per_minute or math.inf
+        self._is_given = per_minute is not None
+        self._stated: int | None = None
         self._charges: deque[Charge] = deque()
         self._used = 0
         self._paced_until = 0.0
         self._share = 1.0
+
+    @property
+    def per_minute(self) -> int | None:
+        """The maximum; None if it is unknown."""
+        return int(self._per_minute) if self._per_minute < math.inf else None
 
     def free_at(self, amount: int, now: float) -> float:
         """Return when the amount fits; not later than `now` if the amount fits already."""
@@ -81,7 +81,7 @@ class Rate:
         at = self._paced_until - PACE_S
         used = self._used
         for charge in self._charges:
-            if not used or used + amount <= self.per_minute:
+            if not used or used + amount <= self._per_minute:
                 break
             used -= charge.amount
             at = max(at, charge.at + MINUTE_S)
@@ -89,10 +89,10 @@ class Rate:
 
     def take(self, amount: int, now: float) -> Charge:
         """Charge an amount that fits."""
-        charge = Charge(self, now, amount, min(amount * self._share, self.per_minute))
+        charge = Charge(now, amount, min(amount * self._share, self._per_minute))
         self._charges.append(charge)
         self._used += amount
-        self._paced_until = max(self._paced_until, now) + charge.paced * MINUTE_S / self.per_minute
+        self._paced_until = max(self._paced_until, now) + charge.paced * MINUTE_S / self._per_minute
         return charge
 
     def settle(self, charge: Charge, amount: int) -> None:
@@ -102,55 +102,30 @@ class Rate:
         if charge.in_window:
             self._used += amount - charge.amount
         # An impossible count of a server delays others by at most a minute.
-        paced = min(amount, self.per_minute)
-        self._paced_until += (paced - charge.paced) * MINUTE_S / self.per_minute
+        paced = min(amount, self._per_minute)
+        self._paced_until += (paced - charge.paced) * MINUTE_S / self._per_minute
         charge.amount = amount
         charge.paced = paced
 
-
-class _Limit:
-    """The limit of requests or tokens: given by the user, learned from headers, or unknown."""
-
-    __slots__ = ("_is_given", "_stated", "rate")
-
-    def __init__(self, per_minute: int | None) -> None:
-        self.rate = Rate(per_minute) if per_minute is not None else None
-        self._is_given = per_minute is not None
-        self._stated: int | None = None
-
-    def free_at(self, amount: int, now: float) -> float:
-        return self.rate.free_at(amount, now) if self.rate is not None else 0.0
-
-    def take(self, amount: int, now: float) -> Charge | None:
-        return self.rate.take(amount, now) if self.rate is not None else None
-
     def learn(self, stated: StatedLimit) -> None:
+        """Use the limit that a reply states, unless the user gave one."""
         if self._is_given or stated.limit is None:
             return
         if stated.is_per_minute is None and stated.limit == self._stated:
             return
         self._stated = stated.limit
-        if stated.is_per_minute is False:
-            self.rate = None  # a daily limit: the endpoint reports when it is used up
-        elif self.rate is None:
-            self.rate = Rate(stated.limit)
-        else:
-            self.rate.per_minute = stated.limit
+        # The endpoint reports when a daily limit is used up.
+        self._per_minute = math.inf if stated.is_per_minute is False else stated.limit
 
 
+@dataclass(slots=True, eq=False)
 class Admission:
-    """One attempt at the limiter."""
+    """One admitted attempt."""
 
-    __slots__ = ("reductions", "request_charge", "token_charge", "tokens", "waiting")
-
-    def __init__(self, tokens: int) -> None:
-        self.tokens = tokens
-        """Maximum number of tokens that the attempt can use."""
-        self.waiting: asyncio.Future[None] | None = None
-        self.reductions = 0
-        """Reductions of the concurrency before the admission."""
-        self.request_charge: Charge | None = None
-        self.token_charge: Charge | None = None
+    tokens: Charge
+    """The maximum number of tokens that the attempt can use, until the attempt is settled."""
+    reductions: int
+    """Reductions of the concurrency before the admission."""
 
 
 class RateLimiter:
@@ -163,41 +138,28 @@ class RateLimiter:
         requests_per_minute: int | None = None,
         tokens_per_minute: int | None = None,
         stop: asyncio.Event | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Begin with nothing in flight.
 
         `slots` is the maximum number of attempts in flight. Limits that are None are learned from replies.
-        `stop` ends all waiting. `sleep` waits for the pauses that the endpoint asks for.
+        `stop` ends all waiting.
         """
         self._slots = slots
         self.concurrency = slots
         """Maximum number in flight now: halved on overload, then raised one by one."""
         self.in_flight = 0
-        self._requests = _Limit(requests_per_minute)
-        self._tokens = _Limit(tokens_per_minute)
-        self._stop = stop
-        self._sleep = sleep
-        self._queue: deque[Admission] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-        self._stop_task: asyncio.Task[None] | None = None
-        self._pause_task: asyncio.Task[None] | None = None
-        """Exists as long as nothing may be sent."""
+        self.requests = Rate(requests_per_minute)
+        self.tokens = Rate(tokens_per_minute)
+        self._stop = stop or asyncio.Event()
+        self._turn = asyncio.Lock()
+        """Held by the first attempt in the queue, which waits until it may be sent."""
+        self._changed = asyncio.Event()
+        """Set when the first attempt in the queue may be sent earlier than before."""
         self._paused_until = 0.0
         self._reductions = 0
         self._answers = 0
         """Answers to attempts since the last change of the concurrency."""
         self._timeouts = 0
-
-    @property
-    def requests_per_minute(self) -> int | None:
-        """Limit of requests, given or learned."""
-        return self._requests.rate.per_minute if self._requests.rate is not None else None
-
-    @property
-    def tokens_per_minute(self) -> int | None:
-        """Limit of tokens, given or learned."""
-        return self._tokens.rate.per_minute if self._tokens.rate is not None else None
 
     @asynccontextmanager
     async def admit(self, tokens: int = 0) -> AsyncIterator[Admission]:
@@ -208,124 +170,67 @@ class RateLimiter:
         finally:
             self.release()
 
-    def close(self) -> None:
-        """End a pause. Nothing may be waiting."""
-        if self._pause_task is not None:
-            self._pause_task.cancel()
-            self._pause_task = None
-
     # ── admission ────────────────────────────────────────────────────────────────────────────────────────
 
     async def acquire(self, tokens: int = 0) -> Admission:
         """Wait until an attempt may be sent. Raises TransientError if the run is stopped first."""
-        admission = Admission(tokens)
         loop = asyncio.get_running_loop()
-        if not self._queue and self._pause_task is None and self.in_flight < self.concurrency:
-            now = loop.time()
-            if self._free_at(admission, now) <= now:
-                self._begin(admission, now)
-                return admission
-        if self._stop is not None and self._stop.is_set():
-            raise _stopped()
-        admission.waiting = loop.create_future()
-        self._queue.append(admission)
-        if self._stop is not None and self._stop_task is None:
-            self._stop_task = loop.create_task(self._refuse_after(self._stop))
-        self._admit()
-        try:
-            await admission.waiting
-        except asyncio.CancelledError:
-            if not admission.waiting.cancelled() and admission.waiting.exception() is None:
-                self._undo(admission)  # cancelled between the admission and its use
-            self._admit()
-            raise
-        return admission
+        async with self._turn:
+            while True:
+                now = loop.time()
+                free_at = self._free_at(tokens, now)
+                has_slot = self.in_flight < self.concurrency
+                if has_slot and free_at <= now:
+                    return self._begin(tokens, now)
+                await self._wait(free_at - now if has_slot else None)
 
     def release(self) -> None:
         """End an attempt, whatever its outcome."""
+        if self.in_flight >= self.concurrency:
+            self._changed.set()
         self.in_flight -= 1
-        if self._queue:
-            self._admit()
 
-    def _admit(self) -> None:
-        """Admit all attempts that may be sent, in order, and set the timer for the next one."""
-        wake_at: float | None = None
-        while self._queue:
-            first = self._queue[0]
-            assert first.waiting is not None
-            if not first.waiting.done():
-                if self._pause_task is not None or self.in_flight >= self.concurrency:
-                    break  # the end of the pause, or the next release, calls this again
-                now = first.waiting.get_loop().time()
-                wake_at = self._free_at(first, now)
-                if wake_at > now:
-                    break
-                wake_at = None
-                self._begin(first, now)
-                first.waiting.set_result(None)
-            self._queue.popleft()
-        self._wake(wake_at)
-        if not self._queue and self._stop_task is not None:
-            self._stop_task.cancel()
-            self._stop_task = None
+    def _free_at(self, tokens: int, now: float) -> float:
+        at = max(self.requests.free_at(1, now), self.tokens.free_at(tokens, now))
+        return max(at, self._paused_until)
 
-    def _free_at(self, admission: Admission, now: float) -> float:
-        return max(self._requests.free_at(1, now), self._tokens.free_at(admission.tokens, now))
-
-    def _begin(self, admission: Admission, now: float) -> None:
+    def _begin(self, tokens: int, now: float) -> Admission:
         self.in_flight += 1
-        admission.reductions = self._reductions
-        admission.request_charge = self._requests.take(1, now)
-        admission.token_charge = self._tokens.take(admission.tokens, now)
+        self.requests.take(1, now)
+        return Admission(self.tokens.take(tokens, now), self._reductions)
 
-    def _undo(self, admission: Admission) -> None:
-        """Take back an admission that was not used."""
-        if admission.request_charge is not None:
-            admission.request_charge.settle(0)
-        self.settle(admission, 0)
-        self.release()
-
-    def _wake(self, at: float | None) -> None:
-        """Set the only timer, or remove the timer."""
-        if self._timer is not None:
-            if at == self._timer.when():
-                return
-            self._timer.cancel()
-            self._timer = None
-        if at is not None:
-            self._timer = asyncio.get_running_loop().call_at(at, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._admit()
-
-    async def _refuse_after(self, stop: asyncio.Event) -> None:
-        """Refuse all waiting attempts when the run is stopped."""
-        await stop.wait()
-        for admission in self._queue:
-            if admission.waiting is not None and not admission.waiting.done():
-                admission.waiting.set_exception(_stopped())
-        self._stop_task = None
-        self._admit()
+    async def _wait(self, seconds: float | None) -> None:
+        """Wait for a change or for some seconds. Raises TransientError if the run is stopped."""
+        self._changed.clear()
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._changed, self._stop)]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self._stop.is_set():
+            raise TransientError("the run was stopped while waiting for a rate limit", is_last=True)
 
     # ── feedback ─────────────────────────────────────────────────────────────────────────────────────────
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Learn limits and pauses from the headers of any reply."""
-        requests, tokens = stated_limit(headers, "requests"), stated_limit(headers, "tokens")
-        if requests is None and tokens is None:
-            return
-        for limit, stated in ((self._requests, requests), (self._tokens, tokens)):
+        units: tuple[tuple[Rate, Unit], ...] = (
+            (self.requests, "requests"),
+            (self.tokens, "tokens"),
+        )
+        for rate, unit in units:
+            stated = stated_limit(headers, unit)
             if stated is not None:
-                limit.learn(stated)
+                rate.learn(stated)
                 self._pause(stated.wait_s)
-        self._admit()
+                self._changed.set()
 
     def settle(self, admission: Admission, tokens: int) -> None:
         """Record the tokens that the attempt used; until then the maximum counts."""
-        if admission.token_charge is not None:
-            admission.token_charge.settle(tokens)
-            self._admit()
+        self.tokens.settle(admission.tokens, tokens)
+        if self.tokens.per_minute is not None:
+            self._changed.set()
 
     def answered(self, admission: Admission) -> None:
         """Record an answer: after as many answers as the concurrency, the concurrency rises by one."""
@@ -336,13 +241,12 @@ class RateLimiter:
         if self._answers >= self.concurrency:
             self._answers = 0
             self.concurrency += 1
-            self._admit()
+            self._changed.set()
 
     def slow_down(self, admission: Admission, wait_s: float | None = None) -> None:
         """Record an overload; nothing is sent for `wait_s` seconds."""
         self._pause(wait_s or 0.0)
         self._reduce(admission)
-        self._admit()
 
     def timed_out(self, admission: Admission) -> None:
         """Record a timeout."""
@@ -352,19 +256,8 @@ class RateLimiter:
 
     def _pause(self, wait_s: float) -> None:
         """Send nothing for some seconds; the longest pause wins."""
-        wait_s = min(wait_s, MAX_RETRY_AFTER_S)
-        until = asyncio.get_running_loop().time() + wait_s
-        if wait_s <= 0 or (self._pause_task is not None and until <= self._paused_until):
-            return
-        if self._pause_task is not None:
-            self._pause_task.cancel()
-        self._paused_until = until
-        self._pause_task = asyncio.ensure_future(self._resume_after(wait_s))
-
-    async def _resume_after(self, wait_s: float) -> None:
-        await self._sleep(wait_s)
-        self._pause_task = None
-        self._admit()
+        until = asyncio.get_running_loop().time() + min(wait_s, MAX_RETRY_AFTER_S)
+        self._paused_until = max(self._paused_until, until)
 
     def _reduce(self, admission: Admission) -> None:
         """Halve the concurrency, once for all attempts that were in flight together."""
@@ -373,7 +266,3 @@ class RateLimiter:
             self._answers = 0
             self._timeouts = 0
             self.concurrency = max(1, self.concurrency // 2)
-
-
-def _stopped() -> TransientError:
-    return TransientError("the run was stopped while waiting for a rate limit", is_last=True)

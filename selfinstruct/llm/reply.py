@@ -210,9 +210,7 @@ def _cached(usage: dict[str, Any], *, prompt_tokens: int) -> int:
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     if cached is None:
         cached = usage.get("prompt_cache_hit_tokens")
-    if not isinstance(cached, int) or isinstance(cached, bool):
-        return 0
-    return cached if 0 <= cached <= prompt_tokens else 0
+    return cached if type(cached) is int and 0 <= cached <= prompt_tokens else 0
 
 
 def error_message(body: object) -> str:
@@ -229,9 +227,7 @@ def quoted(body: object, secrets: Sequence[str]) -> str:
     return shortened(redacted(error_message(redacted(body, secrets)), secrets))
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, length: int = _MAX_SHOWN_CHARACTERS) -> str:
     """Return a text of the endpoint as one line of bounded length."""
-    line = " ".join(scrub(text[: 4 * _MAX_SHOWN_CHARACTERS]).split())
-    if len(line) <= _MAX_SHOWN_CHARACTERS:
-        return line
-    return line[: _MAX_SHOWN_CHARACTERS - 1] + "…"
+    line = " ".join(scrub(text[: 4 * length]).split())
+    return line if len(line) <= length else line[: length - 1] + "…"

@@ -5,8 +5,8 @@ that requests do not return together. Both have an upper bound. A rate limit doe
 total time is limited.
 """
 
-import asyncio
 import email.utils
+import math
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -60,7 +60,11 @@ _backoff = wait_random_exponential(multiplier=1, max=MAX_BACKOFF_S)
 
 
 class _Attempts:
-    """The attempts at a request, as `stop` and `wait` of tenacity need them."""
+    """The attempts at a request, as `after`, `stop` and `wait` of tenacity need them."""
+
+    _error: TransientError
+    """Error of the last attempt."""
+    _rule: Rule
 
     def __init__(
         self, max_attempts: int, is_out: Callable[[], bool], rate_limited_s: float
@@ -71,44 +75,38 @@ class _Attempts:
         self._outcomes: Counter[str] = Counter()
         self._used = 0
         """Attempts that count towards the maximum."""
-        self._last_counted = 0
+
+    def count(self, attempt: RetryCallState) -> None:
+        self._error = _error(attempt)
+        outcome = outcome_of(self._error)
+        self._rule = outcome.rule if outcome is not None else _NO_OUTCOME
+        self._outcomes[self._error.outcome] += 1
+        self._used += self._rule.uses_attempt
 
     def is_over(self, attempt: RetryCallState) -> bool:
-        error = self._count(attempt)
-        rule = _rule(error)
-        if error.is_last:
+        in_a_row = self._outcomes[self._error.outcome]
+        if self._error.is_last or in_a_row >= (self._rule.max_in_a_row or math.inf):
             return True
-        if rule.max_in_a_row is not None and self._outcomes[error.outcome] >= rule.max_in_a_row:
-            return True
-        if not rule.uses_attempt:
+        if not self._rule.uses_attempt:
             return self._rate_limit_left_s(attempt) <= 0
         if self._used >= self._max_attempts:
             return True
         if self._is_out():
-            error.counts_as_strike = False  # the request did not have all its attempts
+            self._error.counts_as_strike = False  # the request did not have all its attempts
             return True
         return False
 
     def wait_s(self, attempt: RetryCallState) -> float:
-        error = self._count(attempt)
-        if error.retry_after_s is not None:
-            wait_s = error.retry_after_s + random.uniform(0, max(1.0, error.retry_after_s / 4))
-        elif _rule(error).retry_at_once and self._outcomes[error.outcome] == 1:
+        stated_s = self._error.retry_after_s
+        if stated_s is not None:
+            wait_s = stated_s + random.uniform(0, max(1.0, stated_s / 4))
+        elif self._rule.retry_at_once and self._outcomes[self._error.outcome] == 1:
             wait_s = 0.0
         else:
             wait_s = _backoff(attempt)
-        if not _rule(error).uses_attempt:
+        if not self._rule.uses_attempt:
             return min(wait_s, self._rate_limit_left_s(attempt))
         return wait_s
-
-    def _count(self, attempt: RetryCallState) -> TransientError:
-        """Count the outcome of an attempt, once."""
-        error = _error(attempt)
-        if attempt.attempt_number > self._last_counted:
-            self._last_counted = attempt.attempt_number
-            self._outcomes[error.outcome] += 1
-            self._used += _rule(error).uses_attempt
-        return error
 
     def _rate_limit_left_s(self, attempt: RetryCallState) -> float:
         return max(0.0, self._rate_limited_s - (attempt.seconds_since_start or 0.0))
@@ -120,15 +118,10 @@ def _error(attempt: RetryCallState) -> TransientError:
     return error
 
 
-def _rule(error: TransientError) -> Rule:
-    outcome = outcome_of(error)
-    return outcome.rule if outcome is not None else _NO_OUTCOME
-
-
 def policy(
     *,
     max_attempts: int,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    sleep: Callable[[float], Awaitable[None]],
     on_wait: OnWait | None = None,
     is_out: Callable[[], bool] = lambda: False,
     rate_limited_s: float = MAX_RATE_LIMITED_S,
@@ -146,6 +139,7 @@ def policy(
 
     return AsyncRetrying(
         retry=retry_if_exception_type(TransientError),
+        after=attempts.count,
         stop=attempts.is_over,
         wait=attempts.wait_s,
         sleep=sleep,

@@ -1,1 +1,4 @@
-"""The generation method: seed tasks → prompts → parsers → filters → novelty → pool. No network or journal."""
+"""The generation method: seed tasks → prompts → parsers → filters → novelty → pool.
+
+This package uses neither the network nor the journal.
+"""

@@ -1,9 +1,9 @@
-"""The share of candidates that a run accepts, and how that share falls while the pool grows.
+"""Acceptance: the share of a run's candidates that are accepted, which falls as the pool grows.
 
     a(n) = a₀ · (n / n₀)^-d, at most 1
 
-where n is the number of tasks in the pool. Instructions from n to m therefore need ∫ 1 / a candidates.
-`marginal_cost` and `analysis.estimate` forecast with this one law.
+Here n is the number of tasks in the pool. So a pool needs ∫ 1 / a(n) dn candidates to grow from one size to
+another. Both `marginal_cost` and `analysis.estimate` use this formula for their forecasts.
 """
 
 import math
@@ -12,21 +12,22 @@ from dataclasses import dataclass
 from selfinstruct.pipeline.timeline import Stretch, Timeline
 
 _MIN_ACCEPTED = 400
-"""Fewer accepted instructions show no trend."""
+"""Minimum number of accepted instructions to which a trend can be fitted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
-    """The law with its three parameters."""
+    """A run's acceptance as a function of the pool size, with the parameters of the formula above."""
 
     share: float
-    """Accepted share of the candidates, in (0, 1], at `size` tasks in the pool."""
+    """Share of candidates accepted when the pool has `size` tasks, in (0, 1]; a₀ in the formula."""
     size: float
+    """Pool size at which `share` applies; n₀ in the formula."""
     decline: float
-    """The exponent d, at least 0."""
+    """Exponent d in the formula, at least 0."""
 
     def at(self, size: float) -> float:
-        """Return the share at another size of the pool."""
+        """Return the share of candidates accepted when the pool has `size` tasks."""
         share: float = self.share * (size / self.size) ** -self.decline
         return min(1.0, share)
 
@@ -37,7 +38,7 @@ class Acceptance:
             saturated = self.size * self.share ** (1 / self.decline)
         else:
             saturated = math.inf if self.share >= 1 else 0.0
-        # Up to this size every candidate is accepted.
+        # Up to this pool size, every candidate is accepted.
         bend = max(start, min(end, saturated))
         power = self.decline + 1
         falling: float = (end / self.size) ** power - (bend / self.size) ** power
@@ -46,21 +47,26 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
-    """Two stretches of a run: its second quarter and its last one."""
+    """A run's acceptance, fitted to its second and its last quarter."""
 
     early: Stretch
+    """Second quarter of the run."""
     late: Stretch
+    """Last quarter of the run."""
     acceptance: Acceptance
-    """The law that fits both."""
+    """Acceptance function that fits both quarters."""
 
 
 def trend(timeline: Timeline, first_size: int) -> Trend | None:
-    """Fit the law to a run whose pool began with `first_size` tasks; None if the run is too short."""
+    """Fit an acceptance function to a run's timeline; return None if the run is too short.
+
+    `first_size` is the number of tasks in the pool before the first commit.
+    """
     n = timeline.accepted
     early, late = timeline.stretch(n // 4, n // 2), timeline.stretch(3 * n // 4, n)
     if n < _MIN_ACCEPTED or not early.accepted or not late.accepted:
         return None
-    # Each share is the share in the middle of its stretch.
+    # Each quarter's share is taken as the share at the pool size in the middle of the quarter.
     sizes = first_size + 3 * n / 8, first_size + 7 * n / 8
     decline = math.log(early.acceptance / late.acceptance) / math.log(sizes[1] / sizes[0])
     law = Acceptance(share=late.acceptance, size=sizes[1], decline=max(0.0, decline))

@@ -1,9 +1,9 @@
-"""Make decisions from replies. Pure: an outcome and the state determine the decision.
+"""Decide what to accept from replies. A decision depends only on the reply, the state and the settings.
 
-    reply → parse → filters → novelty → accepted task | rejection          one `Committed` for each reply
+    reply → parse → filters → novelty → accepted task | rejection          `Committed`, one for each reply
 
-Every candidate is either accepted or rejected, so the counts add up. The stages of the recipe decide replies
-about a task.
+Every candidate is either accepted or rejected, so accepted and rejected candidates add up to all candidates.
+The stages of the recipe decide replies about a task.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,8 @@ from selfinstruct.records.ids import generation_id
 def next_decisions(state: RunState, config: RunConfig) -> Iterator[Decision]:
     """Yield the decisions that can be made now and do not depend on each other.
 
-    At most one decision is a commit: the next one in number order, unless the target is reached.
+    At most one of them is a commit, because requests are committed in the order of their numbers. There is no
+    commit once the target is reached.
     """
     if state.accepted < config.num_instructions:
         outcome = state.waiting.get(generation_id(state.commits + 1))
@@ -35,9 +36,9 @@ def next_decisions(state: RunState, config: RunConfig) -> Iterator[Decision]:
 
 
 def commit(state: RunState, config: RunConfig, outcome: Outcome) -> Committed:
-    """Decide all candidates of the next generation request.
+    """Decide on all candidates in the reply to the next generation request.
 
-    Each candidate is also compared with the accepted candidates before it.
+    Each candidate is compared with the pool and with the candidates accepted earlier in the same reply.
     """
     number = state.commits + 1
     if not isinstance(outcome, CompletionReceived):
@@ -83,7 +84,7 @@ def rules_of(state: RunState, config: RunConfig) -> tuple[Rule, ...]:
 
 
 def _filter_rejection(candidate: Candidate, rules: Sequence[Rule]) -> Rejection | None:
-    """Return the rejection of a candidate that does not depend on the pool, or None."""
+    """Return a candidate's rejection by the rules that do not depend on the pool, or None."""
     reason = rejection_reason(candidate.instruction, rules)
     if reason is None:
         return None
@@ -102,7 +103,7 @@ def _novelty_rejection(
         return None
     assert result.position is not None
     assert result.rouge_l is not None
-    # Positions after the end of the pool refer to tasks accepted from the same reply.
+    # A position after the end of the pool refers to a task accepted earlier in the same reply.
     extra = result.position - len(state.pool)
     nearest = state.pool[result.position].id if extra < 0 else accepted[extra].task_id
     return Rejection(

@@ -1,6 +1,6 @@
-"""Rules for instructions. The first rule that matches gives the reason for the rejection.
+"""Rules that reject instructions. The first rule that matches determines the reason for the rejection.
 
-The rules are pure functions of the text. Novelty, which needs the pool, is checked after the rules.
+The rules are pure functions of the text. Novelty depends on the pool and is checked after the rules.
 
     >>> rules = rules_against(NOT_TEXT)["default"]
     >>> rejection_reason("Draw a map of the old town.", rules)
@@ -20,19 +20,19 @@ from selfinstruct.pipeline.tokenizers import length_in_words
 from selfinstruct.records import Reason
 
 RULES_VERSION = 1
-"""Version of the rules, part of a run's fingerprint. It rises with any change of a decision."""
+"""Version of the rules; part of a run's fingerprint. Increase it whenever any decision changes."""
 
 Rule = tuple[Reason, Callable[[str], bool]]
-"""A reason, and a function that returns whether an instruction is rejected for this reason."""
+"""A reason, and a function that returns whether an instruction must be rejected for this reason."""
 
 _MIN_WORDS = 4  # the published code rejects three words or fewer
 _MAX_WORDS = 150  # the published code rejects more than 150 words
 
 NOT_TEXT = "image|images|graph|graphs|picture|pictures|file|files|map|maps|draw|plot|go to"
-"""Things that a text model cannot see or make: the list that Self-Instruct published, as whole words."""
+"""Words for things that a text model cannot see or create. Self-Instruct's list matches whole words."""
 _WRITE_A_PROGRAM = "Write a program"
-"""Start of instructions that the published code rejects, because models prepend the words to instructions
-they have seen."""
+"""The published code rejects instructions that begin with these words, because models put them before
+instructions that they have seen."""
 
 
 def _has_any_of(words: str) -> Callable[[str], bool]:
@@ -65,12 +65,13 @@ _URL = re.compile(
 _MERGED = re.compile(
     r"\b(?:task|instruction)\s*\d+\s*[:.)]|#{3,}|come up with a series of (?:\w+ )?tasks"
     r"|(?:^|[.?!]\s+)(?:input|output|class label)\s*:|is it (?:a )?classification"
-    # "1. Do this. 2. Do that.": two tasks in a numbered list
+    # two tasks in a numbered list: "1. Do this. 2. Do that."
     r"|(?:^|\s)(\d{1,2})[.)]\s+[^\W\d_][^.?!]{12,300}[.?!]\s+\d{1,2}[.)]\s+[^\W\d_]",
     re.IGNORECASE,
 )
-# Persian words and emoji need joiners. Soft hyphens and single direction marks do no harm. Overrides of the
-# text direction are rejected, because the displayed text differs from the stored text.
+# Format characters that are allowed. Persian words and emoji need joiners; soft hyphens and single direction
+# marks do no harm. Overrides of the text direction are not allowed, because they make the displayed text
+# differ from the stored text.
 _HARMLESS = frozenset("\u00ad\u200c\u200d\u200e\u200f\ufe0f") | frozenset(
     map(chr, range(0xE0020, 0xE0080))
 )
@@ -88,7 +89,7 @@ def _has_control_characters(text: str) -> bool:
 
 
 def _leads_with_punctuation(text: str) -> bool:
-    # "¿", "«" and quotation marks may begin a sentence. A dash, colon or hash is left over from a list.
+    # "¿", "«" and quotation marks may begin a sentence. A dash, colon or hash is a remnant of a list.
     first = text.lstrip()[0]
     return unicodedata.category(first) in {"Pd", "Pe", "Pc", "Sk"} or first in _NOT_A_START
 
@@ -111,12 +112,15 @@ def _improved(words: str) -> tuple[Rule, ...]:
 
 
 def rules_against(words: str) -> Mapping[str, tuple[Rule, ...]]:
-    """Return the rules by profile; `words`, separated by "|", stand for things that are not text."""
+    """Return the rules for each profile, in the order in which they are checked.
+
+    `words`, separated by "|", stand for things that a text model cannot see or create.
+    """
     return {"paper": _published(words), "default": _improved(words)}
 
 
 def rejection_reason(instruction: str, rules: Iterable[Rule]) -> Reason | None:
-    """Return the reason of the first rule that rejects the instruction, or None."""
+    """Return the reason from the first rule that rejects the instruction, or None if no rule rejects it."""
     return next((reason for reason, rejects in rules if rejects(instruction)), None)
 
 
@@ -125,7 +129,7 @@ def rejection_reason(instruction: str, rules: Iterable[Rule]) -> Reason | None:
 
 @lru_cache(maxsize=1 << 14)
 def _script(char: str) -> str:
-    """Return the script in the Unicode name of a letter, such as "LATIN" or "CJK"; "" if unnamed."""
+    """Return the script in a letter's Unicode name, such as "LATIN" or "CJK"; "" if it has no name."""
     return unicodedata.name(unicodedata.normalize("NFKC", char)[0], "").partition(" ")[0]
 
 
@@ -138,13 +142,16 @@ def _scripts(text: str) -> Counter[str]:
 
 
 def scripts_of(texts: Sequence[str]) -> frozenset[str]:
-    """Return the scripts of texts: each script with one percent of the letters or more."""
+    """Return the scripts that the texts use: those with at least one percent of the letters."""
     counts = _scripts("".join(texts))
     return frozenset(script for script, count in counts.items() if count * 100 >= counts.total())
 
 
 def is_in_wrong_script(text: str, scripts: frozenset[str]) -> bool:
-    """Return whether most letters of a text are in other scripts. Without scripts, no text is wrong."""
+    """Return whether most letters in a text are from scripts outside `scripts`.
+
+    If `scripts` is empty, return False.
+    """
     if not scripts or (text.isascii() and "LATIN" in scripts):
         return False
     counts = _scripts(text)

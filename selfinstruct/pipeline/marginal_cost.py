@@ -1,7 +1,8 @@
-"""The cost of an instruction now, and of the next ones, which are rarer the larger the pool is.
+"""Compute what an accepted instruction costs now, and what the next instructions will cost.
 
-An instruction costs a share of the generation requests, which grows as acceptance falls, and the requests
-for its kind and instances, which cost the same throughout. Without a price, tokens replace dollars.
+The larger the pool is, the fewer candidates are accepted. So each accepted instruction needs more generation
+requests. The requests for its classification and instances cost the same throughout the run. Without a price,
+the forecast uses tokens instead of dollars.
 """
 
 from collections.abc import Callable
@@ -14,35 +15,41 @@ from selfinstruct.pipeline.state import RunState
 from selfinstruct.pipeline.timeline import Stretch
 
 RECENT = 500
-"""Accepted instructions that count as recent."""
+"""Number of the latest accepted instructions that count as recent."""
 _FLAT = 0.05
-"""Exponents below this are noise: the cost grows too slowly to say when it doubles."""
+"""Minimum exponent of the decline in acceptance. Below it, costs grow too slowly to predict when they
+double."""
 
 Measure = Callable[[Consumption], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarginalCost:
-    """The cost of an instruction; a field is None while its value is unknown."""
+    """A run's cost so far and the expected cost of further instructions; unknown values are None."""
 
     cost_usd: Decimal | None
-    """US dollars spent in total; attempts without an answer count at their upper bound."""
+    """Total cost so far in US dollars. Attempts without a reply count at their upper bound."""
     usd_per_accepted: Decimal | None
-    """US dollars for each instruction accepted by this run, including the cost to finish open tasks."""
+    """Average cost in US dollars of an instruction accepted by this run, including the cost to finish open
+    tasks."""
     recent_usd_per_accepted: Decimal | None
-    """US dollars for each of the last 500 accepted instructions, including the cost to finish a task."""
+    """Average cost in US dollars of the last 500 accepted instructions, including the cost to finish a
+    task."""
     acceptance: float
-    """Accepted ÷ candidates, in [0, 1]."""
+    """Number of accepted instructions divided by the number of candidates, in [0, 1]."""
     recent_acceptance: float
-    """Accepted ÷ candidates over the last 500 accepted instructions."""
+    """Accepted instructions divided by candidates, for the last 500 accepted instructions, in [0, 1]."""
     next_thousand_usd: Decimal | None
+    """Expected cost in US dollars of the next 1,000 accepted instructions."""
     next_thousand_tokens: int | None
+    """Expected number of tokens for the next 1,000 accepted instructions."""
     doubles_at: int | None
-    """Accepted instructions at which the next one costs twice what it costs now; None if out of sight."""
+    """Number of accepted instructions at which the next one will cost twice what it costs now; None if this
+    cannot be predicted."""
 
 
 def marginal_cost(state: RunState) -> MarginalCost:
-    """Return what a run has spent and what the next instructions will cost."""
+    """Return a run's cost so far and the expected cost of its next instructions."""
     timeline, price, spent = state.timeline, state.price, state.ledger.spent
     recent, whole = timeline.recent(RECENT), timeline.recent(timeline.accepted)
     tokens = _Forecast.of(state, lambda consumed: float(consumed.tokens))
@@ -64,20 +71,20 @@ def marginal_cost(state: RunState) -> MarginalCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Forecast:
-    """The cost of further instructions, in dollars or tokens."""
+    """A forecast of what further instructions cost, in dollars or tokens."""
 
     acceptance: Acceptance
     size: int
-    """Tasks in the pool."""
+    """Number of tasks in the pool."""
     seed_tasks: int
     candidate: float
-    """Cost of a candidate."""
+    """Cost of one candidate."""
     finishing: float
-    """Cost to finish a task."""
+    """Cost of classifying one task and writing its instances."""
 
     @classmethod
     def of(cls, state: RunState, measure: Measure) -> "_Forecast | None":
-        """Return the forecast for a run; None if the run is too short or cannot continue."""
+        """Return the forecast for a run, or None if the run is too short or cannot continue."""
         fitted = trend(state.timeline, state.pool_sizes[0])
         if fitted is None or state.source is not None:
             return None
@@ -91,12 +98,15 @@ class _Forecast:
         )
 
     def next(self, count: int) -> float:
-        """Return the cost of the next `count` instructions."""
+        """Return the expected cost of the next `count` accepted instructions."""
         candidates = self.acceptance.candidates(self.size, self.size + count)
         return self.candidate * candidates + count * self.finishing
 
     def doubles_at(self) -> int | None:
-        """Return how many instructions there are when one costs twice what it costs now."""
+        """Return the number of accepted instructions at which the next one costs twice what it costs now.
+
+        Return None if the cost grows too slowly to predict this number.
+        """
         generating = self.candidate / self.acceptance.at(self.size)
         if self.acceptance.decline < _FLAT or not generating:
             return None
@@ -116,5 +126,5 @@ def _each(
 
 
 def _finished(state: RunState) -> int:
-    """Return the number of finished tasks, without tasks that were imported with instances."""
+    """Return the number of finished tasks, excluding tasks that were imported with instances."""
     return state.counts.finished_tasks - state.counts.imported_whole

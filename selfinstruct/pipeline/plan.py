@@ -1,8 +1,8 @@
-"""Plan requests. Pure: the pool and the number or task of a request determine the request.
+"""Plan requests. A request depends only on the settings, the pool, and its number or task.
 
 Generation request k is planned from the pool after commit k - lag(k), with `Random(f"{seed}/generate/{k}")`.
-So the same replies give the same requests, whatever the timing. Classification and instance requests depend
-only on their task.
+So the same replies lead to the same requests, regardless of timing. A classification or instance request
+depends only on its task.
 """
 
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ from selfinstruct.records.ids import generation_id
 
 
 def is_plannable(state: RunState, config: RunConfig, number: int) -> bool:
-    """Return whether everything in the prompt of generation request `number` is known.
+    """Return whether everything that the prompt of generation request `number` needs is known.
 
-    The prompt needs the pool to sample from. If demonstrations show instances, it also needs the final
-    instances of the sampled tasks, because a prompt must not depend on timing.
+    The prompt needs the pool that its demonstrations are sampled from. If demonstrations show instances, it
+    also needs the final instances of the sampled tasks, because a prompt must not depend on timing.
     """
     if number - config.lag(number) > state.commits:
         return False
@@ -40,16 +40,20 @@ def _demonstrations(state: RunState, config: RunConfig, number: int) -> tuple[Ta
 
 
 def expected_yield(state: RunState, recipe: Recipe) -> float:
-    """Instructions that a further generation request will probably bring, going by those committed."""
-    # At first there is nothing to go by: as if one reply had been seen, with half of what was asked for.
+    """Return the expected number of accepted instructions per further generation request.
+
+    The estimate is based on the committed requests.
+    """
+    # Before the first commit there is no data. So the estimate includes one fictitious request that returned
+    # half of the instructions it asked for.
     return (state.grown + recipe.generate.instructions_asked / 2) / (state.commits + 1)
 
 
 def is_worth_asking(state: RunState, config: RunConfig, number: int) -> bool:
-    """Return whether generation request `number` is probably needed, given the yield so far.
+    """Return whether generation request `number` is probably needed, given the expected yield.
 
-    All earlier requests are committed or in flight. If these will probably reach the target, the request
-    waits. Waiting saves money and never changes the dataset, because commits stop at the target.
+    All earlier requests are committed or in flight. If they will probably reach the target, this request is
+    not sent yet. Waiting saves money and never changes the dataset, because commits stop at the target.
     """
     in_flight = number - 1 - state.commits
     expected = in_flight * expected_yield(state, recipe_of(config))
@@ -59,7 +63,7 @@ def is_worth_asking(state: RunState, config: RunConfig, number: int) -> bool:
 def generation_request(
     state: RunState, config: RunConfig, templates: Mapping[str, Template], number: int
 ) -> Request:
-    """Plan generation request `number`, from 1."""
+    """Return generation request `number`, counting from 1."""
     stage = recipe_of(config).generate
     tasks = _demonstrations(state, config, number)
     values = {
@@ -82,8 +86,8 @@ def generation_request(
 
 
 def _template_values(config: RunConfig, stage: GenerateStage, task: Task) -> dict[str, str]:
-    """Return the values of a demonstration that a template may use."""
-    # A task is one line of a list. A trailing colon would announce more text.
+    """Return the values that a template may use to show a demonstration."""
+    # A task is one line in a list. A trailing colon would suggest that more text follows.
     line = " ".join(task.instruction.split()).rstrip(":")
     input_text, output = stage.shown(config, task)
     return {"instruction": line, "input": input_text, "output": output}
@@ -92,7 +96,7 @@ def _template_values(config: RunConfig, stage: GenerateStage, task: Task) -> dic
 def task_request(
     state: RunState, config: RunConfig, templates: Mapping[str, Template], task: Task
 ) -> Request:
-    """Plan the next request about an accepted task that is not final."""
+    """Return the next request for an accepted task that is not final."""
     stage = recipe_of(config).next_stage(task)
     request_id, name = stage.next_request(state, task)
     values = {"instruction": task.instruction, "max_instances": config.max_instances}

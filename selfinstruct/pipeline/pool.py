@@ -1,7 +1,8 @@
-"""The pool: seed tasks, then imported tasks, then accepted tasks in order of acceptance.
+"""The pool: first the seed tasks, then the imported tasks, then the accepted tasks in order of acceptance.
 
-The pool only grows, so the pool after an earlier commit is a prefix, and a task never changes its position. A
-task may be replaced by the same task with more fields filled in, such as its instances.
+Tasks are only added at the end. So the pool after an earlier commit is a prefix of the pool now, and a task
+never changes its position. A task may be replaced by the same task with more of its fields known, such as its
+instances.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from selfinstruct.records import SeedTask, Task
 
 
 class Pool:
-    """Ordered tasks, accessible by position or by id."""
+    """An ordered collection of tasks, accessible by position or by id."""
 
     def __init__(self, seed_tasks: Sequence[SeedTask]) -> None:
         self._tasks: list[Task] = []
@@ -39,18 +40,18 @@ class Pool:
         return self._tasks[position]
 
     def by_id(self, task_id: str) -> Task:
-        """Return the task with this id. Raises KeyError."""
+        """Return the task with this id. Raises KeyError if the pool has no such task."""
         return self._tasks[self._positions[task_id]]
 
     def add(self, task: Task) -> None:
-        """Append a task. Raises ValueError if the pool has a task with the same id."""
+        """Add a task to the end of the pool. Raises ValueError if the pool has a task with the same id."""
         if task.id in self._positions:
-            raise ValueError(f"the task {task.id!r} is in the pool already")
+            raise ValueError(f"the task {task.id!r} is already in the pool")
         self._positions[task.id] = len(self._tasks)
         self._tasks.append(task)
 
     def replace(self, task: Task) -> None:
-        """Replace the task that has the same id."""
+        """Replace the task in the pool that has the same id as `task`."""
         self._tasks[self._positions[task.id]] = task
 
     @property
@@ -59,10 +60,11 @@ class Pool:
         return self._tasks[self.seed_count :]
 
     def sample(self, rng: Random, *, count: int, generated: int, size: int) -> tuple[Task, ...]:
-        """Sample `count` different tasks in random order from the first `size` tasks.
+        """Sample `count` different tasks from the first `size` tasks in the pool, in random order.
 
-        At most `generated` of the tasks are generated or imported; seed tasks fill the rest (Self-Instruct,
-        section 2.2: six seed tasks and two generated tasks). The pool must have `count` seed tasks or more.
+        At most `generated` of them are generated or imported; the others are seed tasks. (Self-Instruct,
+        section 2.2, uses six seed tasks and two generated tasks.) The pool must have at least `count` seed
+        tasks.
         """
         available = size - self.seed_count
         generated = min(generated, available)

@@ -1,11 +1,11 @@
 """Profiles: how replies are parsed and filtered.
 
-    paper      decides as the published code does, so that results can be compared
+    paper      makes the same decisions as the published code, so that results can be compared
     default    extracts more usable data from the same replies
 
-Each profile also has its own default for the setting `tokenizer`. The recipe chooses the prompts and sampling
-parameters, which are the same in both profiles, and has parsers and rules for each profile. Only `default`
-uses `classify_again.txt`.
+The default of the setting `tokenizer` also depends on the profile. Prompts and sampling parameters depend on
+the recipe and are the same in both profiles, except that only `default` uses `classify_again.txt`. The recipe
+has parsers and rules for each profile.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ class Profile:
     """What a run does with unclear answers, and with instructions that the rules of the recipe accept."""
 
     asks_twice: bool
-    """True if an unclear answer to the classification question leads to a second question."""
+    """Whether the classification question is asked a second time after an unclear answer."""
     checks_more: bool
-    """True if instructions in a script that the seed tasks do not use are rejected, and instructions without
-    tokens, because novelty cannot compare them."""
+    """Whether instructions are rejected in a script that the seed tasks and imported tasks do not use, and
+    without tokens, because the novelty check cannot compare them."""
 
 
 PROFILES = {

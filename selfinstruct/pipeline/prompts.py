@@ -1,7 +1,7 @@
 r"""Load the templates of a run, in Jinja2, and render prompts.
 
-Templates may come from strangers, so they run in Jinja2's sandbox. Loading renders each template once with
-example values, so an error in a template shows before the first request.
+Templates may come from untrusted sources, so they run in Jinja2's sandbox. When a template is loaded, it is
+rendered once with example values, so that an error in it is found before the first request.
 
     prompts/self-instruct/classify.txt    "… Task: {{ instruction }}\nIs it a classification task?"
     render(template, instruction="Name a fruit.")
@@ -23,7 +23,7 @@ from selfinstruct.pipeline.recipes import RECIPES, recipe_of
 from selfinstruct.records import Message, Prompt
 
 _MAX_CHARACTERS = 1_000_000
-"""Longest template, and longest prompt that a template may make of the example values."""
+"""Maximum length of a template, and of the prompt that it renders with the example values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Template:
     """A compiled template."""
 
     name: str
-    """`<template folder>/<file>@<first 12 hex digits of the SHA-256>`."""
+    """Name of the template: `<template folder>/<file>@<first 12 hex digits of the SHA-256>`."""
     text: str
     sha256: str
     compiled: Any = field(repr=False, compare=False)
@@ -40,19 +40,19 @@ class Template:
 def load_template(path: Path, *, folder: str, required: str, sample: Mapping[str, Any]) -> Template:
     """Read and check one template. `folder` becomes part of the template's name.
 
-    `sample` has an example of every value that the template may use. The template must use the value
-    `required`. Raises InputError for an unreadable file, bad syntax, an unknown or missing value, and a
-    template that fails with the example values.
+    `sample` has an example of each value that the template may use. The template must use the value
+    `required`. Raises InputError if the file is unreadable, its syntax is invalid, it uses an unknown value,
+    it does not use the required value, or it cannot be rendered with the example values.
     """
     # Editors on Windows may add a byte order mark, which must not reach a prompt.
     template, used = read_template(path, folder=folder, encoding="utf-8-sig")
     known = ", ".join(sorted(sample))
     if unknown := sorted(used - sample.keys()):
         problem = f"uses an unknown value: {', '.join(unknown)} (known: {known})"
-        raise InputError(path, f"{problem}; write one of these")
+        raise InputError(path, f"{problem}; use one of these")
     if required not in used:
         problem = f"does not use {required!r}, so every prompt would be the same"
-        raise InputError(path, f"{problem}; put {{{{ {required} }}}} where it belongs")
+        raise InputError(path, f"{problem}; insert {{{{ {required} }}}} where the value belongs")
     try:
         length = 0
         for part in template.compiled.generate(sample):
@@ -67,12 +67,15 @@ def load_template(path: Path, *, folder: str, required: str, sample: Mapping[str
 def read_template(
     path: Path, *, folder: str, encoding: str = "utf-8", opener: Opener | None = None
 ) -> tuple[Template, set[str]]:
-    """Return a template, unchecked, and the names of the values that it uses. Raises InputError."""
+    """Read a template without checking it; return it with the names of the values that it uses.
+
+    Raises InputError if the file is unreadable or its syntax is invalid.
+    """
     from jinja2 import StrictUndefined, TemplateSyntaxError, meta
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Environment(ImmutableSandboxedEnvironment):
-        """Refuse operations that would take all memory or time, such as `"x" * 10 ** 10`."""
+        """A sandbox that refuses operations that take too much memory or time, such as `"x" * 10 ** 10`."""
 
         intercepted_binops = frozenset({"*", "**"})
 
@@ -83,7 +86,7 @@ def read_template(
                 raise OverflowError(f"the result of {operator} would be too large")
             return super().call_binop(context, operator, left, right)
 
-    # Prompts are plain text, so no HTML escaping.
+    # Prompts are plain text, so HTML must not be escaped.
     environment = Environment(undefined=StrictUndefined, autoescape=False)
     try:
         with open(path, encoding=encoding, opener=opener) as file:
@@ -91,10 +94,10 @@ def read_template(
     except OSError as error:
         raise InputError(path, f"cannot be read {because(error)}") from None
     except UnicodeDecodeError:
-        raise InputError(path, "is not UTF-8 text; save it as such") from None
+        raise InputError(path, "is not UTF-8 text; save it as UTF-8") from None
     if len(text) > _MAX_CHARACTERS:
-        problem = f"is longer than {_MAX_CHARACTERS:,} characters, too long for a template"
-        raise InputError(path, f"{problem}; name another file")
+        problem = f"is longer than {_MAX_CHARACTERS:,} characters, which is too long for a template"
+        raise InputError(path, f"{problem}; choose another file")
     try:
         tree = environment.parse(text)
         used = meta.find_undeclared_variables(tree)
@@ -118,9 +121,9 @@ def render(
     to_continue: bool,
     demonstration_ids: tuple[str, ...] = (),
 ) -> Prompt:
-    """Render a template: one user message for a chat model, or a text `to_continue` for a base model.
+    """Render a template as one user message for a chat model, or as a text `to_continue` for a base model.
 
-    A text to continue keeps its trailing white space, because a base model continues exactly there.
+    A text for a base model keeps its trailing white space, because the model continues exactly after it.
     """
     content = template.compiled.render(values)
     messages = () if to_continue else (Message(role="user", content=content.strip()),)
@@ -137,16 +140,16 @@ def render(
 TEMPLATE_NAMES = frozenset(
     name for recipe in RECIPES.values() for stage in recipe.stages for name in stage.templates
 )
-"""File names of all templates that any run uses."""
+"""File names of all templates."""
 
 
 def folder(config: RunConfig) -> str:
-    """Return the name of the folder with the shipped templates for a run."""
+    """Return the name of the directory that contains the shipped templates for a run."""
     return f"{config.recipe}-completions" if config.api == "completions" else config.recipe
 
 
 def shipped_templates(config: RunConfig) -> Path:
-    """Return the folder with the shipped templates for a run."""
+    """Return the directory that contains the shipped templates for a run."""
     return resource(ENGLISH.prompts) / folder(config)
 
 
@@ -158,13 +161,16 @@ def template_names(config: RunConfig) -> tuple[str, ...]:
 
 
 def load_templates(config: RunConfig, path: Path) -> dict[str, Template]:
-    """Read and check the templates of a run from the folder at `path`. Raises InputError."""
+    """Read and check a run's templates in the directory `path`.
+
+    Raises InputError if the directory or a template is missing, unreadable or not suitable for the run.
+    """
     shipped = shipped_templates(config)
     try:
         present = {file.name for file in path.iterdir()}
     except (FileNotFoundError, NotADirectoryError) as error:
-        problem = "does not exist" if isinstance(error, FileNotFoundError) else "is not a folder"
-        remedy = f"name a folder of templates, such as a copy of {shipped}"
+        problem = "does not exist" if isinstance(error, FileNotFoundError) else "is not a directory"
+        remedy = f"choose a directory of templates, such as a copy of {shipped}"
         raise InputError(path, f"{problem}; {remedy}") from None
     except OSError as error:
         raise InputError(path, f"cannot be read {because(error)}") from None
@@ -186,7 +192,7 @@ def load_templates(config: RunConfig, path: Path) -> dict[str, Template]:
 
 
 def frozen_templates(config: RunConfig, path: Path, names: Iterable[str]) -> dict[str, Template]:
-    """Read the templates with these names from a run directory, without checking them again."""
+    """Read templates by file name from a run directory, without checking them again."""
     return {
         name: read_template(path / name, folder=folder(config), opener=open_regular)[0]
         for name in names

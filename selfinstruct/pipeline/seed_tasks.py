@@ -1,13 +1,13 @@
-"""Read and write files of seed tasks.
+"""Read and write seed-task files.
 
-Three formats are recognised by their content. Each may have extra fields, which are ignored:
+Three formats are detected from the file's content. Additional fields are ignored:
 
     {"id": "seed_task_0", "name": …, "instruction": …, "instances": [{"input": …, "output": …}],
      "is_classification": false}                               a line of JSONL, the published schema
     {"instruction": …, "input": …, "output": …}                a line of JSONL, Alpaca-style
     [{"instruction": …, "input": …, "output": …}, …]           a JSON list, Alpaca-style
 
-A task without an id gets one from its position in the file; the first is "seed_task_0".
+A task without an id gets one from its position in the file. The first such id is "seed_task_0".
 """
 
 import json
@@ -23,15 +23,15 @@ from selfinstruct.files import Opener, because, read_at_most
 from selfinstruct.records import Instance, SeedTask
 
 _MAX_BYTES = 100_000_000
-"""Largest file that is read. All of Alpaca takes a quarter of this size."""
-_FORMAT = "a line holds one whole task as a JSON object, or the file is one JSON list"
+"""Maximum size of a seed-task file. The whole Alpaca data set takes a quarter of this size."""
+_FORMAT = "write each task as a JSON object on one line, or all tasks as one JSON list"
 
 
 def read_seed_tasks(path: Path | str, *, opener: Opener | None = None) -> tuple[SeedTask, ...]:
     """Read seed tasks from a file.
 
-    Raises InputError for an unreadable file, a bad line, a duplicate id, or a file without tasks. The error
-    names the path, the line and the problem.
+    Raises InputError if the file is unreadable, a line is malformed, an id is a duplicate, or the file has no
+    tasks. The error contains the path, the line number and the problem.
     """
     path = Path(path)
     try:
@@ -39,38 +39,38 @@ def read_seed_tasks(path: Path | str, *, opener: Opener | None = None) -> tuple[
     except OSError as error:
         raise InputError(path, f"cannot be read {because(error)}") from None
     except UnicodeDecodeError as error:
-        problem = f"is not UTF-8 text (byte {error.start}); save it as such"
+        problem = f"is not UTF-8 text (byte {error.start}); save it as UTF-8"
         raise InputError(path, problem) from None
     except ValueError as error:
-        raise InputError(path, f"{error}; name a file of seed tasks") from None
+        raise InputError(path, f"{error}; choose a seed-task file") from None
     tasks: list[SeedTask] = []
     lines_by_id: dict[str, int | None] = {}
     for line, entry in _entries(path, text):
         task = _seed_task(path, line, entry, position=len(tasks))
         if task.id in lines_by_id:
             first = f" (first in line {lines_by_id[task.id]})" if line is not None else ""
-            problem = f"the id {task.id!r} appears twice{first}; ids must differ"
+            problem = f"the id {task.id!r} appears twice{first}; each id must be unique"
             raise InputError(path, problem, line=line)
         lines_by_id[task.id] = line
         tasks.append(task)
     if not tasks:
-        raise InputError(path, f"holds no seed tasks; {_FORMAT}")
+        raise InputError(path, f"contains no seed tasks; {_FORMAT}")
     return tuple(tasks)
 
 
 def render_seed_tasks(tasks: Sequence[SeedTask]) -> bytes:
-    """Return seed tasks as JSONL in the published schema. Equal tasks give equal bytes."""
+    """Return seed tasks as JSONL in the published schema. Equal tasks produce equal bytes."""
     entries = (json.dumps(asdict(task), ensure_ascii=False) for task in tasks)
     return "".join(f"{entry}\n" for entry in entries).encode("utf-8")
 
 
 def _entries(path: Path, text: str) -> Iterator[tuple[int | None, Mapping[str, Any]]]:
-    """Yield the line number and the JSON object of each task. In a JSON list the line number is None."""
+    """Yield each task's line number and JSON object. In a JSON list, the line number is None."""
     if text.lstrip()[:1] == "[":
         try:
             listed = json.loads(text)
         except json.JSONDecodeError as error:
-            problem = f"is not JSON: {error.msg.lower()}; fix the list there"
+            problem = f"is not JSON: {error.msg.lower()}; correct that line"
             raise InputError(path, problem, line=error.lineno) from None
         except (ValueError, RecursionError) as error:
             raise InputError(path, f"is not usable JSON ({error})") from None
@@ -87,7 +87,7 @@ def _entries(path: Path, text: str) -> Iterator[tuple[int | None, Mapping[str, A
         except jsonlines.InvalidLineError as error:
             cause = error.__cause__
             problem = (
-                cause.msg.lower() if isinstance(cause, json.JSONDecodeError) else "another type"
+                cause.msg.lower() if isinstance(cause, json.JSONDecodeError) else "a different type"
             )
             problem = f"is not a JSON object ({problem}); {_FORMAT}"
             raise InputError(path, problem, line=number) from None
@@ -97,9 +97,9 @@ def _entries(path: Path, text: str) -> Iterator[tuple[int | None, Mapping[str, A
 
 
 def _not_text(value: object) -> str:
-    """Say why a JSON value is not text, and how to fix the value."""
+    """Return a description of a JSON value that is not text, with a remedy if there is one."""
     if value is None:
-        return "missing; a task has an instruction, and an output in it or in each of its instances"
+        return "missing; a task needs an instruction, and an output in the task or in each instance"
     if isinstance(value, int | float):
         name = str(value).lower() if isinstance(value, bool) else "a number"
         return f"{name}, not text; put it in quotes"
@@ -122,7 +122,7 @@ def _seed_task(
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
-            description = f"{name!r} holds half of a surrogate pair, which is not a character"
+            description = f"{name!r} contains a lone surrogate, which is not a character"
             raise problem(description) from None
         return value
 
@@ -132,7 +132,7 @@ def _seed_task(
     items = entry.get("instances", [entry])
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise problem(
-            "'instances' is not a list of objects with input and output; write [] for none"
+            "'instances' is not a list of objects with input and output; write [] for no instances"
         )
     instances = tuple(
         Instance(input=text_of(item, "input", ""), output=text_of(item, "output")) for item in items

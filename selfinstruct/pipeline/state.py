@@ -1,7 +1,7 @@
-"""The state of a run, computed from its journal event by event.
+"""The state of a run, computed from its journal by applying one event after another.
 
-A running process and a resumed one use the same `apply`, so both reach the same state. `plan` uses the state
-to plan requests, `decide` uses it to make decisions.
+A running process and a resumed process both use `apply`, so they reach the same state. `plan` uses the state
+to plan requests, and `decide` uses it to make decisions.
 
     state = initial(config, seed_tasks)
     for event in journal.replay():
@@ -48,41 +48,42 @@ class RunState:
 
     pool: Pool
     index: NoveltyIndex
-    """The pool's instructions, in the pool's order."""
+    """Novelty index of the pool's instructions, in pool order."""
     pool_sizes: list[int]
-    """Length of the pool after each commit. Entry 0 counts the seed tasks and the imported tasks."""
+    """Number of tasks in the pool after each commit. Entry 0 is the number of seed tasks and imported
+    tasks."""
     scripts: frozenset[str]
-    """Scripts of the seed tasks and the imported tasks."""
+    """Scripts that the seed tasks and the imported tasks use."""
     waiting: dict[str, Outcome] = field(default_factory=dict)
-    """Outcomes without a decision, by request id."""
+    """Outcomes on which no decision has been made yet, by request id."""
     unclear_once: set[str] = field(default_factory=set)
-    """Ids of tasks with one unclear answer to the classification question, waiting for a second answer."""
+    """Ids of tasks that got one unclear answer to the classification question and no second answer yet."""
     counts: Counts = field(default_factory=Counts)
     ledger: Ledger = field(default_factory=Ledger)
     timeline: Timeline = field(default_factory=Timeline)
     price: Price | None = None
-    """Price of the model in the last process. All costs of the run use this price."""
+    """Price of the model in the process that last started. All costs of the run are computed with it."""
     expected_use: dict[int, ExpectedUse] = field(default_factory=dict)
-    """First estimate for each target, by target."""
+    """First estimate of the run's consumption for each target, by target."""
     last_not_novel: Rejection | None = None
-    """The latest rejection for lack of novelty."""
+    """Latest rejection of a candidate that was not novel."""
     keeps_instances: bool = True
-    """True if finished tasks keep their instances. A run needs the texts only if demonstrations show
-    instances. If not, finished tasks have () and the texts remain in the journal."""
+    """Whether finished tasks keep their instances in memory. A run needs them only if demonstrations show
+    instances. If false, finished tasks have the instances (), and the texts are only in the journal."""
     source: RefilteredFrom | None = None
-    """The run whose replies a refiltered run uses. A refiltered run sends no requests."""
+    """Run whose replies this run uses; None unless this is a refiltered run, which sends no requests."""
     source_tasks: dict[str, str] = field(default_factory=dict)
-    """Instructions of tasks that only the source run has, by their id in this run."""
+    """Instructions of the tasks that are only in the source run, by their ids in this run."""
     imports: list[ImportedFile] = field(default_factory=list)
-    """The imported files."""
+    """Files whose tasks were imported."""
     programs: list[str] = field(default_factory=list)
-    """Versions of selfinstruct that the run has used, oldest use first."""
+    """Versions of selfinstruct that have worked on the run, in the order of first use."""
     finished: RunFinished | None = None
-    """The end of the last process; None during a run or after a crash."""
+    """How the last process ended; None while a process is running, and after a crash."""
 
     @property
     def commits(self) -> int:
-        """Number of the last committed generation request."""
+        """Number of the last committed generation request; 0 before the first commit."""
         return len(self.pool_sizes) - 1
 
     @property
@@ -102,7 +103,7 @@ class RunState:
 
     @property
     def missing_imports(self) -> int:
-        """Number of tasks that the imported files announce and the journal does not have yet."""
+        """Number of tasks in the imported files that are not in the journal yet."""
         return sum(file.tasks for file in self.imports) - self.counts.imported
 
     @property
@@ -111,7 +112,10 @@ class RunState:
         return self.accepted - self.counts.finished_tasks
 
     def instruction(self, task_id: str) -> str:
-        """Return the instruction of a task in the pool or in the source run. Raises KeyError."""
+        """Return the instruction of a task in the pool or in the source run.
+
+        Raises KeyError if neither contains the task.
+        """
         text = self.source_tasks.get(task_id)
         return self.pool.by_id(task_id).instruction if text is None else text
 
@@ -119,7 +123,7 @@ class RunState:
 def initial(
     config: RunConfig, seed_tasks: Sequence[SeedTask], *, keeps_instances: bool = True
 ) -> RunState:
-    """Return the state before the first event. See `RunState` for `keeps_instances`."""
+    """Return the state before the first event. `keeps_instances` is explained in `RunState`."""
     pool = Pool(seed_tasks)
     return RunState(
         pool=pool,
@@ -131,14 +135,14 @@ def initial(
 
 
 def forget_undecided(state: RunState) -> None:
-    """Drop replies that a killed run left without a decision, so that a copy of its state can ask again."""
+    """Drop undecided outcomes that a killed run left, so that a copy can send the requests again."""
     state.waiting.clear()
 
 
 def apply(state: RunState, event: Event) -> RunState:
     """Apply an event to the state in place, and return the state.
 
-    Raises ValueError for an event that is impossible in this state, such as a commit out of order.
+    Raises ValueError if the event is impossible in this state, such as a commit out of order.
     """
     match event:
         case RunStarted():
@@ -152,7 +156,7 @@ def apply(state: RunState, event: Event) -> RunState:
             state.ledger.give_all_up()
         case Reserved():
             if min(event.prompt_tokens, event.completion_tokens) < 0:
-                raise ValueError(f"{event.request_id} cannot consume less than nothing")
+                raise ValueError(f"{event.request_id} cannot reserve a negative number of tokens")
             maximum = Consumption(
                 requests=1,
                 prompt_tokens=event.prompt_tokens,
@@ -163,7 +167,7 @@ def apply(state: RunState, event: Event) -> RunState:
             state.ledger.release(event.request_id)
         case CompletionReceived() | RequestFailed():
             if event.request_id in state.waiting:
-                raise ValueError(f"{event.request_id} has an outcome already")
+                raise ValueError(f"{event.request_id} already has an outcome")
             state.waiting[event.request_id] = event
             _count_outcome(state, event)
         case Committed():
@@ -200,7 +204,7 @@ def _require_nothing_asked(state: RunState, what: str) -> None:
 
 def _import(state: RunState, event: TaskImported) -> None:
     if not state.missing_imports:
-        raise ValueError(f"{event.task_id} comes from no imported file")
+        raise ValueError(f"{event.task_id} does not belong to any imported file")
     kept = event.instances if state.keeps_instances else ()
     is_whole, kind = event.instances is not None, event.is_classification
     state.pool.add(
@@ -225,7 +229,7 @@ def _import(state: RunState, event: TaskImported) -> None:
     if event.instances is not None:
         counts.finish_task(len(event.instances))
     if not state.missing_imports:
-        # Imported tasks become demonstrations, so their scripts count.
+        # Imported tasks may be shown as demonstrations, so their scripts are allowed too.
         state.scripts = scripts_of([task.instruction for task in state.pool])
 
 
@@ -239,7 +243,7 @@ def _count_outcome(state: RunState, event: Outcome) -> None:
         counts.failed[event.stage] += 1
         state.ledger.give_up(event.request_id)
         return
-    if state.source is None:  # the source run paid for the replies of a refiltered run
+    if state.source is None:  # a refiltered run's replies were paid for by the source run
         state.ledger.settle(event.request_id, event.completion.counted)
     use = _reported_use(event)
     state.timeline.reply(event.stage, event.completion)
@@ -248,23 +252,23 @@ def _count_outcome(state: RunState, event: Outcome) -> None:
 
 
 _MAX_SECONDS = 10**9
-"""Longest plausible duration of an attempt, in seconds."""
+"""Maximum plausible latency of a reply, in seconds."""
 
 
 def _require_possible(state: RunState, event: Outcome) -> None:
-    """Raise ValueError for an outcome that no request can have."""
+    """Raise ValueError if no request can have this outcome."""
     if not event.request_id.startswith(f"{event.stage}/"):
-        raise ValueError(f"{event.request_id} is not a request of the stage {event.stage}")
+        raise ValueError(f"{event.request_id} is not a request in the stage {event.stage}")
     if isinstance(event, RequestFailed):
         return
     if not 0 <= event.completion.latency_s <= _MAX_SECONDS:
-        raise ValueError(f"{event.request_id} cannot take {event.completion.latency_s} s")
+        raise ValueError(f"{event.request_id} cannot have taken {event.completion.latency_s} s")
     for task_id in event.demonstration_ids:
         try:
             state.instruction(task_id)
         except KeyError:
             raise ValueError(
-                f"the prompt of {event.request_id} shows an unknown {task_id}"
+                f"the prompt of {event.request_id} shows the unknown task {task_id}"
             ) from None
 
 
@@ -292,7 +296,7 @@ def _commit(state: RunState, event: Committed) -> None:
 
 
 def _reported_use(outcome: Outcome) -> Consumption:
-    """Return what a request consumed as reported by the endpoint, or one request without tokens."""
+    """Return the consumption that the endpoint reported for a request, or one request without tokens."""
     usage = outcome.completion.counted if isinstance(outcome, CompletionReceived) else None
     return consumed(usage) if usage is not None else Consumption(requests=1)
 
@@ -327,7 +331,7 @@ def _task(accepted: Accepted, outcome: Outcome) -> Task:
         provenance=Provenance(
             request_id=outcome.request_id,
             ordinal=item_number(accepted.candidate_id),
-            # Equal strings from a journal are separate objects; interning saves memory.
+            # Equal strings that are read from a journal are separate objects. Interning them saves memory.
             model=intern(outcome.completion.model),
             template=intern(outcome.template),
             demonstration_ids=tuple(map(intern, outcome.demonstration_ids)),

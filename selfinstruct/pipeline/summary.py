@@ -1,4 +1,4 @@
-"""Counts of a run, all derived from its events.
+"""A run's summary, derived from the events in its journal.
 
 requests → candidates → rejected by reason → accepted (plus imported) → with instances → rows
 """
@@ -20,63 +20,66 @@ from selfinstruct.text import dollars
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStep:
-    """Candidates that were compared with a pool of similar size. Sizes include seed tasks."""
+    """Counts of the candidates that were compared with pools of similar size. Sizes include seed tasks."""
 
     smallest: int
-    """Smallest size of the pool."""
+    """Smallest pool size in this step."""
     largest: int
-    """Largest size of the pool."""
+    """Largest pool size in this step."""
     candidates: int
     accepted: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RunSummary:
-    """Counts of a run, where imported + candidates = accepted + Σ rejected."""
+    """Counts of a run. They satisfy imported + candidates = accepted + Σ rejected."""
 
     requests: Mapping[Stage, int]
-    """Requests with an outcome, by stage."""
+    """Number of requests with an outcome, by stage."""
     failed: Mapping[Stage, int]
-    """Failed requests, by stage: refused by the endpoint or given up."""
+    """Number of requests that the endpoint refused or that were given up, by stage."""
     commits: int
-    """Decided generation requests. Outcomes of later requests may be waiting."""
+    """Number of generation requests that have been decided on. Later requests may have undecided outcomes."""
     candidates: int
-    """Items of the committed replies. A reply without a list counts as one item."""
+    """Number of items in the committed replies. A reply without a list counts as one item."""
     rejected: Mapping[Reason, int]
-    """Rejected candidates by reason, most frequent first."""
+    """Number of rejected candidates by reason, most frequent reason first."""
     accepted: int
-    """Accepted and imported instructions, without seed tasks."""
+    """Number of accepted and imported instructions, without seed tasks."""
     imported: int
-    """Imported instructions."""
+    """Number of imported instructions."""
     open: int
-    """Accepted instructions that still need a classification or instances."""
+    """Number of accepted instructions that still need a classification or instances."""
     never_asked: int
-    """Accepted instructions of a refiltered run that need a classification or instances, and never get them
-    because such a run sends no requests."""
+    """Number of accepted instructions in a refiltered run that lack a classification or instances. They never
+    get them, because a refiltered run sends no requests."""
     classification: int
-    """Accepted instructions that are classification tasks."""
+    """Number of accepted instructions that are classification tasks."""
     unclear_kinds: int
-    """Accepted instructions without a clear answer to the classification question."""
+    """Number of accepted instructions for which the model gave no clear answer to the classification
+    question."""
     with_instances: int
-    """Accepted instructions with at least one instance."""
+    """Number of accepted instructions with at least one instance."""
     instances_rejected: Mapping[Reason, int]
-    """Rejected instances by reason, most frequent first."""
+    """Number of rejected instances by reason, most frequent reason first."""
     rows: int
-    """Accepted instances, each a row of an export."""
+    """Number of accepted instances. Each of them becomes a row in an export."""
     prompt_tokens: int
-    """Prompt tokens of all replies, as counted by the endpoint."""
+    """Number of prompt tokens in all requests that got a reply, as counted by the endpoint."""
     completion_tokens: int
-    """Completion tokens of all replies, as counted by the endpoint."""
+    """Number of completion tokens in all replies, as counted by the endpoint."""
     by_pool_size: tuple[PoolStep, ...]
-    """Candidates, and accepted candidates, by the size of the pool before their reply."""
+    """Counts of candidates and accepted candidates, by the size of the pool before their reply."""
     spent: Consumption
-    """Attempts and tokens of the run, including attempts without a known outcome."""
+    """Attempts and tokens that the run has used, including attempts whose outcome is unknown."""
     unheard: Consumption
-    """The part of `spent` without a known outcome, counted at its upper bound."""
+    """The part of `spent` that belongs to attempts whose consumption is unknown, counted at its upper
+    bound."""
     marginal_cost: MarginalCost
     """Cost so far, and expected cost of the next instructions."""
     expected_use: ExpectedUse | None = None
-    """Expected use for the largest target reached that had an estimate; None without one."""
+    """Estimated consumption for the largest target that was reached and had an estimate; None if there is
+    none."""
 
     def __repr__(self) -> str:
         cost = "" if self.cost_usd is None else f", {dollars(self.cost_usd)}"
@@ -87,23 +90,23 @@ class RunSummary:
 
     @property
     def grown(self) -> int:
-        """Accepted instructions without the imported ones."""
+        """Number of accepted instructions that were not imported."""
         return self.accepted - self.imported
 
     @property
     def cost_usd(self) -> Decimal | None:
-        """Cost in US dollars; None without a known price."""
+        """Cost in US dollars; None if the price is unknown."""
         return self.marginal_cost.cost_usd
 
     def as_json(self) -> dict[str, Any]:
-        """Return the summary as JSON values. Dollars are numbers, rounded to six decimals."""
+        """Return the summary as JSON values. Amounts in dollars are numbers, rounded to six decimals."""
         text = json.dumps(asdict(self), default=lambda dollars: round(float(dollars), 6))
         plain: dict[str, Any] = json.loads(text)
         return plain | {"cost_usd": plain["marginal_cost"]["cost_usd"]}
 
 
 def summarize(state: RunState) -> RunSummary:
-    """Return the counts of a run from its state."""
+    """Return the summary of a run from its state."""
     generated = state.pool.generated
     counts = state.counts
     is_refiltered = state.source is not None
@@ -133,7 +136,7 @@ def summarize(state: RunState) -> RunSummary:
 
 
 def _expected_use(state: RunState) -> ExpectedUse | None:
-    """Return the estimate for the largest target reached, unless tasks are still open."""
+    """Return the estimate for the largest target reached; None without one, or while tasks are open."""
     reached = [target for target in state.expected_use if target <= state.accepted]
     return state.expected_use[max(reached)] if reached and not state.open_tasks else None
 
@@ -155,6 +158,6 @@ def _by_pool_size(state: RunState) -> tuple[PoolStep, ...]:
 
 
 def sizes_to(size: int) -> list[int]:
-    """Return 1, 2, 5, 10, 20, 50, … up to the first number over `size`."""
+    """Return the numbers 1, 2, 5, 10, 20, 50, … up to the first one that is greater than `size`."""
     sizes = [n * 10**power for power in range(len(str(size)) + 1) for n in (1, 2, 5)]
     return sizes[: bisect_right(sizes, size) + 1]

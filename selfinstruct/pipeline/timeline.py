@@ -1,6 +1,6 @@
-"""The history of a run in numbers: what each commit accepted and consumed, and what replies took.
+"""A run's history in numbers: what each commit accepted and consumed, and the replies' tokens and latency.
 
-Part of the fold over the journal. Everything that forecasts the rest of a run reads from here.
+The timeline is part of the run's state. All forecasts for the rest of a run use it.
 
 >>> timeline = Timeline()
 >>> timeline.mark(accepted=5, candidates=8, consumed=Consumption(requests=1, prompt_tokens=900))
@@ -20,52 +20,55 @@ from selfinstruct.records import Completion, Stage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """The commits between two points of a run."""
+    """Totals of the commits between two points in a run."""
 
     accepted: int
     candidates: int
     consumed: Consumption
-    """Consumption of the generation requests; one request for each commit."""
+    """Consumption of the generation requests. Each commit counts as one request."""
 
     @property
     def acceptance(self) -> float:
-        """Share of the candidates that were accepted, in [0, 1]; 0 without candidates."""
+        """Share of the candidates that were accepted, in [0, 1]; 0 if there were no candidates."""
         return self.accepted / self.candidates if self.candidates else 0.0
 
 
 @dataclass(kw_only=True)
 class Sample:
-    """Count, sum and sum of squares of measured values."""
+    """Count, sum and sum of squares of some measured values."""
 
     count: int = 0
     total: float = 0
     squares: float = 0
 
     def add(self, value: float) -> None:
-        """Add a value."""
+        """Add one value to the sample."""
         self.count += 1
         self.total += value
         self.squares += value * value
 
     @property
     def mean(self) -> float:
-        """Mean of the values; ZeroDivisionError without any."""
+        """Mean of the values. Raises ZeroDivisionError if there are no values."""
         return self.total / self.count
 
 
 @dataclass(kw_only=True)
 class StageReplies:
-    """The replies of one stage."""
+    """Tokens and latency of the replies in one stage."""
 
     prompt_tokens: Sample = field(default_factory=Sample)
     reply_tokens: Sample = field(default_factory=Sample)
     seconds: Sample = field(default_factory=Sample)
-    """Latency, of replies without a credible token count too."""
+    """Latency in seconds. Replies without a credible token count are included here, but not in the tokens."""
     cached_tokens: int = 0
 
 
 class Timeline:
-    """A mark for each commit: six integers, so that a run of a million stays small."""
+    """Totals after each commit, and samples of the replies.
+
+    Each commit takes six integers, so even a run with a million commits needs little memory.
+    """
 
     def __init__(self) -> None:
         self._accepted = array("q", [0])
@@ -75,27 +78,27 @@ class Timeline:
         """Consumption of the classification and instance requests."""
         self.replies: dict[Stage, StageReplies] = {}
         self.candidates_per_reply = Sample()
-        """Over the replies with at least one candidate."""
+        """Number of candidates in each reply that has at least one."""
         self.clear_answers = 0
-        """Replies that decided whether a task is a classification task."""
+        """Number of replies that decided whether a task is a classification task."""
         self.unclear_answers = 0
-        """Replies after which the same question is asked again."""
+        """Number of unclear replies, after which the classification question is asked again."""
 
     def mark(self, *, accepted: int, candidates: int, consumed: Consumption) -> None:
         """Record a commit and what its request consumed.
 
-        The counts are totals since the start of the run, without imported tasks.
+        `accepted` and `candidates` are totals since the start of the run, without imported tasks.
         """
         if candidates > self._candidates[-1]:
             self.candidates_per_reply.add(candidates - self._candidates[-1])
         for column, amount in zip(self._consumed, consumed.amounts, strict=True):
             column.append(column[-1] + amount)
         self._candidates.append(candidates)
-        # Last: the progress thread looks positions up in this column.
+        # This column must be extended last, because the progress thread looks up positions in it.
         self._accepted.append(accepted)
 
     def reply(self, stage: Stage, completion: Completion) -> None:
-        """Record a reply."""
+        """Record the tokens and the latency of a reply."""
         seen = self.replies.setdefault(stage, StageReplies())
         seen.seconds.add(completion.latency_s)
         usage = completion.counted
@@ -108,17 +111,20 @@ class Timeline:
 
     @property
     def accepted(self) -> int:
-        """Instructions accepted by the last commit."""
+        """Number of instructions accepted up to the last commit, without imported tasks."""
         return self._accepted[-1]
 
     def stretch(self, first: int, last: int) -> Stretch:
-        """Return the commits after the one that accepted number `first`, up to number `last`."""
+        """Return the totals of the commits after accepted instruction `first`, up to instruction `last`."""
         begin = bisect_left(self._accepted, first)
         end = min(bisect_left(self._accepted, last), len(self._accepted) - 1)
         return self._between(begin, end)
 
     def recent(self, accepted: int) -> Stretch:
-        """Return the last commits that accepted about this many instructions, or all commits."""
+        """Return the totals of the last commits, which together accepted about `accepted` instructions.
+
+        If the run has accepted fewer instructions, all commits are included.
+        """
         return self._between(max(0, bisect_left(self._accepted, self.accepted - accepted)), -1)
 
     def _between(self, begin: int, end: int) -> Stretch:

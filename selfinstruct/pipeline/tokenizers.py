@@ -1,8 +1,8 @@
-"""Tokenizers for novelty.
+"""Tokenizers for the novelty check.
 
 `rouge` is the tokenizer of the rouge-score package, which the published code uses. Its tokens are runs of a–z
-and 0–9, so a Korean or Japanese text has no tokens and novelty never rejects it. `unicode` supports every
-script and gives the same tokens for ASCII text.
+and 0–9. So a Korean or Japanese text has no tokens, and the novelty check never rejects it. `unicode`
+supports all scripts, and returns the same tokens as `rouge` for ASCII text.
 
     >>> rouge("Crème brûlée, 2 eggs"), unicode("Crème brûlée, 2 eggs")
     (['cr', 'me', 'br', 'l', 'e', '2', 'eggs'], ['crème', 'brûlée', '2', 'eggs'])
@@ -18,11 +18,11 @@ from functools import cache
 from itertools import groupby
 
 TOKENIZER_VERSION = 1
-"""Version of the tokenizers, part of a run's fingerprint. It rises with any change of a token."""
+"""Version of the tokenizers; part of a run's fingerprint. Increase it whenever any token changes."""
 
 _ASCII_TOKEN = re.compile(r"[a-z0-9]+")
 
-# Scripts without spaces between words, and Hangul. Each character, with its combining marks, is a token.
+# Scripts without spaces between words, and Hangul. In these, each character with its marks is one token.
 _SPACELESS = (
     "\u0e00-\u0eff"  # Thai, Lao
     "\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Myanmar
@@ -37,31 +37,32 @@ _SPACELESS_CHARACTER = re.compile(f"[{_SPACELESS}]")
 
 
 def rouge(text: str) -> list[str]:
-    """Return the tokens of rouge-score's default tokenizer without stemming: runs of a–z and 0–9."""
+    """Return the runs of a–z and 0–9 in the lower-cased text, like rouge-score without stemming."""
     return _ASCII_TOKEN.findall(text.lower())
 
 
 def unicode(text: str) -> list[str]:
-    """Return words of letters, combining marks and digits; for scripts without spaces, single characters.
+    """Return a text's words, or its single characters in scripts without spaces between words.
 
-    The text is normalised (NFKC) and case-folded first, so full-width letters, ligatures and composed accents
-    make no difference. ASCII text has the same tokens as with `rouge`.
+    A word consists of letters, combining marks and digits. The text is first normalised (NFKC) and
+    case-folded, so full-width letters, ligatures and composed accents make no difference. For ASCII text, the
+    tokens are the same as those of `rouge`.
     """
     if text.isascii():
         return rouge(text)
-    # Case folding can undo the normal form and normalising can undo case folding, as with "ᾳ".
+    # Case folding can undo normalisation, and normalisation can undo case folding, as for "ᾳ".
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return _token().findall(folded)
 
 
 TOKENIZERS: Mapping[str, Callable[[str], list[str]]] = {"rouge": rouge, "unicode": unicode}
-"""Tokenizers by the value of the setting `tokenizer`."""
+"""The tokenizer for each value of the setting `tokenizer`."""
 
 
 def length_in_words(text: str) -> int:
-    """Return the number of words. In scripts without spaces, two characters count as a word.
+    """Return the number of words in a text. In scripts without spaces, two characters count as one word.
 
-    Hangul also counts by syllables, because a Korean word often holds what English says in several words.
+    The same holds for Hangul, because one Korean word often corresponds to several English words.
     """
     if text.isascii():
         return len(text.split())
@@ -74,7 +75,7 @@ def length_in_words(text: str) -> int:
 
 @cache
 def _token() -> re.Pattern[str]:
-    # Python's \w does not include combining marks. Without them, Hindi words would split at vowel signs.
+    # Python's \w does not match combining marks. Without these, Hindi words would be split at vowel signs.
 
     marks = "".join(_mark_ranges())
     letter = r"[^\W_]"
@@ -84,7 +85,7 @@ def _token() -> re.Pattern[str]:
 
 
 def _mark_ranges() -> Iterator[str]:
-    """Yield the combining marks as ranges of a character class."""
+    """Yield all combining marks as ranges for a regular expression's character class."""
     marks = [n for n in range(sys.maxunicode + 1) if unicodedata.category(chr(n))[0] == "M"]
     for _, group in groupby(enumerate(marks), key=lambda numbered: numbered[1] - numbered[0]):
         codes = [code for _, code in group]

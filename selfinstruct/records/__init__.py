@@ -1,9 +1,9 @@
-"""The immutable records of the pipeline. No I/O, no logic except derived properties.
+"""The pipeline's immutable records. They have no I/O, and no logic except derived properties.
 
     SeedTask ─┐
     Task ─────┴→ Prompt → Request → Completion → Candidate → Task | Rejection
 
-Text is `str` without lone surrogates (the backends replace them), ids are strings, times are in seconds.
+Text is `str` without lone surrogates (the backends replace them). Ids are strings. Times are in seconds.
 """
 
 import hashlib
@@ -16,37 +16,37 @@ from selfinstruct.records.finish_reasons import Ending, ending
 
 
 class Strict:
-    """Base class of records in the journal: reading refuses a wrong type or an unknown key."""
+    """Base class of the records in the journal. Reading one fails if a type is wrong or a key is unknown."""
 
     __slots__ = ()
     __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True}
 
 
 Stage = Literal["generate", "classify", "instances"]
-"""Purpose of a request: new instructions, the classification of a task, or the instances of a task."""
+"""What a request asks for: new instructions, a task's classification, or a task's instances."""
 
 
 Answer = Literal["yes", "no", "unclear"]
-"""Answer to "Is it a classification task?"."""
+"""The model's answer to "Is it a classification task?"."""
 
 
 class Reason(StrEnum):
-    """Reason of a rejected candidate or instance."""
+    """Why a candidate or an instance was rejected."""
 
     def __repr__(self) -> str:
-        return repr(self.value)  # for counts that are printed
+        return repr(self.value)  # makes printed counts readable
 
-    # of a whole reply
+    # why a whole reply was rejected
     EMPTY_REPLY = "empty_reply"
     REFUSAL = "refusal"
     NO_LIST = "no_list"
     NO_OUTPUT = "no_output"
-    # of the last item of a reply that was cut by length; in the profile "paper", of the whole list
+    # why the last item in a reply was rejected; with the profile "paper", why the whole list was rejected
     TRUNCATED = "truncated"
-    # of an item of a list
+    # why an item in a list was rejected
     ECHO = "echo"
     MALFORMED = "malformed"
-    # of an instruction
+    # why an instruction was rejected
     EMPTY = "empty"
     TOO_SHORT = "too_short"
     TOO_LONG = "too_long"
@@ -55,14 +55,14 @@ class Reason(StrEnum):
     LEADING_PUNCTUATION = "leading_punctuation"
     NON_ASCII_START = "non_ascii_start"
     CONTROL_CHARACTERS = "control_characters"
-    CONTROL_TOKENS = "control_tokens"  # of an instance, too
+    CONTROL_TOKENS = "control_tokens"  # also a reason for instances
     URL = "url"
     MERGED_TASKS = "merged_tasks"
     WRONG_SCRIPT = "wrong_script"
     NO_WORDS = "no_words"
     NO_TOKENS = "no_tokens"
     NOT_NOVEL = "not_novel"
-    # of an instance
+    # why an instance was rejected
     EMPTY_OUTPUT = "empty_output"
     EMPTY_INPUT = "empty_input"
     OUTPUT_EQUALS_INPUT = "output_equals_input"
@@ -75,17 +75,17 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance(Strict):
-    """One worked example of an instruction."""
+    """One worked example for an instruction."""
 
     input: str
-    """Text that the instruction applies to; "" where the instruction needs none."""
+    """Text that the instruction applies to; "" if the instruction needs no input."""
     output: str
-    """The answer, never empty in an accepted instance."""
+    """The answer, which is never empty in an accepted instance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedTask(Strict):
-    """A hand-written task, a line of `seed_tasks.jsonl`."""
+    """A hand-written task. In a run directory, it is a line of `seed_tasks.jsonl`."""
 
     id: str
     name: str
@@ -107,16 +107,16 @@ class Prompt:
     """A rendered template: messages for a chat model, or a text for a base model to continue."""
 
     template: str
-    """`<folder of the recipe>/<file>@<first 12 hex digits of its SHA-256>`."""
+    """Name of the template: `<template folder>/<file>@<first 12 hex digits of the SHA-256>`."""
     messages: tuple[Message, ...] = ()
     text: str | None = None
     """Text for a base model to continue; None for a chat prompt."""
     demonstration_ids: tuple[str, ...] = ()
-    """Ids of the demonstrations, in order."""
+    """Ids of the demonstration tasks, in the order in which the prompt shows them."""
 
     @property
     def sha256(self) -> str:
-        """Hash of the text, or of all roles and contents; 64 hex digits."""
+        """SHA-256 of the text, or of the roles and contents of all messages; 64 hex digits."""
         digest = hashlib.sha256((self.text or "").encode())
         for message in self.messages:
             digest.update(f"{message.role}\0{message.content}\0".encode())
@@ -125,7 +125,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """Sampling parameters of a request; a parameter that is None is not sent."""
+    """Sampling parameters of a request. Parameters that are None are not sent."""
 
     model: str
     temperature: float | None = None
@@ -133,13 +133,14 @@ class Sampling:
     presence_penalty: float | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
-    """Stop texts: the reply ends before the first of them."""
+    """Stop sequences. The reply ends before the first one that occurs."""
     top_logprobs: int | None = None
-    """Number of alternatives per token whose log-probabilities are requested, from 0; None requests none."""
+    """Number of alternatives to request for each token of the reply, at least 0; None requests no
+    log-probabilities."""
     prompt_logprobs: bool = False
-    """Whether the log-probabilities of the tokens of the prompt are requested."""
+    """Whether to request the log-probabilities of the prompt's tokens."""
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Extra members of the request body; None removes the member of that name."""
+    """Additional members of the request body. If a value is None, the member of that name is removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,23 +155,23 @@ class Request:
 
 
 _MAX_PROMPT_TOKENS = 10**7
-"""Context window of Llama 4 Scout, the longest on offer."""
+"""Maximum credible number of prompt tokens: the context window of Llama 4 Scout, the longest available."""
 _MAX_COMPLETION_TOKENS = 10**6
-"""More tokens than any endpoint writes in one reply, reasoning included."""
+"""Maximum credible number of reply tokens, including reasoning. No endpoint returns that many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens as the endpoint counted them."""
+    """Token counts that the endpoint reported for a request."""
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
-    """Prompt tokens that the endpoint had in its cache; a part of `prompt_tokens`."""
+    """Number of prompt tokens that the endpoint read from its cache. `prompt_tokens` includes them."""
 
     @property
     def is_credible(self) -> bool:
-        """Whether one request can consume these tokens; every prompt has tokens."""
+        """Whether one request can have these counts. For example, the prompt must have at least one token."""
         counts = (self.prompt_tokens, self.completion_tokens, self.cached_tokens)
         return (
             all(type(count) is int for count in counts)
@@ -185,11 +186,11 @@ class TokenLogprob(Strict):
     """A token with its log-probability."""
 
     text: str
-    """Text of the token; "" where the server does not say."""
+    """Text of the token; "" if the server does not return it."""
     logprob: float | None
-    """Natural logarithm of the probability; None for the first token of a prompt."""
+    """Natural logarithm of the token's probability; None for the first token of a prompt."""
     alternatives: Mapping[str, float] = field(default_factory=dict)
-    """Log-probabilities of the most likely tokens at this place, by their texts."""
+    """Log-probabilities of the most likely tokens at this position, by token text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,35 +199,35 @@ class Completion(Strict):
 
     text: str
     finish_reason: str | None
-    """Finish reason as the endpoint sent it, see `finish_reasons`; None without one."""
+    """Finish reason that the endpoint sent (see `finish_reasons`); None if it sent none."""
     model: str
-    """Model name in the reply."""
+    """Name of the model, as given in the reply."""
     usage: Usage | None = None
-    """None where the endpoint reported none."""
+    """Token counts that the endpoint reported; None if it reported none."""
     latency_s: float = 0.0
-    """Seconds from the last attempt to the complete reply."""
+    """Seconds from the start of the last attempt until the reply was complete."""
     attempts: int = 1
     """Number of attempts, including the successful one."""
     reached_limit: bool | None = None
-    """Whether the reply has all tokens that the request allows; None before `cost.worst_case.normalize`."""
+    """Whether the reply has as many tokens as the request allows; None before `cost.worst_case.normalize`."""
     logprobs: tuple[TokenLogprob, ...] | None = None
-    """Tokens of the reply; None if the request does not ask or the endpoint does not return them."""
+    """Tokens of the reply; None if they were not requested or the endpoint did not return them."""
     prompt_logprobs: tuple[TokenLogprob, ...] | None = None
-    """Tokens of the prompt; None as above."""
+    """Tokens of the prompt; None if they were not requested or the endpoint did not return them."""
 
     @property
     def truncated(self) -> bool:
-        """Whether the reply was cut by max_tokens, a filter or a failure."""
+        """Whether max_tokens, a content filter or a failure cut the reply."""
         return self.ending in (Ending.CUT, Ending.FILTERED, Ending.FAILED)
 
     @property
     def ending(self) -> Ending:
-        """End of the reply: cut if it reached max_tokens, else by its finish reason."""
+        """How the reply ended: `CUT` if it reached max_tokens, otherwise what its finish reason means."""
         return Ending.CUT if self.reached_limit else ending(self.finish_reason)
 
     @property
     def counted(self) -> Usage | None:
-        """Usage, or None where the counts are missing or impossible for this text."""
+        """Reported token counts; None if they are missing, or impossible for this text."""
         if self.usage is None or not self.usage.is_credible:
             return None
         has_no_tokens = bool(self.text) and not self.usage.completion_tokens
@@ -235,30 +236,31 @@ class Completion(Strict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate(Strict):
-    """A parsed, not yet accepted task."""
+    """A task that was parsed from a reply and is not accepted yet."""
 
     id: str
-    """`<request id>#<n>`, n from 1 in text order."""
+    """`<request id>#<n>`, where n is the item's position in the reply, counting from 1."""
     instruction: str
     instance: Instance | None = None
-    """Instance from the same reply, as in the recipe "alpaca"; else None."""
+    """Instance from the same reply, as in the recipe "alpaca"; None in other recipes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbour:
-    """A similar task of the pool."""
+    """A task in the pool that is similar to a candidate."""
 
     task_id: str
     rouge_l: float
-    """ROUGE-L F-measure in [0, 1], computed like the package rouge-score."""
+    """ROUGE-L F-measure of the two instructions, in [0, 1], computed as in the rouge-score package."""
 
 
 _MOST_REJECTED = 4_000
-"""Stored characters of a rejected text; the journal has the whole reply."""
+"""Maximum number of characters of a rejected text that are stored. The whole reply is in the journal
+anyway."""
 
 
 def rejected_text(text: str) -> str:
-    """Return a rejected text as it is stored: at most 4,000 characters and an ellipsis."""
+    """Return a rejected text as it is stored: cut to 4,000 characters and an ellipsis if it is longer."""
     return text if len(text) <= _MOST_REJECTED else text[:_MOST_REJECTED] + "…"
 
 
@@ -267,22 +269,22 @@ class Rejection(Strict):
     """A rejected candidate or instance."""
 
     candidate_id: str
-    """`<request id>#<n>`; n is 0 for a whole reply."""
+    """`<request id>#<n>`, where n is the item's position in the reply; 0 means the whole reply."""
     stage: Literal["parse", "filter", "novelty"]
     reason: Reason
     text: str = ""
-    """Rejected text; see `rejected_text`."""
+    """Rejected text, possibly shortened by `rejected_text`."""
     nearest: Neighbour | None = None
-    """For `not_novel`: the most similar task of the pool, with a ROUGE-L over the threshold."""
+    """For the reason `not_novel`, the most similar task in the pool; for other reasons None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Origin of a generated task."""
+    """Where a generated task came from."""
 
     request_id: str
     ordinal: int
-    """Position of the candidate in its reply, from 1."""
+    """Position of the candidate in its reply, counting from 1."""
     model: str
     template: str
     demonstration_ids: tuple[str, ...]
@@ -290,24 +292,25 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task of the pool."""
+    """A task in the pool."""
 
     id: str
-    """Id of the seed task, or "task_000001" and so on: imported tasks first, then in order of acceptance."""
+    """Id of a seed task, or "task_000001" and so on: first imported tasks, then tasks in order of
+    acceptance."""
     instruction: str
     origin: Literal["seed", "imported", "generated"]
     is_classification: bool | None = None
-    """None until it is known; the recipe "alpaca" never asks."""
+    """Whether it is a classification task; None until this is known. The recipe "alpaca" never asks."""
     classification_answer: Answer | None = None
-    """Answer of the model; "unclear" counts as no. None for a seed task."""
+    """The model's answer to the classification question; "unclear" counts as no. None for a seed task."""
     instances: tuple[Instance, ...] | None = None
-    """None before the reply; () where no instance is usable."""
+    """Instances of the task; None before they are known, and () if no instance was usable."""
     provenance: Provenance | None = None
-    """None for seed tasks and imported tasks."""
+    """Where the task came from; None for seed tasks and imported tasks."""
     imported_model: str | None = None
-    """Model that wrote an imported task; None where it is unknown."""
+    """Model that wrote an imported task; None if it is unknown."""
 
     @property
     def is_final(self) -> bool:
-        """Whether the task needs no further request."""
+        """Whether the task needs no further requests."""
         return self.instances is not None

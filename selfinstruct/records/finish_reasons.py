@@ -1,12 +1,13 @@
-"""Finish reasons of all vendors, and the end of a reply that each of them means.
+"""Maps the vendors' finish reasons to how a reply ended.
 
     "stop"  "eos_token"  "end_turn"                 the model completed the reply
     "length"  "MAX_TOKENS"  "model_length"          max_tokens or the context window cut the reply
     "content_filter"  "SAFETY"  "refusal"           a filter cut or replaced the reply
     "error"  "abort"  "network_error"               the endpoint failed during the reply
-    null  "OTHER"  any other word   unknown
+    null  "OTHER"  any unlisted reason              unknown
 
-Relays forward the words of other vendors, and upper and lower case differ between vendors.
+Relays forward the finish reasons of other vendors, so each one is recognised at every endpoint. Letter case
+differs between vendors.
 """
 
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 
 
 class Ending(StrEnum):
-    """End of a reply."""
+    """How a reply ended."""
 
     WHOLE = "whole"
     CUT = "cut"
@@ -25,7 +26,7 @@ class Ending(StrEnum):
 
 
 def _read_words() -> dict[str, Ending]:
-    """Read the words of all vendors from `finish_reasons.txt`."""
+    """Read the finish reasons of all vendors from `finish_reasons.txt`."""
     endings: dict[str, Ending] = {}
     for line in Path(__file__).with_name("finish_reasons.txt").read_text("utf-8").splitlines():
         name, _, words = line.partition("#")[0].partition(":")
@@ -39,7 +40,10 @@ _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def ending(finish_reason: str | None) -> Ending:
-    """Return the end that a finish reason means, in any spelling: "MAX_TOKENS", "maxTokens", "max-tokens"."""
+    """Return how a reply with this finish reason ended.
+
+    The spelling does not matter: "MAX_TOKENS", "maxTokens" and "max-tokens" are treated alike.
+    """
     if not finish_reason:
         return Ending.UNKNOWN
     if (known := _ENDINGS.get(finish_reason)) is not None:

@@ -1,4 +1,4 @@
-"""A sentence for each reason why a candidate or an instance is rejected, from `reasons.txt`."""
+"""A sentence that explains each reason for a rejection, read from `reasons.txt`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,4 +10,4 @@ _LINES = Path(__file__).with_name("reasons.txt").read_text("utf-8").splitlines()
 MEANING: Mapping[Reason, str] = {
     Reason(name): sentence for name, _, sentence in (line.partition(": ") for line in _LINES)
 }
-"""What each reason means, in a sentence."""
+"""One sentence for each reason, which explains what the reason means."""

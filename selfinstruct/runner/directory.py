@@ -4,7 +4,7 @@ The settings of an existing run come from its directory, so new defaults of a la
 Only explicit settings are compared with the stored ones. `run_files` lists the files of the directory.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,11 +25,10 @@ from selfinstruct.events import (
     RunStarted,
     TaskImported,
 )
-from selfinstruct.pipeline.prompts import Template
 from selfinstruct.pipeline.recipes import recipe_of
 from selfinstruct.pipeline.recipes.types import Recipe
 from selfinstruct.pipeline.state import RunState, apply, initial
-from selfinstruct.records import SeedTask, Stage
+from selfinstruct.records import Stage
 from selfinstruct.runner.journal import Journal, read_journal
 from selfinstruct.runner.journal_line import Entry
 from selfinstruct.runner.lock import locked
@@ -45,18 +44,11 @@ from selfinstruct.runner.run_files import CONFIG, JOURNAL, LOCK, NAMES, system_e
 
 
 @dataclass(kw_only=True)
-class Run:
+class Run(Manifest):
     """A run as its directory describes it."""
 
     directory: Path
-    config: RunConfig
-    seed_tasks: Sequence[SeedTask]
-    templates: Mapping[str, Template]
-    versions: Mapping[str, int]
-    """Versions of rules, parsers and tokenizer that made the run; see `manifest.VERSIONS`."""
     state: RunState
-    imported: int = 0
-    """Tasks that were imported when the run was made; they are in the journal."""
     worked_s: float = 0.0
     """Total working time of all processes, in seconds: from the first to the last line of each."""
     journal: Journal | None = None
@@ -103,10 +95,7 @@ def open_run(
         with Journal(directory / JOURNAL) as journal:
             keeps_instances = _shows_instances(manifest.config)
             run = _empty_run(directory, manifest, keeps_instances=keeps_instances)
-            for _ in replay(run, journal.replay()):
-                pass
-            _require_all_imports(run)
-            run.config = _with_operational(run.config, given)
+            _continue(run, journal.replay(), given)
             run.journal = journal
             run.budget = _budget(run, journal)
             yield run
@@ -244,15 +233,18 @@ def planned_run(directory: Path | str | None, settings: Mapping[str, Any]) -> Ru
     directory = Path(directory)
     manifest, _ = _plan(directory, given)
     run = _empty_run(directory, manifest)
-    for _ in replay(run, read_journal(directory / JOURNAL)):
-        pass
-    _require_all_imports(run)
-    run.config = _with_operational(run.config, given)
+    _continue(run, read_journal(directory / JOURNAL), given)
     return run
 
 
-def _require_all_imports(run: Run) -> None:
-    """Raise RunDirectoryError where imported tasks are missing: no model can write them again."""
+def _continue(run: Run, entries: Iterable[Entry], given: Mapping[str, Any]) -> None:
+    """Apply the journal and the given settings to a run that is continued.
+
+    Raises RunDirectoryError where imported tasks are missing: no model can write them again.
+    """
+    for _ in replay(run, entries):
+        pass
+    run.config = _with_operational(run.config, given)
     lost = run.imported - run.state.imported
     if lost > 0:
         raise RunDirectoryError(
@@ -292,7 +284,7 @@ def replay(run: Run, entries: Iterable[Entry]) -> Iterator[Entry]:
             raise JournalError(
                 run.directory / JOURNAL,
                 f"line {entry.seq} cannot follow the lines before it ({why}); nothing was changed. "
-                "Restore the file from a copy, or cut it before that line to give up what follows.",
+                "Restore the file from a copy, or delete that line and everything after it.",
             ) from None
         if isinstance(entry.event, RunStarted):
             run.config = _with_operational(run.config, entry.event.settings)
@@ -352,15 +344,8 @@ def _shows_instances(config: RunConfig) -> bool:
 
 def _empty_run(directory: Path, manifest: Manifest, *, keeps_instances: bool = True) -> Run:
     """Return a run before its first event."""
-    return Run(
-        directory=directory,
-        config=manifest.config,
-        seed_tasks=manifest.seed_tasks,
-        templates=manifest.templates,
-        versions=manifest.versions,
-        imported=manifest.imported,
-        state=initial(manifest.config, manifest.seed_tasks, keeps_instances=keeps_instances),
-    )
+    state = initial(manifest.config, manifest.seed_tasks, keeps_instances=keeps_instances)
+    return Run(**vars(manifest), directory=directory, state=state)
 
 
 def _with_operational(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:

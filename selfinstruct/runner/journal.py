@@ -19,11 +19,9 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from selfinstruct.errors import JournalCorruptError, JournalError, NewerJournalError
@@ -36,21 +34,15 @@ _HEAD_BYTES = 100
 _LONGEST_VERSION = 100
 
 
-@dataclass(slots=True)
-class _Scan:
-    """Progress of a reader."""
+def _scan(path: Path) -> Iterator[tuple[Entry, int]]:
+    """Yield the entries before a torn last line, each with the size of the file up to its end.
 
-    entries: int = 0
-    end: int = 0
-    """Size of the valid lines, in bytes."""
-
-
-def _scan(path: Path, scan: _Scan) -> Iterator[Entry]:
-    """Yield the entries before a torn last line. Raises JournalCorruptError for any other invalid line."""
+    Raises JournalCorruptError for any other invalid line.
+    """
+    number, end = 1, 0
 
     def corrupt(problem: str) -> JournalCorruptError:
-        line = scan.entries + 1
-        return JournalCorruptError(path, line=line, offset=scan.end, problem=problem)
+        return JournalCorruptError(path, line=number, offset=end, problem=problem)
 
     torn: str | None = None
     try:
@@ -61,17 +53,17 @@ def _scan(path: Path, scan: _Scan) -> Iterator[Entry]:
                 if not line.endswith(b"\n"):
                     return  # an incomplete write, or a write that another process is making now
                 try:
-                    entry = decode(line, seq=scan.entries + 1)
+                    entry = decode(line, seq=number)
                 except UnknownLineError as error:
-                    raise _of_another_version(path, scan.entries + 1, str(error)) from None
+                    raise _of_another_version(path, number, str(error)) from None
                 except TornLineError as error:
                     torn = str(error)
                     continue
                 except ValueError as error:
                     raise corrupt(str(error)) from None
-                scan.entries += 1
-                scan.end += len(line)
-                yield entry
+                number += 1
+                end += len(line)
+                yield entry, end
     except FileNotFoundError:
         return  # the run has not started yet
     except IsADirectoryError:
@@ -119,7 +111,7 @@ def _parts(name: str) -> tuple[int, ...]:
 
 def read_journal(path: Path) -> Iterator[Entry]:
     """Read a journal without changing it, even while a run writes it."""
-    return _scan(path, _Scan())
+    return (entry for entry, _ in _scan(path))
 
 
 def _utc_now() -> datetime:
@@ -132,7 +124,9 @@ class Journal:
     def __init__(self, path: Path, *, now: Callable[[], datetime] = _utc_now) -> None:
         self.path = path
         self._now = now
-        self._scan = _Scan()
+        self._entries = 0
+        self._end = 0
+        """Size of the valid lines, in bytes."""
         self._fd: int | None = None
         self._is_synced = True
         self.on_append: Callable[[Event], None] = lambda _: None
@@ -142,7 +136,9 @@ class Journal:
 
     def replay(self) -> Iterator[Entry]:
         """Yield the existing entries, then repair the journal and open it for appending."""
-        yield from _scan(self.path, self._scan)
+        for entry, end in _scan(self.path):
+            self._entries, self._end = entry.seq, end
+            yield entry
         self._open()
 
     def _open(self) -> None:
@@ -150,7 +146,7 @@ class Journal:
             is_new = not self.path.exists()
             self._fd = open_regular(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             size = os.fstat(self._fd).st_size
-            if size > self._scan.end:
+            if size > self._end:
                 self._remove_torn_line(self._fd, size)
             if is_new:
                 sync_directory(self.path.parent)
@@ -158,14 +154,14 @@ class Journal:
             raise JournalError(self.path, f"cannot be opened {because(error)}") from error
 
     def _remove_torn_line(self, fd: int, size: int) -> None:
-        self.torn_bytes = size - self._scan.end
-        tail = os.pread(fd, self.torn_bytes, self._scan.end)
+        self.torn_bytes = size - self._end
+        tail = os.pread(fd, self.torn_bytes, self._end)
         torn = self.path.with_name(f"{self.path.name}.torn")
         with open(torn, "ab", opener=open_regular) as file:
             file.write(tail.rstrip(b"\n") + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        os.ftruncate(fd, self._scan.end)
+        os.ftruncate(fd, self._end)
         os.fsync(fd)
 
     def append(self, *events: Event, durable: bool = True) -> None:
@@ -176,12 +172,12 @@ class Journal:
         afterwards.
         """
         at = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        first = self._scan.entries + 1
+        first = self._entries + 1
         data = b"".join(encode(seq, at, event) for seq, event in enumerate(events, start=first))
         with self._writing() as fd:
             self._is_synced = False
             _write_all(fd, data)
-        self._scan.entries += len(events)
+        self._entries += len(events)
         if durable:
             self.sync()
         for event in events:
@@ -213,12 +209,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

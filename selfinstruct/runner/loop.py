@@ -5,12 +5,12 @@ request at a time; classify and instance requests are decided task by task. So t
 dataset, whatever the concurrency, the latency, the retries and the crashes.
 
 A request keeps its slot until its outcome is in the journal, so a killed run repeats at most the requests in
-flight. No outcome is used before the journal is synced, so a power failure cannot leave decisions about a
-lost reply. One sync covers everything that was written within a few milliseconds.
+flight. No outcome is used before the journal is synced (`unsynced`).
 """
 
 import asyncio
 import gc
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -33,8 +33,6 @@ from selfinstruct.events import (
     Classified,
     Committed,
     Event,
-    Outcome,
-    RequestFailed,
     RunEnd,
     RunFinished,
     RunStarted,
@@ -43,17 +41,15 @@ from selfinstruct.events import (
 from selfinstruct.pipeline.decide import next_decisions
 from selfinstruct.pipeline.state import RunState, apply
 from selfinstruct.pipeline.summary import RunSummary, summarize
-from selfinstruct.records import Completion, Request
+from selfinstruct.records import Completion, Request, Stage
 from selfinstruct.records.finish_reasons import Ending
 from selfinstruct.runner.directory import Run
-from selfinstruct.runner.failures import FailurePolicy, Failures, OnPause
+from selfinstruct.runner.failures import FailurePolicy, OnPause
 from selfinstruct.runner.journal import Journal
 from selfinstruct.runner.manifest import program_versions
 from selfinstruct.runner.scheduler import Scheduler
+from selfinstruct.runner.unsynced import UnsyncedOutcomes
 from selfinstruct.text import duration, scrub
-
-_SYNC_WITHIN_S = 0.02
-"""Time between syncs while all slots are busy: a power failure loses the replies of this time at most."""
 
 _OBJECTS_UNTIL_COLLECTED = 20_000
 
@@ -127,12 +123,8 @@ class _Growth:
         self._backend = backend
         self._stop = stop
         self._watch = watch
-        self._in_flight: set[str] = set()
-        self._generating = 0
-        """Generation requests in flight."""
+        self._in_flight: Counter[Stage] = Counter()
         self._landed: asyncio.Queue[tuple[Request, Completion | Exception]] = asyncio.Queue()
-        self._written: list[Outcome] = []
-        """Outcomes in the journal that are not synced, and so not used yet."""
         counts = run.state.counts
         self._failure_policy = FailurePolicy(
             slots=run.config.max_concurrency,
@@ -143,8 +135,8 @@ class _Growth:
         )
         self._may_decide = True
         """Whether a decision may be due."""
-        self._sync_due = 0.0
         self._now = asyncio.get_running_loop().time
+        self._unsynced = UnsyncedOutcomes(journal, now=self._now)
         self._failure: Exception | None = None
         self._commits_before = run.state.commits
         """Commits of earlier processes; they do not count towards a stall."""
@@ -176,13 +168,9 @@ class _Growth:
                 timer.cancel()
         if isinstance(self._failure, LimitReachedError) and is_complete(self._run):
             self._failure = None  # the replies in flight completed the run
-        reason: RunEnd = "complete"
-        if isinstance(self._failure, LimitReachedError):
-            reason = "limit"
-        elif self._failure is not None:
-            reason = "failed"
-        elif not is_complete(self._run):
-            reason = "interrupted"
+        reason: RunEnd = "complete" if is_complete(self._run) else "interrupted"
+        if self._failure is not None:
+            reason = "limit" if isinstance(self._failure, LimitReachedError) else "failed"
         self._record(RunFinished(reason=reason, detail=_detail(self._failure)))
         if self._failure is not None:
             raise self._failure
@@ -191,9 +179,11 @@ class _Growth:
         while True:
             self._start_requests(group)
             if self._watch is not None:
-                self._watch(self._state, len(self._in_flight))
-            if self._written and self._is_time_to_sync():
-                self._sync_and_apply()
+                self._watch(self._state, self._in_flight.total())
+            # While all slots are busy, more outcomes may share the sync.
+            if self._unsynced and (self._has_free_slot or not self._unsynced.due_s):
+                for outcome in self._unsynced.sync():
+                    apply(self._state, outcome)
                 self._may_decide = True
             elif self._may_decide:
                 # The reply to a slow list may release hundreds of waiting lists. Decide a few at a time, so
@@ -201,7 +191,7 @@ class _Growth:
                 self._decide_some()
                 await asyncio.sleep(0)
                 self._take_landed()
-            elif self._in_flight:
+            elif self._in_flight.total():
                 await self._land()
             elif self._stop.is_set():
                 return
@@ -215,6 +205,10 @@ class _Growth:
                 self._fail(self._budget.limit_reached())
             else:
                 return
+
+    @property
+    def _has_free_slot(self) -> bool:
+        return self._in_flight.total() < self._run.config.max_concurrency
 
     def _wait_s(self) -> float | None:
         """Return the seconds until a failed request may be sent again; None where no request waits."""
@@ -242,12 +236,11 @@ class _Growth:
 
     def _start_requests(self, group: asyncio.TaskGroup) -> None:
         started: list[Request] = []
-        while len(self._in_flight) < self._run.config.max_concurrency and not self._stop.is_set():
-            request = self._scheduler.next(generating=self._generating)
+        while self._has_free_slot and not self._stop.is_set():
+            request = self._scheduler.next(generating=self._in_flight["generate"])
             if request is None:
                 break
-            self._in_flight.add(request.id)
-            self._generating += request.stage == "generate"
+            self._in_flight[request.stage] += 1
             self._budget.begin(request)
             started.append(request)
         if started:
@@ -279,10 +272,10 @@ class _Growth:
     async def _land(self) -> None:
         """Wait for a result until the next sync or retry is due; journal everything that arrived."""
         waits: list[float | None] = []
-        if not self._stop.is_set() and len(self._in_flight) < self._run.config.max_concurrency:
+        if self._has_free_slot and not self._stop.is_set():
             waits.append(self._wait_s())
-        if self._written:
-            waits.append(max(0.0, self._sync_due - self._now()))
+        if self._unsynced:
+            waits.append(self._unsynced.due_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(min((w for w in waits if w is not None), default=None)):
                 self._take_landed(await self._landed.get())
@@ -295,8 +288,7 @@ class _Growth:
         for request, result in landed:
             self._take(request, result)
         for request, _ in landed:
-            self._in_flight.remove(request.id)
-            self._generating -= request.stage == "generate"
+            self._in_flight[request.stage] -= 1
 
     def _take(self, request: Request, result: Completion | Exception) -> None:
         """Journal a completion, or record a failure with the policy."""
@@ -305,33 +297,21 @@ class _Growth:
             self._budget.release(request)
         is_needed = request.stage != "generate" or not self._scheduler.has_enough
         if isinstance(result, Completion):
-            self._write(received(request, result))
-            self._write_failures(policy.answered(request, now=self._now()))
+            failures = policy.answered(request, now=self._now())
+            self._unsynced.write(received(request, result), *failures)
         elif isinstance(result, BackendError) and not is_needed:
             policy.gone(request)
         elif isinstance(result, LimitReachedError) and result.limit in self._budget.limit_names:
             self._scheduler.put_back(request)
         elif isinstance(result, RequestRejectedError):
-            try:
-                policy.rejected(request, result)
-            except EndpointError as wrong_setup:
-                self._fail(wrong_setup)
+            self._fail_if(policy.rejected(request, result))
         elif isinstance(result, TransientError):
             # After a stop, the error only means that the backend stopped too.
             if not self._stop.is_set():
                 policy.failed(request, result, now=self._now())
-                self._stop_if_overdue()
+                self._fail_if(policy.overdue(now=self._now()))
         else:
             self._fail(result)
-
-    def _write_failures(self, failures: Failures) -> None:
-        for request, error in failures:
-            self._write(_failed(request, error))
-
-    def _stop_if_overdue(self) -> None:
-        error = self._failure_policy.overdue(now=self._now())
-        if error is not None:
-            self._fail(error)
 
     async def _check(self) -> None:
         """Check whether the endpoint is up, since no other request can be sent."""
@@ -344,13 +324,15 @@ class _Growth:
             if not checking.done():
                 return
             is_up = checking.result()
-            self._write_failures(self._failure_policy.checked(number, is_up=is_up, now=self._now()))
+            self._unsynced.write(
+                *self._failure_policy.checked(number, is_up=is_up, now=self._now())
+            )
         except (EndpointError, LimitReachedError) as error:
             self._fail(error)
         finally:
             checking.cancel()
             stopping.cancel()
-        self._stop_if_overdue()
+        self._fail_if(self._failure_policy.overdue(now=self._now()))
 
     async def _pause(self, seconds: float) -> None:
         """Wait, unless the run stops."""
@@ -358,29 +340,15 @@ class _Growth:
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
 
-    def _is_time_to_sync(self) -> bool:
-        # While all slots are busy, more outcomes may share the sync.
-        has_free_slot = len(self._in_flight) < self._run.config.max_concurrency
-        return has_free_slot or self._now() >= self._sync_due
-
-    def _sync_and_apply(self) -> None:
-        """Sync the outcomes written so far, then apply them to the state."""
-        self._journal.sync()
-        for outcome in self._written:
-            apply(self._state, outcome)
-        self._written.clear()
-
     def _settle_rejected(self) -> None:
         try:
-            self._write_failures(self._failure_policy.settle_rejected())
+            self._unsynced.write(*self._failure_policy.settle_rejected())
         except EndpointError as error:
             self._fail(error)
 
-    def _write(self, outcome: Outcome) -> None:
-        self._journal.append(outcome, durable=False)
-        if not self._written:
-            self._sync_due = self._now() + _SYNC_WITHIN_S
-        self._written.append(outcome)
+    def _fail_if(self, failure: Exception | None) -> None:
+        if failure is not None:
+            self._fail(failure)
 
     def _fail(self, failure: Exception) -> None:
         """Stop sending requests; a backend with the same `stop` stops its retries too."""
@@ -420,17 +388,6 @@ class _Growth:
         self._journal.append(*events, durable=durable)
         for event in events:
             apply(self._state, event)
-
-
-def _failed(request: Request, error: RequestRejectedError | TransientError) -> RequestFailed:
-    return RequestFailed(
-        request_id=request.id,
-        stage=request.stage,
-        prompt_sha256=request.prompt.sha256,
-        problem=scrub(error.problem),
-        status=error.status if isinstance(error, RequestRejectedError) else None,
-        attempts=error.attempts,
-    )
 
 
 def _detail(failure: Exception | None) -> str:

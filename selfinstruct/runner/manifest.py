@@ -77,7 +77,7 @@ _GENERATED_ID = re.compile(r"(?:source:)?task_\d+")
 _RESTORE = "restore it from a copy, or choose another directory for a new run"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Manifest:
     """The contents of `config.yaml`, `seed_tasks.jsonl` and `prompts/`."""
 
@@ -85,14 +85,15 @@ class Manifest:
     seed_tasks: Sequence[SeedTask]
     templates: Mapping[str, Template]
     versions: Mapping[str, int]
+    """Versions of rules, parsers, tokenizer and journal that made the run; see `VERSIONS`."""
     imported: int = 0
-    """Number of imported tasks, to detect a journal that was cut."""
+    """Tasks that were imported when the run was made, to detect a journal that was cut."""
 
     @property
     def hashes(self) -> dict[str, str]:
         """SHA-256 of the seed tasks and of each template, 64 hex digits, by path in the run directory."""
-        hashes = {f"{PROMPTS}/{name}": t.sha256 for name, t in sorted(self.templates.items())}
-        return {SEEDS: hashlib.sha256(render_seed_tasks(self.seed_tasks)).hexdigest()} | hashes
+        seeds = hashlib.sha256(render_seed_tasks(self.seed_tasks)).hexdigest()
+        return {SEEDS: seeds} | _hashes(self.templates)
 
     def fingerprint(self, settings: Iterable[str], versions: Mapping[str, int]) -> str:
         """Return the fingerprint of these settings, the hashes, and these versions."""
@@ -257,14 +258,7 @@ def read_manifest(directory: Path, *, is_continued: bool = False) -> Manifest:
         names = [Path(str(name)).name for name in hashes if name != SEEDS]
     except OSError as error:
         raise system_error(directory, "read", error, name=CONFIG) from None
-    except (
-        yaml.YAMLError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-    ):
+    except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError, RecursionError):
         raise RunDirectoryError(directory, f"config.yaml is damaged; {_RESTORE}") from None
     _check_versions(directory, versions, is_continued=is_continued)
     try:
@@ -337,21 +331,23 @@ def changed_settings(
     """Return the data settings that differ from the manifest: name → (stored, given)."""
     changes: dict[str, tuple[object, object]] = {}
     for name, value in given.items():
-        if name in OPERATIONAL:
-            continue
+        stored = getattr(manifest.config, name)
         if name in BY_CONTENT:
-            if value is not None and _content(manifest, name, Path(value)) != _content(
-                manifest, name
-            ):
+            if value is not None and not _has_content(manifest, name, Path(value)):
                 changes[name] = ("other content", str(value))
-        elif value != getattr(manifest.config, name):
-            changes[name] = (getattr(manifest.config, name), value)
+        elif name not in OPERATIONAL and value != stored:
+            changes[name] = (stored, value)
     return changes
 
 
-def _content(manifest: Manifest, name: str, path: Path | None = None) -> object:
-    """Return the content of a setting that is compared by content: from `path`, or from the manifest."""
+def _has_content(manifest: Manifest, name: str, path: Path) -> bool:
+    """Return whether a path has the stored content of a setting that is compared by content."""
     if name == "seed_tasks":
-        return _seed_tasks(manifest.config, path) if path is not None else manifest.seed_tasks
-    templates = load_templates(manifest.config, path) if path is not None else manifest.templates
-    return {file: template.sha256 for file, template in templates.items()}
+        return _seed_tasks(manifest.config, path) == manifest.seed_tasks
+    templates = load_templates(manifest.config, path)
+    return _hashes(templates) == _hashes(manifest.templates)
+
+
+def _hashes(templates: Mapping[str, Template]) -> dict[str, str]:
+    """Return the SHA-256 of each template by its path in the run directory."""
+    return {f"{PROMPTS}/{name}": t.sha256 for name, t in sorted(templates.items())}

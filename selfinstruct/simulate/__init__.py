@@ -1,22 +1,23 @@
-"""The simulated endpoint: an OpenAI-compatible server on loopback with made-up replies.
+"""The simulated endpoint: an OpenAI-compatible server on the loopback interface that invents its replies.
 
-Demonstrations, tests and rehearsals of the whole pipeline need no key and no network::
+Demos, tests and trial runs of the whole pipeline need no API key and no network with it::
 
     with SimulatedEndpoint() as endpoint:
         client = openai.OpenAI(base_url=endpoint.base_url, api_key="unused")
 
-Only errors and the reading of YAML are shared with the rest of `selfinstruct`: a shared protocol would have
-the same bugs on both sides.
+The package shares only the error classes and the YAML reader with the rest of `selfinstruct`. If client and
+server shared their protocol code, both would have the same bugs, and tests would not find them.
 
-    protocol    the completions API for chat and for text: validated requests (`request_bodies`)
-                and replies (`completions`, `replies`, `tokens`)
-    author      the texts: `prompt_recognition` recognises a prompt; `continuation`, `blocks`,
-                `classification` and `instances` answer with `instructions` and `examples` from
-                `word_lists`; `mistakes` says how often they are wrong; `base_model` does not stop
-    faults      intended faults: `plan_file` reads a `plan`, `assignment` assigns faults to attempts,
+    protocol    the chat and text completion APIs: validated requests (`request_bodies`) and replies
+                (`completions`, `replies`, `tokens`)
+    author      the reply texts: `prompt_recognition` recognises a prompt; `continuation`, `blocks`,
+                `classification` and `instances` answer it with `instructions` and `examples` from
+                `word_lists`; `mistakes` sets how often an answer is wrong; `base_model` writes text
+                that continues after the answer
+    faults      deliberate faults: `plan_file` reads a `plan`, `assignment` assigns faults to attempts,
                 `error_replies` and `content` change replies, `transport` breaks connections,
-                `rate_limits` counts requests and tokens
-    server      `routes` choose the reply, `request_log` records it, `listening` opens the socket
+                `rate_limits` refuses requests that come too early
+    server      `routes` produces replies, `request_log` records them, `listening` opens the socket
 """
 
 from selfinstruct.simulate.author.mistakes import FaultShares

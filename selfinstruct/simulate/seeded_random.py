@@ -1,7 +1,7 @@
-"""Random choices that are the same in every process, on every platform and in every Python version.
+"""Seeded random choices that are the same in every process, platform and Python version.
 
-`random.Random.random` is the only method in use. Python promises not to change its sequence, but makes
-no such promise for `choice`, `sample` and `shuffle`.
+Only `random.Random.random` is used, because Python guarantees its sequence for a seed. Python does not
+guarantee the results of `choice`, `sample` and `shuffle`.
 """
 
 import random
@@ -12,27 +12,27 @@ T = TypeVar("T")
 
 
 class SeededRandom:
-    """A sequence of random numbers that depends only on `seed`, a text that UTF-8 can encode."""
+    """A sequence of random numbers that depends only on `seed`, which must be encodable as UTF-8."""
 
     __slots__ = ("unit",)
 
     def __init__(self, seed: str) -> None:
         self.unit = random.Random(seed).random
-        """A function without arguments that returns a number from 0 (included) to 1 (excluded)."""
+        """Returns the next random number, from 0 (inclusive) to 1 (exclusive)."""
 
     def chance(self, share: float) -> bool:
-        """Return True with the probability `share`, from 0 to 1."""
+        """Return True with probability `share`, a number from 0 to 1."""
         return self.unit() < share
 
     def between(self, low: int, high: int) -> int:
-        """Return a whole number from `low` to `high`, both included."""
+        """Return a random integer from `low` to `high`, both inclusive."""
         return low + int(self.unit() * (high - low + 1))
 
     def one_of(self, options: Sequence[T]) -> T:
-        """Return one of at least one equally likely `options`."""
+        """Return a random one of the `options`, all equally likely. `options` must not be empty."""
         return options[int(self.unit() * len(options))]
 
     def some_of(self, options: Sequence[T], number: int) -> list[T]:
-        """Return `number` of the `options`, or all of them if there are fewer, in random order."""
+        """Return `number` different `options` in random order, or all options if there are fewer."""
         left = list(options)
         return [left.pop(int(self.unit() * len(left))) for _ in range(min(number, len(left)))]

@@ -1,4 +1,4 @@
-"""Estimates: their ranges are consistent and contain what runs really consume."""
+"""Tests of estimates: ranges are consistent and contain what real runs consume."""
 
 import asyncio
 import dataclasses
@@ -58,7 +58,7 @@ def expected_use(**changes: Any) -> Run:
 
 
 def in_order(estimate: Estimate) -> bool:
-    """Return whether low ≤ expected ≤ high everywhere."""
+    """Return whether low ≤ expected ≤ high in every range of an estimate."""
     for amounts in (estimate.left, estimate.total, *estimate.stages.values()):
         ends = [dataclasses.astuple(c) for c in (amounts.low, amounts.expected, amounts.high)]
         if not all(list(column) == sorted(column) for column in zip(*ends, strict=True)):
@@ -147,7 +147,7 @@ def test_a_larger_target_never_takes_less(
     for end in ("low", "expected", "high"):
         for name in ("requests", "prompt_tokens", "completion_tokens"):
             before, after = (getattr(getattr(e.left, end), name) for e in (less, rest))
-            assert before <= after + 1  # each is rounded
+            assert before <= after + 1  # both numbers are rounded
         assert getattr(less.hours, end) <= getattr(rest.hours, end) * (1 + 1e-9)
 
 
@@ -243,7 +243,7 @@ def test_the_json_holds_ordered_plain_numbers() -> None:
             assert all(type(value) in (int, float) for value in ends.values())
 
 
-# ── runs that exist ──────────────────────────────────────────────────────────────────────────────────────
+# ── existing runs ────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("backend", [ScriptedBackend, FaultyBackend])

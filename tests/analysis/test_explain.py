@@ -1,4 +1,4 @@
-"""`explain` finds everything that a model wrote, with the data of journal and pool."""
+"""`explain` finds everything that a model wrote, and reports what the journal and the pool say about it."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,7 +33,7 @@ from selfinstruct.runner.directory import read_history
 
 
 def talkative_text(request: Request) -> str:
-    """Return the scripted text with reasoning, an introduction, markup and a closing line around it."""
+    """Return the scripted text surrounded by reasoning, an introduction, markup and a closing line."""
     text = scripted_text(request)
     if request.stage == "classify":
         return text if request.id < "classify/task_000004" else "Sure, go on."
@@ -57,7 +57,7 @@ def talkative_text(request: Request) -> str:
 
 
 class Refusing(ScriptedBackend):
-    """A backend that refuses one request."""
+    """A backend that rejects one request."""
 
     async def complete(self, request: Request) -> Completion:
         completion = await super().complete(request)
@@ -72,7 +72,7 @@ def history_of(directory: Path) -> History:
 
 @pytest.fixture(scope="module", params=["default", "paper"])
 def history(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> History:
-    """Return a finished run of a talkative model, under both profiles. Look-ups do not change the history."""
+    """Return a talkative model's finished run, once for each profile. Lookups do not change the history."""
     directory = tmp_path_factory.mktemp(request.param)
     (directory / "seeds.jsonl").write_bytes(
         render_seed_tasks([make_seed_task(number) for number in range(10)])
@@ -204,7 +204,7 @@ def test_all_matches_are_shown_without_a_limit(history: History) -> None:
 
 
 def test_other_places_of_a_text_are_named(tmp_path: Path, config: RunConfig) -> None:
-    """An exact match does not hide items that contain the text, or replies with the text."""
+    """Even if an item matches exactly, other items and replies that contain the text are reported."""
 
     def write(request: Request) -> str:
         if request.stage != "generate":
@@ -256,7 +256,7 @@ def test_a_copy_from_the_terminal_matches(tmp_path: Path, config: RunConfig) -> 
 def test_text_outside_items_is_found_in_replies(history: History) -> None:
     goodbye = explain(history, "you want more of THESE!", limit=1)
     if history.run.config.profile == "paper":
-        assert goodbye.how == "part"  # the last item contains the line
+        assert goodbye.how == "part"  # this line is part of the last item
         return
     assert goodbye.how == "reply"
     (result,) = goodbye.found
@@ -319,7 +319,7 @@ class _Unicode:
 
 
 def test_the_nearest_task_equals_brute_force(history: History) -> None:
-    """The pool has the tasks of earlier replies, and earlier tasks of the same reply."""
+    """A candidate is compared with tasks from earlier replies, and with earlier tasks from its own reply."""
     is_default = history.run.config.tokenizer == "unicode"
     scorer = RougeScorer(["rougeL"], tokenizer=_Unicode() if is_default else None)
     seeds = list(history.run.state.pool)[: history.run.state.pool.seed_count]
@@ -461,7 +461,6 @@ def test_seed_task_ids_have_any_form(tmp_path: Path, config: RunConfig) -> None:
     run(tmp_path / "run", changed, backend=ScriptedBackend())
     history = history_of(tmp_path / "run")
     assert explain(history, "mine-3").found == (history.by_id("Mine-3"),)
-    assert explain(history, "mine-33").as_candidate is None
     assert explain(history, "mine").as_candidate is not None
 
 
@@ -485,5 +484,5 @@ def test_a_run_without_replies_can_be_searched(tmp_path: Path, config: RunConfig
         pass
     history = history_of(tmp_path / "run")
     assert explain(history, "seed_task_3").total == 1
-    assert explain(history, "task_000001").note.endswith("and has decided no reply yet.")
+    assert explain(history, "task_000001").note.endswith("and has not decided any reply yet.")
     assert explain(history, "Name four trees of the north.").as_candidate is not None

@@ -1,4 +1,4 @@
-"""Recorded replies are parsed as in a run."""
+"""`parse_again` parses recorded replies in the same way as a run does."""
 
 import json
 from pathlib import Path

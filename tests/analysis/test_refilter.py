@@ -1,4 +1,4 @@
-"""A refiltered run: the same replies, other filters, and a correct origin."""
+"""A refiltered run has the same replies, decisions by other filters, and a correct origin."""
 
 import hashlib
 import json
@@ -72,7 +72,7 @@ def exports(state: RunState) -> dict[str, bytes]:
 
 @cache
 def origin_of(directory: Path) -> RefilteredFrom:
-    """Return the origin event for a run that no process writes."""
+    """Return the origin event for a run that no process is writing to."""
     return read_source(directory, {})[2]
 
 
@@ -80,7 +80,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def problems(source: Source, refiltered: Refiltered, **settings: Any) -> Any:
-    """Return the problems that `verify` finds in the new journal."""
+    """Return the problems that `verify` finds in the refiltered run's journal."""
     before, _ = read_history(source.run.directory)
     before.config = before.config.changed(**settings)
     entries = (Entry(seq=n, at=NOON, event=e) for n, e in enumerate(refiltered.events, start=1))
@@ -97,7 +97,7 @@ def replies(outcomes: Any) -> Counter[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run with similar candidates, refusals and unclear answers."""
+    """Return a finished run with similar candidates, failed requests and unclear answers."""
     directory = tmp_path_factory.mktemp("refilter") / "run"
     config = RunConfig(model="scripted", num_instructions=40, threshold=0.72)
     run(directory, config, backend=FaultyBackend())
@@ -139,7 +139,7 @@ def test_the_same_settings_give_the_same_dataset(
     assert (refiltered.comparison.only_before, refiltered.comparison.only_after) == ((), ())
     assert refiltered.comparison.both == source.state.accepted
     assert new.state.source_tasks == {}
-    # The new run has no attempts without a reply.
+    # The new run sent no requests, so it has no attempts without a reply.
     summaries = [summarize(new.state), summarize(source.state)]
     none = Consumption()
     then, now = (replace(s, spent=none, unheard=none) for s in summaries)
@@ -148,7 +148,7 @@ def test_the_same_settings_give_the_same_dataset(
 
 
 def test_any_prefix_of_a_run_is_decided_alike(finished: Path) -> None:
-    """Undecided generation replies of an active or interrupted run stay undecided."""
+    """Generation replies that an active or interrupted run has not decided on remain undecided."""
     origin = origin_of(finished)
     whole = list(read_history(finished)[1])
     for length in range(2, len(whole), 23):
@@ -191,9 +191,9 @@ def test_any_filters_keep_the_counts_consistent(
 @settings(max_examples=12)
 @given(thresholds=st.tuples(st.floats(0.5, 1), st.floats(0.5, 1)).map(sorted))
 def test_what_a_threshold_does_and_does_not_change(source: Source, thresholds: list[float]) -> None:
-    """The first different decision accepts a candidate; later ones may reject others.
+    """With a higher threshold, the first changed decision accepts a candidate; later ones may reject some.
 
-    A higher threshold need not accept more candidates in total. Decisions for other reasons stay the same.
+    A higher threshold need not accept more candidates in total. Rejections for other reasons do not change.
     """
 
     def verdicts(threshold: float) -> dict[str, str]:
@@ -279,7 +279,7 @@ def test_a_failed_request_is_not_a_kept_reply(source: Source) -> None:
 
 
 def test_a_source_task_is_explained_by_its_reply(tmp_path: Path, seeds_file: Path) -> None:
-    """The other profile parses an instruction that is nowhere in the new run, not even in the reply."""
+    """The source's profile parses an instruction that the new run has nowhere, not even in the raw reply."""
 
     def write(request: Request) -> str:
         return scripted_text(request).replace(". Describe the ", ". Describe **the** ")
@@ -295,7 +295,7 @@ def test_a_source_task_is_explained_by_its_reply(tmp_path: Path, seeds_file: Pat
         (told,) = explanation.found
         assert told.kind == "request"
         assert told.id == task.candidate_id.partition("#")[0]
-        assert "no item has the text" in explanation.note
+        assert "no item in the reply has the text" in explanation.note
 
 
 def test_alpaca_candidates_keep_their_instances(tmp_path: Path, seeds_file: Path) -> None:
@@ -338,7 +338,7 @@ def test_the_tokenizer_follows_the_profile_by_default(finished: Path) -> None:
 
 
 class Undecided(ScriptedBackend):
-    """Answer "Yes." or unclearly to classification requests, and write instructions in capitals."""
+    """A backend that answers classification requests with "Yes." or unclearly, and uses capitals."""
 
     async def complete(self, request: Request) -> Completion:
         self.asked.append(request.id)
@@ -347,15 +347,15 @@ class Undecided(ScriptedBackend):
             text = "Yes." if request.prompt.sha256[0] < "8" else "Sure, go on."
         elif request.stage == "generate":
             text = text.upper()
-        else:  # two outputs; for a classification task they would be two labels without an input
+        else:  # two outputs; in a classification task, they would be two labels without an input
             text = "Example 1\nOutput: one way\nExample 2\nOutput: another way"
         return make_completion(text)
 
 
 def test_default_parses_what_paper_asked(tmp_path: Path, seeds_file: Path) -> None:
-    """An unclear answer stays unclear, and instances keep the format of their prompt.
+    """An unclear answer remains unclear, and instances are parsed in the format that their prompt asked for.
 
-    The same task matches in another case.
+    Tasks match even if upper and lower case differ.
     """
     config = RunConfig(
         model="m", num_instructions=12, seed_tasks=seeds_file, profile="paper", threshold=0.9
@@ -363,7 +363,9 @@ def test_default_parses_what_paper_asked(tmp_path: Path, seeds_file: Path) -> No
     run(tmp_path / "run", config, backend=Undecided())
     source, refiltered = refilter_run(tmp_path / "run", tmp_path / "new", {"profile": "default"})
     old, new = source.state.pool.generated, refiltered.state.pool.generated
-    assert not any(task.is_classification for task in old)  # the published code parses "Yes." as no
+    assert not any(
+        task.is_classification for task in old
+    )  # the published code parses "Yes." as "no"
     answers = {task.classification_answer for task in new if task.instances is not None}
     assert answers == {"yes", "unclear"}
     assert refiltered.comparison.both > 5
@@ -373,7 +375,7 @@ def test_default_parses_what_paper_asked(tmp_path: Path, seeds_file: Path) -> No
         assert task.is_classification == (task.classification_answer == "yes")
         assert task.instances == kept[folded(task.instruction)]
     assert verify(*read_history(tmp_path / "new")).problems == ()
-    # Prompts showed the old texts, which no task has now.
+    # The prompts showed the old texts, which no task in the new run has.
     shown = [name for t in new if t.provenance for name in t.provenance.demonstration_ids]
     assert any(name.startswith("source:") for name in shown)
 
@@ -387,7 +389,7 @@ def test_paper_uses_the_first_of_two_answers(tmp_path: Path, seeds_file: Path) -
     assert second
     (told,) = explain(History(*read_history(tmp_path / "new")), second[0]).found
     assert told.kind == "request"
-    assert told.problem == "The reply is not used: an earlier answer was clear."
+    assert told.problem == "The reply is not used: an earlier answer about the same task was clear."
     assert not any(task.is_classification for task in state.pool.generated)
 
 
@@ -395,15 +397,15 @@ def test_only_deciding_settings_can_be_changed() -> None:
     assert set(DECIDING) == {"profile", "tokenizer", "threshold", "max_instances"}
 
 
-# ── what was waiting ─────────────────────────────────────────────────────────────────────────────────────
+# ── undecided replies ────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_replies_beyond_the_target_stay_undecided(tmp_path: Path) -> None:
     run(tmp_path / "run", RunConfig(model="m", num_instructions=40), backend=ScriptedBackend())
     lines = (tmp_path / "run/journal.jsonl").read_bytes().splitlines(keepends=True)
-    # Simulates a process that was killed with three undecided replies.
+    # Simulate a process that was killed before it decided on three replies.
     first = next(n for n, line in enumerate(lines) if b'"number":5,' in line)
-    # Requests 5 to 8 see the pool of the first four commits.
+    # The prompts of requests 5 to 8 depend only on the first four commits.
     later = re.compile(rb'"request_id":"generate/00000[5-8]"')
     kept = [line for n, line in enumerate(lines) if n < first or later.search(line)]
     (tmp_path / "run/journal.jsonl").write_bytes(sealed_journal(kept))
@@ -414,7 +416,7 @@ def test_replies_beyond_the_target_stay_undecided(tmp_path: Path) -> None:
     name = next(name for name in new.state.waiting if name.startswith("generate"))
     (told,) = explain(History(*read_history(tmp_path / "new")), name).found
     assert told.kind == "request"
-    assert "because the source run had not decided it" in told.problem
+    assert "because the source run had not decided on it" in told.problem
 
 
 def test_the_target_does_not_stop_the_refilter(tmp_path: Path) -> None:
@@ -422,7 +424,7 @@ def test_the_target_does_not_stop_the_refilter(tmp_path: Path) -> None:
     run(tmp_path / "run", config, backend=ScriptedBackend())
     source, refiltered = refilter_run(tmp_path / "run", tmp_path / "new", {"threshold": 1.0})
     sizes = refiltered.state.pool_sizes
-    assert sizes[-2] - sizes[0] > 9  # the target was reached before the last reply
+    assert sizes[-2] - sizes[0] > 9  # the run reached its target before the last reply
     assert len(sizes) == len(source.state.pool_sizes)
 
 
@@ -439,7 +441,7 @@ def test_the_source_is_only_read_while_written(finished: Path, tmp_path: Path) -
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", finished, copy])
     with (copy / "journal.jsonl").open("ab") as file:
-        file.write(b'{"seq":9')  # a write in progress
+        file.write(b'{"seq":9')  # a line that is still being written
     refilter_run(copy, tmp_path / "third", {"threshold": 0.6})
     origin = read_run(tmp_path / "third").state.source
     assert origin is not None
@@ -496,7 +498,7 @@ def test_an_occupied_directory_is_left_unchanged(finished: Path, tmp_path: Path,
 def test_what_cannot_be_refiltered_makes_no_directory(finished: Path, tmp_path: Path) -> None:
     with open_run(tmp_path / "empty", RunConfig(model="m")):
         pass
-    with pytest.raises(RunDirectoryError, match="empty: has no decided reply to refilter"):
+    with pytest.raises(RunDirectoryError, match="empty: has no decision to make again"):
         refilter_run(tmp_path / "empty", tmp_path / "new", {})
     with pytest.raises(ConfigError, match="threshold: must be between 0 and 1"):
         refilter_run(finished, tmp_path / "new", {"threshold": 7.0})
@@ -575,13 +577,13 @@ def test_verify_notices_what_was_changed_by_hand(source: Source) -> None:
     reply = events[replied]
     assert isinstance(reply, CompletionReceived)
     shown = replace(reply, demonstration_ids=("source:task_999999",))
-    assert "is about source:task_999999, which this run does not know" in found(replied, shown)
-    assert "only the first line can name the source of all replies" in found(1, events[0])
+    assert "refers to source:task_999999, which is not in this run" in found(replied, shown)
+    assert "only the first line can say which run the replies come from" in found(1, events[0])
     remembered = next(n for n, e in enumerate(events) if isinstance(e, SourceTask))
     there = events[remembered]
     assert isinstance(there, SourceTask)
     named = replace(there, task_id="task_000001")
-    assert "is not the name of a source task" in found(remembered, named)
+    assert "is not the id of a source task" in found(remembered, named)
     assert "only a refiltered run has tasks of another run" in found(
         0,
         SourceTask(task_id="source:task_000001", candidate_id="generate/000001#1", instruction=""),
@@ -589,4 +591,4 @@ def test_verify_notices_what_was_changed_by_hand(source: Source) -> None:
     last = max(n for n, e in enumerate(events) if isinstance(e, Committed) and e.rejected)
     commit = events[last]
     assert isinstance(commit, Committed)
-    assert "the reply has it" in found(last, replace(commit, rejected=()))
+    assert "the reply contains it" in found(last, replace(commit, rejected=()))

@@ -1,4 +1,4 @@
-"""`verify` accepts every journal of a run and finds every change by hand."""
+"""`verify` accepts every journal that a run wrote, and finds every manual change."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,12 +35,12 @@ def checked(directory: Path, tamper: Tamper = lambda entries: entries) -> Verifi
 
 @pytest.fixture
 def finished(tmp_path: Path, config: RunConfig) -> Path:
-    """Return a finished run with some rejections."""
+    """Return a finished run that has some rejected candidates."""
     run(tmp_path / "run", replace(config, num_instructions=30), backend=ScriptedBackend())
     return tmp_path / "run"
 
 
-# ── what runs write ──────────────────────────────────────────────────────────────────────────────────────
+# ── unchanged journals ────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("profile", ["default", "paper"])
@@ -81,7 +81,7 @@ def test_refusals_and_larger_targets_have_no_problems(tmp_path: Path, config: Ru
         run(tmp_path / "run", settings, backend=FaultyBackend())
         verification = checked(tmp_path / "run")
         assert verification.problems == ()
-    assert verification.answers > verification.tasks  # some were asked twice
+    assert verification.answers > verification.tasks  # some tasks were asked about twice
 
 
 def test_any_prefix_of_a_journal_has_no_problems(finished: Path) -> None:
@@ -97,13 +97,13 @@ def test_verify_leaves_the_run_unchanged(finished: Path) -> None:
     assert before.state.commits == 0
 
 
-# ── what was changed ─────────────────────────────────────────────────────────────────────────────────────
+# ── changed journals ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def changed(
     kind: type, change: Callable[[Any], Any], *, of: Callable[[Any], bool] = lambda _: True
 ) -> Tamper:
-    """Change the first event of a kind for which `of` holds."""
+    """Return a function that changes the first event of a kind for which `of` returns true."""
 
     def tamper(entries: list[Entry]) -> list[Entry]:
         for place, entry in enumerate(entries):
@@ -116,7 +116,7 @@ def changed(
 
 
 def in_rejection(change: Callable[[Any], Any], *, reason: Reason = Reason.NOT_NOVEL) -> Tamper:
-    """Change the first rejection that has this reason."""
+    """Return a function that changes the first rejection with this reason."""
 
     def tampered(event: Committed) -> Committed:
         rejected = list(event.rejected)
@@ -134,7 +134,7 @@ def with_other_witness(task_id: str) -> Tamper:
 
 
 def swapped(kind: type) -> Tamper:
-    """Swap the first two events of a kind; the lines keep their numbers."""
+    """Return a function that swaps the first two events of a kind. Line numbers do not change."""
 
     def tamper(entries: list[Entry]) -> list[Entry]:
         one, other = [n for n, e in enumerate(entries) if isinstance(e.event, kind)][:2]
@@ -147,7 +147,7 @@ def swapped(kind: type) -> Tamper:
 
 
 def before_its_reply(entries: list[Entry]) -> list[Entry]:
-    """Swap the first instances with their reply."""
+    """Swap the first instance decision with the reply it is based on."""
     events = [entry.event for entry in entries]
     written = next(n for n, e in enumerate(events) if isinstance(e, InstancesWritten))
     task_id = getattr(events[written], "task_id", "")
@@ -159,7 +159,7 @@ def before_its_reply(entries: list[Entry]) -> list[Entry]:
 
 
 def without(kind: type) -> Tamper:
-    """Remove the first event of a kind; later lines move up."""
+    """Return a function that removes the first event of a kind and renumbers later lines."""
 
     def tamper(entries: list[Entry]) -> list[Entry]:
         place = next(n for n, e in enumerate(entries) if isinstance(e.event, kind))
@@ -187,7 +187,7 @@ def with_text(text: str) -> Callable[[Committed], Committed]:
 
 
 def unnovel(event: Committed) -> Committed:
-    """Remove the rejections of a commit."""
+    """Return a commit without its rejections."""
     return replace(event, rejected=())
 
 
@@ -206,7 +206,7 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
     ),
     "a rejection's reason": (
         in_rejection(lambda r: replace(r, reason=Reason.TOO_SHORT, nearest=None, stage="filter")),
-        "the journal says rejected: too_short; decided again it is rejected: not_novel",
+        "the journal says rejected: too_short; decided again, it is rejected: not_novel",
     ),
     "a rejection's stage": (
         in_rejection(lambda r: replace(r, stage="filter")),
@@ -223,7 +223,7 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
     ),
     "a witness's score": (
         in_rejection(lambda r: replace(r, nearest=replace(r.nearest, rouge_l=0.98765))),
-        "ROUGE-L of 0.98765 to",
+        "ROUGE-L of 0.98765;",
     ),
     "the last bit of a score": (
         in_rejection(
@@ -232,20 +232,20 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
         "it is",
     ),
     "a witness below the threshold": (with_other_witness("seed_task_0"), "is not over 0.7"),
-    "a witness of later": (with_other_witness("task_000030"), "was not in the pool then"),
-    "a witness of nowhere": (with_other_witness("task_9"), "was not in the pool then"),
+    "a witness from later": (with_other_witness("task_000030"), "was not in the pool at that time"),
+    "an unknown witness": (with_other_witness("task_9"), "was not in the pool at that time"),
     "no witness": (in_rejection(lambda r: replace(r, nearest=None)), "without a witness"),
-    "a witness too many": (
+    "an unnecessary witness": (
         in_rejection(
             lambda r: replace(r, nearest=Neighbour(task_id="seed_task_0", rouge_l=0.9)),
             reason=Reason.TOO_SHORT,
         ),
-        "where none is needed",
+        "but this reason needs none",
     ),
     "two commits swapped": (swapped(Committed), "commit 2 cannot follow commit 0"),
-    "instances before their reply": (before_its_reply, "no outcome that it could follow from"),
+    "instances before their reply": (before_its_reply, "no outcome to decide on"),
     "a commit left out": (without(Committed), "cannot follow"),
-    "a reply left out": (without(CompletionReceived), "no outcome that it could follow from"),
+    "a reply left out": (without(CompletionReceived), "no outcome to decide on"),
     "a reply twice": (twice(CompletionReceived), "has an outcome already, in line "),
     "a task's number": (
         changed(
@@ -296,11 +296,11 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
             lambda e: replace(e, answer="yes", is_classification=True),
             of=lambda e: e.answer == "no",
         ),
-        "the journal says yes, a classification task; parsed again it is no, not a classification task",
+        "the journal says yes, a classification task; parsed again, it is no, not a classification task",
     ),
     "an instance dropped": (
         changed(InstancesWritten, lambda e: replace(e, instances=e.instances[1:])),
-        "keeps 0 instances",
+        "has 0 instances",
     ),
     "an instance's output": (
         changed(
@@ -314,7 +314,7 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
             InstancesWritten,
             lambda e: replace(e, rejected=(unusable(f"instances/{e.task_id}#7"),)),
         ),
-        "do not add up",
+        "are not numbered",
     ),
     "a reply's text": (
         changed(
@@ -329,11 +329,11 @@ CHANGES: dict[str, tuple[Tamper, str]] = {
         changed(
             CompletionReceived, lambda e: replace(e, demonstration_ids=e.demonstration_ids[::-1])
         ),
-        "planned again it shows",
+        "planned again, it shows",
     ),
     "a prompt's hash": (
         changed(CompletionReceived, lambda e: replace(e, prompt_sha256="0" * 64)),
-        "differs from the prompt that was sent",
+        "is not the prompt that was sent",
     ),
     "a prompt's template": (
         changed(CompletionReceived, lambda e: replace(e, template="x")),
@@ -422,7 +422,7 @@ def test_a_commit_beyond_the_target_is_found(finished: Path) -> None:
         RunStarted, lambda e: replace(e, settings={**e.settings, "num_instructions": 1})
     )
     problems = checked(finished, lowered).problems
-    assert any("was decided after the target of 1 was reached" in p.why for p in problems)
+    assert any("was decided after the run had reached its target of 1" in p.why for p in problems)
 
 
 def test_problems_name_line_and_candidate(finished: Path) -> None:
@@ -456,7 +456,7 @@ def test_other_versions_are_checked_as_far_as_possible(
     assert verification.prompts > 30
     assert (verification.answers > 0) == answers
     assert (verification.witnesses > 0) == witnesses
-    # Checks that do not depend on versions still run.
+    # Checks that do not depend on versions are still made.
     assert not checked(finished, CHANGES["a task's number"][0]).holds
     assert not checked(finished, CHANGES["two commits swapped"][0]).holds
 
@@ -476,4 +476,4 @@ def test_nothing_is_written_and_no_lock_is_taken(finished: Path) -> None:
     after = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
     assert before.keys() == after.keys()
     changed_files = {path.name for path in before if before[path] != after[path]}
-    assert changed_files <= {"run.lock"}  # by open_run
+    assert changed_files <= {"run.lock"}  # open_run creates this file

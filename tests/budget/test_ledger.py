@@ -1,4 +1,4 @@
-"""The ledger and the budget: every attempt counts once, and no limit is exceeded."""
+"""Test the ledger and the budget: every attempt counts exactly once, and no limit is exceeded."""
 
 from contextlib import suppress
 from decimal import Decimal
@@ -30,7 +30,7 @@ def request(name: str = "generate/000001", *, max_tokens: int = 50) -> Request:
 
 
 def budget_of(ledger: Ledger, limits: Limits) -> Budget:
-    """Return a budget that applies its events to the ledger, as `runner.directory` does."""
+    """Return a budget whose events are applied to the ledger, as in `runner.directory`."""
 
     def record(event: Reserved | Released) -> None:
         if isinstance(event, Released):
@@ -111,9 +111,9 @@ def test_spent_never_falls_and_reservations_add_up(
         gained = ledger.spent - before
         assert min(gained.requests, gained.prompt_tokens, gained.completion_tokens) >= 0
         if action in ("replace", "release") and pending is not None:
-            assert gained == Consumption(requests=1)  # sent, and not billed
+            assert gained == Consumption(requests=1)  # the attempt was sent, but not billed
         if action in ("reserve", "give_up") and pending is not None:
-            assert gained == pending  # its consumption remains unknown
+            assert gained == pending  # the attempt's consumption remains unknown
         assert ledger.reserved == sum(ledger.pending.values(), NOTHING)
         assert ledger.committed == ledger.spent + ledger.reserved
 
@@ -196,7 +196,7 @@ def test_committed_consumption_stays_within_every_limit(
 
 def test_an_unbilled_attempt_makes_room_for_the_next() -> None:
     ledger = Ledger()
-    budget = budget_of(ledger, Limits(tokens=_MOST.tokens))  # room for one
+    budget = budget_of(ledger, Limits(tokens=_MOST.tokens))  # enough for one attempt
     budget.begin(request())
     budget.reserve(request(), is_billed=False)
     assert ledger.committed.tokens == _MOST.tokens

@@ -1,4 +1,7 @@
-"""A run stays within its limits, with faults and kills too. The log of the endpoint is the bill."""
+"""Test that a run stays within its limits, even with faults and killed processes.
+
+What the endpoint's log says that it billed is compared with the limits.
+"""
 
 import asyncio
 import json
@@ -50,7 +53,10 @@ PRICED = {"price_input": 0.4, "price_output": 1.6}
 
 
 class Billing(ScriptedBackend):
-    """Records what it bills. If faulty, some attempts are billed at their worst case without a report."""
+    """A backend that records what it bills.
+
+    If it is faulty, it bills some attempts at their worst case without reporting a usage.
+    """
 
     def __init__(self, *, faulty: bool = False, seed: int = 0) -> None:
         super().__init__()
@@ -65,7 +71,7 @@ class Billing(ScriptedBackend):
         most = worst_case(request)
         usage = Usage(
             prompt_tokens=most.prompt_tokens // 4,
-            # One token less than max_tokens, since a reply with max_tokens counts as cut.
+            # Return one token less than max_tokens, since a reply with max_tokens tokens counts as cut.
             completion_tokens=self._rng.randint(1, max(1, most.completion_tokens - 1)),
         )
         outcome = self._rng.random() if self._faulty else 1.0
@@ -123,7 +129,7 @@ def test_a_limited_run_ends_with_complete_records(
         "max_requests": backend.billed.requests,
     }[name]
     assert consumed <= limit[name]
-    # Without the limit, the run continues to the same dataset as a run without limits.
+    # Without the limit, the run continues, and ends with the same dataset as a run without limits.
     run(tmp_path / "run", {name: None}, backend=Billing(seed=1))
     run(tmp_path / "whole", options, backend=Billing(seed=2))
     assert export(tmp_path / "run") == export(tmp_path / "whole")
@@ -266,7 +272,7 @@ def scheduler(opened: Run) -> Scheduler:
 
 
 def finishing_cost(opened: Run) -> Consumption:
-    """Return the finishing cost when the next generation request is sent."""
+    """Return the finishing cost at the time when the next generation request is sent."""
     upcoming = scheduler(opened)
     upcoming.open_all()
     request = upcoming.next(generating=0)
@@ -277,7 +283,7 @@ def finishing_cost(opened: Run) -> Consumption:
 
 
 def test_waiting_lists_count_towards_the_finishing_cost(tmp_path: Path, seeds: Path) -> None:
-    """The first list failed and three later ones wait: the reply to the first one commits all four."""
+    """Let the first list fail while three later lists wait: the reply to the retry commits all four."""
     others = asyncio.Event()
 
     class Failing(ScriptedBackend):
@@ -304,7 +310,7 @@ def test_the_finishing_cost_counts_bytes_and_excess(
     long, wide = (
         "Say " + "a" * 96,
         "Скажи " + "а" * 60,
-    )  # the second text has fewer characters and more bytes
+    )  # the second text has fewer characters but more bytes
     tasks = [
         *seed_tasks,
         make_seed_task(97, instruction=long),
@@ -339,7 +345,7 @@ def test_longer_lists_raise_the_finishing_cost(tmp_path: Path, seeds: Path) -> N
             0.05 if request.stage == "generate" else 0
         )  # so that lists arrive one by one
 
-    # The two lists in flight at the start bring up to 122 requests.
+    # The two lists in flight at the start can lead to up to 122 requests.
     options = settings(seeds, max_requests=150, max_concurrency=1)
     with open_run(tmp_path / "run", options) as opened, pytest.raises(LimitReachedError):
         run_at_once(grow(opened, backend=ScriptedBackend(write, pause=pause)))
@@ -365,7 +371,7 @@ per_request:
 
 
 def billed(log: Path) -> Consumption:
-    """Return the consumption that the log of the endpoint bills."""
+    """Return the consumption that the endpoint billed, according to its log."""
     entries = request_log(log)
     return Consumption(
         requests=sum(entry["event"] == "received" for entry in entries),
@@ -395,7 +401,7 @@ def test_faults_and_kills_do_not_exceed_the_limit(tmp_path: Path, thorough: bool
         while kills_left:
             with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process:
                 wait_for_requests(process, log, rng.randint(1, 12))
-                killed += process.poll() is None  # the process may have ended
+                killed += process.poll() is None  # the process may have ended already
                 process.send_signal(signal.SIGKILL)
             kills_left -= 1
             assert PRICE.cost(billed(log)) <= cap
@@ -409,7 +415,7 @@ def test_faults_and_kills_do_not_exceed_the_limit(tmp_path: Path, thorough: bool
 
 
 def hidden_reasoning(usage: dict[str, int], most: int) -> tuple[dict[str, int], int]:
-    """Count reasoning tokens in the total alone, within max_tokens."""
+    """Return a usage that counts reasoning tokens only in its total, which is within max_tokens."""
     reasoning = min(4 * usage["completion_tokens"], most - usage["completion_tokens"])
     return usage | {"total_tokens": usage["total_tokens"] + reasoning}, reasoning
 

@@ -1,4 +1,4 @@
-"""The price of a run: settings replace parts of the price list."""
+"""Test a run's price: settings replace parts of the listed price."""
 
 from datetime import date
 from decimal import Decimal
@@ -132,7 +132,7 @@ def test_a_cost_limit_needs_a_known_price() -> None:
     with pytest.raises(ConfigError) as caught:
         require_price(config("qwen3", base_url="https://gateway.example/v1", max_cost=20))
     assert str(caught.value) == (
-        "max_cost: needs a price, and that of qwen3 at gateway.example is unknown; "
+        "max_cost: needs a price, but the price of qwen3 at gateway.example is unknown; "
         "add --price-input and --price-output (dollars per million tokens), or --free"
     )
     assert require_price(config(max_cost=20)) == MINI
@@ -182,5 +182,5 @@ def test_every_line_of_the_list_is_complete() -> None:
 
 def test_a_cached_price_above_the_input_is_an_error() -> None:
     dearer = config("mine", price_input=1.0, price_cached_input=1.5, price_output=2.0)
-    with pytest.raises(ConfigError, match="price_cached_input: must not be above"):
+    with pytest.raises(ConfigError, match="price_cached_input: must not be higher than"):
         price_of(dearer)

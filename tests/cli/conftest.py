@@ -1,4 +1,4 @@
-"""Fixtures for tests of commands with bad input."""
+"""Fixtures for tests that run commands, mostly with bad input."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from selfinstruct.runner import loop
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current directory, with unusable files and usable seed tasks."""
+    """Return the current directory, which contains some unusable files and valid seed tasks."""
     place = tmp_path / "here"
     place.mkdir()
     monkeypatch.chdir(place)
@@ -33,7 +33,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Run a command: calls `main` in this process."""
+    """Return a function that runs a command by calling `main` in this process."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
 
@@ -70,6 +70,6 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def finished(here: Path, _finished: Path) -> Path:
-    """Return a finished run in `here` that tests may change."""
+    """Return a copy of a finished run, in `here`, that tests may change."""
     shutil.copytree(_finished, here / "run")
     return Path("run")

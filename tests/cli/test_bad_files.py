@@ -1,4 +1,4 @@
-"""Input files that cannot be used leave no run directory."""
+"""If an input file cannot be used, no run directory is created."""
 
 import shutil
 from pathlib import Path
@@ -14,14 +14,20 @@ from selfinstruct.runner.directory import read_run
 
 UNREADABLE = [
     ("missing", "missing: cannot be read .No such file or directory.; check the name"),
-    ("folder", "folder: cannot be read .Is a directory.; name a file"),
-    ("binary", r"binary: is not UTF-8 text \(byte \d+\); save it as such"),
-    ("latin", r"latin: is not UTF-8 text \(byte 10\); save it as such"),
-    ("loop", "loop: cannot be read .*a link that leads back to itself; name the file itself"),
+    ("folder", "folder: cannot be read .Is a directory.; choose a file"),
+    ("binary", r"binary: is not UTF-8 text \(byte \d+\); save it as UTF-8"),
+    ("latin", r"latin: is not UTF-8 text \(byte 10\); save it as UTF-8"),
+    (
+        "loop",
+        "loop: cannot be read .*a symbolic link that leads back to itself; choose another file",
+    ),
     (LONG, "aaa: cannot be read .File name too long.; choose a shorter name"),
-    ("latin/x", "latin/x: cannot be read .Not a directory.; a part of that path is a file"),
-    ("/dev/zero", "/dev/zero: holds more than .* bytes, so it must be something else; name a"),
-    ("/dev/null", "/dev/null: holds no seed tasks; a line holds one whole task as a JSON object"),
+    ("latin/x", "latin/x: cannot be read .Not a directory.; part of the path is a file, not"),
+    ("/dev/zero", "/dev/zero: is larger than 100,000,000 bytes; choose a seed-task file"),
+    (
+        "/dev/null",
+        "/dev/null: contains no seed tasks; write each task as a JSON object on one line",
+    ),
     ("one\ntwo", r"one\\ntwo: cannot be read"),
     ("one\x1b[2Jtwo", r"one\\x1b\[2Jtwo: cannot be read"),
 ]
@@ -43,7 +49,7 @@ def test_unreadable_seed_tasks_leave_no_directory(
     [
         ("binary", "binary: is not UTF-8 text; save it as UTF-8"),
         ("latin", "latin: is not UTF-8 text; save it as UTF-8"),
-        ("/dev/zero", "/dev/zero: is longer than 100,000 characters; name another file"),
+        ("/dev/zero", "/dev/zero: is longer than 100,000 characters; choose another file"),
         ("folder", "folder is a directory; with -o, give a settings file"),
         ("seeds.jsonl", "seeds.jsonl:2: is not YAML: "),
     ],
@@ -60,14 +66,17 @@ def test_unreadable_settings_leave_no_directory(
 @pytest.mark.parametrize(
     ("name", "pattern"),
     [
-        ("missing", "missing: does not exist; name a folder of templates, such as a copy of /"),
-        ("latin", "latin: is not a folder; name a folder of templates, such as a copy of /"),
-        ("loop", "loop: cannot be read .*a link that leads back to itself; name the file itself"),
+        ("missing", "missing: does not exist; choose a directory of templates, such as a copy"),
+        ("latin", "latin: is not a directory; choose a directory of templates, such as a co"),
+        (
+            "loop",
+            "loop: cannot be read .*a symbolic link that leads back to itself; choose another",
+        ),
         (LONG, "aaa: cannot be read .File name too long.; choose a shorter name"),
-        ("loops", "loops/generate.txt: cannot be read .*a link that leads back to itself"),
+        ("loops", "loops/generate.txt: cannot be read .*a symbolic link that leads back to itself"),
         ("folder", "folder: lacks generate.txt, .*start from a copy of /"),
         ("alpaca", r"alpaca: lacks classify.txt, .*start from a copy of /.*prompts/self-instruct"),
-        ("self-instruct-completions", "generate.txt: ends in the number of the next task, which"),
+        ("self-instruct-completions", "generate.txt: ends in the next task's number, which"),
     ],
 )
 def test_unusable_templates_leave_no_directory(
@@ -87,8 +96,8 @@ def test_unusable_templates_leave_no_directory(
 @pytest.mark.parametrize(
     ("text", "pattern"),
     [
-        ("Task: {{ instrution }}", "classify.txt: uses an unknown value: instrution .*write one"),
-        ("Task", "does not use 'instruction', .*; put {{ instruction }} where it belongs"),
+        ("Task: {{ instrution }}", "classify.txt: uses an unknown value: instrution .*use one"),
+        ("Task", "does not use 'instruction', .*; insert {{ instruction }} where the"),
         ("one\ntwo {{ instruction", "classify.txt:2: is not a valid template: "),
         ("{% for %}{{ instruction }}", "classify.txt:1: is not a valid template: "),
         ("{{ instruction }}{{ 1 / 0 }}", "cannot be rendered: division by zero; "),
@@ -101,7 +110,7 @@ def test_unusable_templates_leave_no_directory(
             "cannot be rendered: a prompt of more than 1,000,000 characters; ",
         ),
         ("{{ " + "(" * 5000 + "1}} {{ instruction }}", "is nested too deeply; "),
-        (b"\xff{{ instruction }}", "classify.txt: is not UTF-8 text; save it as such"),
+        (b"\xff{{ instruction }}", "classify.txt: is not UTF-8 text; save it as UTF-8"),
         (b"x" * 1_000_001, "classify.txt: is longer than 1,000,000 characters"),
         ("{{ '-' * 20 }} {{ 3 * 4 }} {{ instruction }}", ""),
     ],
@@ -126,22 +135,22 @@ GOOD = '{"instruction": "Add.", "output": "3"}'
 @pytest.mark.parametrize(
     ("text", "pattern"),
     [
-        ("", "s.jsonl: holds no seed tasks; a line holds one whole task as a JSON object, or"),
-        ("[]", "s.jsonl: holds no seed tasks"),
+        ("", "s.jsonl: contains no seed tasks; write each task as a JSON object on one line, or"),
+        ("[]", "s.jsonl: contains no seed tasks"),
         (
             GOOD,
             "has too few seed tasks .1.: a prompt shows 8; add some, or show fewer with --set demonstra",
         ),
-        (f"{GOOD}\n{GOOD[:-1]}", "s.jsonl:2: is not a JSON object .*; a line holds one whole ta"),
+        (f"{GOOD}\n{GOOD[:-1]}", "s.jsonl:2: is not a JSON object .*; write each task as a JSON"),
         (f"{GOOD},\n", "s.jsonl:1: is not a JSON object"),
         ("instruction,output\na,b", "s.jsonl:1: is not a JSON object"),
-        (f'{GOOD}\n{{"instruction": "b"}}', "s.jsonl:2: 'output' is missing; a task has an ins"),
+        (f'{GOOD}\n{{"instruction": "b"}}', "s.jsonl:2: 'output' is missing; a task needs an i"),
         ('{"instruction": "a", "instances": [{"input": "x"}]}', "s.jsonl:1: 'output' is missing"),
         ('{"instruction": 5, "output": "b"}', "s.jsonl:1: 'instruction' is .* put it in quotes"),
         ('{"instruction": "a", "instances": 5}', "s.jsonl:1: 'instances' is not .*write .. for"),
         (
             "\n\n".join(['{"id": "x", "instruction": "a", "output": "b"}'] * 2),
-            r"s.jsonl:3: the id 'x' appears twice \(first in line 1\); ids must differ",
+            r"s.jsonl:3: the id 'x' appears twice \(first in line 1\); each id must be",
         ),
         ('{"id": "\\u001b[2J", "instruction": "a", "output": 1}', "s.jsonl:1: "),
         (f"[{GOOD},", "s.jsonl:1: is not JSON: .*; "),
@@ -159,7 +168,7 @@ def test_a_bad_seed_task_leaves_no_directory(
 
 
 def test_python_refuses_names_with_nul() -> None:
-    with pytest.raises(InputError, match="is no name of a file; name a file of seed tasks"):
+    with pytest.raises(InputError, match="is not a valid file name; choose a seed-task file"):
         read_seed_tasks("a\0b")
     with pytest.raises(SelfInstructError, match="is no name of a directory; choose another"):
         read_run("a\0b")

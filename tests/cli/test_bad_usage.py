@@ -1,4 +1,4 @@
-"""Bad usage: what to type instead, and nothing changed."""
+"""After wrong usage, commands say what to type instead and change no files."""
 
 import os
 import re
@@ -27,8 +27,8 @@ from waiting import PATIENCE_S
         (("explain", "run", " "), r"TEXT\|ID: "),
         (("verify", "run", "more"), r"unexpected extra argument\(s\) \(more\)"),
         (("status",), "Missing argument 'DIR'"),
-        (("run",), "give the directory of the run: -o DIR"),
-        (("run", "run", "-o", "new"), "run is a directory; with -o, give"),
+        (("run",), "specify the run directory with -o DIR"),
+        (("run", "run", "-o", "new"), "run is a directory; with -o, specify"),
         (("run", "none.yaml", "-o", "new"), "none.yaml does not exist; start a new run with"),
         (("run", "folder"), "folder is not a run directory; start a new run with -o DIR"),
         (("run", "folder", *NEW[3:]), "folder is not a run directory; start a new run"),
@@ -36,8 +36,8 @@ from waiting import PATIENCE_S
         (("run", "."), r"\. is not a run directory; start a new run with -o DIR"),
         (("run", LONG), "aaa: cannot be read .File name too long.; choose a shorter name"),
         (("run", LONG, "-o", "new"), "aaa: cannot be read .File name too long.; choose a shorter"),
-        (("run", "loop"), "loop: cannot be read .*leads back to itself; name the file itself"),
-        (("run", "latin/x"), "latin/x: cannot be read .Not a directory.; a part of that path is a"),
+        (("run", "loop"), "loop: cannot be read .*leads back to itself; choose another file"),
+        (("run", "latin/x"), "latin/x: cannot be read .Not a directory.; part of the path is a"),
         ((*NEW, "-m", " "), "model: is blank; name a model"),
         (NEW[:3], "model: is missing; name the model to ask, for example --model gpt-5.4-mini"),
         ((*NEW, "-t", "abc"), "'--threshold' / '-t'.*number"),
@@ -162,7 +162,7 @@ def test_commands_refuse_what_is_no_run(
     here: Path, typed: Typed, command: tuple[str, ...], name: str, pattern: str
 ) -> None:
     if command[0] == "export" and name == "latin":
-        pattern = "latin: .*format"  # the file may contain records
+        pattern = "latin: .*format"  # export also accepts a file of records
     before = everything(here)
     ended = typed(*(name if word == "DIR" else word for word in command))
     check(ended, pattern)
@@ -195,7 +195,7 @@ def test_a_run_needs_a_new_directory(
         ("run -o new -m m", 2, "$OPENAI_API_KEY is not set; put your key there"),
         ("status $'no\\x1bne\\n'", 2, "no\\x1bne\\n: does not exist"),
         ("run -o new -m m --seed-tasks $'\\xff'", 2, "contains bytes that are not text"),
-        ("parse - -s generate <&-", 2, "stdin: is closed; name a file"),
+        ("parse - -s generate <&-", 2, "stdin: is closed; specify a file"),
         ("statsu none", 2, "Did you mean 'status'?"),
         ("export none -o x 2>&-", 2, ""),
         ("run /dev/zero -o new", 2, "/dev/zero: is longer than"),
@@ -204,7 +204,7 @@ def test_a_run_needs_a_new_directory(
 def test_a_bare_environment_gets_one_sentence(
     here: Path, line: str, code: int, pattern: str
 ) -> None:
-    """No HOME, no locale, no terminal."""
+    """The environment has no HOME and no locale, and stdin is not a terminal."""
     before = everything(here)
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m selfinstruct {line}"],

@@ -1,4 +1,4 @@
-"""Each command: output, messages and exit codes."""
+"""Tests of each command's output, messages and exit codes."""
 
 import json
 import os
@@ -27,7 +27,7 @@ NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
 def command(
     *arguments: object, cwd: Path | None = None, environ: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process."""
+    """Run the command line in a subprocess."""
     return subprocess.run(
         [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
         capture_output=True,
@@ -40,7 +40,7 @@ def command(
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a finished run that tests only read."""
+    """Return a finished run that tests must not change."""
     place = tmp_path_factory.mktemp("finished")
     (place / "seeds.jsonl").write_bytes(render_seed_tasks([make_seed_task(n) for n in range(10)]))
     config = RunConfig(model="scripted", num_instructions=12, seed_tasks=place / "seeds.jsonl")
@@ -98,7 +98,7 @@ def test_the_demo_needs_no_key(tmp_path: Path) -> None:
     ):
         assert word in done.stderr
     assert done.stderr.count("  instruction  ") == 3
-    # A second run changes nothing.
+    # Running the demo again changes no files.
     again = typed("demo", "-n", 12, cwd=tmp_path)
     assert again.returncode == 0
     assert "is complete" in again.stderr
@@ -113,11 +113,11 @@ def test_flags_override_the_settings_file(tmp_path: Path, endpoint: SimulatedEnd
     summary = json.loads(done.stdout)
     assert summary["accepted"] >= 5
     assert summary["candidates"] == summary["accepted"] + sum(summary["rejected"].values())
-    # A complete run needs no settings, and changes nothing.
+    # Continuing a complete run needs no settings and changes no files.
     again = typed("run", "out", cwd=tmp_path)
     assert again.returncode == 0
     assert "is complete" in again.stderr
-    # The run continues to a larger target and stores the target.
+    # The run continues to a larger target and records it.
     assert typed("run", "out", "-n", 19, cwd=tmp_path).returncode == 0
     status = json.loads(typed("status", "out", "--json", cwd=tmp_path).stdout)
     assert status["target"] == 19
@@ -125,7 +125,7 @@ def test_flags_override_the_settings_file(tmp_path: Path, endpoint: SimulatedEnd
     assert status["condition"] == "complete"
     changed = typed("run", "out", "--threshold", 0.8, cwd=tmp_path)
     assert changed.returncode == 2
-    assert "threshold is 0.6 there, 0.8 was given" in changed.stderr
+    assert "threshold is 0.6 in the run, but 0.8 was given" in changed.stderr
 
 
 def test_a_missing_endpoint_is_exit_4(tmp_path: Path, endpoint: SimulatedEndpoint) -> None:
@@ -135,7 +135,7 @@ def test_a_missing_endpoint_is_exit_4(tmp_path: Path, endpoint: SimulatedEndpoin
     assert "no connection to http://127.0.0.1:9/v1" in done.stderr
     assert "To continue: selfinstruct run out" in done.stderr
     assert "Traceback" not in done.stderr
-    # The address is operational, so it may change.
+    # The address is an operational setting, so it may change.
     again = typed("run", "out", "--base-url", endpoint.base_url, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
 
@@ -144,7 +144,7 @@ def test_a_second_process_is_refused(tmp_path: Path, config: RunConfig) -> None:
     with open_run(tmp_path / "run", config):
         done = command("run", tmp_path / "run")
         assert done.returncode == 2
-        assert f"process {os.getpid()} is writing this run" in done.stderr
+        assert f"process {os.getpid()} is writing to this run" in done.stderr
         status = command("status", tmp_path / "run")
     assert status.returncode == 0
     assert f"running (process {os.getpid()})" in status.stdout
@@ -228,7 +228,7 @@ def test_export_adds_the_similarities_of_the_published_data(finished: Path, tmp_
             "avg_similarity_score",
         ]
         assert same.items() <= row.items()
-    # The pool before the last task: all seed tasks, and every task that was accepted, with or without a row.
+    # The pool before the last task has all seed tasks and all accepted tasks, with or without a row.
     pool = [t.instruction for t in read_run(finished).state.pool]
     last = rows[-1]
     before = pool[: pool.index(last["instruction"])]
@@ -287,7 +287,7 @@ def test_a_failed_export_leaves_the_target(finished: Path, tmp_path: Path) -> No
 
 
 def test_model_output_is_escaped() -> None:
-    """Control characters of a reply are escaped."""
+    """Control characters in a reply are escaped."""
     from selfinstruct.cli.summary_lines import record_lines
     from selfinstruct.text import visible
 

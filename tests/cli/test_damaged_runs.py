@@ -1,4 +1,4 @@
-"""A run that was changed from outside is not changed further."""
+"""If a run's files were changed by something else, commands do not change them further."""
 
 import os
 import re
@@ -76,10 +76,10 @@ def test_other_settings_are_listed_with_both_values(
     ended = typed("run", finished, "-m", "m", "-t", "0.6", "--seed-tasks", "other.jsonl")
     assert (ended.code, ended.out) == (2, "")
     for part in (
-        "model is 'scripted' there, 'm' was given",
-        "threshold is 0.7 there, 0.6 was given",
-        "seed_tasks is 'other content' there, 'other.jsonl' was given",
-        "Leave them out to continue it, or choose another directory for a new run.",
+        "model is 'scripted' in the run, but 'm' was given",
+        "threshold is 0.7 in the run, but 0.6 was given",
+        "seed_tasks is 'other content' in the run, but 'other.jsonl' was given",
+        "Leave these settings out to continue the run, or choose another directory for a new run.",
     ):
         assert part in ended.sentence
     assert everything(here) == before
@@ -137,7 +137,7 @@ def test_a_journal_of_a_later_version_is_refused(
         "Run the same comm",
     ):
         assert part in ended.sentence
-    assert "cut it" not in ended.sentence  # which would throw away what was paid for
+    assert "delete that line" not in ended.sentence  # which would delete paid replies
     assert everything(here) == before
 
 
@@ -191,7 +191,9 @@ def test_a_damaged_journal_is_not_changed(
     before = everything(here)
     ended = typed(*(finished if word == "DIR" else word for word in command))
     check(ended, pattern, code=1)
-    assert "nothing was changed. Restore the file from a copy, or cut it before" in ended.sentence
+    assert (
+        "nothing was changed. Restore the file from a copy, or delete that line" in ended.sentence
+    )
     assert everything(here) == before
 
 
@@ -200,11 +202,11 @@ def test_a_damaged_journal_is_not_changed(
     [
         (
             b"{",
-            "run/journal.jsonl ended within a line; moved the last 1 byte to journal.jsonl.torn",
+            "the last line of run/journal.jsonl was incomplete; moved its 1 byte to journal.jsonl.torn",
         ),
         (
             b'{"',
-            "run/journal.jsonl ended within a line; moved the last 2 bytes to journal.jsonl.torn",
+            "the last line of run/journal.jsonl was incomplete; moved its 2 bytes to journal.jsonl.torn",
         ),
     ],
 )
@@ -222,7 +224,7 @@ def test_a_running_run_can_be_read_only(here: Path, finished: Path, typed: Typed
         ended = typed("run", finished)
         assert ended.code == 2
         assert ended.sentence == (
-            f"run: process {os.getpid()} is writing this run; wait for it or stop it first"
+            f"run: process {os.getpid()} is writing to this run; wait for it or stop it first"
         )
         assert everything(here) == before
         assert f"running (process {os.getpid()})" in typed("status", finished).out

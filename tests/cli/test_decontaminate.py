@@ -1,4 +1,4 @@
-"""The commands `decontaminate` and `export --decontaminate`: files and summaries."""
+"""Tests of `decontaminate` and `export --decontaminate`: their files and summaries."""
 
 import csv
 import json
@@ -20,12 +20,10 @@ from selfinstruct.cli.commands.decontaminate import decontaminate
 from selfinstruct.cli.commands.export import export
 from selfinstruct.cli.dataset_lines import decontaminate_lines
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.decontamination.benchmarks import Rules
-from selfinstruct.dataset.decontamination.decontaminate_files import (
+from selfinstruct.dataset.decontamination.decontaminate_records import (
     DecontaminationSummary,
-    decontaminate_files,
+    decontaminate_records,
 )
-from selfinstruct.dataset.file_jobs import ListFiles
 from selfinstruct.errors import ExportError, InputError, SelfInstructError
 
 ASKED = (
@@ -55,7 +53,7 @@ RECORDS: list[dict[str, Any]] = [
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current directory, with records and two benchmarks."""
+    """Return the current directory, which contains a list of records and two benchmarks."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "data.jsonl", RECORDS)
     write(tmp_path / "mmlu.jsonl", MMLU)
@@ -72,21 +70,16 @@ def read(path: Path | str) -> list[dict[str, Any]]:
 
 
 def clean(**changes: Any) -> DecontaminationSummary:
-    options = {name: changes.pop(name) for name in ("rules", "fields") if name in changes}
-    return decontaminate_files(files(**changes), **options)
-
-
-def files(**changes: Any) -> ListFiles:
     given: dict[str, Any] = {
         "inputs": ["data.jsonl"],
         "output": Path("clean.jsonl"),
         "against": ["mmlu.jsonl", "humaneval.jsonl"],
     }
-    return ListFiles(**(given | changes))
+    return decontaminate_records(**(given | changes))
 
 
 def lines(summary: DecontaminationSummary) -> list[str]:
-    return list(decontaminate_lines(summary, files(), ngram=13))
+    return list(decontaminate_lines(summary, dict.fromkeys(("output", "rejected", "report"))))
 
 
 def test_hits_are_in_the_summary_and_files(here: Path) -> None:
@@ -180,18 +173,16 @@ def test_fields_can_be_chosen() -> None:
         return clean(**changes).dropped
 
     assert dropped() == 3
-    assert dropped(fields=["instruction"]) == 1
-    assert dropped(fields=["instruction", "messages.content"]) == 2
-    assert dropped(rules=Rules(threshold=None)) == 2
-    assert (
-        dropped(against=["mmlu.jsonl"], rules=Rules(fields=("subject", "choices", "question"))) == 2
-    )
+    assert dropped(field=["instruction"]) == 1
+    assert dropped(field=["instruction", "messages.content"]) == 2
+    assert dropped(no_rouge=True) == 2
+    assert dropped(against="mmlu.jsonl", against_field=["subject", "choices", "question"]) == 2
     with pytest.raises(
         InputError, match=r"mmlu\.jsonl: has no text of 4 words or more in subject;"
     ):
-        dropped(rules=Rules(fields=("subject",)))
+        dropped(against_field="subject")
     with pytest.raises(InputError, match="no record has text in 'instrution'; check --field"):
-        dropped(fields=["instrution", "input"])
+        dropped(field=["instrution", "input"])
 
 
 def test_several_inputs_keep_their_order(here: Path) -> None:
@@ -234,7 +225,7 @@ def test_items_with_common_texts_are_counted(here: Path) -> None:
         {"question": "?"},
     ]
     write(here / "quiz.jsonl", rows)
-    changes = {"against": ["quiz.jsonl"], "rules": Rules(common=1, threshold=None)}
+    changes = {"against": ["quiz.jsonl"], "common": 1, "no_rouge": True}
     summary = clean(**changes)
     said = "quiz.jsonl: 1 of its items have only texts that more than 1 different items have"
     assert any(line.startswith(said) for line in lines(summary))
@@ -258,8 +249,7 @@ def test_a_csv_without_header_is_refused(here: Path) -> None:
         quiz.write_text(f"{header}\n{row}")
         assert clean(against=["quiz.csv"]).kept == 3
     quiz.write_text(f"what the people were asked,A,B,answer\n{row}")
-    named = Rules(fields=["what the people were asked"])
-    assert clean(against=["quiz.csv"], rules=named).kept == 3
+    assert clean(against="quiz.csv", against_field="what the people were asked").kept == 3
 
 
 @pytest.mark.parametrize(
@@ -271,13 +261,13 @@ def test_a_csv_without_header_is_refused(here: Path) -> None:
         ({"inputs": ["data.jsonl", "broken.jsonl"]}, "broken.jsonl:2: is not JSON"),
         ({"against": ["none.json"]}, "none.json: has no item"),
         ({"against": ["short.jsonl"]}, "short.jsonl: has no text of 4 words or more to search"),
-        ({"rules": Rules(threshold=float("nan"))}, "threshold: must be between 0 and 1, not nan"),
-        ({"output": Path("mmlu.jsonl")}, "mmlu.jsonl: is read with --against and not re"),
+        ({"threshold": float("nan")}, "threshold: must be between 0 and 1, not nan"),
+        ({"output": Path("mmlu.jsonl")}, "mmlu.jsonl: is read with --against and must not be re"),
         ({"report": Path("clean.jsonl")}, "clean.jsonl: would be written twice"),
         ({"report": Path("data.jsonl")}, "data.jsonl: is an input, which only -o"),
         ({"inputs": ["-"], "against": ["-"]}, "stdin: can be read only once"),
         ({"report": Path("hits.csv")}, "hits.csv: is written as JSON lines; end its name"),
-        ({"report": Path()}, ".: cannot be written (Is a directory); name a file"),
+        ({"report": Path()}, ".: cannot be written (Is a directory); choose a file"),
     ],
 )
 def test_bad_input_changes_no_file(here: Path, changes: dict[str, Any], said: str) -> None:
@@ -305,7 +295,7 @@ def test_ctrl_c_leaves_nothing(here: Path) -> None:
         pipe.write(b'{"instruction": "Name a river."}\n')
         until(lambda: list(here.glob(".clean*")))
         process.send_signal(signal.SIGINT)
-        # A signal just before a read is noticed only when data arrives.
+        # If the signal arrives just before a read, Python handles it only after data arrives.
         with suppress(BrokenPipeError):
             pipe.write(b'{"instruction": "Name another."}\n')
         _, said = process.communicate(timeout=PATIENCE_S)
@@ -332,7 +322,7 @@ def test_export_leaves_out_contaminated_rows(
     export(str(directory), str(out), "jsonl", decontaminate=benchmarks)
     assert read(out) == left  # the remaining rows keep their ids
     told = capsys.readouterr().err
-    assert f"left out {len(rows) - len(left)} rows that contain what a benchmark asks" in told
+    assert f"left out {len(rows) - len(left)} rows that contain benchmark text" in told
     assert f"wrote {len(left)} rows to out.jsonl" in told
     export(str(directory), str(out), decontaminate=benchmarks)
     assert [row["output"] for row in read(out)] == [r["output"] for r in left]

@@ -1,4 +1,4 @@
-"""`selfinstruct doctor`: what it finds out about endpoints that do as they like, and about a wrong set-up."""
+"""`selfinstruct doctor` detects endpoints with unusual behavior and wrong setups."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def refusal(param: str) -> bytes:
 
 
 def counting(path: str, body: dict[str, Any], *, ignores: Sequence[str] = ()) -> bytes:
-    """Make a server that honours everything except the ignored parameters."""
+    """Return a simulated reply that respects all parameters of a request, except those in `ignores`."""
     if path.endswith("/models"):
         return reply(body={"object": "list", "data": [{"id": "m"}, {"id": "m-large"}]})
     asked = {name: value for name, value in body.items() if name not in ignores}
@@ -58,7 +58,7 @@ def counting(path: str, body: dict[str, Any], *, ignores: Sequence[str] = ()) ->
 
 
 def examine(server: Server, **settings: Any) -> tuple[dict[str, Finding], Script, Doctor]:
-    """All findings by name, what the server saw, and the doctor."""
+    """Return the findings by name, the server's script, and the doctor."""
 
     async def examined() -> tuple[dict[str, Finding], Script, Doctor]:
         async with scripted(b"") as script:
@@ -67,12 +67,8 @@ def examine(server: Server, **settings: Any) -> tuple[dict[str, Finding], Script
             async with OnlineBackend(config, environ={"MY_KEY": "topsecret"}) as backend:
                 doctor = Doctor(
                     backend,
-                    model="m",
-                    api=config.api,
-                    samplings={
-                        stage.name: stage.sampling(config) for stage in SELF_INSTRUCT.stages
-                    },
-                    max_tokens_name=config.token_limit,
+                    config,
+                    {one.name: one.sampling(config) for one in SELF_INSTRUCT.stages},
                 )
                 return {f.name: f async for f in doctor.findings()}, script, doctor
 
@@ -328,7 +324,7 @@ def test_a_repeated_key_is_not_shown(
 
 
 def command(*arguments: object, cwd: Path, **environ: str) -> tuple[int, str, str]:
-    """Type the command: exit code, stdout, stderr."""
+    """Run the command and return its exit code, stdout and stderr."""
     done = typed("doctor", *arguments, cwd=cwd, environ={"COLUMNS": "80", **environ})
     return done.returncode, done.stdout, done.stderr
 
@@ -386,10 +382,10 @@ def test_an_existing_run_uses_its_settings(
     ("arguments", "said"),
     [
         (["-m", "m"], "✗ key                   $OPENAI_API_KEY is not set"),
-        ([], "✗ set-up                model: is missing"),
+        ([], "✗ setup                 model: is missing"),
         (["-m", "m", "--seed-tasks", "none.jsonl"], "none.jsonl: cannot be read"),
         (["-m", "m", "--prompts", "nowhere"], "nowhere: does not exist"),
-        (["-m", "m", "--base-url", "localhost"], "✗ set-up                base_url: must be an"),
+        (["-m", "m", "--base-url", "localhost"], "✗ setup                 base_url: must be an"),
         (
             [
                 "-m",
@@ -416,7 +412,7 @@ def test_a_wrong_set_up_sends_no_request(tmp_path: Path, arguments: list[str], s
 def test_several_problems_are_reported_at_once(tmp_path: Path) -> None:
     code, told, _ = command("-m", "m", "--seed-tasks", "none.jsonl", cwd=tmp_path)
     assert code == 2
-    assert "✗ set-up" in told
+    assert "✗ setup" in told
     assert "✗ key" in told
 
 

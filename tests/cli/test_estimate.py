@@ -1,4 +1,4 @@
-"""`selfinstruct estimate`, and the announcement and question of `run`."""
+"""Tests of `selfinstruct estimate`, and of the cost that `run` announces and asks about."""
 
 import fcntl
 import json
@@ -36,7 +36,7 @@ def command(*given: object, cwd: Path) -> Told:
 
 
 def here(*given: object) -> tuple[int, str, str]:
-    """Run a command in the current directory; return exit code, stdout and stderr."""
+    """Run a command in the current directory and return its exit code, stdout and stderr."""
     done = typed(*given, environ={"COLUMNS": "80"})
     return done.returncode, done.stdout, done.stderr
 
@@ -114,7 +114,7 @@ def test_an_address_in_the_environment_changes_the_price(monkeypatch: pytest.Mon
     [
         (
             ["-m", "qwen3", "--base-url", NOWHERE, "--max-cost", 5],
-            "max_cost: needs a price, and that of qwen3 at 127.0.0.1 is unknown; add --price-input",
+            "max_cost: needs a price, but the price of qwen3 at 127.0.0.1 is unknown; add --price-input",
         ),
         (["-m", "qwen3", "--price-output", 5], "price_input: is missing, and the price of qwen3"),
         ([], "model: is missing"),
@@ -165,7 +165,7 @@ def test_a_probe_reports_its_cost_and_writes_nothing(
     done = command("estimate", *flags, "--probe", 3, "-o", "new", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "measured in 3 replies" in done.stdout
-    # A classification may need a second request.
+    # One of the tasks may need a second classification request.
     assert any(f"The probe took {n} requests, " in done.stdout for n in (9, 10, 11))
     assert "its replies are not kept." in plain(done.stdout)
     assert list(tmp_path.iterdir()) == []
@@ -198,7 +198,7 @@ def test_a_probe_of_an_unreachable_endpoint_exits_4() -> None:
 
 
 def on_a_terminal(*given: object, cwd: Path, answer: str) -> tuple[int, str]:
-    """Run a command on a pseudo-terminal and type an answer; return exit code and output."""
+    """Run a command on a pseudo-terminal and type an answer. Return the exit code and the output."""
     parent, child = pty.openpty()
     process = subprocess.Popen(
         arguments(*given),
@@ -208,7 +208,7 @@ def on_a_terminal(*given: object, cwd: Path, answer: str) -> tuple[int, str]:
         cwd=cwd,
         env=ENVIRON,
         start_new_session=True,
-        # Otherwise a typed ^C would not reach the process.
+        # Otherwise, a typed ^C would not reach the process.
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads here
     )
     os.close(child)
@@ -217,12 +217,12 @@ def on_a_terminal(*given: object, cwd: Path, answer: str) -> tuple[int, str]:
         if select.select([parent], [], [], 0.1)[0]:
             try:
                 part = os.read(parent, 65536)
-            except OSError:  # the process has closed its side
+            except OSError:  # the process has closed its end of the terminal
                 break
             if not part:
                 break
             said += part
-        # A ^C just before the read starts takes effect with the next key.
+        # If ^C arrives just before the read starts, it takes effect only with the next key.
         is_unheard = answer == "\x03" and time.monotonic() - answered_at > 1
         if b"[y/N]" in said and (not answered_at or is_unheard):
             answered_at = time.monotonic()
@@ -275,7 +275,7 @@ def test_a_continued_run_asks_about_the_rest(
     done = command("run", "run", *more, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "expected: " in done.stderr
-    # A complete run announces nothing.
+    # For a complete run, no cost is announced.
     assert "expected: " not in command("run", "run", *PRICED, cwd=tmp_path).stderr
 
 

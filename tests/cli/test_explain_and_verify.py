@@ -1,4 +1,4 @@
-"""`explain` and `verify` on the command line: output and exit codes."""
+"""Tests of the output and exit codes of the commands `explain` and `verify`."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ class Hostile(ScriptedBackend):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a finished run of a hostile model."""
+    """Return a finished run whose model wrote control sequences."""
     directory = tmp_path_factory.mktemp("cli") / "run"
     run(directory, RunConfig(model="m", num_instructions=12), backend=Hostile())
     return directory
@@ -45,11 +45,11 @@ def test_verify_lists_its_checks(finished: Path) -> None:
     line = [sys.executable, "-m", "selfinstruct", "verify", str(finished)]
     done = subprocess.run(line, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "everything follows from the replies" in done.stdout
+    assert "every decision follows from the replies" in done.stdout
     for words in (
         "prompts planned again",
         "candidates decided again",
-        "by the rouge-score package",
+        "with the rouge-score package",
     ):
         assert words in done.stdout
 
@@ -102,7 +102,7 @@ def test_model_text_never_controls_the_terminal(finished: Path, query: str) -> N
     assert (done.returncode, done.stderr) == (0, "")
     assert not any(char in done.stdout for char in "\x1b\x9b\u202e\x07")
     told = done.stdout.splitlines()
-    # A command to copy is not wrapped.
+    # A command that users may copy is not wrapped.
     assert max(len(line) for line in told if "  selfinstruct explain " not in line) <= 80
     commands = [line for line in told if "  selfinstruct explain " in line]
     assert all(line.split()[-1].startswith("generate/") for line in commands)
@@ -174,7 +174,7 @@ def test_explain_is_json_for_programs(finished: Path) -> None:
 def test_an_unknown_text_is_checked_and_exits_1(finished: Path) -> None:
     done = command("explain", finished, "Draw a picture of a \x1b[31mwalrus.")
     assert (done.returncode, done.stderr) == (1, "")
-    assert "is nowhere in this run" in done.stdout
+    assert "does not occur in this run" in done.stdout
     assert "it would be rejected: control_characters" in done.stdout
     assert "not_for_text_model" in done.stdout
     assert "\x1b" not in done.stdout

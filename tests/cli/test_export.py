@@ -1,4 +1,4 @@
-"""The command `selfinstruct export`."""
+"""Tests of the command `selfinstruct export`."""
 
 import gzip
 import json
@@ -17,14 +17,12 @@ from support import ScriptedBackend, make_seed_task, typed
 from selfinstruct.api import run
 from selfinstruct.cli.commands.export import Container, Format
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.dataset_card.types import Terms
-from selfinstruct.dataset.export.beside import CardRequest
-from selfinstruct.dataset.export.export_files import ExportFiles, export_files
-from selfinstruct.dataset.export.formats import CONTAINERS, FORMATS, ExportOptions
-from selfinstruct.dataset.export.rows import Row
-from selfinstruct.dataset.export.sources import RowSelection, RunSource
-from selfinstruct.dataset.file_jobs import Progress
+from selfinstruct.dataset.callbacks import Progress
+from selfinstruct.dataset.export.export_records import export_records
+from selfinstruct.dataset.export.formats import CONTAINERS, FORMATS
 from selfinstruct.dataset.record_files import read_records
+from selfinstruct.dataset.rows import Row
+from selfinstruct.dataset.source import RunSource
 from selfinstruct.errors import InputError
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 
@@ -66,7 +64,7 @@ def test_the_suffix_chooses_the_file_format(finished: Path) -> None:
             tables.append([dict(record.fields) for record in records])
     assert all(table == tables[0] for table in tables)
     assert gzip.decompress(Path("a.jsonl.gz").read_bytes()) == Path("a.jsonl").read_bytes()
-    # A format that is a file format wins over the suffix.
+    # If --format is a file format, it takes precedence over the suffix.
     typed("export", finished, "-o", "lines.json", "-f", "jsonl")
     assert Path("lines.json").read_text().startswith('{"id":')
     done = typed("export", finished, "-o", "x.json", "-f", "messages", "--container", "parquet")
@@ -149,7 +147,7 @@ def test_contaminated_rows_of_a_list_are_left_out() -> None:
     done = typed("export", "some.json", "-o", "out.json", "--decontaminate", "quiz.jsonl")
     assert done.returncode == 0, done.stderr
     assert [row["output"] for row in json.loads(Path("out.json").read_text())] == ["Hello!"]
-    assert "left out 1 rows that contain what a benchmark asks" in done.stderr
+    assert "left out 1 rows that contain benchmark text" in done.stderr
     Path("some.json").write_text(json.dumps(rows[:1]))
     before = Path("out.json").read_bytes()
     done = typed("export", "some.json", "-o", "out.json", "--decontaminate", "quiz.jsonl")
@@ -224,15 +222,15 @@ def test_impossible_options_write_nothing(
         ),
         (
             ("data.train.json", "-o", "data.json", "--split", "0.5/0.5"),
-            "data.train.json: is an input, which only -o replaces",
+            "data.train.json: is an input, which only -o may replace",
         ),
         (
             ("alpaca.json", "-o", "quiz.jsonl", "--decontaminate", "quiz.jsonl"),
-            "quiz.jsonl: is read and not replaced",
+            "quiz.jsonl: is read and must not be replaced",
         ),
         (
             ("alpaca.json", "-f", "messages", "-o", "mine.txt", "--template", "mine.txt"),
-            "mine.txt: is read and not replaced",
+            "mine.txt: is read and must not be replaced",
         ),
         (("alpaca.json", "-o", "."), ".: is not a name for a file"),
         (("alpaca.json", "-o", "..", "--split", "0.5/0.5"), "is not a name for a file"),
@@ -278,7 +276,7 @@ def test_a_card_names_files_and_missing_information(finished: Path) -> None:
     options = ("-o", "hub/data.parquet", "--split", "0.5/0.5", "--include-seed-tasks", "--card")
     done = typed("export", finished, *options)
     assert done.returncode == 0, done.stderr
-    assert "the card lacks the licence of the dataset" in done.stderr
+    assert "the card lacks the dataset's licence" in done.stderr
     card = Path("hub/README.md")
     configs = front_matter(card)["configs"]
     assert configs == [
@@ -325,12 +323,7 @@ def test_an_edited_card_is_not_replaced(
 def test_a_card_edited_during_export_is_kept(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terms = Terms(license=None, model_terms=None, languages=())
-    card = CardRequest(terms=terms, options={})
-    files = ExportFiles(
-        source=str(finished), output=Path("data.json"), options=ExportOptions(), card=card
-    )
-    export_files(files)
+    export_records(finished, "data.json", card=True)
     data = Path("data.json").read_bytes()
     rows = RunSource.rows
 
@@ -340,7 +333,7 @@ def test_a_card_edited_during_export_is_kept(
 
     monkeypatch.setattr(RunSource, "rows", edited)
     with pytest.raises(InputError, match="was written or edited by a person"):
-        export_files(files, selection=RowSelection(limit=1))
+        export_records(finished, "data.json", card=True, limit=1)
     assert (Path("README.md").read_text(), Path("data.json").read_bytes()) == ("mine", data)
 
 
@@ -365,7 +358,10 @@ def test_a_card_names_benchmarks_without_folders(finished: Path, tmp_path: Path)
             "card: describes how a run made its data, but alpaca",
         ),
         (("RUN", "-o", "-", "--card"), "card: needs a file name, not -; give one with -o"),
-        (("RUN", "-o", "x.json", "--license", "mit"), "is for the dataset card; add --card"),
+        (
+            ("RUN", "-o", "x.json", "--license", "mit"),
+            "requires --card",
+        ),
         (("RUN", "-o", "x.json", "--card", "--language", "English"), "must be a code such as en"),
     ],
 )
@@ -383,7 +379,9 @@ def test_an_impossible_card_writes_nothing(
 def test_an_unknown_licence_needs_its_text(finished: Path) -> None:
     for given, lacks in (("cc-by-4", True), ("Apache License 2.0", False), ("MIT License", False)):
         done = typed("export", finished, "-o", "data.json", "--card", "--license", given)
-        told = "the card lacks the file LICENSE: the hub does not know the licence 'cc-by-4'"
+        told = (
+            "the dataset card lacks the file LICENSE: the hub does not know the licence 'cc-by-4'"
+        )
         assert (told in done.stderr) == lacks
 
 
@@ -427,7 +425,7 @@ def test_an_unknown_suffix_is_refused(here: Path, finished: Path, name: str) -> 
     done = typed("export", finished, "-o", name)
     assert (done.returncode, done.stdout) == (2, "")
     told = " ".join(done.stderr.split())
-    assert "has the unknown suffix" in told or "is a folder; name the file in it" in told
+    assert "has the unknown suffix" in told or "is a directory; specify a file in it" in told
     assert sorted(here.iterdir()) == before
     if name != "new/":
         assert typed("export", finished, "-o", name, "--container", "json").returncode == 0

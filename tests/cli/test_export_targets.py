@@ -1,4 +1,4 @@
-"""Exports replace no file of a run; file permissions; escaped names."""
+"""Exports do not replace a run's files, create private files, and escape file names in messages."""
 
 import errno
 import json
@@ -63,7 +63,7 @@ def test_a_folder_with_a_config_is_no_run(here: Path, finished: Path, typed: Typ
         ("folder", "folder: cannot be written .Is a directory.; name a file"),
         (
             "latin/x",
-            "latin/x: cannot be written .Not a directory.; a part of that path is a file; check",
+            "latin/x: cannot be written .Not a directory.; part of the path is a file, not a dir",
         ),
         ("loop/x", "loop/x: cannot be written "),
         (LONG, "aaa: cannot be written .File name too long.; choose a shorter name"),

@@ -1,4 +1,4 @@
-"""A disk that fails at any point loses nothing that was acknowledged."""
+"""If the disk fails at any point, nothing that was reported as stored is lost."""
 
 import errno
 import io
@@ -23,8 +23,8 @@ from selfinstruct.analysis.refilter.directory import refilter_run
 from selfinstruct.api import export_run, run
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.export.formats import ExportOptions
-from selfinstruct.dataset.export.rows import provenance_rows, select
 from selfinstruct.dataset.export.writing import writing
+from selfinstruct.dataset.rows import provenance_rows, select
 from selfinstruct.errors import SelfInstructError
 from selfinstruct.events import Committed, Outcome
 from selfinstruct.runner.directory import open_run, read_run
@@ -32,7 +32,7 @@ from selfinstruct.runner.journal import read_journal
 
 
 class Disk:
-    """Counts what needs a working disk, and fails from operation `first` on, once or for good."""
+    """Counts disk operations. Operation `first` fails; if `for_good`, all later operations fail too."""
 
     def __init__(self, number: int, *, first: int | None = None, for_good: bool = False) -> None:
         self.done = 0
@@ -49,7 +49,7 @@ class Disk:
 
     @contextmanager
     def in_use(self, monkeypatch: pytest.MonkeyPatch) -> Iterator["Disk"]:
-        """Every write, sync, creation and renaming of this process passes through here."""
+        """Intercept every write, sync, file creation and renaming in this process."""
         disk = self
         real_open, real_fdopen = os.open, os.fdopen
 
@@ -85,7 +85,7 @@ class Disk:
 
 @pytest.fixture
 def small(seeds_file: Path) -> RunConfig:
-    """Make a run of a few replies."""
+    """Carry out a run with a few replies."""
     return RunConfig(model="scripted", num_instructions=3, seed_tasks=seeds_file)
 
 
@@ -97,7 +97,7 @@ def test_a_failing_disk_loses_no_acknowledged_reply(
     number: int,
     thorough: bool,
 ) -> None:
-    """Of the whole directory: lock, templates, seed tasks, settings, journal; writes, syncs and names."""
+    """This covers all writes, syncs and renamings: lock, templates, seed tasks, settings and journal."""
     with Disk(number).in_use(monkeypatch) as disk:
         run(tmp_path / "whole", small, backend=ScriptedBackend())
     export_run(tmp_path / "whole", tmp_path / "whole.json")
@@ -125,7 +125,7 @@ def test_a_failing_disk_loses_no_acknowledged_reply(
         export_run(directory, tmp_path / "out.json")
         assert (tmp_path / "out.json").read_bytes() == expected
         shutil.rmtree(directory)
-    assert len(failures) > 0.9 * len(tried) - 2  # who holds the lock may remain unsaid
+    assert len(failures) > 0.9 * len(tried) - 2  # the process id in the lock file may be missing
     for failure in failures:
         assert failure.exit_code == 1
         assert str(failure).startswith(str(tmp_path / "failed-"))
@@ -161,10 +161,10 @@ def test_a_failed_refilter_can_be_repeated(
 def test_failed_replacement_keeps_the_old_settings(
     tmp_path: Path, small: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As long as nothing was paid for, a run takes other settings; not half of them."""
+    """Until a reply was paid for, a run accepts other settings, but it must not store only some of them."""
     with open_run(tmp_path / "run", small):
         pass
-    for first in range(1, 12):  # until the new files are all on the disk and get their names
+    for first in range(1, 12):  # until all new files are on the disk and renamed
         with (
             Disk(errno.ENOSPC, first=first, for_good=True).in_use(monkeypatch),
             pytest.raises(SelfInstructError, match="make room") as caught,
@@ -186,7 +186,7 @@ def test_a_failed_repair_loses_no_line(
     whole, torn = path.read_bytes(), b'{"seq":99,"at":"2026'
     path.write_bytes(whole + torn)
     failures = 0
-    for first in range(4, 99):  # after the lock
+    for first in range(4, 99):  # the operations after the lock was taken
         try:
             with (
                 Disk(errno.ENOSPC, first=first, for_good=True).in_use(monkeypatch),
@@ -229,7 +229,7 @@ def test_a_failed_export_keeps_the_old_file(
             write()
         assert caught.value.exit_code == 1
         assert str(caught.value).startswith(str(target))
-        # The last is the sync of the folder: the new file has its name by then.
+        # The last operation is the sync of the directory, when the new file already has its final name.
         assert target.read_bytes() == (data if first == disk.done else b"old")
         assert [path.name for path in target.parent.iterdir()] == ["data.json"]
 
@@ -237,7 +237,7 @@ def test_a_failed_export_keeps_the_old_file(
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.EROFS, "choose a place that can be written"),
+        (errno.EROFS, "choose a place that is writable"),
         (errno.EACCES, "change its permissions, or choose another place"),
     ],
 )
@@ -263,7 +263,7 @@ def test_an_unwritable_directory_is_named(
 
 
 def with_little_room(size: int) -> Callable[[], None]:
-    """For a child process: no file may grow beyond so many bytes; writing more is an error, no signal."""
+    """Return a function for a child process that makes writes beyond a file size fail, without a signal."""
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -295,7 +295,7 @@ def test_a_file_size_limit_stops_the_run(
             timeout=PATIENCE_S,
         )
         ended.append((done.returncode, done.stderr.strip()))
-    remedy = "(File too large); raise the limit on the size of files (ulimit -f), then run the same"
+    remedy = "(File too large); raise the file size limit (ulimit -f), then run the same command"
     assert [code for code, _ in ended] == [1, 1, 0]
     assert ended[0][1].startswith(f"new: cannot be written {remedy}")
     assert ended[1][1].startswith(f"new/journal.jsonl: cannot be written {remedy}")

@@ -1,4 +1,4 @@
-"""The command `selfinstruct filter`: its output, its summary, and no files after a failure."""
+"""Tests of `selfinstruct filter`: its output and summary, and that a failure leaves no files."""
 
 import io
 import json
@@ -18,8 +18,7 @@ from waiting import PATIENCE_S, until
 
 from selfinstruct import cli
 from selfinstruct.cli.progress_bar import bar
-from selfinstruct.dataset.deduplication.filter_files import filter_files
-from selfinstruct.dataset.file_jobs import ListFiles
+from selfinstruct.dataset.deduplication.filter_records import filter_records
 from selfinstruct.dataset.record_files import read_records, write_records
 
 Typed = Callable[..., tuple[int, str, str]]
@@ -36,7 +35,7 @@ KEPT = [0, 1, 3, 4]
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current directory, with a file in the published format."""
+    """Return the current directory, which contains a file in the published format."""
     place = tmp_path / "here"
     place.mkdir()
     monkeypatch.chdir(place)
@@ -69,7 +68,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 def outputs(path: str) -> list[int]:
-    """Return the numbers in the outputs of a file."""
+    """Return the numbers in the output fields of a file's records."""
     with read_records(path) as records:
         return [int(record.fields["output"]) for record in records]
 
@@ -79,7 +78,7 @@ def test_rejected_records_with_an_input_are_counted(here: Path, typed: Typed) ->
     (here / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     _, _, said = typed("data.jsonl", "-o", "out.jsonl")
     assert "rejected 2" in said
-    assert "2 rejected records have the same text as another record, but also an input" in said
+    assert "2 rejected records have the same text as another record, and an input" in said
     assert "--keep-equal" in said
     for flags in (["--field", "instruction", "--field", "input"], ["--keep-equal"]):
         assert "same text" not in typed("data.jsonl", "-o", "out.jsonl", *flags)[2]
@@ -137,7 +136,7 @@ def test_the_first_of_similar_records_is_kept(here: Path, typed: Typed) -> None:
     ]
     counts, uncompared, *wrote = err.splitlines()
     assert counts.startswith("read 6, kept 4, rejected 2 (33.3%), without tokens 1, ")
-    assert uncompared.startswith("1 kept texts have no word for the tokenizer unicode")
+    assert uncompared.startswith("1 kept texts contain no words for the tokenizer unicode")
     assert wrote == ["wrote 4 records to clean.json", "wrote 2 records to rejected.jsonl"]
 
 
@@ -257,16 +256,16 @@ BAD: list[tuple[list[str], int, str]] = [
         "c.json: would be written twice",
     ),
     (["alpaca.json", "-o", "c.json", "--against", "c.json"], 2, "c.json: is read with --against"),
-    (["numbers.csv", "alpaca.json", "-o", "c.json", "--rejected", "alpaca.json"], 2, "only -o rep"),
+    (["numbers.csv", "alpaca.json", "-o", "c.json", "--rejected", "alpaca.json"], 2, "only -o may"),
     (
         ["alpaca.json", "-o", "c.json", "--against", "Makefile"],
         2,
-        "name a file that ends in .json, .j",
+        "choose a file that ends in .json, .j",
     ),
     (
         ["Makefile", "-o", "c.json"],
         2,
-        "Makefile: has a format that neither its name nor its first",
+        "Makefile: has a format that cannot be determined from its name or first",
     ),
     (
         ["alpaca.json", "-o", "c.json", "--against", "numbers.csv"],
@@ -275,7 +274,7 @@ BAD: list[tuple[list[str], int, str]] = [
     ),
     (["alpaca.json", "-o", "c.json", "--against-field", "a"], 2, "add --against FILE"),
     (["alpaca.json", "-o", "d/c.json.zst"], 2, "c.json.zst: has the unknown suffix .zst"),
-    (["alpaca.json", "-o", "c.txt.gz"], 2, "end the name in .json, .jsonl, .ndjson, .csv"),
+    (["alpaca.json", "-o", "c.txt.gz"], 2, "end its name in .json, .jsonl, .ndjson, .csv"),
     (
         ["alpaca.json", "-o", "d/c.json", "--rejected", "r.xlsx"],
         2,
@@ -331,7 +330,7 @@ def test_ctrl_c_leaves_nothing(here: Path) -> None:
         process.stdin.flush()
         until(lambda: sorted(here.iterdir()) != before)
         process.send_signal(signal.SIGINT)
-        # A signal just before a read is noticed only when data arrives.
+        # If the signal arrives just before a read, Python handles it only after data arrives.
         with suppress(BrokenPipeError):
             process.stdin.write("\n")
             process.stdin.flush()
@@ -340,11 +339,6 @@ def test_ctrl_c_leaves_nothing(here: Path) -> None:
         assert process.stderr.read() == "interrupted; nothing was written\n"
     assert sorted(here.iterdir()) == before
     assert (here / "c.json").read_text() == "old"
-
-
-def files(**changes: Any) -> ListFiles:
-    given: dict[str, Any] = {"inputs": ["alpaca.json"], "output": Path("kept.jsonl")}
-    return ListFiles(**(given | changes))
 
 
 def test_both_files_appear_or_neither(here: Path) -> None:
@@ -356,7 +350,7 @@ def test_both_files_appear_or_neither(here: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        filter_files(files(rejected=Path("rejected.csv")), hold=interrupt)
+        filter_records("alpaca.json", "kept.jsonl", rejected="rejected.csv", hold=interrupt)
     assert sorted(ready) == [".kept", ".reje"]
     assert sorted(here.iterdir()) == before
 
@@ -391,7 +385,7 @@ def test_memory_does_not_grow_with_records(here: Path) -> None:
         rows = [{"instruction": text, "output": f"{n:04000}"} for n, text in enumerate(texts)]
         (here / "big.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         tracemalloc.start()
-        summary = filter_files(files(inputs=["big.jsonl"], rejected=Path("rejected.jsonl")))
+        summary = filter_records("big.jsonl", "kept.jsonl", rejected="rejected.jsonl")
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert (summary.read, summary.kept) == (count, 100)

@@ -1,4 +1,4 @@
-"""Help and shell completion."""
+"""Tests of the help texts and of shell completion."""
 
 import os
 import re
@@ -34,7 +34,7 @@ COMMANDS = [
 def command(
     *arguments: object, cwd: Path | None = None, environ: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process."""
+    """Run the command line in a subprocess."""
     return subprocess.run(
         [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The command `import`: its output, its errors, and the run for other commands."""
+"""Tests of the command `import`: its output and errors, and how other commands use its run."""
 
 import json
 import os
@@ -27,7 +27,7 @@ ROWS = [
 
 @pytest.fixture
 def regen(tmp_path: Path) -> Path:
-    """Return an Alpaca-style file with a repeated row and a row without output."""
+    """Return an Alpaca-style file with a duplicate row and a row without output."""
     path = tmp_path / "regen.json"
     path.write_text(json.dumps(ROWS, indent=4))
     return path
@@ -44,9 +44,9 @@ def test_the_summary_names_the_next_commands(regen: Path) -> None:
         "my run: 2 tasks imported regen.json: rows, 4 records",
         "tasks 2",
         "with instances 1 2 rows",
-        "still open 1 a run requests instances, for 1 the kind first",
+        "still open 1 a run requests instances, and for 1 the classification first",
         "instances rejected 1 empty output 1",
-        "records left out 1 repeated 1 other records say the same",
+        "records left out 1 repeated 1 other records contain the same statement",
         "To complete it: selfinstruct run 'my run' -m MODEL",
         "To grow it: selfinstruct run 'my run' -m MODEL -n 4",
         "To export it: selfinstruct export 'my run' -o alpaca_data.json",
@@ -88,7 +88,7 @@ def test_flags_win_over_a_settings_file(regen: Path) -> None:
 def test_status_counts_imported_tasks(regen: Path) -> None:
     typed("import", regen, "-o", "new", cwd=regen.parent)
     done = typed("status", "new", cwd=regen.parent)
-    assert done.stdout.startswith("new: imported, 2 of 2 instructions, no model named yet\n")
+    assert done.stdout.startswith("new: imported, 2 of 2 instructions, no model chosen yet\n")
     assert (
         "imported 2 before the run began, 1 without instances regen.json: rows, 4 records"
     ) in same(done.stdout)
@@ -164,7 +164,7 @@ def test_doctor_preview_and_estimate_read_it(regen: Path, endpoint: SimulatedEnd
 
 
 def test_a_run_keeps_its_first_address(regen: Path, endpoint: SimulatedEndpoint) -> None:
-    """A new run does the same: the environment may change later."""
+    """As for a new run, a later change of the environment does not change the address."""
     typed("import", regen, "-o", "new", "-m", "simulated", cwd=regen.parent)
     environ = {"OPENAI_BASE_URL": endpoint.base_url}
     assert typed("run", "new", "-n", 8, cwd=regen.parent, environ=environ).returncode == 0
@@ -177,11 +177,11 @@ SING = {"instruction": "Sing."}
 BAD: list[tuple[str, object, str]] = [
     ("none.json", None, "none.json: cannot be read (No such file or directory); check the name"),
     ("empty.json", " \n", "empty.json: is empty"),
-    ("list.json", "[]", "list.json: has no records; name another file"),
-    ("x.txt", "Name a sea.\n", "x.txt: has a format that neither its name"),
+    ("list.json", "[]", "list.json: has no records; choose another file"),
+    ("x.txt", "Name a sea.\n", "x.txt: has a format that cannot be determined"),
     ("x.jsonl", DEEP, "x.jsonl:1: is nested more than 200 levels deep"),
     ("x.jsonl", '{"instruction": "a", \n', "x.jsonl:1: is not JSON"),
-    ("x.csv", "instruction,output\na\n", "x.csv:2: has 1 cell where the header has 2"),
+    ("x.csv", "instruction,output\na\n", "x.csv:2: has 1 cell, but the header has 2"),
     ("x.json", [SING | {"output": {}}], "x.json: record 1: 'output' is an object, not text"),
     (
         "x.jsonl",
@@ -196,12 +196,12 @@ BAD: list[tuple[str, object, str]] = [
     (
         "x.jsonl",
         '{"instruction": "Sing.", "output": "La."}\n{"instruction": "Dance."}\n',
-        "x.jsonl:2: has no 'output', unlike the first record of the file; add it",
+        "x.jsonl:2: has no 'output', unlike the file's first record; add it",
     ),
     (
         "x.jsonl",
         '{"instruction": "Sing."}\n{"instruction": "Dance.", "output": "La."}\n',
-        "x.jsonl:2: has 'output', unlike the first record of the file; put them into another file",
+        "x.jsonl:2: has 'output', unlike the file's first record; put such records into another file",
     ),
     (
         "x.jsonl",
@@ -226,7 +226,7 @@ BAD: list[tuple[str, object, str]] = [
     (
         "x.jsonl",
         {"instruction": " ", "output": "b"},
-        "x.jsonl: has nothing to import (the instruction is empty: 1); name other files",
+        "x.jsonl: has nothing to import (the instruction is empty: 1); choose other files",
     ),
 ]
 
@@ -261,11 +261,11 @@ def test_wrong_usage_leaves_nothing(regen: Path) -> None:
     for arguments, said in (
         (["-o", "new"], "Missing argument 'FILE...'"),
         (["regen.json"], "Missing option '--output'"),
-        (["folder", *NEW], "folder: cannot be read (Is a directory); name a file"),
+        (["folder", *NEW], "folder: cannot be read (Is a directory); choose a file"),
         (["pipe", *NEW], "pipe: cannot be imported, because its hash could not be checked"),
         (["-", *NEW], "stdin: cannot be imported"),
-        (["regen.json", "./regen.json", *NEW], "regen.json: is given twice; name it once"),
-        (["regen.json", "link.json", *NEW], "link.json: is given twice; name it once"),
+        (["regen.json", "./regen.json", *NEW], "regen.json: is specified twice; keep one"),
+        (["regen.json", "link.json", *NEW], "link.json: is specified twice; keep one"),
         (["regen.json", "-o", "."], "is not a run directory and not empty"),
         (["regen.json", "-o", "regen.json"], "regen.json: is a file; choose the name of a new"),
         (
@@ -289,7 +289,7 @@ def test_an_interrupted_import_can_be_repeated(
         patched.setattr(create, "write_manifest", lambda *_: os.kill(os.getpid(), signal.SIGINT))
         done = typed("import", regen, *NEW, cwd=regen.parent)
     assert (done.returncode, done.stdout) == (130, "")
-    assert "interrupted; repeat the command to make the run" in done.stderr
+    assert "interrupted; no run was created; repeat the command to try again" in done.stderr
     left = typed("run", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1", cwd=regen.parent)
     assert left.returncode == 2
     assert "type that command again to complete it" in same(left.stderr)

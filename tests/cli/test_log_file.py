@@ -1,4 +1,4 @@
-"""`--log-file`: events of a run as JSON lines, without keys and model output."""
+"""`--log-file` writes a run's events as JSON lines that contain no keys and no model output."""
 
 import io
 import json
@@ -38,7 +38,7 @@ def _signals_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run `selfinstruct …` in this process; returns the exit code."""
+    """Return a function that runs `selfinstruct …` in this process and returns the exit code."""
 
     def call(*arguments: object) -> int:
         monkeypatch.setattr(sys, "argv", ["selfinstruct", *map(str, arguments)])
@@ -51,7 +51,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """Return the logged lines, each with the same first members."""
+    """Return the logged lines, after checking that each has the same first fields."""
     logged = [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
     for line in logged:
         assert list(line)[:3] == ["at", "level", "event"]
@@ -99,7 +99,7 @@ def test_a_log_has_start_progress_end_and_no_text(
     for task in state.pool.generated:
         assert task.instruction not in path.read_text()
 
-    # A later start appends to the same file.
+    # When the run is continued, the log is appended to the same file.
     assert typed("run", directory, "-n", 20, "--log-file", path) == 0
     assert events(path).count("run_started") == events(path).count("run_continued") == 1
     assert events(path)[-1] == "finished"
@@ -126,7 +126,7 @@ def test_debug_logs_each_request_without_text(
 
 
 def bad_day(script: Script, number: int) -> bytes:
-    """Return reply `number`: a 503 first, refusals for some questions, all quoting the key."""
+    """Return reply `number`. The first and some classifications are errors that quote the key."""
     said = {"error": {"message": f"no, Bearer {KEY}, not {KEY}"}}
     stage, _, name = script.headers[-1]["x-client-request-id"].partition("/")
     if number == 1:
@@ -219,7 +219,7 @@ def test_a_limit_is_logged_with_its_name(
         ("link.jsonl", "link.jsonl: is a file of the run in"),
         ("new/config.yaml", "new/config.yaml: is a file of the run in new"),
         ("none/night.jsonl", "none/night.jsonl: cannot be written (No such file or directory)"),
-        (".", "cannot be written (Is a directory); name a file"),
+        (".", "cannot be written (Is a directory); choose a file"),
         ("seeds.jsonl/x", "cannot be written (Not a directory)"),
     ],
 )
@@ -267,9 +267,9 @@ def test_checking_creates_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--log-level", "debug"], "give --log-file FILE"),
+        (["--log-level", "debug"], "add --log-file FILE"),
         (["--log-level", "loud", "--log-file", "x"], "'loud'"),
-        (["--preview", "--log-file", "x"], "give --preview without"),
+        (["--preview", "--log-file", "x"], "--preview cannot be combined with"),
     ],
 )
 def test_contradicting_options_are_refused(
@@ -343,7 +343,9 @@ def test_other_handlers_get_the_same_events(
     with monkeypatch.context() as patch:
         patch.setattr(logging.getLogger(), "handlers", [])  # pytest installs handlers
         log("warned", level=logging.WARNING, id="generate/000001")
-    assert capsys.readouterr().err == ""  # no handler prints the warning
+    assert (
+        capsys.readouterr().err == ""
+    )  # Python prints no warning, although no handler is installed
     monkeypatch.setattr(LOGGER, "handlers", [*LOGGER.handlers, handler])
     log("warned", level=logging.WARNING, id="generate/000001")
     log("informed")

@@ -1,4 +1,4 @@
-"""The end of a run: its last line and the --on-finish command."""
+"""Tests of the end of a run: its last line, and the --on-finish command."""
 
 import json
 import math
@@ -39,7 +39,7 @@ def start(*arguments: object, cwd: Path, **options: Any) -> "subprocess.Popen[st
 
 
 def rest_of_stderr(process: "subprocess.Popen[str]") -> str:
-    """Return the rest of stderr after the process ends."""
+    """Wait until the process ends and return the rest of its stderr."""
     try:
         return process.communicate(timeout=PATIENCE_S)[1]
     except subprocess.TimeoutExpired:
@@ -54,7 +54,10 @@ Run = Callable[..., tuple[int, str, str]]
 def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Run]:
-    """Run `selfinstruct run …` in this process; returns exit code, stdout and stderr."""
+    """Return a function that runs `selfinstruct run …` in this process.
+
+    It returns the exit code, stdout and stderr.
+    """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     monkeypatch.chdir(tmp_path)
@@ -98,7 +101,7 @@ def test_a_complete_run_reports_to_the_command(
         "exit_code": 0,
         "detail": "",
     }
-    assert report["summary"] == json.loads(out)  # stdout contains nothing else
+    assert report["summary"] == json.loads(out)  # stdout contains only the summary
     lines = err.splitlines()
     assert lines[-4:-1] == [
         "to stdout",
@@ -111,10 +114,12 @@ def test_a_complete_run_reports_to_the_command(
         f"{sum(summary.requests.values())} requests, "
     )
     assert lines[-1].startswith(beginning)
-    assert "run complete:" in err.removesuffix(lines[-1] + "\n")  # the funnel comes first
+    assert "run complete:" in err.removesuffix(
+        lines[-1] + "\n"
+    )  # the summary comes before the last line
     assert sum(line.startswith("selfinstruct: run ") for line in lines) == 1
 
-    # The command also runs for a run that was complete before.
+    # The --on-finish command also runs if the run was already complete.
     (tmp_path / "report.json").unlink()
     code, _, err = run("run", "--on-finish", SAVE)
     assert (code, report_in(tmp_path)["reason"]) == (0, "complete")
@@ -140,7 +145,7 @@ def test_an_endpoint_that_gives_up_is_reported(tmp_path: Path, run: Run) -> None
     assert "no connection to" in report["detail"]
     assert f"selfinstruct: {report['detail']}" in err.splitlines()
     assert err.splitlines()[-1].startswith(
-        "selfinstruct: run stopped (the endpoint gave up): 0 instructions"
+        "selfinstruct: run stopped (gave up on the endpoint): 0 instructions"
     )
 
 
@@ -157,7 +162,7 @@ def test_a_limit_is_reported(tmp_path: Path, run: Run, endpoint: SimulatedEndpoi
 def test_a_failed_journal_is_reported(
     tmp_path: Path, run: Run, endpoint: SimulatedEndpoint
 ) -> None:
-    # Like a full disk: no file may grow larger.
+    # A limit on the size of files has the same effect as a full disk.
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, limit[1]))
     try:
@@ -183,7 +188,7 @@ def test_ctrl_c_does_not_reach_the_command(
         )
         with process:
             until(lambda: b"received" in journal(tmp_path))
-            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
             until((tmp_path / "report.json").exists)
             os.killpg(process.pid, signal.SIGINT)  # meant for the run
             (tmp_path / "go").touch()
@@ -222,7 +227,7 @@ def test_a_second_signal_still_runs_the_command(tmp_path: Path) -> None:
     assert report_in(tmp_path)["reason"] == "interrupted"
 
 
-# A command that has read all of its stdin knows that its signals are handled.
+# Once a command has read all of its stdin, the run forwards signals to it.
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
 def test_a_signal_ends_an_endless_command(
     run: Run, endpoint: SimulatedEndpoint, monkeypatch: pytest.MonkeyPatch, name: str
@@ -246,7 +251,7 @@ def test_a_second_ctrl_c_spares_the_command(
 
 
 def test_the_second_signal_kills_a_deaf_command(run: Run, endpoint: SimulatedEndpoint) -> None:
-    # The system merges signals that arrive close together.
+    # Repeat the signal, because the system merges signals that arrive at almost the same time.
     command = f"trap '' TERM; {SAVE}; while kill -TERM $PPID; do sleep 0.1; done"
     code, _, err = run(*flags(endpoint, 3), "--on-finish", command)
     assert code == 0
@@ -259,7 +264,7 @@ def test_background_processes_do_not_delay_the_end(
     command = f"exec <&-; ({UNTIL} over; do sleep 0.1; done) >/dev/null 2>&1 &"
     code, _, err = run(
         *flags(endpoint, 3), "--on-finish", command
-    )  # returns without waiting for the background process
+    )  # the run ends without waiting for the background process
     (tmp_path / "over").touch()
     assert code == 0, err
     assert "--on-finish failed" not in err
@@ -271,7 +276,7 @@ def test_background_processes_do_not_delay_the_end(
         (["-o", "run"], "model: is missing"),
         (["-o", "run", "-m", "m", "-t", "7"], "threshold: must be between"),
         (["none.yaml"], "none.yaml does not exist"),
-        (["-o", "run", "-m", "m", "--on-finish", " "], "--on-finish needs a command"),
+        (["-o", "run", "-m", "m", "--on-finish", " "], "--on-finish requires a command"),
     ],
 )
 def test_no_command_runs_if_no_run_started(

@@ -1,4 +1,4 @@
-"""`selfinstruct parse`: one JSON line out for each JSON line in."""
+"""`selfinstruct parse` writes one JSON line for each JSON line that it reads."""
 
 import json
 import subprocess

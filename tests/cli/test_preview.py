@@ -33,7 +33,7 @@ def steps_of(
 
 
 def answers(text: str, *others: str) -> ScriptedBackend:
-    """Return a backend that gives these replies in turn."""
+    """Return a backend that returns these replies in turn."""
     left = [text, *others]
     return ScriptedBackend(lambda _: left.pop(0))
 
@@ -157,7 +157,7 @@ def command(*given: object, cwd: Path) -> Told:
 
 
 def against(*replies: bytes, flags: tuple[object, ...], cwd: Path) -> tuple[int, str, str]:
-    """Run the command against a scripted server."""
+    """Run the command against a scripted server and return its exit code, stdout and stderr."""
     with scripted_aside(*replies) as script:
         done = command("-m", "m", "--base-url", script.url, *flags, cwd=cwd)
     return done.returncode, done.stdout, done.stderr

@@ -1,4 +1,4 @@
-"""`refilter` on the command line, and other commands on its result."""
+"""Tests of the command `refilter`, and of other commands on a refiltered run."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ EVIL = "Tell me \x1b[2J\x9b31m what \u202e happens."
 
 @dataclass(frozen=True)
 class Told:
-    """Exit code and output of a command."""
+    """The exit code and output of a command."""
 
     returncode: int
     stdout: str
@@ -38,7 +38,7 @@ def command(*arguments: object) -> Told:
 
 
 class Hostile(ScriptedBackend):
-    """A backend that writes a text with control sequences, and a similar one."""
+    """A backend that writes two similar texts with control sequences."""
 
     async def complete(self, request: Request) -> Completion:
         self.asked.append(request.id)
@@ -59,7 +59,7 @@ def _hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hostile(_hostile: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current directory, with a finished run of a hostile model."""
+    """Return the current directory, with a finished run whose model wrote control sequences."""
     monkeypatch.chdir(_hostile)
     return _hostile
 
@@ -106,7 +106,7 @@ def test_all_commands_read_a_refiltered_run(hostile: Path) -> None:
     assert fields["refiltered_from"]["settings"]["threshold"] == 0.7
     checked = command("verify", "loose")
     assert checked.returncode == 0
-    assert "its prompts were planned in" in checked.stdout
+    assert "Its prompts come from" in checked.stdout
     exported = command("export", "loose", "-o", "loose.json")
     never_asked = f"{fields['never_asked']} have no instances, because the model was never asked"
     assert exported.stderr.splitlines()[1:] == [
@@ -142,5 +142,5 @@ def test_a_source_task_is_explained_by_its_name(hostile: Path) -> None:
     assert done.returncode == 0
     assert "rejected, not_novel" in done.stdout
     assert "nearest" in done.stdout
-    assert "The matches have the text of this task of the source run." in done.stdout
+    assert "The matches have the same text as this task of the source run." in done.stdout
     assert command("explain", "c", "source:task_999999").returncode == 1

@@ -1,4 +1,4 @@
-"""The progress of a run."""
+"""Tests of the progress display of a run."""
 
 import asyncio
 import sys
@@ -21,7 +21,7 @@ from selfinstruct.runner.directory import Run
 
 
 def state_with(accepted: int, *, finished: int = 0, rejected: int = 0, tokens: int = 0) -> RunState:
-    """Return a state after one generation request for each accepted task."""
+    """Return the state of a run in which each accepted task took one generation request."""
     state = initial(RunConfig(model="m"), [make_seed_task(n) for n in range(8)])
     for n in range(accepted):
         state.pool.add(Task(id=f"task_{n}", instruction=f"Task {n}.", origin="generated"))
@@ -51,7 +51,7 @@ def test_time_left_counts_requests_after_the_last_acceptance() -> None:
     pace = Pace(40, SELF_INSTRUCT, now=lambda: clock[0])
     pace.parts(state_with(0), 1)
     clock[0] = 60.0
-    # 40 of 120 requests took one minute.
+    # The first 40 of 120 requests took one minute.
     state = state_with(40)
     assert pace.parts(state, 32)[1] == "0:02:00 left"
     assert pace.share_done(state) == pytest.approx(1 / 3)
@@ -63,7 +63,7 @@ def test_time_left_counts_this_process_only() -> None:
     pace = Pace(1000, SELF_INSTRUCT, now=lambda: clock[0])
     pace.parts(state_with(900, finished=900), 1)
     clock[0] = 10.0
-    # 30 requests took 10 seconds; about 270 are left, for 90 instructions.
+    # 30 requests took 10 seconds. About 270 requests are left, for 90 instructions.
     left = pace.parts(state_with(910, finished=910), 1)[1]
     assert left in ("0:01:30 left", "0:01:29 left")
 
@@ -71,7 +71,7 @@ def test_time_left_counts_this_process_only() -> None:
 def progress_of(
     state: RunState, until_printed: Callable[[str], bool], capsys: pytest.CaptureFixture[str]
 ) -> str:
-    """Show the progress of a run until its output is as wanted."""
+    """Show a run's progress until the output satisfies a condition, and return the output."""
     run = SimpleNamespace(config=RunConfig(model="m"), recipe=SELF_INSTRUCT, state=state)
 
     async def show() -> str:
@@ -90,7 +90,7 @@ def progress_of(
 def test_a_log_gets_lines_by_the_clock(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also when nothing happens."""
+    """Lines are printed even if the run makes no progress."""
     monkeypatch.setattr(run_progress, "_UPDATED_EVERY_S", 0.01)
     monkeypatch.setattr(progress_bar, "_PRINTED_EVERY_S", 0.03)
     printed = progress_of(state_with(10), lambda text: text.count("\n") >= 2, capsys)

@@ -1,4 +1,4 @@
-"""Signals stop a command that writes files, until the files are complete."""
+"""A signal stops a command that writes files, unless the files are already complete."""
 
 import signal
 
@@ -33,7 +33,7 @@ def test_no_signal_stops_a_held_command() -> None:
 
 def test_hold_raises_a_swallowed_signal() -> None:
     with stopped_by_signals() as hold:
-        with pytest.raises(KeyboardInterrupt):  # a callback of a weak reference swallows this
+        with pytest.raises(KeyboardInterrupt):  # lost in a weak-reference callback
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             hold()

@@ -1,4 +1,4 @@
-"""`status`: acceptance by pool size, and the last duplicate."""
+"""`status` shows the acceptance by pool size, and the last candidate that was not novel."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_acceptance_by_pool_size_counts_whole_replies(tmp_path: Path, config: Ru
     run(tmp_path / "run", config, backend=ScriptedBackend())
     state = read_run(tmp_path / "run").state
     summary = summarize(state)
-    # With ten seed tasks, the steps are 10 to 19 and 20 to the end.
+    # With ten seed tasks, the ranges of pool sizes are 10 to 19, and 20 to the end.
     assert [(s.smallest, s.largest) for s in summary.by_pool_size] == [
         (10, 19),
         (20, len(state.pool)),

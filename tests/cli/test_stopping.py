@@ -1,4 +1,4 @@
-"""Stopping a run: requests in flight finish, and a kill loses nothing in the journal."""
+"""If a run is stopped, its requests in flight finish; if it is killed, the journal loses nothing."""
 
 import json
 import signal
@@ -24,25 +24,25 @@ CONCURRENCY = 8
 TARGET = 200
 KILLS = 24
 ENDLESS = {"num-instructions": 100_000}
-"""Settings of a run that does not end before the test stops the run."""
+"""Settings of a run that is too long to end before the test stops it."""
 
 
 @dataclass
 class Endpoint:
-    """A simulated endpoint, with its log."""
+    """A simulated endpoint's address and its request log."""
 
     url: str
     log: Path
 
     def received(self) -> list[str]:
-        """Return the ids of the received requests, in order."""
+        """Return the ids of the received requests, in the order of their arrival."""
         entries = request_log(self.log)
         return [entry["client_request_id"] for entry in entries if entry["event"] == "received"]
 
 
 @contextmanager
 def silent_endpoint(log: Path) -> Iterator[Endpoint]:
-    """Start an endpoint that replies after an hour, in a process that the test kills."""
+    """Start an endpoint that takes an hour to reply, in a process that is killed after the test."""
     arguments = ["simulate", "--port", "0", "--latency-ms", "3600000", "--log", str(log)]
     with subprocess.Popen(
         [sys.executable, "-m", "selfinstruct", *arguments], stdout=subprocess.PIPE, text=True
@@ -54,7 +54,7 @@ def silent_endpoint(log: Path) -> Iterator[Endpoint]:
 
 @pytest.fixture
 def slow_endpoint(tmp_path: Path) -> Iterator[Endpoint]:
-    """Serve an endpoint that replies after 5 to 60 ms, so requests are always in flight."""
+    """Serve an endpoint that replies after 5 to 60 ms, so that requests are always in flight."""
     log = tmp_path / "log.jsonl"
     with SimulatedEndpoint(latency_ms=(5, 60), log=log) as endpoint:
         yield Endpoint(url=endpoint.base_url, log=log)
@@ -112,9 +112,9 @@ def test_kills_change_no_byte_and_repeat_no_request(
     for _ in range(kills):
         before, seen = journaled(directory), len(slow_endpoint.received())
         with start(directory, slow_endpoint, **changes) as process:
-            # The run changes nothing before its first request.
+            # A run changes no files before its first request.
             wait_for_requests(process, slow_endpoint, rng.randint(1, 2 * CONCURRENCY))
-            # On a busy machine the run may have ended.
+            # On a busy machine, the run may have ended already.
             killed += process.poll() is None
             process.kill()
         asked, after = slow_endpoint.received()[seen:], journaled(directory)
@@ -134,7 +134,7 @@ def test_kills_change_no_byte_and_repeat_no_request(
 def wait_for_requests(
     process: "subprocess.Popen[str]", endpoint: Endpoint, number: int = 1
 ) -> None:
-    """Wait until this process has sent `number` requests, or has ended."""
+    """Wait until the endpoint has received `number` requests, or the process has ended."""
     enough = len(endpoint.received()) + number
     until(lambda: process.poll() is not None or len(endpoint.received()) >= enough)
 
@@ -155,7 +155,7 @@ def test_first_signal_waits_for_requests_in_flight(
 
 
 def test_nohup_protects_from_a_hangup(tmp_path: Path, slow_endpoint: Endpoint) -> None:
-    """The usual way to run overnight over a connection that may close."""
+    """Users run overnight like this, over a connection that may close."""
     arguments = ["-m", "simulated", "--base-url", slow_endpoint.url, "-n", "40"]
     with subprocess.Popen(
         [
@@ -210,7 +210,7 @@ def test_a_signal_during_opening_leaves_a_run(
         until((tmp_path / made).exists)
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=PATIENCE_S)
-    # Before our code is loaded, the signal ends Python itself.
+    # Before selfinstruct is loaded, the signal ends the Python process.
     assert process.returncode in (130, -signal.SIGTERM), said
     assert "Traceback" not in said
     done = typed(*flags(tmp_path / "run", slow_endpoint, **{"num-instructions": 3}))

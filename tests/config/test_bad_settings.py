@@ -114,7 +114,7 @@ SYNTAX = (
         (MERGES, ALIAS.format(2)),
         ("model: &a [*a]", ALIAS.format(1)),
         ("model: " + "[" * 9000, "run.yaml: is nested too deeply; write fewer levels"),
-        ("#" * 100_001, "is longer than 100,000 characters; name another file"),
+        ("#" * 100_001, "is longer than 100,000 characters; choose another file"),
         ("\n".join(f"k{n}: 1" for n in range(9000)), "k0: no such setting"),
         ("base_url: http://[::1/v1", "run.yaml: base_url: must be an address such as"),
         ("base_url: http://localhost:99999/v1", "run.yaml: base_url: must be an address such as"),

@@ -1,4 +1,4 @@
-"""The worst case of an attempt: no tokenizer and no reply exceeds it."""
+"""Test that no tokenizer and no reply exceeds an attempt's worst case."""
 
 from dataclasses import replace
 from typing import Any
@@ -43,7 +43,7 @@ def test_a_text_prompt_counts_bytes() -> None:
 
 @given(st.lists(st.text()))
 def test_no_prompt_exceeds_its_bound(texts: list[str]) -> None:
-    """The worst tokenizer has one token per byte."""
+    """Use the worst possible tokenizer, which has one token per byte."""
     messages = tuple(Message(role="user", content=text) for text in texts)
     prompt = Prompt(template="t@0", messages=messages)
     tokens = sum(len(text.encode()) for text in texts)

@@ -1,4 +1,4 @@
-"""The dataset card: true facts, a list of missing information, and no way for text to break the card."""
+"""Dataset cards state true facts, list missing information, and cannot be broken by untrusted text."""
 
 import json
 import re
@@ -23,8 +23,8 @@ from selfinstruct.dataset.dataset_card.facts import Facts, facts_of
 from selfinstruct.dataset.dataset_card.front_matter import LICENSES, license_entries, size_category
 from selfinstruct.dataset.dataset_card.rendering import Card, card_of
 from selfinstruct.dataset.dataset_card.types import Exported, Terms
-from selfinstruct.dataset.export.rows import PROVENANCE_COLUMNS, provenance_rows
 from selfinstruct.dataset.export.writing import Part
+from selfinstruct.dataset.rows import PROVENANCE_COLUMNS, provenance_rows
 from selfinstruct.events import ImportedFile, RefilteredFrom
 from selfinstruct.pipeline.recipes import RECIPES
 from selfinstruct.pipeline.summary import RunSummary, summarize
@@ -62,7 +62,7 @@ def exported(**changes: Any) -> Exported:
 
 
 def yaml_of(text: str) -> Mapping[str, Any]:
-    """Return the front matter; huggingface_hub and `datasets` must read the same."""
+    """Return the front matter. Checks that huggingface_hub and `datasets` read the same front matter."""
     pattern = r"^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(\r\n|\n|$))"
     by_hub = re.search(pattern, text)
     assert by_hub is not None
@@ -76,7 +76,7 @@ def yaml_of(text: str) -> Mapping[str, Any]:
 
 
 def tokens(text: str) -> list[Token]:
-    """Return the tokens of the card, parsed like on the hub."""
+    """Return the card's Markdown tokens, parsed as the Hub parses them."""
     body = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
     flat = []
     for token in MarkdownIt("commonmark", {"html": True}).enable("table").parse(body):
@@ -85,7 +85,7 @@ def tokens(text: str) -> list[Token]:
 
 
 def table_rows(text: str) -> Iterator[list[str]]:
-    """Yield the cells of each table row."""
+    """Yield each table row as a list of its cells."""
     row: list[str] = []
     for token in tokens(text):
         if token.type == "tr_open":
@@ -102,7 +102,7 @@ def number_of(text: str, name: str) -> int:
 
 
 class Named(ScriptedBackend):
-    """A backend that answers with two model names."""
+    """A backend whose replies come from one of two models."""
 
     names = ("scripted-2026", "scripted-2025")
 
@@ -113,7 +113,7 @@ class Named(ScriptedBackend):
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run of 25 instructions with the shipped seed tasks."""
+    """Return the directory of a run with 25 instructions and the packaged seed tasks."""
     place = tmp_path_factory.mktemp("card") / "secret-project"
     run(place, RunConfig(model="scripted", num_instructions=25), backend=FaultyBackend())
     return place
@@ -308,7 +308,7 @@ def test_imported_data_claims_no_method(tmp_path: Path, seeds_file: Path) -> Non
     assert yaml_of(text)["tags"] == ["instruction-tuning"]
     assert "language_creators" not in yaml_of(text)
     for claim in (
-        "in three stages",
+        "which has three stages",
         "seed tasks set the range",
         "| Novelty |",
         "| Prompts |",
@@ -320,7 +320,7 @@ def test_imported_data_claims_no_method(tmp_path: Path, seeds_file: Path) -> Non
     grown = read_run(tmp_path / "run")
     text = card(grown, exported(), ALL).text
     assert f"The other {summarize(grown.state).grown} were generated as follows" in text
-    assert "in three stages" in text
+    assert "which has three stages" in text
 
 
 def test_imported_tasks_need_a_licence(facts: Facts) -> None:
@@ -378,7 +378,7 @@ def test_every_number_equals_status(
         assert f"| rejected: `{reason}` |" in text or f"`{reason}` (" in text
     assert ("taori2023alpaca" in text) == (recipe == "alpaca")
     assert "wang2023selfinstruct" in text
-    assert ("in three stages" in text) == (recipe == "self-instruct")
+    assert ("which has three stages" in text) == (recipe == "self-instruct")
     assert yaml_of(text)["tags"][1] == recipe
 
 
@@ -389,7 +389,7 @@ def test_a_refiltered_run_names_the_earlier_settings(tmp_path: Path, directory: 
     assert_numbers_agree(text, summarize(made.state))
     [settings] = [row[1] for row in table_rows(text) if row[0] == "Decided again"]
     assert "threshold `0.7`" in settings
-    assert "ROUGE-L over 0.5" in text
+    assert "ROUGE-L of more than 0.5" in text
     assert "secret-project" not in text
 
 
@@ -428,7 +428,7 @@ def test_a_card_has_no_private_facts(tmp_path: Path) -> None:
     ).text
     for hidden in ("zoltan", "10.1.2.3", "secret-project", str(tmp_path), "sk-1", "$", "C:"):
         assert hidden not in text
-    assert not re.search(r"\b\d\d:\d\d|202\d-", text)  # a hash may be sha256:80…
+    assert not re.search(r"\b\d\d:\d\d|202\d-", text)  # A hash may begin with digits.
     assert "`tiny.gguf`" in text
     assert '`reasoning_effort: "low"`, `top_k: 40`, `api_key`, `x`' in text
     assert number_of(text, "`mmlu.jsonl`") == 3
@@ -538,7 +538,7 @@ def test_no_text_breaks_a_card(facts: Facts, name: str, other: str, said: str, s
     assert entries["language"] == [name]
     pattern = entries["configs"][0]["data_files"][0]["path"]
     assert re.sub(r"\[([*?[])\]", r"\1", pattern) == Path(name).name or "[" in name
-    # The text of an unknown licence is missing.
+    # If the Hub does not know the licence, the licence text counts as missing information.
     lacks_text = license_entries(said).get("license_link") == "LICENSE"
     plain_terms = Terms(
         license=("x" if lacks_text else "mit") if said.strip() else None,
@@ -567,7 +567,7 @@ def with_state(facts: Facts, **changes: Any) -> Facts:
 
 
 def with_names(facts: Facts, name: str, other: str, said: str) -> Facts:
-    """Return facts with every name that other people can choose."""
+    """Return `facts` with every name replaced that other people can choose."""
     imported = ImportedFile(
         name=other, sha256="ab", form="rows", records=1, tasks=1, profile="default"
     )
@@ -597,7 +597,7 @@ _INLINE = {"code_inline", "text", "html_inline", "link_open", "link_close", "sof
 
 
 def structure(text: str) -> list[tuple[str, str]]:
-    """Return the kinds of blocks and marks, without links."""
+    """Return the type and info of each Markdown token, except text, code and links."""
     found = []
     for token in tokens(text):
         if token.type == "html_inline":

@@ -1,4 +1,4 @@
-"""Benchmark hits equal a brute-force search, and each layout counts the right texts."""
+"""Benchmark hits equal those of a brute-force search, and each layout contributes the right texts."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ law = settings(max_examples=40)
 
 
 class Tokens:
-    """A tokenizer for rouge-score that splits at blanks."""
+    """A tokenizer for rouge-score that returns the same tokens as the tokenizer `unicode`."""
 
     def tokenize(self, text: str) -> list[str]:
         return unicode(text)
@@ -27,7 +27,7 @@ class Tokens:
 
 SCORER = rouge_scorer.RougeScorer(["rougeL"], tokenizer=Tokens())
 
-# Few words, and pieces of one sentence, so that texts share long runs.
+# Texts consist of few different words and of pieces of one sentence, so they share long runs of words.
 SAID = "The tide brings amber, Tide brings salt — and the tide brings a letter to the amber harbour of salt!"
 WORDS = st.sampled_from(["the", "Tide", "amber", "salt", "of", "x7"])
 
@@ -71,7 +71,7 @@ def as_records(records: Sequence[Sequence[str]]) -> list[list[FieldText]]:
 
 
 def runs(text: str, ngram: int) -> set[tuple[str, ...]]:
-    """Return the n-grams of an item text to search for."""
+    """Return the n-grams to search for, for one of an item's texts."""
     words = unicode(text)
     size = ngram if len(words) >= ngram or len(words) < min(8, ngram) else len(words)
     if len(words) < 4:
@@ -83,13 +83,13 @@ def brute_force(
     items: Sequence[Item], records: Sequence[Sequence[str]], *, ngram: int, threshold: float | None,
     common: int,
 ) -> list[set[tuple[str, str, str]]]:  # fmt: skip
-    """Return the hits of each record: n-grams, or else whole texts without the item."""
+    """Return each record's n-gram hits, or if it has none, its whole-text hits (without the item)."""
     runs_of = [set().union(*(runs(t.text, ngram) for t in item.texts)) for item in items]
     wholes_of = [{tuple(unicode(t.text)) for t in item.texts} for item in items]
     words_of = [
         tuple(" ".join(unicode(t.text)) for t in item.texts if len(unicode(t.text)) >= 4)
         for item in items
-    ]  # items with the same words count once
+    ]  # Items with the same words count once.
     held, same = (
         Counter(
             (name, part)
@@ -186,7 +186,7 @@ def test_shared_words_are_in_record_and_item(
                 assert f" {hit.words} " in f" {' '.join(unicode(whole))} "
 
 
-# ----------------------------------------------------------------------------------------- by hand
+# -------------------------------------------------------------------------------- examples written by hand
 
 ASKED = "How many buckets of sand does the keeper of the Orlen dunes carry to the chapel in early spring?"
 
@@ -270,7 +270,7 @@ def test_items_without_searched_text_are_counted() -> None:
     assert counted({"q": ASKED}, {"q": ASKED}, {"q": "Why?"}, common=1) == (1, 0)
     twice: list[dict[str, object]] = [{"q": ASKED}, {"q": ASKED + " " + shared}]
     assert counted(*twice, common=1, threshold=None) == (0, 1)
-    assert counted(*twice, common=1) == (0, 0)  # by ROUGE-L
+    assert counted(*twice, common=1) == (0, 0)  # They are compared by ROUGE-L.
     assert counted(*twice, common=1, threshold=1.0) == (0, 1)
     assert counted({"q": "Who was it then?"}) == (0, 0)
     assert counted({"q": "Who was it then?"}, threshold=None) == (1, 0)

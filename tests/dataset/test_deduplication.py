@@ -1,4 +1,4 @@
-"""Decisions equal a one-by-one comparison, and records do not stay in memory."""
+"""Decisions equal those of a one-by-one comparison, and records are not kept in memory."""
 
 import tracemalloc
 from typing import Any
@@ -21,7 +21,7 @@ def candidates(texts: list[str]) -> list[ListedText[int]]:
 
 
 def rouge_l(one: str, two: str) -> float:
-    """Return the textbook ROUGE-L, from a table of common subsequences."""
+    """Return ROUGE-L, computed with the textbook algorithm for the longest common subsequence."""
     a, b = one.split(), two.split()
     if not a or not b:
         return 0.0
@@ -63,7 +63,7 @@ def test_decisions_equal_brute_force(
             assert (decision.position is None) == (not text)
             pool[f"line {number}"] = text
             kept += [number] if text else []
-    # The similarities of the kept texts equal the textbook values.
+    # The kept texts' similarities must equal the textbook values.
     similarities = list(dedup.similarities())
     assert len(similarities) == len(kept)
     words = {place: text for place, text in pool.items() if text}
@@ -108,7 +108,7 @@ def test_records_are_not_kept_in_memory() -> None:
         tracemalloc.stop()
         return most
 
-    peak(10)  # load modules first
+    peak(10)  # Load all modules before measuring.
     assert peak(6_000) < peak(2_000) + 1_000_000
 
 

@@ -1,4 +1,4 @@
-"""Exports: shapes, parts, complete and reproducible files, and readers."""
+"""Exports: row shapes, splits, complete and reproducible files, and programs that read them."""
 
 import codecs
 import csv
@@ -26,8 +26,8 @@ from support import ROOT, ScriptedBackend, make_seed_task
 
 from selfinstruct.api import export_run, run
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.dataset.alpaca_files import rows_of
 from selfinstruct.dataset.export import datasets_folder as folders
-from selfinstruct.dataset.export.alpaca_files import rows_of
 from selfinstruct.dataset.export.beside import (
     axolotl_stanza,
     check_llama_factory,
@@ -37,16 +37,17 @@ from selfinstruct.dataset.export.beside import (
 )
 from selfinstruct.dataset.export.csv_injection import without_formulas
 from selfinstruct.dataset.export.formats import FORMATS, ExportOptions, read_shares
-from selfinstruct.dataset.export.rows import (
+from selfinstruct.dataset.export.splitting import shuffled, split
+from selfinstruct.dataset.export.writing import writing
+from selfinstruct.dataset.record_files import read_records
+from selfinstruct.dataset.row_filters import at_most_each, first_instructions
+from selfinstruct.dataset.rows import (
     COLUMN_TYPES,
     PROVENANCE_COLUMNS,
     Row,
     provenance_rows,
     select,
 )
-from selfinstruct.dataset.export.selection import at_most_each, first_instructions, shuffled, split
-from selfinstruct.dataset.export.writing import writing
-from selfinstruct.dataset.record_files import read_records
 from selfinstruct.errors import ConfigError, ExportError, InputError, SelfInstructError
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.runner.directory import read_run
@@ -77,7 +78,7 @@ rows_drawn = st.lists(
 
 
 def written(path: Path, rows: list[Row], **wanted: Any) -> list[Path]:
-    """Export rows and return the written files."""
+    """Export `rows`, and return the paths of the written files."""
     with writing(path, ExportOptions(**wanted)) as export:
         return [part.path for part in export.write(iter(rows))]
 
@@ -92,7 +93,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-# ── what a row looks like ────────────────────────────────────────────────────────────────────────────────
+# ── row shapes ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_prompts_equal_alpacas_training_code(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_a_bad_template_writes_nothing(tmp_path: Path, text: str, said: str) -> 
     assert os.listdir(tmp_path) == ["mine.txt"]  # noqa: PTH208
 
 
-# ── files, read by others ────────────────────────────────────────────────────────────────────────────────
+# ── files, as other programs read them ───────────────────────────────────────────────────────────────────
 
 
 @given(rows=rows_drawn)
@@ -228,7 +229,7 @@ def test_datasets_reads_every_format(finished: Path, tmp_path: Path, name: str) 
 
 
 def test_column_types_do_not_depend_on_values(tmp_path: Path) -> None:
-    """The recipe alpaca asks for no kind: a column of nulls must stay a boolean column."""
+    """Check a column of nulls: the recipe alpaca never sets `is_classification`, which must stay boolean."""
     row: Row = dict.fromkeys(PROVENANCE_COLUMNS) | PLAIN | {"demonstration_ids": []}
     for place, wanted in (
         (tmp_path / "x.parquet", ExportOptions(format="parquet")),
@@ -282,7 +283,7 @@ def test_the_same_rows_give_the_same_bytes(finished: Path, tmp_path: Path, name:
     assert len(found[0]) >= 2
 
 
-# ── which rows, and where ────────────────────────────────────────────────────────────────────────────────
+# ── selection and split ──────────────────────────────────────────────────────────────────────────────────
 
 numbered = st.lists(st.integers(0, 30), min_size=3, max_size=60).map(
     lambda numbers: [
@@ -304,7 +305,7 @@ def test_a_split_keeps_instructions_together(
     assert all(parts)
     place = {id(row): n for n, row in enumerate(rows)}
     assert sorted(place[id(row)] for part in parts for row in part) == [*range(len(rows))]
-    for part in parts:  # in order
+    for part in parts:  # The order is kept.
         assert all(place[id(a)] < place[id(b)] for a, b in pairwise(part))
     sides = Counter(i for part in parts for i in {row["instruction"] for row in part})
     assert set(sides.values()) == {1}
@@ -331,7 +332,7 @@ def test_shares_are_met_approximately() -> None:
     rows = [{"instruction": f"Do {n}.", "input": "", "output": "x"} for n in range(10_000)]
     parts = split(rows, (0.9, 0.05, 0.05), seed=0)
     for part, expected in zip(parts, (9000, 500, 500), strict=True):
-        assert abs(len(part) - expected) < 100  # more than four standard deviations
+        assert abs(len(part) - expected) < 100  # This is more than four standard deviations.
     assert split(rows, (0.9, 0.05, 0.05), seed=1) != parts
 
 
@@ -362,7 +363,7 @@ def test_bad_shares_are_refused(text: str) -> None:
         read_shares(text)
 
 
-# ── anyone's files ───────────────────────────────────────────────────────────────────────────────────────
+# ── files from other programs ────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("container", ["json", "jsonl", "csv", "parquet"])
@@ -445,7 +446,7 @@ def test_a_bad_record_is_named(tmp_path: Path, record: dict[str, Any], said: str
         [*rows_of(records)]
 
 
-# ── whole or not at all ──────────────────────────────────────────────────────────────────────────────────
+# ── completely or not at all ─────────────────────────────────────────────────────────────────────────────
 
 
 def failing(rows: list[Row]) -> Iterator[Row]:
@@ -530,7 +531,7 @@ def test_a_folder_with_other_files_stays(tmp_path: Path, shares: tuple[float, ..
             place.parent.rmdir()
     (inner / "cache-1234.arrow").write_text("made by map()")
     written(data, AWKWARD, **wanted)
-    # LLaMA-Factory has a file of the same name in the folder of its datasets.
+    # LLaMA-Factory also keeps a file named dataset_info.json in its dataset directory.
     hub = tmp_path / "hub"
     [path] = written(hub / "alpaca.json", AWKWARD)
     (hub / "dataset_info.json").write_bytes(dataset_info(path, ExportOptions(), []))
@@ -565,7 +566,7 @@ def test_leftovers_do_not_stop_a_replacement(
         monkeypatch.setattr(folders, "_exchange", lambda *_: False)
     data = tmp_path / "data"
     written(data, AWKWARD, container="datasets")
-    # Containers give each process the same number.
+    # In containers, an earlier process often had the same process id.
     for left in (f".data.{os.getpid()}.tmp/drafts", f".data.{os.getpid()}.old/train"):
         (tmp_path / left).mkdir(parents=True)
     written(data, [PLAIN], container="datasets")
@@ -606,7 +607,7 @@ def test_a_failed_rename_leaves_no_other_file(
 
     def replaced(path: Path, target: Path) -> Path:
         if target.name == "data.json":
-            raise OSError(16, "Device or resource busy")  # such as a mount point
+            raise OSError(16, "Device or resource busy")  # The target may be a mount point.
         return replace(path, target)
 
     monkeypatch.setattr(Path, "replace", replaced)
@@ -626,7 +627,9 @@ def test_errors_name_the_folder_and_no_draft(tmp_path: Path) -> None:
     for _ in range(60):
         deep = [deep]
     for value, said in ((deep, "could not be read as Parquet"), (2**99, "no Parquet column can")):
-        with pytest.raises(ExportError, match=f"data: .*{said}.*; write .jsonl") as caught:
+        with pytest.raises(
+            ExportError, match=f"data: .*{said}.*; write to a .jsonl file"
+        ) as caught:
             written(tmp_path / "data", [{**PLAIN, "n": value}], format="datasets")
         assert caught.value.path == tmp_path / "data"
         assert "drafts" not in str(caught.value)
@@ -688,7 +691,7 @@ def test_no_safe_cell_is_a_formula(
 ) -> None:
     rows = [{**row, "output": start + row["output"]} for row in rows]
     [path] = written(tmp_path_factory.mktemp("x") / "x.csv", rows, csv_safe=True)
-    assert path.read_bytes().startswith(codecs.BOM_UTF8)  # otherwise Excel reads another encoding
+    assert path.read_bytes().startswith(codecs.BOM_UTF8)  # Excel needs it to detect UTF-8.
     lines = csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
     for row, line in zip(rows, lines, strict=True):
         for text, cell in ((row[name], line[name]) for name in row):
@@ -708,9 +711,8 @@ def test_formulas_in_other_values_are_made_safe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["\n" * 500_000, "\n;" * 200_000, " \t" * 200_000 + "x"])
 def test_a_hostile_cell_takes_no_longer(text: str) -> None:
-    safe = without_formulas({"output": text})[
-        "output"
-    ]  # a pattern with backtracking would take hours
+    # A regular expression with backtracking would take hours.
+    safe = without_formulas({"output": text})["output"]
     assert safe.replace("'", "") == text
 
 

@@ -1,4 +1,4 @@
-"""Import of files from older tools: no loss, no new decisions, and a run that grows."""
+"""Imports of files from other tools lose nothing, filter nothing, and produce a run that can continue."""
 
 import asyncio
 import csv
@@ -77,7 +77,7 @@ def instruction(n: int) -> str:
 
 
 def instructions_file(place: Path, numbers: Iterable[int]) -> Path:
-    """Return a record of `machine_generated_instructions.jsonl` in the published form."""
+    """Write a `machine_generated_instructions.jsonl` in its published form, and return its path."""
     return lines(
         place / "machine_generated_instructions.jsonl",
         (
@@ -132,7 +132,7 @@ def imports(directory: Path) -> list[TaskImported]:
 
 
 def told(tasks: Iterable[TaskImported]) -> list[tuple[Any, ...]]:
-    """Return the tasks without their places."""
+    """Return the imported tasks' values, except their places."""
     return [(t.task_id, t.instruction, t.is_classification, t.instances, t.rejected) for t in tasks]
 
 
@@ -146,7 +146,7 @@ def everything(place: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def old(tmp_path: Path) -> list[Path]:
-    """Write the files of an older run with six tasks, some of them incomplete."""
+    """Write the files that the published code leaves for six tasks, some of them incomplete."""
     folder = tmp_path / "old"
     folder.mkdir()
     several = "Example 1\nInput: rain\nOutput: Stay.\nExample 2\nInput: sun\nOutput: Go."
@@ -165,7 +165,7 @@ def settings_(seeds_file: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def imported(tmp_path: Path, old: list[Path], settings_: dict[str, Any]) -> Path:
-    """Return an imported run without any request."""
+    """Return the directory of an imported run that has not sent any request."""
     import_run(tmp_path / "run", old, settings_)
     return tmp_path / "run"
 
@@ -175,13 +175,13 @@ PRICE = Price(input=Decimal(1), cached_input=Decimal(1), output=Decimal(1))
 
 
 def unclear_text(request: Request) -> str:
-    """Return `scripted_text`, with some unclear answers about kinds."""
+    """Return `scripted_text`, or for some classification requests an unclear answer."""
     if request.stage == "classify" and request.prompt.sha256[0] < "6":
         return "Sure, go ahead."
     return scripted_text(request)
 
 
-# ── what is read ─────────────────────────────────────────────────────────────────────────────────────────
+# ── reading the files ────────────────────────────────────────────────────────────────────────────────────
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
@@ -207,7 +207,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 def test_rows_come_back_unchanged(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]], name: str
 ) -> None:
-    """Rows are grouped by instruction, without surrounding white space and repetitions."""
+    """Check that rows are grouped by stripped instruction, and that duplicates are dropped."""
     place = tmp_path_factory.mktemp("rows")
     path = place / name
     path.write_text(
@@ -220,7 +220,7 @@ def test_rows_come_back_unchanged(
         pairs = expected.setdefault(record["instruction"].strip(), {})
         pairs[given_input, record["output"]] = None
     if any(re.search(r"input", record["input"], re.IGNORECASE) for record in rows):
-        return  # phrases for no input become empty
+        return  # Phrases that mean "no input" become "".
     back = json.loads(exported(place / "run", "alpaca"))
     assert [(r["instruction"].strip(), r["input"], r["output"]) for r in back] == [
         (text, *pair) for text, pairs in expected.items() for pair in pairs
@@ -237,7 +237,7 @@ def test_phrases_for_no_input_become_empty(
 
 
 def test_possible_inputs_stay(tmp_path: Path, settings_: dict[str, Any]) -> None:
-    """The old tool's inputs stay: "None" may be a word to translate."""
+    """Check that inputs such as "None" are kept, because "None" may be a word to translate."""
     given = ["None", "-", "N/A", "The input is empty."]
     import_run(tmp_path / "run", [rows_file(tmp_path, [row(1, g) for g in given])], settings_)
     (task,) = imports(tmp_path / "run")
@@ -255,7 +255,7 @@ def test_the_order_of_files_changes_nothing(
         journals.append([entry.event for entry in read_journal(directory / "journal.jsonl")])
     assert all(events == journals[0] for events in journals)
     tasks = imports(tmp_path / "run0")
-    # Instructions come first, and rows last.
+    # Instruction files are read first, and row files last.
     assert [t.instruction for t in tasks] == [instruction(n) for n in (1, 2, 3, 4, 5, 6, 9)]
     assert tasks[0].place == "machine_generated_instructions.jsonl:1"
     assert tasks[-1].place == "regen.json: record 1"
@@ -300,7 +300,7 @@ def test_seed_tasks_of_others_can_be_imported(tmp_path: Path, settings_: dict[st
 
 
 def test_no_rule_rejects_imported_tasks(tmp_path: Path, settings_: dict[str, Any]) -> None:
-    """Near duplicates, pictures, single words and leading punctuation all stay."""
+    """Check that near-duplicates, pictures, single words and leading punctuation are all kept."""
     kept = ["Draw a picture.", "Draw a picture!", "Sing", "- Walk.", "Write a program."]
     rows = [{"instruction": text, "output": "Done."} for text in kept]
     import_run(tmp_path / "run", [rows_file(tmp_path, rows)], settings_)
@@ -325,8 +325,8 @@ def test_each_record_is_used_or_counted(tmp_path: Path, settings_: dict[str, Any
     ]  # fmt: skip
     done = import_run(tmp_path / "run", files, settings_)
     assert done.left_out == {
-        LeftOut.REPEATED: 3,  # an answer, a raw reply, a row
-        LeftOut.OTHER_ANSWER: 2,  # for the first and the third task
+        LeftOut.REPEATED: 3,  # These are an answer, a raw reply and a row.
+        LeftOut.OTHER_ANSWER: 2,  # These are for the first and the third task.
         LeftOut.SEED_TASK: 1,
         LeftOut.EMPTY_INSTRUCTION: 1,
         LeftOut.HAS_ROWS: 1,
@@ -336,7 +336,7 @@ def test_each_record_is_used_or_counted(tmp_path: Path, settings_: dict[str, Any
     assert (done.tasks, done.with_instances, done.rows, done.without_kind) == (5, 2, 2, 1)
     assert done.instances_rejected == {Reason.EMPTY_OUTPUT: 1}
     assert sum(file.tasks for file in done.files) == done.tasks
-    # The last clear answer wins, as in the published code.
+    # The last clear answer is used, as in the published code.
     kinds = {task.instruction: task.is_classification for task in imports(tmp_path / "run")}
     assert kinds == {
         instruction(1): False,
@@ -398,7 +398,7 @@ def test_raw_instances_are_parsed_like_replies(imported: Path) -> None:
 
 
 def test_a_kind_next_to_instances_is_read(tmp_path: Path, settings_: dict[str, Any]) -> None:
-    """Otherwise labels would be parsed as an input, and instances requested again."""
+    """Check that the kind is used. Otherwise labels would be parsed as inputs, and requested again."""
     labels = "Class label: wet\nIt rains."
     raw = lines(
         tmp_path / "raw.jsonl",
@@ -464,7 +464,7 @@ def test_an_unclear_kind_is_requested_without_instances(
     assert summarize(read_run(tmp_path / "run").state).unclear_kinds == 1
 
 
-# ── the run that it becomes ──────────────────────────────────────────────────────────────────────────────
+# ── the imported run ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_run_requests_only_missing_parts(imported: Path) -> None:
@@ -535,7 +535,7 @@ def test_finished_tasks_cause_no_real_request(tmp_path: Path, imported: Path) ->
     with SimulatedEndpoint(log=log) as endpoint:
         online = {"model": "simulated", "base_url": endpoint.base_url, "num_instructions": 30}
         summary = run(imported, online)
-        run(imported)  # without further requests
+        run(imported)  # It sends no further requests.
     asked = [
         entry["client_request_id"] for entry in request_log(log) if entry["event"] == "received"
     ]
@@ -593,7 +593,7 @@ async def _stopped(directory: Path, requests: int) -> None:
 def test_a_cut_journal_gives_the_same_dataset(
     imported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model can repeat the replies after the import, but not the imported tasks."""
+    """Check every truncation: new requests can replace lost replies, but not lost imported tasks."""
     run(imported, {"model": "m", "num_instructions": 8}, backend=ScriptedBackend())
     journal, expected = imported / "journal.jsonl", exported(imported, "alpaca")
     data = journal.read_bytes()
@@ -658,7 +658,7 @@ def test_the_hash_is_of_the_file(tmp_path: Path, settings_: dict[str, Any]) -> N
 
 
 def test_imported_tasks_do_not_change_the_forecast(imported: Path) -> None:
-    """Yield, cost per instruction and estimates use the requests of this run only."""
+    """Check that yield, cost per instruction and estimates use only the requests that this run sent."""
     state = read_run(imported).state
     assert state.imported == 6
     assert expected_yield(state, SELF_INSTRUCT) == SELF_INSTRUCT.generate.instructions_asked / 2
@@ -672,7 +672,7 @@ def test_imported_tasks_do_not_change_the_forecast(imported: Path) -> None:
     assert ahead.acceptance == state.grown / (state.grown + state.counts.rejected.total())
     assert ahead.usd_per_accepted is not None
     assert ahead.cost_usd is not None
-    # Requests about four imported tasks do not count as the cost of new ones.
+    # Requests about four imported tasks do not count towards the cost of new tasks.
     assert ahead.usd_per_accepted * state.grown < ahead.cost_usd
 
 
@@ -735,7 +735,7 @@ def test_alpaca_cannot_be_chosen_later(imported: Path) -> None:
     assert read_run(imported).config.recipe == "self-instruct"
 
 
-# ── whole or not at all ──────────────────────────────────────────────────────────────────────────────────
+# ── completely or not at all ─────────────────────────────────────────────────────────────────────────────
 
 KILLED = """
 import os, signal, sys
@@ -763,7 +763,7 @@ def test_a_killed_import_can_be_repeated(tmp_path: Path, old: list[Path]) -> Non
 
 
 def test_a_damaged_run_is_not_replaced(old: list[Path], imported: Path) -> None:
-    """The journal of a started run has paid replies."""
+    """Check that nothing is overwritten, because a started run's journal contains paid replies."""
     run(imported, GROWN, backend=ScriptedBackend())
     (imported / "config.yaml").unlink()
     before = everything(imported)
@@ -798,18 +798,18 @@ def test_refiltering_keeps_imported_tasks(
     assert after.candidates == after.grown + sum(after.rejected.values())
     if not settings:
         assert exported(tmp_path / "new", "jsonl") == exported(imported, "jsonl")
-    # The replies about imported tasks stay.
+    # The replies about imported tasks are kept.
     assert [t.instances is None for t in new.state.pool.generated[:6]] == [False] * 6
     assert verify(*read_history(tmp_path / "new")).problems == ()
 
 
 def test_replies_about_imported_tasks_can_be_refiltered(tmp_path: Path, imported: Path) -> None:
-    with pytest.raises(RunDirectoryError, match="has no decided reply to refilter"):
+    with pytest.raises(RunDirectoryError, match="has no decision to make again"):
         refilter_run(imported, tmp_path / "early", {})
     run(imported, {"model": "m"}, backend=ScriptedBackend())
     refilter_run(imported, tmp_path / "new", {"max_instances": 1})
     tasks = read_run(tmp_path / "new").state.pool.generated
-    # Imported instances stay, requested instances are parsed again.
+    # Imported instances are kept, but replies to requests are parsed again.
     assert [len(task.instances or ()) for task in tasks[:2]] == [2, 2]
     assert all(len(task.instances or ()) <= 1 for task in tasks[2:])
 
@@ -860,7 +860,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def altered(directory: Path, change: Any) -> list[str]:
-    """Return the complaint of `verify` about changed imported tasks."""
+    """Return the problems that `verify` finds after `change` was applied to each event."""
     before, entries = read_history(directory)
     events = [change(entry.event) for entry in entries]
     changed = (Entry(seq=n, at=NOON, event=e) for n, e in enumerate(filter(None, events), start=1))
@@ -883,7 +883,7 @@ def test_verify_counts_and_checks_imported_tasks(imported: Path) -> None:
     (found,) = altered(imported, only_second(instances=()))
     assert "is marked finished but has no instance" in found
     rejected = imports(imported)[2].rejected
-    assert "do not add up" in altered(imported, only_second(rejected=rejected))[0]
+    assert "not numbered" in altered(imported, only_second(rejected=rejected))[0]
     gone = lambda e: None if isinstance(e, TaskImported) and e.task_id == "task_000006" else e  # noqa: E731
     assert altered(imported, gone) == ["the journal: ends before the last 1 imported tasks"]
 

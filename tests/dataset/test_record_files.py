@@ -1,4 +1,4 @@
-"""Files of records: values survive reading and writing, and bad input is reported with its place."""
+"""Record files: values survive reading and writing, and bad input is reported with its place."""
 
 import gzip
 import io
@@ -29,7 +29,7 @@ from selfinstruct.dataset.record_files import (
 )
 from selfinstruct.errors import ExportError, InputError
 
-TEXTS = st.text(st.characters(), max_size=8)  # includes halves of surrogate pairs
+TEXTS = st.text(st.characters(), max_size=8)  # This includes lone surrogates.
 PLAIN = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 VALUES = st.recursive(
     st.none()
@@ -45,7 +45,7 @@ LAYOUTS: list[dict[str, Any]] = [{}, {"indent": 4}, {"separators": (",", ":")}]
 
 
 class Place:
-    """A folder of files."""
+    """A directory of record files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -98,7 +98,7 @@ def test_a_cut_list_is_an_error(
 
 
 def as_json_has_it(data: bytes) -> list[dict[str, Any]] | None:
-    """Return the list of objects that Python's json reads; None if there is none."""
+    """Return the list of objects that Python's json module reads; None if it reads anything else."""
     try:
         listed = json.loads(data.decode("utf-8"))
     except ValueError:
@@ -121,7 +121,7 @@ def test_a_wrong_byte_is_read_like_json(
         with pytest.raises(InputError, match=r"wrong\.json[:\d]*: "):
             place.read("wrong.json", bytes(text))
     else:
-        # Compared as text, because NaN, which Python's json reads, is not equal to itself.
+        # Compare as text, because Python's json module accepts NaN, which is not equal to itself.
         assert repr(fields(place.read("wrong.json", bytes(text)))) == repr(expected)
 
 
@@ -237,7 +237,7 @@ def typed_table() -> pyarrow.Table:
 
 
 def copied(source: Path, target: Path, added: Mapping[str, Any] | None = None) -> pyarrow.Table:
-    """Return a copy of all rows but the second, read from a file."""
+    """Copy all rows except the second one to another file, and return the table that was written."""
     with read_records(source) as records, write_records(target, like=records) as writer:
         for record in records:
             if record.number != 2:
@@ -328,7 +328,7 @@ def parquet_rows(place: Place, name: str, values: list[Any], kind: Any) -> list[
 
 
 def joined(place: Place, names: list[str]) -> pyarrow.Table:
-    """Return the rows of several files in the layout of the first."""
+    """Join several files in the first file's layout, and return the table that was written."""
     target = place.folder / "both.parquet"
     with (
         read_records(place.folder / names[0]) as first,
@@ -451,16 +451,16 @@ BROKEN: dict[str, tuple[str, str | bytes, str]] = {
     "a list for lines": (
         "a.jsonl",
         "{}\n[{}]",
-        r"a\.jsonl:2: is a list, .* name a file that ends in \.json",
+        r"a\.jsonl:2: is a list, .* choose a file that ends in \.json",
     ),
     "a list on lines": (
         "a.jsonl",
         "{}\n[\n{}]",
-        r"a\.jsonl:2: .*; for a JSON list, name a file",
+        r"a\.jsonl:2: .*; for a JSON list, choose a file",
     ),
     "a broken line": ("a.jsonl", '{}\n{"a": }\n', r"a\.jsonl:2: is not JSON: expecting value \(co"),
-    "too many cells": ("a.csv", "a,b\n1,2\n1,2,3\n", r"a\.csv:3: has 3 cells where .* has 2"),
-    "too few cells": ("a.csv", 'a,b\n"1\n\n",2\n1\n', r"a\.csv:5: has 1 cell where"),
+    "too many cells": ("a.csv", "a,b\n1,2\n1,2,3\n", r"a\.csv:3: has 3 cells, but .* has 2"),
+    "too few cells": ("a.csv", 'a,b\n"1\n\n",2\n1\n', r"a\.csv:5: has 1 cell, but"),
     "an open quote": (
         "a.csv",
         'a,b\n1,"2\n3,4\n',
@@ -495,9 +495,9 @@ def test_bad_input_is_reported_with_its_place(
 
 def test_errors_name_the_format_option(place: Place) -> None:
     cases = [
-        ("a.txt", "Hello.", "; give --format json, jsonl, csv or parquet"),
-        ("a.jsonl", "{}\n[{}]", "; for a JSON list, give --format json"),
-        ("a.json", "{}", "list of objects; for an object per line, give --format jsonl"),
+        ("a.txt", "Hello.", "; specify --format json, jsonl, csv or parquet"),
+        ("a.jsonl", "{}\n[{}]", "; for a JSON list, specify --format json"),
+        ("a.json", "{}", "list of objects; for an object per line, specify --format jsonl"),
     ]
     for name, data, said in cases:
         with pytest.raises(InputError, match=said):

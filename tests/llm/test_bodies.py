@@ -40,7 +40,6 @@ async def ask(url: str) -> Completion | BackendError:
     backend = OnlineBackend(
         RunConfig(model="m", max_attempts=2, base_url=url),
         environ={},
-        sleep=lambda _: asyncio.sleep(0),
     )
     async with backend:
         try:

@@ -28,7 +28,7 @@ from selfinstruct.llm import retry
 from selfinstruct.llm.online import OnlineBackend
 from selfinstruct.llm.outcomes import AttemptOutcome, error_of
 from selfinstruct.llm.reply import read_completion
-from selfinstruct.llm.retry import MAX_BACKOFF_S, MAX_RETRY_AFTER_S, stated_wait_s
+from selfinstruct.llm.retry import MAX_BACKOFF_S, MAX_RETRY_AFTER_S, OnWait, stated_wait_s
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Usage
 
 REQUEST = Request(
@@ -40,21 +40,10 @@ REQUEST = Request(
 CONFIG = RunConfig(model="m", max_attempts=4, request_timeout_s=60)
 
 
-class Clock:
-    """Records sleeps without sleeping."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        await asyncio.sleep(0)
-
-
 def ask(
     *replies: bytes,
     config: RunConfig = CONFIG,
-    clock: Clock | None = None,
+    on_wait: OnWait | None = None,
     request: Request = REQUEST,
 ) -> tuple[Completion | BackendError, Script]:
     """Send one request; return the completion or error, and the server's record."""
@@ -64,7 +53,7 @@ def ask(
             backend = OnlineBackend(
                 replace(config, base_url=script.url),
                 environ={"OPENAI_API_KEY": "sk-secret"},
-                sleep=(clock or Clock()).sleep,
+                on_wait=on_wait,
             )
             async with backend:
                 try:
@@ -369,7 +358,7 @@ def reserved(
     async def main() -> tuple[Any, Reservations, Script]:
         async with scripted(*replies) as script:
             config = replace(CONFIG, base_url=script.url)
-            backend = OnlineBackend(config, environ={}, sleep=Clock().sleep, budget=budget)
+            backend = OnlineBackend(config, environ={}, budget=budget)
             async with backend:
                 try:
                     if check:
@@ -441,14 +430,14 @@ def test_the_next_check_releases_an_unbilled_check() -> None:
 def test_stopping_keeps_the_cost_of_the_last_attempt(fault: bytes, may_bill: bool) -> None:
     async def main() -> None:
         stop = asyncio.Event()
-
-        async def sleep(_: float) -> None:
-            stop.set()
-            await asyncio.sleep(3600)
-
         async with scripted(fault) as script:
-            config = replace(CONFIG, base_url=script.url)
-            async with OnlineBackend(config, environ={}, stop=stop, sleep=sleep) as backend:
+            backend = OnlineBackend(
+                replace(CONFIG, base_url=script.url),
+                environ={},
+                stop=stop,
+                on_wait=lambda *_: stop.set(),
+            )
+            async with backend:
                 with pytest.raises(TransientError, match="was stopped") as caught:
                     await backend.complete(REQUEST)
         assert (caught.value.attempts, caught.value.may_bill) == (1, may_bill)
@@ -488,16 +477,15 @@ def test_stopping_at_a_rate_limit_bills_nothing() -> None:
     ],
 )
 def test_a_stated_wait_is_honoured(headers: dict[str, str], waits: float) -> None:
-    clock = Clock()
-    ask(reply(429, {"error": {}}, headers=headers), GOOD, clock=clock)
-    slept = clock.slept[-1]
-    assert waits <= slept <= waits + max(1.0, waits / 4)  # jitter
-    assert clock.slept[:-1] == [waits] * (waits > 0)  # first the pause of the limiter
+    slept: list[float] = []
+    refused = reply(429, {"error": {}}, headers=headers)
+    ask(refused, GOOD, on_wait=lambda _, seconds: slept.append(seconds))
+    assert waits <= slept[0] <= waits + max(1.0, waits / 4)  # jitter
 
 
 def test_rate_limits_use_no_attempts() -> None:
     limited = reply(429, {"error": {"message": "slow down"}}, headers={"retry-after": "1"})
-    completion, script = ask(*[limited] * 20, GOOD, clock=Clock())
+    completion, script = ask(*[limited] * 20, GOOD)
     assert isinstance(completion, Completion)
     assert completion.attempts == len(script.asked) == 21
 
@@ -569,38 +557,38 @@ def test_every_wait_is_reported() -> None:
     async def main() -> None:
         async with scripted(reply(503, {"error": {"message": "busy"}}), GOOD) as script:
             config = replace(CONFIG, base_url=script.url)
-            clock = Clock()
-            backend = OnlineBackend(
-                config, environ={}, sleep=clock.sleep, on_wait=lambda *wait: waits.append(wait)
-            )
+            before = asyncio.get_running_loop().time()
+            backend = OnlineBackend(config, environ={}, on_wait=lambda *wait: waits.append(wait))
             async with backend:
                 await backend.complete(REQUEST)
-            assert waits == [("the endpoint answered 503: busy", clock.slept[0])]
+            ((problem, seconds),) = waits
+            assert problem == "the endpoint answered 503: busy"
+            assert 0 <= seconds <= asyncio.get_running_loop().time() - before
 
     run_at_once(main())
 
 
 def test_backoff_grows_up_to_the_maximum() -> None:
-    clock = Clock()
-    ask(reply(503, {}), config=replace(CONFIG, max_attempts=12), clock=clock)
-    assert len(clock.slept) == 11
-    for n, slept in enumerate(clock.slept):
-        assert 0 <= slept <= min(2**n, MAX_BACKOFF_S)
-    assert len(set(clock.slept)) > 3  # jitter
+    slept: list[float] = []
+    config = replace(CONFIG, max_attempts=12)
+    ask(reply(503, {}), config=config, on_wait=lambda _, seconds: slept.append(seconds))
+    assert len(slept) == 11
+    for n, seconds in enumerate(slept):
+        assert 0 <= seconds <= min(2**n, MAX_BACKOFF_S)
+    assert len(set(slept)) > 3  # jitter
 
 
 def test_stopping_ends_a_wait() -> None:
     async def main() -> Script:
         stop = asyncio.Event()
-
-        async def sleep(seconds: float) -> None:
-            assert seconds >= 0
-            stop.set()
-            await asyncio.sleep(3600)
-
         async with scripted(reply(429, {}, headers={"retry-after": "60"})) as script:
-            config = replace(CONFIG, base_url=script.url)
-            async with OnlineBackend(config, environ={}, stop=stop, sleep=sleep) as backend:
+            backend = OnlineBackend(
+                replace(CONFIG, base_url=script.url),
+                environ={},
+                stop=stop,
+                on_wait=lambda *_: stop.set(),
+            )
+            async with backend:
                 with pytest.raises(TransientError, match="was stopped"):
                     await backend.complete(REQUEST)
             return script

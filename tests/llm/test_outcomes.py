@@ -180,7 +180,6 @@ def ask(
             backend = OnlineBackend(
                 replace(config, base_url=script.url),
                 environ=environ or {"OPENAI_API_KEY": "sk-secret"},
-                sleep=lambda _: asyncio.sleep(0),
             )
             async with backend:
                 try:
@@ -188,7 +187,7 @@ def ask(
                 except BackendError as error:
                     return error, script
 
-    return run_at_once(main())
+    return run_at_once(main(), under_way_s=0.005)
 
 
 def attempts_allowed(outcome: AttemptOutcome) -> int:
@@ -300,7 +299,7 @@ def test_an_untrusted_certificate_names_the_trust_store(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     with untrusted_server(tmp_path_factory.mktemp("tls")) as port:
-        error = ask_at(f"https://127.0.0.1:{port}/v1")
+        error = ask_at(f"https://127.0.0.1:{port}/v1", under_way_s=PATIENCE_S)
     assert isinstance(error, EndpointError)
     assert "trust store of the operating system" in str(error)
     assert "ca-certificates" in str(error)
@@ -342,12 +341,13 @@ def untrusted_server(folder: Any) -> Iterator[int]:
         thread.join(timeout=PATIENCE_S)
 
 
-def ask_at(url: str, config: RunConfig = CONFIG) -> Completion | BackendError:
+def ask_at(
+    url: str, config: RunConfig = CONFIG, *, under_way_s: float = 0.05
+) -> Completion | BackendError:
     async def main() -> Completion | BackendError:
         backend = OnlineBackend(
             replace(config, base_url=url),
             environ={"OPENAI_API_KEY": "sk-secret"},
-            sleep=lambda _: asyncio.sleep(0),
         )
         async with backend:
             try:
@@ -355,7 +355,7 @@ def ask_at(url: str, config: RunConfig = CONFIG) -> Completion | BackendError:
             except BackendError as error:
                 return error
 
-    return asyncio.run(main())
+    return run_at_once(main(), under_way_s=under_way_s)
 
 
 def unused_port() -> int:
@@ -399,11 +399,11 @@ def waits(*replies: bytes, config: RunConfig = CONFIG) -> list[float]:
 
     async def main() -> None:
         async with scripted(*replies) as script:
-
-            async def sleep(seconds: float) -> None:
-                slept.append(seconds)
-
-            backend = OnlineBackend(replace(config, base_url=script.url), environ={}, sleep=sleep)
+            backend = OnlineBackend(
+                replace(config, base_url=script.url),
+                environ={},
+                on_wait=lambda _, seconds: slept.append(seconds),
+            )
             async with backend:
                 await backend.complete(REQUEST)
 
@@ -424,9 +424,7 @@ def test_an_outage_ends_retries_of_all_requests() -> None:
 
     async def main() -> int:
         async with scripted(status(503)) as script:
-            backend = OnlineBackend(
-                replace(CONFIG, base_url=script.url), environ={}, sleep=lambda _: asyncio.sleep(0)
-            )
+            backend = OnlineBackend(replace(CONFIG, base_url=script.url), environ={})
             async with backend:
                 results = [
                     backend.complete(replace(REQUEST, id=f"generate/{n}")) for n in range(10)

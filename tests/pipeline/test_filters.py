@@ -1,4 +1,4 @@
-"""Rules for instructions: each rejects its targets and nothing else."""
+"""Test the rules for instructions: each rule rejects what it should, and nothing else."""
 
 import string
 
@@ -270,12 +270,12 @@ def test_scripts_need_one_percent_of_the_letters() -> None:
         ("강의 이름을 AI에게 쓰세요.", KOREAN, False),
         ("川の名前を書く", JAPANESE, False),
         ("Name a river.", KOREAN + ENGLISH, False),
-        # Half of the letters is not a majority. A text without letters has no script.
+        # Half of the letters are not a majority. A text without letters has no script.
         ("ab 강의", ENGLISH, False),
         ("ab 강의을", ENGLISH, True),
         ("1 + 1 = ?", ENGLISH, False),
         ("", ENGLISH, False),
-        # Without known scripts, no text is wrong.
+        # If no script is given, no text is in a wrong script.
         ("Name a river.", [], False),
         ("Name a river.", ["123"], False),
     ],

@@ -1,4 +1,4 @@
-"""The cost of an instruction now and later."""
+"""Test what an accepted instruction costs now, and the forecast of what further ones will cost."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -26,9 +26,10 @@ PRICE = Price(input=Decimal(1), cached_input=Decimal(1), output=Decimal(1))
 def grown(
     number: int, *, growth: float, price: Price | None = PRICE, imported: int = 0
 ) -> RunState:
-    """Return a run whose instruction n takes 2 n^growth candidates of 50 tokens, and 500 tokens to finish.
+    """Return the state of a run in which instruction n takes 2 n^growth candidates.
 
-    Imported instructions count in n and consumed nothing.
+    A candidate takes 50 tokens, and finishing a task takes 500. Imported instructions count in n, but consume
+    nothing.
     """
     state = initial(RunConfig(model="m"), [make_seed_task(n) for n in range(8)])
     state.price = price
@@ -55,7 +56,7 @@ def grown(
 
 
 def test_the_timeline_can_be_read_during_a_mark() -> None:
-    """The progress thread may read at any moment."""
+    """Read the timeline in another thread, because the progress thread may read it at any moment."""
     timeline = Timeline()
 
     class Interrupted:

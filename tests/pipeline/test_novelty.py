@@ -1,4 +1,4 @@
-"""Novelty, with the rouge-score package as the oracle, for every tokenizer."""
+"""Compare the novelty index with the rouge-score package as an oracle, for every tokenizer."""
 
 import itertools
 import math
@@ -28,25 +28,25 @@ from selfinstruct.pipeline.tokenizers import TOKENIZERS
 
 
 class Tokens:
-    """Adapter from a tokenizer to rouge-score."""
+    """An adapter that lets rouge-score use one of our tokenizers."""
 
     def __init__(self, name: str) -> None:
         self.tokenize = TOKENIZERS[name]
 
 
 SCORERS = {
-    # rouge-score's own tokenizer, so that the oracle is independent.
+    # For "rouge", use rouge-score's own tokenizer, so that the oracle is independent of ours.
     "rouge": rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False),
     "unicode": rouge_scorer.RougeScorer(["rougeL"], tokenizer=Tokens("unicode")),
 }
 
-# Few words, so that texts overlap. Some differ only in case, accents or punctuation.
+# There are few words, so that random texts overlap. Some words differ only in case, accents or punctuation.
 WORDS = st.sampled_from(["a", "b", "c", "d", "the", "The", "x1", "don't", "—", "…", "7"])
 WORDS |= st.sampled_from(["é", "e\u0301", "７", "川", "の", "川の", "강", "강의", "ﬁ", "fi"])
 WORDS |= st.sampled_from(["река", "РЕКА", "नदी", "น้ำ"])
 TEXTS = st.lists(WORDS, max_size=14).map(" ".join)
 SHORT_TEXTS = st.lists(WORDS, max_size=5).map(" ".join)
-# Some scores equal these thresholds, so the last bit of a double decides.
+# Some scores are equal to these thresholds except for rounding, so the last bit of a double decides.
 THRESHOLDS = st.sampled_from([0.0, 0.3, 0.5, 0.6, 2 / 3, 0.7, 0.8, 0.9, 1.0]) | st.floats(0, 1)
 NAMES = st.sampled_from(sorted(TOKENIZERS))
 
@@ -104,7 +104,7 @@ def test_signature_bits_are_counted_exactly() -> None:
 
 @contextmanager
 def crowded() -> Iterator[None]:
-    """Make an index build levels, merges and batches from a few texts, and always compare wide signatures."""
+    """Make an index of few texts use several levels and batches, and always compare wide signatures."""
     with (
         patch.multiple(
             "selfinstruct.pipeline.novelty.neighbours",
@@ -156,7 +156,7 @@ def test_levels_merges_and_batches_change_no_result(
     with CONDITIONS[condition]():
         index = NoveltyIndex(threshold, name)
         for text in pool:
-            index.check(text)  # changes nothing
+            index.check(text)  # must not change the index
             index.add(text)
         assert index.check_each(texts) == expected
         assert [index.check(text) for text in texts] == expected
@@ -184,7 +184,7 @@ def test_admit_is_check_and_add_for_each_text(
 
 @given(st.integers(1, 60), st.integers(1, 60), st.data())
 def test_scores_at_the_threshold_match_rouge_score(m: int, n: int, data: st.DataObject) -> None:
-    """Compare at a threshold equal to the score, and one bit above and below."""
+    """Check two texts at a threshold equal to their score, and at the next floats above and below it."""
     common = data.draw(st.integers(1, min(m, n)))
     one = " ".join([f"s{i}" for i in range(common)] + [f"a{i}" for i in range(m - common)])
     other = " ".join([f"b{i}" for i in range(n - common)] + [f"s{i}" for i in range(common)])
@@ -197,12 +197,12 @@ def test_scores_at_the_threshold_match_rouge_score(m: int, n: int, data: st.Data
                 expected = NoveltyResult(novel=False, position=2, rouge_l=reached)
             pool = [*around[:2], one, *around[2:]]
             assert NoveltyIndex(threshold, "rouge", pool).check(other) == expected
-            with crowded():  # so that a level holds the text
+            with crowded():  # so that the text is in a level
                 assert NoveltyIndex(threshold, "rouge", pool).check(other) == expected
 
 
 def test_a_pool_of_thousands_matches_brute_force() -> None:
-    """Use the real sizes of levels and batches, with near-duplicates among short and long texts."""
+    """Use the real level and batch sizes, with near-duplicates of short and long texts."""
     draw = random.Random(5)
     words = [f"w{i}" for i in range(400)]
     pool: list[list[str]] = []
@@ -264,7 +264,7 @@ def test_similarities_match_brute_force_in_any_sharding(
             *index.similarities(order[:cut], k=k, workers=2),
             *index.similarities(order[cut:], k=k),
         ]
-    assert sorted(parts) == whole  # to the last bit
+    assert sorted(parts) == whole  # equal to the last bit
     for place, found in enumerate(whole):
         scores = [score(name, pooled, pool[place]) for pooled in pool[:place]]
         ranking = sorted(enumerate(scores), key=lambda found: (-found[1], found[0]))
@@ -287,7 +287,7 @@ def test_similarities_of_hundreds_match_top_k() -> None:
 
 
 def test_texts_of_seventy_thousand_tokens_are_compared() -> None:
-    """Exceed the range of 16-bit lengths."""
+    """Check texts whose lengths do not fit in 16 bits."""
     long = " ".join(f"w{i}" for i in range(70_000))
     longer = f"{long} {' '.join(f'v{i}' for i in range(60_000))}"
     index = NoveltyIndex(0.7, "rouge", [long])
@@ -309,7 +309,7 @@ def test_the_decision_is_independent_of_insertion_order(
 def test_a_grown_index_equals_a_new_one(pool: list[str], text: str, name: str) -> None:
     grown = NoveltyIndex(0.7, name)
     for place, pooled in enumerate(pool):
-        grown.check(text)  # changes nothing
+        grown.check(text)  # must not change the index
         assert grown.add(pooled) == place
     whole = NoveltyIndex(0.7, name, pool)
     assert grown.check(text) == whole.check(text)
@@ -317,7 +317,7 @@ def test_a_grown_index_equals_a_new_one(pool: list[str], text: str, name: str) -
 
 
 def test_ties_at_the_threshold_match_rouge_score() -> None:
-    """Round L = 7 with 7 and 13 tokens over 0.7, but not with 10 and 10 tokens."""
+    """Check that for L = 7, F is rounded to over 0.7 for texts of 7 and 13 tokens, but not of 10 and 10."""
     seven, thirteen = "a b c d e f g", "a b c d e f g h i j k l m"
     ten, other_ten = "a b c d e f g h i j", "a b c d e f g x y z"
     assert not NoveltyIndex(0.7, texts=[seven]).check(thirteen).novel
@@ -360,7 +360,7 @@ def test_invalid_thresholds_and_tokenizers_are_refused() -> None:
 
 
 def test_equal_texts_are_compared_with_one_only() -> None:
-    """Avoid comparing all pairs of a reply that repeats one item thousands of times."""
+    """Check that not all pairs are compared if a reply repeats one item thousands of times."""
     texts = ["name three rivers of Asia"] * 3000
     index = NoveltyIndex()
     with patch("rapidfuzz.distance.LCSseq.similarity", wraps=LCSseq.similarity) as compared:
@@ -374,7 +374,7 @@ def test_equal_texts_are_compared_with_one_only() -> None:
 
 
 def test_a_string_instead_of_texts_is_refused() -> None:
-    """Refuse a string, which would count as a text per letter."""
+    """Check that a single string is refused, whose letters would otherwise be taken as texts."""
     index = NoveltyIndex()
     for call in (index.admit, index.check_each, index.check_in_turn):
         with pytest.raises(TypeError, match=r"pass \[text\]"):

@@ -1,4 +1,4 @@
-"""The pool, and random samples of tasks."""
+"""Test the pool, and random samples of its tasks."""
 
 from random import Random
 
@@ -44,14 +44,14 @@ def test_shuffling_keeps_all_items(items: list[int], seed: int) -> None:
 
 
 def test_draws_never_change() -> None:
-    """Keep these draws forever, because runs depend on them."""
+    """Check that these draws stay the same in all versions, because existing runs depend on them."""
     rng = Random("7/generate/1")
     assert stable_random.distinct(rng, 5, below=175) == [44, 43, 165, 106, 133]
     assert stable_random.shuffled(rng, range(8)) == [4, 0, 5, 3, 1, 2, 6, 7]
 
 
 def test_draws_are_uniform() -> None:
-    """Draw each of ten numbers about equally often."""
+    """Check that each of ten numbers is drawn about equally often."""
     counts = [0] * 10
     for n in range(5000):
         for number in stable_random.distinct(Random(f"{n}"), 3, below=10):
@@ -61,7 +61,7 @@ def test_draws_are_uniform() -> None:
 
 def test_a_task_is_in_the_pool_once() -> None:
     pool = make_pool(1)
-    with pytest.raises(ValueError, match="in the pool already"):
+    with pytest.raises(ValueError, match="is already in the pool"):
         pool.add(Task(id="task_0", instruction="Again.", origin="generated"))
 
 

@@ -1,4 +1,4 @@
-"""Templates: checks on loading, and rendering."""
+"""Test loading, checking and rendering templates."""
 
 from pathlib import Path
 
@@ -122,9 +122,9 @@ def test_a_template_name_depends_on_its_text(tmp_path: Path) -> None:
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match=r"nothere: does not exist; name a folder of templates"):
+    with pytest.raises(InputError, match=r"nothere: does not exist; choose a directory of"):
         load_templates(RunConfig(model="m"), tmp_path / "nothere")
-    with pytest.raises(InputError, match=r"file: is not a folder; name a folder of templates"):
+    with pytest.raises(InputError, match=r"file: is not a directory; choose a directory of"):
         load_templates(RunConfig(model="m"), tmp_path / "file")
 
 
@@ -150,7 +150,7 @@ ALPACA_BASE = RunConfig(model="m", recipe="alpaca", api="completions")
 @pytest.mark.parametrize(
     ("config", "text", "problem"),
     [
-        (ALPACA, ITEMS, 'shows no blocks of "###" and "Instruction:"'),
+        (ALPACA, ITEMS, 'shows no blocks with "###" and "Instruction:"'),
         (
             ALPACA_BASE,
             "###\n" + ITEMS + "Instruction: go on",
@@ -162,8 +162,8 @@ ALPACA_BASE = RunConfig(model="m", recipe="alpaca", api="completions")
             "numbered lines",
         ),
         (CHAT, "###\nInstruction:\n" + ITEMS, "numbered lines"),
-        (CHAT, ITEMS + "{{ first_number }}.", "ends in the number of the next task"),
-        (CHAT, ITEMS + "{{ first_number }}. ", "ends in the number of the next task"),
+        (CHAT, ITEMS + "{{ first_number }}.", "ends in the next task's number"),
+        (CHAT, ITEMS + "{{ first_number }}. ", "ends in the next task's number"),
         (BASE, ITEMS, r'must end in "{{ first_number }}\." and nothing after it'),
         (BASE, ITEMS + "{{ first_number }}. ", "must end in"),
         (BASE, ITEMS + '{{ first_number }}.{{ "\\n" }}', "must end in"),

@@ -1,4 +1,4 @@
-"""Requests of each recipe, API and mix, which never depend on timing."""
+"""Test the requests that each recipe, API and mix of demonstrations sends. They must not depend on timing."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ def kinds(directory: Path, task_id: str) -> list[tuple[bool | None, str]]:
 
 
 class Asked(ScriptedBackend):
-    """Backend that records its requests."""
+    """A backend that records the requests it gets."""
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]
@@ -121,7 +121,7 @@ def test_a_restart_between_two_questions_changes_nothing(tmp_path: Path, config:
 
 
 def as_base_model(request: Request) -> str:
-    """Continue the prompt like a base model."""
+    """Return a reply that continues the prompt, as a base model does."""
     assert request.prompt.text is not None
     chat = replace(
         request, prompt=replace(request.prompt, messages=(user(request.prompt.text),), text=None)
@@ -149,7 +149,7 @@ def test_a_base_model_gets_texts_and_stop_sequences(
     }
     first = backend.of("generate")[0]
     assert (first.prompt.text or "").endswith("\n9.")
-    # The prompt holds the number of the first item, and the item counts.
+    # The prompt contains the number of the first item. The item still counts.
     tasks = read_run(tmp_path / "run").state.pool.generated
     assert {task.provenance.ordinal for task in tasks if task.provenance} >= {1, 2}
 
@@ -261,7 +261,7 @@ def test_only_classification_seeds_may_be_shown(tmp_path: Path, config: RunConfi
     assert {seed.is_classification for seed in opened.seed_tasks} == {True}
     request = backend.of("generate")[0]
     assert request.prompt.template.startswith("self-instruct/generate_classification.txt@")
-    # A later start may name the same file of seed tasks.
+    # A later start of the run may specify the same seed-task file.
     run(tmp_path / "run", {"seed_tasks": config.seed_tasks}, backend=backend)
 
 
@@ -333,7 +333,7 @@ def test_code_in_a_demonstration_keeps_its_lines(tmp_path: Path, config: RunConf
         ("b " * 100 + "\n" + "c " * 250, ("b " * 100).strip() + " …"),
         ("word " * 200, ("word " * 120).strip() + " …"),
         ("x" * 700, "x" * 600 + " …"),
-        # A numbered list on separate lines would look like more tasks.
+        # A numbered list in an input is put on one line, because its lines would look like further tasks.
         ("To buy:\n1. milk\n2. eggs", "To buy: 1. milk 2. eggs"),
     ],
 )
@@ -344,7 +344,7 @@ def test_a_long_input_is_cut_between_lines(
 
 
 def test_a_repeated_input_is_no_candidate(tmp_path: Path, config: RunConfig) -> None:
-    """Ignore an input that a reply repeats, in the same words or in others."""
+    """Check that an input that a reply repeats, literally or reworded, does not become a candidate."""
     lines = "   Input: def f(x):\n              return x / 2"
 
     def write(request: Request) -> str:
@@ -377,7 +377,7 @@ def test_a_separator_in_a_seed_task_is_escaped(tmp_path: Path, config: RunConfig
     )
     run(tmp_path / "run", changed, backend=backend)
     content = backend.requests[0].prompt.messages[0].content
-    assert content.count("\n###") == 4  # one before each task, including the next
+    assert content.count("\n###") == 4  # one before each task, including the first new one
     assert "1. Input:\n ### Heading\ntext\n1. Output:\none\n ###\ntwo ### three\n###\n2." in content
 
 
@@ -385,7 +385,7 @@ def test_a_separator_in_a_seed_task_is_escaped(tmp_path: Path, config: RunConfig
 def test_demonstrations_do_not_depend_on_timing(
     tmp_path: Path, with_inputs: RunConfig, seed: int
 ) -> None:
-    """Deliver instances late and in any order; prompts wait for the instances that they show."""
+    """Return instances late and in any order: a prompt must wait for the instances that it shows."""
     rng = Random(seed)
 
     async def pause(request: Request) -> None:
@@ -399,7 +399,7 @@ def test_demonstrations_do_not_depend_on_timing(
 
 
 def test_a_prompt_waits_for_unknown_inputs(tmp_path: Path, with_inputs: RunConfig) -> None:
-    """Plan each request only after the tasks in its prompt are final."""
+    """Check that each request is planned only after the tasks in its prompt are final."""
     run(tmp_path / "run", with_inputs, backend=ScriptedBackend())
     written: set[str] = set()
     shown_late = 0
@@ -434,7 +434,7 @@ def test_a_candidate_in_another_script_is_rejected(tmp_path: Path, config: RunCo
 
 
 def test_a_run_in_korean_never_accepts_a_copy(tmp_path: Path, config: RunConfig) -> None:
-    """Check that only the tokenizer "rouge" accepts copies without Latin letters."""
+    """Check that copies without Latin letters are accepted only with the tokenizer "rouge"."""
     seeds = tmp_path / "korean.jsonl"
     seeds.write_bytes(
         render_seed_tasks([make_seed_task(n, instruction=KOREAN[n - 1]) for n in range(1, 10)])
@@ -448,7 +448,8 @@ def test_a_run_in_korean_never_accepts_a_copy(tmp_path: Path, config: RunConfig)
     run(tmp_path / "run", changed, backend=ScriptedBackend(write))
     state = read_run(tmp_path / "run").state
     assert [task.instruction for task in state.pool.generated] == [NEW]
-    # Tasks in the prompt are echoes. The ninth seed task and the second copy are not novel.
+    # Copies of tasks in the prompt are echoes. The copy of the ninth seed task and the second copy are not
+    # novel.
     assert state.counts.rejected[Reason.ECHO] + state.counts.rejected[Reason.NOT_NOVEL] == 10
 
 

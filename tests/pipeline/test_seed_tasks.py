@@ -1,4 +1,4 @@
-"""Seed task files: three formats, and clear errors."""
+"""Test reading seed-task files: three formats, and clear error messages."""
 
 import json
 from pathlib import Path
@@ -58,8 +58,8 @@ def test_alpaca_rows_may_be_a_list_or_lines(tmp_path: Path, listed: bool) -> Non
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "seeds.jsonl: holds no seed tasks"),
-        ("[]", "seeds.jsonl: holds no seed tasks"),
+        ("", "seeds.jsonl: contains no seed tasks"),
+        ("[]", "seeds.jsonl: contains no seed tasks"),
         ('{"instruction": "Add."', r"seeds.jsonl:1: is not a JSON object \("),
         (json.dumps(PUBLISHED) + '\n\n["a"]', r"seeds.jsonl:3: is not a JSON object"),
         (
@@ -84,7 +84,7 @@ def test_alpaca_rows_may_be_a_list_or_lines(tmp_path: Path, listed: bool) -> Non
         ),
         (
             json.dumps(PUBLISHED | {"instruction": "\ud800"}),
-            r"'instruction' holds half of a surrogate",
+            r"'instruction' contains a lone surrogate",
         ),
         (json.dumps([ALPACA, "a"]), r"seeds.jsonl: entry 2 is not an object"),
         (json.dumps([ALPACA, {"instruction": "x"}]), r"seeds.jsonl: entry 2: 'output' is missing"),

@@ -1,4 +1,4 @@
-"""Tokenizers: tokens in any script, equal for equivalent spellings of a text."""
+"""Test the tokenizers: all scripts have tokens, and equivalent spellings of a text have equal tokens."""
 
 import string
 import unicodedata
@@ -13,7 +13,7 @@ from selfinstruct.pipeline.tokenizers import TOKENIZERS, length_in_words, rouge,
 
 ORACLE = DefaultTokenizer(use_stemmer=False)
 
-# Sentences of four words or more, by language.
+# A sentence of at least four words in each language.
 SPACED = {
     "Russian": "Назовите три реки Европы",
     "Greek": "Ονόμασε τρία ποτάμια της Ευρώπης",
@@ -51,7 +51,7 @@ def test_both_tokenizers_agree_on_ascii(text: str) -> None:
     st.text(alphabet=string.ascii_letters + string.digits + " .,-_'\t\n"), st.sampled_from("—…“”·")
 )
 def test_non_ascii_punctuation_changes_no_tokens(text: str, sign: str) -> None:
-    # The non-ASCII character selects the slow path of the tokenizer.
+    # The non-ASCII character makes the tokenizer take its slow path.
     assert unicode(f"{text} {sign}") == rouge(text)
 
 
@@ -143,7 +143,7 @@ def test_copies_are_found_in_any_language(text: str) -> None:
     assert NoveltyIndex(0.7, "unicode", others).check(text).novel
     verdict = NoveltyIndex(0.7, "unicode", [*others, text]).check(f"{text}!")
     assert (verdict.novel, verdict.position, verdict.rouge_l) == (False, len(others), 1.0)
-    # The tokenizer "rouge" cannot find these copies.
+    # With the tokenizer "rouge", these copies are not found.
     assert rouge(text) == [] or text == SPACED["Vietnamese"] or text == SPACED["Turkish"]
 
 
@@ -163,12 +163,12 @@ def test_tokenizers_have_names() -> None:
         ("…", 1),
         ("Назовите три реки", 3),
         ("यूरोप की नदियाँ", 3),
-        # Without spaces, two characters count as a word.
+        # In scripts without spaces, two characters count as a word.
         ("川の名前", 2),
         ("川の名", 2),
         ("请说出欧洲的三条河流。", 5),
         ("ทะเล", 2),
-        # So do two Korean syllables, although Korean has spaces.
+        # Two Korean syllables count as a word too, although Korean has spaces.
         ("강 세 개", 3),
         ("이름을 쓰세요", 4),
         ("AI 모델", 2),

@@ -1,4 +1,4 @@
-"""Rows that are easily damaged when they are written or read."""
+"""Rows that programs easily corrupt when they write or read them."""
 
 ROWS = [
     {"instruction": instruction, "input": input_, "output": output}
@@ -26,5 +26,5 @@ WORDS_FOR_NOTHING = [
     {"instruction": "What is said where there is no value?", "input": "N/A", "output": "None"},
     {"instruction": "And in a table?", "input": "", "output": "null"},
 ]
-"""Texts that readers with type guessing take for missing values."""
+"""Rows with texts that are mistaken for missing values by readers that infer types."""
 LONGEST = max(len(row["output"]) for row in ROWS)

@@ -1,4 +1,4 @@
-"""Fixtures for the programs that read exports. Only `bash scripts/test --readers` runs these tests."""
+"""Fixtures for tests with programs that read exports. Only `bash scripts/test --readers` runs these tests."""
 
 import json
 import os
@@ -18,7 +18,7 @@ collect_ignore_glob = [] if os.environ.get("SELFINSTRUCT_READERS") else ["test_*
 
 @pytest.fixture(scope="session")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a byte tokenizer and a matching model."""
+    """Return a directory with a byte-level tokenizer and a matching model."""
     folder = tmp_path_factory.mktemp("tokenizer")
     run(["trl", Path(__file__).parent / "make_tokenizer.py", folder / "made"], folder)
     return folder / "made"
@@ -26,9 +26,9 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with an export in each format and the files for trainers.
+    """Return a directory with an export in each format, and with the configuration files for trainers.
 
-    The rows are the awkward ones, and a `run` of the simulated endpoint.
+    The exported rows are the awkward rows and the rows from `run`, a demo run with the simulated endpoint.
     """
     folder = tmp_path_factory.mktemp("exported")
     rows = [*ROWS, *WORDS_FOR_NOTHING]
@@ -45,7 +45,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def rows_of(exported: Path) -> Callable[[str], list[dict[str, Any]]]:
-    """Return a function that reads the rows of a file with all columns."""
+    """Return a function that returns the rows, with all columns, that a file should contain."""
 
     def rows(file: str) -> list[dict[str, Any]]:
         if file in OF_A_RUN:
@@ -60,7 +60,7 @@ def rows_of(exported: Path) -> Callable[[str], list[dict[str, Any]]]:
 def by_trl(
     exported: Path, tokenizer: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Any]:
-    """Return a function from a file name to the training data of TRL."""
+    """Return a function that returns TRL's training data for a file name."""
     jobs = {
         "prompts.jsonl": {"kind": "json"},
         "chats.jsonl": {"kind": "json"},
@@ -83,7 +83,7 @@ def by_trl(
 def by_llama_factory(
     exported: Path, tokenizer: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Any]:
-    """Return a function from a file name to the training data of LLaMA-Factory."""
+    """Return a function that returns LLaMA-Factory's training data for a file name."""
     info = json.loads((exported / "dataset_info.json").read_text(encoding="ascii"))
     names = {entry["file_name"]: name for name, entry in info.items()}
     told = understood(
@@ -100,7 +100,7 @@ def by_llama_factory(
 def by_axolotl(
     exported: Path, tokenizer: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Any]:
-    """Return a function from a file name to the training data of axolotl."""
+    """Return a function that returns axolotl's training data for a file name."""
     stanzas = {name: exported / f"{name}.axolotl.yaml" for name in ALL | OF_A_RUN}
     told = understood(
         "axolotl",
@@ -108,6 +108,6 @@ def by_axolotl(
         tmp_path_factory.mktemp("axolotl") / "work",
         program="axolotl",
         model=tokenizer,
-        start_in=exported,  # relative to the path in the stanza
+        start_in=exported,  # The path in the stanza is relative to this directory.
     )
     return told.__getitem__

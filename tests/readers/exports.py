@@ -1,4 +1,4 @@
-"""The exports for the readers: each format in each of its file formats."""
+"""The exports that the readers read: each row format in each of its file formats."""
 
 import os
 import subprocess
@@ -27,20 +27,20 @@ ALL: dict[str, list[str]] = {
     "conversations-lines.jsonl": ["-f", "sharegpt"],
     "conversations-with-system.json": ["-f", "sharegpt", "--system", SYSTEM],
 }
-"""The options by file or folder name."""
+"""The export options by output file or directory name."""
 OF_A_RUN: dict[str, list[str]] = {
     "run.jsonl": ["-f", "jsonl", "--include-seed-tasks"],
     "run-table.csv": ["-f", "csv", "--include-seed-tasks"],
     "run-columns.parquet": ["-f", "parquet", "--include-seed-tasks"],
     "run-folder": ["-f", "datasets", "--include-seed-tasks"],
 }
-"""The same for a run: every column, some without values."""
+"""Options for exports of a run, by output name. They have all columns, some of which have missing values."""
 NO_LLAMA_FACTORY = frozenset(name for name in ALL | OF_A_RUN if "." not in name)
-"""Exports that LLaMA-Factory cannot read: folders of the package datasets."""
+"""Exports that LLaMA-Factory cannot read: directories of the package `datasets`."""
 
 
 def export(folder: Path, *arguments: str) -> None:
-    """Run `selfinstruct export` in a folder."""
+    """Run `selfinstruct export` in `folder`, and check that it succeeds."""
     done = subprocess.run(
         [sys.executable, "-m", "selfinstruct", "export", *arguments],
         cwd=folder,

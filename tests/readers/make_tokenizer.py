@@ -1,9 +1,9 @@
-"""Makes a tokenizer and an untrained model for the programs that prepare training data.
+"""Creates a tokenizer and an untrained model for the programs that prepare training data.
 
     python make_tokenizer.py FOLDER
 
-Every byte is a token, so that the tokens show the exact text. The tokenizer also has the marks of ChatML,
-because records may contain text that looks like them.
+Every byte is a token, so the tokens represent the exact text. The tokenizer also has the special tokens of
+ChatML, because some records contain text that looks like these tokens.
 """
 
 import sys
@@ -35,7 +35,7 @@ CHAT_TEMPLATE = (
 
 
 def main() -> None:
-    """Make the tokenizer and the model."""
+    """Create the tokenizer and the model."""
     folder = Path(sys.argv[1])
     pieces = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     tokenizer = Tokenizer(models.BPE(vocab={p: n for n, p in enumerate(pieces)}, merges=[]))

@@ -1,7 +1,7 @@
-"""Prepares the datasets of an exported stanza with axolotl and returns the learned text of each row.
+"""Prepares the datasets in an exported stanza with axolotl, and returns what a model learns from each row.
 
-A job is {"stanza": FILE.yaml}. The stanza becomes part of a minimal configuration. Results are separate for
-training and testing, without shuffling.
+A job is {"stanza": FILE.yaml}. The stanza is added to a minimal configuration. The results are separate for
+training and test data, and are not shuffled.
 """
 
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from readers.jobs import Job, carry_out, told
 
-os.environ["AXOLOTL_IS_PREPROCESS"] = "1"  # set by `axolotl preprocess` too
+os.environ["AXOLOTL_IS_PREPROCESS"] = "1"  # `axolotl preprocess` sets this too.
 
 
 def read(job: Job, model: str, room: Path) -> dict[str, list[dict[str, str]]]:
-    """Prepare the data like `axolotl preprocess`."""
-    # Imported here, because each process of axolotl would wait for these modules.
+    """Prepare the data as `axolotl preprocess` does, and return the rows by split."""
+    # Import these modules here, because otherwise each of axolotl's worker processes would load them.
     import yaml
     from axolotl.utils.config import validate_config  # type: ignore[import-not-found]
     from axolotl.utils.data.sft import prepare_datasets  # type: ignore[import-not-found]

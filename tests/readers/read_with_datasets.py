@@ -1,7 +1,7 @@
-"""Loads exported files with the package `datasets` and returns rows and types.
+"""Loads exported files with the package `datasets`, and returns their rows and column types.
 
-A job is {"file": FILE, "kind": KIND, "options": {…}}, with a KIND as `load_dataset` calls it (json, csv,
-parquet), "folder" for one of `save_to_disk`, "hub" for a folder with a README.md, ready for upload.
+A job is {"file": FILE, "kind": KIND, "options": {…}}. KIND is the first argument of `load_dataset` (json, csv
+or parquet), "folder" for a directory from `save_to_disk`, or "hub" for a directory with a README.md.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from readers.jobs import Job, carry_out
 
 
 def read(job: Job, _model: str, room: Path) -> dict[str, Any]:
-    """Return rows and types by part, and the card of a folder."""
+    """Return the rows and column types by split, and the card's metadata for the kind "hub"."""
     file, kind, cache = job["file"], job["kind"], str(room)
     card: dict[str, Any] = {}
     if kind == "folder":

@@ -1,7 +1,7 @@
-"""Loads the datasets of a dataset_info.json with LLaMA-Factory and returns the result for each row.
+"""Loads a dataset listed in a dataset_info.json with LLaMA-Factory, and returns a result for each row.
 
-A job is {"dataset_dir": FOLDER, "name": NAME}. The result of a row is the prompt, the response
-and the system prompt after LLaMA-Factory's conversion, and the masked and the learned text.
+A job is {"dataset_dir": DIRECTORY, "name": NAME}. A row's result contains the prompt, the response and the
+system prompt after LLaMA-Factory's conversion, and the masked and the learned text.
 """
 
 import importlib.machinery
@@ -12,7 +12,7 @@ from typing import Any
 
 from readers.jobs import Job, carry_out, told
 
-# LLaMA-Factory imports this for sound only, and it is built only for torch with CUDA.
+# LLaMA-Factory needs torchaudio only for sound, and torchaudio is built only for torch with CUDA.
 _sound = types.ModuleType("torchaudio")
 _sound.__spec__ = importlib.machinery.ModuleSpec("torchaudio", None)
 sys.modules["torchaudio"] = _sound
@@ -27,7 +27,7 @@ from llamafactory.model import load_tokenizer  # type: ignore[import-not-found] 
 
 
 def read(job: Job, model: str, room: Path) -> dict[str, Any]:
-    """Prepare the data like `llamafactory-cli train` before the first step."""
+    """Prepare the data as `llamafactory-cli train` does before the first training step."""
     model_args, data_args, training_args, _, _ = get_train_args(
         {
             "stage": "sft",

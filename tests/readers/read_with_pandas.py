@@ -1,6 +1,6 @@
-"""Loads exported files with pandas and returns their rows.
+"""Loads exported files with pandas, and returns their rows.
 
-A job is {"file": FILE, "kind": KIND, "options": {…}}, with a KIND as in `pandas.read_KIND`.
+A job is {"file": FILE, "kind": KIND, "options": {…}}. The function `pandas.read_KIND` loads the file.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from readers.jobs import Job, carry_out
 
 
 def read(job: Job, _model: str, _room: Path) -> list[dict[str, Any]]:
-    """Return the rows, with None for missing values."""
+    """Return the rows. Missing values are None."""
     frame = getattr(pandas, f"read_{job['kind']}")(job["file"], **job.get("options", {}))
     rows: list[dict[str, Any]] = [
         {name: _plain(value) for name, value in row.items()} for row in frame.to_dict("records")
@@ -20,7 +20,7 @@ def read(job: Job, _model: str, _room: Path) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):  # lists and numbers of numpy
+    if hasattr(value, "tolist"):  # This is a NumPy array or number.
         return value.tolist()
     return None if pandas.isna(value) else value
 

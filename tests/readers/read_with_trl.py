@@ -1,7 +1,7 @@
-"""Prepares exported files with TRL's trainer and returns the learned text of each row.
+"""Prepares exported files with TRL's trainer, and returns what a model learns from each row.
 
-A job is {"file": FILE, "kind": KIND}, with a KIND as `load_dataset` calls it (json, csv, parquet), or
-"folder" for one of `save_to_disk`.
+A job is {"file": FILE, "kind": KIND}. KIND is the first argument of `load_dataset` (json, csv or parquet), or
+"folder" for a directory from `save_to_disk`.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from trl import SFTConfig, SFTTrainer  # type: ignore[import-not-found]
 
 
 def read(job: Job, model: str, room: Path) -> list[dict[str, str]]:
-    """Return the rows of the loss."""
+    """Return each row's masked text and learned text."""
     if job["kind"] == "folder":
         dataset: Any = load_from_disk(job["file"])
     else:
@@ -25,7 +25,7 @@ def read(job: Job, model: str, room: Path) -> list[dict[str, str]]:
         args=SFTConfig(
             output_dir=str(room),
             max_length=None,
-            # For prompt and completion, TRL learns the completion by default.
+            # For rows with prompt and completion, TRL computes the loss on the completion by default.
             assistant_only_loss="prompt" not in dataset.column_names,
             use_cpu=True,
             bf16=False,

@@ -1,6 +1,6 @@
-"""Starts the programs that read exports and returns their results.
+"""Starts the programs that read exports, and returns their results.
 
-`scripts/install-readers` installs each into a separate environment; nothing here imports them.
+`scripts/install-readers` installs each program into a separate environment. The tests never import them.
 """
 
 import json
@@ -14,20 +14,20 @@ from support import ROOT
 
 ENVIRONMENTS = ROOT / ".venv-readers"
 PROGRAMS = ("trl", "llamafactory", "axolotl")
-"""The environments. Together they have three versions of the package `datasets`."""
+"""The environments' names. The three environments have three versions of the package `datasets`."""
 
 _LONGEST_S = 600.0
 _SHOWN = 5000
-"""Maximum of characters of output in a failure."""
+"""Maximum number of characters of a program's output in a failure message."""
 
 
 def python(program: str) -> Path:
-    """Return the interpreter of an environment."""
+    """Return the path of an environment's Python interpreter."""
     return ENVIRONMENTS / program / "bin" / "python"
 
 
 def environ(folder: Path) -> dict[str, str]:
-    """Return environment variables that turn off the hub, reports, and all cores but one."""
+    """Return environment variables that disable the Hub and telemetry, and restrict a program to one core."""
     return {
         "PATH": os.environ.get("PATH", ""),
         "PYTHONPATH": str(ROOT / "tests"),
@@ -52,7 +52,7 @@ def understood(
     model: Path | None = None,
     start_in: Path | None = None,
 ) -> dict[str, Any]:
-    """Return the results of `read_with_SCRIPT` by job name."""
+    """Run `read_with_SCRIPT` with these jobs, and return the results by job name."""
     folder.mkdir(parents=True)
     (folder / "jobs.json").write_text(json.dumps({"model": str(model), "read": jobs}))
     said = run(
@@ -66,7 +66,7 @@ def understood(
 
 
 def run(command: list[object], folder: Path, *, start_in: Path | None = None) -> str:
-    """Run the Python of an environment and return its output."""
+    """Run Python in an environment, and return its output. `command` is the environment and the arguments."""
     program, *arguments = map(str, command)
     done = subprocess.run(
         [python(program), *arguments],

@@ -1,4 +1,4 @@
-"""pandas and several versions of `datasets` read every value of every file."""
+"""pandas and several versions of `datasets` read every value in every exported file."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ TYPES = {
     "demonstration_ids": f"List({TEXT})",
 }
 AS_TEXT = {"keep_default_na": False}
-"""Options that stop pandas from reading words as missing values."""
+"""Options with which pandas reads words such as "null" as text, not as missing values."""
 
 Rows = Callable[[str], list[dict[str, Any]]]
 
@@ -41,12 +41,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "run-columns.parquet": {"kind": "parquet"},
     "run-folder": {"kind": "folder"},
 }
-"""The reading options of `datasets` for each file."""
+"""How `datasets` must load each file, by file name."""
 
 
 @pytest.fixture(scope="module")
 def published(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder ready for upload: three parts and a card."""
+    """Return a directory with three splits and a card, ready for upload."""
     folder = tmp_path_factory.mktemp("published")
     terms = ["--card", "--license", "cc-by-4.0", "--language", "en"]
     options = ["-f", "jsonl", "--include-seed-tasks", "--split", "0.8/0.1/0.1"]
@@ -58,7 +58,7 @@ def published(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def by_datasets(
     exported: Path, published: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, dict[str, Any]]:
-    """Return the results of `datasets` by environment, then by file."""
+    """Return the results from `datasets` by environment and file."""
     folder = tmp_path_factory.mktemp("datasets")
     jobs = {name: {"file": str(exported / name), **how} for name, how in KINDS.items()}
     jobs["folder-in-parts"] = {"file": str(exported / "folder-in-parts"), "kind": "folder"}
@@ -70,7 +70,7 @@ def by_datasets(
 
 
 def rows_told(told: Any) -> list[dict[str, Any]]:
-    """Return the rows of a result with one part."""
+    """Return the rows from a result with only one split."""
     assert "error" not in told, told
     [rows] = told["rows"].values()
     return list(rows)

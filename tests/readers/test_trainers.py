@@ -1,4 +1,4 @@
-"""Trainers read exports exactly: the masked and the learned text equal the rows."""
+"""Trainers read exports exactly: the masked and the learned texts equal those in the rows."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +48,7 @@ WHOLE_ALPACA = [
 
 
 def prompt_of(row: Row) -> str:
-    """Return Alpaca's prompt before the response."""
+    """Return Alpaca's prompt for a row, up to the response."""
     if not row["input"]:
         return f"{WITHOUT_INPUT}\n\n### Instruction:\n{row['instruction']}\n\n### Response:"
     return (
@@ -58,12 +58,12 @@ def prompt_of(row: Row) -> str:
 
 
 def question_of(row: Row, between: str = "\n\n") -> str:
-    """Return the message of the user."""
+    """Return the user message for a row."""
     return between.join(text for text in (row["instruction"], row["input"]) if text)
 
 
 def chat_of(row: Row, *, file: str, end: str = "\n") -> dict[str, str]:
-    """Return the masked and the learned text of a chat in ChatML; `end` is masked."""
+    """Return the masked and the learned text for a row as ChatML. The masked text ends with `end`."""
     system = f"{BEGIN}system\n{SYSTEM}{END}\n" if "with-system" in file else ""
     user = f"{BEGIN}user\n{question_of(row)}{END}\n"
     return {
@@ -73,7 +73,7 @@ def chat_of(row: Row, *, file: str, end: str = "\n") -> dict[str, str]:
 
 
 def by_text(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Return rows in an order that does not depend on the parts."""
+    """Return the rows sorted, so the order does not depend on the splits."""
     return sorted(rows, key=lambda row: (row["read"], row["learned"]))
 
 
@@ -116,7 +116,7 @@ def test_llama_factory_converts_every_row(
 @pytest.mark.parametrize("file", ["chats.jsonl", "chats-with-system.jsonl", *CONVERSATIONS])
 def test_llama_factory_learns_what_assistants_say(by_llama_factory: Results, file: str) -> None:
     expected = [chat_of(row, file=file, end="") for row in EVERY_ROW]
-    # LLaMA-Factory also learns the line end after the turn.
+    # LLaMA-Factory also trains on the line end after the turn.
     assert by_llama_factory(file)["prepared"] == [
         {**chat, "learned": chat["learned"] + "\n"} for chat in expected
     ]
@@ -162,7 +162,7 @@ def test_axolotl_evaluates_with_the_test_part(by_axolotl: Results) -> None:
     expected = [chat_of(row, file="chats-in-parts.jsonl") for row in EVERY_ROW]
     assert by_text(chats["train"] + chats["test"]) == by_text(expected)
     folder = by_axolotl("folder-in-parts")
-    # Every file has the same instructions in the same part.
+    # Every file must have the same instructions in the same split.
     assert [len(folder[part]) for part in ("train", "test")] == [
         len(chats[part]) for part in ("train", "test")
     ]

@@ -1,4 +1,4 @@
-"""Finish reasons of all vendors, and replies that reach their max_tokens."""
+"""Test the finish reasons of all vendors, and replies that reach their max_tokens."""
 
 from dataclasses import replace
 from itertools import product

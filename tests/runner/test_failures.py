@@ -32,7 +32,6 @@ from selfinstruct.runner.failures import (
     LONGEST_PAUSE_S,
     OTHERS_ANSWERED,
     FailurePolicy,
-    Failures,
     Pause,
 )
 from selfinstruct.runner.journal import read_journal
@@ -444,16 +443,8 @@ def test_two_strikes_and_twenty_answers_end_a_request() -> None:
         assert stage.policy.answered(stage.send(21 + n), now=21 + n) == []
     assert stage.send(60) == poison  # sent again
     stage.policy.failed(poison, ERROR, now=80)
-    assert stage.policy.answered(stage.send(81), now=82) == [(poison, ERROR)]
-
-
-def test_a_hanging_request_does_not_block_retries() -> None:
-    stage = Stage(can_check=True)
-    hanging, one = stage.send(), stage.send()
-    assert hanging.id != one.id
-    stage.policy.failed(one, ERROR, now=20)
-    assert stage.policy.choose("generate", lambda: None, now=25) is None  # it may still be answered
-    assert stage.policy.choose("generate", lambda: None, now=61) == one
+    (failure,) = stage.policy.answered(stage.send(81), now=82)
+    assert (failure.request_id, failure.problem) == (poison.id, ERROR.problem)
 
 
 def test_a_connection_error_is_no_strike() -> None:
@@ -508,15 +499,17 @@ def send(policy: FailurePolicy, number: int) -> Request:
 
 
 def reject(policy: FailurePolicy, number: int, problem: str = "400: unknown parameter") -> None:
-    policy.rejected(send(policy, number), RequestRejectedError(problem, status=400))
+    wrong_setup = policy.rejected(send(policy, number), RequestRejectedError(problem, status=400))
+    if wrong_setup is not None:
+        raise wrong_setup
 
 
 def policy_after(answers: int) -> FailurePolicy:
     return FailurePolicy(slots=64, give_up_after_s=7200, answered={"generate": answers})
 
 
-def numbers(failures: Failures) -> list[int]:
-    return [int(request.id[-6:]) for request, _ in failures]
+def numbers(failures: list[RequestFailed]) -> list[int]:
+    return [int(failure.request_id[-6:]) for failure in failures]
 
 
 def test_five_equal_rejections_mean_a_wrong_setup() -> None:

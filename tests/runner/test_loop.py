@@ -280,7 +280,7 @@ def test_later_starts_keep_operational_settings(tmp_path: Path, config: RunConfi
 
 def test_changed_settings_are_an_error_with_both_values(reference: Path, config: RunConfig) -> None:
     with pytest.raises(
-        ConfigChangedError, match=r"threshold is 0.7 there, 0.9 was given"
+        ConfigChangedError, match=r"threshold is 0.7 in the run, but 0.9 was given"
     ) as caught:
         run(reference, replace(config, threshold=0.9, max_concurrency=1))
     assert caught.value.changes == {"threshold": (0.7, 0.9)}
@@ -366,7 +366,7 @@ def test_seed_tasks_are_compared_by_content(
     moved = seeds_file.rename(tmp_path / "moved.jsonl")
     run(reference, replace(config, seed_tasks=moved), backend=ScriptedBackend())
     moved.write_bytes(render_seed_tasks([make_seed_task(n) for n in range(11)]))
-    with pytest.raises(ConfigChangedError, match="seed_tasks is 'other content' there"):
+    with pytest.raises(ConfigChangedError, match="seed_tasks is 'other content' in the run"):
         run(reference, replace(config, seed_tasks=moved))
 
 
@@ -416,7 +416,7 @@ def test_a_foreign_directory_does_not_change(tmp_path: Path, config: RunConfig) 
 
 def test_a_second_writer_gets_the_first_ones_pid(tmp_path: Path, config: RunConfig) -> None:
     with open_run(tmp_path / "run", config):
-        with pytest.raises(RunLockedError, match=f"process {os.getpid()} is writing"):
+        with pytest.raises(RunLockedError, match=f"process {os.getpid()} is writing to"):
             run(tmp_path / "run", config)
         assert read_run(tmp_path / "run").state.accepted == 0
 

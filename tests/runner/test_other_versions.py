@@ -54,7 +54,7 @@ def test_a_run_with_other_decisions_is_not_continued(
         run(finished, backend=ScriptedBackend())
 
 
-@pytest.mark.parametrize(("here", "which"), [(99, "an earlier"), (0, "a later")])
+@pytest.mark.parametrize(("here", "which"), [(99, "an earlier"), (1, "a later")])
 def test_another_journal_format_is_not_read(
     finished: Path, monkeypatch: pytest.MonkeyPatch, here: int, which: str
 ) -> None:

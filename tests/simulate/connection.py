@@ -1,4 +1,4 @@
-"""A connection to a simulated endpoint for requests that are written by hand."""
+"""A raw connection to a simulated endpoint, for requests that no HTTP client would send."""
 
 import socket
 from typing import Self
@@ -10,7 +10,7 @@ from selfinstruct.simulate import SimulatedEndpoint
 
 
 class Connection:
-    """A TCP connection."""
+    """A TCP connection to an endpoint."""
 
     def __init__(self, endpoint: SimulatedEndpoint) -> None:
         port = urlsplit(endpoint.base_url).port or 0
@@ -42,5 +42,5 @@ class Connection:
 
 
 def length_in(head: str) -> int:
-    """Return the content length in a head."""
+    """Return the content length from the head of a reply."""
     return int(head.lower().split("content-length: ")[1].split("\r\n")[0])

@@ -1,4 +1,4 @@
-"""The author's replies: deterministic, in the right form, with mistakes in their shares."""
+"""The simulated author's replies are deterministic and well-formed, with mistakes as often as configured."""
 
 import re
 import subprocess
@@ -30,12 +30,12 @@ EXAMPLES = "Task: Name a colour.\nOutput: red\n\nTask: Classify the text as urge
 
 
 def template(name: str) -> str:
-    """Return a prompt template of the package."""
+    """Return one of the packaged Self-Instruct prompt templates."""
     return (ROOT / "prompts" / "self-instruct" / f"{name}.txt").read_text(encoding="utf-8")
 
 
 def list_prompt(seed: int) -> str:
-    """Return the generate prompt with eight demonstrations."""
+    """Return a prompt of the stage `generate` with eight demonstrations, which depend on `seed`."""
     text = template("generate").partition("{% for")[0]
     text = text.replace("{{ demonstrations | length }}", "8")
     text = text.replace("{{ first_number }}", "9").replace("{{ last_number }}", "16")
@@ -44,7 +44,7 @@ def list_prompt(seed: int) -> str:
 
 
 def prompt(name: str, instruction: str) -> str:
-    """Return one of the other three prompts."""
+    """Return a prompt of another stage about `instruction`. `name` is the template's name."""
     text = template(name).replace("{{ instruction }}", instruction)
     return text.replace("{{ max_instances }}", "3")
 
@@ -157,7 +157,7 @@ def test_kinds_and_lengths_are_mixed() -> None:
 
 
 def accepted(candidates: list[str], known: list[str]) -> int:
-    """Count candidates with a ROUGE-L F of at most 0.7 to all earlier ones, by brute force."""
+    """Return the number of candidates whose ROUGE-L F1 to every text accepted earlier is at most 0.7."""
     pool = [re.findall("[a-z0-9]+", text.lower()) for text in known]
     number = 0
     for candidate in candidates:

@@ -1,4 +1,4 @@
-"""The author as a base model, which continues a text and does not stop."""
+"""The simulated base model continues a text beyond the answer that the prompt asks for."""
 
 import re
 from collections import Counter
@@ -44,7 +44,7 @@ def test_lists_continue_beyond_the_last_number() -> None:
         assert items == [str(number) for number in range(9, 9 + len(items))]
         assert len(items) >= 8
         assert "\n17. " in text or re.search(r"\n\n[A-Z].*\n1\. ", text)
-        # The stop texts of the original pipeline leave tasks 9 to 15.
+        # With the original pipeline's stop sequences, tasks 9 to 15 remain.
         cut = finish(text, ("\n\n", "\n16"), 1024)
         assert cut.reason == "stop"
         numbers = re.findall(r"^(\d+)\. ", f"9.{cut.text}", re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Whole tasks in blocks, from a chat model and from a base model."""
+"""Replies with complete tasks in blocks, from the simulated chat model and the simulated base model."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ DEMONSTRATIONS = [compose(SeededRandom(f"blocks {number}")) for number in range(
 
 
 def prompt(header: str = "Make tasks. The list has 20 tasks:", no_input: str = "<noinput>") -> str:
-    """Return a prompt with three blocks and the heading of the fourth."""
+    """Return a prompt with three blocks and the fourth block's first heading."""
     blocks = "".join(
         f"###\n{n}. Instruction: {task}\n{n}. Input:\n{no_input}\n{n}. Output:\nA text.\n"
         for n, task in enumerate(DEMONSTRATIONS, 1)
@@ -24,7 +24,7 @@ def prompt(header: str = "Make tasks. The list has 20 tasks:", no_input: str = "
 
 
 def tasks(text: str) -> list[tuple[int, str, str, str]]:
-    """Return number, instruction, input and output of each correct block."""
+    """Return the number, instruction, input and output from each well-formed block."""
     pattern = r"(\d+)\. Instruction: (.+)\n\1\. Input:\n([\s\S]+?)\n\1\. Output:\n([\s\S]+)"
     found = (re.fullmatch(pattern, block.strip()) for block in text.split("###"))
     return [(int(m[1]), m[2], m[3], m[4]) for m in found if m is not None]

@@ -1,4 +1,4 @@
-"""Requests that are too large are refused, whatever their headers say of the size."""
+"""Request bodies that are too large are refused, even if their headers state a smaller size."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ PIECE = b" " * 65536
 
 @pytest.fixture(scope="module", params=[None, FaultPlan()], ids=["plain", "faulty"])
 def served(request: pytest.FixtureRequest) -> Iterator[SimulatedEndpoint]:
-    """Yield an endpoint for each of the two variants of the HTTP protocol."""
+    """Yield an endpoint, once with uvicorn's HTTP protocol and once with the faulty subclass."""
     with SimulatedEndpoint(faults=request.param) as endpoint:
         yield endpoint
 
@@ -29,7 +29,7 @@ def send_chunks(connection: Connection, pieces: Iterator[bytes]) -> None:
 
 
 def too_many() -> Iterator[bytes]:
-    """Return pieces that exceed the maximum with the last one."""
+    """Yield pieces that together exceed the maximum, but only with the last piece."""
     return itertools.repeat(PIECE, MAX_BODY_BYTES // len(PIECE) + 1)
 
 
@@ -42,7 +42,7 @@ def assert_too_large(connection: Connection) -> None:
     assert head.startswith("HTTP/1.1 413 ")
     assert json.loads(body) == {
         "error": {
-            "message": "The body of the request is larger than 8388608 bytes. Send a shorter prompt.",
+            "message": "The request body is larger than 8388608 bytes. Send a shorter prompt.",
             "type": "invalid_request_error",
             "param": None,
             "code": "request_too_large",
@@ -55,7 +55,7 @@ def test_a_stated_length_is_refused_unread(served: SimulatedEndpoint) -> None:
         for length in (MAX_BODY_BYTES + 1, 10**15):
             with Connection(served) as connection:
                 connection.send_head(f"Content-Length: {length}", path=path)
-                assert_too_large(connection)  # without a byte of the body
+                assert_too_large(connection)  # No byte of the body was sent.
 
 
 def test_chunks_are_counted_whatever_the_length(served: SimulatedEndpoint) -> None:
@@ -63,7 +63,7 @@ def test_chunks_are_counted_whatever_the_length(served: SimulatedEndpoint) -> No
         with Connection(served) as connection:
             connection.send_head(*headers)
             send_chunks(connection, too_many())
-            assert_too_large(connection)  # before the end of the body
+            assert_too_large(connection)  # The body has not ended yet.
 
 
 def test_an_endless_body_fills_no_memory(served: SimulatedEndpoint) -> None:

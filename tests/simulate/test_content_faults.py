@@ -1,4 +1,4 @@
-"""Replies with faulty content, in every detail and over a socket."""
+"""Content faults: their exact effects on replies, and their effects over a socket."""
 
 import itertools
 import json
@@ -20,19 +20,19 @@ TEXT = "One two three four five six seven eight nine."
 
 
 def written(_prompt: str, _seed: str) -> str:
-    """Return the same ten tokens for every prompt."""
+    """Return a text of ten tokens, which is the same for every prompt."""
     return TEXT
 
 
 def chat(fault: str, write: Callable[[str, str], str] = written, **asked: Any) -> dict[str, Any]:
-    """Return the faulty reply to a chat."""
+    """Return the reply to a chat request, with a content fault."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Hello there."}], **asked}
     request = read_body(ChatBody, json.dumps(body).encode(), "m")
     return with_content_fault(answer(request, write, 1), fault, request)
 
 
 def text(fault: str, **asked: Any) -> dict[str, Any]:
-    """Return the faulty reply to a text completion."""
+    """Return the reply to a text completion request, with a content fault."""
     body = {"model": "m", "prompt": "Hello there.", "max_tokens": 100, **asked}
     request = read_body(TextBody, json.dumps(body).encode(), "m")
     return with_content_fault(answer(request, written, 1), fault, request)
@@ -128,5 +128,5 @@ def test_every_attempt_has_the_same_fault(endpoint: SimulatedEndpoint) -> None:
             seen.add((path, name))
     kinds = {*REQUEST_FAULTS, "no fault"}
     assert {name for path, name in seen if path == "chat/completions"} == kinds
-    # A text completion has no refusal, only an empty text.
+    # In a text completion, a refusal is an empty text, so it cannot be told apart from "empty".
     assert {name for path, name in seen if path == "completions"} == kinds - {"refusal"}

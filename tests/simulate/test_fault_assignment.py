@@ -1,4 +1,4 @@
-"""The faults of an attempt depend on the request and the attempt, and on nothing else."""
+"""Which faults an attempt gets depends only on the plan, the request and the attempt's number."""
 
 import random
 from collections import Counter
@@ -27,7 +27,7 @@ PLAN = FaultPlan(
 
 
 def assigned(plan: FaultPlan, arrivals: list[str]) -> dict[tuple[str, int | None], Assignment]:
-    """Return the assignment of each attempt, by request and number, for arrivals in this order."""
+    """Return each attempt's assignment, by body and attempt number, for bodies that arrive in this order."""
     assigner = Assigner(plan)
     both = ((body, assigner.assign(PATH, body)) for body in arrivals)
     return {(body, assignment.attempt): assignment for body, assignment in both}
@@ -59,13 +59,13 @@ def test_the_path_and_the_seed_matter() -> None:
 
 
 def test_shares_are_kept() -> None:
-    """Each within four standard deviations over 3,000 requests."""
+    """Check that each share is within four standard deviations over 3,000 requests."""
     found = [Assigner(PLAN).assign(PATH, str(number)) for number in range(3000)]
     per_request = Counter("never" if a.name == "never" else a.content_fault for a in found)
     assert 234 < per_request["never"] < 366
     assert 512 < per_request["length"] < 688
     per_attempt = Counter(a.name for a in found)
-    # "never", a tenth of the requests, hides the other faults.
+    # The fault "never", which a tenth of the requests get, replaces the other faults.
     assert 712 < per_attempt["status"] < 908
     assert 208 < per_attempt["hang"] < 332
     assert 208 < per_attempt["drop"] < 332

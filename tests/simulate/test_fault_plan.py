@@ -1,4 +1,4 @@
-"""Fault plans: valid ones, and the sentence about each invalid one."""
+"""Valid fault plans are read, and each invalid plan gets a one-sentence error message."""
 
 import contextlib
 import re
@@ -40,7 +40,7 @@ SECTION = PAGE.split("## Fault plans")[1].split("\n## ")[0]
 
 
 def plan_file(tmp_path: Path, text: str) -> Path:
-    """Return a file with this text."""
+    """Write `text` to a plan file and return its path."""
     path = tmp_path / "plan.yaml"
     path.write_text(text, encoding="utf-8")
     return path

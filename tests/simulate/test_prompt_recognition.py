@@ -1,4 +1,4 @@
-"""Recognising prompts with other layouts than the templates of the package."""
+"""Prompts are recognised even if their layout differs from the packaged templates."""
 
 import re
 from dataclasses import replace
@@ -15,7 +15,7 @@ TASKS = ["Translate the sentence into Spanish.", "Sort the words.", "Sum up the 
 
 
 def list_prompt(lead: str = "\n   Input: ") -> str:
-    """Return a list of tasks, each with its input after `lead`."""
+    """Return a prompt with a list of tasks. Each task has an input after `lead`."""
     items = (f"{n}. {task}{lead}The cat sleeps." for n, task in enumerate(TASKS, 1))
     return "Go on with tasks 4 to 11:\n\n" + "\n".join(items)
 

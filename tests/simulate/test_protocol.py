@@ -1,4 +1,4 @@
-"""Chat completions over real sockets, and the laws of counting and cutting tokens."""
+"""Chat completions over real sockets, and properties of counting and truncating tokens."""
 
 import http.client
 import json
@@ -21,7 +21,7 @@ LIST = "Continue with tasks 2 to 9.\n\n1. Write a haiku about rain."
 
 @pytest.fixture
 def client(endpoint: SimulatedEndpoint) -> openai.OpenAI:
-    """Return the official client, strict about every field of a reply."""
+    """Return OpenAI's official client, which validates every field of a reply."""
     return openai.OpenAI(
         base_url=endpoint.base_url, api_key="key", max_retries=0, _strict_response_validation=True
     )
@@ -45,7 +45,7 @@ def text_of(reply: ChatCompletion) -> str:
 def exchange(
     endpoint: SimulatedEndpoint, method: str, path: str, body: bytes | None = None
 ) -> tuple[int, dict[str, str], dict[str, dict[str, str]]]:
-    """Return status, headers (in lower case) and JSON of the reply to a request."""
+    """Send a request, and return the reply's status, headers (with lower-case names) and JSON body."""
     address = urlsplit(endpoint.base_url)
     connection = http.client.HTTPConnection(
         address.hostname or "", address.port, timeout=PATIENCE_S

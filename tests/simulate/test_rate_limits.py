@@ -1,4 +1,4 @@
-"""Rate limits on a clock that only these tests move."""
+"""Rate limits, with a clock that only the tests advance."""
 
 import math
 
@@ -11,7 +11,7 @@ from selfinstruct.simulate.faults.rate_limits import Buckets, duration
 
 
 class Clock:
-    """A clock that shows the time in `at`."""
+    """A clock that returns the time in `at`."""
 
     def __init__(self) -> None:
         self.at = 0.0
@@ -133,7 +133,7 @@ def test_a_client_that_waits_is_accepted(
 def test_every_minute_keeps_to_the_limits(
     arrivals: list[tuple[float, int]], requests: int, tokens: int
 ) -> None:
-    """A client within the rate limits is never refused; none gets more than twice as much."""
+    """Check that no client within the limits is refused, and that no minute exceeds twice the limits."""
     limited, clock = buckets(requests=requests, tokens=tokens)
     passed: list[tuple[float, int]] = []
     for pause, needed in arrivals:

@@ -1,4 +1,4 @@
-"""Starting, stopping, latency and the request log."""
+"""The server starts, stops, delays replies and writes the request log."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ BODY = b'{"model": "simulated", "messages": [{"role": "user", "content": "Hello.
 
 
 def ask(base_url: str, prompt: str = "Hello.", **headers: str) -> str:
-    """Return the text of the reply."""
+    """Send a prompt with OpenAI's client, and return the reply's text."""
     with openai.OpenAI(base_url=base_url, api_key=KEY, max_retries=0) as client:
         reply = client.chat.completions.create(
             model="simulated",

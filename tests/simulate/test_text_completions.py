@@ -1,4 +1,4 @@
-"""Text completions over real sockets."""
+"""Text completions over real sockets, with OpenAI's official client."""
 
 import http.client
 import json
@@ -24,7 +24,7 @@ LIST = (
 
 @pytest.fixture
 def client(endpoint: SimulatedEndpoint) -> Iterator[openai.OpenAI]:
-    """Yield the official client, strict about every field of a reply."""
+    """Yield OpenAI's official client, which validates every field of a reply."""
     with openai.OpenAI(
         base_url=endpoint.base_url, api_key="key", max_retries=0, _strict_response_validation=True
     ) as opened:

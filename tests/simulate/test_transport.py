@@ -1,4 +1,4 @@
-"""Faults over real sockets: the client's view, and the request log."""
+"""Faults over real sockets: what the client receives, and what the request log contains."""
 
 import asyncio
 import contextlib
@@ -58,7 +58,7 @@ CLOSING = Status(share=SHARE, status=500, then_close=True)
 CONFLICT = Status(share=SHARE, status=409)
 HANG = Hang(share=SHARE)
 SHORT_HANG = Hang(share=SHARE, seconds=0.1)
-# The client leaves these two first, however long that takes.
+# These two faults last so long that the client always disconnects first.
 LATE = Timed(fault="late", share=SHARE, seconds=3600)
 DRIP = Timed(fault="drip", share=SHARE, seconds=3600)
 SHORT_DRIP = Timed(fault="drip", share=SHARE, seconds=0.25)
@@ -80,13 +80,13 @@ _SALTS = itertools.count()
 
 
 def chat(prompt: str) -> bytes:
-    """Return a chat request."""
+    """Return the body of a chat request."""
     messages = [{"role": "user", "content": prompt}]
     return json.dumps({"model": "simulated", "messages": messages}).encode()
 
 
 def body_with(*faults: AttemptFault | None, plan: FaultPlan = PLAN) -> bytes:
-    """Return a new request whose first attempts get these faults."""
+    """Return a new request body whose first attempts get these faults, one fault per attempt."""
     salt = next(_SALTS)
     for number in itertools.count():
         body = chat(f"Say {salt} and {number}.")
@@ -98,13 +98,13 @@ def body_with(*faults: AttemptFault | None, plan: FaultPlan = PLAN) -> bytes:
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the log of the faulty endpoint."""
+    """Return the path of the faulty endpoint's request log."""
     return tmp_path_factory.mktemp("faulty") / "requests.jsonl"
 
 
 @pytest.fixture(scope="module")
 def faulty(log: Path) -> Iterator[SimulatedEndpoint]:
-    """Yield an endpoint with every fault per attempt."""
+    """Yield an endpoint whose plan contains every per-attempt fault."""
     with SimulatedEndpoint(faults=PLAN, log=log) as served:
         yield served
 
@@ -112,7 +112,7 @@ def faulty(log: Path) -> Iterator[SimulatedEndpoint]:
 def post(
     endpoint: SimulatedEndpoint | str, body: bytes, *, patience_s: float = PATIENCE_S
 ) -> httpx2.Response:
-    """Return the reply to a request on a new connection; `endpoint` may be a base URL."""
+    """Send a request on a new connection, and return the reply. `endpoint` may also be a base URL."""
     base_url = endpoint if isinstance(endpoint, str) else endpoint.base_url
     return httpx2.post(
         base_url + "/chat/completions", content=body, trust_env=False, timeout=patience_s
@@ -120,12 +120,12 @@ def post(
 
 
 def true_reply(endpoint: SimulatedEndpoint, body: bytes) -> dict[str, Any]:
-    """Return the reply of the endpoint without faults."""
+    """Return the body of the endpoint's reply, with its creation time set to 0."""
     return {**post(endpoint, body).json(), "created": 0}
 
 
 def entries_of(log: Path, body: bytes, number: int) -> list[dict[str, Any]]:
-    """Wait until the log has `number` entries of a request, and return them."""
+    """Wait until the log has `number` entries for the request with this body, and return these entries."""
     digest = hashlib.sha256(body).hexdigest()
 
     def found() -> list[dict[str, Any]] | None:
@@ -138,7 +138,7 @@ def entries_of(log: Path, body: bytes, number: int) -> list[dict[str, Any]]:
 
 
 def logged(log: Path, body: bytes) -> dict[str, Any]:
-    """Wait for the second log line of a request, and return it."""
+    """Wait for the second log entry for the request with this body, and return that entry."""
     received, second = entries_of(log, body, 2)
     assert received["event"] == "received"
     assert received["attempt"] == second["attempt"] == 1
@@ -225,7 +225,7 @@ def test_a_late_reply_replaces_the_latency(endpoint: SimulatedEndpoint, tmp_path
         assert true_reply(served, body) == true_reply(endpoint, body)
         assert time.monotonic() - began >= 0.2
         with Connection(served) as connection:
-            connection.send(body)  # this attempt gets no fault but the latency
+            connection.send(body)  # This attempt gets no fault, only the latency.
             entries_of(log, body, 3)
         entries_of(log, body, 4)
     _, first, _, second = request_log(log)
@@ -265,7 +265,7 @@ def test_a_drip_is_even_after_the_head() -> None:
         now = asyncio.get_running_loop().time
 
         async def receive() -> dict[str, object]:
-            await asyncio.Event().wait()  # the client stays
+            await asyncio.Event().wait()  # The client never disconnects.
             return {"type": "http.disconnect"}
 
         async def send(message: MutableMapping[str, Any]) -> None:
@@ -444,7 +444,7 @@ def test_wrong_requests_have_no_content_faults(tmp_path: Path) -> None:
         for number in range(12):
             reply = post(served, b"%d" % number)
             assert reply.status_code == 400
-            assert reply.json()["error"]["message"].startswith("The body of the request must be")
+            assert reply.json()["error"]["message"].startswith("The request body must be")
     assert {entry.get("fault") for entry in request_log(log)} == {
         None,
         "drip",
@@ -496,7 +496,7 @@ def test_the_order_of_requests_changes_nothing(endpoint: SimulatedEndpoint) -> N
 def test_active_faults_do_not_delay_shutdown(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A shutdown that waited for replies would not end.
+    # With such a long timeout, a shutdown that waited for replies would never end.
     monkeypatch.setattr("selfinstruct.simulate.server.listening._SHUTDOWN_SECONDS", 3600)
     plan = FaultPlan(
         per_attempt=(
@@ -517,7 +517,7 @@ def test_active_faults_do_not_delay_shutdown(
 
 
 def test_no_fault_prints_anything(tmp_path: Path) -> None:
-    """The server runs in the foreground, with every fault of the connection."""
+    """Check that the foreground server prints nothing while every connection fault occurs."""
     log = tmp_path / "requests.jsonl"
     (tmp_path / "plan.yaml").write_text(
         "per_attempt: [{fault: hang, share: 0.125}, {fault: hang, share: 0.125, seconds: 0.01},\n"

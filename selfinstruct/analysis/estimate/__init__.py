@@ -1,6 +1,6 @@
-"""Estimate what a run will take before it starts: requests, tokens, dollars and hours, each with a range.
+"""Estimate the requests, tokens, dollars and hours that a run will need, each with a range.
 
-The replies of an existing run, or of a probe, replace the assumptions about models in general.
+Measurements from an existing run's replies, or from a probe, replace the general assumptions about models.
 
     estimate_of(planned_run(None, {"model": "gpt-5.4-mini", "num_instructions": 1000})).left_usd
     → Range(low=Decimal("0.49"), expected=Decimal("0.77"), high=Decimal("1.38"))
@@ -37,14 +37,14 @@ __all__ = [
 def estimate_of(run: Run, timeline: Timeline | None = None) -> Estimate:
     """Return the estimate for the rest of a run.
 
-    `timeline` holds the replies to learn from, by default the run's own. Raises ConfigError for an
-    incomplete price.
+    Measurements of the replies in `timeline`, by default the run's own timeline, replace general
+    assumptions. Raises ConfigError if only a part of the price is set.
     """
     return forecast(basis_of(run, timeline))
 
 
 def basis_of(run: Run, timeline: Timeline | None = None) -> Basis:
-    """Return what the estimate of a run follows from; see `estimate_of`."""
+    """Return the inputs for the estimate of a run; see `estimate_of`."""
     state, config = run.state, run.config
     waiting = Counter(request_id.partition("/")[0] for request_id in state.waiting)
     unfinished = [task for task in state.pool.generated if not task.is_final]

@@ -1,4 +1,4 @@
-"""From assumptions to an estimate: the number of requests, what they consume, and how long they take."""
+"""Compute an estimate from assumptions: the number of requests, their tokens and their duration."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,31 +15,31 @@ from selfinstruct.pipeline.acceptance import Acceptance
 from selfinstruct.records import Stage
 
 _MIN_SHARE = 0.005
-"""A run that accepts a smaller share stalls early (`stall_after`)."""
+"""Lowest acceptance to assume. A run that accepts a smaller share is stopped early by `stall_after`."""
 _UNUSED = Range(low=0.0, expected=0.5, high=3.0)
-"""Generation requests in flight when the target is reached."""
+"""Number of generation requests in flight when the run reaches its target."""
 _BUSY = Range(low=1 / 1.0, expected=1 / 0.95, high=1 / 0.85)
-"""Time of a slot ÷ the part of that time with a request in flight."""
+"""Ratio of a concurrency slot's total time to the time in which it has a request in flight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """Everything that an estimate follows from, except the target."""
+    """All inputs of an estimate, except the target."""
 
     config: RunConfig
     seed_tasks: int
     accepted: int
     waiting: int
-    """Generation replies that were received and not decided yet."""
+    """Number of generation replies that were received but not decided yet."""
     open_tasks: Mapping[Stage, int]
-    """Accepted tasks that still need each stage."""
+    """Number of accepted tasks that still need each stage."""
     so_far: Consumption
     quotation: Quotation | None
     assumptions: Assumptions
 
 
 def forecast(basis: Basis, *, target: int | None = None) -> Estimate:
-    """Return the estimate for a target, by default the run's own."""
+    """Return the estimate for a target; the default is the run's own target."""
     target = basis.config.num_instructions if target is None else target
     counts = _requests(basis, target)
     return Estimate(
@@ -54,7 +54,7 @@ def forecast(basis: Basis, *, target: int | None = None) -> Estimate:
 
 
 def reach(basis: Basis, is_within: Callable[[Estimate], bool]) -> int:
-    """Return the largest number of instructions, up to the target, whose estimate is within a limit."""
+    """Return the largest number of instructions, up to the target, whose estimate satisfies `is_within`."""
     low, high = basis.accepted, max(basis.accepted, basis.config.num_instructions)
     while low < high:
         middle = (low + high + 1) // 2
@@ -69,12 +69,12 @@ def reach(basis: Basis, is_within: Callable[[Estimate], bool]) -> int:
 
 
 def _requests(basis: Basis, target: int) -> dict[Stage, Range[float]]:
-    """Return the requests still to send, by stage."""
+    """Return the number of requests that are still to be sent, by stage."""
     missing, assumptions = max(0, target - basis.accepted), basis.assumptions
     generate, tasks = exactly(0.0), exactly(0.0)
     if missing:
         generate = _generation_requests(basis, missing)
-        # The last reply is used whole, so a run usually exceeds its target by a few tasks.
+        # All accepted candidates of the last reply count, so a run usually exceeds its target by a few tasks.
         share = _law(assumptions).at(basis.seed_tasks + basis.accepted + missing)
         surplus = assumptions.candidates.range.times(share).each(lambda n: max(0.0, n - 1))
         tasks = Range(
@@ -91,7 +91,7 @@ def _requests(basis: Basis, target: int) -> dict[Stage, Range[float]]:
 def _law(
     assumptions: Assumptions, share: float | None = None, decline: float | None = None
 ) -> Acceptance:
-    """Return the law of acceptance, as expected unless a parameter is given."""
+    """Return acceptance as a function of the pool size. Omitted parameters have their expected value."""
     return Acceptance(
         share=max(_MIN_SHARE, assumptions.acceptance.range.expected if share is None else share),
         size=assumptions.pool_size,
@@ -106,23 +106,13 @@ def _generation_requests(basis: Basis, missing: int) -> Range[float]:
     def candidates(share: float | None = None, decline: float | None = None) -> float:
         return _law(assumptions, share, decline).candidates(start, start + missing)
 
-    expected, acceptance = candidates(), assumptions.acceptance.range
-    by_share = Range(
-        low=candidates(share=acceptance.high),
-        expected=expected,
-        high=candidates(share=acceptance.low),
-    )
+    by_share = assumptions.acceptance.range.falling(candidates)
     ends = (assumptions.decline.range.low, assumptions.decline.range.high)
-    by_decline = sorted(candidates(decline=decline) / expected for decline in ends)
-    per_reply = assumptions.candidates.range
+    by_decline = sorted(candidates(decline=decline) / by_share.expected for decline in ends)
     needed = (
         by_share
         * Range(low=min(1.0, by_decline[0]), expected=1.0, high=max(1.0, by_decline[1]))
-        * Range(
-            low=1 / per_reply.high,
-            expected=1 / per_reply.expected,
-            high=1 / max(per_reply.low, _MIN_SHARE),
-        )
+        * assumptions.candidates.range.falling(lambda number: 1 / max(number, _MIN_SHARE))
     )
     sent = needed + _UNUSED
     whole = Range(low=math.floor(sent.low), expected=sent.expected, high=sent.high)
@@ -152,7 +142,10 @@ def _amounts(basis: Basis, stage: Stage, requests: Range[float]) -> Amounts:
 
 
 def _hours(basis: Basis, counts: Mapping[Stage, Range[float]]) -> Range[float]:
-    """Return the time that the slowest of concurrency, requests and tokens a minute requires."""
+    """Return the hours that the run needs.
+
+    The slowest of three limits decides: concurrency, requests per minute and tokens per minute.
+    """
     config, stages = basis.config, basis.assumptions.stages
     work, requests, tokens, last = (exactly(0.0) for _ in range(4))
     for stage, count in counts.items():
@@ -160,7 +153,7 @@ def _hours(basis: Basis, counts: Mapping[Stage, Range[float]]) -> Range[float]:
         work = work + count * per.seconds.range
         requests = requests + count
         tokens = tokens + count * per.prompt_tokens.range + count * per.reply_tokens.range
-        # The last task goes through its stages alone.
+        # While the last task passes through its stages, no other request is in flight.
         last = last + per.seconds.range.times(1 if count.high else 0)
     slowest = work.join(_BUSY, mul).times(1 / config.max_concurrency)
     for amount, per_minute in (

@@ -1,4 +1,4 @@
-"""Measured values of a run or a probe, in place of assumptions. Fewer replies give a wider range."""
+"""Replace assumptions with values measured in a run or a probe. Fewer replies give wider ranges."""
 
 import math
 from collections.abc import Mapping
@@ -11,32 +11,38 @@ from selfinstruct.pipeline.timeline import Sample, StageReplies, Timeline
 from selfinstruct.records import Stage
 
 _ERRORS = 2.0
-"""Standard errors on either side of a measured value."""
+"""Number of standard errors between a measured value and each end of its range."""
 _DRIFT = 1.05
-"""Factor between measured replies and later ones, even after many replies."""
+"""Factor by which later replies may differ from measured ones, even after many replies."""
 _SLOWER = 1.3
-"""Factor for latency, which changes with the hour, the requests in flight and the connections."""
+"""The same factor for latency, which depends on the time of day, the concurrency and the connections."""
 _SPREAD = 0.5
-"""Relative standard deviation of one imagined further reply, because two equal replies prove little."""
+"""Relative standard deviation of one additional imaginary reply, because two equal replies prove little."""
 _MIN_GROWTH = 3.0
-"""Growth of the pool that a measured decline needs, as a factor."""
+"""Factor by which the pool must have grown before the decline of acceptance is measured."""
 _MIN_CANDIDATES = 400
-"""Candidates that each of the two stretches needs to measure the decline."""
+"""Number of candidates that each of the two compared stretches needs before the decline is measured."""
 _CLUSTERED = 1.5
-"""Factor on the error of acceptance: candidates of one reply resemble each other."""
+"""Factor that widens the error of acceptance, because candidates from one reply resemble each other."""
 _IMAGINED = 2
-"""Imagined candidates with the assumed acceptance: a small probe without rejections proves little."""
+"""Number of imaginary candidates with the assumed acceptance that are added to the measured ones.
+
+Without them, a small probe without rejections would look certain.
+"""
 
 
 def informed(assumptions: Assumptions, timeline: Timeline, first_size: int) -> Assumptions:
-    """Replace assumptions with what a timeline has measured; its pool began with `first_size` tasks."""
+    """Return the assumptions with measured values from a timeline, as far as it has any.
+
+    `first_size` is the number of tasks in the pool at the beginning of the timeline.
+    """
     better = replace(assumptions, stages=_stages(assumptions.stages, timeline.replies))
     if timeline.clear_answers and assumptions.asked_twice.range.high:
         better = replace(better, asked_twice=_asked_twice(timeline))
     candidates = _mean(timeline.candidates_per_reply)
     if candidates is None:
         return better
-    # The commits since the pool had half its size.
+    # Use only the commits since the pool had half of its present size.
     size = first_size + timeline.accepted
     begin = max(0, size // 2 - first_size)
     recent = timeline.recent(timeline.accepted - begin)
@@ -60,7 +66,7 @@ def _stages(
     measured = {stage: _stage(per, replies.get(stage)) for stage, per in assumed.items()}
     known = [stage for stage in assumed if stage in replies and replies[stage].prompt_tokens.total]
     if known:
-        # The tokenizer cuts the prompts of all stages alike.
+        # The ratio of measured to assumed prompt tokens is about the same in all stages.
         counted = sum(measured[stage].prompt_tokens.range.expected for stage in known)
         ratio = counted / sum(assumed[stage].prompt_tokens.range.expected for stage in known)
         for stage in assumed.keys() - set(known):
@@ -84,7 +90,7 @@ def _stage(assumed: PerStage, replies: StageReplies | None) -> PerStage:
 
 def _asked_twice(timeline: Timeline) -> Figure:
     answers = timeline.clear_answers
-    # With one imagined task, half of it asked about twice.
+    # Add one imaginary task, half of which was asked about twice.
     share = min(1.0, timeline.unclear_answers / answers)
     error = _ERRORS * math.sqrt((share + 0.5 / (answers + 1)) / (answers + 1))
     around_share = Range(low=max(0.0, share - error), expected=share, high=share + error)
@@ -92,7 +98,7 @@ def _asked_twice(timeline: Timeline) -> Figure:
 
 
 def _decline(timeline: Timeline, first_size: int) -> Figure | None:
-    """Return how acceptance fell while the pool grew; None if the run is too short to measure it."""
+    """Return how fast acceptance declined as the pool grew; None if the run is too short to measure that."""
     fitted = trend(timeline, first_size)
     if fitted is None or first_size + timeline.accepted < first_size * _MIN_GROWTH:
         return None
@@ -106,7 +112,7 @@ def _decline(timeline: Timeline, first_size: int) -> Figure | None:
 
 
 def _mean(sample: Sample, *, drift: float = _DRIFT) -> Figure | None:
-    """Return the mean with its error; None without a value."""
+    """Return the mean of a sample with its range; None if the sample is empty."""
     if not sample.count:
         return None
     mean = sample.mean

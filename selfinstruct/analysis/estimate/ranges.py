@@ -1,10 +1,10 @@
-"""Quantities that are not known exactly: an expected value, and the range that probably holds the real one.
+"""Quantities that are not known exactly: an expected value, and a range that probably contains the true one.
 
     >>> (Range(low=2.0, expected=4.0, high=8.0) * Range(low=5.0, expected=10.0, high=20.0)).each(round)
     Range(low=15, expected=40, high=107)
 
 The range of a product is narrower than the product of the ends, because both factors are rarely at their
-worst together. Their relative errors add up as independent errors do, by their squares.
+extremes together. The squares of their relative errors are added, as for independent errors.
 """
 
 import math
@@ -22,7 +22,7 @@ U = TypeVar("U")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range(Generic[T]):
-    """Low end, expected value and high end of a number, an amount of money or a consumption."""
+    """The low end, expected value and high end of a number, an amount of money or a `Consumption`."""
 
     low: T
     expected: T
@@ -34,11 +34,15 @@ class Range(Generic[T]):
             raise ValueError(f"{ends[0]} ≤ {ends[1]} ≤ {ends[2]} is no range")
 
     def each(self, change: Callable[[T], U]) -> "Range[U]":
-        """Return the range with all three values changed."""
+        """Return a range with `change` applied to all three values."""
         return Range(low=change(self.low), expected=change(self.expected), high=change(self.high))
 
+    def falling(self, change: Callable[[T], U]) -> "Range[U]":
+        """Return the range of a quantity that falls as this one rises; `change` computes its values."""
+        return Range(low=change(self.high), expected=change(self.expected), high=change(self.low))
+
     def join(self, other: "Range[U]", combine: Callable[[T, U], T]) -> "Range[T]":
-        """Combine the low ends, the expected values and the high ends of two ranges."""
+        """Combine two ranges: low end with low end, expected with expected value, high end with high end."""
         return Range(
             low=combine(self.low, other.low),
             expected=combine(self.expected, other.expected),
@@ -54,7 +58,7 @@ class Range(Generic[T]):
             return Range(low=0.0, expected=0.0, high=self.high * other.high)
         down = math.hypot(_ratio(self.expected, self.low), _ratio(other.expected, other.low))
         up = math.hypot(_ratio(self.high, self.expected), _ratio(other.high, other.expected))
-        # exp rounds; exact factors must give an exact product.
+        # Because exp rounds, clamp both ends: the product of two exact factors must be exact.
         return Range(
             low=min(expected * math.exp(-down), expected),
             expected=expected,
@@ -62,11 +66,11 @@ class Range(Generic[T]):
         )
 
     def times(self: "Range[float]", factor: float) -> "Range[float]":
-        """Multiply by a number that is known exactly."""
+        """Return the range multiplied by an exactly known number."""
         return self.each(lambda value: value * factor)
 
     def at_most(self: "Range[float]", limit: float) -> "Range[float]":
-        """Cut the range at a maximum."""
+        """Return the range with all three values capped at `limit`."""
         return self.each(lambda value: min(value, limit))
 
 
@@ -75,20 +79,20 @@ Money = Range[Decimal]
 
 
 def _ratio(larger: float, smaller: float) -> float:
-    """Return the logarithm of a ratio."""
+    """Return the logarithm of `larger / smaller`; infinity if `smaller` is 0."""
     return math.log(larger / smaller) if smaller else math.inf
 
 
 def exactly(value: T) -> Range[T]:
-    """Return the range of a value that is known."""
+    """Return the range of an exactly known value: all three values are equal."""
     return Range(low=value, expected=value, high=value)
 
 
 def around(value: float, ratio: float) -> Range[float]:
-    """Return the range of a value that may be wrong by a factor of `ratio`, up or down."""
+    """Return the range from `value / ratio` to `value * ratio`."""
     return Range(low=value / ratio, expected=value, high=value * ratio)
 
 
 def range_json(values: Range[float] | Range[Decimal]) -> dict[str, float]:
-    """Return plain numbers, rounded to millionths."""
+    """Return a range as JSON: three plain numbers, rounded to millionths."""
     return {end: round(float(value), 6) for end, value in asdict(values).items()}

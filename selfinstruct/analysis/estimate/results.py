@@ -1,4 +1,4 @@
-"""The result of an estimate: the rest of a run, what the run has consumed, and the cost of both."""
+"""The result of an estimate: what a run still needs, what it has consumed, and the cost of both."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,46 +22,46 @@ class Estimate:
     """The requests, tokens, dollars and hours that a run still needs."""
 
     target: int
-    """Instructions to reach."""
+    """Number of instructions at which the run is complete."""
     accepted: int
-    """Instructions accepted so far."""
+    """Number of instructions accepted so far."""
     stages: Mapping[Stage, Amounts]
-    """Consumption still to come, by stage."""
+    """Requests and tokens that the run still needs, by stage."""
     so_far: Consumption
-    """Consumption of all earlier starts of the run."""
+    """Requests and tokens that the run has consumed so far."""
     hours: Range[float]
-    """Time still to come, at the run's concurrency and limits."""
+    """Hours that the run still needs, with its concurrency and rate limits."""
     quotation: Quotation | None
-    """None if the price is unknown."""
+    """Price of the model; None if the price is unknown."""
     assumptions: Assumptions
 
     @property
     def left(self) -> Amounts:
-        """Consumption still to come."""
+        """Requests and tokens that the run still needs."""
         return sum(self.stages.values(), exactly(Consumption()))
 
     @property
     def total(self) -> Amounts:
-        """Consumption of all starts together."""
+        """Requests and tokens of the whole run: consumed so far plus still needed."""
         return self.left + exactly(self.so_far)
 
     def usd(self, amounts: Amounts) -> Money | None:
-        """Return the cost in US dollars; None if the price is unknown."""
+        """Return the cost of `amounts` in US dollars; None if the price is unknown."""
         return amounts.each(self.quotation.price.cost) if self.quotation is not None else None
 
     @property
     def left_usd(self) -> Money | None:
-        """US dollars still to spend; None if the price is unknown."""
+        """US dollars that the run still needs; None if the price is unknown."""
         return self.usd(self.left)
 
     @property
     def total_usd(self) -> Money | None:
-        """US dollars for all starts together; None if the price is unknown."""
+        """US dollars for the whole run; None if the price is unknown."""
         return self.usd(self.total)
 
     @property
     def left_batch_usd(self) -> Money | None:
-        """US dollars still to spend with the vendor's Batch API; None without a known discount."""
+        """US dollars that the rest would cost with the vendor's Batch API; None without a known discount."""
         money = self.left_usd
         if money is None or self.quotation is None or self.quotation.batch_discount is None:
             return None
@@ -70,7 +70,7 @@ class Estimate:
 
     @property
     def expected_use(self) -> ExpectedUse:
-        """The totals in the form that a journal stores."""
+        """The totals of the whole run, in the form in which a journal stores them."""
         tokens, usd = self.total.each(lambda consumed: consumed.tokens), self.total_usd
         return ExpectedUse(
             target=self.target,
@@ -79,7 +79,7 @@ class Estimate:
         )
 
     def amounts_json(self, amounts: Amounts) -> dict[str, Any]:
-        """Return requests, tokens and dollars as plain numbers; dollars are null if unknown."""
+        """Return requests, tokens and dollars as JSON numbers. Dollars are None if the price is unknown."""
         usd = self.usd(amounts)
         counts = {
             name: {end: getattr(getattr(amounts, end), name) for end in ("low", "expected", "high")}
@@ -88,7 +88,7 @@ class Estimate:
         return counts | {"usd": range_json(usd) if usd is not None else None}
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain numbers, each with its low end, expected value and high end."""
+        """Return the estimate as JSON. Each estimated number has the keys low, expected and high."""
         return {
             "target": self.target,
             "accepted": self.accepted,

@@ -1,4 +1,4 @@
-"""Explain the outcome of a text or an id in a run. Pure, after the journal is read.
+"""Explain what happened to a text or an id in a run. Pure: works on a journal that was already read.
 
 explain(History(*read_history("my-run")), "generate/000001#7").found[0]
 → CandidateResult(id="generate/000001#7", outcome="rejected", reason="not_novel", witness=…, nearest=…, …)
@@ -14,13 +14,13 @@ from selfinstruct.runner.manifest import VERSIONS
 
 
 def explain(history: History, query: str, *, limit: int | None = 10) -> Explanation:
-    """Look up an id or a text; describe at most `limit` matches.
+    """Look up an id or a text in a run and describe at most `limit` matches.
 
-    Raises ValueError for an empty query.
+    If `limit` is None, all matches are described. Raises ValueError if the query is empty.
     """
     text = " ".join(query.split())
     if not text:
-        raise ValueError("the query is empty; give a text or an id")
+        raise ValueError("the query is empty; enter a text or an id")
     note = _version_note(history)
     for name in (text, _full_id(text), _seed_id(history, text)):
         result = history.by_id(name)
@@ -33,9 +33,9 @@ def explain(history: History, query: str, *, limit: int | None = 10) -> Explanat
     if there is not None:
         if matches.how == "none":
             return _source_reply(history, query, there)
-        note = f"{note} The matches have the text of this task of the source run.".lstrip()
+        note = f"{note} The matches have the same text as this task of the source run.".lstrip()
     if matches.how == "none":
-        if _ID.fullmatch(_full_id(text)) or _resembles_seed_id(history, text):
+        if _ID.fullmatch(_full_id(text)):
             note = _id_note(history, text)
             return Explanation(query=query, how="none", total=0, found=(), note=note)
         new = history.as_candidate(text)
@@ -56,11 +56,11 @@ def explain(history: History, query: str, *, limit: int | None = 10) -> Explanat
 
 
 def _source_reply(history: History, query: str, there: SourceTask) -> Explanation:
-    """Explain a task of the source run by its reply, for a text that this run does not have."""
+    """Explain a source run's task that this run does not have, by showing the reply that contained it."""
     result = history.request(there.candidate_id.rpartition("#")[0])
     note = (
         f"The task was item {there.candidate_id} in the source run. This run parses the reply differently: "
-        f"no item has the text {there.instruction}"
+        f"no item in the reply has the text {there.instruction}"
     )
     return Explanation(query=query, how="id", total=1, found=(result,), note=note)
 
@@ -75,42 +75,34 @@ _SHORT_ID = re.compile(
 
 
 def _full_id(text: str) -> str:
-    """Return an id with its zeros, in lower case: "Generate/7 # 2" → "generate/000007#2"."""
+    """Return an id in its full form, with leading zeros and in lower case.
+
+    "Generate/7 # 2" → "generate/000007#2"
+    """
     name = re.sub(r"\s*#\s*", "#", text).lower()
     match = _SHORT_ID.fullmatch(name)
     return f"{match[1]}{int(match[2]):06d}{match[3]}" if match else name
 
 
 def _seed_id(history: History, name: str) -> str:
-    """Return the seed task id that equals `name` except for case, else `name`."""
+    """Return the seed task id that equals `name`, ignoring case; `name` itself if there is none."""
     ids = {task.id.casefold(): task.id for task in history.seed_tasks}
     return ids.get(name.casefold(), name)
 
 
-def _resembles_seed_id(history: History, name: str) -> bool:
-    """Return whether a name differs from a seed task id only in its number."""
-
-    def unnumbered(text: str) -> str:
-        return re.sub(r"\d+", "0", text.casefold())
-
-    return bool(re.search(r"\d", name)) and unnumbered(name) in {
-        unnumbered(task.id) for task in history.seed_tasks
-    }
-
-
 def _id_note(history: History, text: str) -> str:
-    """Return the ids that exist, after a query for another one."""
+    """Return a note that lists the ids that exist, for a query with an unknown id."""
     state, note = history.run.state, ""
     if state.source is not None and _full_id(text).startswith("source:"):
         note = (
-            "These names exist only for tasks of the source run whose text this run does not have; search "
+            "Only source-run tasks whose text is not in this run have ids that start with source:; search "
             "for other tasks by their text. "
         )
     seeds = f"{history.seed_tasks[0].id} to {history.seed_tasks[-1].id}"
     tasks = f"task_000001 to task_{state.accepted:06d}" if state.accepted else "no task"
     if not state.commits:
         imported = f"{tasks}, which were imported, and " if state.imported else ""
-        return f"{note}The run has {imported}the seed tasks {seeds}, and has decided no reply yet."
+        return f"{note}The run has {imported}the seed tasks {seeds}, and has not decided any reply yet."
     return (
         f"{note}The run has {tasks} and the seed tasks {seeds}, and has decided {generation_id(1)} to "
         f"{generation_id(state.commits)}."
@@ -118,9 +110,7 @@ def _id_note(history: History, text: str) -> str:
 
 
 def _version_note(history: History) -> str:
-    """Return a note if another tokenizer compared the texts during the run."""
+    """Return a note if the run compared its texts with another version of the tokenizer; otherwise ""."""
     if history.run.versions.get("tokenizer") == VERSIONS["tokenizer"]:
         return ""
-    return (
-        "The run used another version of the tokenizer; nearest tasks are found with this version."
-    )
+    return "The run used another version of the tokenizer. The nearest tasks were found with this version."

@@ -1,6 +1,6 @@
-"""A run and its whole journal, indexed by id and by text.
+"""Index a run and its whole journal by id and by text.
 
-Finds everything that a model wrote: tasks, instances, rejected items, and the rest of each reply.
+The index covers everything that a model wrote: tasks, instances, rejected items, and the rest of each reply.
 
     History(*read_history("my-run")).by_id("generate/000001#7")
     → CandidateResult(id="generate/000001#7", outcome="rejected", reason="not_novel", witness=…, …)
@@ -23,6 +23,7 @@ from selfinstruct.analysis.explain.results import (
     TaskResult,
 )
 from selfinstruct.analysis.explain.text_search import Texts, place
+from selfinstruct.analysis.verdict import text_of, verdict
 from selfinstruct.events import (
     Accepted,
     Classified,
@@ -37,7 +38,6 @@ from selfinstruct.events import (
 )
 from selfinstruct.pipeline.decide import rules_of
 from selfinstruct.pipeline.parse.cleanup import folded
-from selfinstruct.pipeline.parse.types import pair_text
 from selfinstruct.records import Answer, Instance, Reason, Rejection, Task
 from selfinstruct.records.ids import (
     classification_id,
@@ -47,19 +47,18 @@ from selfinstruct.records.ids import (
     instances_id,
     item_number,
 )
-from selfinstruct.records.reasons import MEANING
 from selfinstruct.runner.directory import Run, replay
 from selfinstruct.runner.journal_line import Entry
 
 _AROUND = 200
-"""Characters shown on either side of a match in a long line."""
+"""Number of characters shown before and after a match in a long line."""
 
 
 class History:
     """A run and its whole journal.
 
-    Advances `run` to the end of `entries`, which are the results of `read_history`. `shown` formats a text
-    for the terminal, so that a copy from the terminal matches too. Raises JournalError.
+    `run` and `entries` come from `read_history`; the entries are applied to the run. `shown` formats a text
+    for the terminal, so that a search also finds a text copied from there. Raises JournalError.
     """
 
     def __init__(
@@ -68,20 +67,26 @@ class History:
         self.run = run
         self._shown = shown
         self.outcomes: dict[str, tuple[int, Outcome]] = {}
-        """Journal line and outcome, by request id."""
-        self.decisions: dict[str, tuple[int, Decision]] = {}
-        """Journal line and decision, by the id of the request."""
+        """Each request's outcome and its line in the journal, by request id."""
+        self.decisions: dict[str, tuple[int, Decision | TaskImported]] = {}
+        """Each decision and its line in the journal, by request id, or by `import_id` for imported tasks."""
         self.source_tasks: dict[str, SourceTask] = {}
-        """Tasks that exist only in the source of a refiltered run, by their names in this run."""
-        self.imported: dict[str, tuple[int, TaskImported]] = {}
-        """Journal line and event, by task id."""
+        """Tasks that only a refiltered run's source has, by their "source:…" ids in this run."""
+        self._shown_in: Counter[str] = Counter()
+        """Number of answered prompts that showed a task, by task id."""
+        self._witness_against: Counter[str] = Counter()
+        """Number of candidates that were rejected with a task as their witness, by task id."""
         unclear: set[str] = set()
         for entry in replay(run, entries):
             match entry.event:
                 case CompletionReceived() | RequestFailed() as outcome:
                     self.outcomes[outcome.request_id] = entry.seq, outcome
+                    if isinstance(outcome, CompletionReceived):
+                        self._shown_in.update(set(outcome.demonstration_ids))
                 case Committed() as commit:
                     self.decisions[generation_id(commit.number)] = entry.seq, commit
+                    witnesses = (rejection.nearest for rejection in commit.rejected)
+                    self._witness_against.update(near.task_id for near in witnesses if near)
                 case Classified() as kind:
                     name = classification_id(kind.task_id, again=kind.task_id in unclear)
                     self.decisions[name] = entry.seq, kind
@@ -91,17 +96,17 @@ class History:
                 case SourceTask() as there:
                     self.source_tasks[there.task_id] = there
                 case TaskImported() as imported:
-                    self.imported[imported.task_id] = entry.seq, imported
+                    self.decisions[import_id(imported.task_id)] = entry.seq, imported
 
     # ── by id ────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def seed_tasks(self) -> Sequence[Task]:
-        """The seed tasks, in pool order."""
+        """The seed tasks, in the order of the pool."""
         return [self.run.state.pool[place] for place in range(self.run.state.pool.seed_count)]
 
     def by_id(self, name: str) -> Result | None:
-        """Return the task, candidate, instance or request with this id; None without one."""
+        """Return the task, candidate, instance or request with this id; None if the run has none."""
         if name in self.outcomes:
             return self.request(name)
         name = name.removeprefix("import/") if "#" not in name else name
@@ -116,7 +121,7 @@ class History:
             return None
 
     def task(self, task: Task) -> TaskResult:
-        """Return the history of a task of the pool."""
+        """Return the origin and the history of a task in the pool."""
         origin, candidate = task.provenance, None
         if origin is not None:
             items = self.items(origin.request_id)
@@ -125,7 +130,8 @@ class History:
                 for item in items
                 if isinstance(item, CandidateResult) and item.task_id == task.id
             )
-        line, event = self.imported.get(task.id, (0, None))
+        line, event = self.decisions.get(import_id(task.id), (0, None))
+        imported = event if isinstance(event, TaskImported) else None
         rejected = [*self.items(import_id(task.id)), *self.items(instances_id(task.id))]
         kinds = {"seed": "seed task", "imported": "imported task", "generated": "task"}
         return TaskResult(
@@ -133,10 +139,10 @@ class History:
             id=task.id,
             instruction=task.instruction,
             candidate=candidate,
-            place=event.place if event else "",
+            place=imported.place if imported else "",
             line=line,
-            model=event.model if event else None,
-            imported_answer=event.answer if event else None,
+            model=imported.model if imported else None,
+            imported_answer=imported.answer if imported else None,
             is_classification=task.is_classification,
             answers=tuple(self._answers(task)),
             instances=task.instances,
@@ -148,29 +154,8 @@ class History:
             )
             if origin is not None
             else (),
-            shown=self._demonstrations[task.id],
-            witness_against=self._witnesses[task.id],
-        )
-
-    @cached_property
-    def _demonstrations(self) -> Counter[str]:
-        """Answered prompts that showed a task, by task id."""
-        return Counter(
-            name
-            for _, outcome in self.outcomes.values()
-            if isinstance(outcome, CompletionReceived)
-            for name in set(outcome.demonstration_ids)
-        )
-
-    @cached_property
-    def _witnesses(self) -> Counter[str]:
-        """Candidates that were rejected with a task as their witness, by task id."""
-        return Counter(
-            rejection.nearest.task_id
-            for _, decision in self.decisions.values()
-            if isinstance(decision, Committed)
-            for rejection in decision.rejected
-            if rejection.nearest is not None
+            shown=self._shown_in[task.id],
+            witness_against=self._witness_against[task.id],
         )
 
     def _answers(self, task: Task) -> Iterator[AnswerResult]:
@@ -180,7 +165,7 @@ class History:
                 yield AnswerResult(request_id=name, answer=answer, text=self._reply(name))
 
     def request(self, name: str) -> RequestResult:
-        """Return a request that has an outcome."""
+        """Return the request with this id, which must have an outcome."""
         received, outcome = self.outcomes[name]
         answered = outcome if isinstance(outcome, CompletionReceived) else None
         return RequestResult(
@@ -197,99 +182,84 @@ class History:
         )
 
     def items(self, name: str) -> Iterator[CandidateResult | InstanceResult]:
-        """Yield the items in the reply to a request, or of an imported task, in their order."""
+        """Yield the items of the reply to a request, or of an imported task, in their original order."""
         _, decision = self.decisions.get(name, (0, None))
-        imported = self.imported.get(name.removeprefix("import/"))
         if isinstance(decision, Committed):
             yield from self._candidates(name, decision)
-        elif isinstance(decision, InstancesWritten):
+        elif isinstance(decision, InstancesWritten | TaskImported):
             yield from self._instances(name, decision)
-        elif imported is not None and name.startswith("import/"):
-            yield from self._instances(name, imported[1])
 
     def _candidates(self, name: str, decision: Committed) -> Iterator[CandidateResult]:
         received, outcome = self.outcomes[name]
         if not isinstance(outcome, CompletionReceived):
-            return  # a failed request has no candidates
+            return  # A failed request has no candidates.
         decided, _ = self.decisions[name]
-        # A candidate is compared with the pool before the reply and with tasks accepted from the reply.
+        # A candidate is compared with the pool before the reply and with tasks already accepted from it.
         before = upto = self.run.state.pool_sizes[decision.number - 1]
-        items = decision.items
-        for item in items:
-            accepted = item if isinstance(item, Accepted) else None
-            rejected = item if isinstance(item, Rejection) else None
-            text = item.instruction if isinstance(item, Accepted) else item.text
-            number = item_number(item.candidate_id)
+        for item in decision.items:
+            rejection = item if isinstance(item, Rejection) else None
+            text, number = text_of(item), item_number(item.candidate_id)
             yield CandidateResult(
                 id=item.candidate_id,
-                text=text,
-                outcome="accepted" if accepted else "rejected",
-                stage=rejected.stage if rejected else "accepted",
-                reason=rejected.reason if rejected else None,
-                meaning=MEANING[rejected.reason] if rejected else "",
-                task_id=accepted.task_id if accepted else None,
-                witness=self._witness(rejected, before) if rejected else None,
+                **verdict(item),
+                stage=rejection.stage if rejection else "accepted",
+                task_id=item.task_id if isinstance(item, Accepted) else None,
+                witness=self._witness(rejection, before) if rejection else None,
                 nearest=self._nearest(text, upto=upto, before=before) if number else None,
                 request_id=name,
                 ordinal=number,
-                items=len(items),
+                items=len(decision.items),
                 model=outcome.completion.model,
                 received=received,
                 decided=decided,
                 demonstrations=outcome.demonstration_ids,
             )
-            upto += accepted is not None
+            upto += rejection is None
 
     def _witness(self, rejection: Rejection, before: int) -> Near | None:
-        if rejection.nearest is None:
+        near = rejection.nearest
+        if near is None:
             return None
-        pool, name = self.run.state.pool, rejection.nearest.task_id
-        position = next((n for n, task in enumerate(pool) if task.id == name), None)
-        return Near(
-            task_id=name,
-            rouge_l=rejection.nearest.rouge_l,
-            instruction=pool[position].instruction if position is not None else "",
-            in_same_reply=position is not None and position >= before,
-        )
+        places = (n for n, task in enumerate(self.run.state.pool) if task.id == near.task_id)
+        position = next(places, None)
+        if position is None:
+            return Near(task_id=near.task_id, rouge_l=near.rouge_l, instruction="")
+        return self._near(position, near.rouge_l, before)
 
     def _nearest(self, text: str, *, upto: int, before: int) -> Near | None:
-        """Return the most similar of the first `upto` tasks; tasks from `before` on are of the same reply."""
-        state = self.run.state
-        found = state.index.nearest(text, upto=upto) if state.index.tokens(text) else None
-        if found is None:
-            return None
-        position, rouge_l = found
+        """Return the most similar of the first `upto` tasks in the pool; None if `text` has no tokens.
+
+        Tasks from position `before` on were accepted from the same reply as the text.
+        """
+        index = self.run.state.index
+        found = index.nearest(text, upto=upto) if index.tokens(text) else None
+        return self._near(*found, before) if found is not None else None
+
+    def _near(self, position: int, rouge_l: float, before: int) -> Near:
+        task = self.run.state.pool[position]
         return Near(
-            task_id=state.pool[position].id,
+            task_id=task.id,
             rouge_l=rouge_l,
-            instruction=state.pool[position].instruction,
+            instruction=task.instruction,
             in_same_reply=position >= before,
         )
 
     def _instances(
         self, name: str, decision: InstancesWritten | TaskImported
     ) -> Iterator[InstanceResult]:
-        origin = ""
-        if isinstance(decision, TaskImported):
-            received = decided = self.imported[decision.task_id][0]
-            origin = decision.place
-        else:
-            received, decided = self.outcomes[name][0], self.decisions[name][0]
+        decided, _ = self.decisions[name]
+        received, _ = self.outcomes.get(name, (decided, None))
         instruction = self.run.state.pool.by_id(decision.task_id).instruction
         for number, item in in_reply_order(decision.instances or (), decision.rejected):
-            rejected = item if isinstance(item, Rejection) else None
             yield InstanceResult(
                 id=f"{name}#{number}",
                 task_id=decision.task_id,
                 instruction=instruction,
-                outcome="rejected" if rejected else "accepted",
+                **verdict(item),
                 instance=item if isinstance(item, Instance) else None,
-                text=pair_text(item) if isinstance(item, Instance) else item.text,
-                reason=rejected.reason if rejected else None,
-                meaning=MEANING[rejected.reason] if rejected else "",
                 received=received,
                 decided=decided,
-                place=origin,
+                place=decision.place if isinstance(decision, TaskImported) else "",
             )
 
     def _reply(self, name: str) -> str:
@@ -308,7 +278,7 @@ class History:
 
     @cached_property
     def texts(self) -> Texts:
-        """All texts of the run."""
+        """All texts of the run, indexed for a search."""
         items: list[tuple[tuple[str, ...], str]] = []
         instances: list[InstanceResult] = []
         for name, (_, decision) in self.decisions.items():
@@ -317,13 +287,12 @@ class History:
                     parts = (accepted.instruction, *_parts(accepted.instance))
                     items.append((parts, accepted.task_id))
                 items += [((r.text,), r.candidate_id) for r in decision.rejected]
-            elif isinstance(decision, InstancesWritten):
+            elif isinstance(decision, InstancesWritten | TaskImported):
                 instances += self._instances(name, decision)
-        for task_id, (_, imported) in self.imported.items():
-            items.append(((imported.instruction,), task_id))
-            instances += self._instances(import_id(task_id), imported)
+            if isinstance(decision, TaskImported):
+                items.append(((decision.instruction,), decision.task_id))
         items += [((item.text, *_parts(item.instance)), item.id) for item in instances]
-        # Seed tasks come last: users search for the model's texts.
+        # Seed tasks come last, because users usually search for texts that the model wrote.
         items += [((task.instruction,), task.id) for task in self.seed_tasks]
         replies = [
             (outcome.completion.text, name)
@@ -333,10 +302,10 @@ class History:
         return Texts(items, replies, self._shown)
 
     def excerpt(self, name: str, query: str) -> Excerpt:
-        """Return the place of a text in the reply to a request that contains the text."""
+        """Return the lines around a text in the reply to request `name`, which must contain the text."""
         text, start, end = place(self._reply(name), query, self._shown)
         line = text.count("\n", 0, start) + 1
-        # The whole lines of the match, unless they are long.
+        # Show the whole lines of the match, unless they are too long.
         first, last = text.rfind("\n", 0, start) + 1, (text + "\n").index("\n", end)
         first, last = max(first, start - _AROUND), min(last, end + _AROUND)
         before = "…" if text[first - 1 : first].strip("\n") else ""
@@ -352,7 +321,7 @@ class History:
         )
 
     def as_candidate(self, text: str) -> NewCandidate:
-        """Decide about a text, which is not only white space, as if it were the next candidate."""
+        """Decide on a text as if it were the next candidate. The text must not be blank."""
         run, state = self.run, self.run.state
         reasons = [reason for reason, objects in rules_of(state, run.config) if objects(text)]
         nearest = self._nearest(text, upto=len(state.pool), before=len(state.pool))
@@ -366,7 +335,11 @@ def _parts(instance: Instance | None) -> tuple[str, ...]:
 
 
 def _overlaps(item: CandidateResult | InstanceResult, query: str) -> bool:
-    """Return whether a folded query contains the item, or is a part of the item after a number or label."""
+    """Return whether a folded query overlaps an item.
+
+    It does if the query contains the item's text, or if the item contains the query after its first word,
+    which may be a number or label.
+    """
     _, _, rest = query.partition(" ")
     parts = _parts(item.instance) if isinstance(item, InstanceResult) else ()
     return any(

@@ -1,4 +1,4 @@
-"""The records that an explanation consists of."""
+"""The data classes of an explanation."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,57 +6,60 @@ from typing import Literal
 from selfinstruct.records import Answer, Instance, Reason, Stage
 
 How = Literal["id", "exact", "part", "reply", "none"]
-"""Kind of match: an id, a whole text, a part of a text, only a reply, or none."""
+"""How the query matched: an id, a whole text, a part of a text, only text in a raw reply, or nothing."""
 
 Outcome = Literal["accepted", "rejected"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Near:
-    """A task of the pool and its similarity to a text."""
+    """A task in the pool and its similarity to a text."""
 
     task_id: str
     rouge_l: float
     instruction: str
     in_same_reply: bool = False
-    """Whether the task was accepted just before, from the same reply."""
+    """Whether the task was accepted from the same reply as the text, just before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateResult:
-    """The outcome of a candidate."""
+    """What happened to a candidate."""
 
     kind: Literal["candidate"] = "candidate"
     id: str
     text: str
     outcome: Outcome
     stage: Literal["parse", "filter", "novelty", "accepted"]
-    """Stage of the decision."""
+    """Stage that rejected the candidate, or "accepted"."""
     reason: Reason | None = None
     meaning: str = ""
     task_id: str | None = None
-    """Id of the accepted task."""
+    """Id of the task that the candidate became; None for a rejected candidate."""
     witness: Near | None = None
-    """Similar task that the journal names, with the score in the journal."""
+    """Similar task because of which the candidate was rejected, with its score, according to the journal."""
     nearest: Near | None = None
-    """Most similar task of the pool at that time; None for a whole reply, or without a token to compare."""
+    """Most similar task in the pool at that time.
+
+    None for a whole reply, and for a text without tokens to compare.
+    """
     request_id: str
     ordinal: int
-    """Place in the reply, from 1; 0 for the whole reply."""
+    """The candidate's position in the reply, counting from 1; 0 for the whole reply."""
     items: int
-    """Candidates in the reply."""
+    """Number of candidates in the reply."""
     model: str
     received: int
-    """Line of the reply in the journal."""
+    """Journal line that contains the reply."""
     decided: int
-    """Line of the decision in the journal."""
+    """Journal line that contains the decision."""
     demonstrations: tuple[str, ...]
-    """Ids of the tasks in the prompt."""
+    """Ids of the tasks that the prompt showed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceResult:
-    """The outcome of an instance."""
+    """What happened to an instance."""
 
     kind: Literal["instance"] = "instance"
     id: str
@@ -64,7 +67,7 @@ class InstanceResult:
     instruction: str
     outcome: Outcome
     instance: Instance | None = None
-    """Input and output of a kept instance."""
+    """Input and output of a kept instance; None for a rejected one."""
     text: str
     """Input and output in one text."""
     reason: Reason | None = None
@@ -72,22 +75,22 @@ class InstanceResult:
     received: int
     decided: int
     place: str = ""
-    """Place of an imported instance in its file."""
+    """Where in its file an imported instance was found; "" otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerResult:
-    """The answer to the question whether a task is a classification task."""
+    """The model's answer to the question whether a task is a classification task."""
 
     request_id: str
     answer: Answer
     text: str
-    """Text of the reply; "" for a failed request."""
+    """Text of the reply; "" if the request failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskResult:
-    """A task of the pool, its origin, and its role in the run."""
+    """A task in the pool, its origin, and its role in the run."""
 
     kind: Literal["task", "imported task", "seed task"]
     id: str
@@ -95,25 +98,25 @@ class TaskResult:
     candidate: CandidateResult | None = None
     """The candidate that became the task; None for imported tasks and seed tasks."""
     place: str = ""
-    """Place of an imported task in its file: "regen.json:17 (record 4)"."""
+    """Where in its file an imported task was found, such as "regen.json:17 (record 4)"."""
     line: int = 0
-    """Line of an imported task in the journal."""
+    """Journal line that contains an imported task; 0 for other tasks."""
     model: str | None = None
-    """Model that wrote an imported task, if the file names the model."""
+    """Model that wrote an imported task; None if its file does not say."""
     imported_answer: Answer | None = None
-    """Answer that was imported with the task."""
+    """Classification answer that was imported with the task."""
     is_classification: bool | None
     answers: tuple[AnswerResult, ...]
     instances: tuple[Instance, ...] | None
-    """None until the instances are written."""
+    """Instances of the task; None if the task has no instance decision yet."""
     rejected: tuple[InstanceResult, ...]
-    """Rejected instances, imported ones first."""
+    """Rejected instances of the task. Imported ones come first."""
     demonstrations: tuple[tuple[str, str], ...] = ()
-    """Ids and instructions of the tasks in the prompt of a generated task."""
+    """Ids and instructions of the tasks in the prompt from which the task was generated."""
     shown: int
-    """Answered prompts that showed the task."""
+    """Number of answered prompts that showed the task."""
     witness_against: int
-    """Candidates that were rejected with the task as their witness."""
+    """Number of candidates that were rejected with the task as their witness."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,31 +128,31 @@ class RequestResult:
     stage: Stage
     received: int
     text: str
-    """Text of the reply; "" for a failed request."""
+    """Text of the reply; "" if the request failed."""
     model: str
     finish_reason: str | None
     demonstrations: tuple[str, ...]
     problem: str
-    """Why the request has no result, such as a refusal or a missing decision; "" otherwise."""
+    """Why the request has no result, such as a missing decision; "" if it has one."""
     answer: Answer | None
     items: tuple[CandidateResult | InstanceResult, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excerpt:
-    """A place in a reply that is not exactly one item."""
+    """The lines around a match in a reply that is not exactly one item's text."""
 
     kind: Literal["excerpt"] = "excerpt"
     request_id: str
     received: int
     line: int
-    """Line of the reply, from 1."""
+    """Line of the match in the reply, counting from 1."""
     text: str
     problem: str
-    """Same as for a request."""
+    """Why the request has no result; "" if it has one."""
     answer: Answer | None
     items: tuple[CandidateResult | InstanceResult, ...]
-    """Items whose text the place contains."""
+    """Items of the reply whose text overlaps the query."""
 
 
 Result = CandidateResult | InstanceResult | TaskResult | RequestResult | Excerpt
@@ -157,29 +160,29 @@ Result = CandidateResult | InstanceResult | TaskResult | RequestResult | Excerpt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCandidate:
-    """The decision about a text as the next candidate of the run."""
+    """How the run would decide on a text if it were the next candidate."""
 
     text: str
     reasons: tuple[Reason, ...]
-    """All reasons to reject the text, in the order of the checks; the first one decides."""
+    """All reasons to reject the text, in the order of the checks. The first one is decisive."""
     nearest: Near | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """The answer to a query."""
+    """The matches of a query, and notes for the user."""
 
     query: str
     how: How
     total: int
     """Number of matches."""
     found: tuple[Result, ...]
-    """The first matches."""
+    """The first matches, up to the limit."""
     partial: int = 0
-    """Further items whose text contains the query, for an exact match."""
+    """Number of further items that contain the query, if other items match it exactly."""
     in_replies: tuple[str, ...] = ()
-    """Ids of the requests whose replies contain the text, in journal order; empty for an id."""
+    """Ids of the requests whose replies contain the text, in the order of the ids; empty for an id."""
     as_candidate: NewCandidate | None = None
-    """Decision about the text if it were a candidate, for a text without a match."""
+    """Decision on the text as the next candidate; None unless the query is a text without a match."""
     note: str = ""
-    """Further remark for the reader."""
+    """Additional remark for the user; may be empty."""

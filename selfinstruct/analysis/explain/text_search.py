@@ -1,7 +1,7 @@
-r"""Search the texts of a run for a text as the model wrote it, or as a user copied it from the terminal.
+r"""Search a run's texts for a text that the model wrote or that a user copied from the terminal.
 
-Ignores case and white space. The terminal shows texts with escaped control characters, broken lines and
-sometimes a cut end; a copy of such a text matches too.
+The search ignores case and white space. On the terminal, control characters are escaped, lines are wrapped
+and long texts may end in "…"; a text copied from there still matches.
 
     texts = Texts([(("Name a river.",), "task_000001")], [("9. Name a river.", "generate/000001")], str)
     texts.find("name  A")
@@ -16,24 +16,27 @@ from selfinstruct.analysis.explain.results import How
 from selfinstruct.pipeline.parse.cleanup import folded
 
 _MIN_WIDTH = 20
-"""Characters of the narrowest line on the terminal."""
+"""Number of characters in the narrowest line on the terminal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """The matches of a query."""
+    """The items or replies that match a query."""
 
     how: How = "none"
     ids: Sequence[str] = ()
-    """Ids of the matching items, or of the requests for `how="reply"`."""
+    """Ids of the matching items; if `how` is "reply", ids of the requests."""
     partial: int = 0
-    """Further items that contain the text."""
+    """Number of further items that contain the text, if other items match it exactly."""
     in_replies: tuple[str, ...] = ()
-    """Ids of the requests with the text in their reply."""
+    """Ids of the requests whose replies contain the text."""
 
 
 class Texts:
-    """The texts of items and replies, with their ids; `shown` formats a text for the terminal."""
+    """The texts of items and replies, each with its id.
+
+    `shown` formats a text for the terminal. Both the original and the formatted text are searched.
+    """
 
     def __init__(
         self,
@@ -48,12 +51,12 @@ class Texts:
         self._replies = [(forms([text]), name) for text, name in replies]
 
     def find(self, query: str) -> Matches:
-        """Return the items with exactly this text, else the items that contain it, else the replies."""
+        """Return the items with exactly this text; if none, items that contain it; if none, replies."""
         uncut = folded(_uncut(query))
         matches = self._matches(folded(query), str)
         if matches.how == "none" and uncut:
             matches = self._matches(uncut, str)
-        # A short text would match across word borders: "atone" in "that one".
+        # Without white space, a short text could match across words, such as "atone" in "that one".
         if matches.how == "none" and " " in uncut and len(uncut) >= _MIN_WIDTH:
             matches = self._matches(_without_space(uncut), _without_space)
         return matches
@@ -77,7 +80,10 @@ class Texts:
 
 
 def place(text: str, query: str, shown: Callable[[str], str]) -> tuple[str, int, int]:
-    """Return the text that contains a query, as written or as shown, and the start and end of the match."""
+    """Return the form of a text that contains the query, and the start and end of the match.
+
+    The form is either the original text or the text as the terminal shows it.
+    """
     words = r"\s+".join(map(re.escape, _uncut(query).split()))
     letters = r"\s*".join(map(re.escape, _without_space(_uncut(query))))
     for pattern in (words, letters):
@@ -85,7 +91,7 @@ def place(text: str, query: str, shown: Callable[[str], str]) -> tuple[str, int,
             match = re.search(pattern, form, re.IGNORECASE)
             if match is not None:
                 return form, *match.span()
-    return text, 0, 0  # a letter that folds to several has no match here; show the beginning
+    return text, 0, 0  # folding can turn one letter into several; then show the beginning
 
 
 def _uncut(query: str) -> str:

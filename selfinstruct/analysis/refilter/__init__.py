@@ -1,22 +1,24 @@
-"""Decide the replies of a run again with other filters, as the journal of a new run. Pure: sends nothing.
+"""Decide on a run's replies again with other filters, and return the journal of a new run. Pure.
 
     refilter(source, config) → Refiltered(events=[…], state=…, comparison=…)
 
-The new journal has the same outcomes and new decisions, made by the same `decide` and folded by the same
-`apply`, so every command reads the new run like any other. Only such journals have two further events:
+The new journal has the source's outcomes and new decisions, made with the same `decide` and `apply` as in
+any run, so every command can read the new run. Two events occur only in such journals:
 
-    refiltered_from    first line: the source of all replies. The run sends no request
-    source_task        a task that only the source has, as "source:task_000007", so that the names in prompts
-                       and requests keep their texts
+    refiltered_from    the first line: the run that all replies come from. The new run sends no requests
+    source_task        a task that only the source has, with an id such as "source:task_000007". It records
+                       the text that the id in a prompt or request refers to
 
-Tasks have the numbers of the new pool. Requests about a task, and demonstrations in later prompts, follow the
-candidate of the task. Generation requests keep their numbers, so candidates keep their ids. A demonstration
-gets the new number only if the task has exactly the text that the prompt showed, else it is a `source_task`.
+Tasks are numbered as in the new pool. Requests about a task, and demonstrations in later prompts, get the new
+number of the task that was the same candidate. Generation requests keep their numbers, so candidates keep
+their ids. A demonstration gets the new number only if the task has exactly the text that the prompt showed;
+otherwise it becomes a `source_task`.
 
-Imported tasks do not follow from replies. They stay the same, and candidates are compared with them again.
+Imported tasks do not come from replies. They stay as they are, and candidates are compared with them again.
 
-The new run decides the generation replies that the source had decided, whatever the target, and all replies
-about their tasks. The journal keeps the other outcomes without a decision, so no paid reply is lost.
+The new run decides on all generation replies that the source had decided on, regardless of the target, and
+on all replies about their tasks. The journal keeps the other outcomes without a decision, so no paid reply is
+lost.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,66 +49,63 @@ from selfinstruct.runner.directory import Run, replay
 from selfinstruct.runner.journal_line import Entry
 
 DECIDING = ("profile", "tokenizer", "threshold", "max_instances")
-"""Settings that change only how replies are parsed and decided.
+"""Settings that affect how replies are parsed and decided, and can be changed without new requests.
 
-`max_instances` is also a part of prompts, which do not change. All other settings change the requests.
+`max_instances` also appears in prompts, but the recorded prompts do not change. All other settings affect
+which requests are sent.
 """
 
 
 class Source:
-    """A run to refilter, advanced to its end, with its outcomes and commits."""
+    """A run to refilter, replayed to its end, with its outcomes and commits."""
 
     def __init__(self, run: Run, entries: Iterator[Entry]) -> None:
         self.run = run
-        self.lines = 0
-        self.outcomes: dict[str, Outcome] = {}
-        """Outcomes by request id."""
-        self.commits: list[Committed] = []
-        self.imports: list[ImportedFile | TaskImported] = []
-        for entry in replay(run, entries):
-            self.lines = entry.seq
-            match entry.event:
-                case ImportedFile() | TaskImported() as imported:
-                    self.imports.append(imported)
-                case Committed() as committed:
-                    self.commits.append(committed)
-                case CompletionReceived() | RequestFailed() as outcome:
-                    self.outcomes[outcome.request_id] = outcome
+        events = [entry.event for entry in replay(run, entries)]
+        self.lines = len(events)
+        self.outcomes: dict[str, Outcome] = {
+            e.request_id: e for e in events if isinstance(e, CompletionReceived | RequestFailed)
+        }
+        """The source's outcomes, by request id."""
+        self.commits = [e for e in events if isinstance(e, Committed)]
+        self.imports = [e for e in events if isinstance(e, ImportedFile | TaskImported)]
 
     @property
     def has_replies_about_imports(self) -> bool:
-        """Whether the run sent requests about imported tasks."""
+        """Whether the run has imported tasks and an outcome of a classification or instance request."""
         return bool(self.imports) and any(o.stage != "generate" for o in self.outcomes.values())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refiltered:
-    """The new run."""
+    """The run that a refilter produces."""
 
     events: Sequence[Event]
-    """Events of the new journal."""
+    """All events of the new journal."""
     state: RunState
-    """State after these events."""
+    """The run's state after these events."""
     comparison: Comparison
     settings: Mapping[str, Any]
-    """Values of the settings in `DECIDING`."""
+    """The new run's values of the settings in `DECIDING`."""
 
 
 def refilter(
     source: Source, config: RunConfig, *, origin: RefilteredFrom, versions: Mapping[str, str]
 ) -> Refiltered:
-    """Decide everything again that the source has decided.
+    """Repeat all decisions of the source with another config.
 
-    `config` differs from the source's in `DECIDING` alone; `versions` are the versions of program and Python.
+    `config` may differ from the source's only in `DECIDING`. `origin` becomes the new journal's first event.
+    `versions` are the versions of selfinstruct and Python.
     """
     again = _Again(source=source, config=config, state=initial(config, source.run.seed_tasks))
     again.record(origin, RunStarted(versions=versions, settings={}))
     again.take_over_imports()
     for theirs in source.commits:
         again.decide(theirs)
-    # Replies without a decision: beyond the target, or not yet in order when the run stopped.
-    for outcome in again.left:
-        again.record(again.renamed(outcome))
+    # Keep replies without a decision. They exceeded the target, or an earlier reply was missing at the end.
+    for name, outcome in source.outcomes.items():
+        if name not in again.used:
+            again.record(again.renamed(outcome))
     again.record(RunFinished(reason="complete"))
     comparison = compare(source.run.state, again.state, source.commits, again.commits)
     return Refiltered(
@@ -119,7 +118,7 @@ def refilter(
 
 @dataclass(kw_only=True)
 class _Again:
-    """A refilter in progress."""
+    """A refilter in progress: the events and the state of the new run so far."""
 
     source: Source
     config: RunConfig
@@ -127,29 +126,24 @@ class _Again:
     events: list[Event] = field(default_factory=list)
     commits: list[Committed] = field(default_factory=list)
     _shown_as: dict[str, str] = field(default_factory=dict)
-    """Names in the new run, by task id in the source."""
-    _used: set[str] = field(default_factory=set)
-    """Ids of the outcomes that the new journal has already."""
+    """Task ids in the new run, by task id in the source."""
+    used: set[str] = field(default_factory=set)
+    """Ids of the source's outcomes that the new journal already contains."""
 
     def record(self, *events: Event) -> None:
         for event in events:
             self.events.append(event)
             apply(self.state, event)
 
-    @property
-    def left(self) -> list[Outcome]:
-        """Outcomes that the new journal does not have yet, in journal order."""
-        return [o for name, o in self.source.outcomes.items() if name not in self._used]
-
     def take_over_imports(self) -> None:
-        """Import the same tasks, then decide the replies about them."""
+        """Import the source's imported tasks, then decide on the replies about them."""
         self.record(*self.source.imports)
         for event in self.source.imports:
             if isinstance(event, TaskImported):
                 self._about(event.task_id, event.task_id)
 
     def decide(self, theirs: Committed) -> None:
-        """Decide a generation reply, then the replies about its tasks."""
+        """Decide on the generation reply of a source commit, then on the replies about its tasks."""
         outcome = self.renamed(self._taken(generation_id(theirs.number)))
         self.record(outcome)
         ours = commit(self.state, self.config, outcome)
@@ -165,7 +159,7 @@ class _Again:
             self._about(task.task_id, same.task_id if same is not None else None)
 
     def _remember(self, task: Accepted) -> None:
-        """Store the name and the text of a task that the new run does not have."""
+        """Record a source task whose exact text the new run does not have."""
         name = f"source:{task.task_id}"
         self._shown_as[task.task_id] = name
         self.record(
@@ -173,7 +167,7 @@ class _Again:
         )
 
     def _about(self, there: str, here: str | None) -> None:
-        """Copy the replies about a task, and decide them if the new run has the task."""
+        """Copy the replies about source task `there`, and decide on them if the new run has it, as `here`."""
         name = here if here is not None else f"source:{there}"
         stages = recipe_of(self.config).task_stages
         for stage in stages:
@@ -191,11 +185,11 @@ class _Again:
                     self.record(stage.decide(self.state, self.config, outcome))
 
     def _taken(self, name: str) -> Outcome:
-        self._used.add(name)
+        self.used.add(name)
         return self.source.outcomes[name]
 
     def renamed(self, outcome: Outcome) -> Outcome:
-        """Return an outcome with the demonstrations of its prompt renamed."""
+        """Return an outcome with the demonstration ids of its prompt replaced by the ids in the new run."""
         if not isinstance(outcome, CompletionReceived):
             return outcome
         shown = tuple(self._shown_as.get(name, name) for name in outcome.demonstration_ids)

@@ -1,13 +1,14 @@
 """Compare a refiltered run with its source.
 
-A task is the same in both runs if the same reply has it with the same text, apart from case and white space:
-the profiles differ in these, and in the numbers of the items of a reply.
+Two tasks are the same if they come from the same reply and their texts are equal, ignoring case and white
+space. Item numbers are not compared. Profiles may differ in case, white space and item numbers.
 """
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from selfinstruct.analysis.verdict import text_of
 from selfinstruct.events import Accepted, Committed, CompletionReceived
 from selfinstruct.pipeline.parse.cleanup import folded
 from selfinstruct.pipeline.state import RunState
@@ -23,12 +24,12 @@ class OnlyThere:
 
     task_id: str
     candidate_id: str
-    """Candidate in the run that has the task."""
+    """Id of the task's candidate in the run that has the task."""
     instruction: str
     reason: Reason | None
-    """Reason of the rejection in the other run; None without a candidate of this text in its reply."""
+    """Why the other run rejected the candidate; None if its reply has no candidate with this text."""
     witness: Neighbour | None
-    """Witness of a candidate that is not novel, in the run that rejected it."""
+    """The rejected candidate's witness in the other run; None unless it was rejected as not novel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,19 +39,19 @@ class Comparison:
     before: RunSummary
     after: RunSummary
     both: int
-    """Tasks in both runs."""
+    """Number of tasks that both runs have."""
     only_before: tuple[OnlyThere, ...]
-    """Tasks of the source alone, in pool order."""
+    """Tasks that only the source has, in the order of its pool."""
     only_after: tuple[OnlyThere, ...]
-    """Tasks of the new run alone, in pool order."""
+    """Tasks that only the new run has, in the order of its pool."""
     unused: int
-    """Classification and instance replies about tasks that the new run does not have, or does not need."""
+    """Number of classification and instance replies that the new run cannot use or does not need."""
     undecided: int
-    """Generation replies without a decision in both runs."""
+    """Number of generation replies that neither run decided on."""
 
 
 def partners(theirs: Sequence[Accepted], ours: Sequence[Accepted]) -> dict[str, Accepted]:
-    """Match the tasks of a reply: the task of the new run, by the id of the task in the source."""
+    """Return the new run's tasks that match the source's tasks of the same reply, by source task id."""
     left = list(ours)
     matches: dict[str, Accepted] = {}
     for task in theirs:
@@ -62,19 +63,18 @@ def partners(theirs: Sequence[Accepted], ours: Sequence[Accepted]) -> dict[str, 
 
 
 def _same(task: Accepted, decisions: Sequence[D]) -> D | None:
-    """Return the decision about the text of a task; among several, the one with the same number."""
-    same = [d for d in decisions if folded(_text(d)) == folded(task.instruction)]
+    """Return the decision on a candidate with the same text as a task; None if there is none.
+
+    If there are several, prefers the one with the same candidate id.
+    """
+    same = [d for d in decisions if folded(text_of(d)) == folded(task.instruction)]
     return next((d for d in same if d.candidate_id == task.candidate_id), next(iter(same), None))
-
-
-def _text(decision: Accepted | Rejection) -> str:
-    return decision.instruction if isinstance(decision, Accepted) else decision.text
 
 
 def compare(
     before: RunState, after: RunState, theirs: Sequence[Committed], ours: Sequence[Committed]
 ) -> Comparison:
-    """Compare two runs. The two lists of commits are about the same replies, in the same order."""
+    """Compare two runs. Both lists of commits must refer to the same replies in the same order."""
     only_before: list[OnlyThere] = []
     only_after: list[OnlyThere] = []
     for there, here in zip(theirs, ours, strict=True):

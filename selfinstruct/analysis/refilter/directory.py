@@ -1,8 +1,9 @@
-"""Refilter a run directory into a new one, which is created whole or not at all."""
+"""Refilter a run directory into a new directory, which is created completely or not at all."""
 
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,35 +16,28 @@ from selfinstruct.files import because, open_regular
 from selfinstruct.files.yaml_text import read_yaml
 from selfinstruct.runner.create import make_run
 from selfinstruct.runner.directory import Run, read_history, refiltered_from, require_free
-from selfinstruct.runner.manifest import VERSIONS, Manifest, program_versions
+from selfinstruct.runner.manifest import VERSIONS, program_versions
 from selfinstruct.runner.run_files import CONFIG, JOURNAL
 
 
 def refilter_run(directory: Path, new: Path, settings: Mapping[str, Any]) -> tuple[Run, Refiltered]:
-    """Decide the replies of the run in `directory` again, with other `settings` of `DECIDING`, into `new`.
+    """Decide on the replies of the run in `directory` again, and write the result as a new run to `new`.
 
-    Only reads the source; a process may be writing it. Returns the source and the result. Raises ConfigError,
-    RunDirectoryError, JournalError.
+    `settings` are new values of settings in `DECIDING`. The source is only read; another process may be
+    writing to it. Returns the source run and the result. Raises ConfigError, RunDirectoryError or
+    JournalError.
     """
     require_free(new)
     source, config, origin = read_source(directory, settings)
     refiltered = refilter(source, config, origin=origin, versions=program_versions())
-    run = source.run
-    manifest = Manifest(
-        config=config,
-        seed_tasks=run.seed_tasks,
-        templates=run.templates,
-        versions=VERSIONS,
-        imported=run.imported,
-    )
-    make_run(new, manifest, refiltered.events)
-    return run, refiltered
+    make_run(new, replace(source.run, config=config, versions=VERSIONS), refiltered.events)
+    return source.run, refiltered
 
 
 def read_source(
     directory: Path, settings: Mapping[str, Any]
 ) -> tuple[Source, RunConfig, RefilteredFrom]:
-    """Return a run to refilter, the new settings, and the first event of the new journal."""
+    """Return the run to refilter, the config of the new run, and the first event of its journal."""
     earlier = refiltered_from(directory)
     if earlier is not None:
         raise RunDirectoryError(
@@ -52,9 +46,7 @@ def read_source(
         )
     source = Source(*read_history(directory))
     if not source.commits and not source.has_replies_about_imports:
-        raise RunDirectoryError(
-            directory, "has no decided reply to refilter; continue the run first"
-        )
+        raise RunDirectoryError(directory, "has no decision to make again; continue the run first")
     run = source.run
     origin = RefilteredFrom(
         source=_as_text(directory.absolute()),
@@ -68,12 +60,12 @@ def read_source(
 
 
 def _as_text(path: Path) -> str:
-    """Return a path as text that a journal can store, whatever its bytes are."""
+    """Return a path as text that a journal can store, even if the path is not valid UTF-8."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _sha256_of_lines(path: Path, lines: int) -> str:
-    """Return the hash of the first lines, which never change because a journal only grows."""
+    """Return the SHA-256 of the first `lines` lines of a journal. Journals only grow, so it never changes."""
     digest = hashlib.sha256()
     try:
         with open(path, "rb", opener=open_regular) as file:

@@ -1,13 +1,14 @@
-"""Check that a journal follows from its replies: plan every prompt and make every decision again.
+"""Verify a journal: plan every prompt and make every decision again from the journaled replies.
 
     run, entries = read_history("my-run")
     verify(run, entries).problems
-    → (Problem(seq=7, what="generate/000001#7", why="the journal says rejected: too_short; decided again it is
-       accepted"),)
+    → (Problem(seq=7, what="generate/000001#7", why="the journal says rejected: too_short; decided again, it
+       is accepted"),)
 
-Pure: takes a run and its entries, returns a `Verification`, and uses the same `plan`, `decide` and `apply`
-as a run. A decision must match exactly, except for the witness of a `not_novel` candidate: any task over the
-threshold is correct. The rouge-score package, which runs do not use, computes that score.
+Pure: takes a run and its entries, and returns a `Verification`. Uses the same `plan`, `decide` and `apply` as
+a run. A decision must match exactly. The only exception is the witness of a `not_novel` candidate: any task
+over the threshold is correct. Witness scores are recomputed with the rouge-score package, which runs do not
+use.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +34,7 @@ from selfinstruct.events import (
 from selfinstruct.pipeline.decide import commit
 from selfinstruct.pipeline.recipes.types import ClassifyStage, InstancesStage
 from selfinstruct.pipeline.state import apply, initial
-from selfinstruct.records import Reason, Rejection
+from selfinstruct.records import Reason
 from selfinstruct.records.ids import classification_id, generation_id, import_id, instances_id
 from selfinstruct.runner.directory import Run
 from selfinstruct.runner.journal_line import Entry
@@ -43,9 +44,10 @@ __all__ = ["Problem", "Verification", "verify"]
 
 
 def verify(run: Run, entries: Iterable[Entry]) -> Verification:
-    """Check all entries of a journal, from the first one. Uses only the manifest of `run`; changes nothing.
+    """Check all entries of a journal, which must start with the first one.
 
-    A line that cannot follow the lines before it ends the check. Raises what `entries` raises.
+    Uses only the run's settings, seed tasks and templates, and does not change the run. The check ends at a
+    line that cannot follow the lines before it. Exceptions of the iterable `entries` are passed on.
     """
     check = _Check(run)
     for entry in entries:
@@ -63,7 +65,7 @@ def verify(run: Run, entries: Iterable[Entry]) -> Verification:
 
 
 class _Check:
-    """A check in progress: the state before an entry, and the result so far."""
+    """A check in progress: the state before the next entry, and the result so far."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -73,7 +75,7 @@ class _Check:
         )
         self._target = run.config.num_instructions
         self._asked: dict[str, int] = {}
-        """Journal line of the outcome, by request id."""
+        """The journal line of each request's outcome, by request id."""
         self._problems: list[Problem] = []
         self._witnesses = Witnesses(run.config)
         same = {name for name, version in VERSIONS.items() if run.versions.get(name) == version}
@@ -85,7 +87,7 @@ class _Check:
         self._problems.append(Problem(seq=self.result.entries, what=what, why=why))
 
     def finished(self) -> Verification:
-        """Return the result, after a check of what a complete journal must contain."""
+        """Check that no imported task is missing at the end, and return the result."""
         lost = self._run.imported - self.state.imported
         if lost > 0 and not self._problems:
             self.complain("the journal", f"ends before the last {lost:,} imported tasks")
@@ -97,7 +99,7 @@ class _Check:
         return self.result
 
     def entry(self, entry: Entry) -> None:
-        """Compare an entry with the state before it. Raises ValueError for an entry that cannot follow."""
+        """Check an entry against the state before it. Raises ValueError if it cannot follow that state."""
         if entry.seq != self.result.entries:
             self.complain("the journal", f"line {self.result.entries} has the number {entry.seq}")
         event = entry.event
@@ -115,16 +117,18 @@ class _Check:
                 self._instances(event, self._outcome_of(event))
             case RefilteredFrom():
                 if self.result.entries > 1:
-                    raise ValueError("only the first line can name the source of all replies")
+                    raise ValueError("only the first line can say which run the replies come from")
             case SourceTask():
                 if self.state.source is None:
                     raise ValueError("only a refiltered run has tasks of another run")
-                if not event.task_id.startswith("source:"):  # it would hide a task of this run
-                    self.complain(event.task_id, "is not the name of a source task")
+                if not event.task_id.startswith(
+                    "source:"
+                ):  # such an id could mask a task of this run
+                    self.complain(event.task_id, "is not the id of a source task")
             case ImportedFile():
                 if event.tasks < 0 or event.records < event.tasks:
                     counts = f"{event.tasks} tasks in {event.records} records"
-                    self.complain(event.name, f"cannot hold {counts}")
+                    self.complain(event.name, f"cannot contain {counts}")
             case TaskImported():
                 self._imported(event)
             case RunFinished():
@@ -133,21 +137,34 @@ class _Check:
                     self.complain("the run", "is marked complete but is not")
 
     def _imported(self, event: TaskImported) -> None:
-        """Check the number and the instances of an imported task, which has no reply."""
+        """Check the id and the item numbers of an imported task, which has no reply to compare with."""
         expected = f"task_{self.state.accepted + 1:06d}"
         if event.task_id != expected:
             self.complain(event.task_id, f"was imported in place of {expected}")
         if event.instances == ():
-            self.complain(event.task_id, "is marked finished but has no instance")
-        ordinals = _ordinals(import_id(event.task_id), event.rejected)
-        items = len(event.instances or ()) + len(ordinals)
-        if len(set(ordinals)) < len(ordinals) or not set(ordinals) <= set(range(1, items + 1)):
-            self.complain(event.task_id, "its kept and rejected instances do not add up")
+            self.complain(event.task_id, "is marked finished but has no instances")
+        rejected = [rejection.candidate_id for rejection in event.rejected]
+        self._numbers(
+            import_id(event.task_id), rejected, of=len(event.instances or ()) + len(rejected)
+        )
+
+    def _numbers(self, name: str, ids: Sequence[str], *, of: int) -> list[int]:
+        """Check that the items are numbered from 1 to `of` without duplicates, and return their numbers.
+
+        If there is only one item, it may have the number 0, which means the whole reply.
+        """
+        numbers = differences.ordinals(name, ids)
+        is_whole = of == 1 and numbers == [0]
+        if not is_whole and not set(numbers) <= set(range(1, of + 1)):
+            self.complain(name, "its items are not numbered #1, #2 and so on")
+        if len(set(numbers)) < len(numbers):
+            self.complain(name, "two of its items have the same number")
+        return numbers
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _prompt(self, outcome: Outcome) -> None:
-        """Check that the run would send this request now, and that it was sent once."""
+        """Check that the run would send this request at this point, and that it was sent only once."""
         name = outcome.request_id
         if name in self._asked:
             self.complain(name, f"has an outcome already, in line {self._asked[name]}")
@@ -166,7 +183,7 @@ class _Check:
             self.complain(name, why)
 
     def _outcome_of(self, event: Decision) -> Outcome:
-        """Return the outcome that a decision follows from. Raises ValueError without one."""
+        """Return the outcome on which a decision is based. Raises ValueError if there is none."""
         match event:
             case Committed():
                 if event.number != self.state.commits + 1:
@@ -180,7 +197,7 @@ class _Check:
             case InstancesWritten():
                 name = instances_id(event.task_id)
         if name not in self.state.waiting:
-            raise ValueError(f"{name} has no outcome that it could follow from")
+            raise ValueError(f"{name} has no outcome to decide on")
         return self.state.waiting[name]
 
     # ── candidates ───────────────────────────────────────────────────────────────────────────────────────
@@ -188,14 +205,13 @@ class _Check:
     def _commit(self, event: Committed, outcome: Outcome) -> None:
         name = outcome.request_id
         if self.state.accepted >= self._target and self.state.source is None:
-            self.complain(name, f"was decided after the target of {self._target} was reached")
-        kept = differences.ordinals(name, [accepted.candidate_id for accepted in event.accepted])
-        rejected = _ordinals(name, event.rejected)
-        ordinals = sorted(kept + rejected)
-        is_whole = rejected == [0] and not kept
-        if not is_whole and ordinals != list(range(1, len(ordinals) + 1)):
-            self.complain(name, "its candidates are not numbered #1, #2 and so on, each once")
-        if kept != sorted(kept):
+            self.complain(
+                name, f"was decided after the run had reached its target of {self._target}"
+            )
+        kept = [accepted.candidate_id for accepted in event.accepted]
+        ids = kept + [rejection.candidate_id for rejection in event.rejected]
+        numbers = self._numbers(name, ids, of=len(ids))[: len(kept)]
+        if numbers != sorted(numbers):
             self.complain(name, "its candidates were not accepted in the order of the reply")
         for number, accepted in enumerate(event.accepted, start=self.state.accepted + 1):
             if accepted.task_id != f"task_{number:06d}":
@@ -223,7 +239,9 @@ class _Check:
         journaled, decided = differences.by_candidate(event), differences.by_candidate(again)
         self._compare(journaled, decided)
         if journaled == decided and list(journaled) != list(decided):
-            self.complain(outcome.request_id, "its candidates have another order")
+            self.complain(
+                outcome.request_id, "its candidates are in a different order in the journal"
+            )
 
     def _compare(
         self,
@@ -245,18 +263,13 @@ class _Check:
             self.complain(
                 outcome.request_id,
                 f"the journal says {differences.kind(event)}; "
-                f"parsed again it is {differences.kind(again)}",
+                f"parsed again, it is {differences.kind(again)}",
             )
 
     def _instances(self, event: InstancesWritten, outcome: Outcome) -> None:
         name = outcome.request_id
-        ordinals = _ordinals(name, event.rejected)
-        items = len(event.instances) + len(ordinals)
-        is_whole = ordinals == [0] and not event.instances
-        if not is_whole and not set(ordinals) <= set(range(1, items + 1)):
-            self.complain(name, "its kept and rejected instances do not add up")
-        if len(set(ordinals)) < len(ordinals):
-            self.complain(name, "one of its instances was rejected twice")
+        ids = [rejection.candidate_id for rejection in event.rejected]
+        self._numbers(name, ids, of=len(event.instances) + len(ids))
         if not self._same_parsers:
             return
         self.result.tasks += 1
@@ -271,16 +284,12 @@ class _Check:
         )
 
 
-def _ordinals(request_id: str, rejected: Sequence[Rejection]) -> list[int]:
-    return differences.ordinals(request_id, [rejection.candidate_id for rejection in rejected])
-
-
 def _not_planned(source: RefilteredFrom | None) -> str:
     if source is None:
         return ""
     return (
-        f"The run was refiltered, and its prompts were planned in {source.source}: verify that run to check "
-        "them. Decisions, order and counts were checked."
+        f"This is a refiltered run. Its prompts come from {source.source}; verify that run to check them. "
+        "Decisions, order and counts were checked."
     )
 
 
@@ -293,6 +302,6 @@ def _not_decided(versions: Mapping[str, int]) -> str:
     if not others:
         return ""
     return (
-        f"The run was made with {' and '.join(others)}, so decisions that depend on it were not made again. "
+        f"The run was made with {' and '.join(others)}, so decisions that depend on that were not checked. "
         "Order, counts and prompts were checked."
     )

@@ -1,4 +1,4 @@
-"""Check that an outcome belongs to the request that the run plans at this point."""
+"""Check that an outcome belongs to the request that the run would plan at this point."""
 
 import re
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from selfinstruct.runner.directory import Run
 
 
 def planned(run: Run, state: RunState, name: str) -> Request | str:
-    """Return the request with this id as planned from a state, or why it cannot be planned."""
+    """Plan the request with the id `name` from a state. Return the request, or why it cannot be planned."""
     stage, _, rest = name.partition("/")
     if stage == "generate":
         number = int(rest) if re.fullmatch(r"\d{1,9}", rest, re.ASCII) else 0
         if number < 1 or generation_id(number) != name:
             return "is not the id of a request"
         if number <= state.commits:
-            return f"was decided without an outcome: commit {number} is an earlier line"
+            return f"was decided without an outcome: commit {number} comes before this line"
         if not is_plannable(state, run.config, number):
             return "was sent before the tasks that its prompt depends on were decided"
         return generation_request(state, run.config, run.templates, number)
@@ -37,7 +37,7 @@ def planned(run: Run, state: RunState, name: str) -> Request | str:
 
 
 def prompt_differences(outcome: Outcome, request: Request) -> Iterator[str]:
-    """Yield the differences between the request that was sent and the planned one."""
+    """Yield the differences between the request that was sent and the planned request."""
     prompt = request.prompt
     if outcome.stage != request.stage:
         yield f"is journaled under {outcome.stage}, not {request.stage}"
@@ -46,16 +46,16 @@ def prompt_differences(outcome: Outcome, request: Request) -> Iterator[str]:
             sent = ", ".join(outcome.demonstration_ids) or "nothing"
             yield (
                 f"the journal says that its prompt shows {sent}; "
-                f"planned again it shows {', '.join(prompt.demonstration_ids) or 'nothing'}"
+                f"planned again, it shows {', '.join(prompt.demonstration_ids) or 'nothing'}"
             )
         if outcome.template != prompt.template:
-            yield f"its template is {prompt.template}; the journal says {outcome.template}"
+            yield f"its template should be {prompt.template}; the journal says {outcome.template}"
     if outcome.prompt_sha256 != prompt.sha256:
-        yield "its prompt, planned again, differs from the prompt that was sent"
+        yield "its prompt, planned again, is not the prompt that was sent"
 
 
 def unknown_names(state: RunState, outcome: Outcome) -> Iterator[str]:
-    """Yield a sentence for each unknown task that a reply of the source run is about."""
+    """Yield a sentence for each unknown task that a source run's outcome refers to."""
     names = outcome.demonstration_ids if isinstance(outcome, CompletionReceived) else ()
     if outcome.stage != "generate":
         names = tuple(outcome.request_id.split("/")[1:2])
@@ -63,4 +63,4 @@ def unknown_names(state: RunState, outcome: Outcome) -> Iterator[str]:
         try:
             state.instruction(name)
         except KeyError:
-            yield f"is about {name}, which this run does not know"
+            yield f"refers to {name}, which is not in this run"

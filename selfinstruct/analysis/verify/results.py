@@ -1,54 +1,54 @@
-"""The result of a verification: counts of what was checked, remarks and problems."""
+"""The result of a verification: counts of checked items, remarks and problems."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """A mismatch between the journal and its replies."""
+    """A part of the journal that does not match the journaled replies."""
 
     seq: int
-    """Line of the journal."""
+    """Number of the journal line, counting from 1."""
     what: str
-    """Id of a request, candidate or task."""
+    """What the problem concerns, usually the id of a request, candidate or task."""
     why: str
-    """Explanation in a sentence; may contain text of the model."""
+    """Description of the problem; may contain text that the model wrote."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Verification:
-    """Counts of what was checked, and the problems."""
+    """Counts of checked items, and the problems found."""
 
     entries: int = 0
-    """Lines of the journal."""
+    """Number of journal lines that were read."""
     prompts: int = 0
-    """Requests whose prompt was planned again and compared."""
+    """Number of requests whose prompt was planned again and compared."""
     replies: int = 0
-    """Generation requests whose candidates were decided again."""
+    """Number of generation requests whose candidates were decided again."""
     accepted: int = 0
-    """Accepted candidates of these requests, by the journal."""
+    """Number of accepted candidates of these requests, according to the journal."""
     rejected: int = 0
-    """Rejected candidates of these requests, by the journal."""
+    """Number of rejected candidates of these requests, according to the journal."""
     answers: int = 0
-    """Classification answers that were parsed again."""
+    """Number of classification answers that were parsed again."""
     tasks: int = 0
-    """Tasks whose instances were parsed again."""
+    """Number of tasks whose instances were parsed again."""
     kept: int = 0
-    """Kept instances of these tasks, by the journal."""
+    """Number of kept instances of these tasks, according to the journal."""
     left_out: int = 0
-    """Rejected instances of these tasks, by the journal."""
+    """Number of rejected instances of these tasks, according to the journal."""
     witnesses: int = 0
-    """Witnesses whose score rouge-score computed again."""
+    """Number of witnesses whose score was recomputed with rouge-score."""
     imported: int = 0
-    """Imported tasks, which have no reply to follow from."""
+    """Number of imported tasks, which do not come from replies."""
     has_task_stages: bool = True
-    """Whether the recipe has classification and instance requests; else candidates hold the instances."""
+    """Whether the recipe has classification and instance requests. If not, candidates contain instances."""
     outcomes: int = 0
-    """Requests with an outcome."""
+    """Number of requests that have an outcome."""
     not_planned: str = ""
-    """Why prompts were not planned again; "" if they were."""
+    """Why prompts were not planned again; "" if they were planned again."""
     not_decided: str = ""
-    """Why decisions were not made again; "" if they were."""
+    """Why some decisions were not made again; "" if all were made again."""
     problems: tuple[Problem, ...] = field(default=())
 
     @property
@@ -58,5 +58,5 @@ class Verification:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the journal has nothing to check: no reply and no imported task."""
+        """Whether the journal has nothing to check: no outcome, no imported task and no problem."""
         return not self.outcomes and not self.imported and not self.problems

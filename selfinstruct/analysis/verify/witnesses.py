@@ -1,9 +1,10 @@
-"""Check with the rouge-score package that the witness of a rejection is over the threshold.
+"""Check with the rouge-score package that a witness's similarity is over the threshold.
 
-Runs do not use the package. Any task of the pool over the threshold is a correct witness.
+Runs do not use this package. Any task in the pool with a similarity over the threshold is a correct witness.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 
 from selfinstruct.analysis.verify.differences import natural
 from selfinstruct.config.schema import RunConfig
@@ -14,7 +15,7 @@ from selfinstruct.records import Rejection
 
 
 class Witnesses:
-    """The witnesses of a run, each scored again."""
+    """Checks the witnesses of a run by recomputing their scores."""
 
     def __init__(self, config: RunConfig) -> None:
         self.scored = 0
@@ -24,13 +25,13 @@ class Witnesses:
     def objections(
         self, rejection: Rejection, accepted: Sequence[Accepted], state: RunState
     ) -> Iterator[str]:
-        """Yield what is wrong with the witness of a candidate that is not novel.
+        """Yield what is wrong with the witness of a candidate that was rejected as not novel.
 
-        `accepted` are the tasks accepted from the same reply, `state` is the state before the reply.
+        `accepted` are the tasks accepted from the same reply. `state` is the state before the reply.
         """
         witness = rejection.nearest
         if witness is None:
-            yield "is called not novel without a witness"
+            yield "was rejected as not novel without a witness"
             return
         in_reply = [
             a.instruction
@@ -41,7 +42,7 @@ class Witnesses:
         try:
             text = in_reply[0] if in_reply else state.pool.by_id(witness.task_id).instruction
         except KeyError:
-            yield f"its witness {witness.task_id} was not in the pool then"
+            yield f"its witness {witness.task_id} was not in the pool at that time"
             return
         self.scored += 1
         if self._score is None:
@@ -49,24 +50,22 @@ class Witnesses:
         score, threshold = self._score(text, rejection.text), self._config.threshold
         if witness.rouge_l != score:
             yield (
-                f"the journal gives a ROUGE-L of {witness.rouge_l} to {witness.task_id}; it is {score}"
+                f"the journal says that {witness.task_id} has a ROUGE-L of {witness.rouge_l}; it is {score}"
             )
         if score <= threshold:
             yield f"its witness {witness.task_id} has a ROUGE-L of {score}, which is not over {threshold}"
 
 
 def _rouge_l(tokenizer: str) -> Callable[[str, str], float]:
-    """Return ROUGE-L F of the rouge-score package, with its own tokenizer for "rouge"."""
+    """Return a function that computes the ROUGE-L F-measure of two texts with the rouge-score package.
+
+    For the tokenizer "rouge", the function uses the package's tokenizer.
+    """
     from rouge_score.rouge_scorer import RougeScorer
     from rouge_score.tokenizers import DefaultTokenizer
 
-    tokens = DefaultTokenizer(use_stemmer=False) if tokenizer == "rouge" else _Tokenizer(tokenizer)
+    tokens = SimpleNamespace(tokenize=TOKENIZERS[tokenizer])
+    if tokenizer == "rouge":
+        tokens = DefaultTokenizer(use_stemmer=False)
     scorer = RougeScorer(["rougeL"], tokenizer=tokens)
     return lambda pooled, text: float(scorer.score(pooled, text)["rougeL"].fmeasure)
-
-
-class _Tokenizer:
-    """One of the project's tokenizers, with the interface of rouge-score."""
-
-    def __init__(self, name: str) -> None:
-        self.tokenize = TOKENIZERS[name]

@@ -1,4 +1,4 @@
-"""The command `selfinstruct decontaminate`: removes records that contain what a benchmark asks."""
+"""`selfinstruct decontaminate`: remove records that contain text from a benchmark."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +15,16 @@ def decontaminate(
         list[str],
         typer.Option(
             metavar="BENCHMARK",
-            help="Benchmark file in its original layout. MMLU, HellaSwag and HumanEval are known; in other "
-            "files every text counts. Repeat for each file.",
+            help="Benchmark file in its original layout. The layouts of MMLU, HellaSwag and HumanEval are "
+            "known; in other files, all texts are compared. Repeat for several files.",
         ),
     ],
     ngram: Annotated[
         int,
         typer.Option(
-            min=2, metavar="N", help="Drop records that share N words in a row with an item."
+            min=2,
+            metavar="N",
+            help="Drop records that share N consecutive words with a benchmark item.",
         ),
     ] = 13,
     threshold: Annotated[
@@ -31,23 +33,25 @@ def decontaminate(
             "--threshold",
             "-t",
             metavar="N",
-            help="Drop records with a text that has a ROUGE-L over N to a text of an item.",
+            help="Drop records if one of their texts has a ROUGE-L over N to a text in a benchmark item.",
         ),
     ] = 0.7,
-    no_rouge: Annotated[bool, typer.Option(help="Compare words in a row only.")] = False,
+    no_rouge: Annotated[
+        bool, typer.Option(help="Compare consecutive words only, not ROUGE-L.")
+    ] = False,
     field: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Field of a record to search, with its nested fields; repeat for several.",
-            show_default="every text",
+            help="Record field to search, including nested fields. Repeat for several fields.",
+            show_default="all texts",
         ),
     ] = None,
     against_field: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Field of a benchmark to compare with, in place of the fields of its layout.",
+            help="Benchmark field to compare with, instead of the fields of its layout.",
         ),
     ] = None,
     common: Annotated[
@@ -55,21 +59,21 @@ def decontaminate(
         typer.Option(
             min=1,
             metavar="N",
-            help="Ignore words in a row that more than N different items of a benchmark share: they are "
-            "its usual phrases.",
+            help="Ignore consecutive words that more than N different items of a benchmark share, because "
+            "they are common phrases.",
         ),
     ] = 10,
     rejected: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="File for the dropped records, with contamination added."
+            metavar="FILE", help="File for the dropped records, with the field contamination added."
         ),
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="File in .jsonl with a line per hit: record, field, words and item.",
+            help="File (.jsonl) with one line per hit: its record, field, words and item.",
         ),
     ] = None,
     input_format: InputFormat = None,
@@ -77,41 +81,16 @@ def decontaminate(
     quiet: Quiet = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Remove records that contain what a benchmark asks, and report each hit.
+    """Remove records that contain text from a benchmark, and report each hit.
 
-    A record is dropped if one of its texts shares 13 words in a row with an item, or is similar to an item.
-    The other records stay as they are. Files are written completely or not at all.
+    A record is dropped if one of its texts shares 13 consecutive words with a benchmark item, or is similar
+    to an item. The other records are not changed. Files are written completely or not at all.
 
     Example: selfinstruct decontaminate alpaca_data.json -o clean.json --against mmlu.jsonl --against humaneval.parquet --report hits.jsonl
     """  # noqa: E501 - a line end in an example could not be typed
+    options = {**locals()}  # first, while the parameters are the only names
     from selfinstruct.cli.dataset_jobs import run_job
     from selfinstruct.cli.dataset_lines import decontaminate_lines
-    from selfinstruct.dataset.decontamination.benchmarks import Rules
-    from selfinstruct.dataset.decontamination.decontaminate_files import decontaminate_files
-    from selfinstruct.dataset.file_jobs import ListFiles
+    from selfinstruct.dataset.decontamination.decontaminate_records import decontaminate_records
 
-    rules = Rules(
-        ngram=ngram,
-        threshold=None if no_rouge else threshold,
-        common=common,
-        fields=against_field or [],
-    )
-    files = ListFiles(
-        inputs=inputs,
-        output=output,
-        against=list(dict.fromkeys(against)),
-        rejected=rejected,
-        report=report,
-        input_format=input_format,
-        output_format=output_format,
-    )
-    run_job(
-        lambda progress, hold: decontaminate_files(
-            files, rules=rules, fields=field or [], progress=progress, hold=hold
-        ),
-        lambda summary: decontaminate_lines(summary, files, ngram=ngram),
-        inputs=[*inputs, *files.against],
-        outputs=files.outputs,
-        json_output=json_output,
-        quiet=quiet,
-    )
+    run_job(decontaminate_records, decontaminate_lines, options)

@@ -1,4 +1,4 @@
-"""`selfinstruct demo`: run the whole pipeline without a key."""
+"""`selfinstruct demo`: run the whole pipeline without an API key."""
 
 import json
 import stat
@@ -15,10 +15,11 @@ def demo(
         Path, typer.Option("--output", "-o", metavar="DIR", help="The run directory.")
     ] = Path("demo-run"),
     num_instructions: Annotated[
-        int, typer.Option("--num-instructions", "-n", min=1, help="Instructions to reach.")
+        int,
+        typer.Option("--num-instructions", "-n", min=1, help="Number of instructions to generate."),
     ] = 50,
 ) -> None:
-    """Run the whole pipeline against a simulated endpoint: no key, no network, a few seconds.
+    """Run the whole pipeline against a simulated endpoint, in a few seconds. Needs no key and no network.
 
     Example: selfinstruct demo
     """
@@ -31,7 +32,7 @@ def demo(
     from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
     dataset = output / "exports" / "alpaca_data.json"
-    # The user did not name this file, so no link in a foreign directory may redirect it.
+    # The user did not choose this file's path, so the path must not lead through a link to somewhere else.
     names = {"exports": stat.S_IFDIR, "exports/alpaca_data.json": stat.S_IFREG}
     refuse_irregular(output, kinds=names)
     try:
@@ -42,15 +43,15 @@ def demo(
                     "model": "simulated",
                     "base_url": endpoint.base_url,
                     "num_instructions": num_instructions,
-                    "api_key_env": "NO_KEY",  # reads no real key
+                    "api_key_env": "NO_KEY",  # do not read the user's real key
                 },
                 again="selfinstruct demo -o {directory}",
             )
     except OtherVersionError:
         raise RunDirectoryError(
             output,
-            "contains the demo of another version of selfinstruct, which this version cannot continue; "
-            "remove the directory, or choose another with -o",
+            "contains a demo run by another version of selfinstruct, which this version cannot continue; "
+            "delete the directory, or choose another one with -o",
         ) from None
     export_run(output, dataset)
     rows = json.loads(dataset.read_bytes())

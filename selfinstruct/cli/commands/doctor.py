@@ -1,4 +1,4 @@
-"""`selfinstruct doctor`: check the set-up before a run starts."""
+"""`selfinstruct doctor`: check the setup before a run starts."""
 
 import asyncio
 import os
@@ -35,10 +35,10 @@ def doctor(
     json_output: JsonOption = False,
     **settings: Any,
 ) -> None:
-    """Check the set-up of a run: key, address, model, parameters, files. Takes the flags of `run`.
+    """Check a run's setup: key, address, model, parameters and files. Takes the same flags as `run`.
 
-    Sends about ten requests of at most 16 tokens, and none if the set-up is wrong. Exits with 0 if a run can
-    start, 2 for a wrong set-up, 4 if the endpoint refuses.
+    Sends about ten requests of at most 16 tokens each; sends none if the setup is wrong. Exits with 0 if a
+    run can start, with 2 if the setup is wrong, and with 4 if the endpoint rejects the requests.
 
     Example: selfinstruct doctor -m qwen3 --base-url http://localhost:8000/v1
     """
@@ -78,7 +78,7 @@ def doctor(
 
 
 def _lines(finding: "Finding") -> Iterator[str]:
-    """Yield the lines of a finding, with control characters escaped."""
+    """Yield the lines that show a finding, with control characters escaped."""
     label = f"{_MARKS[finding.mark]} {finding.name}"
     for text in filter(None, (finding.said, finding.remedy and f"→ {finding.remedy}")):
         for part in parts(visible(text, keep=""), columns() - _NAME_COLUMNS):
@@ -97,20 +97,20 @@ def _end(examined: "Doctor | None", *, is_ready: bool) -> str:
 
 
 def _problems(error: "SelfInstructError", settings: Mapping[str, Any]) -> "Iterator[Finding]":
-    """Yield why the settings make no run, and other problems, so that the user can fix all of them."""
+    """Yield the error that prevents the run, and further problems, so that the user can fix all of them."""
     from selfinstruct.config.reading import load_settings
     from selfinstruct.config.schema import RunConfig
     from selfinstruct.errors import ConfigError, SelfInstructError
     from selfinstruct.llm.doctor import Finding
 
     said = f"{error.setting}: {error.problem}" if isinstance(error, ConfigError) else str(error)
-    yield Finding("set-up", "bad", said)
+    yield Finding("setup", "bad", said)
     with suppress(SelfInstructError):
         yield from _connection(RunConfig(**load_settings("settings", settings)))
 
 
 def _set_up(directory: Path | None, run: "Run") -> "Iterator[Finding]":
-    """Check everything that needs no request."""
+    """Yield findings about everything that can be checked without a request."""
     from selfinstruct.llm.doctor import Finding
 
     classification = sum(seed.is_classification for seed in run.seed_tasks)
@@ -123,7 +123,7 @@ def _set_up(directory: Path | None, run: "Run") -> "Iterator[Finding]":
 
 
 def _output(directory: Path, run: "Run") -> "Finding":
-    """Check that the run directory can be written."""
+    """Check that files can be written to the run directory."""
     from selfinstruct.llm.doctor import Finding
     from selfinstruct.runner.directory import is_run
     from selfinstruct.runner.lock import holder
@@ -136,13 +136,13 @@ def _output(directory: Path, run: "Run") -> "Finding":
         return Finding("output", "ok", f"{directory} is new and writable")
     pid = holder(directory)
     if pid is not None:
-        return Finding("output", "open", f"process {pid} is writing {directory}")
+        return Finding("output", "open", f"process {pid} is writing to {directory}")
     done = f"{run.state.accepted:,} of {run.config.num_instructions:,} instructions"
     return Finding("output", "ok", f"{directory} contains a run with {done}")
 
 
 def _connection(config: "RunConfig") -> "Iterator[Finding]":
-    """Check address, key, headers and client. Never shows the value of a variable."""
+    """Check the address, key, headers and HTTP client. Never shows the value of an environment variable."""
     from selfinstruct.config.address import address
     from selfinstruct.errors import ConfigError
     from selfinstruct.llm.doctor import Finding
@@ -153,7 +153,7 @@ def _connection(config: "RunConfig") -> "Iterator[Finding]":
         yield Finding(name, "ok", address(config, environ=os.environ))
         name = "key"
         if api_key(config, environ=os.environ) == NO_KEY:
-            said = f"${config.api_key_env} is not set; a local server usually needs none"
+            said = f"${config.api_key_env} is not set; a local server usually needs no key"
             yield Finding(name, "open", said)
         else:
             yield Finding(name, "ok", f"${config.api_key_env} is set")
@@ -176,13 +176,8 @@ async def _examine(run: "Run", add: "Callable[[Finding], None]") -> "Doctor":
         connect_timeout_s=min(config.connect_timeout_s, _MAX_CONNECT_TIMEOUT_S),
     )
     async with OnlineBackend(hurried, environ=os.environ) as backend:
-        examined = Doctor(
-            backend,
-            model=config.model,
-            api=config.api,
-            samplings={stage.name: stage.sampling(config) for stage in run.recipe.stages},
-            max_tokens_name=config.token_limit,
-        )
+        samplings = {stage.name: stage.sampling(config) for stage in run.recipe.stages}
+        examined = Doctor(backend, config, samplings)
         async for finding in examined.findings():
             add(finding)
     return examined

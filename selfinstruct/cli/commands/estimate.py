@@ -1,4 +1,4 @@
-"""`selfinstruct estimate`: the requests, tokens, dollars and hours that a run will take."""
+"""`selfinstruct estimate`: estimate the requests, tokens, dollars and hours that a run will take."""
 
 import asyncio
 import os
@@ -36,16 +36,16 @@ def estimate(
         typer.Option(
             min=1,
             metavar="N",
-            help="Send N real requests of each stage and estimate from their replies.",
+            help="Send N real requests of each stage and base the estimate on their replies.",
         ),
     ] = None,
     json_output: JsonOption = False,
     **settings: Any,
 ) -> None:
-    """Estimate the requests, tokens, dollars and hours of a run. Takes the flags of `run`.
+    """Estimate the requests, tokens, dollars and hours of a run. Takes the same flags as `run`.
 
-    Writes nothing, and sends nothing without --probe. For an existing run, estimates the rest from the run's
-    own replies.
+    Writes no files, and sends no requests unless --probe is used. For an existing run, estimates what is
+    left, based on the run's own replies.
 
     Example: selfinstruct estimate -m gpt-5.4-mini -n 52000
     """
@@ -83,7 +83,7 @@ def estimate(
 
 
 def _probe(run: "Run", count: int) -> "Consumption":
-    """Send requests of each stage and return their consumption; exit with 4 if the endpoint gives up."""
+    """Send `count` requests of each stage and return what they consumed. Exits with 4 if a request fails."""
     from selfinstruct.budget.prices import price_of
     from selfinstruct.cli.run_preview import impatient
     from selfinstruct.errors import BackendError
@@ -131,14 +131,15 @@ def _blocks(
 
 
 def _next(expected: "Estimate", probed: "Consumption | None") -> list[str]:
-    """Return the cost of the probe, if any, and the next command."""
+    """Return lines about the cost of the probe, if there was one, and the next command."""
     if probed is not None:
         price = expected.quotation.price if expected.quotation is not None else None
         return [*wrapped(_probe_line(probed, price)), "Next, without --probe: selfinstruct run"]
     if expected.so_far.requests:
         return ["Next, with the same flags: selfinstruct run"]
     return wrapped(
-        "Next: --probe 5 measures most of this with a few real requests; `selfinstruct run` starts."
+        "Next: --probe 5 measures most of these numbers with a few real requests; `selfinstruct run` "
+        "starts the run."
     )
 
 
@@ -151,13 +152,13 @@ def _notes(expected: "Estimate") -> Iterator[str]:
         whole = f"; in all: {money_range(total)}" if total is not None else ""
         yield f"So far: {so_far.requests:,} requests, {so_far.tokens:,} tokens{paid}{whole}."
     if (batch := expected.left_batch_usd) is not None:
-        yield f"By the vendor's Batch API: {money_range(batch)}. `run` does not use it yet."
+        yield f"With the vendor's Batch API: {money_range(batch)}. `run` does not use this API yet."
     if quotation is not None and quotation.vendor:
         price = quotation.price
         asked = [_price(dollars) for dollars in (price.input, price.cached_input, price.output)]
         yield (
             f"Price: {asked[0]} in, {asked[1]} cached and {asked[2]} out per million tokens "
-            f"({quotation}; {quotation.source}). Prices change: check that it still holds."
+            f"({quotation}; {quotation.source}). Prices change: check that this one is still valid."
         )
 
 

@@ -1,4 +1,4 @@
-"""`selfinstruct explain`: the outcome of a text or an id, and the reason."""
+"""`selfinstruct explain`: show what happened to a text or an id, and why."""
 
 import shlex
 from collections.abc import Iterable, Iterator
@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 
 _DEFAULT_LIMIT = 10
 _FIRST_IDS = 3
-"""Ids shown of the replies that contain a text."""
+"""Number of ids to show from the replies that contain a text."""
 _LINE = 80
-"""Characters shown of a secondary text."""
+"""Number of characters to show from a secondary text."""
 
 
 def explain(
     directory: DirectoryArgument,
     query: Annotated[
-        str, typer.Argument(help="A task, candidate or request id, or a text.", metavar="TEXT|ID")
+        str,
+        typer.Argument(
+            help="A text, or the id of a task, candidate, instance or request.", metavar="TEXT|ID"
+        ),
     ],
     limit: Annotated[
         int | None,
@@ -38,9 +41,9 @@ def explain(
     ] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Show the outcome of a candidate and its reason, by id or by any text that the model wrote.
+    """Show what happened to a candidate and why. Search by id, or by any text that the model wrote.
 
-    A text without a match is checked like the next candidate; the exit code is then 1.
+    If a text has no match, it is checked as if it were the next candidate, and the exit code is 1.
 
     Example: selfinstruct explain my-run 'generate/000001#7'
     """
@@ -69,10 +72,10 @@ def explain(
 
 
 class _Page:
-    """The blocks of an explanation; terminal control characters are escaped."""
+    """Formats an explanation as blocks of lines. Terminal control characters are escaped."""
 
     def __init__(self, directory: Path, threshold: float, *, is_continued: bool) -> None:
-        """`is_continued`: whether the run can still send requests for open tasks."""
+        """Prepare to format. `is_continued` says whether the run can still send requests about open tasks."""
         self._directory = directory
         self._open = "not requested yet" if is_continued else "never requested"
         self._threshold = threshold
@@ -111,7 +114,7 @@ class _Page:
         yield from self._origin(result)
 
     def _origin(self, result: "results.CandidateResult") -> Iterator[str]:
-        """Yield the reason, the similar tasks and the reply of a candidate."""
+        """Yield lines about a candidate: why it was rejected, similar tasks, and the reply it came from."""
         near, witness = result.nearest, result.witness
         if result.reason is not None:
             yield from field("why", f"{result.meaning} (stage {result.stage})")
@@ -152,7 +155,7 @@ class _Page:
             yield from _instances(result)
 
     def _role(self, result: "results.TaskResult") -> Iterator[str]:
-        """Yield the prompt and the kind of a task, and how the run used the task."""
+        """Yield lines about a task: its prompt, its classification, and how the run used it."""
         shown = [f"{task_id}  {unbroken(text)}" for task_id, text in result.demonstrations]
         yield from labelled("prompt", shown)
         yield from field("kind", self._kind(result))
@@ -211,9 +214,9 @@ class _Page:
         if result.problem:
             yield from field("note", result.problem)
         elif not result.items and result.answer is None:
-            yield from field("why", "No item of the reply has this text.")
+            yield from field("why", "No item in the reply has this text.")
         command = f"selfinstruct explain {shlex.quote(str(self._directory))} {result.request_id}"
-        # Not wrapped, so that it can be copied.
+        # The command is not wrapped, so that it can be copied.
         yield f"  {'whole reply':<{LABEL}}{visible(command, keep='')}"
 
     def _items(self, result: "results.RequestResult | results.Excerpt") -> Iterator[str]:
@@ -240,7 +243,7 @@ class _Page:
 
     def _near(self, label: str, near: "results.Near") -> Iterator[str]:
         if near.rouge_l == 0:
-            yield from field(label, "none: no task of the pool shares a word with the text")
+            yield from field(label, "none: no task in the pool shares a word with the text")
             return
         same = ", accepted just before from the same reply" if near.in_same_reply else ""
         like = score(near.rouge_l, self._threshold)
@@ -249,11 +252,13 @@ class _Page:
 
 
 def _head(explanation: "results.Explanation") -> str:
-    """Return the line above the matches; "" for a single match."""
+    """Return the line above the matches; "" if there is only one match."""
     match explanation.how:
         case "none":
             is_id = explanation.as_candidate is None
-            missing = ": there is no such id in this run." if is_id else " is nowhere in this run."
+            missing = (
+                ": there is no such id in this run." if is_id else " does not occur in this run."
+            )
             return f"“{one_line(unbroken(explanation.query), _LINE)}”{missing}"
         case "reply":
             where = counted(explanation.total, "reply", "replies")
@@ -272,7 +277,7 @@ def _instances(result: "results.TaskResult") -> Iterator[str]:
 
 
 def _elsewhere(explanation: "results.Explanation") -> str:
-    """Return where else the run contains a text that items have or contain."""
+    """Return a sentence that says where else in the run the query's text occurs."""
     names = explanation.in_replies
     first = ", ".join(names[:_FIRST_IDS]) + (", …" if len(names) > _FIRST_IDS else "")
     replies = counted(len(names), "raw reply", "raw replies")
@@ -280,7 +285,7 @@ def _elsewhere(explanation: "results.Explanation") -> str:
     if not explanation.partial:
         return where
     more = counted(explanation.partial, "further item")
-    return f"The text is also a part of {more}; a longer or shorter text finds them. {where}"
+    return f"The text is also a part of {more}; to find them, search for a longer or shorter text. {where}"
 
 
 def _outcome(result: "results.CandidateResult | results.InstanceResult") -> str:

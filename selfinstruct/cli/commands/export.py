@@ -1,4 +1,4 @@
-"""The command `selfinstruct export`: writes a run or an Alpaca-style list in a format for trainers."""
+"""`selfinstruct export`: write a run or an Alpaca-style list in a format for trainers."""
 
 import re
 from functools import partial
@@ -12,7 +12,7 @@ from selfinstruct.cli.options import FileFormat, InputFormat, JsonOption, Quiet
 Format = Literal[
     "alpaca", "jsonl", "prompt-completion", "messages", "sharegpt", "csv", "parquet", "datasets"
 ]
-"""The shape of a row; jsonl, csv, parquet and datasets have every column."""
+"""The layout of a row. The rows of jsonl, csv, parquet and datasets have all columns."""
 Container = Literal[FileFormat, "datasets"]
 """The file format."""
 
@@ -25,7 +25,7 @@ def export(
         str,
         typer.Argument(
             metavar="DIR|FILE",
-            help="Run directory, or Alpaca-style list: .json, .jsonl, .csv, .parquet; - is stdin.",
+            help="Run directory, or Alpaca-style list (.json, .jsonl, .csv or .parquet); - is stdin.",
         ),
     ],
     output: Annotated[
@@ -34,7 +34,7 @@ def export(
             "--output",
             "-o",
             metavar="OUT",
-            help="File or folder to write; - is stdout. The suffix chooses the file format: "
+            help="File or directory to write; - is stdout. The suffix determines the file format, as in "
             "-f messages -o chats.parquet.",
         ),
     ],
@@ -44,20 +44,20 @@ def export(
             "--format",
             "-f",
             help="alpaca: instruction, input, output. prompt-completion: Alpaca's prompt, and completion. "
-            "messages: chats, as OpenAI and TRL read them. sharegpt: conversations of human and gpt. "
-            "jsonl, csv, parquet, datasets: every column, with ids and provenance, in a file of this "
-            "format; datasets is a folder for load_from_disk.",
+            "messages: chats for OpenAI and TRL. sharegpt: conversations between human and gpt. "
+            "jsonl, csv, parquet, datasets: all columns, with ids and provenance, in a file of this "
+            "format; datasets is a directory for load_from_disk.",
         ),
     ] = "alpaca",
     container: Annotated[
         Container | None,
         typer.Option(
-            help="File format, if neither the suffix nor --format chooses one: "
+            help="File format, if neither the suffix nor --format determines it, as in "
             "-f messages --container datasets.",
-            show_default="by suffix, or format",
+            show_default="by suffix or --format",
         ),
     ] = None,
-    include_seed_tasks: Annotated[bool, _rows(help="Write the seed tasks first.")] = False,
+    include_seed_tasks: Annotated[bool, _rows(help="Also export the seed tasks, first.")] = False,
     limit: Annotated[
         int | None,
         _rows(
@@ -81,22 +81,22 @@ def export(
     shuffle_seed: Annotated[
         int | None,
         _rows(
-            help="Shuffle the rows with this seed, which also chooses the parts of --split.",
-            show_default="in order",
+            help="Shuffle the rows with this seed. The seed also determines the parts of --split.",
+            show_default="not shuffled",
         ),
     ] = None,
     decontaminate: Annotated[
         list[str] | None,
         _rows(
             metavar="BENCHMARK",
-            help="Leave out rows that contain what this benchmark asks, by the rules of selfinstruct "
+            help="Leave out rows that contain text from this benchmark, by the rules of selfinstruct "
             "decontaminate. Repeat for several files.",
         ),
     ] = None,
     similarities: Annotated[
         bool,
         typer.Option(
-            help="Add the similarity to earlier tasks, like the published data: most_similar_instructions "
+            help="Add the similarity to earlier tasks, as in the published data: most_similar_instructions "
             "(10, with their ROUGE-L) and avg_similarity_score."
         ),
     ] = False,
@@ -116,24 +116,25 @@ def export(
     csv_safe: Annotated[
         bool,
         typer.Option(
-            help="Put an apostrophe before cells that a spreadsheet program would run as a formula. For "
-            "reading, not for training."
+            help="Put an apostrophe before cells that a spreadsheet program would run as a formula. Use this "
+            "for files to read, not for training."
         ),
     ] = False,
     llama_factory: Annotated[
         bool,
         _beside(
-            help="Add the file to dataset_info.json in its folder, for LLaMA-Factory; other entries stay."
+            help="For LLaMA-Factory: add the file to dataset_info.json in its directory. Other entries stay."
         ),
     ] = False,
     axolotl: Annotated[
-        bool, _beside(help="Write the stanza for axolotl's configuration: OUT.axolotl.yaml.")
+        bool,
+        _beside(help="Also write OUT.axolotl.yaml, with the lines for axolotl's configuration."),
     ] = False,
     card: Annotated[
         bool,
         _beside(
-            help="Write a dataset card for the Hugging Face hub, README.md: the origin of the data, and "
-            "open questions for its users."
+            help="Also write README.md, a dataset card for the Hugging Face Hub, with the origin of the data "
+            "and open questions for its users."
         ),
     ] = False,
     license: Annotated[  # noqa: A002
@@ -177,83 +178,25 @@ def export(
 
     Example: selfinstruct export someones_alpaca.json -f sharegpt -o sharegpt.json --llama-factory
     """
+    options = {**locals()}  # first, while the parameters are the only names
     from selfinstruct.cli.dataset_jobs import run_job
     from selfinstruct.cli.dataset_lines import export_lines
-    from selfinstruct.dataset.dataset_card.types import Terms
-    from selfinstruct.dataset.export.beside import CardRequest
-    from selfinstruct.dataset.export.export_files import SIMILARITIES, ExportFiles, export_files
-    from selfinstruct.dataset.export.formats import ExportOptions, read_shares
-    from selfinstruct.dataset.export.sources import RowSelection
+    from selfinstruct.dataset.export.export_records import export_records
 
-    terms = Terms(
-        license=license,
-        model_terms=model_terms,
-        languages=tuple(code.lower() if len(code) == 2 else code for code in language or ()),
-        source_license=source_license,
-    )
-    if not card and terms != Terms(license=None, model_terms=None, languages=()):
+    if not card and ({license, model_terms, source_license} != {None} or language):
         raise typer.BadParameter(
-            "is for the dataset card; add --card",
+            "requires --card",
             param_hint="--license, --model-terms, --source-license or --language",
         )
-    for code in terms.languages:
+    options["output"] = Path(output)
+    options["language"] = [c.lower() if len(c) == 2 else c for c in language or []]
+    for code in options["language"]:
         if re.fullmatch("[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", code) is None:
             problem = f"must be a code such as en or pt-BR, not {code!r}"
             raise typer.BadParameter(problem, param_hint="--language")
-    options = {
-        "limit": limit,
-        "max-instances-per-task": max_instances_per_task,
-        "split": split,
-        "shuffle-seed": shuffle_seed,
-        "system": system,
-        "template": template.name if template is not None else None,
-        "include-seed-tasks": "yes" if include_seed_tasks else None,
-        "similarities": "yes" if similarities else None,
-        "csv-safe": "yes" if csv_safe else None,
-        "decontaminate": ", ".join(Path(name).name for name in decontaminate or ()) or None,
-    }
-    if str(output).endswith("/") and "datasets" not in (format, container):
+    if output.endswith("/") and "datasets" not in (format, container):
         raise typer.BadParameter(
-            f"{output} is a folder; name the file in it, such as {output}data.json",
+            f"{output} is a directory; specify a file in it, such as {output}data.json",
             param_hint="--output",
         )
-    files = ExportFiles(
-        source=source,
-        output=Path(output),
-        options=ExportOptions(
-            format=format,
-            container=container,
-            split=read_shares(split) if split is not None else (),
-            shuffle_seed=shuffle_seed,
-            max_instances_per_task=max_instances_per_task,
-            system=system,
-            template=template,
-            csv_safe=csv_safe,
-            kept=SIMILARITIES if similarities else (),
-        ),
-        benchmarks=tuple(dict.fromkeys(decontaminate or ())),
-        llama_factory=llama_factory,
-        axolotl=axolotl,
-        card=CardRequest(
-            terms=terms,
-            options={name: str(value) for name, value in options.items() if value is not None},
-        )
-        if card
-        else None,
-    )
-    selection = RowSelection(
-        include_seed_tasks=include_seed_tasks,
-        limit=limit,
-        similarities=similarities,
-        input_format=input_format,
-    )
-    run_job(
-        lambda progress, hold: export_files(
-            files, selection=selection, progress=progress, hold=hold
-        ),
-        lambda summary: export_lines(summary, files.output),
-        inputs=[source, *files.benchmarks],
-        outputs=[files.output],
-        json_output=json_output,
-        quiet=quiet,
-    )
+    run_job(export_records, export_lines, options)

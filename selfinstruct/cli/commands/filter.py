@@ -1,4 +1,4 @@
-"""The command `selfinstruct filter`: removes near duplicates from lists of records."""
+"""`selfinstruct filter`: remove near-duplicates from lists of records."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ def filter(  # noqa: A001
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Field to compare; repeat to compare several together. Nested fields: "
+            help="Field to compare. Repeat to compare several fields together. A nested field is written as "
             "messages.0.content.",
             show_default="instruction",
         ),
@@ -25,45 +25,45 @@ def filter(  # noqa: A001
         typer.Option(
             "--threshold",
             "-t",
-            help="Reject records with a ROUGE-L over this value to a kept record. 1 keeps even exact "
+            help="Reject records that have a ROUGE-L over this value to a kept record. 1 keeps even exact "
             "copies.",
         ),
     ] = 0.7,
     tokenizer: Annotated[
         Literal["unicode", "rouge"],
         typer.Option(
-            help="Definition of a word: unicode knows every script; rouge, as published, only a–z and 0–9. "
-            "Texts without a word are kept and counted."
+            help="How texts are split into words: unicode supports all scripts; rouge, as published, only "
+            "a–z and 0–9. Texts without words are kept and counted."
         ),
     ] = "unicode",
     against: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="Records to compare with but not to write: an earlier dataset, the seed tasks, a "
-            "benchmark. Repeat for several files.",
+            help="File of records to compare with, which are not written: an earlier dataset, the seed tasks "
+            "or a benchmark. Repeat for several files.",
         ),
     ] = None,
     against_field: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Field to compare in the files of --against.",
-            show_default="as --field",
+            help="Field to compare in the --against files.",
+            show_default="same as --field",
         ),
     ] = None,
     rejected: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="File for the rejected records, with witness, witness_place and rouge_l added.",
+            help="File for the rejected records, with the fields witness, witness_place and rouge_l added.",
         ),
     ] = None,
     keep_equal: Annotated[
         bool,
         typer.Option(
-            help="Also keep records with exactly the text of a kept record: one instruction with several "
-            "inputs. Near duplicates are still rejected."
+            help="Also keep records with exactly the same text as a kept record, such as one instruction "
+            "with several inputs. Near-duplicates are still rejected."
         ),
     ] = False,
     similarities: Annotated[
@@ -78,50 +78,23 @@ def filter(  # noqa: A001
     quiet: Quiet = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Remove near duplicates from lists of records. Of several similar records, the first is kept.
+    """Remove near-duplicates from lists of records. Of several similar records, the first is kept.
 
-    The comparison is the same as in a run: exact ROUGE-L with every kept record. Other fields stay as they
-    are. Files are written completely or not at all.
+    As in a run, each record is compared with every kept record by exact ROUGE-L. Other fields are not
+    changed. Files are written completely or not at all.
 
     Example: selfinstruct filter alpaca_data.json -o clean.json --rejected duplicates.jsonl
 
     Example: zcat *.jsonl.gz | selfinstruct filter - -o clean.parquet --field messages.0.content
     """
+    options = {**locals()}  # first, while the parameters are the only names
     from selfinstruct.cli.dataset_jobs import run_job
     from selfinstruct.cli.dataset_lines import filter_lines
-    from selfinstruct.dataset.deduplication.filter_files import filter_files
-    from selfinstruct.dataset.file_jobs import ListFiles
+    from selfinstruct.dataset.deduplication.filter_records import filter_records
 
     if against_field and not against:
         raise typer.BadParameter(
-            "names the field to compare in the files of --against; add --against FILE",
+            "has no effect without --against; add --against FILE",
             param_hint="--against-field",
         )
-    files = ListFiles(
-        inputs=inputs,
-        output=output,
-        against=against or [],
-        rejected=rejected,
-        input_format=input_format,
-        output_format=output_format,
-    )
-    run_job(
-        lambda progress, hold: filter_files(
-            files,
-            fields=field or ["instruction"],
-            threshold=threshold,
-            tokenizer=tokenizer,
-            against_fields=against_field,
-            keep_equal=keep_equal,
-            similarities=similarities,
-            progress=progress,
-            hold=hold,
-        ),
-        lambda summary: filter_lines(
-            summary, files, threshold=threshold, tokenizer=tokenizer, keep_equal=keep_equal
-        ),
-        inputs=[*inputs, *files.against],
-        outputs=files.outputs,
-        json_output=json_output,
-        quiet=quiet,
-    )
+    run_job(filter_records, filter_lines, options)

@@ -1,4 +1,4 @@
-"""The command `selfinstruct import`: starts a run from files of older tools."""
+"""`selfinstruct import`: start a run from files that the published Self-Instruct or Alpaca code wrote."""
 
 import shlex
 from collections.abc import Iterator
@@ -29,7 +29,10 @@ def import_(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="DIR", help="Run directory to create, new or empty."
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="The run directory to create; must be new or empty.",
         ),
     ],
     config: Annotated[
@@ -39,10 +42,11 @@ def import_(
     json_output: JsonOption = False,
     **settings: Any,
 ) -> None:
-    """Make a run from files of the published Self-Instruct code or of Alpaca, without any request.
+    """Create a run from files of the published Self-Instruct or Alpaca code, without sending requests.
 
-    Every instruction becomes a task unchanged. `selfinstruct run DIR -m MODEL` then requests missing kinds
-    and instances, and with a larger -n more instructions. The default of -n is the number of imported tasks.
+    Every instruction becomes a task, unchanged. `selfinstruct run DIR -m MODEL` then requests missing
+    classifications and instances; with a larger -n, also more instructions. By default, -n is the number of
+    imported tasks.
 
     Example: selfinstruct import regen.json -o my-run
 
@@ -61,7 +65,7 @@ def import_(
         with stopped_by_signals(), bar(quiet=json_output) as show:
             done = import_run(output, files, load_settings("", explicit), show=show)
     except KeyboardInterrupt:
-        say("interrupted; repeat the command to make the run")
+        say("interrupted; no run was created; repeat the command to try again")
         raise typer.Exit(130) from None
     if json_output:
         fields = {"directory": str(output), **asdict(done)}
@@ -71,7 +75,7 @@ def import_(
 
 
 def _lines(directory: Path, done: "Import") -> Iterator[str]:
-    """Yield the summary: files, tasks, and records without use."""
+    """Yield the summary: files, tasks, and records that were left out."""
     from selfinstruct.dataset.importing.merge import MEANING
     from selfinstruct.text import counted, visible
 
@@ -84,12 +88,14 @@ def _lines(directory: Path, done: "Import") -> Iterator[str]:
     yield row("tasks", done.tasks)
     yield row("  with instances", done.with_instances, f"{done.rows:,} rows")
     if done.without_instances:
-        kinds = f", for {done.without_kind:,} the kind first" if done.without_kind else ""
+        kinds = (
+            f", and for {done.without_kind:,} the classification first" if done.without_kind else ""
+        )
         yield row("  still open", done.without_instances, f"a run requests instances{kinds}")
     yield from breakdown("instances rejected", done.instances_rejected)
     yield from breakdown("records left out", done.left_out, MEANING)
     if done.repaired:
-        yield row("records repaired", done.repaired, "halves of surrogate pairs became U+FFFD")
+        yield row("records repaired", done.repaired, "lone surrogates were replaced with U+FFFD")
     quoted = shlex.quote(name)
     model = "" if done.model else " -m MODEL"
     yield ""

@@ -19,14 +19,16 @@ def parse(
             "is_classification, num_prompt_instructions, prompt. - is stdin.",
         ),
     ],
-    stage: Annotated[Stage, typer.Option("--stage", "-s", help="Stage of the replies.")],
+    stage: Annotated[
+        Stage, typer.Option("--stage", "-s", help="Stage of the requests that got the replies.")
+    ],
     profile: Annotated[
         Literal["default", "paper"],
-        typer.Option("--profile", "-p", help="Parser and filters."),
+        typer.Option("--profile", "-p", help="Parser and filters to use."),
     ] = "default",
     recipe: Annotated[
         Literal[tuple(RECIPE_DEFAULTS)],  # type: ignore[valid-type]
-        typer.Option(help="Recipe of the prompts."),
+        typer.Option(help="Recipe that the prompts were made for."),
     ] = "self-instruct",
     api: Annotated[
         Literal["chat", "completions"] | None,
@@ -38,15 +40,16 @@ def parse(
     seed_tasks: Annotated[
         Path | None,
         typer.Option(
-            help="Reject candidates in a script that these tasks do not use.",
+            help="Reject candidates written in a script that none of these tasks uses.",
             show_default="any script",
         ),
     ] = None,
 ) -> None:
     """Parse recorded replies as a run would, and print accepted and rejected items.
 
-    Writes a JSON line for each input line: candidates, is_classification (null if unclear) or instances, and
-    always rejections. Does not check novelty, which needs a pool.
+    Writes one JSON line for each input line. The line contains rejections and, depending on the stage,
+    candidates, is_classification (null if unclear) or instances. Novelty is not checked, because that needs a
+    pool.
 
     Example: selfinstruct parse replies.jsonl --stage generate
 
@@ -62,7 +65,7 @@ def parse(
     stages = [one.name for one in RECIPES[recipe].stages]
     if stage not in stages:
         plural = "s" * (len(stages) > 1)
-        problem = f"{recipe} has only the stage{plural} {' and '.join(stages)}"
+        problem = f"the recipe {recipe} has only the stage{plural} {' and '.join(stages)}"
         raise typer.BadParameter(problem, param_hint="--stage")
     scripts = frozenset[str]()
     if seed_tasks is not None:
@@ -76,5 +79,5 @@ def parse(
             result = parse_again(
                 reply, stage=stage, profile=profile, recipe=recipe, api=api, scripts=scripts
             )
-            # stdout writes a lone surrogate as an escape sequence of JSON.
+            # stdout writes a lone surrogate as \uXXXX, which is valid in JSON.
             typer.echo(json.dumps(result, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""`selfinstruct refilter`: decide the replies of a run again with other filters."""
+"""`selfinstruct refilter`: decide on a run's replies again with other filters."""
 
 import shlex
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ def refilter(
             "--output",
             "-o",
             metavar="NEWDIR",
-            help="The directory to create; must be new or empty.",
+            help="The run directory to create; must be new or empty.",
         ),
     ],
     threshold: Annotated[
@@ -38,7 +38,7 @@ def refilter(
             "--threshold",
             "-t",
             metavar="N",
-            help="Maximum ROUGE-L of a novel candidate to the tasks of the pool.",
+            help="Reject candidates with a ROUGE-L over N to a task in the pool.",
             show_default="as in DIR",
         ),
     ] = None,
@@ -46,7 +46,7 @@ def refilter(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Parser and filters: default or paper.",
+            help="Parser and filters to use: default or paper.",
             show_default="as in DIR",
         ),
     ] = None,
@@ -54,28 +54,30 @@ def refilter(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Tokenizer of ROUGE-L: unicode or rouge.",
-            show_default="as in DIR; with --profile, that of the profile",
+            help="Tokenizer for ROUGE-L: unicode or rouge.",
+            show_default="as in DIR; with --profile, the profile's tokenizer",
         ),
     ] = None,
     max_instances: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Maximum instances of a task.", show_default="as in DIR"),
+        typer.Option(
+            metavar="N", help="Maximum number of instances per task.", show_default="as in DIR"
+        ),
     ] = None,
     show: Annotated[
         int | None,
         typer.Option(
             min=0,
             metavar="N",
-            help="Number of tasks to show that only one of the two runs has.",
+            help="How many tasks to show that only one of the two runs has, for each run.",
             show_default="3; with --json all",
         ),
     ] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Decide the replies of a run again with other filters, as a new run, without a request.
+    """Decide on a run's replies again with other filters. Creates a new run and sends no requests.
 
-    Only reads DIR. You can export, explain and verify the new run, but not continue it.
+    DIR is not changed. You can export, explain and verify the new run, but not continue it.
 
     Example: selfinstruct refilter my-run -o strict --threshold 0.5
     """
@@ -124,7 +126,7 @@ def _fields(
 def _blocks(
     directory: Path, output: Path, source: "Run", new: "Refiltered", number: int | None
 ) -> Iterator[Iterable[str]]:
-    """Yield both funnels next to each other, remarks, and the tasks that only one run has."""
+    """Yield the counts of both runs next to each other, remarks, and tasks that only one run has."""
     name, comparison = visible(str(output), keep=""), new.comparison
     yield [f"{name}: {visible(str(directory), keep='')}, decided again{_how(new)}"]
     yield _numbers(comparison)
@@ -138,7 +140,7 @@ def _blocks(
 
 
 def _how(new: "Refiltered") -> str:
-    """Return the changed settings and versions."""
+    """Return which settings and versions were changed, as the end of the first line."""
     from selfinstruct.cli.summary_lines import changes
     from selfinstruct.runner.manifest import VERSIONS
 
@@ -170,7 +172,7 @@ def _numbers(comparison: "Comparison") -> Iterator[str]:
 def _remarks(comparison: "Comparison") -> Iterator[str]:
     if never := comparison.after.never_asked:
         have = counted(never, "instruction has", "instructions have")
-        yield f"  {have} no instances, because the model was never asked"
+        yield f"  {have} no instances, because the model was never asked for them"
     if comparison.unused:
         one, several = "classification or instance reply", "classification and instance replies"
         yield f"  {counted(comparison.unused, one, several)} not used"
@@ -182,7 +184,7 @@ def _remarks(comparison: "Comparison") -> Iterator[str]:
 def _only(
     side: str, when: str, shown: "tuple[OnlyThere, ...]", total: int, rejecting: "RunState"
 ) -> Iterator[str]:
-    """Yield the first tasks of one run, and why the run with the state `rejecting` rejected them."""
+    """Yield tasks that only one run has, and why the other run, with the state `rejecting`, lacks them."""
     more = f", the first {len(shown):,}" if len(shown) < total else ""
     yield f"Only {side} ({total:,}{more}):"
     for task in shown:
@@ -196,7 +198,7 @@ def _why(task: "OnlyThere", when: str, rejecting: "RunState") -> Iterator[str]:
     from selfinstruct.cli.summary_lines import named
 
     if task.witness is None:
-        yield f"{when} {task.reason or 'no candidate of the reply has this text'}"
+        yield f"{when} {task.reason or 'no candidate in the reply has this text'}"
         return
     like = score(task.witness.rouge_l, rejecting.index.threshold)
     yield f"{when} {task.reason}, ROUGE-L {like} to {task.witness.task_id}:"

@@ -1,4 +1,4 @@
-"""`selfinstruct simulate`: the simulated endpoint, in the foreground."""
+"""`selfinstruct simulate`: run the simulated endpoint in the foreground."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,22 +18,36 @@ def _latency(value: str) -> tuple[float, float]:
 
 
 def simulate(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free port.")] = 8000,
-    model: Annotated[str, typer.Option("--model", "-m", help="Name of the model.")] = "simulated",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free port.")
+    ] = 8000,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Name of the simulated model.")
+    ] = "simulated",
     latency_ms: Annotated[
-        str, typer.Option(metavar="MS|LOW:HIGH", help="Delay of every reply, fixed or random.")
+        str,
+        typer.Option(
+            metavar="MS|LOW:HIGH", help="Delay of each reply: fixed, or random in a range."
+        ),
     ] = "0",
     log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Append two lines per request.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Append two JSON lines to FILE per request: on arrival and at its end.",
+        ),
     ] = None,
-    faults: Annotated[Path | None, typer.Option(metavar="FILE", help="Fault plan in YAML.")] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Fault plan in YAML: which requests fail, and how."),
+    ] = None,
 ) -> None:
-    """Serve an OpenAI-compatible endpoint on loopback with made-up replies, for rehearsals.
+    """Serve a local OpenAI-compatible endpoint with made-up replies, to rehearse a run.
 
     Example: selfinstruct simulate --port 8000 --latency-ms 50, and in another terminal
     selfinstruct run -o rehearsal -m simulated --base-url http://127.0.0.1:8000/v1
 
-    With faults: selfinstruct simulate --faults plan.yaml, where the plan is
+    With faults: selfinstruct simulate --faults plan.yaml, where plan.yaml contains
     per_attempt: [{fault: status, share: 0.1, status: 429}]
     """
     from selfinstruct.errors import ConfigError, InputError
@@ -47,7 +61,7 @@ def simulate(
         run = owning_run(log) if log is not None else None
         if log is not None and run is not None:
             raise InputError(log, f"is a file of the run in {run}; choose another name")
-        # The first line of stdout is the address, for scripts.
+        # The first line on stdout is the address, so that scripts can read it.
         SimulatedEndpoint(port=port, model=model, latency_ms=delays, log=log, faults=plan).serve(
             on_ready=typer.echo
         )

@@ -1,4 +1,4 @@
-"""`selfinstruct status`: show how far a run is."""
+"""`selfinstruct status`: show a run's progress."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def status(directory: DirectoryArgument, json_output: JsonOption = False) -> None:
-    """Show how far a run is and what became of its candidates, also while it runs.
+    """Show a run's progress and what happened to its candidates. Also works while the run is running.
 
     Example: selfinstruct status my-run
     """
@@ -28,7 +28,7 @@ def status(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
     run = read_run(directory)
     pid = holder(directory)
     if pid is None:
-        run.state.ledger.give_all_up()  # requests of a killed process
+        run.state.ledger.give_all_up()  # the process that sent these requests was killed
     summary = summarize(run.state)
     estimate = None
     if run.state.source is None and run.state.counts.requests and not is_complete(run):
@@ -87,7 +87,7 @@ def _lines(
     if source is not None:
         reached = f"{summary.accepted:,}"
         condition += f" from {source.source}"
-    model = f"model {run.config.model}" if run.config.model else "no model named yet"
+    model = f"model {run.config.model}" if run.config.model else "no model chosen yet"
     yield visible(f"{run.directory}: {condition}, {reached} instructions, {model}", keep="")
     if state.finished is not None and state.finished.detail and pid is None:
         yield f"  {visible(state.finished.detail, keep='')}"

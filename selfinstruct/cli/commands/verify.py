@@ -1,4 +1,4 @@
-"""`selfinstruct verify`: check that a run's journal follows from its replies."""
+"""`selfinstruct verify`: check that every decision in a run's journal follows from the replies."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from selfinstruct.analysis.verify import Verification
 
 _SHOWN = 20
-"""Problems shown without --json."""
+"""Number of problems shown without --json."""
 
 
 def verify(directory: DirectoryArgument, json_output: JsonOption = False) -> None:
-    """Plan every prompt and make every decision of a run again, and compare.
+    """Plan a run's prompts and make its decisions again, and compare them with the journal.
 
-    Sends nothing and writes nothing. Exits with 0 if everything matches, with 1 if something differs or the
-    journal has no reply.
+    Sends no requests and writes no files. Exits with 0 if everything matches, and with 1 if there is a
+    difference or nothing to verify.
 
     Example: selfinstruct verify my-run
     """
@@ -46,12 +46,12 @@ def verify(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
 
 
 def _blocks(directory: str, v: "Verification") -> Iterator[Iterable[str]]:
-    """Yield the counts of what was checked, and the first problems."""
+    """Yield the counts of checked items, and the first problems."""
     if v.is_empty:
-        why = "there is nothing to verify: its journal.jsonl is missing or has no reply"
+        why = "there is nothing to verify: its journal.jsonl is missing or contains no replies"
         yield [f"{visible(directory)}: {why}"]
         return
-    result = "everything follows from the replies"
+    result = "every decision follows from the replies"
     if not v.holds:
         result = counted(len(v.problems), "problem")
     elif v.not_decided or v.not_planned or v.imported:
@@ -71,13 +71,13 @@ def _blocks(directory: str, v: "Verification") -> Iterator[Iterable[str]]:
 def _counts(v: "Verification") -> Iterator[str]:
     candidates = f"{v.accepted:,} accepted, {v.rejected:,} rejected, in {v.replies:,} replies"
     candidates += "" if v.has_task_stages else "; with their instances"
-    yield row("lines of the journal", v.entries)
+    yield row("journal lines", v.entries)
     if v.imported:
         yield row("tasks imported", v.imported, "only their order was checked")
     yield row("prompts planned again", v.prompts)
     yield row("candidates decided again", v.accepted + v.rejected, candidates)
-    yield row("witnesses scored again", v.witnesses, "by the rouge-score package")
+    yield row("witness scores recomputed", v.witnesses, "with the rouge-score package")
     if v.has_task_stages:
-        instances = f"{v.kept:,} kept, {v.left_out:,} rejected, of {v.tasks:,} tasks"
+        instances = f"{v.kept:,} kept, {v.left_out:,} rejected, in {v.tasks:,} tasks"
         yield row("answers parsed again", v.answers)
         yield row("instances parsed again", v.kept + v.left_out, instances)

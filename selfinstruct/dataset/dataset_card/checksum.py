@@ -1,10 +1,10 @@
-"""The checksum in the last line of a card, which shows edits."""
+"""The checksum in a card's last line, which reveals whether the card was edited."""
 
 import hashlib
 
 
 def sealed(text: str) -> str:
-    """Return a text, which ends in a line end, with the checksum line."""
+    """Return `text` with the checksum line appended. `text` must end with a newline."""
     sha256 = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
     return (
         f"{text}<!-- written by selfinstruct; sha256:{sha256} of everything above; "
@@ -13,6 +13,6 @@ def sealed(text: str) -> str:
 
 
 def is_sealed(text: str) -> bool:
-    """Return whether a text has a checksum line that fits, so that a new card may replace the text."""
+    """Return whether `text` ends with its correct checksum line, so a new card may replace it."""
     above, _, _ = text.removesuffix("\n").rpartition("\n")
     return text == sealed(f"{above}\n")

@@ -1,4 +1,4 @@
-"""The facts of a run for its card, which depend on the files of the run only."""
+"""The facts about a run that its dataset card shows. They depend only on the run's files."""
 
 import hashlib
 import json
@@ -21,34 +21,34 @@ from selfinstruct.runner.run_files import PROMPTS, SEEDS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """A file that prompts contain: seed tasks or a template."""
+    """A file whose content appears in prompts: the seed tasks or a template."""
 
     name: str
     sha256: str
     is_packaged: bool
-    """True if the file comes with selfinstruct, so that its licence is known."""
+    """Whether the file comes with selfinstruct, so its licence is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The origin of the data of a run."""
+    """The origin of a run's data."""
 
     run: Run = field(repr=False)
     asked_for: str
-    """The model in the configuration."""
+    """The configured model, without its directory."""
     models: Sequence[tuple[str, int]]
-    """The models by the names of the server, each with its number of instructions, largest first."""
+    """The models as the server reported them, each with its number of instructions, largest first."""
     imported_models: Sequence[tuple[str, int]]
-    """The models that imported files name, in the same form."""
+    """The models that the imported files report, each with its number of instructions, largest first."""
     extra: Sequence[str]
-    """Further members of every request as "name: value"; the name only if the value may be private."""
+    """Additional members of every request, as "name: value". If the value may be private, only the name."""
     seeds: Material
     templates: Sequence[Material]
     summary: RunSummary
 
     @property
     def title(self) -> str:
-        """A title for the data."""
+        """The dataset's title."""
         name = self.run.recipe.title
         if not self.is_generated:
             return "Imported instruction data"
@@ -62,17 +62,17 @@ class Facts:
 
     @property
     def is_generated(self) -> bool:
-        """True if the run generated instructions; if not, the seed tasks had no influence."""
+        """Whether the run generates instructions. If not, the seed tasks have no influence on the data."""
         return self.summary.grown > 0 or not self.summary.imported
 
     @property
     def is_asked(self) -> bool:
-        """True if the run has or will have requests."""
+        """Whether the run has sent or will send requests."""
         return self.is_generated or bool(self.summary.requests)
 
     @property
     def own_material(self) -> Sequence[str]:
-        """The names of the material that did not come with selfinstruct."""
+        """Descriptions of the materials that did not come with selfinstruct."""
         has_own_templates = not all(template.is_packaged for template in self.templates)
         own = {
             "the seed tasks": self.is_generated and not self.seeds.is_packaged,
@@ -83,25 +83,25 @@ class Facts:
 
     @property
     def stages(self) -> Sequence[tuple[Stage, Sampling]]:
-        """The requests of the recipe with their settings."""
+        """The recipe's request stages with their sampling settings."""
         run = self.run
         return [(stage.name, stage.sampling(run.config)) for stage in run.recipe.stages]
 
     @property
     def rejected(self) -> Mapping[Reason, int]:
-        """Rejected candidates by reason, with 0 for every other rule of the run."""
+        """Number of rejected candidates by reason, including 0 for each rule that rejected none."""
         rules = [reason for reason, _ in rules_of(self.run.state, self.run.config)]
         idle = dict.fromkeys([*rules, Reason.NOT_NOVEL], 0)
         return {**self.summary.rejected, **idle, **self.summary.rejected}
 
     @property
     def has_current_rules(self) -> bool:
-        """True if this version has the same rules."""
+        """Whether the run used the same filter rules as this version of selfinstruct."""
         return self.run.versions.get("rules") == RULES_VERSION
 
 
 def facts_of(run: Run) -> Facts:
-    """Return the facts of a run."""
+    """Return the facts about `run`."""
     state = run.state
     seeds, templates = _materials(run)
     return Facts(
@@ -122,7 +122,7 @@ def _counted(models: Iterable[str | None]) -> list[tuple[str, int]]:
 
 
 def _without_folders(model: str) -> str:
-    """Return the name of a model without its folder, which local servers include."""
+    """Return the model name without its directory, which local servers include."""
     is_path = model.startswith(("/", "~", "./", "../")) or PureWindowsPath(model).drive
     return (PureWindowsPath(model).name or model) if is_path else model
 
@@ -141,9 +141,9 @@ def _may_be_shown(name: str, value: object) -> bool:
 
 
 def _materials(run: Run) -> tuple[Material, list[Material]]:
-    """Return the seed tasks and the templates.
+    """Return the seed tasks and the templates as materials.
 
-    A file comes with selfinstruct if its setting was not given, or if the default has the same content.
+    A file counts as packaged if its setting is unset, or if its content equals the default file's.
     """
     config = run.config
     ours = new_manifest(

@@ -1,7 +1,7 @@
 r"""Escapes untrusted text for Markdown.
 
-Characters with a meaning in Markdown or HTML become character references. Characters that could control a
-terminal or the direction of text are written out.
+Characters that are special in Markdown or HTML become character references. Characters that could control a
+terminal or change the text direction become visible escapes.
 
     >>> plain("<b>*bold*</b> | next\n cell")
     '&lt;b&gt;&#42;bold&#42;&lt;/b&gt; &#124; next cell'
@@ -22,7 +22,7 @@ from selfinstruct.text import visible
 
 
 class Markdown(str):
-    """Escaped text. The card escapes every other text."""
+    """Text that is already valid Markdown. The card escapes every string of another type."""
 
     __slots__ = ()
 
@@ -35,23 +35,23 @@ _MARKS = {ord(char): f"&#{ord(char)};" for char in "\\`*_[]{}|~$^#!@"} | {
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]*)?")
 _PUNCTUATION = ".,;:!?')*"
 _LONGEST = 200
-"""Maximum of characters of a name."""
+"""Maximum number of characters shown of a name."""
 
 
 def shortened(text: str, length: int) -> str:
-    """Return the text cut to a length, with the number of missing characters."""
+    """Return `text` cut to `length` characters, followed by the number of omitted characters."""
     if len(text) <= length:
         return text
     return f"{text[:length]}… ({len(text) - length:,} more characters)"
 
 
 def plain(text: str) -> Markdown:
-    """Return an escaped line; white space of any kind becomes a blank."""
+    """Return `text` escaped, on one line: each run of white space becomes one space."""
     return Markdown(_escaped(_one_line(text)))
 
 
 def linked(text: str) -> Markdown:
-    """Return an escaped line with web addresses as links."""
+    """Return `text` escaped, on one line, with web addresses as links."""
     text = _one_line(text)
     parts: list[str] = []
     end = 0
@@ -71,7 +71,7 @@ def _escaped(text: str) -> str:
 
 
 def code(text: str) -> Markdown:
-    """Return a name as inline code."""
+    """Return `text`, such as a model name, as inline code."""
     name = visible(shortened(text, _LONGEST), keep="")
     if not name.strip():
         return Markdown("(blank)")
@@ -81,12 +81,12 @@ def code(text: str) -> Markdown:
 
 
 def codes(names: Iterable[str]) -> Markdown:
-    """Return names as inline code, separated by commas."""
+    """Return each name as inline code, separated by commas."""
     return Markdown(", ".join(code(name) for name in names))
 
 
 def fenced(text: str, language: str = "") -> Markdown:
-    """Return a code block with a fence that is longer than every run of backticks in the text."""
+    """Return a code block. Its fence is longer than every run of backticks in `text`."""
     content = visible(text)
     longest = max((len(run) for run in re.findall("`+", content)), default=0)
     fence = "`" * max(3, longest + 1)

@@ -1,4 +1,4 @@
-"""The information that a card lacks, with the option that gives the information."""
+"""Lists what a card does not say yet, and the option that supplies each piece of information."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,18 @@ from selfinstruct.dataset.dataset_card.types import Terms
 
 
 def missing_from(facts: Facts, terms: Terms) -> tuple[str, ...]:
-    """Return a sentence for each missing piece of information."""
+    """Return a sentence for each piece of information that the card lacks."""
     missing = []
     if not is_given(terms.license):
         missing.append(
-            "the licence of the dataset; give an id such as apache-2.0 or cc-by-4.0, or a name with an "
-            "address, with --license"
+            "the dataset's licence; use --license to specify an id, such as apache-2.0 or cc-by-4.0, or a "
+            "name with an address"
         )
     if license_entries(terms.license).get("license_link") == "LICENSE":
         name = (terms.license or "").strip()
         missing.append(
             f"the file LICENSE: the hub does not know the licence {name!r}; put its text next to the "
-            "card, or give an id such as apache-2.0"
+            "card, or specify an id such as apache-2.0"
         )
     if not is_given(terms.model_terms):
         others = ", and of the model of the imported tasks," if facts.summary.imported else ""
@@ -38,10 +38,10 @@ def missing_from(facts: Facts, terms: Terms) -> tuple[str, ...]:
 
 
 def is_given(text: str | None) -> bool:
-    """Return whether a text has words."""
+    """Return whether `text` is neither None nor blank."""
     return text is not None and bool(text.strip())
 
 
 def in_words(names: Sequence[str]) -> str:
-    """Return names joined by commas and "and"."""
+    """Return the names joined by commas and a final "and"."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,6 +1,6 @@
-"""Renders the text of a card from facts and terms, with the template `card.md.jinja`.
+"""Renders a card's text from facts and terms, with the template `card.md.jinja`.
 
-Every value is escaped, unless a filter has returned Markdown.
+Every value is escaped, except Markdown objects, which the template filters return.
 """
 
 import json
@@ -29,29 +29,29 @@ from selfinstruct.text import visible
 
 _TEMPLATE = Path(__file__).with_name("card.md.jinja")
 _LONGEST_TEXT = 400
-"""Maximum of characters of a text in an example."""
+"""Maximum number of characters shown of each text in an example."""
 _WIDTH = 96
 _LONGEST_OPTION = 500
 _SHOWN = 2
-"""Examples."""
+"""Number of example rows in a card."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """A dataset card."""
+    """A finished dataset card."""
 
     text: str
     missing: tuple[str, ...]
-    """The missing information, each piece with its option."""
+    """A sentence for each missing piece of information, with the option that supplies it."""
 
 
 def card_of(facts: Facts, exported: Exported, terms: Terms) -> Card:
-    """Return the card of an export of the run with these facts."""
+    """Return the card for an export of the run that `facts` describes."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - `_markdown` escapes, for Markdown
+        autoescape=False,  # noqa: S701 - `_markdown` escapes every value
         finalize=_markdown,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -89,7 +89,7 @@ def card_of(facts: Facts, exported: Exported, terms: Terms) -> Card:
 
 
 def _markdown(value: object) -> str:
-    """Return a value as Markdown."""
+    """Return a template value as escaped Markdown. Raises TypeError for None and booleans."""
     if isinstance(value, Markdown):
         return value
     if isinstance(value, bool) or value is None:
@@ -104,12 +104,12 @@ def _share(part: int, whole: int) -> Markdown:
 
 
 def _file_name(path: str) -> str:
-    """Return the name of a file without the folder, which may be private."""
+    """Return the file name without its directory, which may be private."""
     return PureWindowsPath(path).name or path
 
 
 def _examples(rows: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, object]]:
-    """Return two rows of medium length, in their order."""
+    """Return the rows with the lower-quartile and the median length, in order; all rows if at most two."""
     if len(rows) <= _SHOWN:
         return rows
     by_length = sorted(range(len(rows)), key=lambda place: (len(str(rows[place])), place))
@@ -117,7 +117,7 @@ def _examples(rows: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, obj
 
 
 def _lines(row: Mapping[str, object]) -> Iterator[str]:
-    """Yield the lines of an example: the path of each field, and its text below."""
+    """Yield an example's lines: each field's path, followed by the field's indented text."""
     for path, value in _fields("", row):
         yield path
         text = shortened(value, _LONGEST_TEXT) or "(empty)"
@@ -126,7 +126,7 @@ def _lines(row: Mapping[str, object]) -> Iterator[str]:
 
 
 def _fields(path: str, value: object) -> Iterator[tuple[str, str]]:
-    """Yield the texts of a value with their paths, such as "messages.0.content"."""
+    """Yield each text within `value` with its path, such as "messages.0.content"."""
     inner: Iterable[tuple[object, object]]
     if isinstance(value, Mapping):
         inner = value.items()

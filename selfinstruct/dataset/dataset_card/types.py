@@ -1,4 +1,4 @@
-"""The input of a card: the export, and its legal terms."""
+"""What a card describes besides the run: the export and its legal terms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,47 +8,47 @@ from selfinstruct.dataset.export.writing import Part
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """An export."""
+    """Facts about an export."""
 
     format: str
-    """The shape of a row; see `dataset.export.FORMATS`."""
+    """The row format; one of `dataset.export.FORMATS`."""
     container: str
-    """The file format; see `dataset.export.CONTAINERS`."""
+    """The file format; one of `dataset.export.CONTAINERS`."""
     columns: tuple[str, ...]
-    """The column names in order."""
+    """The names of the exported columns, in order."""
     files: tuple[Part, ...]
     options: Mapping[str, str]
-    """The options that shaped the export: {"limit": "1000", "split": "0.95/0.05"}."""
+    """The options that affected the export, such as {"limit": "1000", "split": "0.95/0.05"}."""
     benchmarks: Mapping[str, int] | None
-    """Rows left out, by benchmark file; None without any comparison."""
+    """Number of omitted rows by benchmark file; None if rows were not compared with benchmarks."""
     examples: Sequence[Mapping[str, object]] = ()
-    """The first rows of the export, of which two are shown."""
+    """The export's first rows. The card shows two of them."""
 
     @property
     def seed_rows(self) -> int:
-        """Rows of seed tasks in all files."""
+        """Number of rows from seed tasks in all files."""
         return sum(file.seed_rows for file in self.files)
 
     @property
     def rows(self) -> int:
-        """Rows in all files."""
+        """Number of rows in all files."""
         return sum(file.rows for file in self.files)
 
     @property
     def instructions(self) -> int:
-        """Instructions in all files; the files share none."""
+        """Number of instructions in all files. No instruction is in two files."""
         return sum(file.instructions for file in self.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """The legal terms and the languages; None and () if missing."""
+    """The dataset's legal terms and languages. Missing values are None or ()."""
 
     license: str | None
-    """The licence of the dataset: an id of the hub, or a name, an address, or both."""
+    """The dataset's licence: one of the Hub's licence ids, a name, an address, or a name and an address."""
     model_terms: str | None
-    """The terms of the generating model for such a use: a text, an address, or both."""
+    """The generating model's terms for using and sharing its output: a text, an address, or both."""
     languages: tuple[str, ...]
-    """The languages of the data as ISO 639 codes, such as "en"."""
+    """The data's languages as ISO 639 codes, such as "en"."""
     source_license: str | None = None
-    """The licence of seed tasks, templates and imported tasks from other sources."""
+    """The licence of seed tasks, templates and imported tasks that did not come with selfinstruct."""

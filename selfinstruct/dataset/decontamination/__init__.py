@@ -1,15 +1,16 @@
-"""Search for benchmark items in records.
+"""Searches records for benchmark items.
 
-A record contains what a benchmark asks, a hit, in two cases:
+There are two kinds of hits, which mean that a record contains a benchmark item:
 
-    ngram      13 words in a row are also in a text of an item. Texts of 8 to 12 words must occur completely.
-    rouge_l    a whole text has a ROUGE-L over 0.7 to a whole text of an item with at least 8 words. Texts of
-               4 to 7 words must be equal word by word.
+    ngram      The record and the item share 13 consecutive words. If one of the item's texts has only 8 to 12
+               words, the record must contain all of them.
+    rouge_l    One of the record's texts has a ROUGE-L of more than 0.7 to one of the item's texts that has at
+               least 8 words. For texts of 4 to 7 words, all words must be equal.
 
 Words are the tokens of `selfinstruct.pipeline.tokenizers.unicode`, so case and punctuation do not matter.
 Words in a row, or texts, that more than 10 items of a benchmark share are its usual phrases and no hit; items
 with equal words count as one item there. `selfinstruct.dataset.decontamination.benchmark_items` chooses the
-texts of an item. `decontaminate_files` works on files.
+texts of an item. `decontaminate_records` works on files.
 
     >>> from selfinstruct.dataset.decontamination.benchmark_items import item_of
     >>> from selfinstruct.dataset.decontamination.field_texts import FieldText

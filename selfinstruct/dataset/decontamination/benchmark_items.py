@@ -1,16 +1,16 @@
-"""Chooses the texts of a benchmark item that a record must not contain.
+"""Selects those texts of a benchmark item that a record must not contain.
 
     MMLU         question, question + choices
-    HellaSwag    ctx, ctx + right ending, ctx + endings; words in a row also without the tags of WikiHow
+    HellaSwag    ctx, ctx + right ending, ctx + endings; for n-grams, each also without WikiHow's tags
     HumanEval    prompt, prompt + canonical_solution; without leading imports
     other        every text
 
-An answer alone is not evidence: thousands of unrelated records contain "Paris". In a known layout, answers
-are therefore joined to their questions. In other layouts the roles of the fields are unknown, so every text
-of at least eight words counts, or the longest text if all are shorter.
+An answer alone is not evidence, because thousands of unrelated records contain "Paris". Therefore answers are
+joined to their questions if the layout is known. In other layouts, the fields' roles are unknown, so every
+text of at least eight words is searched for. If all texts are shorter, only the longest is searched for.
 
-HumanEval's `test` does not count, because its numbers and asserts share words with every other test.
-HellaSwag's `activity_label` and MMLU's `subject` are topics and do not count either.
+HumanEval's `test` is not searched for, because its numbers and asserts share words with every other test.
+HellaSwag's `activity_label` and MMLU's `subject` are not searched for, because they are topics.
 """
 
 import re
@@ -22,46 +22,46 @@ from selfinstruct.dataset.decontamination.field_texts import FieldText, is_withi
 from selfinstruct.pipeline.tokenizers import unicode
 
 LONG_ENOUGH = 8
-"""The minimum of words that are evidence: the smallest n of the GPT-3 report."""
+"""Minimum number of words in a text that is evidence by itself: the smallest n in the GPT-3 paper."""
 
 Fields = Mapping[str, object]
 
 
 class ItemText(NamedTuple):
-    """A text that a record must not contain."""
+    """A text of a benchmark item that a record must not contain."""
 
     name: str
-    """The fields of the text: "question + choices"."""
+    """The benchmark fields that make up the text, such as "question + choices"."""
     text: str
     is_variant: bool = False
-    """True if another text of the item has almost the same words, so that one comparison is enough."""
+    """Whether another text of the item has almost the same words, so whole-text comparison skips this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An item of a benchmark."""
+    """A benchmark item."""
 
     benchmark: str
-    """The file of the item."""
+    """The benchmark file that contains the item."""
     place: str
-    """The place in the file."""
+    """The item's place, such as "mmlu.jsonl:17"."""
     id: str | int | None
-    """The id in the benchmark."""
+    """The item's id in the benchmark; None if it has none."""
     texts: tuple["ItemText", ...]
 
 
 class Layout(NamedTuple):
-    """The fields of a benchmark."""
+    """A benchmark layout: which fields its items have, and which texts to search for."""
 
     name: str
     fields: frozenset[str]
-    """The fields that identify the layout."""
+    """The field names that identify the layout. An item must have all of them."""
     ids: tuple[str, ...]
     texts: Callable[[Fields], Iterable[ItemText]]
 
 
 def _text(value: object) -> str:
-    """Return the text of a field; the texts of a list become lines."""
+    """Return the text in a field's value. The texts in a list become lines."""
     return "\n".join(text for _, text in texts_of({"": value}))
 
 
@@ -83,7 +83,7 @@ def _hellaswag(fields: Fields) -> Iterable[ItemText]:
     written["ctx + endings"] = f"{context}\n{_text(endings)}"
     for name, text in written.items():
         yield ItemText(name, text)
-        # Test harnesses remove the tags, so a record may lack them.
+        # Evaluation harnesses remove the tags, so a record may lack them.
         if _TAG.search(text):
             yield ItemText(f"{name}, without tags", _TAG.sub(" ", text), is_variant=True)
 
@@ -92,7 +92,7 @@ _IMPORTS = re.compile(r"\A(?:\s*(?:from|import)\s[^\n]*\n)+")
 
 
 def _humaneval(fields: Fields) -> Iterable[ItemText]:
-    # Half of the prompts begin with the same import, like other code with type hints.
+    # Half of the prompts begin with the same import, which other code with type hints also contains.
     prompt = _IMPORTS.sub("", _text(fields["prompt"]))
     yield ItemText("prompt", prompt)
     yield ItemText(
@@ -112,18 +112,18 @@ LAYOUTS = (
 OTHER = Layout(
     "other", frozenset(), ("id", "task_id", "question_id", "qid", "uid", "idx", "ind"), _other
 )
-"""The layout of every other benchmark."""
+"""The layout for all other benchmarks."""
 
 
 def layout_of(fields: Fields) -> Layout:
-    """Return the layout of an item."""
+    """Return the layout of an item with these fields."""
     return next((layout for layout in LAYOUTS if layout.fields <= fields.keys()), OTHER)
 
 
 def item_of(
     fields: Fields, *, benchmark: str, place: str, only: tuple[str, ...] = ()
 ) -> tuple[Item, str]:
-    """Return an item and the name of its layout. With `only`, just the texts of these fields count."""
+    """Return an item and its layout's name. If `only` is not empty, only texts in these fields are used."""
     layout = layout_of(fields)
     if only:
         chosen = (t for t in texts_of(fields) if any(is_within(t.field, name) for name in only))
@@ -136,7 +136,7 @@ def item_of(
 
 
 def _long_texts(texts: Iterable[FieldText]) -> tuple[ItemText, ...]:
-    """Return the texts that are long enough to be evidence, or else the longest."""
+    """Return the texts that are long enough to be evidence. If there are none, return the longest text."""
     counted = [(len(unicode(text)), ItemText(field, text)) for field, text in texts]
     enough = tuple(text for words, text in counted if words >= LONG_ENOUGH)
     if enough or not counted:

@@ -1,10 +1,14 @@
-"""Benchmark files in an index, with the number of hits in each."""
+"""Reads benchmark files into an index, and counts the hits for each file."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
 
+from selfinstruct.dataset.callbacks import Progress
 from selfinstruct.dataset.decontamination.benchmark_items import Item, item_of
+from selfinstruct.dataset.decontamination.field_texts import FieldText, texts_of
 from selfinstruct.dataset.decontamination.index import (
     COMMON,
     NGRAM,
@@ -12,54 +16,58 @@ from selfinstruct.dataset.decontamination.index import (
     BenchmarkIndex,
     Hit,
 )
-from selfinstruct.dataset.file_jobs import Progress
 from selfinstruct.dataset.record_files import RecordReader, read_records
+from selfinstruct.dataset.rows import PUBLISHED, Row
 from selfinstruct.errors import ConfigError, InputError
 
+BATCH = 500
+"""Number of records that are compared in one call, for speed."""
 KINDS = ("ngram", "rouge_l")
 _ITEM_WORDS = 4
-"""The minimum of words in a CSV header cell that looks like an item; column names have fewer."""
+"""Minimum number of words in a CSV header cell that is probably an item's text, not a column name."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules for a hit; see `BenchmarkIndex`."""
+    """Rules that decide what counts as a hit; see `BenchmarkIndex`."""
 
     ngram: int = NGRAM
     threshold: float | None = THRESHOLD
     common: int = COMMON
     fields: Sequence[str] = ()
-    """The benchmark fields to compare with; empty for the fields of a known layout, or else all text."""
+    """The benchmark fields to search for. If empty, the layout decides; see `benchmark_items`."""
 
 
 @dataclass
 class BenchmarkCounts:
-    """The numbers of one benchmark."""
+    """The counts for one benchmark file."""
 
     file: str
     layouts: list[str] = field(default_factory=list)
     items: int = 0
     unfindable: int = 0
-    """Items without a text that is long enough to search for."""
+    """Number of items without a text that is long enough to search for."""
     only_common: int = 0
-    """Other items with common texts only."""
+    """Number of items that are not searched for because all their texts are common."""
     items_hit: set[str] = field(default_factory=set)
-    """The places of the items that were hit."""
+    """The places of the items that records contain."""
     records: Counter[str] = field(default_factory=Counter)
-    """Records with a hit in this benchmark, by kind of hit."""
+    """Number of records that contain an item of this benchmark, by kind of hit."""
 
 
 class Benchmarks:
-    """The index of some benchmark files, and their counts."""
+    """The index of all benchmark files, and the counts for each file."""
 
     def __init__(self, files: Sequence[str], rules: Rules, progress: Progress) -> None:
-        """Read all files. Raises ConfigError and InputError."""
+        """Read all files. Raises ConfigError if a rule is invalid, InputError if a file cannot be used."""
         if rules.threshold is not None and not 0 <= rules.threshold <= 1:
             problem = f"must be between 0 and 1, not {rules.threshold:g}"
             raise ConfigError("threshold", problem)
         self.counts = {file: BenchmarkCounts(file) for file in files}
         self.dropped: Counter[str] = Counter()
-        """Records with a hit, by kind of the first hit."""
+        """Number of records with a hit, by the kind of each record's hits."""
         self.index = BenchmarkIndex(
             self._items(rules, progress),
             ngram=rules.ngram,
@@ -89,10 +97,24 @@ class Benchmarks:
                     progress(None, f"{read:,} benchmark items read")
                     yield item
 
-    def count(self, hits: Sequence[Hit]) -> None:
-        """Count the hits of a record."""
-        if not hits:
-            return
+    def check(
+        self, records: Iterable[T], texts: Callable[[T], Sequence[FieldText]]
+    ) -> Iterator[tuple[T, list[Hit]]]:
+        """Yield each record with its hits, and count the hits. `texts` returns the texts of a record."""
+        remaining = iter(records)
+        while batch := [*islice(remaining, BATCH)]:
+            hits_of = self.index.check([texts(record) for record in batch])
+            for record, hits in zip(batch, hits_of, strict=True):
+                if hits:
+                    self._count(hits)
+                yield record, hits
+
+    def without_hits(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield the rows without a hit; a row filter."""
+        return (row for row, hits in self.check(rows, _published_texts) if not hits)
+
+    def _count(self, hits: Sequence[Hit]) -> None:
+        """Count a record by its hits."""
         self.dropped[hits[0].kind] += 1
         for file in {hit.source.benchmark for hit in hits}:
             self.counts[file].records[hits[0].kind] += 1
@@ -100,11 +122,11 @@ class Benchmarks:
             self.counts[hit.source.benchmark].items_hit.add(hit.source.place)
 
     def records_hit(self) -> dict[str, int]:
-        """Return the number of records with a hit, by benchmark."""
+        """Return the number of records with a hit, by benchmark file."""
         return {file: counts.records.total() for file, counts in self.counts.items()}
 
     def as_json(self) -> list[dict[str, object]]:
-        """Return the counts as JSON values."""
+        """Return the counts for each file as JSON values."""
         return [
             {
                 "file": counts.file,
@@ -119,10 +141,14 @@ class Benchmarks:
         ]
 
 
+def _published_texts(row: Row) -> list[FieldText]:
+    return [*texts_of({name: row[name] for name in PUBLISHED})]
+
+
 def _check_header(records: RecordReader, rules: Rules) -> None:
-    """Raise InputError if the first line is an item, which would be lost as a header."""
+    """Raise InputError if a CSV file's first line is an item, which would be mistaken for a header."""
     names: tuple[str, ...] = records.layout
-    # pandas writes its index as a first column without a name.
+    # pandas writes its index as a first column with an empty name.
     is_item = any(len(name.split()) >= _ITEM_WORDS for name in names) or not all(names[1:])
     if is_item and not set(rules.fields) & {*names}:
         problem = (
@@ -144,7 +170,7 @@ def _unusable(counts: BenchmarkCounts, rules: Rules, shortest: int) -> str:
 
 
 def hit_fields(hit: Hit) -> dict[str, object]:
-    """Return a hit as the fields of a record."""
+    """Return a hit as fields for a record or a report line."""
     return {
         "field": hit.field,
         "kind": hit.kind,

@@ -1,4 +1,4 @@
-"""The texts of a record with their nested places."""
+"""Finds all texts in a record, with their nested fields."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,14 +8,14 @@ _PLACE_IN_LIST = re.compile(r"\.\d+(?=\.|$)")
 
 
 class FieldText(NamedTuple):
-    """A text with its field, such as "output" or "messages.1.content"."""
+    """A text and the path of its field, such as "output" or "messages.1.content"."""
 
     field: str
     text: str
 
 
 def texts_of(fields: Mapping[str, object]) -> Iterator[FieldText]:
-    """Yield every string in a record that is not blank, in order. Without recursion, for deep records."""
+    """Yield all non-blank strings in a record, in order. Deeply nested records are allowed."""
     waiting: list[tuple[str, object]] = [*fields.items()]
     waiting.reverse()
     while waiting:
@@ -30,9 +30,9 @@ def texts_of(fields: Mapping[str, object]) -> Iterator[FieldText]:
 
 
 def is_within(path: str, field: str) -> bool:
-    """Return whether a path is a field or inside of a field.
+    """Return whether the field at `path` is `field`, or is nested within it.
 
-    The field may leave out list positions: "messages.content" is the content of every message.
+    `field` may omit list positions: "messages.content" means the content of every message.
 
     >>> [is_within("messages.1.content", field) for field in ("messages", "messages.content", "messages.0")]
     [True, True, False]

@@ -1,4 +1,4 @@
-"""An index of all benchmark items, which finds shared texts in records."""
+"""An index of all benchmark items, which finds the items that records contain."""
 
 from array import array
 from bisect import bisect_right
@@ -18,41 +18,41 @@ NGRAM = 13
 THRESHOLD = 0.7
 COMMON = 10
 SHORTEST = 4
-"""Shorter texts are never searched for: "Paris", "Yes, it is"."""
+"""Minimum number of words in a text to search for. "Yes, it is" is too short, for example."""
 
 _SLACK = 1e-9
-"""More than the rounding error of a score."""
+"""A tolerance that is larger than a score's rounding error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A text of a record that is too similar to an item."""
+    """A record's text that contains a benchmark item or is too similar to one."""
 
     kind: Literal["ngram", "rouge_l"]
     field: str
-    """The field of the record."""
+    """The path of the record's field, such as "messages.1.content"."""
     source: Item
-    """The item, without its texts."""
+    """The benchmark item, without its texts."""
     text: str
-    """The text of the item: "question + choices"."""
+    """The name of the item's text, such as "question + choices"."""
     words: str | None = None
-    """For ngram: the longest run of shared words."""
+    """The longest run of shared words; None for the kind "rouge_l"."""
     score: float | None = None
-    """For rouge_l: the ROUGE-L of the whole texts."""
+    """The ROUGE-L of the two whole texts; None for the kind "ngram"."""
 
 
 class _ItemText(NamedTuple):
-    """A text of an item in the words of the index."""
+    """An item's text, as a range in the index's array of word ids."""
 
     item: int
     begin: int
-    """The position of the first word."""
+    """The position of the text's first word in the array."""
     size: int
     name: str
 
 
 class _Text(NamedTuple):
-    """A text of a record."""
+    """One of a record's texts, with its words."""
 
     record: int
     field: str
@@ -63,7 +63,8 @@ class _Text(NamedTuple):
 class BenchmarkIndex:
     """An index of benchmark items.
 
-    Hits do not depend on the order of items or records. A further benchmark never makes a record clean.
+    Whether a record has hits does not depend on the order of items or records. If benchmarks are added,
+    records with hits still have hits.
     """
 
     def __init__(
@@ -76,33 +77,34 @@ class BenchmarkIndex:
     ) -> None:
         """Build the index.
 
-        `ngram` shared words in a row are a hit, unless more than `common` items of the benchmark have them;
-        items with the same words count once there. A ROUGE-L over `threshold` is a hit as well; None turns
-        this comparison off. Raises ValueError.
+        If a record and an item share `ngram` consecutive words, this is a hit, unless more than `common`
+        items in the benchmark have these words; items with identical words count once. A ROUGE-L of more
+        than `threshold` is also a hit; None disables this comparison. Raises ValueError if a number is out
+        of range.
         """
         if ngram < 1:
             raise ValueError(f"ngram must be at least 1, not {ngram}")
         self.ngram = ngram
         self.common = common
-        # No ROUGE-L is over 1.
+        # No ROUGE-L is more than 1, so a threshold of 1 finds nothing.
         self._novelty = NoveltyIndex(
             threshold=1.0 if threshold is None else threshold, tokenizer="unicode"
         )
-        # Shorter texts must be equal to a text of the record, which is a ROUGE-L of 1.
+        # Shorter texts are found only if they equal a record's text, which is a ROUGE-L of 1.
         by_runs = max(SHORTEST, min(LONG_ENOUGH, ngram))
         self.shortest = SHORTEST if self._novelty.threshold < 1.0 else by_runs
-        """The number of words of the shortest text that is searched for."""
+        """Number of words in the shortest text that is searched for."""
         self._ids: dict[str, int] = {}
-        """The number of each benchmark word, from 1; 0 is every other word."""
+        """An id for each word in any benchmark, counting from 1. All other words have the id 0."""
         self._words = array("q", [0])
         self._texts: list[_ItemText] = []
         self.sources: list[Item] = []
         self.unfindable: Counter[str] = Counter()
-        """Items without a text of enough words, by benchmark."""
+        """Number of items whose texts are all too short to search for, by benchmark file."""
         self._kinds: list[int] = []
-        """A number for each item, equal for items with the same words."""
+        """A number for each item, by item index. Items with identical words have the same number."""
         self._same: dict[bytes, tuple[str, list[int]]] = {}
-        """The first text and the numbers of all texts with the same words, by these words."""
+        """By word ids: the first text with these words, and the indexes of all texts with these words."""
         long_enough = self._add_all(items)
         self._texts_of: dict[int, list[int]] = defaultdict(list)
         for number, text in enumerate(self._texts):
@@ -111,11 +113,11 @@ class BenchmarkIndex:
         self._benchmarks = [numbers.setdefault(s.benchmark, len(numbers)) for s in self.sources]
         self._grams = self._make_grams()
         self._wholes: list[list[int]] = []
-        """The texts with the same words, by position in the novelty index."""
+        """Indexes of the texts that have the same words, for each position in the novelty index."""
         self._longest = 0
-        """The number of words of the longest text in the novelty index."""
+        """Number of words in the longest text in the novelty index."""
         self._short: dict[tuple[str, ...], list[int]] = {}
-        """Short texts, which must be equal to a text of the record."""
+        """Indexes of the texts with 4 to 7 words, by these words. A record's text must equal them."""
         if self._novelty.threshold < 1.0:
             self._add_wholes()
         self._same.clear()
@@ -123,10 +125,10 @@ class BenchmarkIndex:
         for numbers_of in (*self._wholes, *self._short.values()):
             searched.update(self._texts[number].item for number in numbers_of)
         self.only_common = Counter(self.sources[i].benchmark for i in long_enough - searched)
-        """Other items with common texts only, by benchmark."""
+        """Number of items that are not searched for because their texts are common, by benchmark file."""
 
     def _add_all(self, items: Iterable[Item]) -> set[int]:
-        """Add all items, and return the numbers of those with a text of enough words."""
+        """Add all items. Returns the indexes of the items that have a text long enough to search for."""
         kind_of: dict[tuple[bytes, ...], int] = {}
         long_enough: set[int] = set()
         for number, item in enumerate(items):
@@ -139,7 +141,7 @@ class BenchmarkIndex:
         return long_enough
 
     def _add(self, number: int, item: Item) -> tuple[list[int], tuple[bytes, ...]]:
-        """Add an item, and return the sizes and the words of its texts."""
+        """Add an item. Returns each of its texts' number of words, and each text's word ids as bytes."""
         ids = self._ids
         sizes, keys = [], []
         for name, text, is_variant in item.texts:
@@ -157,7 +159,7 @@ class BenchmarkIndex:
         return sizes, tuple(keys)
 
     def _make_grams(self) -> Grams:
-        """Return the n-grams of each length: `ngram`, and whole texts with fewer words."""
+        """Return the items' n-grams: those of length `ngram`, and shorter texts as one n-gram each."""
         import numpy as np
 
         words = np.frombuffer(self._words, np.int64)
@@ -190,7 +192,10 @@ class BenchmarkIndex:
                 self._short[tuple(words)] = rare
 
     def _rare(self, texts: list[int]) -> list[int]:
-        """Return one text per item, without the benchmarks that have the words too often."""
+        """Return one text per item, excluding benchmarks in which these words are common.
+
+        `texts` are the indexes of texts with the same words.
+        """
         by_item = {self._texts[number].item: number for number in reversed(texts)}
         kinds = {(self._benchmarks[item], self._kinds[item]) for item in by_item}
         counts = Counter(benchmark for benchmark, _ in kinds)
@@ -201,10 +206,10 @@ class BenchmarkIndex:
         ]
 
     def check(self, records: Sequence[Sequence[FieldText]]) -> list[list[Hit]]:
-        """Return the hits of each record, given its texts.
+        """Return each record's hits. A record is given as its texts.
 
-        Whole texts are compared only in records without shared words in a row, since one hit is enough. Many
-        records in one call are much faster than one record per call.
+        Whole texts are compared only for records without an n-gram hit, because one hit is enough. Checking
+        many records in one call is much faster than one record per call.
         """
         texts = [
             _Text(number, field, text, unicode(text))
@@ -224,7 +229,7 @@ class BenchmarkIndex:
         return hits
 
     def _shared(self, texts: Sequence[_Text]) -> dict[int, set[int]]:
-        """Return the items that share words in a row with a text, by the position of the text."""
+        """Return the items that share an n-gram with each text, by the text's index in `texts`."""
         import numpy as np
 
         codes = array("q", [0])
@@ -239,14 +244,17 @@ class BenchmarkIndex:
         return shared
 
     def _may_be_like(self, words: Sequence[str]) -> bool:
-        """Return whether a text with these words can be similar to an item."""
-        # In the best case, an item has all known words in order and few others.
+        """Return whether a text with these words could have a ROUGE-L of at least the threshold to an item.
+
+        This is a fast check that avoids most comparisons.
+        """
+        # In the best case, an item has all known words in the same order, and few other words.
         common = min(sum(word in self._ids for word in words), self._longest)
         best = 2 * common / max(1, len(words) + max(common, LONG_ENOUGH))
         return self._longest > 0 and best >= self._novelty.threshold - _SLACK
 
     def _results(self, texts: Iterable[_Text]) -> dict[str, NoveltyResult]:
-        """Return the result for each different text; chats often repeat a system message."""
+        """Return the result for each distinct text, because chats often repeat the same system message."""
         each = list(dict.fromkeys(text.text for text in texts))
         return dict(zip(each, self._novelty.check_each(each), strict=True))
 

@@ -1,8 +1,9 @@
-"""Fast search for word n-grams, by exact numbers.
+"""Finds word n-grams fast, by numbering them.
 
-All texts form one array with a number per word. 0 is a word that no benchmark has, and separates texts, so
-that no n-gram crosses two texts. The numbers of two neighbours of 1, 2, 4 … words make the number of a longer
-n-gram, so a few rounds number the n-grams of any length. Equal numbers mean equal words.
+All texts together form one array with a number for each word. 0 means a word that no benchmark contains. It
+also separates texts, so no n-gram extends over two texts. The numbers of two neighbouring n-grams of 1, 2,
+4 … words determine the number of a longer n-gram, so n-grams of any length are numbered in a few rounds.
+Equal numbers mean equal words: there are no hash collisions.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,45 +17,48 @@ if TYPE_CHECKING:
 
 
 class Owners(NamedTuple):
-    """The items that have the n-grams, and the properties that make an n-gram common."""
+    """Which item each word belongs to, and what decides whether an n-gram is common."""
 
     items: "Numbers"
-    """The item at each place of the words."""
+    """The index of the item at each position of the word array."""
     benchmarks: "Numbers"
-    """The benchmark of each item."""
+    """The index of each item's benchmark, by item index."""
     kinds: "Numbers"
-    """A number for each item, equal for items with the same words."""
+    """A number for each item, by item index. Items with identical words have the same number."""
     common: int
-    """The maximum of kinds of a benchmark that may have an n-gram; more leave the n-gram out for it."""
+    """Maximum number of one benchmark's items that may share an n-gram.
+
+    Items with identical words count once. If more items share the n-gram, it is ignored for this benchmark.
+    """
 
 
 class _Table(NamedTuple):
-    """The n-grams of one length."""
+    """All n-grams of one length, with the items that have them."""
 
     keys: "Numbers"
-    """The keys of all n-grams, sorted."""
+    """The n-grams' keys, sorted."""
     begins: "Numbers"
-    """The position of the first item of each n-gram."""
+    """The position of each n-gram's first item in `items`."""
     items: "Numbers"
 
 
 class Grams:
-    """The n-grams of some lengths in all items, except the common ones of each benchmark."""
+    """The n-grams in all items, except those that are common in an item's benchmark."""
 
     def __init__(
         self, words: "Numbers", places: "Mapping[int, Numbers]", owners: Owners, *, longest: int
     ) -> None:
-        """Store the n-grams at `places`, by length; `longest` is the maximum of lengths."""
+        """Store the n-grams of each length at the positions in `places`. `longest` is the maximum length."""
         self._longest = longest
         self._pairs: dict[int, Numbers] = {}
-        """The keys of all n-grams of 2, 4, 8 … words, by half of the length."""
+        """The sorted keys of all n-grams of 2, 4, 8 … words, by half of that number of words."""
         numbers = self._numbers(words)
         self._tables = {
             length: _table(_keys(numbers, length), at, owners) for length, at in places.items()
         }
 
     def _numbers(self, words: "Numbers") -> "dict[int, Numbers]":
-        """Return the number of the n-gram at each place, by length: 1, 2, 4 …; 0 for unknown n-grams."""
+        """Return the number of the n-gram at each position, for the lengths 1, 2, 4 …; 0 if unknown."""
         import numpy as np
 
         numbers = {1: words}
@@ -68,11 +72,11 @@ class Grams:
         return numbers
 
     def items(self) -> set[int]:
-        """Return the items that have an n-gram."""
+        """Return the indexes of all items that have at least one n-gram."""
         return {item for table in self._tables.values() for item in table.items.tolist()}
 
     def find(self, words: "Numbers") -> Iterator[tuple[int, int]]:
-        """Yield the place of each n-gram in the words with each item that has the n-gram."""
+        """Yield each position in `words` at which an n-gram begins, with each item that has this n-gram."""
         numbers = self._numbers(words)
         for length, table in self._tables.items():
             grams = _positions(table.keys, _keys(numbers, length))
@@ -83,13 +87,13 @@ class Grams:
 
 
 def _keys(numbers: "dict[int, Numbers]", length: int) -> "Numbers":
-    """Return a key for the n-gram of a length at each place, or 0."""
+    """Return the key of the n-gram of this length at each position; 0 if there is none."""
     width = 1 << (length.bit_length() - 1)
     return _pairs(numbers[width], length - width)
 
 
 def _pairs(numbers: "Numbers", distance: int) -> "Numbers":
-    """Return a key for the two numbers at each place and at a distance, or 0 if one of them is 0."""
+    """Return a key for each number paired with the one `distance` positions later; 0 if either is 0."""
     import numpy as np
 
     others = np.append(numbers, np.zeros(distance, np.int64))[distance:]
@@ -97,10 +101,10 @@ def _pairs(numbers: "Numbers", distance: int) -> "Numbers":
 
 
 def _positions(keys: "Numbers", wanted: "Numbers") -> "Numbers":
-    """Return the position of each wanted key among sorted keys, of which the first is 0; 0 if missing."""
+    """Return the position of each wanted key in `keys`, which is sorted and begins with 0; 0 if missing."""
     import numpy as np
 
-    # Sorted, because searches in order find most keys in the cache of the processor.
+    # Search the keys in sorted order, because then most of them are in the processor's cache.
     distinct, inverse = np.unique(wanted, return_inverse=True)
     positions = np.searchsorted(keys, distinct)
     positions[positions == len(keys)] = 0
@@ -109,12 +113,12 @@ def _positions(keys: "Numbers", wanted: "Numbers") -> "Numbers":
 
 
 def _table(keys: "Numbers", places: "Numbers", owners: Owners) -> _Table:
-    """Return the n-grams at places, without those that are common in the benchmark of the item."""
+    """Return the n-grams at `places`, except those that are common in an item's benchmark."""
     import numpy as np
 
     places = places[keys[places] > 0]
     known, numbers = np.unique(np.append(0, keys[places]), return_inverse=True)
-    # With counts NumPy sorts, which is much faster here than its hash table.
+    # `return_counts` makes NumPy sort, which is much faster here than its hash table.
     pairs, _ = np.unique(numbers[1:] << 32 | owners.items[places], return_counts=True)
     grams, items = pairs >> 32, pairs & 0xFFFFFFFF
     _, groups = np.unique(grams << 32 | owners.benchmarks[items], return_inverse=True)

@@ -1,4 +1,4 @@
-"""Removal of near duplicates from lists of records, by exact ROUGE-L.
+"""Removes near-duplicates from lists of records, by exact ROUGE-L.
 
-`filter_files` works on files, `Deduplication` on records in memory.
+`filter_records` works on files, `Deduplication` on records in memory.
 """

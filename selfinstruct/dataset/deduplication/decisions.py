@@ -1,7 +1,7 @@
-"""Decides which records of a list are near duplicates, by exact ROUGE-L. Pure.
+"""Decides which records in a list are near-duplicates, by exact ROUGE-L.
 
-Of several similar texts the first in the list is kept. The rule is the one for the candidates of a run; see
-`selfinstruct.pipeline.novelty`.
+Of several similar texts, the first one in the list is kept. The rule is the same as for a run's candidates;
+see `selfinstruct.pipeline.novelty`.
 
     >>> texts = ["Name three rivers.", "Name three big rivers.", "Sing!"]
     >>> listed = [ListedText(n, text, f"line {n}") for n, text in enumerate(texts, start=1)]
@@ -20,56 +20,57 @@ from typing import Any, Generic, TypeVar
 from selfinstruct.pipeline.novelty import NoveltyIndex
 
 BATCH = 1_000
-"""Records that are compared together, for speed. The decisions are the same as one by one."""
+"""Number of records compared in one call, for speed. It does not affect the decisions."""
 NOTHING_SIMILAR = {"most_similar_instructions": dict[str, float](), "avg_similarity_score": 0.0}
-"""The similarities of a text without tokens."""
+"""The fields that are added to a record whose text has no tokens."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class ListedText(Generic[T]):
-    """A record with the text to compare."""
+    """A record, with the text to compare."""
 
     record: T
     text: str
     place: str
-    """The file and line of the record, for messages."""
+    """The record's file and line, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept(Generic[T]):
-    """A record that differs from the records before it."""
+    """A record that is kept, because no earlier kept text is too similar to its text."""
 
     record: T
     position: int | None
-    """The position of the text among the kept texts; None for a text without tokens."""
+    """The text's position among the kept texts; None if the text has no tokens."""
     is_equal: bool = field(default=False, repr=False)
-    """True if the text equals an earlier kept text, with the same position; see `keep_equal`."""
+    """Whether the text equals an earlier kept text, which is then at `position`; see `keep_equal`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected(Generic[T]):
-    """A record with a text that is too similar to an earlier text, the witness."""
+    """A record that is rejected, because its text is too similar to an earlier text, the witness."""
 
     record: T
     witness: str
     witness_place: str
     rouge_l: float
     is_known: bool = field(default=False, repr=False)
-    """True if the witness comes from `know` and not from the list."""
+    """Whether the witness was added with `know`, so it is not a text from the list."""
 
 
 class Deduplication:
-    """Decides on one record after the other. Keeps texts and their places in memory, but no records."""
+    """Decides on records one by one. Keeps texts and their places in memory, but no records."""
 
     def __init__(
         self, *, threshold: float = 0.7, tokenizer: str = "unicode", keep_equal: bool = False
     ) -> None:
         """Create an empty index.
 
-        With `keep_equal`, a record with exactly the text of a kept record is kept too. Texts from `know` do
-        not count as kept records. Raises ValueError for a threshold outside [0, 1] or an unknown tokenizer.
+        If `keep_equal` is true, a record is also kept if its text exactly equals the text of a kept record.
+        Texts added with `know` do not count as kept records. Raises ValueError if `threshold` is outside
+        [0, 1] or the tokenizer is unknown.
         """
         self._index = NoveltyIndex(threshold=threshold, tokenizer=tokenizer)
         self._texts: list[str] = []
@@ -78,7 +79,7 @@ class Deduplication:
         self._positions: dict[str, int] | None = {} if keep_equal else None
 
     def know(self, text: str, place: str) -> None:
-        """Add a text as if kept before all records. Raises ValueError after the first decision."""
+        """Add a text that later records are compared with. Raises ValueError after the first decision."""
         if len(self._texts) != self._known:
             raise ValueError("decisions were made already")
         if self._index.tokens(text):
@@ -87,7 +88,7 @@ class Deduplication:
             self._known += 1
 
     def decide(self, listed: Iterable[ListedText[T]]) -> Iterator[Kept[T] | Rejected[T]]:
-        """Yield the decision on each record, in order."""
+        """Yield the decision on each record, in the order of the records."""
         remaining = iter(listed)
         while batch := [*islice(remaining, BATCH)]:
             with_tokens = [bool(self._index.tokens(item.text)) for item in batch]
@@ -118,10 +119,10 @@ class Deduplication:
     def similarities(
         self, positions: Iterable[int] | None = None, *, workers: int = 1
     ) -> Iterator[dict[str, Any]]:
-        """Yield fields that say how similar each text is to the texts before it.
+        """Yield fields that state how similar each text is to the texts before it.
 
-        `positions` selects texts; None selects each kept text with tokens. `workers` is a number of threads.
-        Call this after all decisions.
+        `positions` selects the texts; None selects all kept texts with tokens. `workers` is the number of
+        threads. Call this after the last decision.
         """
         kept = range(self._known, len(self._texts)) if positions is None else positions
         for similar in self._index.similarities(kept, workers=workers):

@@ -1,4 +1,4 @@
-"""The text of a record in named fields, which may be nested."""
+"""Reads a record's text from chosen fields, which may be nested."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,15 +8,15 @@ from selfinstruct.dataset.record_files.json_reading import kind_of
 
 _MISSING = object()
 _SHOWN = 8
-"""Maximum of field names in an error message."""
+"""Maximum number of field names in an error message."""
 
 
 def text_of(fields: Mapping[str, Any], names: Sequence[str], *, option: str = "--field") -> str:
-    """Return the texts of some fields, joined by line ends; empty texts are left out.
+    """Return the texts in the fields `names`, joined by newlines. Empty texts are left out.
 
-    A name may lead into nested values: `messages.0.content`. Of several fields, missing and null ones count
-    as empty if at least one field has text. Raises ValueError if no field has text or a field has another
-    type; the message names `option` as the remedy.
+    A name may refer to a nested value, such as `messages.0.content`. If at least one of the fields has text,
+    missing and null fields count as empty. Raises ValueError if no field has text or a field has another
+    type; the message suggests `option`.
 
     >>> text_of({"messages": [{"content": "Hello!"}]}, ["messages.0.content"])
     'Hello!'
@@ -31,7 +31,7 @@ def text_of(fields: Mapping[str, Any], names: Sequence[str], *, option: str = "-
 
 
 def has_text(fields: Mapping[str, Any], name: str) -> bool:
-    """Return whether a record has text in this field, empty text included."""
+    """Return whether the field `name` has text, which may be empty."""
     return isinstance(_value(fields, name), str)
 
 
@@ -59,7 +59,7 @@ def _problem(fields: Mapping[str, Any], name: str, value: object, option: str) -
 
 
 def _separator(fields: Mapping[str, Any]) -> str:
-    """Return a remedy if the only name looks like a CSV header with another separator."""
+    """Return a remedy if the only field name looks like a CSV header with another separator; otherwise ""."""
     only = next(iter(fields)) if len(fields) == 1 else ""
     remark = separator_remark(only)
     return f"the only field is {shortened(only)}, so {remark}" if remark else ""

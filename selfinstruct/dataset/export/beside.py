@@ -1,12 +1,11 @@
-"""The files next to the data: LLaMA-Factory's dataset_info.json, a stanza for axolotl, and the dataset card.
+"""Creates the files next to the data: LLaMA-Factory's dataset_info.json, axolotl's stanza, and the card.
 
-The formats follow LLaMA-Factory 0.9.5 and axolotl 0.19.0; `tests/readers` runs both on these files.
+The formats are those of LLaMA-Factory 0.9.5 and axolotl 0.19.0. `tests/readers` runs both with these files.
 """
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +20,9 @@ from selfinstruct.files import because, open_regular, read_at_most
 from selfinstruct.runner.directory import Run
 
 DATASET_INFO: Final = "dataset_info.json"
-"""LLaMA-Factory's list of datasets, in the data folder."""
+"""The file name of LLaMA-Factory's list of datasets, which is in the data directory."""
 CARD: Final = "README.md"
-"""The name of a card, in the folder of the data."""
+"""The file name of the dataset card, which is in the data directory."""
 
 _LARGEST = 10_000_000
 _TRAINERS = Path(__file__).with_name("trainers.yaml")
@@ -31,11 +30,11 @@ _NOTE: Final = (
     "# Put this into axolotl's configuration. Paths are relative to axolotl's working directory.\n"
 )
 _DS_TYPE: Final = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
-"""The kinds of files that both trainers read, by suffix."""
+"""The file formats that both trainers read, by suffix."""
 
 
 def _existing(path: Path) -> bytes | None:
-    """Return the content of a file next to the data; None if there is none. Raises InputError."""
+    """Return the content of the file `path`; None if it does not exist. Raises InputError if unreadable."""
     try:
         return read_at_most(path, _LARGEST, opener=open_regular)
     except FileNotFoundError:
@@ -47,7 +46,7 @@ def _existing(path: Path) -> bytes | None:
 
 
 def _settings(trainer: str, options: ExportOptions) -> dict[str, Any]:
-    """Return what a trainer must know about the rows."""
+    """Return the settings that tell a trainer how to read the rows."""
     import yaml
 
     trainers = yaml.safe_load(_TRAINERS.read_text(encoding="utf-8"))
@@ -56,14 +55,14 @@ def _settings(trainer: str, options: ExportOptions) -> dict[str, Any]:
 
 
 def _refuse_patterns(name: str, setting: str) -> None:
-    """Raise ConfigError for a name that both trainers would read as a pattern."""
+    """Raise ConfigError if a trainer would interpret `name` as a glob pattern."""
     if special := set(name) & {*"[]*?"}:
         problem = f"reads {name} as a pattern; choose a name without {' '.join(sorted(special))}"
         raise ConfigError(setting, problem)
 
 
 def check_llama_factory(path: Path, options: ExportOptions) -> None:
-    """Raise ConfigError if LLaMA-Factory could not read the output."""
+    """Raise ConfigError if LLaMA-Factory cannot read the output file."""
     container = options.container_of(path)
     problem = ""
     if container == "datasets":
@@ -77,10 +76,10 @@ def check_llama_factory(path: Path, options: ExportOptions) -> None:
 
 
 def dataset_info(path: Path, options: ExportOptions, parts: Sequence[Part]) -> bytes:
-    """Return the content of `dataset_info.json` in the folder of `path`, with an entry for each part.
+    """Return the new content of the `dataset_info.json` next to `path`, with an entry for each part.
 
-    Other entries stay. Raises InputError if the existing file cannot be read, or has such an entry for
-    another file.
+    Other entries are kept. Raises InputError if the existing file cannot be read, or if it has an entry with
+    the same name for another file.
     """
     place = path.parent / DATASET_INFO
     entries = _entries(place)
@@ -92,12 +91,12 @@ def dataset_info(path: Path, options: ExportOptions, parts: Sequence[Part]) -> b
             problem = f"has an entry {name!r} already, for {other}"
             raise InputError(place, f"{problem}; choose another name for the output")
         entries[name] = entry
-    # LLaMA-Factory reads the file in the default encoding of the system.
+    # LLaMA-Factory reads the file in the system's default encoding, so it must be ASCII.
     return (json.dumps(entries, indent=2, ensure_ascii=True) + "\n").encode()
 
 
 def dataset_name(path: Path) -> str:
-    """Return the dataset name of a file for LLaMA-Factory: "chats_train" for chats.train.json."""
+    """Return the name of a file's LLaMA-Factory dataset, such as "chats_train" for chats.train.json."""
     return re.sub(r"[^\w-]+", "_", path.name.removesuffix(path.suffix)).strip("_") or "dataset"
 
 
@@ -114,9 +113,10 @@ def _entries(path: Path) -> dict[str, Any]:
 
 
 def stanza_path(path: Path) -> Path:
-    """Return the path of axolotl's stanza: "chats.jsonl.axolotl.yaml" for chats.jsonl.
+    """Return the path of axolotl's stanza, such as "chats.jsonl.axolotl.yaml" for chats.jsonl.
 
-    Raises ConfigError for a name that axolotl could not find, InputError if the path is another file.
+    Raises ConfigError if axolotl could not find a data file with this name. Raises InputError if the path is
+    a file that selfinstruct did not write.
     """
     _refuse_patterns(str(path), "axolotl")
     place = path.with_name(f"{path.name}.axolotl.yaml")
@@ -127,7 +127,7 @@ def stanza_path(path: Path) -> Path:
 
 
 def axolotl_stanza(options: ExportOptions, container: str, parts: Sequence[Part]) -> bytes:
-    """Return the stanza that names the files."""
+    """Return the stanza for axolotl's configuration, which lists the exported files."""
     import yaml
 
     stanzas: dict[str, list[Mapping[str, Any]]] = {}
@@ -147,17 +147,8 @@ def axolotl_stanza(options: ExportOptions, container: str, parts: Sequence[Part]
     return (note + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)).encode()
 
 
-@dataclass(frozen=True, kw_only=True)
-class CardRequest:
-    """The parts of a card that the run does not know."""
-
-    terms: Terms
-    options: Mapping[str, str]
-    """The options of the export that shaped the data."""
-
-
 def has_unedited_card(output: Path) -> bool:
-    """Return whether a card that was not edited is next to the data."""
+    """Return whether there is an unedited card next to the data."""
     try:
         data = _existing(output.parent / CARD)
     except InputError:
@@ -166,7 +157,7 @@ def has_unedited_card(output: Path) -> bool:
 
 
 def check_card(output: Path) -> None:
-    """Raise InputError if another file has the name of the card."""
+    """Raise InputError if the file at the card's path was edited or not written by selfinstruct."""
     path = output.parent / CARD
     if _existing(path) is not None and not has_unedited_card(output):
         problem = (
@@ -180,18 +171,22 @@ def card_for(
     run: Run,
     export: Export,
     parts: Sequence[Part],
-    request: CardRequest,
+    terms: Terms,
+    options: Mapping[str, str],
     *,
     left_out: Mapping[str, int] | None,
 ) -> Card:
-    """Return the card of a finished export; `left_out` are rows by benchmark file."""
+    """Return the card of a finished export.
+
+    `options` are the options that shaped the data. `left_out` are rows by benchmark file.
+    """
     exported = Exported(
         format=export.options.format,
         container=export.container,
         columns=tuple(export.columns),
         files=tuple(parts),
-        options=request.options,
+        options=options,
         benchmarks=left_out,
         examples=export.first,
     )
-    return card_of(facts_of(run), exported, request.terms)
+    return card_of(facts_of(run), exported, terms)

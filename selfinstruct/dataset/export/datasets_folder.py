@@ -1,11 +1,11 @@
-"""A folder for the package `datasets`, which appears completely or not at all.
+"""Writes a directory for the package `datasets`, which appears completely or not at all.
 
     data/                      load_from_disk("data")["train"]
     ├── dataset_dict.json
     ├── train/                 data-00000-of-00001.arrow, dataset_info.json, state.json
     └── test/
 
-Without parts, the folder has the content of `train/`. The same rows give the same bytes.
+Without a split, the directory has the content of `train/`. The same rows produce the same bytes.
 """
 
 import ctypes
@@ -28,23 +28,24 @@ from selfinstruct.text import scrub
 _DATASET_FILE = re.compile(
     r"dataset_info\.json|state\.json|(data-\d+-of-\d+|cache-.*|indices)\.arrow", re.DOTALL
 )
-"""Files of the package. LLaMA-Factory has a `dataset_info.json` too."""
+"""Names of files that `datasets` writes. LLaMA-Factory also has a `dataset_info.json`."""
 
 
 class Folder(Target):
-    """A folder for the package `datasets`; see `Target`."""
+    """A directory for the package `datasets`; see `Target`."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._real = Path(os.path.realpath(path))
-        # The random name differs from the folders of killed processes, which may contain an earlier dataset.
+        # The random name differs from the directories that killed processes left, which may contain an
+        # earlier dataset.
         self._workplace = temporary_beside(self._real)
         self._earlier = self._workplace / "earlier"
         self._draft = self._workplace / "dataset"
-        """The new content of the folder."""
+        """The directory's new content, which is written here first."""
 
     def open(self) -> None:
-        """Create the temporary folder. Raises InputError if the place is taken."""
+        """Create the temporary directory. Raises InputError if the target must not be created or replaced."""
         if self._is_stdout:
             raise InputError("stdout", "cannot be a folder; name one with -o")
         with self.faults():
@@ -66,7 +67,7 @@ class Folder(Target):
             raise InputError(self.path, f"{problem}; choose another name")
 
     def save(self, parts: Mapping[str, IO[bytes]]) -> None:
-        """Write Parquet files, one per part; a single part has no name in the folder."""
+        """Write one dataset per part, from Parquet data. A single part gets no subdirectory."""
         datasets = package_for(self.path, "datasets")
         with self.faults(), _without_bars(datasets):
             loaded = {name: _dataset(datasets, file) for name, file in parts.items()}
@@ -77,7 +78,7 @@ class Folder(Target):
                 sync_directory(path)  # works for files too
 
     def finish(self) -> None:
-        """Rename the temporary folder, in place of an earlier dataset."""
+        """Rename the temporary directory to its final name. It replaces an earlier dataset with that name."""
         with self.faults():
             if not self._real.exists():
                 self._draft.rename(self._real)
@@ -89,7 +90,7 @@ class Folder(Target):
         shutil.rmtree(self._workplace, ignore_errors=True)
 
     def abandon(self) -> None:
-        """Remove what was created. An earlier dataset stays."""
+        """Remove everything that was created. An earlier dataset is kept."""
         with suppress(OSError):
             self._earlier.rename(self._real)  # exists only if the second of two renames failed
         if not self._earlier.exists():
@@ -98,7 +99,7 @@ class Folder(Target):
 
 
 def _is_dataset(folder: Path, *, is_part: bool = False) -> bool:
-    """Return whether a folder is empty or has only files of the package."""
+    """Return whether a directory is empty or contains only files that `datasets` writes."""
     inside = [*folder.iterdir()]
     if not is_part and any(path.name == "dataset_dict.json" for path in inside):
         parts = [path for path in inside if path.name != "dataset_dict.json"]
@@ -108,9 +109,9 @@ def _is_dataset(folder: Path, *, is_part: bool = False) -> bool:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap the names of two folders in one step, so that readers always find one of them.
+    """Swap two directories atomically, so readers always find one of them under each name.
 
-    Returns False if the system cannot swap names.
+    Returns False if the operating system or the file system cannot do this.
     """
     at_working_directory, exchange = -100, 2  # of Linux: AT_FDCWD, RENAME_EXCHANGE
     try:
@@ -128,7 +129,7 @@ def _dataset(datasets: Any, file: IO[bytes]) -> Any:
     import pyarrow.parquet
 
     file.seek(0)
-    # Without this the package draws a fingerprint at random and writes it into a file.
+    # By default, the package generates a random fingerprint and writes it into a file.
     fingerprint = hashlib.sha256(file.read()).hexdigest()[:16]
     table = datasets.table.InMemoryTable(pyarrow.parquet.read_table(file))
     return datasets.Dataset(table, fingerprint=fingerprint)
@@ -136,7 +137,7 @@ def _dataset(datasets: Any, file: IO[bytes]) -> Any:
 
 @contextmanager
 def _without_bars(datasets: Any) -> Iterator[None]:
-    """Turn off the progress bars of the package; afterwards restore the setting."""
+    """Disable the package's progress bars within the block."""
     were_shown = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:

@@ -1,4 +1,4 @@
-"""The options of an export and their check, before anything is read or written."""
+"""Export options, which are checked before anything is read or written."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from selfinstruct.dataset.export.row_shapes import CHATS, TEMPLATES
-from selfinstruct.dataset.export.selection import NAMES
+from selfinstruct.dataset.export.splitting import NAMES
 from selfinstruct.dataset.record_files import format_of
 from selfinstruct.dataset.record_files.formats import known_format
 from selfinstruct.errors import ConfigError, InputError
@@ -16,7 +16,7 @@ from selfinstruct.runner.run_files import owning_run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """A shape of rows with its default file format."""
+    """An export format: the shape of its rows, and its default file format."""
 
     shape: str
     container: str
@@ -32,34 +32,32 @@ FORMATS: Final[Mapping[str, Format]] = {
     "parquet": Format(shape="all", container="parquet"),
     "datasets": Format(shape="all", container="datasets"),
 }
-"""The formats by name."""
+"""All export formats by name."""
 
 CONTAINERS: Final = ("json", "jsonl", "csv", "parquet", "datasets")
-"""The file formats; the last one is a folder for the package `datasets`."""
+"""All file formats. "datasets" is a directory for the package `datasets`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """The options of an export. Raises ConfigError for options that cannot be combined."""
+    """The options of one export. Raises ConfigError if options are invalid or cannot be combined."""
 
     format: str = "alpaca"
-    """One of FORMATS."""
+    """The export format; one of FORMATS."""
     container: str | None = None
-    """One of CONTAINERS; None follows the file name, or else the format."""
-    split: tuple[float, ...] = ()
-    """Shares of train and test, or of train, validation and test; () for one part."""
+    """The file format; one of CONTAINERS. If None, the file's suffix or else `format` determines it."""
+    split: str | Sequence[float] = ()
+    """Shares of train and test, or of train, validation and test: "0.95/0.05"; () for one part."""
     shuffle_seed: int | None = None
-    """The seed for the order and the parts; None keeps the order and splits like 0."""
-    max_instances_per_task: int | None = None
-    """Maximum of rows per instruction; None for all."""
+    """The seed for the row order and the split. If None, the order is kept, and the split uses the seed 0."""
     system: str | None = None
-    """A system message before each chat."""
-    template: Path | None = None
-    """The template that joins instruction and input; None for the default."""
+    """The system message that each chat begins with; None for no system message."""
+    template: Path | str | None = None
+    """The path of the template that joins instruction and input; None for the default template."""
     csv_safe: bool = False
-    """True if formulas get an apostrophe; see `csv_injection`."""
-    kept: tuple[str, ...] = ()
-    """Further columns for the format `alpaca`."""
+    """Whether possible formulas get an apostrophe; see `csv_injection`."""
+    similarities: bool = False
+    """True to write the columns SIMILARITIES too."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -67,8 +65,8 @@ class ExportOptions:
         if self.container is not None and self.container not in CONTAINERS:
             known = ", ".join(CONTAINERS)
             raise ConfigError("container", f"must be one of {known}, not {self.container}")
-        if self.split:
-            check_shares(self.split)
+        if self.shares:
+            check_shares(self.shares)
         shape = FORMATS[self.format].shape
         if self.system is not None and shape not in CHATS:
             raise ConfigError(
@@ -81,11 +79,19 @@ class ExportOptions:
         if self.template is not None and shape not in TEMPLATES:
             known = ", ".join(TEMPLATES)
             raise ConfigError("template", f"does not fit the format {self.format}; use {known}")
+        if self.similarities and shape not in ("alpaca", "all"):
+            problem = f"do not fit the format {self.format}; use alpaca, jsonl, csv or parquet"
+            raise ConfigError("similarities", problem)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The shares of the parts."""
+        return read_shares(self.split) if isinstance(self.split, str) else tuple(self.split)
 
     def container_of(self, path: Path | str) -> str:
-        """Return the file format for `path`.
+        """Return the file format to use for `path`.
 
-        Raises ConfigError if the file format cannot store the rows, InputError for an unknown suffix.
+        Raises ConfigError if the file format does not fit the options, InputError for an unknown suffix.
         """
         usual = FORMATS[self.format]
         by_name = format_of(path)
@@ -94,7 +100,7 @@ class ExportOptions:
             known_format(Path(path), "--container")
         chosen = self.container or by_name or usual.container
         if usual.shape == "all" and self.container is None:
-            # The format is a file format itself. JSON lines in a .json file are common.
+            # This export format is itself a file format. JSON lines in a .json file are common.
             chosen = usual.container
             if by_name not in (None, chosen) and {chosen, by_name} != {"json", "jsonl"}:
                 problem = f"is {chosen}, but {path} ends in .{by_name}; use one of them"
@@ -108,13 +114,14 @@ class ExportOptions:
         return chosen
 
     def names(self, path: Path) -> list[tuple[str, Path]]:
-        """Return parts with their files, such as ("train", data.train.json), or one file.
+        """Return each part's name and file, such as ("train", data.train.json).
 
-        Raises ConfigError, InputError for a path without a file name.
+        Without a split, the only part's file is `path`. Raises ConfigError if the options do not fit `path`,
+        and InputError if `path` has no file name.
         """
         if path.name in ("", ".."):
             raise InputError(path, "is not a name for a file; choose one with -o")
-        parts = NAMES[len(self.split) or 1]
+        parts = NAMES[len(self.shares) or 1]
         if len(parts) == 1 or self.container_of(path) == "datasets":
             return [(part, path) for part in parts]
         if str(path) == "-":
@@ -125,7 +132,7 @@ class ExportOptions:
 
 
 def read_shares(text: str) -> tuple[float, ...]:
-    """Return the shares in a text such as "0.95/0.05" or "90/5/5". Raises ConfigError."""
+    """Parse split shares such as "0.95/0.05" or "90/5/5". Raises ConfigError if they are invalid."""
     try:
         shares = tuple(float(share) for share in text.split("/"))
     except ValueError:
@@ -137,7 +144,7 @@ def read_shares(text: str) -> tuple[float, ...]:
 
 
 def check_shares(shares: Sequence[float]) -> None:
-    """Raise ConfigError unless there are two or three positive shares with the sum 1."""
+    """Raise ConfigError unless `shares` are two or three positive numbers that add up to 1."""
     if len(shares) not in (2, 3):
         needed = "two shares (train/test) or three (train/validation/test)"
     elif not all(share > 0 for share in shares):

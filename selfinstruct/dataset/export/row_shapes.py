@@ -1,4 +1,4 @@
-"""The shapes of rows for trainers. Pure: a row in, a row out.
+"""Converts rows to the shapes that trainers expect.
 
     all                  every column, unchanged
     alpaca               {"instruction": …, "input": …, "output": …}
@@ -6,8 +6,8 @@
     messages             {"messages": [{"role": "user", "content": …}, {"role": "assistant", "content": …}]}
     sharegpt             {"conversations": [{"from": "human", "value": …}, {"from": "gpt", "value": …}]}
 
-A template joins instruction and input: `prompts/export/alpaca.txt`, from Stanford Alpaca's training code, for
-prompts, and `prompts/export/chat.txt` for chats.
+A template joins instruction and input. The default is `prompts/export/alpaca.txt`, from Stanford Alpaca's
+training code, for prompts, and `prompts/export/chat.txt` for chats.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,44 +15,45 @@ from pathlib import Path
 from typing import Final
 
 from selfinstruct.config.shipped import resource
-from selfinstruct.dataset.export.rows import PUBLISHED, Row
+from selfinstruct.dataset.rows import PUBLISHED, Row
 from selfinstruct.errors import InputError
 from selfinstruct.pipeline.prompts import Template, load_template
 
 Shape = Callable[[Row], Row]
-"""Makes a row for a trainer."""
+"""Converts a row to the shape that a trainer expects."""
 
 TEMPLATES: Final[Mapping[str, str]] = {
     "prompt-completion": "alpaca.txt",
     "messages": "chat.txt",
     "sharegpt": "chat.txt",
 }
-"""The default template in `prompts/export/` of each shape with a template."""
+"""The file name of the default template in `prompts/export/`, for each shape that needs a template."""
 
 CHATS: Final[Mapping[str, tuple[str, str, str, str, str]]] = {
     "messages": ("messages", "role", "content", "user", "assistant"),
     "sharegpt": ("conversations", "from", "value", "human", "gpt"),
 }
-"""The column of each chat, the fields of a turn, and the names of the two sides."""
+"""For each chat shape: its column, a turn's two fields, and the names of the user and the assistant."""
 
 
 def shape_of(
     name: str,
     *,
-    template: Path | None = None,
+    template: Path | str | None = None,
     system: str | None = None,
     kept: tuple[str, ...] = (),
 ) -> Shape:
-    """Return the shape with this name. `kept` are further columns for `alpaca`, if a row has them.
+    """Return the function that converts rows to the shape `name`.
 
-    Raises InputError for a template that cannot be used.
+    `kept` contains additional columns that `alpaca` keeps if a row has them. Raises InputError if the
+    template cannot be used.
     """
     if name == "all":
         return dict
     if name == "alpaca":
         columns = (*PUBLISHED, *kept)
         return lambda row: {c: row[c] for c in columns if c in PUBLISHED or c in row}
-    text_of = _renderer(template or resource("prompts") / "export" / TEMPLATES[name])
+    text_of = _renderer(Path(template or resource("prompts") / "export" / TEMPLATES[name]))
     if name == "prompt-completion":
         return lambda row: {"prompt": text_of(row), "completion": row["output"]}
     column, who, content, user, assistant = CHATS[name]
@@ -66,7 +67,10 @@ def shape_of(
 
 
 def _renderer(path: Path) -> Callable[[Row], str]:
-    """Return a function that joins instruction and input of a row with the template."""
+    """Return a function that joins a row's instruction and input with the template at `path`.
+
+    Raises InputError if the template loses instructions or inputs.
+    """
     sample = {"instruction": "Name a river that flows through this country.", "input": "Peru"}
     template = load_template(path, folder="export", required="instruction", sample=sample)
 

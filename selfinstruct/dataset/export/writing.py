@@ -1,11 +1,11 @@
-"""Writes rows into files, all of them or none.
+"""Writes rows to files. Either all files are written or none.
 
     with writing(Path("data.json"), ExportOptions(split=(0.95, 0.05))) as export:
         parts = export.write(rows)                     # data.train.json, data.test.json
         export.add(Path("README.md"), b"# My data")    # a file next to the data
 
-The files get their names at the end of the block. After an exception no new file is left, and earlier files
-stay.
+The files appear under their names at the end of the block. If the block raises, no new file is created, and
+existing files are kept.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,34 +18,34 @@ from selfinstruct.dataset.export.csv_injection import without_formulas
 from selfinstruct.dataset.export.datasets_folder import Folder
 from selfinstruct.dataset.export.formats import FORMATS, ExportOptions
 from selfinstruct.dataset.export.row_shapes import shape_of
-from selfinstruct.dataset.export.rows import Row
-from selfinstruct.dataset.export.selection import at_most_each, shuffled, split
+from selfinstruct.dataset.export.splitting import shuffled, split
 from selfinstruct.dataset.record_files import Record, RecordWriter
 from selfinstruct.dataset.record_files.formats import package_for
 from selfinstruct.dataset.record_files.sink import MemorySink, Sink, Target
 from selfinstruct.dataset.record_files.writing import writer_to
+from selfinstruct.dataset.rows import SIMILARITIES, Row
 from selfinstruct.errors import ConfigError
 
 _SHOWN = 20
-"""Maximum of rows in `Export.first`."""
+"""Maximum number of rows in `Export.first`."""
 
 Opened = TypeVar("Opened", bound=Target)
 
 
 @dataclass(slots=True, kw_only=True)
 class Part:
-    """One file, or one part of a folder."""
+    """One part of a split: one file, or one dataset in a `datasets` directory."""
 
     path: Path
     name: str
     """"train", "validation" or "test"."""
     rows: int = 0
     instructions: int = 0
-    """Different instructions."""
+    """Number of different instructions."""
     seed_rows: int = 0
-    """Rows of seed tasks."""
+    """Number of rows from seed tasks."""
     without_output: int = 0
-    """Rows with an output of white space only."""
+    """Number of rows whose output is empty or only white space."""
 
 
 @contextmanager
@@ -56,11 +56,12 @@ def writing(
     types: Mapping[str, str] | None = None,
     hold: Callable[[], None] = lambda: None,
 ) -> Iterator["Export"]:
-    """Export to `path`, "-" for stdout. All files appear at the end of the block.
+    """Open an export to `path`; "-" is stdout. All files appear at the end of the block.
 
-    `types` are Arrow column types by name for Parquet; other types follow from the values. `hold` is called
-    when only the renaming is left. Raises ConfigError for options that cannot be combined, InputError for a
-    file that is not to be replaced or a template that cannot be used, ExportError.
+    `types` contains Arrow column types for Parquet by column name; other types are inferred from the values.
+    `hold` is called after all files are complete and before they are renamed. Raises ConfigError if options
+    cannot be combined, InputError if a file must not be replaced or the template cannot be used, and
+    ExportError if a file cannot be written.
     """
     targets: list[Target] = []
     try:
@@ -76,25 +77,26 @@ def writing(
 
 
 class Export:
-    """An export that is being written; see `writing`."""
+    """An export in progress; see `writing`."""
 
     def __init__(
         self, path: Path, options: ExportOptions, types: Mapping[str, str], targets: list[Target]
     ) -> None:
-        """Open the files, and append each to `targets`."""
+        """Open the output files, and append each of them to `targets`."""
         self.options = options
         self.container = options.container_of(path)
         """The file format; one of CONTAINERS."""
+        self._kept = SIMILARITIES if options.similarities else ()
         self._shape = shape_of(
             FORMATS[options.format].shape,
             template=options.template,
             system=options.system,
-            kept=options.kept,
+            kept=self._kept,
         )
         self.columns: dict[str, None] = {}
-        """The columns that were written, in order."""
+        """The columns written so far, in order."""
         self.first: list[Row] = []
-        """The first rows as they were written."""
+        """The first rows, as they were written."""
         self._targets = targets
         self._files = options.names(path)
         self._folder: Folder | None = None
@@ -104,7 +106,7 @@ class Export:
         self._writers = [self._writer(file, types) for _, file in self._files]
 
     def _writer(self, file: Path, types: Mapping[str, str]) -> RecordWriter:
-        """Return a writer to a file, or for a folder to the memory."""
+        """Return a writer for one part, which writes to a file, or to memory for a `datasets` directory."""
         if self._folder is not None:
             return writer_to(self._opened(MemorySink(file)), "parquet", types=types)
         sink, is_marked = self._opened(Sink(file)), self.options.csv_safe
@@ -116,10 +118,10 @@ class Export:
         return target
 
     def write(self, rows: Iterable[Row]) -> list[Part]:
-        """Write all rows, once.
+        """Write all rows, and return the parts. Call this only once.
 
-        Raises ConfigError for fewer instructions than parts, InputError for a template that fails on a row,
-        and ExportError.
+        Raises ConfigError if there are fewer instructions than parts, InputError if the template fails on a
+        row, and ExportError if writing fails.
         """
         parts = [
             self._write(writer, part, path=file, name=name)
@@ -127,7 +129,7 @@ class Export:
                 self._files, self._writers, self._parts(rows), strict=True
             )
         ]
-        for writer in self._writers:  # all, before the first gets its name
+        for writer in self._writers:  # Complete all files before the first is renamed.
             writer.complete()
         if self._folder is not None:
             streams = (writer.sink.stream for writer in self._writers)
@@ -136,12 +138,10 @@ class Export:
 
     def _parts(self, rows: Iterable[Row]) -> Sequence[Iterable[Row]]:
         options = self.options
-        if options.max_instances_per_task is not None:
-            rows = at_most_each(rows, options.max_instances_per_task)
         parts: list[Iterable[Row]] = [rows]
-        if options.split:
+        if options.shares:
             try:
-                parts = [*split([*rows], options.split, seed=options.shuffle_seed or 0)]
+                parts = [*split([*rows], options.shares, seed=options.shuffle_seed or 0)]
             except ValueError as error:
                 raise ConfigError("split", f"is not possible: {error}; leave it out") from None
         if options.shuffle_seed is None:
@@ -162,13 +162,13 @@ class Export:
             self.columns.update(dict.fromkeys(shaped))
             if len(self.first) < _SHOWN:
                 self.first.append({**shaped})
-            added = {column: shaped.pop(column) for column in self.options.kept if column in shaped}
+            added = {column: shaped.pop(column) for column in self._kept if column in shaped}
             writer.write(Record(shaped, str(path), made.rows), added)
         made.instructions = len(instructions)
         return made
 
     def add(self, path: Path, data: bytes) -> None:
-        """Write a file next to the data. Raises ExportError, InputError."""
+        """Write a file next to the data. Raises ExportError, or InputError if `path` belongs to a run."""
         sink = self._opened(Sink(path))
         with sink.faults():
             sink.stream.write(data)

@@ -1,4 +1,4 @@
-"""Import of files into a new run directory, created completely or not at all."""
+"""Imports files into a new run directory, which is created completely or not at all."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.dataset.file_jobs import Progress, no_progress
+from selfinstruct.dataset.callbacks import Progress, no_progress
 from selfinstruct.dataset.importing.merge import MEANING, LeftOut, TaskMerger
 from selfinstruct.dataset.importing.source_formats import IN_ORDER, form_of, statement_of
 from selfinstruct.dataset.importing.tasks import task_imported
@@ -25,29 +25,29 @@ from selfinstruct.runner.manifest import Manifest, new_manifest, program_version
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
-    """The numbers of one import."""
+    """Statistics of one import."""
 
     files: tuple[ImportedFile, ...]
-    """The files, in the order of reading."""
+    """The imported files, in the order in which they were read."""
     tasks: int
     with_instances: int
-    """Tasks that are finished."""
+    """Number of tasks that already have instances."""
     without_kind: int
-    """Tasks that need a kind and instances from the run."""
+    """Number of tasks for which the run must still generate a kind and instances."""
     rows: int
-    """Instances of all tasks."""
+    """Number of instances in all tasks."""
     instances_rejected: Mapping[Reason, int]
-    """Unusable instances by reason, most frequent first."""
+    """Number of rejected instances by reason, most frequent first."""
     left_out: Mapping[LeftOut, int]
-    """Records without any use by cause, most frequent first."""
+    """Number of unused records by cause, most frequent first."""
     repaired: int
-    """Records with halves of surrogate pairs, which became U+FFFD."""
+    """Number of records in which lone surrogates were replaced with U+FFFD."""
     model: str
-    """The model of the run; "" if none was named yet."""
+    """The run's model; "" if no model is configured yet."""
 
     @property
     def without_instances(self) -> int:
-        """Tasks that need instances from the run."""
+        """Number of tasks for which the run must still generate instances."""
         return self.tasks - self.with_instances
 
 
@@ -58,10 +58,10 @@ def import_run(
     *,
     show: Progress = no_progress,
 ) -> Import:
-    """Create a run in `directory` with the tasks of `files` after the seed tasks.
+    """Create a run in `directory` that contains the seed tasks, followed by the tasks from `files`.
 
-    `settings` are the explicit ones. All files are read before anything is written. Raises ConfigError,
-    InputError, RunDirectoryError, JournalError; then there is no run.
+    `settings` contains only explicitly chosen settings. All files are read before anything is written. Raises
+    ConfigError, InputError, RunDirectoryError or JournalError; in each case, no run is created.
     """
     require_free(directory)
     manifest = new_manifest(settings, needs_model=False)
@@ -76,7 +76,7 @@ def import_run(
     merger.count_unread_replies()
     if not merger.tasks:
         causes = "; ".join(f"{MEANING[cause]}: {n:,}" for cause, n in merger.left_out.items())
-        raise InputError(sources[0][0], f"has nothing to import ({causes}); name other files")
+        raise InputError(sources[0][0], f"has nothing to import ({causes}); choose other files")
     tasks_of_file = Counter(task.file for task in merger.tasks.values())
     imported = tuple(
         replace(file, records=records[number], tasks=tasks_of_file[number])
@@ -93,7 +93,10 @@ def import_run(
 
 
 def _sources(files: Sequence[Path], profile: str) -> list[tuple[Path, ImportedFile]]:
-    """Return the files in the order of reading. Raises InputError before any file is read completely."""
+    """Return the files in the order in which they must be read. Reads only each file's first record.
+
+    Raises InputError if a file cannot be imported.
+    """
     sources: list[tuple[Path, ImportedFile]] = []
     known: set[str] = set()
     names: Counter[str] = Counter()
@@ -106,12 +109,12 @@ def _sources(files: Sequence[Path], profile: str) -> list[tuple[Path, ImportedFi
         with read_records(path) as records:
             first = next(iter(records), None)
         if first is None:
-            raise InputError(path, "has no records; name another file")
+            raise InputError(path, "has no records; choose another file")
         real = os.path.realpath(path)
         if real in known:
-            raise InputError(path, "is given twice; name it once")
+            raise InputError(path, "is specified twice; keep one")
         known.add(real)
-        # The journal holds text and no folder names.
+        # The journal stores only the file name, as valid Unicode, and no directories.
         name = os.fsencode(path.name).decode(errors="backslashreplace")
         names[name] += 1
         file = ImportedFile(
@@ -141,7 +144,7 @@ def _read(
     merger: TaskMerger,
     show: Callable[[float, str], None],
 ) -> int:
-    """Merge all records of a file. Returns the number of records."""
+    """Merge all records of a file, and return the number of records."""
     count = 0
     with read_records(path) as records:
         for record in records:
@@ -153,7 +156,7 @@ def _read(
 
 
 def _tasks(merger: TaskMerger, manifest: Manifest) -> Iterator[TaskImported]:
-    """Yield the events of the tasks. Raises InputError if the recipe could never finish a task."""
+    """Yield an event for each merged task. Raises InputError if the recipe can never finish a task."""
     for number, task in enumerate(merger.tasks.values(), start=1):
         event = task_imported(task, number, manifest.config)
         if event.instances is None and not recipe_of(manifest.config).asks_about_tasks:

@@ -1,8 +1,8 @@
-"""Merges the statements of all records into tasks, and counts the records without any use.
+"""Merges the statements of all records into tasks, and counts the unused records.
 
     records = used + Σ left_out
 
-Tasks are in the order of their first record. A repeated statement counts once.
+Tasks are in the order of their first records. If a statement is repeated, only the first one is used.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from selfinstruct.records import Answer, Completion, Instance
 
 
 class LeftOut(StrEnum):
-    """The cause that makes a record useless."""
+    """Why a record is left out."""
 
     EMPTY_INSTRUCTION = "empty_instruction"
     SEED_TASK = "seed_task"
@@ -29,53 +29,53 @@ class LeftOut(StrEnum):
 MEANING = {
     LeftOut.EMPTY_INSTRUCTION: "the instruction is empty",
     LeftOut.SEED_TASK: "the instruction is a seed task",
-    LeftOut.REPEATED: "other records say the same",
-    LeftOut.OTHER_ANSWER: "a different answer about the kind was kept",
-    LeftOut.HAS_ROWS: "raw instances of a task that has finished rows",
+    LeftOut.REPEATED: "other records contain the same statement",
+    LeftOut.OTHER_ANSWER: "a different answer about the task's kind was kept",
+    LeftOut.HAS_ROWS: "the record has raw instances, but its task has finished rows",
 }
-"""The meaning of each cause."""
+"""A description of each cause, for users."""
 
 
 @dataclass(slots=True, kw_only=True)
 class MergedTask:
-    """The statements about one task."""
+    """All statements about one task, merged."""
 
     instruction: str
     place: str
-    """The place of the first record."""
+    """The first record's place, such as "data.jsonl:17"."""
     file: int
-    """The number of the file of the first record, from 0."""
+    """The index of the file with the first record, counting from 0."""
     model: str | None
     is_classification: bool | None = None
     answer: Answer | None = None
-    """The answer that gave the kind; "unclear" leaves the kind open."""
+    """The answer from which the kind was read. If it is "unclear", the kind is None."""
     raws: dict[Completion, None] = field(default_factory=dict)
-    """Raw replies with instances, in order."""
+    """Raw replies that contain instances, in the order of their records."""
     instances: dict[Instance, None] = field(default_factory=dict)
-    """Finished instances, in order. An output may be empty."""
+    """Finished instances, in the order of their records. Their outputs may be empty."""
 
     @property
     def has_instances(self) -> bool:
-        """True if a finished instance is usable."""
+        """Whether at least one finished instance has an output."""
         return any(instance.output.strip() for instance in self.instances)
 
 
 class TaskMerger:
-    """Takes one statement after the other; `profile` reads the answers about kinds."""
+    """Merges statements one by one. `profile` determines how answers about a task's kind are parsed."""
 
     def __init__(self, seed_instructions: Iterable[str], *, profile: str) -> None:
         self._seeds = frozenset(text.strip() for text in seed_instructions)
         self._read_answer = SELF_INSTRUCT.stage(ClassifyStage).parsers[profile]
         self.tasks: dict[str, MergedTask] = {}
-        """Tasks by instruction without surrounding white space, in order."""
+        """Merged tasks by stripped instruction, in the order of their first records."""
         self.records = 0
         self.repaired = 0
-        """Records with halves of surrogate pairs."""
+        """Number of records in which lone surrogates were replaced."""
         self.left_out: Counter[LeftOut] = Counter()
-        """Records without any use, by cause."""
+        """Number of unused records by cause."""
 
     def add(self, statement: Statement, *, place: str, file: int) -> None:
-        """Add the statement of a record at `place` in the file with this number, from 0."""
+        """Add the statement of the record at `place`. `file` is the file's index, counting from 0."""
         self.records += 1
         self.repaired += statement.repaired
         key = statement.instruction.strip()
@@ -101,7 +101,10 @@ class TaskMerger:
             self.left_out[cause] += 1
 
     def _add_kind(self, task: MergedTask, statement: Statement) -> LeftOut | None:
-        """Add the kind; returns a cause if the new or the earlier kind has no use."""
+        """Update the task's kind from a statement. Returns the cause if the statement's kind is not needed.
+
+        Also returns OTHER_ANSWER if a record that states only a kind contradicts the task's earlier kind.
+        """
         answer: Answer | None = None
         kind = statement.is_classification
         if statement.answer is not None:
@@ -114,12 +117,12 @@ class TaskMerger:
             return LeftOut.REPEATED
         if kind is not None or task.is_classification is None:
             task.is_classification, task.answer = new
-        # A record with instances is used in any case.
+        # A record with instances is used even if its kind is not.
         is_about_kind_only = not statement.instances and statement.raw is None
         return LeftOut.OTHER_ANSWER if earlier != (None, None) and is_about_kind_only else None
 
     def count_unread_replies(self) -> None:
-        """Count the raw replies of tasks with finished rows, after all statements."""
+        """Count raw replies as unused if their tasks have finished rows. Call this once, at the end."""
         for task in self.tasks.values():
             if task.raws and task.has_instances:
                 self.left_out[LeftOut.HAS_ROWS] += len(task.raws)

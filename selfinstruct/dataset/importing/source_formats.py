@@ -1,4 +1,4 @@
-r"""Reads the statement of a record about a task, in the formats of other tools.
+r"""Reads what a record states about a task, in the file formats of other tools.
 
     {"instruction": …, "raw_instances": "Example 1\nInput: …"}            instances
     {"instruction": …, "instances": [{"input": …, "output": …}]}          tasks, like seed tasks
@@ -6,8 +6,8 @@ r"""Reads the statement of a record about a task, in the formats of other tools.
     {"instruction": …, "is_classification": " No"}                        kinds
     {"instruction": …, "most_similar": {…}, …}                            instructions
 
-The fields of the first record decide the form of a file. The other records must have the same form. Other
-fields are ignored.
+The fields of the first record determine the file's form. All other records must have the same form.
+Additional fields are ignored.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,43 +28,43 @@ _FIELD_OF: Mapping[Form, str] = {
     "kinds": "is_classification",
     "instructions": "instruction",
 }
-"""The field that shows each form, in the order of search."""
+"""The field that identifies each form, in the order in which the forms are tried."""
 
 IN_ORDER: tuple[Form, ...] = ("instructions", "kinds", "instances", "tasks", "rows")
-"""The order of reading, which is the order of writing in the old tools."""
+"""The order in which the forms are read; the original tools write them in this order."""
 
 _SHOWN = 8
-"""Maximum of field names in an error message."""
+"""Maximum number of field names in an error message."""
 _TRUTH: Mapping[str, bool] = {"true": True, "false": False}
 _LONGEST_MODEL = 200
-"""Maximum of characters in the name of a model."""
+"""Maximum length of a model name, in characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """The content of one record."""
+    """What one record states about a task."""
 
     instruction: str
     model: str | None = None
     """The model that wrote the instruction."""
     is_classification: bool | None = None
-    """The kind, if the record has a truth value for it."""
+    """Whether the task is a classification task; None if the record has no boolean for it."""
     answer: Completion | None = None
-    """A reply about the kind."""
+    """A model's reply to the question whether the task is a classification task."""
     raw: Completion | None = None
-    """A reply with instances."""
+    """A model's raw reply that contains instances."""
     instances: tuple[Instance, ...] = ()
-    """Finished instances; an output may be empty."""
+    """Finished instances. Their outputs may be empty."""
     repaired: bool = False
-    """True if halves of surrogate pairs became U+FFFD."""
+    """Whether lone surrogates were replaced with U+FFFD."""
 
 
 Content = Mapping[str, Any]
-"""The fields of a Statement about kind and instances."""
+"""Those fields of a Statement that describe the kind and the instances."""
 
 
 def form_of(record: Record) -> Form:
-    """Return the form of a file by its first record. Raises InputError for an unknown form."""
+    """Return the form of a file with this first record. Raises InputError if the form is unknown."""
     for form, name in _FIELD_OF.items():
         if name in record.fields and "instruction" in record.fields:
             return form
@@ -76,13 +76,13 @@ def form_of(record: Record) -> Form:
 
 
 def statement_of(record: Record, form: Form) -> Statement:
-    """Return the statement of a record in a file of this form. Raises InputError for another form."""
+    """Return what `record` states. Raises InputError if the record has another form than `form`."""
     for name in ("instruction", _FIELD_OF[form]):
         if name not in record.fields:
-            raise record.fault(f"has no {name!r}, unlike the first record of the file; add it")
-    if (other := form_of(record)) != form:  # the further field would be ignored
+            raise record.fault(f"has no {name!r}, unlike the file's first record; add it")
+    if (other := form_of(record)) != form:  # Otherwise the additional field would be ignored.
         raise record.fault(
-            f"has {_FIELD_OF[other]!r}, unlike the first record of the file; put them into another file"
+            f"has {_FIELD_OF[other]!r}, unlike the file's first record; put such records into another file"
         )
     texts = _Texts(record)
     content = _READERS[form](texts)
@@ -91,14 +91,14 @@ def statement_of(record: Record, form: Form) -> Statement:
 
 
 class _Texts:
-    """The texts of a record, without halves of surrogate pairs."""
+    """Reads a record's texts, and replaces lone surrogates in them."""
 
     def __init__(self, record: Record) -> None:
         self.record = record
         self.repaired = False
 
     def of(self, name: str, fields: Mapping[str, Any] | None = None) -> str:
-        """Return the text of a field; "" if the field is null or missing. Raises InputError."""
+        """Return a field's text; "" if the field is null or missing. Raises InputError for another type."""
         value = (self.record.fields if fields is None else fields).get(name)
         if value is None:
             return ""
@@ -134,7 +134,10 @@ def _task(texts: _Texts) -> Content:
 
 
 def _kind(texts: _Texts) -> Content:
-    """Return the kind as a truth value, which CSV writes as a word, or as a reply. Null says nothing."""
+    """Return the kind as a boolean, or as a raw reply that must still be parsed.
+
+    CSV files store booleans as words. A null field leaves the kind open.
+    """
     value = texts.record.fields["is_classification"]
     if value is None or isinstance(value, bool):
         return {"is_classification": value}
@@ -145,7 +148,7 @@ def _kind(texts: _Texts) -> Content:
 
 
 def _optional_kind(texts: _Texts) -> Content:
-    """Return the kind of a record with instances; an empty table cell says nothing."""
+    """Return the kind in a record with instances. A missing, null or empty field leaves the kind open."""
     is_given = texts.record.fields.get("is_classification") not in (None, "")
     return _kind(texts) if is_given else {}
 
@@ -170,14 +173,14 @@ def _reply(text: str, finish_reason: str | None) -> Completion:
 
 
 def _finish_reason(metadata: object) -> str | None:
-    """Return the finish reason in a raw API response: {"response": {"choices": [{"finish_reason": …}]}}."""
+    """Return the finish reason from metadata such as {"response": {"choices": [{"finish_reason": …}]}}."""
     choices = _inner(_inner(metadata, "response"), "choices")
     reason = _inner(choices[0], "finish_reason") if isinstance(choices, list) and choices else None
     return scrub(reason) if isinstance(reason, str) else None
 
 
 def _model(fields: Mapping[str, Any]) -> str | None:
-    """Return the model that the record or an API response names."""
+    """Return the model name in the record or in its stored API responses; None if there is none."""
     metadata = [
         fields.get(name) for name in ("metadata", "instruction_metadata", "instance_metadata")
     ]

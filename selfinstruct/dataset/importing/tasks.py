@@ -1,7 +1,7 @@
-"""Turns a merged task into its journal event. Pure.
+"""Turns a merged task into its journal event. The functions do no I/O.
 
-Finished rows are taken as they are. Without them, the parsers of the run's profile read the raw replies, and
-unusable instances become rejections. A task without any instance gets instances when the run continues.
+Finished rows are used unchanged. If a task has none, the profile's parsers read its raw replies, and
+unusable instances become rejections. For a task without instances, the run generates some when it continues.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from selfinstruct.records.ids import import_id, in_reply_order
 
 
 def task_imported(task: MergedTask, number: int, config: RunConfig) -> TaskImported:
-    """Return the event of the imported task with this number, from 1."""
+    """Return the event for an imported task. `number` is the task's number, counting from 1."""
     task_id = f"task_{number:06d}"
     items = [*_rows(task)] if task.has_instances else [*_rows(task), *_parsed(task, config)]
     instances = tuple(item for item in items if isinstance(item, Instance))
@@ -33,7 +33,7 @@ def task_imported(task: MergedTask, number: int, config: RunConfig) -> TaskImpor
     )
     kind = task.is_classification
     if kind is None and task.answer == "unclear" and instances:
-        kind = False  # an unclear answer counts as no, and a finished task is not asked again
+        kind = False  # An unclear answer counts as no: the run asks nothing more about this task.
     return TaskImported(
         task_id=task_id,
         instruction=task.instruction,
@@ -52,7 +52,7 @@ def _rows(task: MergedTask) -> Iterator[Instance | Rejection]:
 
 
 def _parsed(task: MergedTask, config: RunConfig) -> Iterator[Instance | Rejection]:
-    """Yield the items of the raw replies; repeated instances and those over the maximum are rejected."""
+    """Yield the items in the raw replies; duplicates and instances beyond the maximum are rejected."""
     kept: dict[Instance, None] = {}
     asked = AskedInstances(
         output_first=task.is_classification is True,
@@ -75,5 +75,5 @@ def _parsed(task: MergedTask, config: RunConfig) -> Iterator[Instance | Rejectio
 
 
 def _rejection(instance: Instance, reason: Reason) -> Rejection:
-    """Return a rejection of an instance; the caller sets the id."""
+    """Return a rejection of `instance`. The caller sets `candidate_id`."""
     return Rejection(candidate_id="", stage="parse", reason=reason, text=pair_text(instance))

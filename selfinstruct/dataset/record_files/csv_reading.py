@@ -1,4 +1,4 @@
-"""Reader for CSV with a header. Every value is text."""
+"""Reads CSV files with a header. Every value is text."""
 
 import csv
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from selfinstruct.errors import InputError
 
 
 class CsvReader(RecordReader):
-    """Rows as records; empty lines are skipped."""
+    """Reads each CSV row as a record. Empty lines are skipped."""
 
     format = "csv"
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
-        # A reply of a model may be longer than the default limit of the csv module.
+        # A model's reply may be longer than the csv module's default limit.
         csv.field_size_limit(max(LONGEST_LINE, csv.field_size_limit()))
         self._rows = self._numbered_rows()
         line, header = next(self._rows, (1, []))
@@ -30,7 +30,7 @@ class CsvReader(RecordReader):
         for number, (line, row) in enumerate(self._rows, start=1):
             if len(row) != columns:
                 cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
-                problem = f"has {cells} where the header has {columns}; fix the row"
+                problem = f"has {cells}, but the header has {columns}; fix the row"
                 if len(row) > columns:
                     problem += ", perhaps by putting a cell with a comma in quotes"
                 if columns == 1:
@@ -41,7 +41,7 @@ class CsvReader(RecordReader):
             yield Record(fields, self._source.name, number, line)
 
     def _numbered_rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield rows that are not empty, each with the number of its first line."""
+        """Yield the non-empty rows, each with the number of its first line."""
         rows = csv.reader((text for _, text in self._source.text_lines()), strict=True)
         while True:
             first = rows.line_num + 1
@@ -60,7 +60,7 @@ _PROBLEMS = {
     "new-line": "has a bare carriage return (CR) in a row; save the file with LF or CRLF line ends",
     "expected after": 'has text after a closing quote; write a quote within a cell as ""',
 }
-"""Problems by a part of the message of the csv module."""
+"""Error messages for users, by a part of the csv module's message."""
 
 
 def _problem(error: csv.Error) -> str:

@@ -1,4 +1,4 @@
-"""Readers for JSON lists and JSON lines."""
+"""Reads JSON lists and JSON lines."""
 
 import json
 import math
@@ -9,20 +9,20 @@ from selfinstruct.dataset.record_files.source import Record, RecordReader
 from selfinstruct.errors import InputError
 
 DEEPEST = 200
-"""Maximum of nested lists and objects. Python writes deeper ones in some formats only."""
+"""Maximum nesting depth of lists and objects. Python can write deeper values only in some formats."""
 _TOO_DEEP = f"is nested more than {DEEPEST} levels deep; make it flatter"
 _KINDS = {str: "text", int: "a number", float: "a number", bool: "true or false", list: "a list"}
 
 
 def kind_of(value: object) -> str:
-    """Return the kind of a parsed value in words: "text", "a number", "an object"."""
+    """Return a parsed value's kind in words, such as "text", "a number" or "an object"."""
     if value is None:
         return "null"
     return "an object" if isinstance(value, Mapping) else _KINDS.get(type(value), "something else")
 
 
 class _UnusableError(ValueError):
-    """A value that JSON allows and Python cannot hold."""
+    """A JSON value that selfinstruct does not accept in a record."""
 
 
 def _float(text: str) -> float:
@@ -36,7 +36,7 @@ _DECODER = json.JSONDecoder(parse_float=_float)
 
 
 def _problem(error: Exception) -> str:
-    """Return the problem with JSON text, and the remedy."""
+    """Return a message that states the problem with the JSON text and its remedy."""
     if isinstance(error, json.JSONDecodeError):
         reason = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
         return f"is not JSON: {reason} (column {error.colno:,}); fix it there"
@@ -62,7 +62,10 @@ def _is_too_deep(value: object) -> bool:
 
 
 def _object(value: object, rule: str) -> dict[str, Any]:
-    """Return the value. Raises ValueError with the rule if the value is no object, or is too deep."""
+    """Return `value` if it is an object. Raises ValueError if it is not, or if it is nested too deeply.
+
+    `rule` is the part of the error message that says what is required.
+    """
     if not isinstance(value, dict):
         raise _UnusableError(f"is {kind_of(value)}, not an object; {rule}")
     if _is_too_deep(value):
@@ -71,7 +74,7 @@ def _object(value: object, rule: str) -> dict[str, Any]:
 
 
 def begins_with_lines(head: bytes) -> bool:
-    """Return whether the first line is a whole object and another line follows."""
+    """Return whether the first line is a complete object and another line follows."""
     first, _, rest = head.lstrip().partition(b"\n")
     if not rest.strip():
         return False
@@ -82,13 +85,13 @@ def begins_with_lines(head: bytes) -> bool:
 
 
 class JsonLinesReader(RecordReader):
-    """An object per line; empty lines are skipped."""
+    """Reads each line as an object. Empty lines are skipped."""
 
     format = "jsonl"
 
     def _records(self) -> Iterator[Record]:
         number = 0
-        rule = "each line must be one whole object"
+        rule = "each line must be one complete object"
         for line, text in self._source.text_lines():
             stripped = text.strip(" \t\r\n")
             if not stripped:
@@ -107,21 +110,21 @@ class JsonLinesReader(RecordReader):
 
 
 class JsonListReader(RecordReader):
-    """A list of objects, read as a whole."""
+    """Reads a list of objects, which is kept in memory."""
 
     format = "json"
     _share: float | None = 0.0
 
     @property
     def share(self) -> float | None:
-        """The share of the records that were read."""
+        """The share of the records read so far, from 0 to 1."""
         return self._share
 
     def _records(self) -> Iterator[Record]:
         values = self._parsed()
         for number, value in enumerate(values, start=1):
             try:
-                fields = _object(value, "every entry must be one")
+                fields = _object(value, "every entry must be an object")
             except ValueError as error:
                 raise Record({}, self._source.name, number).fault(str(error)) from None
             self._share = number / len(values)

@@ -1,4 +1,4 @@
-"""Reader and writer for Parquet, with pyarrow."""
+"""Reads and writes Parquet files with pyarrow."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,18 +12,18 @@ from selfinstruct.dataset.record_files.writing import RecordWriter
 from selfinstruct.errors import ExportError, InputError
 
 _ROWS = 1_000
-"""Rows of a batch."""
+"""Number of rows read at a time."""
 
 
 class ParquetReader(RecordReader):
-    """Rows as records."""
+    """Reads each Parquet row as a record."""
 
     format = "parquet"
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         pyarrow = package_for(source.name, "pyarrow.parquet")
-        # A KeyError says that two columns have the same name.
+        # pyarrow raises KeyError if two columns have the same name.
         self._errors = (pyarrow.ArrowException, OSError, ValueError, OverflowError, KeyError)
         self._unsupported = pyarrow.ArrowNotImplementedError
         self._count = 0
@@ -35,7 +35,7 @@ class ParquetReader(RecordReader):
 
     @property
     def share(self) -> float | None:
-        """The share of the rows that were read."""
+        """The share of the rows read so far, from 0 to 1."""
         rows: int = self._file.metadata.num_rows
         return self._count / rows if rows else 1.0
 
@@ -55,7 +55,7 @@ class ParquetReader(RecordReader):
         try:
             column = batch.column(name)
             if str(column.type) == "time64[ns]":
-                column.cast("time64[us]")  # fails for values that Python's time would cut
+                column.cast("time64[us]")  # Fails if `datetime.time` would lose nanoseconds.
             values: list[Any] = column.to_pylist()
         except self._errors as error:
             problem = f"the column {name!r} cannot be read ({error}); change or drop the column"
@@ -71,10 +71,11 @@ class ParquetReader(RecordReader):
 
 
 class ParquetWriter(RecordWriter):
-    """One table with one schema, kept until the end, because all records decide the column types.
+    """Writes one table, which is kept in memory because the column types depend on all records.
 
-    A column has the type of `layout` or of `types` if its values fit, else the type that pyarrow infers from
-    all values. Objects without fields, which Parquet lacks, and added lists and objects become JSON text.
+    A column gets the type from `layout` if all values fit, or else the type from `types`. If `types` has no
+    entry for the column, pyarrow infers a type from all values. Empty objects, which Parquet cannot store,
+    and added lists and objects become JSON text.
     """
 
     def __init__(self, sink: Sink, *, layout: Any, types: Mapping[str, str]) -> None:
@@ -98,7 +99,7 @@ class ParquetWriter(RecordWriter):
     def _end(self) -> None:
         pyarrow = self._pyarrow
         if self.count and not self._columns:
-            problem = "cannot store records without any field as Parquet; write .jsonl"
+            problem = "cannot store records without any field as Parquet; write to a .jsonl file"
             raise ExportError(self.sink.path, problem)
         fields, arrays = [], []
         for name, column in self._columns.items():
@@ -111,21 +112,21 @@ class ParquetWriter(RecordWriter):
             arrays.append(array)
         metadata = dict(self._layout.metadata or {}) if self._layout is not None else {}
         if pyarrow.schema(fields) != self._layout:
-            metadata.pop(b"huggingface", None)  # lists the columns; others make loading fail
+            metadata.pop(b"huggingface", None)  # Otherwise `datasets` fails to load the file.
         schema = pyarrow.schema(fields, metadata or None)
         buffer = pyarrow.BufferOutputStream()
         pyarrow.parquet.write_table(pyarrow.Table.from_arrays(arrays, schema=schema), buffer)
         data = buffer.getvalue()
         try:
-            # More nested lists can be written than read.
+            # pyarrow can write lists that are nested too deeply for it to read.
             pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data))
         except (pyarrow.ArrowException, OSError) as error:
-            problem = f"could not be read as Parquet ({error}); write .jsonl"
+            problem = f"could not be read as Parquet ({error}); write to a .jsonl file"
             raise ExportError(self.sink.path, problem) from None
         self.sink.stream.write(memoryview(data))
 
     def _layout_field(self, name: str) -> Any:
-        """Return the column of the layout; None for new and changed columns."""
+        """Return the column's field in the layout; None for new and changed columns."""
         if self._layout is None or name in self._added or name not in self._layout.names:
             return None
         return self._layout.field(name)
@@ -141,20 +142,20 @@ class ParquetWriter(RecordWriter):
                 ends, x=True, key=lambda end: self._converted(values[:end], None) is None
             )
             problem = f"the field {shortened(name)} has values of types that no Parquet column can"
-            problem += f" store together, from {self._places[at - 1]} on; write .jsonl"
+            problem += f" store together, from {self._places[at - 1]} on; write to a .jsonl file"
             raise ExportError(self.sink.path, problem)
         if _has_empty_struct(self._pyarrow, array.type):
             return self._pyarrow.array([None if v is None else dumps(v) for v in values])
         return array
 
     def _fitted(self, values: Sequence[Any], kind: Any) -> Any:
-        """Return an array of a type; None if the type would change a value."""
+        """Return the values as an array of type `kind`; None if the conversion would change a value."""
         array = self._converted(values, kind)
-        # pyarrow rounds silently. Compared as text, because NaN is not equal to itself.
+        # pyarrow rounds silently. Compare the values as text, because NaN is not equal to itself.
         return array if array is not None and repr(array.to_pylist()) == repr(values) else None
 
     def _converted(self, values: Sequence[Any], kind: Any) -> Any:
-        """Return an array of a type, or of the type that all values have; None if that is not possible."""
+        """Return the values as an array of type `kind`, or of an inferred type; None if impossible."""
         pyarrow = self._pyarrow
         try:
             return pyarrow.array(values, kind)

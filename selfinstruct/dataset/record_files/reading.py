@@ -1,4 +1,4 @@
-"""Opens a file of records in any of the formats."""
+"""Opens a file of records in any supported format."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,9 +30,9 @@ def read_records(
 ) -> RecordReader:
     """Open a file of records; "-" is stdin.
 
-    `format` is one of FORMATS; None takes the format from the suffix or the first characters. `option` is the
-    command-line option for the format, for error messages. Raises InputError if the file cannot be read, is
-    empty, or has an unknown format.
+    `format` is one of FORMATS. If None, the suffix or the first characters determine the format. `option` is
+    the command-line option that sets the format, for error messages. Raises InputError if the file cannot be
+    read, is empty, or has an unknown format.
     """
     source = Source(path, option)
     try:
@@ -47,11 +47,11 @@ def read_records(
 def _detected(source: Source, path: Path | str) -> str:
     named, sniffed = format_of(path), source.sniffed()
     if named == "json" and begins_with_lines(source.head):
-        return "jsonl"  # many files of JSON lines are named .json
+        return "jsonl"  # Many JSON lines files are named .json.
     if named == "jsonl" and sniffed == "json":
-        return "json"  # and some JSON lists are named .jsonl
+        return "json"  # Some JSON lists are named .jsonl.
     known = named or sniffed
     if known is None:
-        problem = "has a format that neither its name nor its first character shows"
+        problem = "has a format that cannot be determined from its name or first character"
         raise InputError(source.name, f"{problem}; {source.remedy(*FORMATS)}")
     return known

@@ -1,4 +1,4 @@
-"""A file that appears complete or not at all, or a stream that is written at once."""
+"""Writes a file that appears complete or not at all, or writes to a stream directly."""
 
 import gzip
 import io
@@ -17,10 +17,10 @@ from selfinstruct.runner.run_files import EXPORTS, owning_run
 
 
 class Target(ABC):
-    """A file or folder that is made under a temporary name; `finish` gives its name.
+    """A file or directory that is created under a temporary name. `finish` renames it to its final name.
 
-    `abandon` undoes everything, at any time. Raises ExportError if the target cannot be written, InputError
-    if the target is part of a run, and OSError for stdout, which has no name.
+    `abandon` may be called at any time and undoes everything. The methods raise ExportError if the target
+    cannot be written, InputError if the target belongs to a run, and OSError if writing to stdout fails.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -30,32 +30,32 @@ class Target(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Create the target under its temporary name. `abandon` also works after an interruption in here."""
+        """Create the target under its temporary name. If this is interrupted, `abandon` still works."""
 
     @abstractmethod
     def finish(self) -> None:
-        """Give the target its name, which needs no room on the disk."""
+        """Rename the target to its final name, which needs no disk space."""
 
     def abandon(self) -> None:
-        """Remove what was created. An earlier target with that name stays."""
+        """Remove everything that was created. An existing file or directory with the final name is kept."""
         for folder in reversed(self._new_folders):
             with suppress(OSError):
                 folder.rmdir()
 
     @contextmanager
     def whole(self) -> Iterator[Self]:
-        """Open the target, and finish it at the end of the block, or abandon it after an exception."""
+        """Open the target. Finish it at the end of the block, or abandon it if the block raises."""
         try:
             self.open()
             yield self
             self.finish()
-        except BaseException:  # Ctrl-C too
+        except BaseException:  # Includes KeyboardInterrupt.
             self.abandon()
             raise
 
     @contextmanager
     def faults(self) -> Iterator[None]:
-        """Turn errors of the operating system into ExportError."""
+        """Turn operating-system errors into ExportError, except errors of stdout."""
         try:
             yield
         except OSError as error:
@@ -74,10 +74,13 @@ class Target(ABC):
 
 
 class Sink(Target):
-    """Takes the bytes of a file between `open` and `complete`. stdout, pipes and devices get them at once."""
+    """Writes bytes to a temporary file. For stdout, pipes and devices, it writes to them directly.
+
+    Write to `stream` between `open` and `complete`.
+    """
 
     stream: IO[bytes]
-    """The place to write to."""
+    """The stream to write to. It compresses the bytes if the file name ends in .gz."""
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(path)
@@ -86,11 +89,11 @@ class Sink(Target):
         self._file: IO[bytes] | None = None
 
     def open(self) -> None:
-        """Create the file."""
+        """Create the temporary file, or open the existing stream."""
         with self.faults():
             self.stream = self._file = self._opened()
         if self.is_packed:
-            # Without name and time, so that the same records give the same bytes.
+            # Store no file name and no time, so the same records always produce the same bytes.
             packed = gzip.GzipFile(filename="", fileobj=self._file, mode="wb", mtime=0)
             self.stream = cast(IO[bytes], packed)
 
@@ -109,16 +112,16 @@ class Sink(Target):
             raise InputError(self.path, f"{problem} {run / EXPORTS / path.name}")
         real = Path(os.path.realpath(path))
         if real.is_dir():
-            raise ExportError(self.path, "cannot be written (Is a directory); name a file")
+            raise ExportError(self.path, "cannot be written (Is a directory); choose a file")
         self._make_parents(real)
         mode = real.stat().st_mode & 0o777 if real.exists() else 0o644
         self._real = real
-        # Noted before the file exists, since an interruption may come in between.
+        # Store the name before the file exists, because an interruption may happen in between.
         self._temporary = temporary_beside(real)
         return os.fdopen(create(self._temporary, mode), "wb")
 
     def complete(self) -> None:
-        """Flush everything to the disk."""
+        """Flush all bytes to the disk, and close the file."""
         assert self._file is not None
         with self.faults():
             if self.stream is not self._file:
@@ -130,7 +133,7 @@ class Sink(Target):
                 self._file.close()
 
     def finish(self) -> None:
-        """Rename the temporary file."""
+        """Rename the temporary file to its final name."""
         with self.faults():
             if self._temporary is not None:
                 self._temporary.replace(self._real)
@@ -138,7 +141,7 @@ class Sink(Target):
                 sync_directory(self._real.parent)
 
     def abandon(self) -> None:
-        """Remove the temporary file and new folders."""
+        """Remove the temporary file and the directories that were created for it."""
         if self._file is not None and not self._is_stdout:
             with suppress(OSError):
                 self._file.close()
@@ -149,12 +152,12 @@ class Sink(Target):
 
 
 class MemorySink(Sink):
-    """Takes the bytes of a file that stays in memory."""
+    """Keeps the bytes in memory and never writes a file."""
 
     def open(self) -> None:
-        """Start without any byte."""
+        """Start with an empty buffer."""
         self.is_packed = False
         self.stream = io.BytesIO()
 
     def complete(self) -> None:
-        """Keep the bytes in `stream`."""
+        """Do nothing, because the bytes stay in `stream`."""

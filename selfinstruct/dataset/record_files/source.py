@@ -1,4 +1,4 @@
-"""The bytes of a file or of stdin, decompressed, and the records in them."""
+"""Base classes for reading: the decompressed bytes of a file or of stdin, and the records in these bytes."""
 
 import gzip
 import io
@@ -17,9 +17,9 @@ from selfinstruct.errors import InputError
 from selfinstruct.files import because
 
 LONGEST_LINE = 100_000_000
-"""Maximum of bytes in a line. A longer line would fill the memory."""
+"""Maximum length of a line, in bytes, so that a file without line ends does not fill the memory."""
 LARGEST_LIST = 1_000_000_000
-"""Maximum of bytes in a JSON list, which is in memory as a whole."""
+"""Maximum size of a JSON list, in bytes. The whole list is kept in memory."""
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
@@ -28,7 +28,7 @@ _CHUNK = 1 << 18
 
 
 class _Again(io.RawIOBase):
-    """A stream with bytes that were read already put before its rest."""
+    """A stream that first returns bytes that were already read, and then the rest."""
 
     def __init__(self, head: bytes, stream: io.BufferedIOBase) -> None:
         self._head = head
@@ -38,7 +38,7 @@ class _Again(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        # `read1` returns what a pipe has now, so that a reader can watch the pipe.
+        # `read1` returns what a pipe contains now, so a record is read as soon as it is complete.
         chunk = self._head[: len(buffer)] or self._stream.read1(len(buffer))
         self._head = self._head[len(chunk) :]
         buffer[: len(chunk)] = chunk
@@ -46,9 +46,9 @@ class _Again(io.RawIOBase):
 
 
 def _begun(stream: io.BufferedIOBase) -> tuple[bytes, io.BufferedReader]:
-    """Return the beginning of a stream, and a stream that yields the beginning again.
+    """Return the first bytes of a stream, and a stream that returns these bytes again.
 
-    The beginning has at least four characters after leading white space if there are any.
+    Reads until there are at least four bytes besides surrounding white space, or until the stream ends.
     """
     head = b""
     while len(head.removeprefix(_BOM).strip()) < len(_PARQUET):
@@ -60,10 +60,10 @@ def _begun(stream: io.BufferedIOBase) -> tuple[bytes, io.BufferedReader]:
 
 
 class Source:
-    """The decompressed bytes of a path or of "-".
+    """The decompressed bytes of a file, or of stdin for "-".
 
-    `option` is the command-line option for the format, for error messages. Raises InputError if the file does
-    not exist or cannot be read.
+    `option` is the command-line option that sets the format, for error messages. Raises InputError if the
+    file does not exist or cannot be read.
     """
 
     def __init__(self, path: Path | str, option: str | None = None) -> None:
@@ -84,7 +84,7 @@ class Source:
             self.close()
             raise
         self.head = head.removeprefix(_BOM)
-        """The first characters."""
+        """The first bytes, without a byte order mark."""
         if head.startswith(_BOM):
             self.stream.read(len(_BOM))
 
@@ -92,40 +92,40 @@ class Source:
         if not self._is_standard:
             return Path(path).open("rb")
         if sys.stdin is None:
-            raise InputError("stdin", "is closed; name a file")
+            raise InputError("stdin", "is closed; specify a file")
         return cast(io.BufferedReader, sys.stdin.buffer)
 
     @property
     def share(self) -> float | None:
-        """The share of the file that was read; None for a pipe."""
+        """The share of the file read so far, from 0 to 1; None for a pipe."""
         return self._file.tell() / self._size if self._size else None
 
     def seekable(self) -> IO[bytes]:
-        """Return the whole content as a seekable file; a pipe is in memory."""
+        """Return the content as a seekable file. A pipe or a gzip file is read into memory."""
         if self._size is not None and not self._is_packed:
             return self._file
         with self.faults():
             return io.BytesIO(self.stream.read())
 
     def remedy(self, *formats: str) -> str:
-        """Return a sentence that says how to have the source read as one of these formats."""
-        advice = f"give {self._option} " if self._option else "name a file that ends in "
+        """Return a remedy for error messages: how to make selfinstruct read one of these formats."""
+        advice = f"specify {self._option} " if self._option else "choose a file that ends in "
         *others, last = (name if self._option else f".{name}" for name in formats)
         listed = f"{', '.join(others)} or {last}" if others else last
         return advice + listed
 
     def sniffed(self) -> str | None:
-        """Return the format that the first characters show; None if unknown."""
+        """Return the format that the first characters indicate; None if unknown."""
         if self.head.startswith(_PARQUET):
             return "parquet"
         return {b"[": "json", b"{": "jsonl"}.get(self.head.lstrip()[:1])
 
     def text(self) -> str:
-        """Return the whole content as text. Raises InputError."""
+        """Return the whole content as text. Raises InputError if it is too large or not UTF-8."""
         with self.faults():
             data = self.stream.read(LARGEST_LIST + 1)
         if len(data) > LARGEST_LIST:
-            problem = f"is a JSON list of more than {LARGEST_LIST:,} bytes; write it as .jsonl"
+            problem = f"is a JSON list of more than {LARGEST_LIST:,} bytes; convert it to .jsonl"
             raise InputError(self.name, f"{problem} (jq -c '.[]' FILE)")
         try:
             return data.decode("utf-8")
@@ -135,12 +135,12 @@ class Source:
             raise InputError(self.name, problem, line=line) from None
 
     def text_lines(self) -> Iterator[tuple[int, str]]:
-        """Yield numbered lines, each with its line end. Raises InputError with the line number."""
+        """Yield each line number and line, including the line end. Raises InputError with the line number."""
         with self.faults():
             lines = iter(lambda: self.stream.readline(LONGEST_LINE + 1), b"")
             for number, line in enumerate(lines, start=1):
                 if len(line) > LONGEST_LINE:
-                    problem = f"is longer than {LONGEST_LINE:,} bytes; name a file of records"
+                    problem = f"is longer than {LONGEST_LINE:,} bytes; choose a file of records"
                     raise InputError(self.name, problem, line=number)
                 try:
                     text = line.decode("utf-8")
@@ -152,13 +152,13 @@ class Source:
                 yield number, text
 
     def close(self) -> None:
-        """Close the file; stdin stays open."""
+        """Close the file, unless it is stdin."""
         if not self._is_standard:
             self._file.close()
 
     @contextmanager
     def faults(self) -> Iterator[None]:
-        """Turn errors of the operating system and of gzip into InputError."""
+        """Turn operating-system and gzip errors into InputError."""
         try:
             yield
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -175,38 +175,41 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as it was read."""
+    """A record as it was read from a file."""
 
     fields: Mapping[str, Any]
-    """The values by field name."""
+    """The record's values by field name."""
     source: str
-    """The file name as given, or "stdin"."""
+    """The file name that the user specified, or "stdin"."""
     number: int
-    """The position among the records of the file, from 1."""
+    """The record's position in the file, counting from 1."""
     line: int | None = None
-    """The first line of the record; None in a JSON list and in Parquet."""
+    """The number of the record's first line; None for JSON lists and Parquet files."""
 
     @property
     def place(self) -> str:
-        """Source and position: "data.jsonl:17" (a line), or "data.parquet: record 17"."""
+        """The record's source and position, such as "data.jsonl:17" (a line) or "data.parquet: record 17"."""
         if self.line is not None:
             return f"{self.source}:{self.line}"
         return f"{self.source}: record {self.number}"
 
     def fault(self, problem: str) -> InputError:
-        """Return an error that names the place of the record."""
+        """Return an error that states the problem and the record's place."""
         if self.line is not None:
             return InputError(self.source, problem, line=self.line)
         return InputError(self.source, f"record {self.number}: {problem}")
 
 
 class RecordReader(AbstractContextManager["RecordReader"], ABC):
-    """The records of one file in order; can be iterated over once. A context manager that closes the file."""
+    """Reads the records of one file in order. Can be iterated over only once.
+
+    As a context manager, it closes the file.
+    """
 
     format: str
-    """One of FORMATS."""
+    """The file format; one of FORMATS."""
     layout: Any = None
-    """The header of a CSV file or the schema of a Parquet file, for `write_records(like=…)`; else None."""
+    """A CSV file's header or a Parquet file's schema, for `write_records(like=…)`; None for other formats."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -214,21 +217,21 @@ class RecordReader(AbstractContextManager["RecordReader"], ABC):
 
     @property
     def name(self) -> str:
-        """The file name as given, or "stdin"."""
+        """The file name that the user specified, or "stdin"."""
         return self._source.name
 
     @property
     def share(self) -> float | None:
-        """The share of the file that was read, from 0 to 1; None for a pipe."""
+        """The share of the file read so far, from 0 to 1; None for pipes and empty files."""
         return self._source.share
 
     def __iter__(self) -> Iterator[Record]:
-        """Iterate over the remaining records. Raises InputError with the place of the problem."""
+        """Return an iterator over the remaining records, which raises InputError with the problem's place."""
         return self._remaining
 
     @abstractmethod
     def _records(self) -> Iterator[Record]:
-        """Yield all records."""
+        """Yield all records in the file."""
 
     def close(self) -> None:
         """Close the file."""

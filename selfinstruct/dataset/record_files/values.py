@@ -1,4 +1,4 @@
-r"""Values as JSON text, and as the text of a table cell.
+r"""Converts values to JSON text and to CSV cells.
 
 >>> dumps({"a": [1.5, "é"], "b": float("nan")})
 '{"a": [1.5, "é"], "b": null}'
@@ -15,15 +15,15 @@ from typing import Any
 
 
 def dumps(value: object, *, indent: int | None = None) -> str:
-    """Return a value as JSON, on one line or indented.
+    """Return `value` as JSON text, on one line or indented.
 
-    Only halves of surrogate pairs are escaped. Times and decimals become text, bytes that are not UTF-8
-    become base64. Numbers that are not finite become null.
+    Non-ASCII characters are not escaped, unless the text contains lone surrogates. Times, decimals and UTF-8
+    bytes become strings; other bytes become base64. NaN and infinities become null.
     """
     options: dict[str, Any] = {"indent": indent, "default": _known, "allow_nan": False}
     try:
         text = json.dumps(value, ensure_ascii=False, **options)
-    except ValueError:  # a number is not finite
+    except ValueError:  # A number is NaN or infinite.
         value = json.loads(json.dumps(value, default=_known), parse_constant=lambda _: None)
         text = json.dumps(value, ensure_ascii=False, **options)
     try:
@@ -34,7 +34,7 @@ def dumps(value: object, *, indent: int | None = None) -> str:
 
 
 def _known(value: object) -> Any:
-    """Return a value that JSON lacks as one that JSON has."""
+    """Return an equivalent for a value whose type JSON does not have, such as a string for a time."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, datetime.date | datetime.time):
@@ -50,7 +50,7 @@ def _known(value: object) -> Any:
 
 
 def as_text(value: object) -> str:
-    """Return a value as a CSV cell: text as it is, "" for null, everything else as JSON."""
+    """Return `value` as a CSV cell: text unchanged, None as "", other values as JSON."""
     if value is None:
         return ""
     if not isinstance(value, bool | int | float | list | Mapping):
@@ -59,7 +59,7 @@ def as_text(value: object) -> str:
 
 
 def encodable(value: Any) -> Any:
-    r"""Return a value with halves of surrogate pairs written out in all its text: \ud800."""
+    r"""Return `value` with each lone surrogate in its texts replaced by its escape, such as \ud800."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Writes records to a file in any of the formats, complete or not at all."""
+"""Writes records to a file in any supported format, completely or not at all."""
 
 import codecs
 import csv
@@ -19,28 +19,29 @@ _INDENT = 4
 
 
 class RecordWriter(ABC):
-    """Takes records one by one."""
+    """Writes records one by one."""
 
     def __init__(self, sink: Sink) -> None:
-        """Write to an open sink."""
+        """Create a writer for an open sink."""
         self.sink = sink
         self._is_complete = False
         self.count = 0
-        """Number of records written."""
+        """Number of records written so far."""
 
     def write(self, record: Record, added: Mapping[str, Any] | None = None) -> None:
-        """Write a record with added fields, which replace fields of the same name.
+        """Write a record. The fields in `added` are added to it, or replace its fields of the same names.
 
-        Raises ExportError if the format cannot store the record or the disk fails.
+        Raises ExportError if the format cannot store the record or if writing fails.
         """
         with self.sink.faults():
             self._write(record, added or {})
         self.count += 1
 
     def complete(self) -> None:
-        """Write everything to the disk, so that only the renaming of the file is left.
+        """Write everything to the disk, so the file only needs to be renamed.
 
-        Call this for each of several files that belong together. The end of the block calls it otherwise.
+        If several files belong together, call this for each of them before the first block ends. Otherwise,
+        the end of the `write_records` block calls it.
         """
         if not self._is_complete:
             with self.sink.faults():
@@ -50,25 +51,25 @@ class RecordWriter(ABC):
 
     @abstractmethod
     def _write(self, record: Record, added: Mapping[str, Any]) -> None:
-        """Write a record now, or keep it until the end."""
+        """Write a record, or keep it in memory until `_end`."""
 
     @abstractmethod
     def _end(self) -> None:
-        """Write what is still missing."""
+        """Write whatever has not been written yet."""
 
 
 class JsonLinesWriter(RecordWriter):
-    """An object per line."""
+    """Writes each record as an object on its own line."""
 
     def _write(self, record: Record, added: Mapping[str, Any]) -> None:
         self.sink.stream.write(dumps({**record.fields, **added}).encode() + b"\n")
 
     def _end(self) -> None:
-        """Write nothing: every record is written."""
+        """Do nothing, because every record has already been written."""
 
 
 class JsonListWriter(RecordWriter):
-    """A list of indented objects."""
+    """Writes a list of indented objects."""
 
     def _write(self, record: Record, added: Mapping[str, Any]) -> None:
         margin = "\n" + " " * _INDENT
@@ -81,10 +82,13 @@ class JsonListWriter(RecordWriter):
 
 
 class CsvWriter(RecordWriter):
-    """A table. Rows are kept until the end, because the last record may have a new column."""
+    """Writes a table. Rows are kept in memory until the end, because any record may add a column."""
 
     def __init__(self, sink: Sink, *, layout: Any, is_marked: bool) -> None:
-        """Write the columns of `layout` first. A marked file begins with a byte order mark."""
+        """Create a writer that writes the columns in `layout` first.
+
+        If `is_marked` is true, the file begins with a byte order mark.
+        """
         super().__init__(sink)
         self._is_marked = is_marked
         self._header: dict[str, None] = dict.fromkeys(layout or ())
@@ -107,7 +111,8 @@ class CsvWriter(RecordWriter):
 
 def _line(cells: Iterator[str]) -> bytes:
     buffer = io.StringIO(newline="")
-    # With this line end the module quotes a cell with CR or LF in it. Many CSV readers fail on NUL.
+    # The csv module quotes cells that contain a character of the line terminator, so CRLF makes it
+    # quote cells with CR or LF. NUL characters are escaped, because many CSV readers fail on them.
     csv.writer(buffer, lineterminator="\r\n").writerow(
         cell.replace("\0", "\\u0000") for cell in cells
     )
@@ -121,15 +126,15 @@ def write_records(
     format: str | None = None,  # noqa: A002
     like: RecordReader | None = None,
 ) -> Iterator[RecordWriter]:
-    """Write a file of records; "-" is stdout. The file appears at the end of the block.
+    """Open a file of records for writing; "-" is stdout. The file appears at the end of the block.
 
-    An exception in the block leaves no new file, and an earlier file with that name stays. `format` is one of
-    FORMATS; None takes the format from the suffix, or else from `like`. A file in the format of `like` gets
-    the header or schema of `like`.
+    If the block raises, no file is created, and an existing file with that name is kept. `format` is one of
+    FORMATS. If None, the suffix determines the format, or else `like` does. If the file has the same format
+    as `like`, it gets the header or schema of `like`.
     """
     chosen = format or format_of(path) or (like.format if like is not None else None)
     if chosen is None:
-        raise InputError(path, "has no suffix that names a format; end the name in .json or .jsonl")
+        raise InputError(path, "has no known suffix; end its name in .json or .jsonl")
     layout = like.layout if like is not None and like.format == chosen else None
     with Sink(path).whole() as sink:
         writer = writer_to(sink, chosen, layout=layout)
@@ -145,11 +150,11 @@ def writer_to(
     types: Mapping[str, str] | None = None,
     is_marked: bool = False,
 ) -> RecordWriter:
-    """Return a writer to an open sink; `layout` is the header or schema of a file to be like.
+    """Return a writer for an open sink. `layout` is the header or schema that the file should have.
 
-    `types` are column types of a Parquet file by name, such as "string", "int64" or "list<string>"; other
-    types follow from the values. `is_marked` starts a CSV file with a byte order mark, so that Excel
-    recognizes UTF-8.
+    `types` contains Parquet column types by column name, such as "string", "int64" or "list<string>". Other
+    column types are inferred from the values. If `is_marked` is true, a CSV file begins with a byte order
+    mark, by which Excel recognizes UTF-8.
     """
     if format == "parquet":
         from selfinstruct.dataset.record_files.parquet import ParquetWriter

@@ -1,7 +1,8 @@
-"""Novelty: compare a text with a pool by ROUGE-L, and decide whether all scores are at most a threshold.
+"""Decide whether a text is novel: its ROUGE-L score with every text in a pool must be at most a threshold.
 
-Exact: decisions and scores are the same as with the rouge-score package, for any threshold, pool and text
-length. Fast: in a pool of 52,000 instructions, a text is compared with about a dozen.
+The index is exact: decisions and scores are the same as with the rouge-score package, for any threshold, pool
+and text length. It is also fast: in a pool of 52,000 instructions, a new text is compared with only about a
+dozen of them.
 
     >>> index = NoveltyIndex(threshold=0.7, tokenizer="rouge")
     >>> index.add("Write a short poem about the sea.")
@@ -13,12 +14,12 @@ length. Fast: in a pool of 52,000 instructions, a text is compared with about a 
 
     index.py            the pool and its public methods
     results.py          result types
-    token_encoding.py   tokens as characters, so that a text becomes a string
+    token_encoding.py   encodes each token as a character, and thus each text as a string
     neighbours.py       the search for texts that may be over the threshold
-    index_level.py      an index of a part of the pool, by shared rare tokens
-    token_sequences.py  strings as arrays, with signatures
-    rouge_l.py          the F-measure, and lower bounds for scores over the threshold
-    similarities.py     mean scores, and the most similar texts
+    index_level.py      an inverted index of part of the pool, by rare tokens
+    token_sequences.py  encoded texts as arrays, with signatures
+    rouge_l.py          the F-measure, and lower bounds on the tokens that similar texts share
+    similarities.py     mean scores and the most similar texts
 """
 
 from selfinstruct.pipeline.novelty.index import NoveltyIndex

@@ -1,8 +1,8 @@
-"""`NoveltyIndex`: a growing pool of texts to compare new texts with.
+"""`NoveltyIndex`: a growing pool of texts that new texts are compared with.
 
     text → tokens → string → possible matches (`neighbours`) → longest common subsequence → F > threshold?
 
-The steps before the last exclude only texts that cannot be over the threshold, so no match is lost.
+The search for possible matches excludes only texts that cannot be over the threshold, so no match is lost.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from selfinstruct.pipeline.novelty.neighbours import Neighbours
 
 _BATCH = 128
-"""Texts compared together. A larger batch is not faster."""
+"""Number of texts that are compared in one batch. Larger batches are not faster."""
 
 
 class NoveltyIndex:
-    """A growing pool of texts to compare new texts with.
+    """A growing pool of texts that new texts are compared with.
 
-    A text without tokens is similar to no text, so `check` calls it novel, like rouge-score. Use `tokens` to
-    recognise such a text.
+    A text without tokens scores 0 with every other text, as with rouge-score, so `check` returns it as novel.
+    To detect such a text, call `tokens`.
     """
 
     def __init__(
@@ -33,8 +33,9 @@ class NoveltyIndex:
     ) -> None:
         """Create an index of `texts`.
 
-        `tokenizer` is "rouge" or "unicode", see `selfinstruct.pipeline.tokenizers`. Raises TypeError if the
-        threshold is not a number, and ValueError if it is outside [0, 1] or the tokenizer is unknown.
+        `tokenizer` is "rouge" or "unicode"; see `selfinstruct.pipeline.tokenizers`. Raises TypeError if the
+        threshold is not a number, and ValueError if the threshold is outside [0, 1] or the tokenizer is
+        unknown.
         """
         if not isinstance(threshold, int | float):
             raise TypeError("threshold must be a number; pass texts as NoveltyIndex(texts=…)")
@@ -58,24 +59,24 @@ class NoveltyIndex:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All texts of the pool, in order."""
+        """All texts in the pool, in the order in which they were added."""
         return tuple(self._texts)
 
     def add(self, text: str) -> int:
-        """Append a text to the pool, novel or not, and return its position."""
+        """Add a text to the end of the pool, whether or not it is novel, and return its position."""
         self._texts.append(text)
         self._strings.append(self._characters.added(self.tokens(text)))
         return len(self._texts) - 1
 
     def check(self, text: str) -> NoveltyResult:
-        """Compare a text with the whole pool."""
+        """Compare a text with every text in the pool, and return whether it is novel."""
         return self.check_each([text])[0]
 
     def check_each(self, texts: Iterable[str]) -> list[NoveltyResult]:
-        """Compare each text with the whole pool, but not with each other.
+        """Compare each text with the whole pool, but not with the other texts.
 
-        Gives the same results as `check` for each text. Checking a dozen texts together takes less than half
-        the time.
+        The results are the same as those of `check`. Checking a dozen texts in one call takes less than half
+        the time of a dozen calls to `check`.
         """
         results: list[NoveltyResult] = []
         iterator = iter(_checked(texts))
@@ -86,9 +87,10 @@ class NoveltyIndex:
         return results
 
     def admit(self, texts: Iterable[str]) -> list[NoveltyResult]:
-        """Check texts in order and add the novel ones, so that each text is compared with earlier ones too.
+        """Check the texts in order, and add each novel text to the pool before the next text is checked.
 
-        Gives the same results as `check` and `add` for each text, in about a third of the time.
+        The results are the same as if `check` and `add` were called for one text after another, but this
+        takes about a third of the time.
         """
         results: list[NoveltyResult] = []
         iterator = iter(_checked(texts))
@@ -103,22 +105,26 @@ class NoveltyIndex:
         return results
 
     def check_in_turn(self, texts: Iterable[str]) -> list[NoveltyResult]:
-        """Return the results of `admit` for these texts, without adding the texts.
+        """Return the results that `admit` would return for these texts, without adding them to the pool.
 
-        If the most similar text is one of `texts`, its position is the one that `admit` would give it.
+        If the most similar text is itself one of `texts`, `position` is its position after a call to `admit`.
         """
         texts = list(_checked(texts))
         return self._in_turn(texts, self._added(texts))
 
     def nearest(self, text: str, *, upto: int | None = None) -> Similar | None:
-        """Return the most similar text among the first `upto`, the first of equals; None without any.
+        """Return the most similar of the first `upto` texts in the pool, or None if there are no texts.
 
-        Compares with every text, so it is slow for many texts.
+        If several texts have the same score, the first one is returned. The text is compared with every text,
+        so the method is slow in a large pool.
         """
         return next(iter(self.top_k(text, 1, upto=upto)), None)
 
     def top_k(self, text: str, k: int = 10, *, upto: int | None = None) -> list[Similar]:
-        """Return the `k` most similar texts among the first `upto`: highest score first, then pool order."""
+        """Return the `k` most similar of the first `upto` texts in the pool.
+
+        They are sorted by score, highest first. Texts with equal scores are in pool order.
+        """
         from selfinstruct.pipeline.novelty import similarities
 
         pool = self._sequences[:upto]
@@ -131,10 +137,11 @@ class NoveltyIndex:
     def similarities(
         self, positions: Iterable[int] | None = None, *, k: int = 10, workers: int = 1
     ) -> Iterator[Similarities]:
-        """Yield the similarity of texts of the pool to all earlier texts, for `positions` or the whole pool.
+        """Yield the similarity of pool texts to all earlier texts in the pool.
 
-        Each result has the mean score and the `k` most similar earlier texts. Results depend only on those
-        texts. `workers` is the number of threads.
+        `positions` specifies the pool texts; None means the whole pool. Each result has the mean score and
+        the `k` most similar earlier texts. A result depends only on the text and the earlier texts. `workers`
+        is the number of threads.
         """
         from selfinstruct.pipeline.novelty.similarities import similarities
 
@@ -142,13 +149,14 @@ class NoveltyIndex:
         return similarities(chosen, self._sequences, k=k, workers=workers)
 
     def _added(self, texts: Sequence[str]) -> list[str]:
-        """Return comparable strings of texts that may join the pool."""
-        # The tokens of texts that are not novel also get characters, which only takes some memory.
+        """Encode texts that may be added to the pool, with a character for each new token."""
+        # Texts that turn out not to be novel get characters for their tokens too. This only costs some
+        # memory.
         return [self._characters.added(self.tokens(text)) for text in texts]
 
     @property
     def _neighbours(self) -> "Neighbours":
-        # Importing numpy takes time, and commands that only read a run do not search.
+        # The import of numpy takes time, and commands that only read a run do not need it.
         if self._search is None:
             from selfinstruct.pipeline.novelty.neighbours import Neighbours
 
@@ -156,9 +164,9 @@ class NoveltyIndex:
         return self._search
 
     def _nearest_over(self, texts: Sequence[str], strings: Sequence[str]) -> dict[int, Similar]:
-        """Return the most similar text of the pool, by row of each text that is not novel."""
+        """Return the most similar pool text for each text that is not novel. The keys are rows of `texts`."""
         nearest: dict[int, Similar] = {}
-        if self.threshold == 1:  # no score is over 1
+        if self.threshold == 1:  # no score exceeds 1
             return nearest
         rows, positions = self._neighbours.pairs(strings)
         pairs = list(zip(rows.tolist(), positions.tolist(), strict=True))
@@ -169,19 +177,20 @@ class NoveltyIndex:
         return nearest
 
     def _in_turn(self, texts: Sequence[str], strings: Sequence[str]) -> list[NoveltyResult]:
-        """Return the results of checking texts in order, as if each novel text joined the pool."""
+        """Return the results of checking texts in order, as if each novel text were added to the pool."""
         if not texts:
             return []
         nearest = self._nearest_over(texts, strings)
         results = []
         joined: dict[int, int] = {}
-        """Future position of each novel text, by row."""
+        """Position that each novel text would have in the pool, by row."""
         for row, others in enumerate(self._neighbours.rows_among(strings)):
             best = nearest.get(row)
-            # Only novel texts join. So of a thousand equal texts, each is compared with only one.
+            # Only novel texts count as earlier texts. So in a thousand equal texts, each is compared with
+            # only the first.
             pairs = [(row, other) for other in others if other in joined]
             for _, other, score in self._over(pairs, texts, strings, texts, strings):
-                # Earlier positions win ties, and this text comes after the whole pool.
+                # If scores are equal, the earlier position counts. This text comes after the whole pool.
                 if best is None or score > best.rouge_l:
                     best = Similar(joined[other], score)
             results.append(_result(best))
@@ -197,7 +206,7 @@ class NoveltyIndex:
         pool: Sequence[str],
         pool_strings: Sequence[str],
     ) -> Iterator[tuple[int, int, float]]:
-        """Yield the pairs of texts and pool texts that are over the threshold, with their exact scores."""
+        """Yield each pair of a text and a pool text whose score is over the threshold, with its score."""
         from rapidfuzz.distance.LCSseq import similarity
 
         for row, other in pairs:
@@ -211,14 +220,14 @@ class NoveltyIndex:
 
     @property
     def _sequences(self) -> Sequence[Sequence[str]]:
-        """All texts of the pool as sequences that rapidfuzz can compare exactly."""
+        """All texts in the pool, as sequences that rapidfuzz can compare exactly."""
         if self._characters.are_shared:
             return [self.tokens(text) for text in self._texts]
         return self._strings
 
 
 def _checked(texts: Iterable[str]) -> Iterable[str]:
-    """Return the texts, but refuse a single string, which would count as a text per letter."""
+    """Return `texts`. Raises TypeError for a single string, whose letters would be taken as texts."""
     if isinstance(texts, str):
         raise TypeError("texts must be a list or another iterable; for one text, pass [text]")
     return texts

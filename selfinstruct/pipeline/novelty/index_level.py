@@ -1,16 +1,17 @@
-"""Levels: immutable indexes of consecutive sequences of the pool.
+"""Immutable indexes ("levels"), each of a consecutive range of the pool's sequences.
 
-A level is an inverted index with prefix filtering. Order the elements of each sequence by the rarity of their
-token in the level. If two sequences of m and n elements share r elements, then r - 1 shared elements follow
-the rarest shared element in both. So this element is among the first m - r + 1 elements of one and the first
-n - r + 1 of the other. It is enough to post these first elements of each sequence under their token, and to
-look up the same elements of a text. If a token occurs twice, its first occurrence is enough.
+A level is an inverted index with prefix filtering. The elements of each sequence are sorted by how rare their
+token is in the level, rarest first. If two sequences of m and n elements share r elements, then in both
+sequences r - 1 shared elements follow the rarest shared element. So this element is among the first m - r + 1
+elements of one sequence and the first n - r + 1 elements of the other. It is therefore enough to post these
+first elements of each sequence under their token, and to look up the same elements of a text. If a token
+occurs twice, only its first occurrence is needed.
 
 For texts of m and n tokens, r is at least half * m + half * n (see `Need`). Let `left` be the number of
-elements from an element to the end of its sequence. The element can be the rarest shared one only if
+elements from an element to the end of its sequence. The element can be the rarest shared element only if
 left >= r, which limits the length of the other sequence. The limit is strictest for late elements, which have
-the most postings. Postings of a token are sorted by length, so the possible ones are adjacent. Each posting
-holds the data that may exclude its sequence: the narrow signature and `left`.
+the most postings. The postings of a token are sorted by sequence length, so the postings within the limit are
+adjacent. Each posting contains the data that can exclude its sequence: the narrow signature and `left`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,31 +26,32 @@ from selfinstruct.pipeline.novelty.rouge_l import Need
 from selfinstruct.pipeline.novelty.token_sequences import Sequences, as_arrays, codes_of
 
 _BATCH = 1 << 15
-"""Postings read at a time, so that the arrays fit in the processor cache."""
+"""Number of postings read in one batch, so that the arrays fit in the processor's cache."""
 
 _BUILD_BATCH = 1 << 12
-"""Sequences added to a new level at a time."""
+"""Number of sequences added to a new level in one batch."""
 
 _MAX_LENGTH = 1 << 31
-"""Length under which all longer sequences are posted."""
+"""Maximum length in a posting. Longer sequences are posted with this length."""
 
 _MARGIN = 1e-6
-"""Relative margin for values in single precision, so that rounding never excludes a sequence."""
+"""Relative margin for single-precision values, so that rounding never excludes a similar sequence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """Texts to look up, with the arrays that all levels need."""
+    """Texts to look up, with the arrays that every level uses."""
 
     sequences: Sequences
     half: NDArray[Any]
-    """half * n for each text of n tokens."""
+    """Value of half * n for each text, where n is its number of tokens."""
     needed: NDArray[np.float32]
-    """Bits that the narrow signatures of two texts must share, minus half * m; rounded down."""
+    """Number of bits that the narrow signatures of a text and a similar sequence of m tokens must share,
+    minus half * m; rounded down."""
     positions: NDArray[np.int64]
-    """Positions of the elements to look up, in the elements of all texts."""
+    """Position of each element to look up, among the elements of all texts."""
     rows: NDArray[np.int64]
-    """Text of each element to look up."""
+    """Row of the text that each element to look up belongs to."""
     shortest: NDArray[np.int64]
     """Minimum length of a similar sequence, for each element to look up."""
     longest: NDArray[np.int64]
@@ -57,7 +59,7 @@ class Queries:
 
 
 def as_queries(sequences: Sequences, need: Need) -> Queries:
-    """Prepare texts for a look-up in any level."""
+    """Prepare texts to be looked up in levels."""
     known = sequences.known
     half, least = need.half * sequences.lengths, need.ratio * sequences.lengths
     needed = half * (1 - _MARGIN) - (known - np.bitwise_count(sequences.narrow)) * (1 + _MARGIN)
@@ -83,10 +85,10 @@ class Level:
     def __init__(
         self, sequences: Sequence[str], narrow: NDArray[np.uint64], *, first: int, need: Need
     ) -> None:
-        """Create a level of sequences with these narrow signatures."""
+        """Create a level of `sequences`. `narrow` is the narrow signature of each sequence."""
         self.first = first
         self._size = len(sequences)
-        # In batches: the arrays of a million sequences would take more memory than the level.
+        # Batches save memory: the arrays of a million sequences would take more memory than the level.
         batches = [
             slice(start, start + _BUILD_BATCH) for start in range(0, self._size, _BUILD_BATCH)
         ]
@@ -96,9 +98,10 @@ class Level:
             more[: len(counts)] += counts
             counts = more
         present = np.flatnonzero(counts)
-        # The last entry is the rank of all tokens that were added to the pool later.
+        # The last entry is the rank of all tokens that are first added to the pool later.
         self._ranks = np.zeros(len(counts) + 1, np.int32)
-        """Rank by token: 1 for the rarest token of the level, 0 for tokens outside the level."""
+        """Rank of each token: 1 is the rarest token in the level; 0 means that the token is not in the
+        level."""
         self._ranks[present[np.argsort(counts[present], kind="stable")]] = np.arange(
             1, len(present) + 1
         )
@@ -111,10 +114,10 @@ class Level:
         del posted
         order = np.argsort(keys)
         self._keys = keys[order]
-        """Rank and sequence length of each posting."""
+        """Token rank (upper half) and sequence length (lower half) of each posting."""
         self._rows = rows[order]
-        # One row for each posting, so that reading a posting is one memory access: the signature, half * m,
-        # and the maximum of half * n.
+        # Each posting is one row, so that it is read in one memory access. A row contains the signature,
+        # half * m, and the maximum of half * n.
         self._postings = np.empty((len(rows), 2), np.uint64)
         self._postings[:, 0] = narrow[self._rows]
         half = need.half * np.minimum(self._keys & 0xFFFFFFFF, _MAX_LENGTH)
@@ -125,7 +128,7 @@ class Level:
     def _posted(
         self, sequences: Sequences, *, first: int, need: Need
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-        """Return keys, rows and `left` of the postings of sequences, which start at row `first`."""
+        """Return the keys, rows and `left` values of the sequences' postings. Rows count from `first`."""
         elements, left = self._ordered(sequences), _left(sequences.owners, sequences.known)
         is_posted = left >= (need.ratio * sequences.lengths)[sequences.owners]
         is_posted[1:] &= elements[1:] != elements[:-1]
@@ -138,7 +141,7 @@ class Level:
         return self._size
 
     def near(self, queries: Queries) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Yield rows of texts with positions of possible matches. Pairs may repeat."""
+        """Yield possible matches as two arrays: text rows and sequence positions. Pairs may repeat."""
         keys = (self._ordered(queries.sequences)[queries.positions] & 0xFFFFFFFF) << 32
         starts = self._keys.searchsorted(keys | queries.shortest)
         stops = self._keys.searchsorted(keys | queries.longest, "right")
@@ -156,14 +159,14 @@ class Level:
     def _read(
         self, queries: Queries, rows: NDArray[Any], starts: NDArray[Any], stops: NDArray[Any]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Read ranges of postings, each for the text of a row."""
+        """Read ranges of postings and return the possible matches. Range i belongs to the text `rows[i]`."""
         counts = stops - starts
         postings = np.concatenate(
             [self._postings[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
         )
         numbers = postings.view(np.float32)
         narrow, needed = queries.sequences.narrow, queries.needed
-        if len(narrow) > 1:  # a single text is broadcast instead
+        if len(narrow) > 1:  # the values of a single text are broadcast instead
             narrow, needed = narrow[rows].repeat(counts), needed[rows].repeat(counts)
         shared = np.bitwise_count(postings[:, 0] & narrow)
         matches = (shared >= numbers[:, 2] + needed).nonzero()[0]
@@ -175,13 +178,16 @@ class Level:
         return text[can_be_rarest], row[can_be_rarest] + self.first
 
     def _ordered(self, sequences: Sequences) -> NDArray[np.int64]:
-        """Return the elements row by row, rarest first: the row in the upper half, the rank in the lower."""
+        """Return the elements of all rows, row by row, with the rarest element of each row first.
+
+        The upper half of each number is the row, and the lower half is the token's rank.
+        """
         elements = self._ranks.take(sequences.codes, mode="clip") | sequences.owners << 32
         elements.sort()
         return elements
 
 
 def _left(owners: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return, for each element, the number of elements from there to the end of its row."""
+    """Return the number of elements from each element to the end of its row, including the element."""
     ends: NDArray[np.int64] = known.cumsum()[owners]
     return ends - np.arange(len(ends))

@@ -1,11 +1,11 @@
-"""Find the few sequences of a pool that may be similar to a text, and miss none that are.
+"""Find the few sequences in a pool that may be similar to a text, without missing one that is similar.
 
-The pool consists of a tail and of levels (see `index_level`), each over eight times as large as the next.
-A text is compared with each sequence of the tail. When the tail is full, it becomes a level and absorbs the
-levels that are too small. So each sequence is sorted a few times at most, for any size of the pool.
+The pool consists of levels (see `index_level`) and a tail. Each level is more than eight times as large as
+the next one. A text is compared with each sequence in the tail. When the tail is full, it becomes a level and
+absorbs the levels that are too small. So each sequence is sorted only a few times, however large the pool is.
 
-If levels and tail find many pairs, signatures of 512 bits filter the pairs again, because signatures of 64
-bits exclude few texts of more than forty tokens.
+If the levels and the tail find many pairs, 512-bit signatures filter the pairs again, because 64-bit
+signatures exclude few texts of more than forty tokens.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,32 +24,35 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 _TAIL = 1024
 """Maximum number of sequences in the tail."""
 _GROWTH = 8
-"""Each level is more than this many times as large as the next."""
+"""Minimum ratio of the sizes of a level and the next level."""
 _ROWS = 128
-"""Sequences compared with earlier ones at a time."""
+"""Number of sequences that are compared with earlier sequences in one batch."""
 _BATCH = 1 << 12
-"""Sequences converted to arrays at a time, to limit memory use."""
+"""Number of sequences converted to arrays in one batch, to limit memory use."""
 _FEW = 64
-"""Number of pairs below which wide signatures save no time."""
+"""Maximum number of pairs for which filtering by wide signatures saves no time."""
 
 
 class Neighbours:
     """A search for similar sequences in a growing pool."""
 
     def __init__(self, threshold: float, sequences: Sequence[str]) -> None:
-        """Search in `sequences`, a list that may grow at any time."""
+        """Create a search in `sequences`, a list that may grow between searches."""
         self._sequences = sequences
         self._need = Need(threshold)
         self._levels: list[Level] = []
         self._indexed = 0
-        """Number of sequences in the arrays. Later sequences were appended after the last search."""
+        """Number of sequences in the arrays. Any further sequences were appended after the last search."""
         self._half = np.zeros(0)
         self._excess = np.zeros(0, np.int64)
         self._wide = np.zeros((0, WORDS), np.uint64)
         self._narrow = np.zeros(0, np.uint64)
 
     def pairs(self, sequences: Sequence[str]) -> Pairs:
-        """Return rows of the sequences with positions of possible matches. A few pairs may repeat."""
+        """Return possible matches as two arrays: rows of `sequences`, and positions in the pool.
+
+        A few pairs may repeat.
+        """
         self._index_new()
         queries = as_queries(as_arrays(sequences), self._need)
         matches = [pairs for level in self._levels for pairs in level.near(queries)]
@@ -62,13 +65,13 @@ class Neighbours:
         return (rows, positions) if len(rows) <= _FEW else self._filtered(queries, rows, positions)
 
     def rows_among(self, sequences: Sequence[str]) -> Iterator[list[int]]:
-        """Yield, for each sequence, the rows of earlier sequences that may be similar."""
+        """Yield, for each sequence, the rows of the earlier sequences that may be similar to it."""
         arrays = as_arrays(sequences)
         half = self._need.half * arrays.lengths
         needed = as_queries(arrays, self._need).needed
         for start in range(0, len(sequences), _ROWS):
             batch = slice(start, start + _ROWS)
-            # Sequences after the batch are never earlier ones.
+            # A sequence after the batch is never earlier than a sequence in the batch.
             shared = np.bitwise_count(arrays.narrow[batch, None] & arrays.narrow[: batch.stop])
             is_match = shared - half[: batch.stop] >= needed[batch, None]
             rows, others = np.tril(is_match, start - 1).nonzero()
@@ -78,7 +81,7 @@ class Neighbours:
 
     @property
     def _tail(self) -> int:
-        """Position of the first sequence of the tail."""
+        """Position of the first sequence in the tail."""
         return self._levels[-1].first + len(self._levels[-1]) if self._levels else 0
 
     def _in_tail(self, queries: Queries) -> Pairs:
@@ -88,7 +91,7 @@ class Neighbours:
         return rows, positions + self._tail
 
     def _filtered(self, queries: Queries, rows: Any, positions: Any) -> Pairs:
-        """Return the pairs that pass the wide signatures, without repetitions."""
+        """Return the pairs that their wide signatures do not exclude, without repetitions."""
         pairs = rows << 40 | positions
         pairs.sort()
         is_first = np.ones(len(pairs), bool)
@@ -104,7 +107,7 @@ class Neighbours:
         return rows[is_match], positions[is_match]
 
     def _index_new(self) -> None:
-        """Add appended sequences to the arrays, and turn a full tail into a level."""
+        """Add newly appended sequences to the arrays. If the tail is full, turn it into a level."""
         size = len(self._sequences)
         if size > len(self._half):
             room = max(2 * len(self._half), size, _TAIL)

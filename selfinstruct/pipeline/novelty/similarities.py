@@ -1,19 +1,19 @@
-"""Similarity of texts of a pool to other texts: mean scores and the most similar texts.
+"""Compute how similar a pool's texts are to each other: mean scores and the most similar texts.
 
-These figures need the longest common subsequence of every pair, so they are computed after a run, in blocks
-of texts, with any number of threads.
+These figures require the longest common subsequence of every pair of texts. So they are computed after a run,
+in blocks of texts, on any number of threads. L is the length of a pair's longest common subsequence:
 
     for each block of texts
-        L of all pairs with the pool
+        compute L for all pairs with the pool
         for each text    →    Σ L by length of the other text    →    mean
                          →    scores                             →    nearest
 
-The sums are integers, and each mean is computed from the sums at the end, with one rounding:
+The sums are integers. Each mean is computed from the sums at the end:
 
     mean = (1 / N) Σ 2 L / (m + n) = (1 / N) Σ over lengths m of 2 (Σ L) / (m + n)
 
-So the mean depends only on the earlier texts, not on blocks, threads or machines. It differs by less than
-1e-12 from the mean of rouge-score's rounded scores.
+So the mean depends only on the text and the earlier texts, not on blocks, threads or machines. It differs by
+less than 1e-12 from the mean of rouge-score's rounded scores.
 """
 
 import math
@@ -30,18 +30,19 @@ from selfinstruct.pipeline.novelty.results import Similar, Similarities
 from selfinstruct.pipeline.novelty.rouge_l import f_measures
 
 Sequences = Sequence[Sequence[str]]
-"""Texts as sequences of tokens: strings of characters that encode tokens, or lists of the tokens."""
+"""Texts as token sequences: either strings whose characters encode tokens, or lists of tokens."""
 
 _BLOCK = 512
-"""Texts in a block. rapidfuzz compares several texts at once, and larger blocks are not faster."""
+"""Maximum number of texts in a block. rapidfuzz compares several texts at once; larger blocks are not
+faster."""
 _PAIRS = 1 << 25
-"""Pairs in a block, to limit memory use."""
+"""Maximum number of pairs in a block, to limit memory use."""
 
 
 def similarities(
     positions: Sequence[int], pool: Sequences, *, k: int, workers: int
 ) -> Iterator[Similarities]:
-    """Yield the similarities of the texts at these positions to all earlier texts, in this order."""
+    """Yield, in the order of `positions`, the similarity of each text in the pool to all earlier texts."""
     step = max(1, min(_BLOCK, _PAIRS // max(len(pool), 1)))
     blocks = [positions[start : start + step] for start in range(0, len(positions), step)]
     threads = ThreadPoolExecutor(max_workers=workers)
@@ -68,15 +69,16 @@ def _block(positions: Sequence[int], pool: Sequences, k: int) -> list[Similariti
 
 
 def lengths_of(texts: Sequences) -> NDArray[np.float64]:
-    """Return the number of tokens of each text, and 1 for a text without tokens.
+    """Return the number of tokens in each text, or 1 for a text without tokens.
 
-    Such a text shares nothing, so its F is 0 for any length. A length of 1 avoids a division by 0.
+    A text without tokens shares no tokens, so its F is 0 whatever its length is. A length of 1 avoids a
+    division by 0.
     """
     return np.array([len(text) or 1 for text in texts], float)
 
 
 def common_of_all(texts: Sequences, others: Sequences) -> NDArray[Any]:
-    """Return the length of the longest common subsequence of every text with every other text."""
+    """Return a matrix: the length of the longest common subsequence of each text with each of `others`."""
     longest = max(map(len, texts))
     dtype = np.uint16 if longest < 1 << 16 else np.int32
     return cdist(texts, others, scorer=LCSseq.similarity, dtype=dtype)
@@ -85,11 +87,12 @@ def common_of_all(texts: Sequences, others: Sequences) -> NDArray[Any]:
 def most_similar(
     common: NDArray[Any], lengths: NDArray[np.float64], n: int, k: int
 ) -> list[Similar]:
-    """Return the `k` texts of these `lengths` that are most similar to a text of n tokens.
+    """Return the `k` texts that are most similar to a text of `n` tokens.
 
-    The highest score comes first, then the first position. `common` has L for each text.
+    `lengths` has the number of tokens in each text, and `common` the length of its longest common subsequence
+    with the text of `n` tokens. The result is sorted by score, highest first, and then by position.
     """
-    # F / 2 without its rounding is faster than F, and the margin is wider than the rounding.
+    # F / 2 without the exact rounding is faster to compute than F. The margin is wider than the rounding.
     halves = common / (lengths + n)
     rank = len(halves) - k
     least = np.partition(halves, rank)[rank] * (1 - 1e-9) if 0 < rank < len(halves) else 0.0

@@ -1,4 +1,4 @@
-r"""Encode tokens as characters, so that a text becomes a string, which rapidfuzz compares fastest.
+r"""Encode each token as a character, so that a text becomes a string. rapidfuzz compares strings fastest.
 
 >>> characters = Characters()
 >>> characters.added(["the", "sea", "the"]) == "\\x01\\x02\\x01"
@@ -11,27 +11,27 @@ import sys
 from collections.abc import Iterable
 
 _CHARACTERS = sys.maxunicode
-"""Number of tokens that can have different characters."""
+"""Number of tokens that can each have a different character."""
 
 
 class Characters(dict[str, str]):
-    """Characters by token. Character 0 means an unknown token.
+    """The character that encodes each token. Character 0 encodes an unknown token.
 
-    With more tokens than characters, several tokens share a character. The similarity of two strings is then
-    at least the similarity of their texts.
+    If there are more tokens than characters, several tokens share a character. The similarity of two strings
+    is then at least the similarity of their texts.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.are_shared = False
-        """True if several tokens share a character."""
+        """Whether several tokens share a character."""
 
     def added(self, tokens: Iterable[str]) -> str:
-        """Return the string of a text, after adding a character for each new token."""
+        """Encode a text that may be added to the pool. Each new token gets a character."""
         return "".join(map(self.__getitem__, tokens))
 
     def of(self, tokens: Iterable[str]) -> str:
-        """Return the string of a text, with character 0 for each new token."""
+        """Encode a text, with character 0 for each unknown token."""
         return "".join([self.get(token, "\0") for token in tokens])
 
     def __missing__(self, token: str) -> str:

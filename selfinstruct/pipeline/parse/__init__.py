@@ -1,10 +1,11 @@
-r"""Parsers: from the text of a reply to candidates, answers or instances, with their rejections.
+r"""Parsers: turn the text of a reply into candidates, answers or instances, and into rejections.
 
-Parsers are pure and never raise. They add no words: accepted text occurs in the reply, apart from letter case
-and white space. Two sets of parsers share the same signatures, and a profile chooses one set:
+Parsers are pure and never raise an exception. They add no words: apart from letter case and white space, all
+accepted text occurs in the reply. There are two sets of parsers with the same signatures. The run's profile
+determines which set is used:
 
-    paper                                            parses as the published code does, faults included
-    lists, classification, instances, alpaca_blocks  parse the formats of current models
+    paper                                            parses like the published code, including its faults
+    lists, classification, instances, alpaca_blocks  parse the formats that current models write
 
     "9. Name three rivers.\n10. Sum up the le"  (cut)  →  "Name three rivers."; "Sum up the le": truncated
     "Yes."                                             →  yes
@@ -12,4 +13,4 @@ and white space. Two sets of parsers share the same signatures, and a profile ch
 """
 
 PARSERS_VERSION = 1
-"""Version of the parsers, part of a run's fingerprint. It rises with any change of a result."""
+"""Version of the parsers; part of a run's fingerprint. Increase it whenever any result changes."""

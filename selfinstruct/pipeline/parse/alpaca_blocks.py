@@ -1,9 +1,9 @@
-r"""Parser for Alpaca's blocks of instruction, input and output in the formats of current models.
+r"""Parser for Alpaca's blocks of instruction, input and output, in the formats that current models write.
 
     "4. Instruction: Add.\n4. Input:\n3, 4\n4. Output:\n7\n###\n5. Instruction: …"   →   Add. / 3, 4 / 7
 
 A block begins at its "Instruction:", so a wrong number or a missing "###" does no harm. A base model
-continues after the "4. Instruction:" of its prompt; a chat model may repeat this marker.
+continues after the "4. Instruction:" at the end of its prompt. A chat model may repeat this marker.
 """
 
 import re
@@ -27,9 +27,9 @@ _MARKER = re.compile(
     r"(?:\*\*)?(?P<kind>instruction|input|output)(?:[ \t]*+\d{1,4})?[ \t]*+(?:\*\*)?[ \t]*+[:：](?:\*\*)?",
     re.IGNORECASE | re.MULTILINE,
 )
-# The separator between two blocks. It ends a field, whatever follows.
+# The separator between two blocks. It ends a field, whatever text follows.
 _SEPARATOR = re.compile(r"^[ \t]*+###[ \t]*+$", re.MULTILINE)
-# A heading line above a block: "---", "### Task 5", "**5.**", "### Task 5: Cooking".
+# A separator or heading above a block: "---", "### Task 5", "**5.**", "### Task 5: Cooking".
 _BLOCK_HEADING = re.compile(
     r"-{3,}|={3,}|\*{3,}|#{2,}|(?:#{1,6}|\*\*)[ \t]*+(?:task[ \t]*+)?\d{1,4}\b.{0,80}",
     re.IGNORECASE,
@@ -38,11 +38,11 @@ _BEGINS = re.compile(r"\s*+###\s*+\Z|\W*+(?:\d{1,4}[.)]\W*+)?instruction\b", re.
 
 
 _Block = list[tuple[str, str]]
-"""Fields of a block: (kind, text), in order."""
+"""A block's fields in their order in the reply, each as (kind, text)."""
 
 
 def blocks(request_id: str, completion: Completion, asked: AskedList) -> ParsedList:
-    """Parse the blocks; see `ListParser`. The last block of a truncated reply is rejected."""
+    """Parse the blocks in a reply; see `ListParser`. The last block of a truncated reply is rejected."""
     reply = without_closing_remark(without_fence(answer_text(completion.text), _BEGINS))
     parsed, rest = _blocks(reply, asked)
     if not parsed:
@@ -83,12 +83,12 @@ def _candidate(candidate_id: str, block: _Block) -> tuple[Candidate, Reason | No
 
 
 def _blocks(text: str, asked: AskedList) -> tuple[list[_Block], str | None]:
-    """Return the blocks, and the text after the "###" that ends the last block; None without a "###"."""
+    """Return the blocks, and the text after the "###" that ends the last block, or None without a "###"."""
     marks = list(_MARKER.finditer(text))
     if not marks or (is_refusal(text) and marks[0]["kind"].lower() != "instruction"):
         return [], None
     if any(mark["number"] and mark["kind"].lower() != "instruction" for mark in marks):
-        # If inputs and outputs have numbers, a marker without a number is part of the text.
+        # If the markers of inputs and outputs have numbers, a marker without a number is part of the text.
         marks = [mark for mark in marks if mark["number"]]
     ends = [*[mark.start() for mark in marks[1:]], len(text)]
     parsed: list[_Block] = []
@@ -102,14 +102,14 @@ def _blocks(text: str, asked: AskedList) -> tuple[list[_Block], str | None]:
         if kind == "instruction":
             parsed.append([])
         elif not parsed:
-            continue  # an input or output without an instruction
+            continue  # skip an input or output without an instruction
         field, rest = _field(text[mark.end() : end])
         parsed[-1].append((kind, field))
     return parsed, rest
 
 
 def _field(text: str) -> tuple[str, str | None]:
-    """Return a field, and the text after its "###" separator; None without a separator."""
+    """Return a field's text, and the text after its "###" separator, or None without a separator."""
     end = _SEPARATOR.search(text)
     if end is not None:
         return text[: end.start()].strip(), text[end.end() :].strip()

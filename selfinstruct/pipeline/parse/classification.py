@@ -1,7 +1,7 @@
-r"""Parser for answers to the classification question: yes, no or unclear.
+r"""Parser for replies to the classification question: the answer is yes, no or unclear.
 
-A clear yes or no at the start counts, whatever follows. A chat model may treat the prompt as the start of a
-conversation. Such a reply is unclear, even if it begins with "yes".
+A clear yes or no at the start of a reply counts, whatever text follows. But a chat model may take the prompt
+as the start of a conversation. Such a reply is unclear, even if it begins with "yes".
 
     "Yes."  "No\n\nTask: …"  "No, it asks for a poem."      →  yes, no, no
     "continue"  "Sure, go ahead."  "Yes, I can help."  ""    →  unclear
@@ -15,12 +15,12 @@ from selfinstruct.records import Answer, Completion
 _ANSWER = re.compile(
     r"[\W_]*+(?:\d{1,2}[.)][\W_]*+)?(?:boxed\{|is (?:it|this) (?:a )?classification(?: task)?[\W_]*+)?"
     r"(?:(?:the )?answer\s*+(?:is|:)[\W_]*+)?(?P<answer>yes|no)\b"
-    r"(?![ \t]*+[/|])"  # "Yes/No" repeats the choice
+    r"(?![ \t]*+[/|])"  # "Yes/No" only repeats the question's options
     r"(?=[^\w\s]|\s*+\Z|[ \t]*+[\r\n]|[ \t]++[^\w\s]"
     r"|\s++(?:it|it['’]s|this|that|the|because|since|as)\b)",
     re.IGNORECASE,
 )
-# Conversation with the user instead of an answer.
+# Matches the start of a conversation with the user, rather than an answer to the question.
 _CONVERSATION = re.compile(
     r"[ \t,.!:;(–—-]++(?:(?:(?:i|we) (?:can|could|will|would|may) (?:help|do|assist|answer|continue"
     r"|provide|try|certainly|definitely|surely|gladly|also)|(?:i|we) (?:can['’]?t|cannot)"
@@ -33,7 +33,7 @@ _CONVERSATION = re.compile(
 
 
 def answer(completion: Completion, instruction: str = "") -> Answer:
-    """Parse the answer; see `AnswerParser`. A repetition of the question about `instruction` is skipped."""
+    """Return the answer in a reply; see `AnswerParser`. A repetition of the question is skipped."""
     text = _after_echo(answer_text(completion.text), instruction)
     match = _ANSWER.match(text)
     if match is None or _CONVERSATION.match(text, match.end()):
@@ -42,7 +42,10 @@ def answer(completion: Completion, instruction: str = "") -> Answer:
 
 
 def _after_echo(text: str, instruction: str) -> str:
-    """Return the text after a repetition of the question about this task, if the reply has one."""
+    """Return a reply's text after its repetition of the question about `instruction`.
+
+    If the reply does not repeat the question, return the whole text.
+    """
     if not instruction:
         return text
     lines = text.splitlines(keepends=True)

@@ -1,6 +1,6 @@
-r"""Text functions that all parsers share: remove reasoning, and recognise refusals, echoes and placeholders.
+r"""Text functions for all parsers: remove reasoning, and detect refusals, echoes and placeholders.
 
-Each parser of the default profile starts with `answer_text`.
+Each parser of the default profile first calls `answer_text`.
 
     "<think>Let me see. 1. A poem</think>\n\n9. Name a river."   →  " \n\n9. Name a river."
     "<think>Let me see. 9. Name a"                                →  " "
@@ -30,7 +30,7 @@ _WHAT = (
     r"(?:help|assist|fulfill?|comply|provide|continue|do that|do this|answer|complete|create|generate|write"
     r"|engage|support|participate|access|view|see|process|open|browse|perform|discuss|share)"
 )
-# An answer to a customer may begin with "I'm sorry to hear that your parcel is late": not a refusal.
+# "I'm sorry to hear that your parcel is late" may begin an answer to a customer, so it is not a refusal.
 _REFUSAL = re.compile(
     rf"\W*+(?:{_APOLOGY}[\s,.!;:–—-]*+(?:\Z|for the confusion"
     rf"|(?:(?:but|however)[\s,]++)?(?:{_UNABLE}|as an? ai\b|that is not something))"
@@ -54,12 +54,12 @@ _PLACEHOLDER_SIGNS = frozenset(
 
 
 def answer_text(text: str) -> str:
-    """Return the answer in a reply: without reasoning, with line feeds as the only line ends."""
+    """Return a reply's text without its reasoning, and with all line endings as line feeds."""
     return without_reasoning(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def without_fence(text: str, begins: "re.Pattern[str]") -> str:
-    """Remove a code fence around a whole reply, if the first line inside matches `begins`."""
+    """Remove the code fence around a whole reply if the first line inside the fence matches `begins`."""
     lines = text.split("\n")
     opening = next((n for n, line in enumerate(lines) if is_fence(line)), None)
     if opening is None:
@@ -75,29 +75,29 @@ def without_fence(text: str, begins: "re.Pattern[str]") -> str:
 
 
 def is_fence(line: str) -> bool:
-    """Return whether a line is only a code fence."""
+    """Return whether a line contains only a code fence."""
     return _FENCE.fullmatch(line) is not None
 
 
 def is_closing_remark(line: str) -> bool:
-    """Return whether a line addresses the user after the work: "Let me know if you need more!"."""
+    """Return whether a line is a closing remark to the user, such as "Let me know if you need more!"."""
     return _CLOSING_REMARK.match(line) is not None
 
 
 def without_closing_remark(text: str) -> str:
-    """Remove a closing remark to the user in the last paragraph."""
+    """Remove the last paragraph of a text if it is a closing remark to the user."""
     before, _, last = text.rstrip().rpartition("\n")
     above = before.rpartition("\n")[2]
     return before.rstrip() if before and not above.strip() and is_closing_remark(last) else text
 
 
 def is_refusal(text: str) -> bool:
-    """Return whether a text begins like a refusal."""
+    """Return whether a text begins with a refusal, such as "I'm sorry, but I can't help"."""
     return _REFUSAL.match(text) is not None
 
 
 def is_placeholder(text: str) -> bool:
-    """Return whether a text only says that a field is empty: "<noinput>", "N/A", "None", a dash."""
+    """Return whether a text only says that a field is empty, such as "<noinput>", "N/A", "None" or a dash."""
     stripped = html.unescape(text).strip()  # "&lt;noinput&gt;"
     if stripped in _PLACEHOLDER_SIGNS:
         return True
@@ -105,27 +105,33 @@ def is_placeholder(text: str) -> bool:
 
 
 def says_no_input(text: str) -> bool:
-    """Return whether an input states that no input is needed: "<noinput>", "No input needed"."""
+    """Return whether an input says that no input is needed, such as "<noinput>" or "No input needed"."""
     return is_placeholder(text) and "input" in text.casefold()
 
 
 def is_none(text: str) -> bool:
-    """Return whether a field is the word "none", which may be a class label."""
+    """Return whether a text is just the word "none", which may be a class label."""
     return re.fullmatch(r"\W*none\W*", text, re.IGNORECASE) is not None and text.strip()[:1] != "<"
 
 
 def folded(text: str) -> str:
-    """Return a text for comparison: case-folded, with single spaces."""
+    """Return a text in a comparable form: case-folded, with single spaces between words."""
     return " ".join(text.casefold().split())
 
 
 def comparable(instruction: str) -> str:
-    """Return an instruction for comparison with demonstrations, which prompts show without a final colon."""
+    """Return an instruction in a form that can be compared with a demonstration.
+
+    Prompts show demonstrations without a final colon, so the colon is removed here too.
+    """
     return folded(instruction).rstrip(":")
 
 
 def whole_reply(request_id: str, text: str, otherwise: Reason) -> Rejection:
-    """Return the rejection of a reply without any item: empty, a refusal, or `otherwise`."""
+    """Return the rejection of a whole reply, which contains no items.
+
+    The reason is that the reply is empty or a refusal. If it is neither, the reason is `otherwise`.
+    """
     rest = answer_text(text).strip()
     if not rest:
         reason = Reason.EMPTY_REPLY

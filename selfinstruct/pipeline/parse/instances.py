@@ -1,12 +1,12 @@
-r"""Parser for instances in the formats of current models: inputs and outputs between markers, in any order.
+r"""Parser for instances in the formats that current models write: inputs and outputs after markers.
 
     Example 1                    **Input:** 3 + 4       Class label: angry
     Sentence: I am here.         **Output:** 7          Email: Where is my parcel?
     output : Je suis là.
 
-A marker begins a line. Its case, bold print, a number, and the width of its colon do not matter. The text
-before "Output:" is the input, with any field names in it. A reply without markers is the output if clear, and
-ambiguous if not: see `unmarked_output`.
+The markers may be in any order. A marker is at the start of a line. Letter case, bold print, a number, and
+full-width colons make no difference. The text before "Output:" is the input, including any field names, such
+as "Sentence:". `unmarked_output` decides whether a reply without markers is an output or ambiguous.
 """
 
 import re
@@ -40,9 +40,10 @@ _WORDS_OF = {
     "label": "class label|étiquette|метка|标签|類別|类别|ラベル|레이블|라벨",
     "loose_label": "class|label|category|clase|klasse",
 }
-# The patterns match blanks possessively ("*+"), so that a reply of only blanks does not take hours.
-# Matches at the start of a line: "Input:", "**Output 2:**", "### Class label", "output :", "- Input:",
-# "1. Input:". Text after a single "#" is a code comment, and deeply indented text is code.
+# The patterns match blanks possessively ("*+"). Otherwise a reply that contains only blanks could take hours.
+# The next pattern matches at the start of a line: "Input:", "**Output 2:**", "### Class label", "output :",
+# "- Input:", "1. Input:". It excludes text after a single "#" (a code comment) and deeply indented text
+# (code).
 _MARKER = re.compile(
     r"^(?:>[ \t]?)?[ ]{0,3}(?:[-*•][ \t]+|\(?\d{1,2}[.)][ \t]+)?(?:#{2,6}[ \t]*+)?"
     r"(?P<bold>\*\*|__|\*)?(?(bold)[ \t]*+)(?:(?:expected|sample|example)[ \t]+)?(?:"
@@ -50,7 +51,7 @@ _MARKER = re.compile(
     + r")[ \t]*+(?:#?\d{1,3})?[ \t]*+(?(bold)(?:[:：][ \t]*+)?(?:\*\*|__|\*)[ \t]*+[:：]?|[:：])[ \t]*+",
     re.IGNORECASE | re.MULTILINE,
 )
-# "Example 2", "**Example 2 (long)**", "Example 2: …". A title or the content follows.
+# "Example 2", "**Example 2 (long)**", "Example 2: …". The heading may be followed by a title or the content.
 _HEADING = re.compile(
     r"^[ \t]*+(?:#{1,6}[ \t]*+)?(?:\*\*|__)?[ \t]*+"
     r"(?:example|ejemplo|exemple|exemplo|esempio|beispiel|пример|示例|例|예시|예제)"
@@ -58,33 +59,33 @@ _HEADING = re.compile(
     r"[ \t]*+(?:\*\*|__)?[ \t]*+[:：]?[ \t]*+(?P<rest>.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
-# A number on a separate line, above a marker.
+# A number on a separate line above a marker.
 _NUMBER_ABOVE = re.compile(
     r"^[ \t]*+(?:#{1,6}[ \t]*+|\*\*[ \t]*+)?\d{1,2}[.)](?:\*\*)?[ \t]*\n"
     r"(?=[ \t]*+(?:\*\*|#{2,6} )?(?:input|output|class)\b)",
     re.IGNORECASE | re.MULTILINE,
 )
-# The start of another task. A reply may also end in the middle, with just "Task".
+# The start of another task. A reply may also have been cut after the word "Task".
 _NEXT_TASK = re.compile(
     r"^[ \t]*+(?:#{1,6}[ \t]*+)?(?:\*\*|__)?(?:next[ \t]+)?task(?:[ \t]*+#?\d{1,4})?[ \t]*+"
     r"(?:\*\*|__)?[ \t]*+(?:[:：](?:\*\*)?|\Z)|^[ \t]*+is it (?:a )?classification",
     re.IGNORECASE | re.MULTILINE,
 )
-# An "Output:" in the line of its input. In lower case, "output:" is part of the input.
+# An "Output:" on the same line as its input. In lower case, "output:" is part of the input.
 _INLINE_OUTPUT = re.compile(r"[ \t](?:\*\*)?Output[ \t]*+\d*[ \t]*+:(?:\*\*)?[ \t]*+")
 _RULE = re.compile(r"(?:-{3,}|\*{3,}|={3,}|#{2,})")
 
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """Text between a marker and the next. The kind is "" before the first marker."""
+    """The text from a marker to the next one, and the marker's kind; "" for text before the first marker."""
 
     kind: str
     text: str
 
 
 def instances(request_id: str, completion: Completion, asked: AskedInstances) -> ParsedInstances:
-    """Parse the instances of a task; see `InstanceParser`. The last one of a truncated reply is rejected."""
+    """Parse a task's instances; see `InstanceParser`. The last instance of a truncated reply is rejected."""
     reply = without_closing_remark(without_fence(answer_text(completion.text), _MARKER))
     text, ran_on = _own_part(reply, asked.instruction)
     pairs = _pairs(text, asked, is_whole=completion.ending is Ending.WHOLE)
@@ -113,7 +114,10 @@ def _normalized(text: str) -> str:
 
 
 def rejection_reason(instance: Instance, *, is_label: bool = False) -> Reason | None:
-    """Return why an instance is rejected, apart from other instances, or None. A label may be "none"."""
+    """Return why an instance must be rejected, without regard to other instances, or None.
+
+    `is_label` says that the output is a class label, which may be "none".
+    """
     if is_placeholder(instance.output) and not (is_label and is_none(instance.output)):
         return Reason.EMPTY_OUTPUT
     if folded(instance.output) == folded(instance.input):
@@ -128,10 +132,10 @@ def rejection_reason(instance: Instance, *, is_label: bool = False) -> Reason | 
 
 
 _EMPTY_INPUT = "\0"
-"""The input of a label with an empty "Input:". NULs in replies are replaced, so a reply cannot contain it."""
+"""Placeholder for the empty input of a class label. NULs in replies are replaced, so no reply contains it."""
 
 
-# "Example: [1, 2]" above an output: the word is not part of the input.
+# The word "Example" in "Example: [1, 2]" above an output is not part of the input.
 _EXAMPLE = re.compile(r"\A(?:example[ \t]*+[:：]\s*+(?:input[ \t]*+[:：]\s*+)?)+", re.IGNORECASE)
 
 
@@ -146,7 +150,7 @@ def _input(text: str) -> str:
 
 
 def _own_part(text: str, instruction: str) -> tuple[str, bool]:
-    """Return the part about this task, and whether another task follows."""
+    """Return the part of a reply about this task, and whether another task follows it."""
     text = text.replace("\0", " ")
     task = folded(instruction)
     headings = list(_NEXT_TASK.finditer(text))
@@ -158,7 +162,7 @@ def _own_part(text: str, instruction: str) -> tuple[str, bool]:
             begin = heading.end() + len(line)
     ends = [heading.start() for heading in headings if heading.start() >= begin]
     if begin == 0 and ends and not text[: ends[0]].strip():
-        # The reply begins with the task in other words. The answer follows that line.
+        # The reply begins with a reworded task. The answer starts on the line after it.
         begin = text.find("\n", ends.pop(0)) + 1 or len(text)
         ends = [end for end in ends if end >= begin]
     end = min(ends, default=len(text))
@@ -171,7 +175,7 @@ def _own_part(text: str, instruction: str) -> tuple[str, bool]:
 def _pairs(text: str, asked: AskedInstances, *, is_whole: bool) -> list[Pair]:
     kinds = {_kind(marker) for marker in _outside_code(text, _MARKER)}
     if asked.output_first:
-        # "Category: …" may be a field of an input. It is a label only without any "Class label".
+        # "Category: …" may be a field of an input. It is a label only if there is no "Class label" marker.
         for label in ("label", "loose_label"):
             if label in kinds:
                 return _labelled(text, label)
@@ -188,7 +192,7 @@ def _without_output(block: str, instruction: str, *, is_whole: bool) -> Pair:
     if not first.text.strip() and not any(section.text for section in sections):
         return Pair("", "", Reason.EMPTY_OUTPUT)
     if any(section.kind == "input" for section in sections):
-        # Either an answer under "Input:" or an input without an answer.
+        # The text is either an answer under "Input:" or an input without an answer.
         return Pair("", block, Reason.AMBIGUOUS_FORMAT)
     return unmarked_pair(first.text, instruction=instruction, is_whole=is_whole)
 
@@ -198,7 +202,7 @@ def _kind(marker: re.Match[str]) -> str:
 
 
 def _sections(text: str, *kinds: str) -> list[_Section]:
-    """Split a text at markers of inputs, outputs, and labels of these `kinds`."""
+    """Split a text into sections at the markers for inputs, outputs and the further `kinds` of labels."""
     wanted = {"input", "output", *kinds}
     marks = [mark for mark in _outside_code(text, _MARKER) if _kind(mark) in wanted]
     sections = [_Section("", text[: marks[0].start()] if marks else text)]
@@ -208,7 +212,7 @@ def _sections(text: str, *kinds: str) -> list[_Section]:
 
 
 def _outside_code(text: str, pattern: re.Pattern[str]) -> list[re.Match[str]]:
-    """Return the matches of a pattern, except in fenced code blocks."""
+    """Return a pattern's matches, except those in fenced code blocks."""
     matches = list(pattern.finditer(text))
     if not matches or "```" not in text:
         return matches
@@ -216,7 +220,7 @@ def _outside_code(text: str, pattern: re.Pattern[str]) -> list[re.Match[str]]:
     start: int | None = None
     position = 0
     for line in text.split("\n"):
-        # "Output: ```python" opens a block. A line with both fences neither opens nor closes one.
+        # "Output: ```python" opens a block. A line with two fences neither opens nor closes a block.
         if line.count("```") % 2:
             if start is None:
                 start = position + len(line)
@@ -228,7 +232,7 @@ def _outside_code(text: str, pattern: re.Pattern[str]) -> list[re.Match[str]]:
 
 
 def _trimmed(text: str) -> str:
-    """Remove a rule at the end that separates sections. A pair of equal rules belongs to the text."""
+    """Remove a separator line, such as "---", at the end of a text, unless the same line occurs earlier."""
     lines = text.strip().split("\n")
     while len(lines) > 1 and _RULE.fullmatch(lines[-1].strip()) and lines[-1] not in lines[:-1]:
         del lines[-1]
@@ -246,12 +250,12 @@ def _has_output(block: str) -> bool:
 
 
 def _inline_output(text: str) -> re.Match[str] | None:
-    """Return the output marker in an input of one line."""
+    """Return the "Output:" marker inside an input if the input has only one line."""
     return None if "\n" in text else _INLINE_OUTPUT.search(text)
 
 
 def _headings(text: str) -> list[tuple[int, int]]:
-    """Return the positions of each "Example 2" heading and of its content."""
+    """Return the start of each heading, such as "Example 2", and the start of the content below it."""
     positions = []
     for heading in _outside_code(text, _HEADING):
         rest = heading["rest"].strip("*_ ")
@@ -261,17 +265,17 @@ def _headings(text: str) -> list[tuple[int, int]]:
             is_heading = heading["bare"] is None or bool(rest or following)
             positions += [(heading.start(), heading.start("rest"))] if is_heading else []
         elif heading["bare"] is not None:
-            continue  # "Example: [1, 2]" above an output is a field of the input
+            continue  # "Example: [1, 2]" above an output is a field in the input
         elif following is not None and (not has_colon or _kind(following) != "output"):
             positions.append((heading.start(), heading.end()))  # the heading has a title
         elif has_colon:
             positions.append((heading.start(), heading.start("rest")))
-        # "Example 2 shows the same in green" is prose.
+        # Otherwise the line is prose, such as "Example 2 shows the same in green".
     return positions
 
 
 def _blocks(text: str) -> list[str]:
-    """Split a text at the headings "Example 1", "Example 2" and so on."""
+    """Split a text at its headings: "Example 1", "Example 2" and so on."""
     headings = _headings(text)
     if not headings:
         return [text]
@@ -282,21 +286,21 @@ def _blocks(text: str) -> list[str]:
     if _has_output(first) and not all(marked):
         return [text]  # the headings are part of an output
     if any(marked) and not _has_output(first):
-        first = ""  # an introduction
+        first = ""  # the text before the headings is an introduction
     return [block for block in (first, *blocks) if block]
 
 
 def _block_pairs(block: str, instruction: str) -> list[Pair]:
-    """Return the pairs of one example. The text before an output is its input."""
+    """Return the input-output pairs in one example. The text before an output is the output's input."""
     first, *sections = _sections(block)
     pairs: list[Pair] = []
     pending: str | None = without_preface(first.text) or None
-    """An input without an output so far."""
+    """An input whose output has not been found yet."""
     if not sections:
         return [Pair(pending or "", "", Reason.NO_OUTPUT)]
     belongs_to_input = pending is not None and (has_field_name(pending) or is_code(pending))
     if sections[0].kind == "input" and not belongs_to_input:
-        pending = None  # an introduction
+        pending = None  # the text before the first marker is an introduction
     is_answer = pending is not None and is_code(pending) and asks_for_code(instruction)
     half = len(sections) // 2
     kinds = [section.kind for section in sections]
@@ -317,11 +321,11 @@ def _block_pairs(block: str, instruction: str) -> list[Pair]:
                     pairs.append(Pair(pending, "", Reason.NO_OUTPUT))
                 pending = section.text
         elif is_answer and not pairs:
-            # The requested code and its result. Neither is an input of the other.
+            # The pair is the requested code and the result of running it, so neither is the input.
             pairs.append(Pair(pending or "", section.text, Reason.AMBIGUOUS_FORMAT))
             pending = None
         elif pending is None and pairs and pairs[-1].input:
-            # A second output for the same input.
+            # The section is a second output for the same input.
             pairs.append(Pair("", section.text, Reason.AMBIGUOUS_FORMAT))
         else:
             pairs.append(Pair(pending or "", section.text))
@@ -332,7 +336,7 @@ def _block_pairs(block: str, instruction: str) -> list[Pair]:
 
 
 def _labelled(text: str, label_kind: str) -> list[Pair]:
-    """Return pairs of labels and the inputs after them, or before them if the inputs come first."""
+    """Return pairs of a class label and its input, which may come after or before the label."""
     for start, content in reversed(_headings(text)):
         text = text[:start] + text[content:]
     sections = _sections(text, label_kind)[1:]
@@ -341,7 +345,7 @@ def _labelled(text: str, label_kind: str) -> list[Pair]:
     if sections[0].kind == "input" and sections[0].text and not any(rest for _, rest in labels):
         if sections[-1].kind == label_kind and len(inputs) == len(labels):
             return [Pair(text, label) for text, (label, _) in zip(inputs, labels, strict=True)]
-        # The numbers differ, so the inputs cannot be matched with the labels.
+        # There are not as many inputs as labels, so it is unclear which input belongs to which label.
         return [Pair("", label, Reason.AMBIGUOUS_FORMAT) for label, _ in labels]
     pairs: list[Pair] = []
     for section in sections:
@@ -357,7 +361,7 @@ def _labelled(text: str, label_kind: str) -> list[Pair]:
 
 
 def _label(text: str) -> tuple[str, str]:
-    """Return a label, and the text in the lines below."""
+    """Return the label in a section, and the other text of the section, which is the input."""
     label, _, rest = text.partition("\n")
     label, _, inline = label.partition(" Input: ")
     return label.strip().strip("*").strip(), inline.strip() or rest.strip()

@@ -1,11 +1,11 @@
-r"""Parser for numbered lists of instructions in the formats of current models.
+r"""Parser for numbered lists of instructions, in the formats that current models write.
 
     "9. Name three rivers.\n10. **Poems:** Write a poem.\n\nLet me know if you want more!"
     →  "Name three rivers."   "Poems: Write a poem."
 
-A base model continues after the "9." of its prompt, so its first item has no number. Chat models announce the
-list, number it from 1 or from 9, write titles in bold, repeat the demonstrations, add an input under a task,
-append a second list, and close with a remark. The parser keeps only the instructions.
+A base model continues after the "9." at the end of its prompt, so its first item has no number. Chat models
+announce the list, number it from 1 or from 9, write titles in bold, repeat the demonstrations, add an input
+under a task, append a second list, and end with a remark to the user. The parser keeps only the instructions.
 """
 
 import json
@@ -32,25 +32,25 @@ _NUMBERED = re.compile(
     re.IGNORECASE,
 )
 _BULLET = re.compile(r"^[-*•–]\s+(\S.*)$")
-# The next number in the text of an item: "… the sea. 10. Name …".
+# The next item's number inside the text of an item: "… the sea. 10. Name …".
 _NUMBER_INSIDE = re.compile(
     r"(?<=[.?!:;)\"”'»。？！])\s+(?:\*\*)?([0-9]{1,4})[.)](?:\*\*)?(?=\s+\S)"
 )
 
 _MAX_SKIPPED = 8
-"""Numbers that may be missing between two items. After a larger gap, the number belongs to the text."""
+"""Maximum number of missing numbers between two items. After a larger gap, a number is part of the text."""
 
-# A line under a task that belongs to an example or to the layout of the list.
+# A line under a task that is part of an example, or of the list's layout.
 _NOT_THE_TASK = re.compile(
     r"^\s*+(?:[-*•]\s++)?(?:\*\*)?(?:(?:example\s++)?(?:input|output)|class label)s?\s*+(?:\d++\s*+)?"
     r"(?:\*\*)?\s*+[:：]|^\s*+(?:#{2,}|-{3,}|={3,}|\*{3,})\s*+$"
-    # the heading of a section: "### Maths", "**Coding**"
+    # a section heading: "### Maths", "**Coding**"
     r"|^\s*+#{1,6}\s++\S|^\s*+\*\*[^*.?!]{1,60}\*\*\s*+$",
     re.IGNORECASE,
 )
 _INLINE_EXAMPLE = re.compile(r"(?<=[.?!。？！])\s+(?:\*\*)?(?:Input|Output)(?:\*\*)?:\s")
 
-# The heading of a list, repeated as an item: "10. Come up with a series of tasks:".
+# A list's heading that is repeated as an item: "10. Come up with a series of tasks:".
 _HEADING = re.compile(
     r"come up with a series of (?:\w+ )?tasks\W*$"
     r"|(?:here (?:are|is)|below (?:are|is)|the following are)\b"
@@ -72,12 +72,12 @@ _SMALL_TALK = re.compile(
 
 
 _BEGINS = re.compile(rf"{_NUMBERED.pattern}|^[-*•–]\s|^\s*\[", re.IGNORECASE)
-"""Start of the first line of a list inside a code fence."""
+"""Matches the first line inside a code fence if the fence contains a list."""
 
 
 @dataclass
 class _Item:
-    """A numbered item: its number in the reply and its lines."""
+    """An item of a list: its number in the reply, and its lines."""
 
     number: int
     lines: list[str] = field(default_factory=list)
@@ -90,9 +90,9 @@ class _Item:
 def instructions(request_id: str, completion: Completion, asked: AskedList) -> ParsedList:
     """Parse a list of instructions; see `ListParser`.
 
-    The list may begin at any number. Numbers must rise, and a few may be missing. A line without a number
-    continues the item above, unless the line is an example; a blank line ends the item. A second list is
-    ignored. Repeated demonstrations are rejected, and so is the last item of a truncated reply.
+    The list may begin at any number. The numbers must increase, but a few may be missing. A line without a
+    number continues the item above it, unless the line is part of an example. A blank line ends an item. A
+    second list is ignored. Repeated demonstrations and the last item of a truncated reply are rejected.
     """
     text = answer_text(completion.text).replace("<br>", "\n")
     items, is_open = _items(without_fence(text, _BEGINS), asked)
@@ -113,7 +113,7 @@ def instructions(request_id: str, completion: Completion, asked: AskedList) -> P
 
 
 def _items(text: str, asked: AskedList) -> tuple[list[_Item], bool]:
-    """Return the items, and whether the last item is open: nothing in the text ends it."""
+    """Return a list's items, and whether the last item is open, that is, whether no other text follows it."""
     lines = text.splitlines()
     numbered, is_open = _numbered_items(lines, asked)
     if not numbered:
@@ -132,7 +132,7 @@ def _numbered_items(lines: list[str], asked: AskedList) -> tuple[list[_Item], bo
     items: list[_Item] = []
     is_open = False
     is_ended = False
-    """True if other text follows the last item."""
+    """Whether other text follows the last item."""
     for index, line in enumerate(lines):
         match = _NUMBERED.match(line)
         if match is not None:
@@ -141,8 +141,8 @@ def _numbered_items(lines: list[str], asked: AskedList) -> tuple[list[_Item], bo
                 first = _unnumbered_first_item(lines[:index], number, asked)
                 items += [first] if first is not None else []
             expected = items[-1].number + 1 if items else number
-            # A list that starts over is a list inside an item, or a copy of the prompt. Only the next
-            # expected number continues the outer list.
+            # A list whose numbers start again is part of an item, or a copy of the prompt. Only a number that
+            # is expected next continues the outer list.
             if expected <= number <= expected + _MAX_SKIPPED:
                 items.append(_Item(number, [match[2]]))
                 is_open, is_ended = True, False
@@ -153,7 +153,7 @@ def _numbered_items(lines: list[str], asked: AskedList) -> tuple[list[_Item], bo
         elif _NOT_THE_TASK.match(line) or is_closing_remark(line) or is_fence(line):
             is_open, is_ended = False, True
         elif items and line.strip() == str(items[-1].number + 1):
-            is_open = False  # the next number, cut before its text
+            is_open = False  # the reply was cut after the next number
         elif is_open:
             items[-1].lines.append(line)
         else:
@@ -162,7 +162,10 @@ def _numbered_items(lines: list[str], asked: AskedList) -> tuple[list[_Item], bo
 
 
 def _unnumbered_first_item(lines: list[str], number: int, asked: AskedList) -> _Item | None:
-    """Return the item in the lines before the first `number`, if the prompt held its number."""
+    """Return the first item if the prompt ends in its number, so that the reply begins with its text.
+
+    `lines` are the lines before the first number in the reply, and `number` is that number.
+    """
     continues = asked.continues or (lines[:1] and lines[0][:1] == " ")
     is_next = number == asked.first_number + 1
     is_near = asked.first_number < number <= asked.first_number + _MAX_SKIPPED
@@ -188,24 +191,24 @@ def _bulleted_items(lines: list[str], asked: AskedList) -> list[_Item]:
         return []
     before = " ".join(lines[: bullets[0][0]]).strip()
     if asked.continues is not False and before and not _SMALL_TALK.match(before):
-        return []  # "Plan my week:" and its days: parts of one task, or its answer
+        return []  # the bullets are parts of one task or of its answer, such as "Plan my week:" and its days
     return [_Item(n, [text]) for n, (_, text) in enumerate(bullets, start=1)]
 
 
 def _bullets_after_echo(lines: list[str], echo: list[_Item], asked: AskedList) -> list[_Item]:
-    """Return the bulleted tasks after a numbered list that only repeats the demonstrations."""
+    """Return the bulleted tasks that follow a numbered list, if that list only repeats the demonstrations."""
     if not asked.demonstrations or not all(_is_echo(_tidy(i.lines[0]), asked) for i in echo):
         return []
     last = max(n for n, line in enumerate(lines) if _NUMBERED.match(line))
     bullets = _bulleted_items(lines[last + 1 :], asked)
     if bullets:
-        echo[-1].lines = echo[-1].lines[:1]  # without the bullets
+        echo[-1].lines = echo[-1].lines[:1]  # removes the bullets, which follow the first line
     first = max(echo[-1].number + 1, asked.first_number)
     return [_Item(n, bullet.lines) for n, bullet in enumerate(bullets, first)]
 
 
 def _json_items(text: str) -> list[_Item]:
-    """Return the items of a JSON list of texts, or of objects with an instruction."""
+    """Return the items of a reply that is a JSON list of strings, or of objects with an instruction."""
     if text.lstrip()[:1] != "[":
         return []
     try:
@@ -222,7 +225,7 @@ def _json_items(text: str) -> list[_Item]:
 
 
 def _sentences(lines: list[str]) -> list[_Item]:
-    """Return the items of a list without numbers: three or more lines, each a sentence."""
+    """Return the items of a list without numbers, which must have at least three lines, each a sentence."""
     sentences = [line for line in lines if line.strip() and not is_closing_remark(line)]
     if sentences and _SMALL_TALK.match(sentences[0]):
         del sentences[0]
@@ -232,7 +235,7 @@ def _sentences(lines: list[str]) -> list[_Item]:
 
 
 def _single_item(text: str, asked: AskedList) -> list[_Item]:
-    """Return the only item of a reply without numbers, if the reply continues the prompt."""
+    """Return a reply without numbers as a single item, unless it is a chat model's reply."""
     if asked.continues is False:
         return []
     paragraph = text.strip().split("\n\n")[0]
@@ -244,9 +247,9 @@ def _single_item(text: str, asked: AskedList) -> list[_Item]:
 
 
 def _split(item: _Item, following: int | None) -> list[_Item]:
-    """Split an item at the next numbers in its text, if each follows the end of a sentence.
+    """Split an item at each next number inside its text, if the number follows the end of a sentence.
 
-    `following` is the number of the next item of the list; splitting stops before it.
+    `following` is the number of the next item in the list, or None. The item is not split at this number.
     """
     items = [item]
     text = " ".join(item.lines)
@@ -263,7 +266,7 @@ def _split(item: _Item, following: int | None) -> list[_Item]:
 
 
 def _tidy(text: str) -> str:
-    """Return an instruction as one line, without the formatting, labels and examples that models add."""
+    """Return an instruction on one line, without the formatting, labels and examples that models add."""
     text = " ".join(text.split())
     inline = _INLINE_EXAMPLE.search(text)
     if inline is not None:
@@ -291,18 +294,19 @@ def _is_echo(text: str, asked: AskedList) -> bool:
 
 
 def _echoes(items: list[_Item], text: str, asked: AskedList) -> int:
-    """Return the number of leading items that repeat the prompt, up to the last demonstration."""
+    """Return how many items at the start of the list repeat the prompt's demonstrations."""
     demonstrations = asked.first_number - 1
     if items[-1].number <= demonstrations:
         return 0
     if asked.demonstrations:
-        # A prompt may have numbered rules before its list, and a reply may repeat the rules.
+        # A prompt may have numbered rules before its list, and a reply may repeat these rules too.
         last = (demonstrations, comparable(asked.demonstrations[-1]))
         ends = [n for n, i in enumerate(items, 1) if (i.number, comparable(i.text)) == last]
         if ends:
             return ends[-1]
-    # A list from 1 under a heading, longer than the demonstrations, includes the demonstrations, perhaps
-    # reworded. A chat model may number new tasks like this, so it is excluded.
+    # If a base model writes a heading and a list from 1 that is longer than the list of demonstrations, the
+    # list begins with the demonstrations, perhaps reworded. A chat model may number its new tasks from 1, so
+    # its lists are not treated like this.
     heading = text.lstrip().partition("\n")[0].rstrip()
     if asked.continues is False or items[0].number != 1 or not heading.endswith((":", "：")):
         return 0

@@ -1,12 +1,12 @@
-r"""Parsers that decide as the published code does, faults included.
+r"""Parsers that make the same decisions as the published code, including its faults.
 
-They follow yizhongw/self-instruct, and tatsu-lab/stanford_alpaca for `blocks`. Use them to reproduce
-published decisions; the other parsers extract more. Odd behaviour is kept: text is capitalised ("a PhD in AI"
-→ "A phd in ai"), a truncated list is dropped as a whole, "Yes." means no, the word "Example" in a sentence
-begins an instance, and an example without "Output:" is an output.
+`blocks` follows tatsu-lab/stanford_alpaca; the other parsers follow yizhongw/self-instruct. Use them to
+reproduce published decisions; the parsers of the default profile extract more. The odd behaviour is kept:
+text is capitalised ("a PhD in AI" → "A phd in ai"), a truncated list is rejected as a whole, "Yes." means no,
+the word "Example" in a sentence begins an instance, and an example without "Output:" is taken as an output.
 
-There is one addition. The published prompts end in "9." and the reply continues from there. A chat model
-starts a new text with its first number at the start of a line, and that line counts as the first item.
+There is one addition. The published prompts end in "9.", and a base model continues from there. A chat model
+starts a new text instead, with a number at the start of its first line. That line counts as the first item.
 
     " Name three rivers.\n10. Explain what a PhD in AI is"
     →  "Name three rivers."  "Explain what a phd in ai is"
@@ -25,7 +25,7 @@ from selfinstruct.pipeline.parse.types import (
 from selfinstruct.records import Answer, Candidate, Completion, Instance, Reason, Rejection
 from selfinstruct.records.finish_reasons import Ending
 
-# The patterns are copied from the published code. Any change would change decisions.
+# These patterns are copied from the published code. If they change, decisions change.
 _NEXT_NUMBER = re.compile(r"\n\d+\s?\. ")
 _YES = frozenset({"Yes", "yes", "YES"})
 _EXAMPLE = re.compile(r"Example\s?\d*\.?")
@@ -40,7 +40,7 @@ def _is_cut(completion: Completion) -> bool:
 
 
 def instructions(request_id: str, completion: Completion, asked: AskedList) -> ParsedList:
-    """Split a list at its numbers, normalize white space and capitalise. See `ListParser`."""
+    """Split a list at its numbers, normalise the white space and capitalise each item. See `ListParser`."""
     if _is_cut(completion):
         return ParsedList((), (rejection(request_id, 0, Reason.TRUNCATED, completion.text),))
     if not completion.text.strip():
@@ -61,14 +61,14 @@ def instructions(request_id: str, completion: Completion, asked: AskedList) -> P
 
 
 def answer(completion: Completion, _instruction: str) -> Answer:
-    """Return "yes" for three spellings of yes, and "no" for any other reply. See `AnswerParser`."""
+    """Return "yes" for the replies "Yes", "yes" and "YES", and "no" for any other. See `AnswerParser`."""
     return "yes" if completion.text.strip() in _YES else "no"
 
 
 def instances(request_id: str, completion: Completion, asked: AskedInstances) -> ParsedInstances:
-    """Split at "Class label:" or "Example"; see `InstanceParser`.
+    """Split a reply into instances at "Class label:" or "Example"; see `InstanceParser`.
 
-    The published code samples five good instances at random. This parser takes the first ones.
+    The published code samples five usable instances at random. This parser takes the first usable instances.
     """
     parsed = (_labelled if asked.output_first else _examples)(completion.text)
     if not parsed:
@@ -78,13 +78,13 @@ def instances(request_id: str, completion: Completion, asked: AskedInstances) ->
     if _is_cut(completion):
         judged[-1] = (judged[-1][0], Reason.TRUNCATED)
     if _conflict([instance for instance, reason in judged if reason is None]):
-        # A conflict rejects all instances of the task, not only the conflicting ones.
+        # After a conflict, all instances of the task are rejected, not only the conflicting ones.
         judged = [(instance, reason or Reason.CONFLICTING_OUTPUTS) for instance, reason in judged]
     return select(request_id, judged, limit=asked.limit, conflict_without_input=False)
 
 
 def _conflict(instances: list[Instance]) -> bool:
-    """Return whether an input has several outputs. Instances without input never conflict."""
+    """Return whether two instances have the same input but different outputs. Empty inputs do not count."""
     different = {instance for instance in instances if instance.input}
     return len({instance.input for instance in different}) < len(different)
 
@@ -115,7 +115,7 @@ def _pair(text: str) -> Instance:
 
 def _rejection_reason(instance: Instance) -> Reason | None:
     if instance.input == instance.output:
-        # The published code has one reason for both cases.
+        # The published code does not distinguish these two cases.
         return Reason.OUTPUT_EQUALS_INPUT if instance.output else Reason.EMPTY_OUTPUT
     if not instance.output:
         return Reason.EMPTY_OUTPUT
@@ -125,15 +125,15 @@ def _rejection_reason(instance: Instance) -> Reason | None:
 
 
 def blocks(request_id: str, completion: Completion, asked: AskedList) -> ParsedList:
-    """Split at "###" into blocks of instruction, input and output, as Alpaca does. See `ListParser`.
+    """Split a reply at "###" into blocks of instruction, input and output, as in Alpaca. See `ListParser`.
 
-    A block must have "N. Instruction:", "N. Input:" and "N. Output:" once each, with the number of the block.
-    The last block of a truncated reply is rejected.
+    Block N must contain "N. Instruction:", "N. Input:" and "N. Output:" once each. The last block of a
+    truncated reply is rejected.
     """
     text = completion.text
     begin = f"{asked.first_number}. Instruction:"
     if asked.continues is not False or begin not in text[: len(begin) + 40]:
-        # The prompt ends in this marker, and a chat model may repeat the marker.
+        # The prompt ends in this marker, so the reply continues after it. A chat model may repeat the marker.
         text = begin + text
     else:
         text = text[text.index(begin) :]
@@ -142,7 +142,8 @@ def blocks(request_id: str, completion: Completion, asked: AskedList) -> ParsedL
     rejections: list[Rejection] = []
     for n, piece in enumerate(pieces, start=1):
         number = asked.first_number + n - 1
-        # A hostile reply may have thousands of pieces. A piece without a colon is never a block.
+        # A hostile reply may have thousands of pieces. A piece without a colon is no block, so skip the
+        # regex.
         fields = (
             re.split(rf"{number}\.\s+(?:Instruction|Input|Output):", piece) if ":" in piece else []
         )

@@ -5,8 +5,9 @@ r"""Remove reasoning and control tokens from replies.
                                                                                   →  "9. Name a river."
     "Thinking Process:\n\n1. **Analyze the request**"                             →  ""
 
-A server removes reasoning only if its reasoning parser is switched on. If not, the markers arrive as text.
-The markers in `markers.txt` come from chat templates and from the reasoning parsers of vLLM and llama.cpp.
+A server removes reasoning only if its reasoning parser is switched on. Otherwise the reply contains the
+reasoning and its markers as text. The markers in `markers.txt` were collected from chat templates and from
+the reasoning parsers of vLLM and llama.cpp.
 """
 
 import re
@@ -16,16 +17,16 @@ _MARKERS = [
     line.partition("  # ")[0].split()
     for line in Path(__file__).with_name("markers.txt").read_text("utf-8").splitlines()[1:]
 ]
-"""Kind, opening and closing marker."""
+"""Kind, opening marker and closing marker of each pair in `markers.txt`."""
 _PAIRS = [(opening, closing) for kind, opening, closing in _MARKERS if kind == "reasoning"]
-"""Markers around reasoning, anywhere in a reply."""
+"""Markers around reasoning, which may be anywhere in a reply."""
 _ANSWERS = [(opening, closing) for kind, opening, closing in _MARKERS if kind == "answer"]
-"""Markers around the answer, after the reasoning."""
+"""Markers around the answer that follows the reasoning."""
 _TAGS = "thoughts?|reasoning|reflection|analysis|scratchpad|inner_monologue"
-"""Tags around reasoning at the start of a reply (EXAONE Deep, Marco-o1, many prompts). Elsewhere, a task may
-have asked for such tags."""
+"""Tags around reasoning at the start of a reply, used by EXAONE Deep, Marco-o1 and many prompts. Elsewhere in
+a reply such tags are kept, because a task may have asked for them."""
 
-# A quoted tag is part of the text, not a marker.
+# A tag in quotation marks is part of the text, not a marker.
 
 _QUOTE = "`\"'“”"
 _CLOSING = "|".join(re.escape(closing) for _, closing in _PAIRS if closing != "<|end_message|>")
@@ -53,11 +54,11 @@ _ANSWER = re.compile(
 # The harmony format of gpt-oss: "<|channel|>final <|constrain|>json<|message|>…".
 _CHANNEL = "<|channel|>"
 _FINAL = re.compile(r"<\|channel\|>\s*final\b[^\n]{0,100}?<\|message\|>")
-# The same reply, if the server removes the tokens: "analysisWe need …assistantfinal9. Name …".
+# The harmony format if the server removes its special tokens: "analysisWe need …assistantfinal9. Name …".
 _BARE_ANALYSIS = re.compile(r"\A\s*analysis(?=[A-Z\"'“*\d])")
 _BARE_FINAL = re.compile(r"assistant\s*final(?=\W|[A-Z\d])")
 
-# Reasoning without tags, at the start of a reply (Qwen 3.5 with the reasoning parser off, Granite 3.2).
+# Reasoning without tags at the start of a reply (Qwen 3.5 with its reasoning parser off, Granite 3.2).
 _HEADED = re.compile(
     r"[\s#*_]*+(?:here(?: is|['’]s) my |my )?(?:thinking|thought|reasoning) process"
     r"[ \t]*+(?:\*\*|__)?[ \t]*+(?:[:：]|\n)",
@@ -69,7 +70,7 @@ _HEADED_ANSWER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 
-# Tokens that end a turn or begin the next turn. The text after these tokens is not part of the reply.
+# Tokens that end a turn or begin the next turn. The text after such a token is not part of the reply.
 _END_OF_TURN = re.compile(
     r"<\|(?:eot_id|im_end|im_start|end|endoftext|end_of_text|eom_id|eot|end_of_turn|return|call|start|channel|user"
     r"|END_OF_TURN_TOKEN|END_RESPONSE|start_header_id|end_message)\|>.*\Z"
@@ -77,7 +78,7 @@ _END_OF_TURN = re.compile(
     r"|</(?:s|answer)>\s*\Z",
     re.DOTALL,
 )
-# Tokens at the start of a turn, which some servers do not remove.
+# Tokens that begin a turn and that some servers do not remove.
 _START_OF_TURN = re.compile(
     r"\A\s*+(?:<\|im_start\|>assistant\b|<\|start\|>assistant\b|<\|assistant\|>|<｜Assistant｜>"
     r"|<\|start_header_id\|>assistant<\|end_header_id\|>|<start_of_turn>model\b|<\|turn>model\b"
@@ -96,7 +97,7 @@ _MARKER = re.compile(
 def without_reasoning(text: str) -> str:
     """Return the answer in a reply, without reasoning and turn tokens.
 
-    Unfinished reasoning leaves no text.
+    If the reasoning is unfinished, there is no answer, and the result is empty or blank.
     """
     if _CHANNEL in text:
         answer = _after_last(_FINAL, text)
@@ -110,20 +111,20 @@ def without_reasoning(text: str) -> str:
 
 
 def _after_last(marker: re.Pattern[str], text: str) -> str:
-    """Return the text after the last match of an answer marker; "" without a match."""
+    """Return the text after the last match of an answer marker, or "" without a match."""
     matches = list(marker.finditer(text))
     return text[matches[-1].end() :] if matches else ""
 
 
 def _outside_tags(text: str) -> str:
-    # A space keeps the words on both sides apart.
+    # A space in place of the reasoning separates the words before and after it.
     text, removed = _REASONING.subn(" ", text)
-    # If the chat template opens the reasoning in the prompt, the reply has only the end marker.
+    # If the chat template puts the opening marker in the prompt, the reply has only the closing marker.
     end = _END_OF_REASONING.search(text) or _TAGGED.match(text)
     if end is not None:
         text = text[end.end() :]
     if removed or end is not None or text.lstrip().startswith("<|"):
-        # Without reasoning before, <answer> and <output> are markup that the task asked for.
+        # This branch runs only after reasoning. Otherwise the task may have asked for <answer> or <output>.
         answer = _ANSWER.match(text)
         if answer is not None:
             return next(group for group in answer.groups() if group is not None)
@@ -131,9 +132,10 @@ def _outside_tags(text: str) -> str:
 
 
 def has_markers(text: str) -> bool:
-    """Return whether a text contains a control token or a reasoning tag, even in quotes.
+    """Return whether a text contains a control token or a reasoning tag, even in quotation marks.
 
-    In training data, a tokenizer turns a control token into a special token, even if the text only quotes it.
+    A tokenizer would turn a control token in training data into a special token, even if the text only quotes
+    it.
     """
     if "<" not in text and "[" not in text and "◁" not in text:
         return False

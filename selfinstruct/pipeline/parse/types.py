@@ -1,4 +1,4 @@
-"""Arguments and results of parsers."""
+"""Types of the parsers' arguments and results."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,27 +16,27 @@ from selfinstruct.records import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedList:
-    """The prompt of a generation request, as far as parsers need it."""
+    """What a parser needs to know about the prompt of a generation request."""
 
     first_number: int = 9
     """Number of the first new task. The demonstrations have the numbers before it."""
     demonstrations: tuple[str, ...] | None = None
-    """Instructions in the prompt; None if unknown."""
+    """Instructions that the prompt shows; None if unknown."""
     continues: bool | None = None
-    """True if the reply continues the prompt after the first number, as with a base model; False for a chat
-    model; None if unknown."""
+    """Whether the reply continues the prompt, which ends in the first number. True for a base model, False
+    for a chat model, None if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedInstances:
-    """The prompt of an instance request, as far as parsers need it."""
+    """What a parser needs to know about the prompt of an instance request."""
 
     output_first: bool
-    """True if the prompt asked for class labels before inputs."""
+    """Whether the prompt asked for the class label before the input."""
     instruction: str = ""
     """Instruction of the task; "" if unknown."""
     limit: int | None = None
-    """Maximum number of instances to accept; None accepts all."""
+    """Maximum number of instances to accept; None means no maximum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class Pair:
     input: str
     output: str
     reason: Reason | None = None
-    """Reason to reject the pair because of its format."""
+    """Why the pair's format makes it unusable; None if the format is fine."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedList:
-    """Result of a generation request. Every item is either a candidate or a rejection."""
+    """Parsed reply to a generation request. Each item of the reply is either a candidate or a rejection."""
 
     candidates: tuple[Candidate, ...]
     rejections: tuple[Rejection, ...]
@@ -59,31 +59,32 @@ class ParsedList:
 
 @dataclass(frozen=True, slots=True)
 class ParsedInstances:
-    """Result of an instance request."""
+    """Parsed reply to an instance request."""
 
     instances: tuple[Instance, ...]
     rejections: tuple[Rejection, ...]
 
 
 ListParser = Callable[[str, Completion, AskedList], ParsedList]
-"""Parser of replies to generation requests. Takes the request id. Never raises."""
+"""Parser for replies to generation requests. The first argument is the request id. Never raises."""
 InstanceParser = Callable[[str, Completion, AskedInstances], ParsedInstances]
-"""Parser of replies to instance requests. Takes the request id. Never raises."""
+"""Parser for replies to instance requests. The first argument is the request id. Never raises."""
 
 
 AnswerParser = Callable[[Completion, str], Answer]
-"""Parser of replies to the classification question. Takes the instruction, or "". Never raises."""
+"""Parser for replies to the classification question. The second argument is the task's instruction, or "" if
+the instruction is unknown. Never raises."""
 
 
 def rejection(request_id: str, n: int, reason: Reason, text: str) -> Rejection:
-    """Return a rejection of item `n` of a reply; 0 means the whole reply."""
+    """Return a rejection of item number `n` in a reply; 0 means the whole reply."""
     return Rejection(
         candidate_id=f"{request_id}#{n}", stage="parse", reason=reason, text=rejected_text(text)
     )
 
 
 def pair_text(instance: Instance) -> str:
-    """Return an instance as text, for a rejection."""
+    """Return an instance as the text that its rejection stores."""
     return f"{instance.input}\n{instance.output}".strip()
 
 
@@ -95,11 +96,12 @@ def select(
     conflict_without_input: bool,
     normalize: Callable[[str], str] = str,
 ) -> ParsedInstances:
-    """Accept the first `limit` instances that have no reason, no duplicate and no conflict.
+    """Accept the first `limit` usable instances, and reject the others.
 
-    Instances with the same input and different outputs conflict, and all of them are rejected. Without input,
-    several outputs are several solutions; they conflict only if `conflict_without_input`, as class labels do.
-    `normalize` makes texts comparable.
+    `judged` has each instance with the reason to reject it, or None. An instance is also rejected if it
+    repeats an earlier one. Instances with the same input but different outputs conflict, and all of them are
+    rejected. If the input is empty, several outputs are several solutions: they conflict only if
+    `conflict_without_input` is true, as for class labels. Texts are compared after `normalize` is applied.
     """
     outputs: dict[str, set[str]] = {}
     for instance, reason in judged:

@@ -1,6 +1,7 @@
-r"""Decide about text without an "Output:" marker: an output if clear, ambiguous if not.
+r"""Decide whether a text without an "Output:" marker is an output.
 
-The text may be the input or the output of the task. The decision is never a guess.
+Such a text may be the input or the output of the task. If this is not clear, the text is rejected as
+ambiguous.
 
     Explain why leaves are green.    "They hold chlorophyll, which …"       the output
     Write a function that adds.      "def add(a, b):\n    return a + b"      the output
@@ -22,7 +23,7 @@ _PREFACE = re.compile(
     r"|(?:here (?:is|are)|here['’]s|below (?:is|are))\b[^\n]{0,200}[:：])[^\w\n]*+(?:\n|\Z)",
     re.IGNORECASE,
 )
-# A line that names a field: "List: [1, 2]", "Side lengths: a = 3".
+# A line that begins with a field name: "List: [1, 2]", "Side lengths: a = 3".
 _FIELD = re.compile(r"\W{0,3}[A-Za-z][\w'’-]*(?: [\w'’-]+){0,3}[ \t]*+[:：](?!//)")
 _CODE = re.compile(
     r"\s*+(?:```|(?:async )?def \w+\s*\(|class \w+\s*[:({]|import [\w.]+(?: as \w+)?;?\s*$|import .+ from "
@@ -38,13 +39,13 @@ _WANTS_CODE = re.compile(
     r"\b(?:program|script|class|method|quer(?:y|ies))\b",
     re.IGNORECASE,
 )
-# The task provides code instead of asking for code.
+# Matches an instruction that provides code, rather than asking for code.
 _HAS_CODE = re.compile(
     r"\b(?:this|the|following|given|provided|attached) (?:\w+ )?(?:code|function|program|script|query)\b"
     r"|\bcode (?:below|above)\b",
     re.IGNORECASE,
 )
-# The task refers to a text that the instruction does not contain, so the task needs an input.
+# Matches an instruction that refers to a text outside the instruction. Such a task needs an input.
 _NEEDS_MATERIAL = re.compile(
     r"\b(?:given|following|provided|below|above|attached|supplied|input)\b|\bthe (?:sentence|text|passage"
     r"|paragraph|article|e-?mail|review|code|poem|conversation|dialogue|speaker|document|message)s?\b"
@@ -53,7 +54,7 @@ _NEEDS_MATERIAL = re.compile(
     r"|question|option|statement|expression|equation|program|function|series|sequence|set)s?\b",
     re.IGNORECASE,
 )
-# Kinds of text that may begin with a field name.
+# Kinds of text whose first line may begin with a field name.
 _HAS_FIELDS = re.compile(
     r"\b(?:e-?mail|letter|message|memo|recipe|dish|meal|poem|song|story|essay|article|report|plan|schedule|agenda"
     r"|invitation|dialogue|conversation|script|interview|table|list)\b",
@@ -64,18 +65,18 @@ _LETTER_FIELD = re.compile(
 )
 _ENDED = re.compile(r"[.!?…。！？:;)\]}>\"”’'`*|%\d]\s*\Z")
 _SHORT_LAST_LINE = 6
-"""Longest last line, in words, that may end without punctuation, such as a list item."""
+"""Maximum number of words in a last line, such as a list item, that may end without punctuation."""
 
 
 def unmarked_pair(text: str, *, instruction: str, is_whole: bool) -> Pair:
-    """Return the pair in a text without an "Output:" marker.
+    """Return the input-output pair in a text without an "Output:" marker.
 
-    `instruction` is "" if the task is unknown. `is_whole` means that the model ended the reply itself.
+    `instruction` is "" if the task is unknown. `is_whole` says that the model ended the reply itself.
     """
     text = without_preface(text)
     answer = _ANSWER.search(text)
     if answer is not None and is_code(text):
-        # Code followed by its result: either could be the answer.
+        # The text is code followed by its result. Either could be the answer.
         return Pair("", text, Reason.AMBIGUOUS_FORMAT)
     if answer is not None:
         before = text[: answer.start()].strip()
@@ -99,27 +100,27 @@ def unmarked_pair(text: str, *, instruction: str, is_whole: bool) -> Pair:
 
 
 def is_code(text: str) -> bool:
-    """Return whether a text begins like code."""
+    """Return whether a text begins with code or a code fence."""
     return _CODE.match(text) is not None
 
 
 def has_field_name(text: str) -> bool:
-    """Return whether a text begins with a field name: "List: [1, 2]"."""
+    """Return whether a text begins with a field name, as in "List: [1, 2]"."""
     return _FIELD.match(text) is not None
 
 
 def without_preface(text: str) -> str:
-    """Remove an introductory line: "Sure! Here is the poem:"."""
+    """Remove an introductory line, such as "Sure! Here is the poem:"."""
     return _PREFACE.sub("", text.strip(), count=1).strip()
 
 
 def asks_for_code(instruction: str) -> bool:
-    """Return whether a task asks for code, and does not provide code."""
+    """Return whether a task asks for code and does not itself provide code."""
     return bool(_WANTS_CODE.search(instruction)) and not _HAS_CODE.search(instruction)
 
 
 def _checked(input_text: str, output: str, *, is_whole: bool) -> Pair:
-    """Return a pair, rejected as truncated if the last line breaks off and the reply may be incomplete."""
+    """Return a pair. Reject it as truncated if its last line breaks off and the reply may be incomplete."""
     last_line = output[output.rfind("\n") + 1 :]
     breaks_off = not _ENDED.search(output) and len(last_line.split()) > _SHORT_LAST_LINE
     return Pair(input_text, output, Reason.TRUNCATED if breaks_off and not is_whole else None)

@@ -14,8 +14,8 @@ _INSTRUCTIONS_ASKED = 17  # a list of twenty, with three demonstrations
 def blocks_problem(config: RunConfig, prompt: str) -> str:
     """Return why a prompt does not show demonstrations in blocks; "" if it does."""
     if "Instruction:" not in prompt or not re.search(r"(?m)^\s*###", prompt):
-        problem = 'shows no blocks of "###" and "Instruction:"'
-        return f"{problem}, as the recipe {config.recipe} needs them"
+        problem = 'shows no blocks with "###" and "Instruction:"'
+        return f"{problem}, which the recipe {config.recipe} needs"
     first = GenerateStage.sample["first_number"]
     is_continued = config.api == "completions"
     if is_continued and not re.search(rf"\n\s*{first}\. *Instruction:\Z", prompt):

@@ -28,13 +28,13 @@ def list_problem(config: RunConfig, prompt: str) -> str:
     has_blocks = re.search(r"(?m)^\s*###\s*$", prompt) and "Instruction:" in prompt
     if has_blocks or not all(re.search(line, prompt) for line in numbered):
         problem = "does not show the demonstrations as numbered lines"
-        return f"{problem}, as the recipe {config.recipe} needs them"
+        return f"{problem}, which the recipe {config.recipe} needs"
     first, is_continued = GenerateStage.sample["first_number"], config.api == "completions"
     number = re.search(rf"(?i)\n\W*(?:task\s+)?{first}\s*[.):](\s*)\Z", prompt)
     if is_continued and (number is None or number[1]):
         return f'must end in "{{{{ first_number }}}}." and nothing after it, {CONTINUES}'
     if number is not None and not is_continued:
-        return "ends in the number of the next task, which is for base models (--api completions)"
+        return "ends in the next task's number, which is suitable only for base models (--api completions)"
     return ""
 
 
@@ -45,21 +45,21 @@ def shown_input(config: RunConfig, task: Task) -> tuple[str, str]:
 
 
 _INDENT = " " * 10
-"""Indent of further lines, the width of "   Input: "."""
+"""Indentation of the lines after the first, as wide as "   Input: "."""
 _NUMBERED = re.compile(r"\n\W*(?:task\s*|instruction\s*)?\d{1,4}\s*[.):、．）：]", re.IGNORECASE)
 _MAX_LINES = 8
 _MAX_CHARACTERS = 600
 
 
 def _indented(text: str) -> str:
-    """Shorten an input and indent its lines, for display under a task in a list."""
+    """Return an input, shortened and with indented lines, so that it can be shown under a task in a list."""
     if _NUMBERED.search(text):
-        text = " ".join(text.split())  # a numbered list would look like more tasks
+        text = " ".join(text.split())  # a numbered list would look like further tasks
     lines = [line.rstrip() for line in text.strip().splitlines() if line.strip()]
     kept = lines[:_MAX_LINES]
     while len("\n".join(kept)) > _MAX_CHARACTERS:
         del kept[-1]
-    if lines and not kept:  # cut a long first line at the end of a word
+    if lines and not kept:  # cut a long first line after a word
         start = lines[0][:_MAX_CHARACTERS]
         kept = [start.rpartition(" ")[0] or start]
     if len("\n".join(kept)) < len("\n".join(lines)):

@@ -21,10 +21,10 @@ from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Answer, Reason, Sampling, Stage, Task
 from selfinstruct.records.ids import classification_id, instances_id, task_of
 
-CONTINUES = "since a base model (--api completions) continues from there"
+CONTINUES = "because a base model (--api completions) continues from there"
 """Reason for the end of a prompt, in messages."""
 _PARAMETERS = ("temperature", "top_p", "presence_penalty", "max_tokens")
-"""Sampling parameters. The setting of a stage has the name of the stage as its prefix, if it exists."""
+"""Sampling parameters. A stage's setting is `<stage>_<parameter>`; not every stage has all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +37,10 @@ class RecipeStage:
     templates: tuple[str, ...]
     """File names of all templates that a run may use; names may be equal."""
     stops: Callable[[RunConfig], tuple[str, ...]]
-    """Stop sequences for a base model, which does not end a reply (Self-Instruct, Table 4).
+    """Stop sequences that end a base model's reply (see Self-Instruct, Table 4).
 
-    Numbers and labels must begin a line: the published "16." would also stop at "in 1916."."""
+    Numbers and labels match only at the start of a line, because the published stop sequence "16." would also
+    match in "in 1916."."""
     reply_tokens: tuple[float, float, float]
     """Lowest, expected and highest number of tokens in a reply, for estimates before the first reply."""
 
@@ -69,7 +70,7 @@ class GenerateStage(RecipeStage):
     templates: tuple[str, ...] = ("generate.txt", "generate_classification.txt")
     """Templates for any tasks, and for classification tasks only."""
     instructions_asked: int
-    """New instructions asked for in one request."""
+    """Number of new instructions that one request asks for."""
     needs_instances: bool
     """True if every demonstration shows an instance."""
     shown: Callable[[RunConfig, Task], tuple[str, str]]
@@ -132,9 +133,9 @@ class ClassifyStage(_TaskStage):
         return self.request_ids(task.id)[again], self.templates[again]
 
     def decide(self, state: RunState, config: RunConfig, outcome: Outcome) -> Classified:
-        """Decide whether a task is a classification task, or whether to ask again.
+        """Decide whether a task is a classification task, or whether to ask the model again.
 
-        The answer of a failed request is "unclear".
+        A failed request counts as the answer "unclear".
         """
         task_id = task_of(outcome.request_id)
         answer: Answer = "unclear"
@@ -144,7 +145,7 @@ class ClassifyStage(_TaskStage):
         asks_twice = PROFILES[config.profile].asks_twice
         ask_again = asks_twice and answer == "unclear" and task_id not in state.unclear_once
         if state.source is not None:
-            # A refiltered run sends no requests: only an existing second answer can be used.
+            # A refiltered run sends no requests, so it can only use a second answer that exists already.
             ask_again = ask_again and classification_id(task_id, again=True) in state.waiting
         is_classification = None if ask_again else answer == "yes"
         return Classified(task_id=task_id, is_classification=is_classification, answer=answer)
@@ -172,11 +173,11 @@ class InstancesStage(_TaskStage):
         return instances_id(task.id), self.templates[bool(task.is_classification)]
 
     def decide(self, state: RunState, config: RunConfig, outcome: Outcome) -> InstancesWritten:
-        """Decide which instances of a task are accepted. A failed request gives none."""
+        """Decide which of a task's instances to accept. After a failed request, the task has no instances."""
         task_id = task_of(outcome.request_id)
         if not isinstance(outcome, CompletionReceived):
             return InstancesWritten(task_id=task_id, instances=(), rejected=())
-        # The template shows how the model was asked. A refiltered run may classify the task differently.
+        # Use the template of the request, because a refiltered run may classify the task differently.
         usual, other = self.templates
         is_other = outcome.template.partition("@")[0].endswith(f"/{other}")
         asked = AskedInstances(

@@ -1,1 +1,1 @@
-"""The author, which writes the replies of the simulated endpoint."""
+"""The simulated author, which writes the endpoint's replies."""

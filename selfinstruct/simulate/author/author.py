@@ -1,7 +1,7 @@
-"""The author: writes replies to Self-Instruct prompts in place of a language model.
+"""The simulated author, which replaces a language model and writes replies to Self-Instruct prompts.
 
-A reply depends only on the prompt and the seed, in every process. The author is two models: a chat model
-(`write`) and a base model (`continue_text`). Other prompts get a short, harmless sentence.
+A reply depends only on the prompt and the seed, in every process. The author simulates two models: a chat
+model (`write`) and a base model (`continue_text`). Unrecognised prompts get a short, harmless sentence.
 """
 
 import re
@@ -31,14 +31,14 @@ _MARKER: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Author:
-    """An author with the mistakes in `shares`."""
+    """An author that makes mistakes as often as `shares` says."""
 
     shares: FaultShares = field(default_factory=FaultShares)
 
     def write(self, prompt: str, seed: str) -> str:
-        """Return the reply of a chat model to any `prompt`; another seed gives another reply."""
+        """Return a chat model's reply to any `prompt`. Different seeds produce different replies."""
         reply = self._reply(prompt, SeededRandom(seed))
-        # A separate seed: a reply without a habit is the same as without a share of habits.
+        # Use a separate random sequence, so these three shares do not change the text of unaffected replies.
         rng = SeededRandom(f"{seed}/habits")
         if rng.chance(self.shares.markers_restyled):
             bold = rng.chance(0.5)
@@ -55,7 +55,7 @@ class Author:
         return reply
 
     def continue_text(self, prompt: str, seed: str) -> str:
-        """Return the text that a base model writes after `prompt`; another seed gives another text."""
+        """Return a base model's continuation of `prompt`. Different seeds produce different texts."""
         rng = SeededRandom(seed)
         asked = recognise(prompt)
         if asked is None:

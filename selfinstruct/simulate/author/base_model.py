@@ -1,12 +1,12 @@
-r"""A base model: it continues a text and does not know when to stop.
+r"""Simulates a base model, which continues the prompt's text and does not stop after the answer.
 
-Clients cut the text with stop texts. The model does not repeat the end of the prompt::
+Clients truncate the text with stop sequences. The model does not repeat the end of the prompt::
 
     …\n8. Eighth task.\n9.         ->   First new task.\n10. Second new task.\n…
     …Is it classification?         ->   Yes\n\nTask: Sort my mail.\nIs it classification? No\n…
     …Task: Sort my mail.\n         ->  Output: Sorted.\n\nTask: …
 
-A base model neither refuses nor greets.
+Unlike the simulated chat model, it never refuses and never adds an introduction.
 """
 
 from dataclasses import replace
@@ -28,13 +28,13 @@ from selfinstruct.simulate.author.prompt_recognition import (
 from selfinstruct.simulate.seeded_random import SeededRandom
 
 _MAX_EXTRA: Final = 5
-"""Maximum of tasks beyond the ones in demand."""
+"""Maximum number of tasks beyond those that the prompt asks for."""
 _NEW_LIST_SHARE: Final = 0.7
-"""Share of lists that a blank line and another list follow; the others continue."""
+"""Share of lists that are followed by a blank line and another list. Other lists just continue."""
 
 
 def continue_prompt(prompt: str, asked: Asked, rng: SeededRandom, shares: FaultShares) -> str:
-    """Return the text after `prompt`, which asks for `asked`."""
+    """Return the text with which the model continues `prompt`. `asked` is what the prompt asks for."""
     if isinstance(asked, Continuation):
         text = _list(asked, rng, shares)
         return gap(prompt) + text.lstrip(" ") if asked.bare else gap(prompt, "\n") + text
@@ -47,7 +47,7 @@ def continue_prompt(prompt: str, asked: Asked, rng: SeededRandom, shares: FaultS
 
 
 def gap(prompt: str, separator: str = " ") -> str:
-    """Return the separator between a prompt and a reply, or "" after white space."""
+    """Return the separator to insert before a reply, or "" if `prompt` is empty or ends in white space."""
     return "" if not prompt or prompt[-1].isspace() else separator
 
 
@@ -70,7 +70,7 @@ def _list(asked: Continuation, rng: SeededRandom, shares: FaultShares) -> str:
 
 
 def _answers(asked: Classification, rng: SeededRandom, shares: FaultShares) -> str:
-    """Return the answer, then more questions with their answers."""
+    """Return the answer, followed by further questions and their answers."""
     parts = [yes_or_no(asked.instruction, rng, shares, unclear="unclear_base")]
     for _ in range(rng.between(3, 6)):
         task = compose(rng)
@@ -80,7 +80,7 @@ def _answers(asked: Classification, rng: SeededRandom, shares: FaultShares) -> s
 
 
 def _instances(asked: Instances, rng: SeededRandom, shares: FaultShares) -> str:
-    """Return the examples, then more tasks with examples."""
+    """Return the examples, followed by further tasks with examples."""
     parts = [example_blocks(asked, rng, shares)]
     for _ in range(rng.between(2, 4)):
         further = replace(asked, instruction=_other_task(asked, rng))
@@ -90,7 +90,7 @@ def _instances(asked: Instances, rng: SeededRandom, shares: FaultShares) -> str:
 
 
 def _other_task(asked: Instances, rng: SeededRandom) -> str:
-    """Return a task that suits the prompt: a classification task or not."""
+    """Return a new task that, like the prompt's task, is or is not a classification task."""
     for _ in range(40):
         task = compose(rng)
         if is_classification(task) == asked.labels_first:

@@ -1,4 +1,4 @@
-"""Blocks: whole tasks with input and output, separated by "###" (the format of Alpaca).
+"""Writes blocks: complete tasks with input and output, separated by "###", as in Alpaca's prompts.
 
 4. Instruction: Sort the prices of tide tables at a ferry terminal from …
 4. Input:
@@ -18,13 +18,13 @@ from selfinstruct.simulate.author.prompt_recognition import Blocks
 from selfinstruct.simulate.seeded_random import SeededRandom
 
 _HEADLESS: Final = 0.2
-"""Share of chat replies that begin with the first instruction, without the heading from the prompt."""
+"""Share of chat replies that begin with the first instruction and omit its heading."""
 _FENCED: Final = 0.2
 """Share of chat replies that begin with "###"."""
 
 
 _RIGHT: Final = "{number}. {name}:\n"
-"""Heading of a part, and the gap before the text."""
+"""The correct layout: a part's heading and the line break before its text."""
 _WRONG: Final = (
     "{number}. {name}: ",
     "{number}) {name}:\n",
@@ -34,7 +34,7 @@ _WRONG: Final = (
 
 
 def blocks(asked: Blocks, rng: SeededRandom, shares: FaultShares) -> str:
-    """Return the reply of a chat model to a prompt that ends with the heading of a block."""
+    """Return a chat model's reply to a prompt that ends with a block's first heading."""
     if rng.chance(shares.refused):
         return rng.one_of(word_list("apology"))
     layout = rng.one_of(_WRONG) if rng.chance(shares.malformed) else _RIGHT
@@ -57,7 +57,7 @@ def continued_blocks(
     shares: FaultShares,
     layout: str = _RIGHT,
 ) -> str:
-    """Return blocks up to number `last`, without the heading of the first block."""
+    """Return the blocks from `asked.first` to `last`. The first block's first heading is omitted."""
     parts = []
     for number in range(asked.first, last + 1):
         instruction = new_task(asked.demonstrations, rng, shares)
@@ -66,7 +66,7 @@ def continued_blocks(
         if not given:
             respelt = rng.chance(shares.no_input_respelt)
             given = rng.one_of(word_list("no_input")) if respelt else asked.no_input
-        # 1: a wrong number; 2: no "Output:"; 3: no fence.
+        # Mistakes: 1 is a wrong number, 2 is a missing "Output:", 3 is a missing "###".
         mistake = rng.between(1, 3) if rng.chance(shares.block_malformed) else 0
         second = number + rng.between(1, 3) if mistake == 1 else number
         head = "" if number == asked.first else _head(layout, number)

@@ -1,4 +1,4 @@
-"""Answers to the question whether an instruction is a classification task."""
+"""Answers the question whether an instruction is a classification task."""
 
 import re
 from typing import Final
@@ -24,7 +24,7 @@ def yes_or_no(
     *,
     unclear: str = "unclear",
 ) -> str:
-    """Return the answer to "Is it a classification task?", or a text of the word list `unclear`."""
+    """Return an answer to "Is it a classification task?". `unclear` is the word list for unclear answers."""
     if rng.chance(shares.unclear):
         return rng.one_of(word_list(unclear))
     yes = is_classification(instruction) != rng.chance(shares.misjudged)
@@ -34,7 +34,7 @@ def yes_or_no(
 
 
 def is_classification(instruction: str) -> bool:
-    """Return whether the output of `instruction` is probably one of a few labels."""
+    """Return whether the output for `instruction` is probably one of a few labels."""
     task = recognise(instruction)
     if task is not None:
         return task.kind == LABEL_KIND

@@ -1,4 +1,4 @@
-"""Continuations: new tasks at the end of a numbered list, and the wrong layouts of such lists."""
+"""Continues a numbered list with new tasks, sometimes in a wrong layout."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ _REPEATED_TASKS: Final = 150
 
 
 def continuation(asked: Continuation, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
-    """Return the reply to a list of demonstrations."""
+    """Return a chat model's reply to a prompt that ends with a list of demonstrations."""
     if rng.chance(shares.refused):
         return rng.one_of(word_list("apology"))
     tasks = new_tasks(asked, asked.last - asked.first + 1, rng, shares)
@@ -29,7 +29,7 @@ def continuation(asked: Continuation, rng: SeededRandom, shares: mistakes.FaultS
 def new_tasks(
     asked: Continuation, number: int, rng: SeededRandom, shares: mistakes.FaultShares
 ) -> list[str]:
-    """Return `number` further entries of the list, without their numbers."""
+    """Return `number` new tasks for the list, without their numbers."""
     tasks = [new_task(asked.demonstrations, rng, shares) for _ in range(number)]
     if asked.input_lead and rng.chance(shares.inputs_shown):
         tasks = [task + _input(task, asked.input_lead, rng) for task in tasks]
@@ -37,7 +37,7 @@ def new_tasks(
 
 
 def new_task(demonstrations: Sequence[str], rng: SeededRandom, shares: mistakes.FaultShares) -> str:
-    """Return a new instruction, or one with a mistake."""
+    """Return a new instruction, which may be a near-copy, a repeat, or otherwise wrong."""
     wrong: tuple[tuple[float, Callable[[], str]], ...] = (
         (shares.copied, lambda: _near_copy(demonstrations, rng)),
         (shares.repeated, lambda: _repeated(rng.between(1, _REPEATED_TASKS))),
@@ -60,7 +60,7 @@ def _repeated(number: int) -> str:
 
 
 def _near_copy(demonstrations: Sequence[str], rng: SeededRandom) -> str:
-    """Return a demonstration with one other word."""
+    """Return a random demonstration with one word replaced."""
     copied = rng.one_of(demonstrations) if demonstrations else compose(rng)
     words = list(_WORD.finditer(copied))
     if not words:
@@ -75,7 +75,7 @@ def _input(task: str, lead: str, rng: SeededRandom) -> str:
 
 
 def numbered(first: int, tasks: list[str], mark: str = ".") -> str:
-    """Return the tasks as a list that is numbered from `first`."""
+    """Return the tasks as a numbered list whose first number is `first`."""
     return "\n".join(f"{number}{mark} {task}" for number, task in enumerate(tasks, first))
 
 
@@ -87,5 +87,5 @@ def _wrong_layouts(first: int, tasks: list[str]) -> tuple[str, ...]:
         f"Sure! Here are {len(tasks)} more tasks:\n\n{right}\n\nLet me know if you would like more!",
         "\n".join(f"- {task}" for task in tasks),
         right.replace("\n", " "),
-        right.replace(f"\n{first + 1}. ", "\n"),  # without one of the numbers
+        right.replace(f"\n{first + 1}. ", "\n"),  # The second number is missing.
     )

@@ -1,7 +1,7 @@
-"""Examples: inputs and outputs, or labels and inputs, that fit an instruction.
+"""Writes examples for an instruction: inputs with outputs, or labels with inputs.
 
-The kind of a task selects the texts in the word lists "outputs", "pairs" and "labels". For other
-instructions, the texts only have the right form.
+If the author wrote the instruction, its kind selects fitting texts from the word lists "outputs", "pairs" and
+"labels". For any other instruction, the texts have the right form, but do not fit the instruction.
 """
 
 import re
@@ -24,14 +24,14 @@ _COUNTS: Final = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 
 
 def needs_input(kind: str) -> bool:
-    """Return whether tasks of this kind of the author need an input."""
+    """Return whether the author's tasks of this kind need an input."""
     return kind not in _outputs() and kind not in _outputs(lists=True)
 
 
 def examples(instruction: str, number: int, rng: SeededRandom) -> list[tuple[str, str]]:
     """Return at most `number` pairs of an input and its output.
 
-    An instruction that needs no input gets one pair, whose input is "".
+    If the instruction needs no input, one pair with the input "" is returned.
     """
     task = recognise(instruction)
     if task is None:
@@ -48,10 +48,10 @@ def examples(instruction: str, number: int, rng: SeededRandom) -> list[tuple[str
 
 
 def labelled(instruction: str, number: int, rng: SeededRandom) -> list[tuple[str, str]]:
-    """Return at most `number` pairs of a label and an input that the label is right for."""
+    """Return at most `number` pairs of a label and an input for which the label is correct."""
     task = recognise(instruction)
     if task is not None and task.kind != LABEL_KIND:
-        # The task was taken for a classification task by mistake: the output becomes the label.
+        # The prompt wrongly treats this as a classification task. Use the output as the label.
         pairs = examples(instruction, number, rng)
         return [(output, given or "none") for given, output in pairs]
     used: Mapping[str, str] = {} if task is None else task.used
@@ -82,7 +82,7 @@ def _pair(kind: str, scene: Scene) -> tuple[str, str]:
 
 @cache
 def _outputs(*, lists: bool = False) -> dict[str, tuple[str, ...]]:
-    """Return the outputs by kind, or the entries of lists by kind."""
+    """Return the outputs by kind. If `lists` is true, return the entries for list outputs by kind instead."""
     separator = "\n" if lists else "\n~\n"
     return {
         heading[0]: tuple("\n".join(lines).strip().split(separator))
@@ -93,7 +93,7 @@ def _outputs(*, lists: bool = False) -> dict[str, tuple[str, ...]]:
 
 @cache
 def _pairs() -> dict[str, list[tuple[str, str]]]:
-    """Return inputs and outputs by kind, style or field."""
+    """Return pairs of an input and its output, by kind, style or field."""
     pairs: dict[str, list[tuple[str, str]]] = {}
     for (name,), lines in sections("pairs"):
         for line in filter(None, lines):

@@ -1,14 +1,14 @@
-"""Texts with slots, which settings and word lists fill.
+"""Fills the slots in texts with words from settings and word lists.
 
     Explain to {audience} how {doing} changed the life of a {person}.
 
-- The words of a *setting* fill the slots person, place, thing, doing, trouble and why, so that the parts of
-  a text belong together: a beekeeper, the hives, the swarm.
-- `{other_person}` is from another setting, `{person2}` is a second person of the same setting, and
-  `{Person}` begins with a capital letter. The same slot twice has the same words twice.
-- The word lists fill all other slots. Their entries may have slots too. `{a}`, `{b}` and `{c}` are numbers:
-  2 to 9, 12 to 59 and 120 to 960.
-- "a" before a slot becomes "an" before a vowel.
+- The slots person, place, thing, doing, trouble and why are filled from one *setting*, so the words in a text
+  belong together: a beekeeper, the hives, the swarm.
+- `{other_person}` is filled from a second setting, and `{person2}` is a second person from the same setting.
+  `{Person}` begins with a capital letter. If a slot occurs twice, both places get the same words.
+- All other slots are filled from word lists, whose entries may contain slots themselves. `{a}`, `{b}` and
+  `{c}` are numbers: 2 to 9, 12 to 59 and 120 to 960.
+- "a" before a slot becomes "an" if the slot's words begin with a vowel sound.
 """
 
 import re
@@ -24,35 +24,35 @@ _SLOT: Final = re.compile(r"(?:\b([Aa]) )?\{(\w+)\}")
 _VOWEL: Final = re.compile(r"(?!eur|un[ie]|use|one\b)[aeiou]|hour|honest", re.IGNORECASE)
 _NUMBERS: Final = {"a": (2, 9), "b": (12, 59), "c": (120, 960)}
 CLOSED: Final = frozenset(("count", "field", "style", "tone"))
-"""Slots whose words a pattern lists, so that a neighbouring slot cannot match them."""
+"""Slots that match only words from their word lists, so their matches cannot include words of other slots."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """Words that belong together."""
+    """Words that belong together, such as "beekeeper", "hives" and "swarm"."""
 
     words: Mapping[str, Sequence[str]]
-    """Words by slot."""
+    """The words that fit in each slot, by slot name."""
     answers: Mapping[str, str]
-    """A clause that answers each "how …" or "why …"."""
+    """The answer to each "how …" or "why …" clause, by that clause."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Scene:
-    """The choices for one text: the words of its slots so far."""
+    """The settings and the slot words that were chosen for one text."""
 
     rng: SeededRandom
     setting: Setting
     other: Setting
-    """Setting of slots such as `{other_person}`."""
+    """The setting for slots such as `{other_person}`."""
     used: dict[str, str] = field(default_factory=dict)
 
     def fill(self, text: str) -> str:
-        """Return `text` with words in all its slots."""
+        """Return `text` with all its slots filled."""
         return _SLOT.sub(self._filled, text) if "{" in text else text
 
     def words(self, slot: str) -> str:
-        """Return the words of `slot`, written in lower case, such as "other_person" or "person2"."""
+        """Return the words for `slot`, a lower-case slot name such as "other_person" or "person2"."""
         words = self.used.get(slot)
         if words is None:
             words = self.used[slot] = self._choose(slot)
@@ -78,14 +78,14 @@ class Scene:
         options = setting.words.get(name) or word_list(name)
         for _ in range(8):
             words = self.fill(self.rng.one_of(options))
-            # The words of `{person}` and `{person2}` should differ.
+            # `{person}` and `{person2}` should get different words.
             if words not in self.used.values():
                 break
         return words
 
 
 def new_scene(rng: SeededRandom, used: Mapping[str, str] | None = None) -> Scene:
-    """Return a scene that begins with the words in `used`, in their settings."""
+    """Return a scene in which the slots in `used` are already filled. Its settings are theirs, if known."""
     used = used or {}
     homes: dict[bool, Setting] = {}
     for slot, words in used.items():
@@ -100,9 +100,9 @@ def new_scene(rng: SeededRandom, used: Mapping[str, str] | None = None) -> Scene
 
 
 def pattern(text: str) -> re.Pattern[str]:
-    """Return a pattern for `text` with any words in its slots, and perhaps more sentences after it.
+    """Return a pattern that matches `text` with any words in its slots, optionally followed by more text.
 
-    The groups have the names of the slots.
+    Each group has its slot's name.
     """
     parts, end = [], 0
     seen: set[str] = set()
@@ -136,7 +136,7 @@ def _word_lists() -> dict[str, tuple[str, ...]]:
 
 
 def word_list(name: str) -> tuple[str, ...]:
-    """Return the entries of the word list `name`. Raises KeyError."""
+    """Return the entries in the word list `name`. Raises KeyError if there is no such list."""
     return _word_lists()[name]
 
 
@@ -159,7 +159,7 @@ def settings() -> tuple[Setting, ...]:
 
 @cache
 def setting_of() -> dict[str, Setting]:
-    """Return the setting of all words that fill a slot of a setting."""
+    """Return the setting for each entry in any setting, by entry."""
     return {
         words: setting
         for setting in settings()

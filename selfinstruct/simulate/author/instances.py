@@ -1,4 +1,4 @@
-"""Replies to the two prompts for examples of a task: labels with inputs, or inputs with outputs."""
+"""Writes replies to the two prompts for a task's examples: labels with inputs, or inputs with outputs."""
 
 from selfinstruct.simulate.author import mistakes
 from selfinstruct.simulate.author.examples import examples, labelled
@@ -9,7 +9,7 @@ from selfinstruct.simulate.seeded_random import SeededRandom
 
 
 def instances(asked: Instances, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
-    """Return the reply to a prompt for examples."""
+    """Return a chat model's reply to a prompt for examples."""
     if rng.chance(shares.refused):
         return rng.one_of(word_list("apology"))
     reply = example_blocks(asked, rng, shares)
@@ -21,7 +21,7 @@ def instances(asked: Instances, rng: SeededRandom, shares: mistakes.FaultShares)
 
 
 def example_blocks(asked: Instances, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
-    """Return examples with their markers and nothing else."""
+    """Return the examples with their markers, without any text around them."""
     number = rng.between(1, min(asked.most, 5))
     make, write = (labelled, _label_blocks) if asked.labels_first else (examples, _output_blocks)
     right = make(asked.instruction, number, rng)
@@ -52,7 +52,7 @@ def _with_mistake(
 
 
 def wrong_output(given: str, output: str, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
-    """Return `output`, or what a mistake makes of the output for the input `given`."""
+    """Return `output`, or with the configured probabilities a wrong output for the input `given`."""
     if rng.chance(shares.echoed):
         return given or output
     if rng.chance(shares.not_applicable):

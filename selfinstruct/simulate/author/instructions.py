@@ -1,7 +1,7 @@
-"""Instructions: sentences with slots ("frames"), by the kind of task they ask for.
+"""Composes instructions from frames, which are sentences with slots, grouped by kind of task.
 
-`compose` writes an instruction. `recognise` finds the frame of an instruction and the words in its slots;
-it recognises everything that `compose` writes.
+`compose` writes a new instruction. `recognise` finds an instruction's frame and the words in its slots. It
+recognises every instruction that `compose` can write.
 """
 
 import re
@@ -24,43 +24,43 @@ from selfinstruct.simulate.author.word_lists import sections
 from selfinstruct.simulate.seeded_random import SeededRandom
 
 LABEL_KIND: Final = "label"
-"""The only kind of classification tasks."""
+"""The kind of all classification tasks. No other tasks have this kind."""
 _CLOSING_SHARE: Final = 0.6
-"""Share of instructions with a sentence after the frame."""
+"""Share of instructions with an additional sentence after the frame."""
 _LEAD_SHARE: Final = 0.15
-"""Share of instructions with a sentence before the frame."""
+"""Share of instructions with an additional sentence before the frame."""
 _MAX_LENGTH: Final = 1_000
-"""Characters in the longest text that can be an instruction of the author."""
+"""Maximum length of a text that `recognise` examines, in characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """A sentence with slots."""
+    """A sentence with slots, from which instructions are composed."""
 
     kind: str
     text: str
     closing: str
-    """Word list of the sentences that may follow."""
+    """The name of the word list with sentences that may follow this frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recognised:
-    """The frame of an instruction."""
+    """The kind and the slot words that were found in an instruction."""
 
     kind: str
     used: Mapping[str, str]
-    """Words by slot, as far as they are certain."""
+    """The words in each slot, for those slots in which they are certain."""
 
 
 def compose(rng: SeededRandom) -> str:
-    """Return a new instruction."""
+    """Return a new random instruction."""
     kinds, bounds = _kinds()
     frames = kinds[bisect(bounds, rng.unit() * bounds[-1])]
     return fill_frame(rng.one_of(frames), rng)
 
 
 def fill_frame(frame: Frame, rng: SeededRandom) -> str:
-    """Return a new instruction in `frame`, perhaps with a sentence before or after the frame."""
+    """Return a new instruction from `frame`, in some cases with a sentence before or after it."""
     used = {"labels": choice_of_labels(rng)} if frame.kind == LABEL_KIND else {}
     scene = new_scene(rng, used)
     instruction = scene.fill(frame.text)
@@ -73,14 +73,14 @@ def fill_frame(frame: Frame, rng: SeededRandom) -> str:
 
 
 def recognise(instruction: str) -> Recognised | None:
-    """Return the frame of `instruction`, if it has one."""
+    """Return the kind and slot words of `instruction`; None if the author cannot have written it."""
     if len(instruction) > _MAX_LENGTH:
         return None
-    for text in (instruction, instruction.partition(". ")[2]):  # with and without a lead
+    for text in (instruction, instruction.partition(". ")[2]):  # With and without a first sentence.
         for frame, frame_pattern in _candidates(text):
             found = frame_pattern.fullmatch(text)
             if found is not None:
-                # A pattern may split words in the wrong place. Keep only words that a slot can have.
+                # The pattern may split the words wrongly. Keep only words that can fill their slot.
                 used = {
                     slot: words
                     for slot, words in found.groupdict().items()
@@ -91,13 +91,13 @@ def recognise(instruction: str) -> Recognised | None:
 
 
 def all_frames() -> list[Frame]:
-    """Return every frame."""
+    """Return the frames of all kinds."""
     return [frame for frames in _kinds()[0] for frame in frames]
 
 
 @cache
 def _kinds() -> tuple[tuple[tuple[Frame, ...], ...], tuple[float, ...]]:
-    """Return the frames of each kind, and the running total of the weights of the kinds."""
+    """Return each kind's frames, and the cumulative weights of the kinds."""
     kinds = []
     weights = []
     for (kind, weight, closing), lines in sections("frames"):
@@ -110,7 +110,7 @@ def _kinds() -> tuple[tuple[tuple[Frame, ...], ...], tuple[float, ...]]:
 
 @cache
 def _patterns() -> dict[str, list[tuple[Frame, re.Pattern[str]]]]:
-    """Return the patterns of the frames by first word, so that few have to be tried."""
+    """Return the frames and their patterns by first word, so only a few patterns need to be tried."""
     patterns: dict[str, list[tuple[Frame, re.Pattern[str]]]] = {}
     for frame in all_frames():
         patterns.setdefault(_first_word(frame.text), []).append((frame, pattern(frame.text)))
@@ -122,6 +122,6 @@ def _candidates(text: str) -> list[tuple[Frame, re.Pattern[str]]]:
 
 
 def _first_word(text: str) -> str:
-    """Return the first word, or "" for a frame that begins with a slot."""
+    """Return the first word ("A" for "An"), or "" for a frame that begins with a slot."""
     first = text.partition(" ")[0]
     return "A" if first == "An" else "" if first.startswith("{") else first

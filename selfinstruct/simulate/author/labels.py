@@ -1,4 +1,4 @@
-"""Labels: families of adjectives, and texts that each label is right for."""
+"""Classification labels: families of adjectives, and texts for which each label is correct."""
 
 import re
 from functools import cache
@@ -12,7 +12,7 @@ _PAIR_SHARE: Final = 0.3
 
 
 def choice_of_labels(rng: SeededRandom) -> str:
-    """Return two or three labels of one family, such as "angry, worried or content"."""
+    """Return a text that lists two or three labels from one family, such as "angry, worried or content"."""
     family = rng.one_of(_families())
     number = 2 if rng.chance(_PAIR_SHARE) else 3
     names = [rng.one_of(synonyms) for synonyms in rng.some_of(list(family), number)]
@@ -20,7 +20,7 @@ def choice_of_labels(rng: SeededRandom) -> str:
 
 
 def labels_in(choice: str) -> dict[str, list[str]]:
-    """Return the labels in a text such as "angry, worried or content", with texts that they are right for."""
+    """Return the labels in `choice`, such as "angry, worried or content", with texts for each label."""
     known = {
         name: texts
         for family in _families()
@@ -32,7 +32,7 @@ def labels_in(choice: str) -> dict[str, list[str]]:
 
 @cache
 def _families() -> list[dict[tuple[str, ...], list[str]]]:
-    """Return the families: the synonyms of each label, with texts that the label is right for."""
+    """Return all families. A family maps each label's synonyms to texts for which the label is correct."""
     families = []
     for _, lines in sections("labels"):
         blocks = "\n".join(lines).split("> ")[1:]

@@ -1,6 +1,6 @@
-r"""Recognising prompts by their shape, so that users may reword the templates.
+r"""Recognises prompts by their structure, so users may reword the templates.
 
-The end of a prompt decides::
+The end of a prompt determines what it asks for::
 
     …tasks 9 to 16…\n1. First task.\n…\n8. Eighth task.     -> Continuation(first=9, last=16, …)
     …\n8. Eighth task.\n   Input: The cat sleeps.           -> Continuation(first=9, …)
@@ -27,7 +27,7 @@ _INPUT_LINE: Final = re.compile(r"[ \t]*[Ii]nput:")
 _INPUT_BELOW: Final = re.compile(
     r"^[ \t]*\d{1,4}[.)].*(\n[ \t]*[Ii]nput:[ \t]*)(?=\S)", re.MULTILINE
 )
-# Inside a line, a lower-case "input:" is a word of the instruction.
+# Within a line, a lower-case "input:" belongs to the instruction.
 _INPUT_IN_LINE: Final = re.compile(r"([ \t]+Input:[ \t]*)(?=\S).*")
 
 _FENCE: Final = re.compile(r"^[ \t]*#{3,}[ \t]*$", re.MULTILINE)
@@ -41,7 +41,7 @@ _COUNT: Final = re.compile(
 )
 
 MAX_TASKS: Final = 40
-"""Maximum of tasks in a reply, whatever a prompt asks for."""
+"""Maximum number of tasks in a reply, even if the prompt asks for more."""
 _DEFAULT_TASKS: Final = 8
 _DEFAULT_BLOCKS: Final = 20
 _DEFAULT_INSTANCES: Final = 5
@@ -49,28 +49,28 @@ _DEFAULT_INSTANCES: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continuation:
-    """A prompt for tasks `first` to `last` of a list."""
+    """A prompt that asks for the tasks numbered `first` to `last`, as a list."""
 
     demonstrations: tuple[str, ...]
     first: int
     last: int
     bare: bool
-    """True if the prompt ends with the first number."""
+    """Whether the prompt already ends with the first new task's number."""
     mark: str
-    """Character after the numbers."""
+    """The character after each number: "." or ")"."""
     input_lead: str
-    """Text between a demonstration and its input; "" if none has an input."""
+    """The text between a demonstration and its input; "" if no demonstration has an input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocks:
-    """A prompt for tasks `first` to `last` in blocks."""
+    """A prompt that asks for the tasks numbered `first` to `last`, as blocks."""
 
     demonstrations: tuple[str, ...]
     first: int
     last: int
     no_input: str
-    """Text in the demonstrations for "no input"."""
+    """The text that the demonstrations use for an empty input, such as "<noinput>"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,28 +79,28 @@ class Classification:
 
     instruction: str
     question: str
-    """Last line of the prompt."""
+    """The prompt's last line, which asks the question."""
     marker: str
-    """Text before the instruction."""
+    """The text before the instruction, such as "Task: "."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instances:
-    """A prompt for examples of `instruction`."""
+    """A prompt that asks for examples of the task `instruction`."""
 
     instruction: str
     labels_first: bool
     most: int
-    """Maximum of examples."""
+    """Maximum number of examples that the prompt asks for."""
     marker: str
-    """Text before the instruction."""
+    """The text before the instruction, such as "Task: "."""
 
 
 Asked = Continuation | Blocks | Classification | Instances
 
 
 def recognise(prompt: str) -> Asked | None:
-    """Return what `prompt` asks for; None for an unknown prompt."""
+    """Return what `prompt` asks for; None if its structure is unknown."""
     prompt = prompt.rstrip()
     last_line = prompt[prompt.rfind("\n") + 1 :]
     open_block = _OPEN_BLOCK.fullmatch(last_line)
@@ -130,7 +130,7 @@ def recognise(prompt: str) -> Asked | None:
 
 
 def _ends_with_an_input(prompt: str) -> bool:
-    """Return whether the prompt ends with the input of the last item, in one or more lines."""
+    """Return whether the prompt ends with the last item's input, which may have several lines."""
     lines = prompt.split("\n")
     at = len(lines) - 1
     while at > 0 and lines[at].strip() and not _INPUT_LINE.match(lines[at]):
@@ -140,11 +140,11 @@ def _ends_with_an_input(prompt: str) -> bool:
 
 def _continuation(prompt: str) -> Continuation:
     items = list(_ITEM.finditer(prompt))
-    # The list begins at the last number 1; rules above the list may be numbered too.
+    # The list begins at the last item with number 1, because rules above the list may be numbered too.
     start = max((at for at, item in enumerate(items) if int(item[1]) == 1), default=0)
     demonstrations = [item[3].strip() for item in items[start:]]
     lead = ""
-    if "nput:" in prompt[items[start].start() :]:  # the patterns below are slow
+    if "nput:" in prompt[items[start].start() :]:  # This cheap check avoids slow patterns.
         in_line = next(filter(None, map(_INPUT_IN_LINE.search, demonstrations)), None)
         below = _INPUT_BELOW.search(prompt, items[start].start())
         lead = below[1] if below else in_line[1] if in_line else ""
@@ -175,7 +175,7 @@ def _blocks(prompt: str, start: int, *, first: int) -> Blocks:
 
 
 def _last(before: str, first: int, *, default: int) -> int:
-    """Return the last number that the text above the list names, as in "9 to 16"."""
+    """Return the last number that the text above the list asks for, such as 16 in "9 to 16"."""
     ranges = [(int(a), int(b)) for a, b in _RANGE.findall(before)]
     last = next((high for low, high in reversed(ranges) if low == first), default)
     return min(max(first, last), first + MAX_TASKS - 1)

@@ -1,1 +1,1 @@
-"""Intended faults: the plan, the assignment to attempts, and the effects on replies."""
+"""Deliberate faults: fault plans, the assignment of faults to attempts, and their effects on replies."""

@@ -1,7 +1,7 @@
-"""Assigning faults to attempts.
+"""Decides which attempt gets which fault.
 
-The fault of the n-th attempt at a request depends on the plan, the path, the body and n, and not on the
-time or on other requests. Outages are the exception: they count arrivals.
+Which fault the n-th attempt at a request gets depends on the plan, the path, the body and n, but not on the
+time or on other requests. Outages are an exception: they depend on how many attempts arrived before.
 """
 
 from dataclasses import dataclass
@@ -23,38 +23,38 @@ _NEVER: Final = Status(share=1, status=500)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """The faults of one attempt."""
+    """The faults that affect one attempt."""
 
     attempt: int
-    """Number of the attempt at its request, from 1."""
+    """The attempt's number among the attempts at the same request, counting from 1."""
     fault: AttemptFault | None = None
     name: str | None = None
-    """Name of `fault` in the log: "outage", "never", or the name in the plan."""
+    """The name that the request log shows for `fault`: "outage", "never", or the name in the plan."""
     content_fault: str | None = None
-    """Fault of the content of the reply, the same at every attempt."""
+    """The content fault, which is the same for every attempt at the request; None for none."""
 
     @property
     def is_billed(self) -> bool:
-        """True if the endpoint writes a reply, even if the client gets none."""
+        """Whether the reply is billed. It may be billed even if the client never receives it."""
         return self.name != "outage" and not isinstance(self.fault, Status | ErrorObject)
 
 
 class Assigner:
-    """Assigns the faults in `plan` to attempts in the order of their arrival."""
+    """Assigns the faults in `plan` to attempts, in the order in which the attempts arrive."""
 
     def __init__(self, plan: FaultPlan) -> None:
         self._plan = plan
         self._arrivals = 0
         self._counts: dict[str, tuple[int, int]] = {}
-        """Attempts and faulty attempts so far, per request."""
+        """Number of attempts and of faulty attempts so far, by request."""
 
     def assign(self, path: str, body_sha256: str) -> Assignment:
-        """Return the faults of the attempt that has just arrived."""
+        """Return the faults for the attempt that has just arrived."""
         request = f"{path}/{body_sha256}"
         self._arrivals += 1
         attempts, faulty = self._counts.get(request, (0, 0))
         attempt = attempts + 1
-        # Also computed during an outage: the faults that a request has left must not depend on the time.
+        # Count the fault even during an outage, so the remaining faults do not depend on the outage's timing.
         fault = attempt_fault(self._plan, request, attempt) if faulty < self._plan.at_most else None
         self._counts[request] = (attempt, faulty + (fault is not None))
         name: str | None = None if fault is None else fault.fault
@@ -75,7 +75,7 @@ class Assigner:
 
 
 def attempt_fault(plan: FaultPlan, request: str, attempt: int) -> AttemptFault | None:
-    """Return the fault of the attempt with this number, without regard to `at_most` and outages."""
+    """Return the fault for the attempt with this number, ignoring `at_most` and outages."""
     return _select(plan.per_attempt, f"{plan.seed}/{request}/{attempt}")
 
 

@@ -1,14 +1,14 @@
-"""Faults of content: replies of the right form with the wrong content.
+"""Content faults: valid replies with the wrong content.
 
-    length           text cut at a third, with this finish reason
-    content_filter   text cut at a third, with this finish reason
+    length           only the first third of the text, with the finish reason "length"
+    content_filter   only the first third of the text, with the finish reason "content_filter"
     refusal          a refusal instead of content; in a text completion, an empty text
     empty            an empty text
     null_content     null instead of the text
     no_usage         no token counts
-    other_model      the name of another model
+    other_model      another model's name
 
-A fault affects all choices of a reply.
+A fault affects all choices in a reply.
 """
 
 from typing import Any, Final
@@ -21,7 +21,7 @@ REFUSAL: Final = "I'm sorry, but I cannot help with that request."
 
 
 def with_content_fault(reply: dict[str, Any], fault: str, request: AnyBody) -> dict[str, Any]:
-    """Return the `reply` to `request` with the content fault of this name."""
+    """Return `reply`, which answers `request`, with the content fault that is named `fault`."""
     if fault == "no_usage":
         return {name: value for name, value in reply.items() if name != "usage"}
     if fault == "other_model":
@@ -37,7 +37,7 @@ def with_content_fault(reply: dict[str, Any], fault: str, request: AnyBody) -> d
 
 
 def _choice(choice: dict[str, Any], fault: str, echo: str) -> tuple[dict[str, Any], int]:
-    """Return the changed choice and the number of tokens in its text without the `echo`."""
+    """Return the changed choice, and the number of tokens in its text without the leading `echo`."""
     if fault == "refusal" and "message" in choice:
         message = choice["message"] | {"content": None, "refusal": REFUSAL}
         return choice | {"message": message, "finish_reason": "stop"}, tokens.count(REFUSAL)

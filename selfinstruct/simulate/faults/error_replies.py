@@ -1,7 +1,7 @@
-"""Faulty replies: what the client reads instead of the true reply.
+"""Error replies: what the client receives instead of the true reply.
 
-This module covers error statuses, pages and bodies that are not completions. `transport` covers faults
-of the connection, `content` faults of the text.
+This module implements error statuses, web pages and bodies that are not completions. `transport` implements
+connection faults, and `content` implements content faults.
 """
 
 import math
@@ -38,7 +38,7 @@ _PLAIN: Final = "upstream connect error or disconnect before headers\n"
 
 
 def with_fault(reply: Reply, fault: AttemptFault | None) -> Reply:
-    """Return what `fault` makes of `reply`: the same reply for None and a fault of the connection."""
+    """Return `reply` as changed by `fault`. It is unchanged if `fault` is None or a connection fault."""
     match fault:
         case Status():
             error = _error(fault.status, fault.code, fault.message)
@@ -51,7 +51,7 @@ def with_fault(reply: Reply, fault: AttemptFault | None) -> Reply:
             return Reply(status=200, body=_PLAIN.encode(), media_type="text/plain")
         case Plain(fault="broken_json"):
             return Reply(status=reply.status, body=reply.body[: len(reply.body) // 2])
-        # An error reply has no choices to change.
+        # The reply may already be an error, which has no choices to change.
         case NoChoices() if "choices" in reply.data:
             return json_reply(reply.status, _without_choices(reply.data, fault.choices))
         case Plain(fault="broken_off") if "choices" in reply.data:
@@ -76,19 +76,19 @@ def _retry_header(retry_after: RetryAfter | None) -> dict[str, str] | None:
         return {"retry-after-ms": _decimal(retry_after.milliseconds)}
     if retry_after.seconds is not None:
         return {"retry-after": _decimal(retry_after.seconds)}
-    # HTTP dates have no fractions. Rounding down would allow an earlier retry than the plan does.
+    # HTTP dates have whole seconds. Rounding down would invite a retry before the planned time.
     now = datetime.now(UTC).timestamp()
     then = datetime.fromtimestamp(math.ceil(now + (retry_after.date or 0)), UTC)
     return {"retry-after": format_datetime(then, usegmt=True)}
 
 
 def _decimal(number: float) -> str:
-    """Return the number without an exponent and without trailing zeros."""
+    """Return `number` as text, without an exponent and without trailing zeros."""
     return f"{number:.6f}".rstrip("0").rstrip(".")
 
 
 def _broken_off(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a reply whose first choice ends in the middle of its text, as relays report it."""
+    """Return `data` with half of the first choice's text and an error in it, as API gateways send it."""
     choice, *others = data["choices"]
     text = text_of(choice)
     error = {"code": 502, "message": "The provider disconnected."}

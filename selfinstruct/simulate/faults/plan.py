@@ -1,8 +1,8 @@
-"""Fault plans: what goes wrong between the endpoint and its clients, and how often.
+"""Fault plans: which faults affect requests to the endpoint, and how often.
 
-A fault per attempt affects one attempt at a request; the next attempt may succeed. A fault per request
-affects every attempt at the request in the same way. `plan_file` reads a plan from YAML, `assignment`
-decides which attempt gets which fault. Mistakes of the author are not part of a plan; see `FaultShares`.
+A per-attempt fault affects one attempt at a request; the next attempt may succeed. A per-request fault
+affects every attempt at the request in the same way. `plan_file` reads a plan from YAML, and `assignment`
+decides which attempt gets which fault. A plan does not include the author's mistakes; see `FaultShares`.
 """
 
 import math
@@ -20,20 +20,20 @@ Flag = Annotated[bool, Strict()]
 
 
 class Entry(BaseModel):
-    """A part of a plan. Unknown keys and wrong values raise pydantic.ValidationError."""
+    """Base class for a plan's parts. Unknown keys and wrong values raise pydantic.ValidationError."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RetryAfter(Entry):
-    """The time until the client may try again, in exactly one of three forms."""
+    """When the client may retry, in exactly one of three forms."""
 
     seconds: Seconds | None = None
-    """Seconds from now, sent as `retry-after: 0.2`."""
+    """Delay in seconds, sent in the form `retry-after: 0.2`."""
     milliseconds: Annotated[float, Strict(), Field(ge=0, le=86_400_000)] | None = None
-    """Milliseconds from now, sent as `retry-after-ms: 200`."""
+    """Delay in milliseconds, sent in the form `retry-after-ms: 200`."""
     date: Seconds | None = None
-    """Seconds from now, rounded up; sent as `retry-after: Sun, 22 Nov 2026 10:00:01 GMT`."""
+    """Delay in seconds, sent as a date and rounded up: `retry-after: Sun, 22 Nov 2026 10:00:01 GMT`."""
 
     @model_validator(mode="after")
     def _has_one_form(self) -> Self:
@@ -44,11 +44,11 @@ class RetryAfter(Entry):
 
 class _AttemptFault(Entry):
     share: Share
-    """Share of all attempts."""
+    """Share of all attempts that get this fault, from 0 to 1."""
 
 
 class Status(_AttemptFault):
-    """An error status with an error body."""
+    """The reply is an error status with an error body."""
 
     fault: Literal["status"] = "status"
     status: ErrorStatus
@@ -56,20 +56,21 @@ class Status(_AttemptFault):
     message: str | None = None
     retry_after: RetryAfter | None = None
     then_close: Flag = False
-    """True to close the connection after the reply, without a header that announces this."""
+    """Whether the connection closes after the reply, without a header that announces it."""
 
 
 class Hang(_AttemptFault):
-    """No reply. The connection closes after `seconds`, or when the client leaves."""
+    """There is no reply. The connection closes after `seconds`, or when the client disconnects."""
 
     fault: Literal["hang"] = "hang"
     seconds: Seconds | None = None
 
 
 class Timed(_AttemptFault):
-    """The true reply, later than without the fault.
+    """The true reply is sent, but later.
 
-    "late": after `seconds`, which replace the latency. "drip": a few bytes at a time, over `seconds`.
+    "late": the reply is sent after `seconds`, instead of after the simulated latency. "drip": the reply is
+    sent a few bytes at a time, spread over `seconds`.
     """
 
     fault: Literal["late", "drip"]
@@ -77,25 +78,25 @@ class Timed(_AttemptFault):
 
 
 class Plain(_AttemptFault):
-    """A fault without further keys.
+    """A fault that has no settings except its share.
 
-    "reset": the head and half of the body of the true reply; then the connection is reset. "drop": a
-    connection that closes without a byte of a reply. "broken_json": the first half of the body, with a
-    matching content length. "broken_off": the first half of the text, with an error in its choice.
+    "reset": the connection is reset after the head and half of the true reply's body. "drop": the connection
+    closes before any byte of a reply. "broken_json": the body is the first half of the true body, and the
+    content length matches. "broken_off": the first choice has only half of its text, and an error.
     """
 
     fault: Literal["reset", "drop", "broken_json", "broken_off"]
 
 
 class Page(_AttemptFault):
-    """Status 200 with a log-in page or a line of plain text, as a proxy sends it."""
+    """The reply is status 200 with a login page or a line of plain text, as a proxy might send it."""
 
     fault: Literal["page"] = "page"
     format: Literal["html", "plain"] = "html"
 
 
 class ErrorObject(_AttemptFault):
-    """Status 200 with an error body."""
+    """The reply is status 200 with an error body."""
 
     fault: Literal["error_object"] = "error_object"
     code: str | None = None
@@ -103,12 +104,12 @@ class ErrorObject(_AttemptFault):
 
 
 class NoChoices(_AttemptFault):
-    """The true reply, but its choices are missing, null, or an empty list."""
+    """The true reply is sent, but its choices are missing, null, or an empty list."""
 
     fault: Literal["no_choices"] = "no_choices"
     choices: Annotated[
         Literal["missing", "null", "empty"],
-        # In YAML, `choices: null` is None.
+        # YAML reads `choices: null` as None.
         BeforeValidator(lambda value: "null" if value is None else value),
     ] = "missing"
 
@@ -128,20 +129,23 @@ RequestFaultName = Literal[
 
 
 class RequestFault(Entry):
-    """A fault of every attempt at a request; `content` describes all but "never"."""
+    """A fault that affects every attempt at a request.
+
+    With "never", every attempt fails with status 500. The module `content` describes the other faults.
+    """
 
     share: Share
-    """Share of all requests."""
+    """Share of all requests that get this fault, from 0 to 1."""
     fault: RequestFaultName
 
 
 class Outage(Entry):
-    """A number of consecutive `attempts` that all fail, `after` a number of earlier ones."""
+    """An outage: after the first `after` attempts, the next `attempts` attempts all fail."""
 
     after: Whole
     attempts: Positive
     status: ErrorStatus | None = None
-    """Status of the replies; None means 503, unless `refuse` is set."""
+    """The replies' status. If None, the status is 503, unless `refuse` is set."""
     refuse: Literal["hang", "drop"] | None = None
 
     @model_validator(mode="after")
@@ -152,7 +156,7 @@ class Outage(Entry):
 
     @property
     def fault(self) -> AttemptFault:
-        """The fault of each attempt in the outage."""
+        """The fault that affects each attempt during the outage."""
         if self.refuse == "hang":
             return Hang(share=1)
         if self.refuse == "drop":
@@ -161,11 +165,11 @@ class Outage(Entry):
 
 
 class RateLimits(Entry):
-    """The rate limits of the endpoint; None for no limit. `rate_limits` enforces them."""
+    """The endpoint's rate limits, which the module `rate_limits` enforces. None means no limit."""
 
     requests_per_minute: Positive | None = None
     tokens_per_minute: Positive | None = None
-    """Tokens of prompts and replies together."""
+    """Maximum number of prompt and reply tokens together, per minute."""
 
     @model_validator(mode="after")
     def _has_a_limit(self) -> Self:
@@ -175,14 +179,14 @@ class RateLimits(Entry):
 
 
 class FaultPlan(Entry):
-    """A whole plan. The default plan has no faults."""
+    """A complete fault plan. The default plan has no faults."""
 
     seed: Annotated[int, Strict(), Field(gt=-(10**18), lt=10**18)] = 0
-    """Selects which attempts and requests get faults."""
+    """The random seed, which determines the attempts and requests that get faults."""
     at_most: Whole = 4
-    """Maximum of faulty attempts per request, without outages, rate limits and "never"."""
+    """Maximum number of faulty attempts per request, not counting outages, rate limits and "never"."""
     models: Flag = True
-    """False to let `GET /v1/models` fail."""
+    """Whether `GET /v1/models` succeeds. If not, it fails with status 500."""
     per_attempt: tuple[Annotated[AttemptFault, Field(discriminator="fault")], ...] = ()
     per_request: tuple[RequestFault, ...] = ()
     outages: tuple[Outage, ...] = ()

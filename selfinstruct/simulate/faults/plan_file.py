@@ -1,4 +1,4 @@
-"""Reading a fault plan from a YAML file, with one sentence about the first mistake in the file."""
+"""Reads a fault plan from a YAML file, and reports the first mistake in the file in one sentence."""
 
 import difflib
 from pathlib import Path
@@ -30,26 +30,26 @@ _WORDS: Final = {
     "string_type": "text",
     "tuple_type": "a list",
 }
-"""Requirements by type of error, in place of the words of pydantic."""
+"""What a value must be, by pydantic error type. Replaces pydantic's own messages."""
 
 
 def read_fault_plan(path: Path) -> FaultPlan:
-    """Return the plan in the YAML file `path`. Raises InputError."""
+    """Return the fault plan in the YAML file `path`. Raises InputError if it is unreadable or invalid."""
     data = read_yaml_input(path)
     try:
         return FaultPlan() if data is None else FaultPlan.model_validate(data)
     except ValidationError as error:
-        # The message of pydantic would convert numbers of any length to text.
+        # `str(error)` would convert wrong numbers to text, however many digits they have.
         raise InputError(path, _sentence(error.errors(include_url=False)[0])) from None
 
 
 def _sentence(error: ErrorDetails) -> str:
-    """Return the sentence for an error of pydantic: the place, the problem and the remedy."""
+    """Return one sentence for a pydantic error: the place, the problem and the remedy."""
     steps = list(error["loc"])
     place = ""
     if len(steps) > 1 and isinstance(steps[1], int):
         place = f"{steps[0]}, entry {steps[1] + 1}: "
-        # In a fault per attempt, the name of the fault follows the number.
+        # For per-attempt faults, the location also contains the fault's name after the entry's index.
         steps = steps[3 if steps[0] == "per_attempt" else 2 :]
     key = ".".join(str(step)[:60] for step in steps)
     match error["type"]:

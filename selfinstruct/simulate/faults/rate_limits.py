@@ -1,10 +1,10 @@
-"""Rate limits: which attempts come too early, and when they may come again.
+"""Rate limits: which attempts come too early, and when they may be retried.
 
-There are two buckets, for requests and for tokens. Each holds the amount of one minute, is full at first,
-and refills evenly: at 600 requests a minute, by one request every 100 ms. An accepted attempt takes one
-request and its billed tokens. An attempt that does not fit into both buckets takes nothing. A client that
-keeps to the rate limit in every window of one minute is therefore never refused. No window of one minute
-lets more than twice the rate limit through.
+There are two buckets, one for requests and one for tokens. Each bucket's capacity is one minute's rate limit.
+A bucket is full at first and refills evenly: at 600 requests per minute, by one request every 100 ms. An
+accepted attempt takes one request and its billed tokens from the buckets. If either bucket has too little,
+the attempt is refused and takes nothing. Therefore a client that keeps to the rate limit in every one-minute
+window is never refused. In any one-minute window, at most twice the rate limit is accepted.
 """
 
 import math
@@ -16,27 +16,27 @@ from selfinstruct.simulate.faults.plan import RateLimits
 from selfinstruct.simulate.protocol.replies import Reply, error_reply
 
 NAME: Final = "rate_limit"
-"""Name of the fault in the request log."""
-# Rounding errors of floats: a client that returns after the stated time must be accepted.
+"""The name that the request log shows for a refusal."""
+# Tolerance for rounding errors: a client that retries at the stated time must be accepted.
 _TOLERANCE: Final = 1e-6
 _ABBREVIATIONS: Final = {"requests": "RPM", "tokens": "TPM"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TooEarly:
-    """The reason why an attempt is refused."""
+    """Why an attempt was refused."""
 
     kind: str
-    """Bucket that is too empty: "requests" or "tokens"."""
+    """The bucket that has too little left: "requests" or "tokens"."""
     limit: int
-    """Amount in a full bucket."""
+    """The bucket's capacity, in requests or tokens."""
     left: int
     needed: int
     retry_after_s: float
-    """Seconds until the attempt fits; infinite if it never fits."""
+    """Seconds until the attempt would be accepted; infinite if it never would be."""
 
     def reply(self, model: str) -> Reply:
-        """Return a reply with status 429, in the words of OpenAI."""
+        """Return a reply with status 429 and the message that OpenAI uses."""
         limit = f"on {self.kind} per min ({_ABBREVIATIONS[self.kind]}): Limit {self.limit}"
         code = "rate_limit_exceeded"
         if math.isinf(self.retry_after_s):
@@ -51,18 +51,18 @@ class TooEarly:
 
 
 class Buckets:
-    """The buckets of an endpoint. `now` returns the time in seconds."""
+    """An endpoint's request and token buckets. `now` returns the current time in seconds."""
 
     def __init__(self, limits: RateLimits | None, *, now: Callable[[], float]) -> None:
         both: dict[str, int] = limits.model_dump(exclude_none=True) if limits is not None else {}
         self._limits = {name.removesuffix("_per_minute"): limit for name, limit in both.items()}
         self._now = now
         self._used = dict.fromkeys(self._limits, 0.0)
-        """Amount that is missing from each bucket at the time `_as_of`."""
+        """The amount missing from each full bucket, as of the time `_as_of`."""
         self._as_of = now()
 
     def take(self, *, tokens: int) -> TooEarly | None:
-        """Take one request and `tokens` out of the buckets, or return why that is impossible."""
+        """Take one request and `tokens` tokens from the buckets. Returns why, if the attempt is refused."""
         self._refill()
         needed = {"requests": 1, "tokens": tokens}
         problems = [
@@ -77,7 +77,7 @@ class Buckets:
         return None
 
     def headers(self) -> dict[str, str]:
-        """Return the headers about rate limits; `reset` is the time until the bucket is full."""
+        """Return the rate limit headers. The `reset` headers state the time until the bucket is full."""
         self._refill()
         headers = {}
         for kind, limit in self._limits.items():
@@ -108,7 +108,7 @@ class Buckets:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the form of OpenAI's headers, such as "120ms", "5.25s" or "1m0s"."""
+    """Return a duration as OpenAI's headers write it, such as "120ms", "5.25s" or "1m0s"."""
     milliseconds = _milliseconds(seconds)
     if 0 < milliseconds < 1000:
         return f"{milliseconds}ms"
@@ -117,5 +117,5 @@ def duration(seconds: float) -> str:
 
 
 def _milliseconds(seconds: float) -> int:
-    # Rounded up: a client that waits this long has waited long enough.
+    # Round up, so a client that waits this long has waited long enough.
     return math.ceil(seconds * 1000 - _TOLERANCE)

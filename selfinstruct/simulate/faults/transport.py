@@ -1,8 +1,8 @@
-"""Faults of the connection: replies that are late, slow, cut, or never sent.
+"""Connection faults: replies that are late, slow, cut off, or never sent.
 
-The web server does not give an application its connection. This module has a variant of the protocol of
-the server that stores each connection in the state of its requests. Only an endpoint with a fault plan
-uses the variant. A fault that takes time ends when the client leaves or the server stops.
+The web server does not expose the connection to the application. Therefore this module subclasses the
+server's protocol, and stores each connection in the state of its requests. Only endpoints with a fault plan
+use this subclass. A fault that takes time ends early if the client disconnects or the server stops.
 """
 
 import asyncio
@@ -18,21 +18,21 @@ from selfinstruct.simulate.protocol.replies import Reply
 
 _CONNECTION: Final = "selfinstruct.connection"
 _BETWEEN_DRIPS_S: Final = 0.05
-# Closing a socket with this option discards unsent data, which resets the connection.
+# Value for SO_LINGER: closing the socket discards unsent data and resets the connection.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 class Protocol(H11Protocol):
-    """HTTP/1.1 with the connection in the state of every request."""
+    """The HTTP/1.1 protocol, with the connection in the state of each request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Store the connection for its requests."""
+        """Store the connection in the state that its requests receive."""
         super().connection_made(transport)
         self.app_state = {**self.app_state, _CONNECTION: transport}
 
 
 async def client_leaves(receive: Receive, within_s: float | None) -> bool:
-    """Wait for `within_s` seconds (None: without end); return True as soon as the client leaves."""
+    """Wait up to `within_s` seconds (None for no limit), and return whether the client disconnected."""
     try:
         async with asyncio.timeout(within_s):
             while (await receive())["type"] != "http.disconnect":
@@ -43,14 +43,14 @@ async def client_leaves(receive: Receive, within_s: float | None) -> bool:
 
 
 class FaultyTransport:
-    """Sends replies with faults on all connections of a server."""
+    """Sends replies with connection faults, on all of a server's connections."""
 
     def __init__(self) -> None:
         self._active: set[asyncio.Transport] = set()
         self._is_closed = False
 
     def close(self) -> None:
-        """Close all connections that wait for a fault, and all later ones that would."""
+        """Abort all connections that wait for a fault to end. Later ones are aborted immediately."""
         self._is_closed = True
         for connection in tuple(self._active):
             connection.abort()
@@ -58,7 +58,7 @@ class FaultyTransport:
     async def send(
         self, reply: Reply, fault: AttemptFault, scope: Scope, receive: Receive, send: Send
     ) -> bool:
-        """Send `reply` with `fault`; return whether all of the reply was sent."""
+        """Send `reply` with `fault`, and return whether the complete reply was sent."""
         connection: asyncio.Transport = scope["state"][_CONNECTION]
         self._active.add(connection)
         if self._is_closed and isinstance(fault, Hang | Timed):
@@ -87,7 +87,7 @@ class FaultyTransport:
                     if isinstance(fault, Status) and fault.then_close:
                         connection.close()
                     return True
-            # The web server reports a request without a reply as a bug, unless the connection is gone.
+            # If a request ends without a reply while its connection is open, the web server logs an error.
             await client_leaves(receive, None)
         finally:
             self._active.discard(connection)
@@ -95,7 +95,7 @@ class FaultyTransport:
 
 
 async def _drip(reply: Reply, seconds: float, receive: Receive, send: Send) -> bool:
-    """Send the head at once and the body evenly over `seconds`; return False if the client leaves."""
+    """Send the head immediately and the body evenly over `seconds`. Returns False on a disconnect."""
     await _send_head(reply, send)
     clock = asyncio.get_running_loop()
     began = clock.time()

@@ -1,1 +1,1 @@
-"""The completions API: validated requests and the bodies of replies."""
+"""The completion APIs: validated request bodies and reply bodies."""

@@ -1,9 +1,10 @@
-"""Completions: the bodies of the replies of both APIs.
+"""Builds the reply bodies of the chat and text completion APIs.
 
-The author is a function from a prompt and a seed to a text. The fingerprint of a request covers everything
-that changes the text: model, prompt and sampling parameters. It does not cover `n`, `stop` and `max_tokens`,
-which only repeat or cut the text. A reply that is cut at 20 tokens is therefore the beginning of the reply
-that is cut at 200, and the first of three choices is the reply to `n: 1`.
+The author is a function that returns a text for a prompt and a seed. The seed contains the request's
+fingerprint, which depends on everything that changes the text: the model, the prompt and the sampling
+parameters. The fingerprint does not depend on `n`, `stop` and `max_tokens`, which only add choices or
+truncate the text. Therefore a reply that is truncated to 20 tokens is the beginning of the same reply
+truncated to 200 tokens, and the first of three choices equals the only choice with `n: 1`.
 """
 
 from collections.abc import Callable
@@ -14,21 +15,21 @@ from selfinstruct.simulate.protocol import tokens
 from selfinstruct.simulate.protocol.request_bodies import AnyBody, ChatBody, TextBody
 
 Write = Callable[[str, str], str]
-"""An author: `write(prompt, seed)` returns the whole reply; another seed gives another reply."""
+"""An author: `write(prompt, seed)` returns the complete reply. Different seeds produce different replies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One text of a reply."""
+    """One of a reply's choices."""
 
     text: str
     tokens: int
     reason: str
-    """Finish reason, "stop" or "length"."""
+    """The finish reason: "stop" or "length"."""
 
 
 def finish(text: str, stops: tuple[str, ...], max_tokens: int | None) -> Choice:
-    """Cut `text` before the first stop text, then at `max_tokens`."""
+    """Truncate `text` before its first stop sequence, then to `max_tokens` tokens."""
     for stop in stops:
         text = text.partition(stop)[0]
     if max_tokens is None:
@@ -39,13 +40,13 @@ def finish(text: str, stops: tuple[str, ...], max_tokens: int | None) -> Choice:
 
 
 def answer(request: AnyBody, write: Write, created: int) -> dict[str, Any]:
-    """Return the body of the reply to `request`; `created` is in seconds since 1970."""
+    """Return the body of the reply to `request`. `created` is the Unix time in seconds."""
     fingerprint = request.fingerprint
     written = [
         finish(write(request.prompt, f"{fingerprint}#{index}"), request.stop, request.maximum)
         for index in range(request.n or 1)
     ]
-    # An echoed prompt counts as prompt tokens only.
+    # An echoed prompt counts only as prompt tokens.
     prompt_tokens = sum(map(tokens.count, request.texts))
     completion_tokens = sum(choice.tokens for choice in written)
     is_chat = isinstance(request, ChatBody)
@@ -73,7 +74,7 @@ def answer(request: AnyBody, write: Write, created: int) -> dict[str, Any]:
 
 
 def echoed(request: AnyBody) -> str:
-    """Return the beginning of each text: the prompt of a text completion with `echo`."""
+    """Return the text with which each choice begins: the prompt if `request` has `echo`, otherwise ""."""
     return request.prompt if isinstance(request, TextBody) and request.echo else ""
 
 
@@ -84,13 +85,13 @@ def _content(request: AnyBody, text: str) -> dict[str, Any]:
 
 
 def text_of(choice: dict[str, Any]) -> str:
-    """Return the text of a choice of either API."""
+    """Return a choice's text. The choice may come from either API."""
     text = choice["message"]["content"] if "message" in choice else choice["text"]
     return text or ""
 
 
 def with_text(choice: dict[str, Any], text: str | None) -> dict[str, Any]:
-    """Return a choice of either API with another text."""
+    """Return `choice` with its text replaced. The choice may come from either API."""
     if "message" in choice:
         return choice | {"message": choice["message"] | {"content": text}}
     return choice | {"text": text}

@@ -1,7 +1,8 @@
-"""Request bodies of both APIs, and the errors for wrong ones.
+"""Validates the request bodies of both APIs, and creates the errors for invalid bodies.
 
-pydantic validates the members. A wrong member becomes an OpenAI error body with status 400 that names the
-member in `param`. Unknown members are ignored, as many clients send members of other servers.
+pydantic validates the members. For an invalid member, the reply is an OpenAI error body with status 400, and
+`param` contains the member's name. Unknown members are ignored, because many clients send members that only
+other servers support.
 """
 
 import hashlib
@@ -27,11 +28,11 @@ Temperature = Annotated[float, Strict(), Field(ge=0, le=2)]
 Share = Annotated[float, Strict(), Field(ge=0, le=1)]
 Penalty = Annotated[float, Strict(), Field(ge=-2, le=2)]
 _DEFAULT_MAX_TOKENS: Final = 16
-"""Maximum of tokens in a text completion without `max_tokens`, as at OpenAI."""
+"""Default of `max_tokens` for text completions, which is the same as OpenAI's default."""
 
 
 class RequestError(Exception):
-    """A request that gets an error body. The message is for users."""
+    """The request is invalid and gets an error body. The message is for users."""
 
     def __init__(
         self, status: int, message: str, *, param: str | None = None, code: str | None = None
@@ -43,7 +44,7 @@ class RequestError(Exception):
 
     @property
     def reply(self) -> Reply:
-        """The reply with the error object for the client."""
+        """The reply that reports this error to the client."""
         return error_reply(
             self.status, str(self), kind="invalid_request_error", param=self.param, code=self.code
         )
@@ -54,14 +55,14 @@ def _as_list(stop: object) -> object:
 
 
 def _not_empty(text: str) -> str:
-    # `Field(min_length=1)` would refuse lone surrogates.
+    # `Field(min_length=1)` would reject lone surrogates.
     if not text:
         raise ValueError("the text is empty")
     return text
 
 
 class Body(BaseModel):
-    """The members that both kinds of requests have."""
+    """The members that chat and text requests have in common."""
 
     model: Text
     n: Annotated[int, Strict(), Field(ge=1, le=128)] | None = None
@@ -80,7 +81,7 @@ class Body(BaseModel):
 
     @property
     def sampling(self) -> list[float | None]:
-        """The members that change the text, in a fixed order."""
+        """The values of the members that change the generated text, in a fixed order."""
         return [
             self.temperature,
             self.top_p,
@@ -91,21 +92,21 @@ class Body(BaseModel):
 
 
 class TextPart(BaseModel):
-    """A part of the content of a message."""
+    """A text part of a message's content."""
 
     type: Literal["text"]
     text: Text
 
 
 class Message(BaseModel):
-    """A message of a chat."""
+    """A message in a chat request."""
 
     role: Text
     content: Text | list[TextPart] | None = None
 
     @property
     def text(self) -> str:
-        """The whole text of the message."""
+        """The message's complete text; all parts are joined."""
         if isinstance(self.content, list):
             return "".join(part.text for part in self.content)
         return self.content or ""
@@ -126,7 +127,7 @@ class ChatBody(Body):
 
     @property
     def prompt(self) -> str:
-        """The text to answer: the last message of the user."""
+        """The text to answer, which is the last user message; "" if there is none."""
         asked = (message.text for message in reversed(self.messages) if message.role == "user")
         return next(asked, "")
 
@@ -137,12 +138,12 @@ class ChatBody(Body):
 
     @property
     def maximum(self) -> int | None:
-        """Maximum of tokens per choice; None for no maximum."""
+        """Maximum number of tokens per choice; None for no maximum."""
         return self.max_tokens or self.max_completion_tokens
 
     @property
     def fingerprint(self) -> str:
-        """64 hexadecimal digits, equal for two requests only if the author writes the same text."""
+        """A hash of everything that changes the generated text, as 64 hexadecimal digits."""
         texts = [(message.role, message.text) for message in self.messages]
         return digest(json.dumps([self.model, texts, self.sampling]))
 
@@ -156,7 +157,7 @@ class TextBody(Body):
     ]
     echo: Annotated[bool, Strict()] | None = None
     logprobs: Whole | None = None
-    """Accepted, but the reply has no log probabilities."""
+    """Number of log-probabilities per token. It is accepted, but the reply contains no log-probabilities."""
 
     @property
     def texts(self) -> list[str]:
@@ -165,12 +166,12 @@ class TextBody(Body):
 
     @property
     def maximum(self) -> int:
-        """Maximum of tokens per choice. With `echo`, a maximum of 0 is useful."""
+        """Maximum number of tokens per choice. 0 is allowed, for example to return only the echoed prompt."""
         return _DEFAULT_MAX_TOKENS if self.max_tokens is None else self.max_tokens
 
     @property
     def fingerprint(self) -> str:
-        """Like the fingerprint of a chat request, and always different from one."""
+        """Like a chat request's fingerprint, but different from the fingerprint of every chat request."""
         return digest(json.dumps(["text", self.model, self.prompt, self.sampling]))
 
 
@@ -179,23 +180,23 @@ B = TypeVar("B", bound=Body)
 
 
 def digest(*texts: str) -> str:
-    """Return the SHA-256 of the joined texts, as 64 hexadecimal digits."""
-    # JSON may contain lone surrogates, which UTF-8 normally cannot encode.
+    """Return the SHA-256 hash of the concatenated texts, as 64 hexadecimal digits."""
+    # JSON may contain lone surrogates, which plain UTF-8 cannot encode.
     return hashlib.sha256("".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def read_body(kind: type[B], body: bytes, served: str) -> B:
-    """Return the validated request in `body`, for an endpoint that serves the model `served`.
+    """Return the validated request in `body`. `served` is the model that the endpoint serves.
 
-    Raises RequestError with status 400 for wrong JSON or a wrong member, and 404 for another model.
+    Raises RequestError: with status 400 for invalid JSON or an invalid member, and 404 for another model.
     """
     try:
-        # Unlike the JSON parser of pydantic, `json` reads lone surrogates.
+        # Unlike pydantic's JSON parser, `json` accepts lone surrogates.
         asked = kind.model_validate(json.loads(body))
     except ValidationError as error:
         raise _error(error) from None
     except (ValueError, RecursionError):
-        raise RequestError(400, "The body of the request is not valid JSON.") from None
+        raise RequestError(400, "The request body is not valid JSON.") from None
     if asked.model != served:
         raise unknown_model(asked.model, served)
     return asked
@@ -204,7 +205,7 @@ def read_body(kind: type[B], body: bytes, served: str) -> B:
 def _error(error: ValidationError) -> RequestError:
     first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "model_type":
-        return RequestError(400, "The body of the request must be a JSON object.")
+        return RequestError(400, "The request body must be a JSON object.")
     param = str(first["loc"][0]) if first["loc"] else None
     problem = first["msg"].removeprefix("Value error, ")
     if param is not None:
@@ -219,6 +220,6 @@ def _error(error: ValidationError) -> RequestError:
 
 
 def unknown_model(asked: str, served: str) -> RequestError:
-    """Return the error for a request to the model `asked`, which does not exist."""
+    """Return the error for a request to model `asked`, while the endpoint serves only model `served`."""
     message = f"The model '{asked}' does not exist; this endpoint serves '{served}'."
     return RequestError(404, message, param="model", code="model_not_found")

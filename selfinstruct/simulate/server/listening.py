@@ -1,6 +1,6 @@
-"""Listening on 127.0.0.1: the simulated endpoint in a thread of this process, or in the foreground.
+"""Runs the simulated endpoint on 127.0.0.1, in a background thread or in the foreground.
 
-The web framework is imported when a server starts, not when this module is imported.
+The web framework is imported only when a server starts, to keep the import of this module fast.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ if TYPE_CHECKING:
     import uvicorn
 
 HOST: Final = "127.0.0.1"
-# Longer than HTTP clients keep idle connections, so that the client always closes a connection first
-# and no request arrives on a connection that the server is closing.
+# HTTP clients close idle connections sooner than this, so the client always closes a connection first.
+# Otherwise a request might arrive on a connection that the server is closing.
 _KEEP_ALIVE_SECONDS: Final = 75
 _SHUTDOWN_SECONDS: Final = 2
 
 
 @dataclass(kw_only=True)
 class SimulatedEndpoint:
-    """The simulated endpoint: in a background thread for the length of a `with` block, or with `serve`.
+    """The simulated endpoint. It runs in a background thread during a `with` block, or in `serve`.
 
-    Raises ValueError if the latency is negative or its first number is larger than the second. On entering,
-    raises OSError if the port is in use or the log cannot be written.
+    Raises ValueError if the latency is negative, or if its first number is larger than its second. Entering
+    the `with` block raises OSError if the port is in use or the log cannot be written.
     """
 
     port: int = 0
-    """Port to listen on; 0 for any free port."""
+    """The port to listen on; 0 for any free port."""
     model: str = "simulated"
-    """Name of the served model."""
+    """The name of the model that the endpoint serves."""
     latency_ms: tuple[float, float] = (0.0, 0.0)
-    """Shortest and longest delay of a reply, in milliseconds."""
+    """The shortest and the longest delay before a reply, in milliseconds."""
     log: Path | None = None
-    """Path of the request log; None for no log."""
+    """The request log's path; None to write no log."""
     shares: FaultShares = field(default_factory=FaultShares)
-    """Shares of the author's mistakes."""
+    """How often the author makes each mistake."""
     faults: FaultPlan | None = None
-    """Faults between the author and the client."""
+    """The plan for deliberate faults; None for no faults and no rate limits."""
     base_url: str = field(init=False)
-    """Address for clients, such as "http://127.0.0.1:40123/v1", valid inside the block."""
+    """The base URL for clients, such as "http://127.0.0.1:40123/v1". It is set when the endpoint starts."""
 
     def __post_init__(self) -> None:
         low, high = self.latency_ms
@@ -80,12 +80,12 @@ class SimulatedEndpoint:
         self._closing.close()
 
     def serve(self, on_ready: Callable[[str], None]) -> None:
-        """Serve in the foreground until SIGINT or SIGTERM; call this from the main thread.
+        """Serve in the foreground until SIGINT or SIGTERM arrives. Call this from the main thread.
 
-        Calls `on_ready` once, with the base URL, when the endpoint accepts connections. Raises OSError if
-        the port is in use or the log cannot be written.
+        `on_ready` is called once, with the base URL, as soon as the endpoint accepts connections. Raises
+        OSError if the port is in use or the log cannot be written.
         """
-        # Unlike an event, this queue may be filled by a signal handler at any moment.
+        # A signal handler may safely call `SimpleQueue.put` at any moment, unlike `Event.set`.
         stopped = queue.SimpleQueue[int]()
 
         def stop(number: int, _frame: FrameType | None) -> None:
@@ -101,14 +101,14 @@ class SimulatedEndpoint:
                 signal.signal(number, handler)
 
     def _bound_socket(self) -> socket.socket:
-        # asyncio switches off Nagle's algorithm only for sockets that name their protocol. With Nagle's
-        # algorithm, every body would wait about 40 ms for the client to acknowledge the head.
+        # asyncio disables Nagle's algorithm only if the socket's protocol is explicitly TCP. With Nagle's
+        # algorithm, each body would be delayed by about 40 ms, until the client acknowledges the head.
         bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
-            if os.name == "posix":  # elsewhere this would allow a port in use
+            if os.name == "posix":  # On Windows, a port in use would be accepted.
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind((HOST, self.port))
-            # From here on the kernel queues connections until the server runs, so the URL is usable.
+            # From here on, the kernel queues connections until the server runs, so the URL already works.
             bound.listen(2048)
         except BaseException:
             bound.close()
@@ -117,7 +117,7 @@ class SimulatedEndpoint:
         return bound
 
     def _server(self, log: RequestLog) -> uvicorn.Server:
-        """Return a server that is ready to run."""
+        """Return a server that is configured but not started."""
         import uvicorn
 
         from selfinstruct.simulate.author.author import Author
@@ -127,7 +127,7 @@ class SimulatedEndpoint:
         transport = FaultyTransport()
 
         class Server(uvicorn.Server):
-            """A server that ends faults before it waits for replies in progress."""
+            """A server whose shutdown ends slow faults before it waits for replies in progress."""
 
             async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
                 transport.close()
@@ -147,7 +147,7 @@ class SimulatedEndpoint:
             http="h11" if self.faults is None else Protocol,
             ws="none",
             lifespan="off",
-            log_config=None,  # the calling program configures logging
+            log_config=None,  # The calling program configures logging.
             log_level="warning",
             access_log=False,
             backlog=2048,

@@ -1,6 +1,6 @@
-"""The request log: arrivals, replies and the bill, as JSON lines without text.
+"""The request log: JSON lines about requests, replies and billed tokens, without any prompt or reply text.
 
-Each request has two lines, "received" and a second one::
+Each request has two lines. The first is "received", and the second tells how the request ended::
 
     {"event": "received", "at": 0.125, "number": 7, "client_request_id": "g-7",
      "body_sha256": "…", "prompt_sha256": "…", "attempt": 1}
@@ -8,10 +8,10 @@ Each request has two lines, "received" and a second one::
      "prompt_tokens": 812, "completion_tokens": 140,
      "billed_prompt_tokens": 812, "billed_completion_tokens": 140}
 
-The second event is "broken" if a fault or the end of the server prevented a whole reply, and "hung_up" if
-the client left before the reply. A key "fault" names the fault. The billed tokens are the tokens of the
-written reply, even if the client did not receive the reply. Their sum is the bill. The log holds the
-request id of the client and digests, but no other header and no text.
+The second event is "broken" if a fault or a server shutdown prevented a complete reply, and "hung_up" if the
+client disconnected before the reply. If a fault affected the request, the key "fault" contains the fault's
+name. The billed tokens are those that a provider would charge for, even if the client did not receive the
+reply. Of the request and the reply, the log contains only the client's request id and hashes.
 """
 
 import json
@@ -28,9 +28,9 @@ _TOKENS: Final = ("prompt_tokens", "completion_tokens")
 
 
 class RequestLog:
-    """A log that appends to `path` and flushes each line; None discards all lines.
+    """A log that appends to the file `path` and flushes each line. If `path` is None, lines are discarded.
 
-    A new file is readable by its owner only. Raises OSError if the file cannot be opened.
+    Only the owner can read a newly created file. Raises OSError if the file cannot be opened.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -42,7 +42,7 @@ class RequestLog:
         self._arrivals = 0
 
     def received(self, **values: str | int | None) -> dict[str, Any]:
-        """Write an arrival and return its entry, which the second line needs."""
+        """Write a request's "received" line. Returns the request's entry, which `ended` needs."""
         self._arrivals += 1
         entry = {"number": self._arrivals, **values}
         self._write("received", entry)
@@ -57,9 +57,10 @@ class RequestLog:
         fault: str | None = None,
         reply: "Reply | None" = None,
     ) -> None:
-        """Write how a request ended: "answered" with `reply`, "broken" by `fault`, or "hung_up".
+        """Write a request's second line. `event` is "answered", "broken" or "hung_up".
 
-        `billed` is the billed usage, empty for nothing.
+        `billed` is the billed usage; it is empty if nothing is billed. `fault` is the name of the fault that
+        affected the request. `reply` is the reply that was sent, if the event is "answered".
         """
         result: dict[str, Any] = {}
         if reply is not None:
@@ -81,6 +82,6 @@ class RequestLog:
         self._lines.flush()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the log file."""
         if self._lines is not None:
             self._lines.close()

@@ -1,7 +1,7 @@
-"""The routes of the endpoint: chat completions, text completions and models.
+"""The endpoint's routes: chat completions, text completions and models.
 
-Every reply has an `x-request-id`. Unknown paths and methods get 404 and 405 with an OpenAI error body, and
-a body of more than `MAX_BODY_BYTES` gets 413.
+Every reply has an `x-request-id` header. Unknown paths get status 404, unsupported methods get 405, and
+request bodies larger than `MAX_BODY_BYTES` get 413, each with an OpenAI error body.
 """
 
 import asyncio
@@ -48,16 +48,16 @@ MAX_BODY_BYTES: Final = 8 * 2**20
 
 @dataclass(kw_only=True)
 class Service:
-    """What an endpoint serves: `model`, with the replies of `author` and `faults`."""
+    """Configuration and shared state of one endpoint."""
 
     model: str
     latency_ms: tuple[float, float]
-    """Shortest and longest delay of a completion."""
+    """The shortest and the longest delay before a completion, in milliseconds."""
     log: RequestLog
     author: Author
     faults: FaultPlan
     transport: FaultyTransport
-    """Carries out faults of the connection."""
+    """Sends replies with connection faults."""
 
     def __post_init__(self) -> None:
         self.assigner = Assigner(self.faults)
@@ -65,7 +65,7 @@ class Service:
 
 
 def application(service: Service) -> ASGIApp:
-    """Return the ASGI application that serves all routes."""
+    """Return the ASGI application with all routes."""
     author = service.author
     chat = _Completions(kind=ChatBody, write=author.write, service=service)
     text = _Completions(kind=TextBody, write=author.continue_text, service=service)
@@ -103,23 +103,23 @@ async def _unknown_route(request: Request, error: Exception) -> Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Attempt:
-    """The reply to an attempt, and the fault that the attempt meets."""
+    """The reply to one attempt, and the fault that affects this attempt."""
 
     reply: Reply
     billed: Mapping[str, int] = field(default_factory=dict)
-    """Billed usage, empty for nothing."""
+    """The billed usage; empty if nothing is billed."""
     prompt_sha256: str | None = None
     fault: AttemptFault | None = None
     name: str | None = None
-    """Name of the fault in the log."""
+    """The fault's name in the request log; None if there is no fault."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Completions:
-    """The endpoint of one completion API.
+    """Handles the requests of one completion API.
 
-    A separate ASGI application, because a reply counts as answered only after the server has sent the
-    reply. A plain Starlette endpoint returns earlier.
+    This is an ASGI application instead of a Starlette endpoint function, because such a function returns
+    before the reply is sent. The log must say "answered" only after the server has sent the reply.
     """
 
     kind: type[ChatBody] | type[TextBody]
@@ -148,7 +148,7 @@ class _Completions:
             attempt = self._limited(attempt)
         try:
             event = await self._send(attempt, scope, receive, send)
-        except asyncio.CancelledError:  # the server stops
+        except asyncio.CancelledError:  # The server is shutting down.
             self.service.log.ended("broken", entry, billed=attempt.billed)
             raise
         self.service.log.ended(
@@ -160,7 +160,7 @@ class _Completions:
         )
 
     def _written(self, body: bytes, assignment: Assignment) -> _Attempt:
-        """Return the attempt of a request with this body, with its faults."""
+        """Return the attempt for a request with this body, with its assigned faults applied."""
         fault = assignment.fault
         try:
             request: AnyBody = read_body(self.kind, body, self.service.model)
@@ -171,7 +171,7 @@ class _Completions:
         usage = data["usage"]
         if assignment.content_fault is not None:
             data = with_content_fault(data, assignment.content_fault, request)
-            usage = data.get("usage", usage)  # also billed if the reply has no usage
+            usage = data.get("usage", usage)  # Billed even if not reported.
         return _Attempt(
             reply=with_fault(json_reply(200, data), fault),
             billed=usage if assignment.is_billed else {},
@@ -181,7 +181,7 @@ class _Completions:
         )
 
     def _limited(self, attempt: _Attempt) -> _Attempt:
-        """Return what the rate limits make of an attempt."""
+        """Apply the rate limits: return the attempt, or a refusal, with rate limit headers added."""
         buckets = self.service.buckets
         too_early = buckets.take(tokens=attempt.billed.get("total_tokens", 0))
         if too_early is not None:
@@ -190,13 +190,13 @@ class _Completions:
         return replace(attempt, reply=replace(attempt.reply, headers=headers))
 
     async def _send(self, attempt: _Attempt, scope: Scope, receive: Receive, send: Send) -> str:
-        """Send a reply after the latency, and return the event for the log."""
+        """Send the attempt's reply after the simulated latency. Returns the event to log."""
         fault = attempt.fault
         low, high = self.service.latency_ms
-        # The time of a late reply replaces the latency. Without a wait, the server cannot have noticed that
-        # the client left.
+        # A late reply has its own delay, which replaces the latency. Without any delay, the server cannot
+        # have noticed a disconnect, so there is no need to check for one.
         waits = high > 0 and (fault is None or fault.fault != "late")
-        # Not seeded: two attempts at the same request need different latencies.
+        # This random number is not seeded: two attempts at a request should have different latencies.
         if waits and await client_leaves(receive, random.uniform(low, high) / 1000):
             return "hung_up"
         if fault is None:
@@ -207,12 +207,10 @@ class _Completions:
 
 
 async def _body(request: Request) -> bytes:
-    """Return the whole body; raise RequestError (413) as soon as the body is known to be too large."""
-    message = (
-        f"The body of the request is larger than {MAX_BODY_BYTES} bytes. Send a shorter prompt."
-    )
+    """Return the complete body. Raises RequestError (413) as soon as the body is known to be too large."""
+    message = f"The request body is larger than {MAX_BODY_BYTES} bytes. Send a shorter prompt."
     too_large = RequestError(413, message, code="request_too_large")
-    # The web server refuses a length that is not a number, and ignores the length of a chunked body.
+    # The web server rejects a content length that is not a number, and ignores it for a chunked body.
     if int(request.headers.get("content-length", 0)) > MAX_BODY_BYTES:
         raise too_large
     body = bytearray()

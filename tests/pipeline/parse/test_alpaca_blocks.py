@@ -1,4 +1,4 @@
-"""Alpaca's blocks of instruction, input and output in the formats of current models."""
+"""Test parsing Alpaca's blocks of instruction, input and output as current models write them."""
 
 import pytest
 from support import make_completion
@@ -101,7 +101,7 @@ def test_a_block_without_its_start_is_no_task() -> None:
     assert found("4. Input:\n3, 4\n4. Output:\n7\n###\n5. Instruction: Add.\n5. Output: 1") == [
         ("Add.", "", "1")
     ]
-    # Only a continuation may begin with the text of an instruction.
+    # Only a reply that continues the prompt may begin with the text of an instruction.
     text = " Name a lake.\n5. Instruction: Add 1 and 0.\n5. Output: 1"
     assert read(text, continues=False).rejections == ()
     assert reasons(read(text, continues=True)) == [(f"{ID}#1", Reason.MALFORMED)]

@@ -1,4 +1,4 @@
-"""Answers to the classification question: only a clear yes or no counts."""
+"""Test parsing replies to the classification question: only a clear yes or no counts as an answer."""
 
 import pytest
 from support import make_completion

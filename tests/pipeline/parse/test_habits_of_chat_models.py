@@ -1,4 +1,4 @@
-"""Layouts of real replies from current chat models."""
+"""Test the layouts that occur in real replies from current chat models."""
 
 import pytest
 from support import make_completion

@@ -1,4 +1,4 @@
-"""Instances in the formats of current models: accepted, or rejected with a reason."""
+"""Test parsing instances as current models write them: each is accepted, or rejected with a reason."""
 
 import pytest
 from support import make_completion
@@ -95,9 +95,9 @@ def test_labels_may_be_bold_or_translated(label: str) -> None:
             [("Sentence: I am here.", "Je suis là.")],
         ),
         ("Side: 3\nAngle: 90\nOutput: 9", [("Side: 3\nAngle: 90", "9")]),
-        # Text keeps its case, lines and indents.
+        # A text keeps its letter case, line breaks and indentation.
         ("Input: The PhD\n  in AI\nOutput: LE doctorat", [("The PhD\n  in AI", "LE doctorat")]),
-        # "Example" and "output" in prose do not split.
+        # The words "Example" and "output" in prose do not split a text.
         ("Output: see Example 1 above", [("", "see Example 1 above")]),
         (
             "Output: For Example, a cat.\nExample 2 is a dog.",
@@ -122,10 +122,10 @@ def test_inputs_and_outputs_are_found(text: str, kept: Pairs | None) -> None:
         ("Class label: good\nEmail: I love it.", [("Email: I love it.", "good")]),
         ("Class label: good\nI love it.\nSo much.", [("I love it.\nSo much.", "good")]),
         ("Class label: **good**\nInput: I love it.", [("I love it.", "good")]),
-        # Inputs may come before labels.
+        # The inputs may come before the labels.
         ("Input: 97\nClass label: yes\nInput: 91\nClass label: no", [("97", "yes"), ("91", "no")]),
         ("Example 1\nClass label: yes\nInput: 97\nExample 2\nClass label: no\nInput: 91", None),
-        # An input may have a field named like a label.
+        # An input may have a field whose name looks like a label's marker.
         ("Class label: yes\nInput: Tea\nCategory: drinks", [("Tea\nCategory: drinks", "yes")]),
         ("Input: 97\nOutput: yes", [("97", "yes")]),
     ],
@@ -189,7 +189,7 @@ def test_text_around_markers_is_assigned(text: str, instruction: str, kept: Pair
 def test_text_about_the_next_task_is_removed(mark: str) -> None:
     text = f"Input: 2\nOutput: 4\n\n{mark} Name a lake.\nOutput: Lake Como"
     assert read(text) == ([("2", "4")], [])
-    # The text before the mark is complete, so a later cut loses nothing.
+    # The instance before the mark is complete. So nothing is lost if the reply is cut after the mark.
     assert read(text, finish_reason="length") == ([("2", "4")], [])
 
 
@@ -225,13 +225,13 @@ def test_clear_text_without_markers_is_output(instruction: str, text: str) -> No
 @pytest.mark.parametrize(
     ("instruction", "text"),
     [
-        # The text could be the input or the output.
+        # The text could be either the input or the output.
         ("Sum up the given text.", "The lake is deep and cold."),
         ("Translate this sentence into French.", "I am here."),
         ("Explain what this code does.", "def f(x):\n    return x * x"),
         ("Add two numbers.", "First: 3\nSecond: 4"),
         ("Write a function that squares a number.", "It multiplies the number with itself."),
-        # An input without an answer, or an answer under the wrong marker.
+        # The text is an input without an answer, or an answer after the wrong marker.
         ("Name a lake in Italy.", "Input: Lake Como"),
         ("Square a number.", "Input: 2\nand the answer is 4"),
         # The result of the requested code is not the output of the task.
@@ -239,7 +239,7 @@ def test_clear_text_without_markers_is_output(instruction: str, text: str) -> No
         ("Write a function.", "def f():\n    return 1\nAnswer: 1"),
         ("Name a lake in Italy.", "SELECT 1;"),
         ("Square two.", "The output is 4."),
-        # One input with two outputs.
+        # There are two outputs for one input.
         ("Name a lake.", "Input: Italy\nOutput: Como\nOutput: Garda"),
     ],
 )
@@ -250,7 +250,7 @@ def test_unclear_text_is_ambiguous(instruction: str, text: str) -> None:
 
 def test_unfinished_text_without_markers_is_rejected() -> None:
     def read_unended(text: str, instruction: str) -> tuple[Pairs, list[Reason]]:
-        """Read a reply without a finish reason."""
+        """Parse a reply that has no finish reason."""
         return read(text, instruction=instruction, finish_reason=None)
 
     text = "The sky is blue because the light of the sun"
@@ -370,7 +370,7 @@ def test_a_label_with_an_empty_input_is_rejected() -> None:
     assert read("Class label:\nInput: x", output_first=True) == ([], [Reason.EMPTY_OUTPUT])
     assert read("Class label: N/A\nInput:", output_first=True) == ([], [Reason.EMPTY_OUTPUT])
     assert read("Class label: a\nInput:\nInput: x", output_first=True) == ([("x", "a")], [])
-    # With an output, an empty input means that no input is needed.
+    # If the task is not about labels, an empty input means that no input is needed.
     assert read("Input:\nOutput: 4") == ([("", "4")], [])
 
 

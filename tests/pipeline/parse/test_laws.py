@@ -1,4 +1,4 @@
-"""Laws that every parser obeys for any text: random markers, numbers, reasoning and headings."""
+"""Test properties of every parser for any reply, with random markers, numbers, reasoning and headings."""
 
 import time
 from collections.abc import Sequence
@@ -90,7 +90,7 @@ INSTANCE_PARSERS = [pytest.param(INSTANCES[name], id=name) for name in PROFILES]
 
 
 def _invented(texts: Sequence[str], reply: str) -> list[str]:
-    """Return the words of texts that do not occur in the reply. Case and bold print do not matter."""
+    """Return the words in `texts` that do not occur in the reply, ignoring letter case and bold print."""
     said = reply.casefold().replace("*", "")
     return [
         word
@@ -101,7 +101,7 @@ def _invented(texts: Sequence[str], reply: str) -> list[str]:
 
 
 def _places(rejections: Sequence[Rejection]) -> list[int]:
-    """Return the item numbers of rejections, after checking the request ids."""
+    """Return the item numbers of the rejections, after checking their request ids."""
     assert all(one.candidate_id.startswith(f"{ID}#") for one in rejections)
     return [int(one.candidate_id.removeprefix(f"{ID}#")) for one in rejections]
 
@@ -187,7 +187,7 @@ def test_an_answer_occurs_in_the_reply(name: str, completion: Completion, instru
 
 # ── rendered texts, parsed back ─────────────────────────────────────────────────────────────────────────
 
-# Words of any script without meaning for parsers, so that results can be compared exactly.
+# Words in any script that have no special meaning for the parsers, so that results can be compared exactly.
 WORD = st.text(
     alphabet=st.characters(categories=["Lu", "Ll", "Lo", "Mn"], exclude_characters="\u0345"),
     min_size=1,
@@ -358,7 +358,7 @@ def test_truncated_instances_lose_only_the_last_one(
 
 
 def _begun(text: str, cut: str, marks: Sequence[str]) -> int:
-    """Return the number of items in a truncated text: the marks before the cut, plus one."""
+    """Return the number of items in a truncated text: the number of marks before the cut, plus one."""
     place = 0
     begun = 1
     for mark in marks:
@@ -374,7 +374,8 @@ def _begun(text: str, cut: str, marks: Sequence[str]) -> int:
 
 _SIZE = 50_000
 _SECONDS = 4
-"""Maximum processor time. Linear patterns take less than one second, quadratic ones minutes."""
+"""Maximum processor time in seconds. Linear patterns take less than one second, quadratic ones take
+minutes."""
 HOSTILE = {
     "blanks": " " * _SIZE,
     "blanks before a sign": " " * _SIZE + "x",
@@ -439,7 +440,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_every_parser_takes_linear_time(text: str) -> None:
-    """Parse replies that repeat one text up to fifty thousand characters."""
+    """Parse replies that repeat one text up to a length of fifty thousand characters."""
     completion = make_completion(text)
     for profile in PROFILES:
         for parse in (recipe.generate.parsers[profile] for recipe in RECIPES.values()):

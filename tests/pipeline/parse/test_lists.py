@@ -1,4 +1,4 @@
-"""Lists of instructions in the formats of current models."""
+"""Test parsing lists of instructions as current models write them."""
 
 import pytest
 from support import make_completion
@@ -151,11 +151,11 @@ def test_an_example_is_no_part_of_its_task(text: str) -> None:
         ("9. Name a river? **10.** Name a lake.", ["Name a river?", "Name a lake."]),
         ("9. 川の名前。 10. 湖の名前。", ["川の名前。", "湖の名前。"]),
         ("9. Name it. 10. Sum up.\n11. Add.", ["Name it.", "Sum up.", "Add."]),
-        # A number in the text: not the next number, or not after a sentence.
+        # A number is part of the text if it is not the next number, or does not follow the end of a sentence.
         ("9. Name a river. 12. Name a lake.", ["Name a river. 12. Name a lake."]),
         ("9. Read chapter 10. Sum it up.", ["Read chapter 10. Sum it up."]),
         ("9. Name it. 10.5 is the price.", ["Name it. 10.5 is the price."]),
-        # The next item has the same number.
+        # The number in the text is the same as that of the next item.
         ("9. See rule a. 10. is it.\n10. Name it.", ["See rule a. 10. is it.", "Name it."]),
     ],
 )
@@ -220,7 +220,7 @@ def test_reasoning_is_no_part_of_a_list(text: str, expected: list[str]) -> None:
         (" Name a river.\n17. Name a lake.", ["Name a river.", "Name a lake."]),
         (" Rank these metals.\n1. Gold\n10. Name a lake.", ["Rank these metals.", "Name a lake."]),
         (" Name a river. 10. Name a lake.", ["Name a river.", "Name a lake."]),
-        # The model may still repeat the number.
+        # The model may repeat the number that the prompt ends in.
         ("9. Name a river.\n10. Name a lake.", ["Name a river.", "Name a lake."]),
     ],
 )
@@ -316,7 +316,7 @@ def test_a_long_list_under_a_heading_repeats_demonstrations(
     headed = f"Come up with a series of tasks:\n{listed}"
     new = ["Name river number 9.", "Name river number 10."]
     assert found(headed, demonstrations=demonstrations, continues=continues) == new
-    # All items are new without a heading, up to the eighth, or in a chat reply.
+    # All items are new if there is no heading, if there are at most eight, or if a chat model replied.
     assert len(found(listed, demonstrations=demonstrations, continues=continues)) == 10
     eight = headed.partition("\n9.")[0]
     assert len(found(eight, demonstrations=demonstrations, continues=continues)) == 8

@@ -1,4 +1,4 @@
-"""The profile "paper" against the published code: fixed cases, and an independent oracle for any text."""
+"""Compare the profile "paper" with the published code, in fixed cases and, for any text, with an oracle."""
 
 import re
 import string
@@ -25,7 +25,7 @@ def read(text: str, *, continues: bool | None = True, finish_reason: str = "stop
 
 
 def kept(text: str, *, continues: bool | None = True, finish_reason: str = "stop") -> list[str]:
-    """Return the instructions that pass the rules."""
+    """Return the parsed instructions that pass the rules."""
     found = read(text, continues=continues, finish_reason=finish_reason)
     return [one for one in found if rejection_reason(one, SELF_INSTRUCT.rules["paper"]) is None]
 
@@ -69,7 +69,7 @@ def block_tuples(
         (" Name a river.\n10) Name a lake.", ["Name a river. 10) name a lake."]),
         (" Name a river.\n10.Name a lake.", ["Name a river. 10.name a lake."]),
         (" Name a river.\n  10. Name a lake.", ["Name a river. 10. name a lake."]),
-        # White space becomes one space. All letters but the first are lower case.
+        # White space becomes one space. All letters except the first become lower-case.
         (" explain  what\n\na PhD in AI is", ["Explain what a phd in ai is"]),
         (" <think>Hm.</think> Sum up.", ["<think>hm.</think> sum up."]),
         (" Name a river.\n10. \n11. Name a lake.", ["Name a river.", "Name a lake."]),
@@ -133,7 +133,7 @@ BANNED = (
 
 
 def published_list(text: str, finish_reason: str | None) -> list[str]:
-    """Return the instructions that the published code accepts. An independent oracle."""
+    """Return the instructions that the published code accepts, computed independently of our parser."""
     if finish_reason == "length":
         return []
     pieces: list[str] = []
@@ -264,7 +264,7 @@ def test_a_conflict_drops_all_instances_of_the_task() -> None:
     # An invalid instance keeps its reason.
     text += "\nClass label: d\nz:"
     assert reasons(text, output_first=True)[3] == Reason.ENDS_IN_COLON
-    # Without input, several outputs never conflict, even as labels.
+    # If the input is empty, several outputs never conflict, even if they are labels.
     assert pairs("Class label: a\nClass label: b", output_first=True) == [("", "a"), ("", "b")]
 
 
@@ -293,7 +293,10 @@ def test_the_first_good_instances_are_accepted() -> None:
 def published_instances(
     text: str, finish_reason: str | None, *, output_first: bool
 ) -> list[tuple[str, str]]:
-    """Return the instances that the published code accepts before sampling five. An independent oracle."""
+    """Return the instances that the published code accepts before it samples five of them.
+
+    They are computed independently of our parser.
+    """
     found: list[tuple[str, str]] = []
     if output_first:
         for part in text.split("Class label:")[1:]:
@@ -368,7 +371,7 @@ def test_a_chat_model_may_repeat_the_marker() -> None:
     assert block_tuples(f"4. Instruction:{TWO_BLOCKS}", continues=False) == BOTH
     assert block_tuples(f"###\n4. Instruction:{TWO_BLOCKS}", continues=False) == BOTH
     assert block_tuples(TWO_BLOCKS, continues=False) == BOTH
-    # A continuation that repeats the marker has one marker too many, as published.
+    # A base model's reply that repeats the marker has one marker too many, as in the published code.
     assert block_tuples(f"4. Instruction:{TWO_BLOCKS}") == BOTH[1:]
 
 
@@ -410,7 +413,10 @@ def test_other_spellings_of_noinput_are_inputs(given: str) -> None:
 
 
 def published_blocks(text: str, finish_reason: str | None) -> list[tuple[str, str, str]]:
-    """Return the published blocks for a prompt that ends in "4. Instruction:". An independent oracle."""
+    """Return the blocks that the published code finds if the prompt ends in "4. Instruction:".
+
+    They are computed independently of our parser.
+    """
     parts = f"4. Instruction:{text}".split("###")
     if finish_reason == "length":
         parts = parts[:-1]

@@ -1,4 +1,4 @@
-"""Reasoning and control tokens: removed from replies, and rejected in records."""
+"""Test that reasoning and control tokens are removed from replies and rejected in records."""
 
 import pytest
 from hypothesis import given
@@ -55,7 +55,7 @@ AROUND = [
     "**Thinking Process:**\n\n{}**Final Answer:**\n",
     "Thinking Process:\n\n{}</think>\n\n",
 ]
-"""Formats of reasoning before an answer. The braces mark the place of the reasoning."""
+"""Formats of a reply with reasoning before the answer. The reasoning replaces the braces."""
 ENDS = [
     "",
     "<|return|>",

@@ -1,16 +1,16 @@
-"""The word lists: text files in sections.
+"""The author's word lists: text files that are divided into sections.
 
-A heading is "== name | more | fields". Lines that begin with "# " are comments. Blank lines at the end of a
-section are dropped, blank lines inside are kept.
+A section begins with a heading such as "== name | more | fields". Lines that begin with "# " are comments.
+Blank lines at the end of a section are dropped; blank lines within it are kept.
 """
 
 from importlib import resources
 
 
 def sections(name: str) -> list[tuple[list[str], list[str]]]:
-    """Return the fields of the heading, and the lines, of each section of the list `name` in order.
+    """Return the sections of the word list `name` in order, each as its heading's fields and its lines.
 
-    Raises FileNotFoundError.
+    Raises FileNotFoundError if there is no such list.
     """
     text = resources.files(__name__).joinpath(f"{name}.txt").read_text(encoding="utf-8")
     found = []

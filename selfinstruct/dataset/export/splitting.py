@@ -1,19 +1,19 @@
-"""Selects rows for export and splits them into parts, by instruction. Pure.
+"""Orders rows for export and splits them into parts, by instruction. Pure.
 
-    split(rows, (0.95, 0.05), seed=0)      all rows of an instruction are in one part
+    split(rows, (0.95, 0.05), seed=0)      all rows with the same instruction are in the same part
 
-The part of an instruction depends on its words and the seed only. When the dataset grows, the test part keeps
-its instructions, so that no model is tested on the training data of an earlier one.
+The part that an instruction belongs to depends only on its words and the seed. If the dataset grows, test
+instructions stay in the test part, so no model is tested on data that an earlier model was trained on.
 """
 
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from random import Random
 
-from selfinstruct.dataset.export.rows import Row
+from selfinstruct.dataset.rows import Row
 from selfinstruct.pipeline import stable_random
 
 NAMES: dict[int, tuple[str, ...]] = {
@@ -21,41 +21,20 @@ NAMES: dict[int, tuple[str, ...]] = {
     2: ("train", "test"),
     3: ("train", "validation", "test"),
 }
-"""The names of the parts on the hub and in `datasets`, by number of parts."""
-
-
-def first_instructions(rows: Iterable[Row], count: int) -> Iterator[Row]:
-    """Yield the rows of the first `count` different instructions."""
-    seen: set[str] = set()
-    for row in rows:
-        instruction = row["instruction"]
-        if instruction not in seen:
-            if len(seen) == count:
-                continue  # later rows may belong to an earlier instruction
-            seen.add(instruction)
-        yield row
-
-
-def at_most_each(rows: Iterable[Row], count: int) -> Iterator[Row]:
-    """Yield the first `count` rows of each instruction."""
-    seen: Counter[str] = Counter()
-    for row in rows:
-        seen[row["instruction"]] += 1
-        if seen[row["instruction"]] <= count:
-            yield row
+"""The parts' names on the Hub and in `datasets`, by number of parts."""
 
 
 def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
-    """Return the rows in an order that depends on the seed and the number of rows."""
+    """Return the rows in a random order that depends only on the seed and the number of rows."""
     return stable_random.shuffled(Random(f"{seed}/export"), rows)
 
 
 def split(rows: Sequence[Row], shares: Sequence[float], *, seed: int) -> list[list[Row]]:
-    """Return the rows in one part per share, each in the order of the rows.
+    """Split the rows into one part per share. The order of rows is kept within each part.
 
-    Shares add up to 1 and refer to instructions. Each instruction is drawn independently, so the shares are
-    approximate. A part that would be empty gets the nearest instruction. Raises ValueError for fewer
-    instructions than parts.
+    The shares must add up to 1 and are shares of the instructions. Each instruction is assigned
+    independently, so the shares are approximate. A part that would be empty gets the instruction nearest to
+    it. Raises ValueError if there are fewer instructions than parts.
     """
     places = {key: _place(key, seed) for key in {_key(row["instruction"]) for row in rows}}
     if len(places) < len(shares):
@@ -85,11 +64,11 @@ def _fill_empty(part_of: dict[str, int], places: dict[str, float], ends: Sequenc
 
 
 def _key(instruction: str) -> str:
-    """Return the instruction without differences of case, white space and Unicode form."""
+    """Return the instruction with its case, white space and Unicode form normalized."""
     return " ".join(unicodedata.normalize("NFKC", instruction).casefold().split())
 
 
 def _place(key: str, seed: int) -> float:
-    """Return the position of an instruction in [0, 1)."""
+    """Return a pseudorandom position in [0, 1) for an instruction, which determines its part."""
     digest = hashlib.sha256(f"{seed}/split/{key}".encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:6]) / 2**48

@@ -3,16 +3,16 @@
     {"instruction": …, "input": …, "output": …}        the input may be missing or null
     {"instruction": …, "instances": [{"input": …, "output": …}, …]}        like seed tasks
 
-Other fields stay in the row. Phrases for a missing input, such as "<noinput>" in the published data, become
-"".
+Other fields are kept in the row. Phrases that mean "no input", such as "<noinput>" in the published data,
+become "".
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from selfinstruct.dataset.export.rows import PUBLISHED, Row
 from selfinstruct.dataset.record_files import Record
+from selfinstruct.dataset.rows import PUBLISHED, Row
 from selfinstruct.pipeline.parse.cleanup import says_no_input
 from selfinstruct.text import scrub
 
@@ -20,7 +20,7 @@ _SHAPE = "an Alpaca-style record has an instruction, an output and perhaps an in
 
 
 def rows_of(records: Iterable[Record]) -> Iterator[Row]:
-    """Yield the rows of records. Raises InputError with the place of a record that is not Alpaca-style."""
+    """Yield the rows from all records. Raises InputError if a record is not Alpaca-style."""
     for record in records:
         fields = record.fields
         instruction = _text(record, fields, "instruction")
@@ -41,14 +41,14 @@ def rows_of(records: Iterable[Record]) -> Iterator[Row]:
 
 
 def _row(record: Record, fields: Mapping[str, Any], instance: Mapping[str, Any]) -> Row:
-    """Return the fields of a record with the input and output of an instance."""
+    """Return a record's fields, with the input and output from `instance`."""
     text = "" if instance.get("input") is None else _text(record, instance, "input")
     published = {
         "instruction": _text(record, fields, "instruction"),
         "input": "" if says_no_input(text) else text,
         "output": _text(record, instance, "output"),
     }
-    # A record with all three fields keeps the order of its fields.
+    # If a record has all three fields, the order of its fields is kept.
     first = fields if fields.keys() >= {*PUBLISHED} else published
     return {**first, **fields, **published}
 

@@ -1,11 +1,13 @@
-"""Removal of near duplicates from files."""
+"""Removes near-duplicates from files of records."""
 
 import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+from selfinstruct.dataset.callbacks import Hold, Progress, no_hold, no_progress
 from selfinstruct.dataset.deduplication.decisions import (
     NOTHING_SIMILAR,
     Deduplication,
@@ -14,73 +16,80 @@ from selfinstruct.dataset.deduplication.decisions import (
     Rejected,
 )
 from selfinstruct.dataset.deduplication.field_text import has_text, text_of
-from selfinstruct.dataset.file_jobs import (
-    Hold,
-    ListFiles,
-    OpenLists,
-    Progress,
-    no_hold,
-    no_progress,
-)
+from selfinstruct.dataset.file_jobs import ListFiles, Names, OpenLists, listed, path_of
 from selfinstruct.dataset.record_files import Record, RecordWriter, read_records
 from selfinstruct.errors import ConfigError
 
 _ADDED = ("witness", "witness_place", "rouge_l")
-"""The fields of a decision that are added to a rejected record."""
+"""Attributes of a decision that are added to a rejected record as fields."""
 
 
-@dataclass
+@dataclass(repr=False)
 class FilterSummary:
-    """The numbers of one `filter_files`."""
+    """The numbers of one `filter_records`."""
 
     read: int = 0
     kept: int = 0
     rejected: int = 0
     without_tokens: int = 0
-    """Kept records with a text that has no token."""
+    """Number of kept records whose text has no tokens."""
     kept_as_equal: int = 0
-    """Kept records with exactly the text of another kept record."""
+    """Number of records that were kept although their text equals another kept record's text."""
     with_an_input: int = 0
-    """Rejected records with exactly the text of another record, but with an input that was not compared."""
+    """Number of rejected records whose text equals another record's, but whose input was not compared."""
     against: int = 0
-    """Records read from the files to compare with."""
+    """Number of records read from the files in `ListFiles.against`."""
     fields_without_text: list[str] = field(default_factory=list)
-    """Fields without text in every record, if several fields are compared."""
+    """If several fields are compared: those that have no text in any record."""
     seconds: float = 0.0
 
+    def __repr__(self) -> str:
+        return f"<FilterSummary: {self.read:,} read, {self.rejected:,} rejected>"
+
     def as_json(self) -> dict[str, Any]:
-        """Return the numbers as JSON values."""
+        """Return the counts for each file as JSON values."""
         return asdict(self) | {"seconds": round(self.seconds, 3)}
 
 
-def filter_files(
-    files: ListFiles,
+def filter_records(
+    inputs: Names,
+    output: Path | str,
     *,
-    fields: Sequence[str] = ("instruction",),
+    field: Names = "instruction",
     threshold: float = 0.7,
     tokenizer: str = "unicode",
-    against_fields: Sequence[str] | None = None,
+    against: Names = (),
+    against_field: Names = (),
+    rejected: Path | str | None = None,
     keep_equal: bool = False,
     similarities: bool = False,
+    input_format: str | None = None,
+    output_format: str | None = None,
     progress: Progress = no_progress,
     hold: Hold = no_hold,
 ) -> FilterSummary:
-    """Write the records without near duplicates; of several similar records the first is kept.
+    """Write the records of files or runs without near duplicates; of similar records the first is kept.
 
-    `fields` are compared, in the files of `files.against` the `against_fields`. A ROUGE-L over `threshold`
-    rejects a record. For `keep_equal` see `Deduplication`. `similarities` adds the most similar earlier texts
-    to each kept record. Raises ConfigError, InputError, ExportError; then no file has changed.
+    The parameters are the options of `selfinstruct filter`. Raises ConfigError, InputError, ExportError, and
+    ValueError for an unknown tokenizer; then no file has changed.
     """
     began = time.monotonic()
-    try:
-        dedup = Deduplication(threshold=threshold, tokenizer=tokenizer, keep_equal=keep_equal)
-    except ValueError:
-        problem = f"must be between 0 and 1, not {threshold:g}"
-        raise ConfigError("threshold", problem) from None
-    summary = FilterSummary(fields_without_text=list(fields) if len(fields) > 1 else [])
-    compares_inputs = keep_equal or tuple(fields) != ("instruction",)
+    files = ListFiles(
+        inputs=listed(inputs),
+        output=Path(output),
+        against=listed(against),
+        rejected=path_of(rejected),
+        input_format=input_format,
+        output_format=output_format,
+    )
+    fields = listed(field) or ["instruction"]
+    if not 0 <= threshold <= 1:
+        raise ConfigError("threshold", f"must be between 0 and 1, not {threshold:g}")
+    dedup = Deduplication(threshold=threshold, tokenizer=tokenizer, keep_equal=keep_equal)
+    summary = FilterSummary(fields_without_text=fields if len(fields) > 1 else [])
+    compares_inputs = keep_equal or fields != ["instruction"]
     with files.open(hold) as opened:
-        _know(files, against_fields or fields, dedup, summary, progress)
+        _know(files, listed(against_field) or fields, dedup, summary, progress)
         waiting: list[Kept[Record]] = []
         for decision in dedup.decide(_listed(opened, fields, summary, progress)):
             if isinstance(decision, Rejected):
@@ -103,7 +112,10 @@ def filter_files(
 
 
 def _has_another_input(decision: Rejected[Record]) -> bool:
-    """Return whether the record may be no copy: published data has instructions with several inputs."""
+    """Return whether a rejected record may differ from its witness in its input, which was not compared.
+
+    In published datasets, some instructions occur with several inputs.
+    """
     fields = decision.record.fields
     is_copy = not decision.is_known and fields["instruction"] == decision.witness
     return is_copy and bool(fields.get("input"))
@@ -112,7 +124,7 @@ def _has_another_input(decision: Rejected[Record]) -> bool:
 def _write_with_similarities(
     waiting: Sequence[Kept[Record]], dedup: Deduplication, kept: RecordWriter, progress: Progress
 ) -> None:
-    """Write the kept records after all decisions, so that all cores can compute the scores together."""
+    """Write the kept records with similarities, after all decisions, so all cores can compute scores."""
     positions = [kept.position for kept in waiting if kept.position is not None]
     similarities = dedup.similarities(positions, workers=os.cpu_count() or 1)
     for number, decision in enumerate(waiting, start=1):

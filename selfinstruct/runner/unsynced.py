@@ -1,0 +1,44 @@
+"""Outcomes that are in the journal, but not on the disk yet: no outcome is used before the journal is synced.
+
+A power failure then cannot leave decisions about a lost reply. One sync covers everything that was written
+within a few milliseconds.
+"""
+
+from collections.abc import Callable
+
+from selfinstruct.events import Outcome
+from selfinstruct.runner.journal import Journal
+
+_SYNC_WITHIN_S = 0.02
+"""Time between syncs while all slots are busy: a power failure loses the replies of this time at most."""
+
+
+class UnsyncedOutcomes:
+    """The outcomes since the last sync, in the order of the journal."""
+
+    def __init__(self, journal: Journal, *, now: Callable[[], float]) -> None:
+        self._journal = journal
+        self._now = now
+        self._outcomes: list[Outcome] = []
+        self._due_at = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self._outcomes)
+
+    def write(self, *outcomes: Outcome) -> None:
+        """Append outcomes to the journal."""
+        self._journal.append(*outcomes, durable=False)
+        if not self._outcomes:
+            self._due_at = self._now() + _SYNC_WITHIN_S
+        self._outcomes += outcomes
+
+    @property
+    def due_s(self) -> float:
+        """Seconds until the next sync is due."""
+        return max(0.0, self._due_at - self._now())
+
+    def sync(self) -> list[Outcome]:
+        """Sync the journal, and return the outcomes that may be used now."""
+        self._journal.sync()
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
