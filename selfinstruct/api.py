@@ -30,10 +30,10 @@ from selfinstruct.dataset.export.rows import (
     select,
 )
 from selfinstruct.dataset.export.writing import writing
-from selfinstruct.pipeline.state import RunState
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.runner.directory import Run, is_run, open_run, planned_run, read_run
-from selfinstruct.runner.loop import Watch, grow, is_complete
+from selfinstruct.runner.loop import grow, is_complete
+from selfinstruct.runner.pump import Watch
 
 if TYPE_CHECKING:
     import pandas
@@ -146,7 +146,7 @@ async def _run(
     with open_run(directory, settings) as opened:
         if is_complete(opened):
             return summarize(opened.state)
-        watch = None if on_progress is None else _watch(opened, on_progress)
+        watch = _watch(opened, on_progress) if on_progress is not None else lambda _: None
         if backend is not None:
             model = as_backend(backend, model=opened.config.model)
             return await grow(opened, backend=model, stop=stop, watch=watch)
@@ -157,7 +157,8 @@ async def _run(
 def _watch(opened: Run, on_progress: Callable[[Progress], None]) -> Watch:
     """Return a watch that calls `on_progress`."""
 
-    def watch(state: RunState, in_flight: int) -> None:
+    def watch(in_flight: int) -> None:
+        state = opened.state
         on_progress(
             Progress(
                 accepted=state.accepted,

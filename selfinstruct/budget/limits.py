@@ -80,16 +80,19 @@ class Budget:
         *,
         record: Callable[[Reserved | Released], None],
         sync: Callable[[], None],
+        finishing_cost: Callable[[Request], Consumption] = lambda _: NOTHING,
     ) -> None:
-        """Create a budget; `record` journals and applies an event, `sync` makes the journal durable."""
+        """Create a budget; `record` journals and applies an event, `sync` makes the journal durable.
+
+        `finishing_cost` returns the worst case of completing all tasks once a request is answered.
+        """
         self._ledger = ledger
         self._limits = limits
         self._record = record
         self._sync = sync
         self._limit = ""
         """The setting whose limit refused the last attempt."""
-        self.finishing_cost: Callable[[Request], Consumption] = lambda _: NOTHING
-        """Returns the worst case of completing all tasks once a request is answered; set by the scheduler."""
+        self._finishing_cost = finishing_cost
 
     @property
     def limit_names(self) -> Collection[str]:
@@ -149,7 +152,7 @@ class Budget:
     def _refuses(self, request: Request, committed: Consumption) -> bool:
         if not self._limits.names:
             return False
-        total = committed + self.worst_case(request) + self.finishing_cost(request)
+        total = committed + self.worst_case(request) + self._finishing_cost(request)
         amounts = self._limits.amounts(total).items()
         limit = next((name for name, (used, most) in amounts if used > most), "")
         self._limit = limit or self._limit

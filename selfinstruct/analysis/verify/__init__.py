@@ -20,6 +20,7 @@ from selfinstruct.events import (
     Committed,
     CompletionReceived,
     Decision,
+    Event,
     ImportedFile,
     InstancesWritten,
     Outcome,
@@ -41,7 +42,7 @@ from selfinstruct.runner.manifest import VERSIONS
 __all__ = ["Problem", "Verification", "verify"]
 
 
-def verify(run: Run, entries: Iterable[Entry]) -> Verification:
+def verify(run: Run, entries: Iterable[Entry[Event]]) -> Verification:
     """Check all entries of a journal, from the first one. Uses only the manifest of `run`; changes nothing.
 
     A line that cannot follow the lines before it ends the check. Raises what `entries` raises.
@@ -95,7 +96,7 @@ class _Check:
         self.result.problems = tuple(self._problems)
         return self.result
 
-    def entry(self, entry: Entry) -> None:
+    def entry(self, entry: Entry[Event]) -> None:
         """Compare an entry with the state before it. Raises ValueError for an entry that cannot follow."""
         if entry.seq != self.result.entries:
             self.complain("the journal", f"line {self.result.entries} has the number {entry.seq}")
