@@ -25,10 +25,10 @@ from selfinstruct.config.reading import load_settings
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.export.export_records import export_records
 from selfinstruct.dataset.rows import PROVENANCE_COLUMNS, provenance_rows, select
-from selfinstruct.pipeline.state import RunState
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.runner.directory import Run, is_run, open_run, planned_run, read_run
-from selfinstruct.runner.loop import Watch, grow, is_complete
+from selfinstruct.runner.loop import grow, is_complete
+from selfinstruct.runner.pump import Watch
 
 if TYPE_CHECKING:
     import pandas
@@ -141,7 +141,7 @@ async def _run(
     with open_run(directory, settings) as opened:
         if is_complete(opened):
             return summarize(opened.state)
-        watch = None if on_progress is None else _watch(opened, on_progress)
+        watch = _watch(opened, on_progress) if on_progress is not None else lambda _: None
         if backend is not None:
             model = as_backend(backend, model=opened.config.model)
             return await grow(opened, backend=model, stop=stop, watch=watch)
@@ -152,7 +152,8 @@ async def _run(
 def _watch(opened: Run, on_progress: Callable[[Progress], None]) -> Watch:
     """Return a `Watch` that calls `on_progress`."""
 
-    def watch(state: RunState, in_flight: int) -> None:
+    def watch(in_flight: int) -> None:
+        state = opened.state
         on_progress(
             Progress(
                 accepted=state.accepted,

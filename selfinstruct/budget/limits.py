@@ -84,10 +84,12 @@ class Budget:
         *,
         record: Callable[[Reserved | Released], None],
         sync: Callable[[], None],
+        finishing_cost: Callable[[Request], Consumption] = lambda _: NOTHING,
     ) -> None:
         """Create a budget.
 
         `record` writes an event to the journal and applies it to the state. `sync` makes the journal durable.
+        `finishing_cost` returns the worst case of completing all tasks after a request is answered.
         """
         self._ledger = ledger
         self._limits = limits
@@ -95,9 +97,7 @@ class Budget:
         self._sync = sync
         self._limit = ""
         """Name of the setting whose limit refused the last attempt; "" if none has."""
-        self.finishing_cost: Callable[[Request], Consumption] = lambda _: NOTHING
-        """Function, set by the scheduler, that returns the worst case of completing all tasks after a request
-        is answered."""
+        self._finishing_cost = finishing_cost
 
     @property
     def limit_names(self) -> Collection[str]:
@@ -157,7 +157,7 @@ class Budget:
     def _refuses(self, request: Request, committed: Consumption) -> bool:
         if not self._limits.names:
             return False
-        total = committed + self.worst_case(request) + self.finishing_cost(request)
+        total = committed + self.worst_case(request) + self._finishing_cost(request)
         amounts = self._limits.amounts(total).items()
         limit = next((name for name, (used, most) in amounts if used > most), "")
         self._limit = limit or self._limit

@@ -29,7 +29,7 @@ def request(name: str = "generate/000001", *, max_tokens: int = 50) -> Request:
     )
 
 
-def budget_of(ledger: Ledger, limits: Limits) -> Budget:
+def budget_of(ledger: Ledger, limits: Limits, *, finishing: int = 0) -> Budget:
     """Return a budget whose events are applied to the ledger, as in `runner.directory`."""
 
     def record(event: Reserved | Released) -> None:
@@ -43,7 +43,13 @@ def budget_of(ledger: Ledger, limits: Limits) -> Budget:
         )
         ledger.reserve(event.request_id, most, replaces=event.replaces)
 
-    return Budget(ledger, limits, record=record, sync=lambda: None)
+    return Budget(
+        ledger,
+        limits,
+        record=record,
+        sync=lambda: None,
+        finishing_cost=lambda _: Consumption(requests=finishing),
+    )
 
 
 # ── money ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -205,17 +211,14 @@ def test_an_unbilled_attempt_makes_room_for_the_next() -> None:
 
 
 def test_the_finishing_cost_is_reserved() -> None:
-    budget = budget_of(Ledger(), Limits(requests=5))
-    budget.finishing_cost = lambda _: Consumption(requests=5)
-    assert not budget.admits(request())
-    budget.finishing_cost = lambda _: Consumption(requests=4)
-    assert budget.admits(request())
+    limits = Limits(requests=5)
+    assert not budget_of(Ledger(), limits, finishing=5).admits(request())
+    assert budget_of(Ledger(), limits, finishing=4).admits(request())
 
 
 @pytest.mark.parametrize("is_billed", [False, True])
 def test_the_finishing_cost_is_reserved_from_retries_too(is_billed: bool) -> None:
-    budget = budget_of(Ledger(), Limits(requests=6))
-    budget.finishing_cost = lambda _: Consumption(requests=4)
+    budget = budget_of(Ledger(), Limits(requests=6), finishing=4)
     budget.begin(request())
     budget.reserve(request(), is_billed=is_billed)
     with pytest.raises(LimitReachedError):

@@ -22,6 +22,7 @@ from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
 from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling
 from selfinstruct.runner.journal import Journal
+from selfinstruct.runner.run_events import run_events
 
 CONFIG = RunConfig(model="m", max_attempts=2)
 REQUEST = Request(
@@ -171,7 +172,7 @@ def test_stored_names_are_short() -> None:
 )
 def test_a_large_reply_is_stored_once(text: str, tmp_path: Path) -> None:
     completion = Completion(text=text, finish_reason="stop", model="m")
-    with Journal(tmp_path / "journal.jsonl") as journal:
+    with Journal(tmp_path / "journal.jsonl", run_events) as journal:
         list(journal.replay())
         journal.append(received(REQUEST, completion))
     assert (tmp_path / "journal.jsonl").stat().st_size < len(text) + 2_000
