@@ -67,7 +67,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progres
 
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────
 
-_SPECS = {spec.name: spec for spec in dataclasses.fields(RunConfig)}
+_SPECS = {spec.name: spec for spec in RunConfig.specs()}
 _HINTS = get_type_hints(RunConfig)
 
 
