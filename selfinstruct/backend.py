@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Protocol, cast, runtime_checkable
 
+from selfinstruct.cost import Consumption
 from selfinstruct.records import Completion, Request
 from selfinstruct.text import scrub
 
@@ -47,12 +48,12 @@ class Checkable(Protocol):
 class Reservations(Protocol):
     """Reserves the worst case of each attempt. A backend with retries calls it before each retry."""
 
-    def reserve(self, request: Request, *, is_billed: bool) -> None:
+    def reserve(self, request_id: str, most: Consumption, *, is_billed: bool) -> None:
         """Reserve another attempt at a request; the caller of `complete` has reserved the first attempt.
 
-        `is_billed` says whether the previous attempt may be billed. The reservation is on record when the
-        method returns. Raises LimitReachedError where a limit allows no further attempt at present; the
-        backend must not send the attempt, and must not catch the error.
+        `most` is the worst case of the attempt. `is_billed` says whether the previous attempt may be billed.
+        The reservation is on record when the method returns. Raises LimitReachedError where a limit allows no
+        further attempt at present; the backend must not send the attempt, and must not catch the error.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Settings of a budget: what a run may take before it stops."""
+"""Settings of a budget: the limits at which a run stops."""
 
 from dataclasses import dataclass
 from functools import partial

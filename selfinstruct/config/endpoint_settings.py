@@ -1,4 +1,4 @@
-"""Settings of an endpoint: its address, the key, what it can take, and what it costs."""
+"""Settings of an endpoint: model, address, key, timeouts, rate limits and prices."""
 
 import json
 import re
@@ -62,7 +62,7 @@ _rate = partial(cost, check=at_least(1))
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointSettings(Group):
-    """A model and its endpoint: all that a client needs."""
+    """A model and its endpoint, as a client needs them."""
 
     model: str = dataset("", "Name of the model at the endpoint.", short="-m", check=_model_problem)
     api: str = dataset(

@@ -20,6 +20,7 @@ from selfinstruct.budget.limits import Budget
 from selfinstruct.budget.prices import price_of
 from selfinstruct.config.schema import OPERATIONAL, plain
 from selfinstruct.cost import ExpectedUse
+from selfinstruct.cost.worst_case import worst_case
 from selfinstruct.errors import (
     BackendError,
     EndpointError,
@@ -241,7 +242,7 @@ class _Growth:
             if request is None:
                 break
             self._in_flight[request.stage] += 1
-            self._budget.begin(request)
+            self._budget.begin(request.id, worst_case(request))
             started.append(request)
         if started:
             self._budget.sync()
@@ -294,7 +295,7 @@ class _Growth:
         """Journal a completion, or record a failure with the policy."""
         policy = self._failure_policy
         if isinstance(result, BackendError) and not result.may_bill:
-            self._budget.release(request)
+            self._budget.release(request.id)
         is_needed = request.stage != "generate" or not self._scheduler.has_enough
         if isinstance(result, Completion):
             failures = policy.answered(request, now=self._now())

@@ -10,6 +10,7 @@ from functools import partial
 
 from selfinstruct.budget.limits import Budget
 from selfinstruct.cost import Consumption
+from selfinstruct.cost.worst_case import worst_case
 from selfinstruct.pipeline.plan import (
     generation_request,
     is_plannable,
@@ -110,7 +111,7 @@ class Scheduler:
             request = self._failure_policy.choose(stage, fresh, now=self._now())
             if request is None:
                 continue
-            if self._budget.admits(request):
+            if self._budget.admits(request.id, worst_case(request)):
                 return request
             self.put_back(request)
             self.held.add(stage)
@@ -143,12 +144,12 @@ class Scheduler:
         self._next_number += 1
         return generation_request(state, run.config, run.recipe, run.templates, number)
 
-    def _finishing_cost(self, request: Request) -> Consumption:
-        """Return the worst case of completing all tasks that exist once this request is answered.
+    def _finishing_cost(self, request_id: str) -> Consumption:
+        """Return the worst case of completing all tasks that exist once a request is answered.
 
         Only a generation request brings tasks. A check brings none, whatever its stage is.
         """
-        if not request.id.startswith("generate/") or not self._run.recipe.has_task_stages:
+        if not request_id.startswith("generate/") or not self._run.recipe.has_task_stages:
             return Consumption()
         state = self._run.state
         # The lists to come: this one, the lists in flight, and the lists that wait in the journal.
@@ -167,7 +168,8 @@ class Scheduler:
             task = Task(id="none", instruction=self._longest_task, origin="generated")
             kinds = (None, True, False)
             requests = [self._about(replace(task, is_classification=kind)) for kind in kinds]
-            classify, *instances = map(self._budget.worst_case, requests)
+            worst_cases = map(worst_case, requests)
+            classify, *instances = map(self._budget.with_excess, worst_cases)
             # An unclear classification is repeated once.
             cost = 2 * classify + max(instances, key=lambda c: c.tokens)
             self._finishing = (inputs, cost)

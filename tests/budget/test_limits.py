@@ -273,7 +273,7 @@ def finishing_cost(opened: Run) -> Consumption:
     assert request is not None
     assert request.stage == "generate"
     assert opened.budget is not None
-    return opened.budget.finishing_cost(request)
+    return opened.budget.finishing_cost(request.id)
 
 
 def test_waiting_lists_count_towards_the_finishing_cost(tmp_path: Path, seeds: Path) -> None:
