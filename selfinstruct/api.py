@@ -94,12 +94,12 @@ def checked_settings(directory: Path | str | None, settings: Mapping[str, Any]) 
 
     For a new run, checks the input files and the key. Writes nothing. Raises SelfInstructError.
     """
-    from selfinstruct.llm.endpoint import client
+    from selfinstruct.llm.endpoint import http_client
 
     if directory is not None and is_run(directory):
         return dict(settings)
     settings = for_a_new_run(settings, environ=os.environ)
-    client(planned_run(directory, settings).config, environ=os.environ)
+    http_client(planned_run(directory, settings).config, environ=os.environ)
     return settings
 
 
@@ -175,12 +175,12 @@ def online_backend(
     On the first start of an imported run, also adds the endpoint's address to the config. `on_wait` is called
     before each wait for a retry, with the problem and the wait in seconds. Raises ConfigError.
     """
-    from selfinstruct.llm.online import OnlineBackend
+    from selfinstruct.llm.online import open_backend
 
     if opened.state.imports and not opened.state.counts.requests:  # the first start
         opened.config = with_address(opened.config, environ=os.environ)
-    return OnlineBackend(
-        opened.config, environ=os.environ, stop=stop, on_wait=on_wait, budget=opened.budget
+    return open_backend(
+        opened.config, environ=os.environ, budget=opened.budget, stop=stop, on_wait=on_wait
     )
 
 

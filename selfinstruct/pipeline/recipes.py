@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selfinstruct.config.recipe_settings import RecipeSettings
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.config.shipped import resource
 from selfinstruct.errors import InputError
@@ -76,7 +77,7 @@ def folder(config: RunConfig) -> str:
     return f"{config.recipe}-completions" if config.api == "completions" else config.recipe
 
 
-def list_template(config: RunConfig) -> str:
+def list_template(config: RecipeSettings) -> str:
     """Return the file name of the template that asks for new instructions."""
     return "generate_classification.txt" if config.classification_seeds_only else "generate.txt"
 
@@ -86,7 +87,7 @@ def is_output_first(template_name: str) -> bool:
     return template_name.partition("@")[0].endswith(f"/{OUTPUT_FIRST}")
 
 
-def template_names(config: RunConfig) -> tuple[str, ...]:
+def template_names(config: RecipeSettings) -> tuple[str, ...]:
     """Return the file names of the templates that a run uses."""
     names = [list_template(config)]
     if RECIPES[config.recipe].has_task_stages:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from selfinstruct.backend import Backend, Checkable
 from selfinstruct.budget.limits import Budget
+from selfinstruct.cost.worst_case import worst_case
 from selfinstruct.errors import (
     BackendError,
     EndpointError,
@@ -185,7 +186,7 @@ class Pump:
             if request is None:
                 break
             self._in_flight[request.stage] += 1
-            self._budget.begin(request)
+            self._budget.begin(request.id, worst_case(request))
             started.append(request)
         if started:
             self._budget.sync()
@@ -201,7 +202,7 @@ class Pump:
             request = self._policy.choose(stage, partial(self._fresh, stage), now=self._now())
             if request is None:
                 continue
-            if self._budget.admits(request):
+            if self._budget.admits(request.id, worst_case(request)):
                 return request
             self._not_sent(request)
             self._over_limit.add(stage)
@@ -260,7 +261,7 @@ class Pump:
         """Journal a completion, or record a failure with the policy."""
         policy = self._policy
         if isinstance(result, BackendError) and not result.may_bill:
-            self._budget.release(request)
+            self._budget.release(request.id)
         if isinstance(result, Completion):
             failures = policy.answered(request, now=self._now())
             self._unsynced.write(received(request, result), *failures)

@@ -110,12 +110,12 @@ class Scheduler:
         self._next_number += 1
         return generation_request(state, run.config, run.recipe, run.templates, number)
 
-    def finishing_cost(self, request: Request) -> Consumption:
+    def finishing_cost(self, request_id: str) -> Consumption:
         """Return the worst case of completing all tasks that exist once this request is answered.
 
         Only a generation request brings tasks. A check brings none, whatever its stage is.
         """
-        if not request.id.startswith("generate/") or not self._run.recipe.has_task_stages:
+        if not request_id.startswith("generate/") or not self._run.recipe.has_task_stages:
             return Consumption()
         state = self._state
         # The lists to come: this one, the lists in flight, and the lists that wait in the journal.

@@ -265,7 +265,7 @@ def finishing_cost(opened: Run) -> Consumption:
     opened.scheduler.open_all()
     request = opened.scheduler.next_request("generate")
     assert request is not None
-    return opened.scheduler.finishing_cost(request)
+    return opened.scheduler.finishing_cost(request.id)
 
 
 def test_waiting_lists_count_towards_the_finishing_cost(tmp_path: Path, seeds: Path) -> None:

@@ -26,8 +26,8 @@ from virtual_clock import run_at_once
 
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.llm.client import EndpointClient
 from selfinstruct.llm.doctor import Doctor, Finding
-from selfinstruct.llm.online import OnlineBackend
 from selfinstruct.pipeline.recipes import sampling
 from selfinstruct.records import Stage
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
@@ -65,10 +65,10 @@ def examine(server: Server, **settings: Any) -> tuple[dict[str, Finding], Script
         async with scripted(b"") as script:
             script.replies = ByRequest(script, server)
             config = RunConfig(model="m", base_url=script.url, **settings)
-            async with OnlineBackend(config, environ={"MY_KEY": "topsecret"}) as backend:
+            async with EndpointClient(config, environ={"MY_KEY": "topsecret"}) as client:
                 stages: tuple[Stage, ...] = ("generate", "classify", "instances")
                 doctor = Doctor(
-                    backend, config, {stage: sampling(config, stage) for stage in stages}
+                    client, config, {stage: sampling(config, stage) for stage in stages}
                 )
                 return {f.name: f async for f in doctor.findings()}, script, doctor
 

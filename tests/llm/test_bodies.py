@@ -16,7 +16,7 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import BackendError, TransientError
 from selfinstruct.events import received
 from selfinstruct.llm.bodies import MAX_BYTES
-from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.llm.online import open_backend
 from selfinstruct.llm.outcomes import AttemptOutcome
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
 from selfinstruct.pipeline.profiles import PROFILES
@@ -35,7 +35,7 @@ MOST_MEMORY = 8 * MAX_BYTES
 
 
 async def ask(url: str) -> Completion | BackendError:
-    backend = OnlineBackend(
+    backend = open_backend(
         RunConfig(model="m", max_attempts=2, base_url=url),
         environ={},
     )
