@@ -146,7 +146,7 @@ def child(
 def ours(arguments: argparse.Namespace) -> dict[str, float]:
     """Run the pipeline, and write a sample of its requests to a file for the bare loop."""
     from selfinstruct.config.schema import RunConfig
-    from selfinstruct.llm.online import OnlineBackend
+    from selfinstruct.llm.online import OnlineBackend, open_backend
     from selfinstruct.llm.request_body import api_path, parameters
     from selfinstruct.records import Completion, Request
     from selfinstruct.runner.directory import open_run
@@ -177,7 +177,7 @@ def ours(arguments: argparse.Namespace) -> dict[str, float]:
 
     async def grown() -> float:
         with open_run(arguments.folder / "run", config) as opened:
-            async with OnlineBackend(config, environ={}) as online:
+            async with open_backend(config, environ={}) as online:
                 cpu = time.process_time()
                 await grow(opened, backend=RecordingBackend(online))
                 return time.process_time() - cpu
@@ -193,7 +193,7 @@ def bare(arguments: argparse.Namespace) -> dict[str, float]:
     import httpx2
 
     from selfinstruct.config.schema import RunConfig
-    from selfinstruct.llm.endpoint import client
+    from selfinstruct.llm.endpoint import http_client
 
     slots = arguments.slots[0]
     config = RunConfig(model="simulated", base_url=arguments.url, max_concurrency=slots)
@@ -204,7 +204,7 @@ def bare(arguments: argparse.Namespace) -> dict[str, float]:
 
     async def sent() -> None:
         queue = itertools.islice(itertools.cycle(asked), arguments.requests)
-        async with client(config, environ={}) as opened:
+        async with http_client(config, environ={}) as opened:
 
             async def worker() -> None:
                 for path, body in queue:

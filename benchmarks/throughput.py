@@ -92,7 +92,7 @@ def report(results: dict[str, list[dict[str, float]]]) -> None:
 def ours(url: str, folder: Path, instructions: int) -> dict[str, float]:
     """Run the pipeline, and write its requests to a file for the bare loop."""
     from selfinstruct.config.schema import RunConfig
-    from selfinstruct.llm.online import OnlineBackend
+    from selfinstruct.llm.online import OnlineBackend, open_backend
     from selfinstruct.llm.request_body import parameters
     from selfinstruct.records import Completion, Request
     from selfinstruct.runner.directory import open_run
@@ -118,7 +118,7 @@ def ours(url: str, folder: Path, instructions: int) -> dict[str, float]:
 
     async def grown() -> dict[str, float]:
         with open_run(folder / "run", config) as opened:
-            async with OnlineBackend(config, environ={}) as online:
+            async with open_backend(config, environ={}) as online:
                 wall, cpu = time.perf_counter(), time.process_time()
                 await grow(opened, backend=RecordingBackend(online))
                 return {

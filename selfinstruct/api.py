@@ -25,10 +25,10 @@ from selfinstruct.config.reading import load_settings
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.export.export_records import export_records
 from selfinstruct.dataset.rows import PROVENANCE_COLUMNS, provenance_rows, select
-from selfinstruct.pipeline.state import RunState
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.runner.directory import Run, is_run, open_run, planned_run, read_run
-from selfinstruct.runner.loop import Watch, grow, is_complete
+from selfinstruct.runner.loop import grow, is_complete
+from selfinstruct.runner.pump import Watch
 
 if TYPE_CHECKING:
     import pandas
@@ -94,12 +94,12 @@ def checked_settings(directory: Path | str | None, settings: Mapping[str, Any]) 
 
     For a new run, checks the input files and the key. Writes nothing. Raises SelfInstructError.
     """
-    from selfinstruct.llm.endpoint import client
+    from selfinstruct.llm.endpoint import http_client
 
     if directory is not None and is_run(directory):
         return dict(settings)
     settings = for_a_new_run(settings, environ=os.environ)
-    client(planned_run(directory, settings).config, environ=os.environ)
+    http_client(planned_run(directory, settings).config, environ=os.environ)
     return settings
 
 
@@ -141,7 +141,7 @@ async def _run(
     with open_run(directory, settings) as opened:
         if is_complete(opened):
             return summarize(opened.state)
-        watch = None if on_progress is None else _watch(opened, on_progress)
+        watch = _watch(opened, on_progress) if on_progress is not None else lambda _: None
         if backend is not None:
             model = as_backend(backend, model=opened.config.model)
             return await grow(opened, backend=model, stop=stop, watch=watch)
@@ -152,7 +152,8 @@ async def _run(
 def _watch(opened: Run, on_progress: Callable[[Progress], None]) -> Watch:
     """Return a `Watch` that calls `on_progress`."""
 
-    def watch(state: RunState, in_flight: int) -> None:
+    def watch(in_flight: int) -> None:
+        state = opened.state
         on_progress(
             Progress(
                 accepted=state.accepted,
@@ -174,12 +175,12 @@ def online_backend(
     On the first start of an imported run, also adds the endpoint's address to the config. `on_wait` is called
     before each wait for a retry, with the problem and the wait in seconds. Raises ConfigError.
     """
-    from selfinstruct.llm.online import OnlineBackend
+    from selfinstruct.llm.online import open_backend
 
     if opened.state.imports and not opened.state.counts.requests:  # the first start
         opened.config = with_address(opened.config, environ=os.environ)
-    return OnlineBackend(
-        opened.config, environ=os.environ, stop=stop, on_wait=on_wait, budget=opened.budget
+    return open_backend(
+        opened.config, environ=os.environ, budget=opened.budget, stop=stop, on_wait=on_wait
     )
 
 

@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Protocol, cast, runtime_checkable
 
+from selfinstruct.cost import Consumption
 from selfinstruct.records import Completion, Request
 from selfinstruct.text import scrub
 
@@ -50,13 +51,13 @@ class Reservations(Protocol):
     A backend that retries requests must call `reserve` before each retry.
     """
 
-    def reserve(self, request: Request, *, is_billed: bool) -> None:
+    def reserve(self, request_id: str, most: Consumption, *, is_billed: bool) -> None:
         """Reserve budget for another attempt at a request.
 
-        The caller of `complete` has already reserved the first attempt. `is_billed` says whether the previous
-        attempt may be billed. The reservation is recorded before the method returns. Raises LimitReachedError
-        if a limit allows no further attempt at present. The backend must then not send the attempt, and must
-        not catch the error.
+        The caller of `complete` has already reserved the first attempt. `most` is the worst case of this
+        attempt. `is_billed` says whether the previous attempt may be billed. The reservation is recorded
+        before the method returns. Raises LimitReachedError if a limit allows no further attempt at present.
+        The backend must then not send the attempt, and must not catch the error.
         """
         ...
 

@@ -17,7 +17,7 @@ from virtual_clock import run_at_once
 
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.events import RequestFailed
-from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.llm.online import open_backend
 from selfinstruct.runner.directory import open_run, read_run
 from selfinstruct.runner.journal import read_journal
 from selfinstruct.runner.loop import grow
@@ -82,7 +82,7 @@ def run_against(plan: FaultPlan, folder: Path, config: RunConfig = CONFIG) -> Pa
     async def grow_run() -> None:
         async with local_endpoint(plan, folder / "requests.jsonl") as base_url:
             with open_run(folder / "run", replace(config, base_url=base_url)) as opened:
-                async with OnlineBackend(opened.config, environ={}) as backend:
+                async with open_backend(opened.config, environ={}) as backend:
                     await grow(opened, backend=backend)
 
     # The server checks ten times a second whether it should stop. This gives the kernel enough time.

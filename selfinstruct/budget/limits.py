@@ -15,10 +15,10 @@ from selfinstruct.budget.ledger import Ledger
 from selfinstruct.budget.prices import require_price
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import FREE, NOTHING, Consumption, Price
-from selfinstruct.cost.worst_case import is_bounded, worst_case
+from selfinstruct.cost.worst_case import is_bounded
 from selfinstruct.errors import ConfigError, LimitReachedError
 from selfinstruct.events import Released, Reserved
-from selfinstruct.records import Request, Sampling
+from selfinstruct.records import Sampling
 from selfinstruct.text import dollars
 
 _UNITS = {"max_requests": "requests sent", "max_tokens_total": "tokens spent"}
@@ -84,10 +84,12 @@ class Budget:
         *,
         record: Callable[[Reserved | Released], None],
         sync: Callable[[], None],
+        finishing_cost: Callable[[str], Consumption] = lambda _: NOTHING,
     ) -> None:
         """Create a budget.
 
         `record` writes an event to the journal and applies it to the state. `sync` makes the journal durable.
+        `finishing_cost` returns the worst case of completing all tasks after a request is answered.
         """
         self._ledger = ledger
         self._limits = limits
@@ -95,9 +97,7 @@ class Budget:
         self._sync = sync
         self._limit = ""
         """Name of the setting whose limit refused the last attempt; "" if none has."""
-        self.finishing_cost: Callable[[Request], Consumption] = lambda _: NOTHING
-        """Function, set by the scheduler, that returns the worst case of completing all tasks after a request
-        is answered."""
+        self._finishing_cost = finishing_cost
 
     @property
     def limit_names(self) -> Collection[str]:
@@ -109,30 +109,30 @@ class Budget:
         if self._limits.names:
             self._sync()
 
-    def admits(self, request: Request) -> bool:
+    def admits(self, request_id: str, most: Consumption) -> bool:
         """Return whether the limits allow the first attempt at this request."""
-        return not self._refuses(request, self._ledger.committed)
+        return not self._refuses(request_id, most, self._ledger.committed)
 
-    def begin(self, request: Request) -> None:
+    def begin(self, request_id: str, most: Consumption) -> None:
         """Reserve the first attempt at an admitted request. Call `sync` before the attempt is sent."""
-        self._record(self._reservation(request))
+        self._record(self._reservation(request_id, most))
 
-    def reserve(self, request: Request, *, is_billed: bool) -> None:
+    def reserve(self, request_id: str, most: Consumption, *, is_billed: bool) -> None:
         """Reserve another attempt; see `backend.Reservations`."""
         committed = self._ledger.committed
         if not is_billed:
-            committed -= replace(self._ledger.pending.get(request.id, NOTHING), requests=0)
-        if self._refuses(request, committed):
+            committed -= replace(self._ledger.pending.get(request_id, NOTHING), requests=0)
+        if self._refuses(request_id, most, committed):
             if not is_billed:
-                self.release(request)
+                self.release(request_id)
             raise self.limit_reached()
-        self._record(self._reservation(request, replaces=not is_billed))
+        self._record(self._reservation(request_id, most, replaces=not is_billed))
         self.sync()
 
-    def release(self, request: Request) -> None:
+    def release(self, request_id: str) -> None:
         """Release the reservation of an attempt that was not billed, if no other attempt follows for now."""
-        if request.id in self._ledger.pending:
-            self._record(Released(request_id=request.id))
+        if request_id in self._ledger.pending:
+            self._record(Released(request_id=request_id))
 
     def limit_reached(self) -> LimitReachedError:
         """Return the error that says which limit refused the last attempt."""
@@ -148,25 +148,27 @@ class Budget:
             "continue the run",
         )
 
-    def worst_case(self, request: Request) -> Consumption:
+    def with_excess(self, most: Consumption) -> Consumption:
         """Return the maximum that an attempt can consume, including the largest excess seen so far."""
         # An endpoint may add more tokens to prompts than expected, or may ignore max_tokens. The largest
         # excess so far is the best available bound for the next attempt.
-        return worst_case(request) + self._ledger.excess
+        return most + self._ledger.excess
 
-    def _refuses(self, request: Request, committed: Consumption) -> bool:
+    def _refuses(self, request_id: str, most: Consumption, committed: Consumption) -> bool:
         if not self._limits.names:
             return False
-        total = committed + self.worst_case(request) + self.finishing_cost(request)
+        total = committed + self.with_excess(most) + self._finishing_cost(request_id)
         amounts = self._limits.amounts(total).items()
-        limit = next((name for name, (used, most) in amounts if used > most), "")
+        limit = next((name for name, (used, allowed) in amounts if used > allowed), "")
         self._limit = limit or self._limit
         return bool(limit)
 
-    def _reservation(self, request: Request, *, replaces: bool = False) -> Reserved:
-        most = self.worst_case(request)
+    def _reservation(
+        self, request_id: str, most: Consumption, *, replaces: bool = False
+    ) -> Reserved:
+        most = self.with_excess(most)
         return Reserved(
-            request_id=request.id,
+            request_id=request_id,
             prompt_tokens=most.prompt_tokens,
             completion_tokens=most.completion_tokens,
             replaces=replaces,

@@ -3,9 +3,9 @@
 A vendor's price applies only at the vendor's own address, because other hosts of the same model charge other
 prices.
 
->>> quotation_for(RunConfig(model="gpt-5.4-mini")).price.output
+>>> quotation_for(EndpointSettings(model="gpt-5.4-mini")).price.output
 Decimal('4.5')
->>> quotation_for(RunConfig(model="gpt-5.4-mini", base_url="http://localhost:8000/v1")) is None
+>>> quotation_for(EndpointSettings(model="gpt-5.4-mini", base_url="http://localhost:8000/v1")) is None
 True
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from selfinstruct.config.schema import RunConfig
+from selfinstruct.config.endpoint_settings import EndpointSettings
 from selfinstruct.cost import FREE, Price
 from selfinstruct.errors import ConfigError
 
@@ -56,7 +56,7 @@ class Quotation:
         return f"{source}, except {', '.join(self.overrides)}" if source else "as given"
 
 
-def price_of(config: RunConfig) -> Price | None:
+def price_of(config: EndpointSettings) -> Price | None:
     """Return the price of a run's model, or None if it is unknown.
 
     Raises ConfigError if the settings specify only part of the price; see `quotation_for`.
@@ -65,7 +65,7 @@ def price_of(config: RunConfig) -> Price | None:
     return quotation.price if quotation is not None else None
 
 
-def require_price(config: RunConfig) -> Price:
+def require_price(config: EndpointSettings) -> Price:
     """Return the price for a run with a cost limit. Raises ConfigError if the price is unknown."""
     price = price_of(config)
     if price is None:
@@ -75,7 +75,7 @@ def require_price(config: RunConfig) -> Price:
 
 
 def quotation_for(
-    config: RunConfig, *, environ: Mapping[str, str] | None = None
+    config: EndpointSettings, *, environ: Mapping[str, str] | None = None
 ) -> Quotation | None:
     """Return a run's price with its source, or None if the price is unknown.
 
@@ -108,11 +108,11 @@ def quotation_for(
     return replace(base, price=price, overrides=tuple(given))
 
 
-def _name(config: RunConfig) -> str:
+def _name(config: EndpointSettings) -> str:
     return f"{config.model or 'the model'} at {_host(config, {})}"
 
 
-def _host(config: RunConfig, environ: Mapping[str, str]) -> str:
+def _host(config: EndpointSettings, environ: Mapping[str, str]) -> str:
     address = config.base_url or environ.get("OPENAI_BASE_URL", "").strip()
     return (urlsplit(address).hostname or "").lower() if address else _OPENAI
 

@@ -27,12 +27,10 @@ def filter_lines(summary: FilterSummary, options: Options) -> Iterator[str]:
     counts += [rejected, f"without tokens {summary.without_tokens:,}", f"{summary.seconds:.1f} s"]
     yield ", ".join(counts)
     if summary.without_tokens:
-        yield (
-            f"{summary.without_tokens:,} kept texts have no word for the tokenizer {options['tokenizer']}; "
-            "they were compared with nothing"
-        )
+        have = counted(summary.without_tokens, "kept text has", "kept texts have")
+        yield f"{have} no words for the tokenizer {options['tokenizer']}, so nothing was compared"
     if options["threshold"] == 1:
-        yield "no ROUGE-L is over 1, so even exact copies are kept; to reject only exact copies, use -t 0.999"
+        yield "with the threshold 1, even exact copies are kept; to reject only exact copies, use -t 0.999"
     if summary.with_an_input:
         yield (
             f"{summary.with_an_input:,} rejected records have the same text as another record, and an input "
@@ -60,7 +58,8 @@ def export_lines(summary: ExportSummary, options: Options) -> Iterator[str]:
     """Yield the summary of `selfinstruct export`."""
     if summary.benchmarks is not None:
         yield from _benchmark_table(summary.benchmarks)
-        yield f"left out {summary.left_out:,} rows that contain what a benchmark asks"
+        rows = counted(summary.left_out, "row that contains", "rows that contain")
+        yield f"left out {rows} benchmark text"
     has_parts = len(summary.parts) > 1
     for part in summary.parts:
         place = "stdout" if str(options["output"]) == "-" else str(part.path)

@@ -70,7 +70,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and
 
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────
 
-_SPECS = {spec.name: spec for spec in dataclasses.fields(RunConfig)}
+_SPECS = {spec.name: spec for spec in RunConfig.specs()}
 _HINTS = get_type_hints(RunConfig)
 
 

@@ -27,7 +27,7 @@ from selfinstruct.cli.terminal import print_json, say
 from selfinstruct.config.address import address
 from selfinstruct.cost import ExpectedUse
 from selfinstruct.errors import LimitReachedError, RunWriteError, SelfInstructError
-from selfinstruct.pipeline.state import RunState
+from selfinstruct.events import Event
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.runner import loop
 from selfinstruct.runner.directory import Run, is_run, open_run, planned_run
@@ -137,20 +137,19 @@ def _grow(opened: Run, announcement: Announcement | None) -> Exception | None:
 
 async def _send(
     opened: Run,
-    journal: Journal,
+    journal: Journal[Event],
     backend: "OnlineBackend",
     stop: asyncio.Event,
     expected_use: ExpectedUse | None,
 ) -> None:
     run_log = RunLog(opened, address=address(opened.config, environ=os.environ))
-    journal.on_append = run_log.heard
     disk = DiskWatch(opened.directory, max_concurrency=opened.config.max_concurrency)
     _warn_of_small_disk(opened, journal)
     if (problem := disk.problem()) is not None:
         raise RunWriteError(opened.directory, problem)
     in_flight = 0
 
-    def watch(_: RunState, number: int) -> None:
+    def watch(number: int) -> None:
         nonlocal in_flight
         in_flight = number
         if not stop.is_set() and disk.problem() is not None:
@@ -169,6 +168,7 @@ async def _send(
                     stop=stop,
                     watch=watch,
                     on_pause=_report_pause,
+                    on_event=run_log.heard,
                     expected_use=expected_use,
                 )
             finally:
@@ -179,7 +179,7 @@ async def _send(
         raise RunWriteError(opened.directory, disk.shortage)
 
 
-def _warn_of_small_disk(opened: Run, journal: Journal) -> None:
+def _warn_of_small_disk(opened: Run, journal: Journal[Event]) -> None:
     problem = warning(
         opened.directory,
         missing=max(0, opened.config.num_instructions - opened.state.accepted),

@@ -20,7 +20,7 @@ from selfinstruct.cli.terminal import is_terminal, print_json, say
 from selfinstruct.config.address import address
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import BackendError
-from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.llm.online import open_backend
 from selfinstruct.llm.request_body import api_path
 from selfinstruct.records import Request
 from selfinstruct.runner.directory import Run, planned_run
@@ -88,7 +88,7 @@ class _Look:
 
 async def _look(run: Run, looks: list[_Look], *, quiet: bool) -> None:
     """Send the preview's requests and append each to `looks`. Unless `quiet`, print parts as they arrive."""
-    async with OnlineBackend(run.config, environ=os.environ, on_wait=say_wait) as backend:
+    async with open_backend(run.config, environ=os.environ, on_wait=say_wait) as backend:
         async for step in preview(run, backend=backend):
             body = backend.body(step.request)
             if isinstance(step, Asked):

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from selfinstruct.config.schema import RunConfig, web_address_problem
+from selfinstruct.config.endpoint_settings import EndpointSettings, web_address_problem
+from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import ConfigError
 
 OPENAI_URL = "https://api.openai.com/v1"
 
 
-def address(config: RunConfig, *, environ: Mapping[str, str]) -> str:
+def address(config: EndpointSettings, *, environ: Mapping[str, str]) -> str:
     """Return the setting `base_url`, or $OPENAI_BASE_URL, or OpenAI's address. Raises ConfigError."""
     if config.base_url:
         return config.base_url

@@ -1,14 +1,19 @@
 """Declare a setting: its default, help text, panel of `--help`, and valid values.
 
-`RunConfig` consists of these declarations; `reading`, the command line and the fingerprint use them.
+A group of settings consists of these declarations. `RunConfig` joins all groups.
 
     >>> at_least(1)(0)
     'must be at least 1, not 0'
 """
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field, fields
+from functools import partial
+from pathlib import Path
 from typing import Any
+
+from selfinstruct.errors import ConfigError
 
 Check = Callable[[Any], str | None]
 """Returns the problem with a value, or None."""
@@ -72,3 +77,67 @@ def setting(
         "check": check,
     }
     return field(default=default, metadata=metadata)
+
+
+dataset = partial(setting, panel="Dataset")
+sampling = partial(setting, panel="Sampling")
+job = partial(setting, panel="How to run", operational=True)
+cost = partial(setting, panel="Costs and limits", operational=True)
+
+_ORDER = """
+model recipe profile api seed_tasks prompts classification_seeds_only demonstrations
+generated_demonstrations show_input seed threshold tokenizer max_instances lag_min lag_max
+generate_temperature generate_top_p generate_presence_penalty generate_max_tokens
+classify_temperature classify_max_tokens
+instances_temperature instances_presence_penalty instances_max_tokens extra_body
+num_instructions base_url api_key_env extra_header token_limit max_concurrency
+request_timeout_s connect_timeout_s stall_after max_attempts give_up_after_s
+price_input price_cached_input price_output free
+max_cost max_tokens_total max_requests max_time_s confirm_above
+max_requests_per_minute max_tokens_per_minute
+""".split()
+"""All settings in the order of the help, of stored settings and of checks."""
+
+
+def _text_problem(value: object) -> str | None:
+    """Return why a path or text cannot be stored or used, or None."""
+    if isinstance(value, Path) and "\0" in str(value):
+        return "contains a NUL character, which no path can contain"
+    try:
+        str(value).encode("utf-8")
+    except UnicodeEncodeError:
+        return "contains bytes that are not text"
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """A group of settings. Raises ConfigError for an invalid value."""
+
+    def __post_init__(self) -> None:
+        for spec in self.specs():
+            if isinstance(getattr(self, spec.name), By):
+                # The default depends on a setting that was not known before.
+                object.__setattr__(self, spec.name, self.default(spec))
+            value = getattr(self, spec.name)
+            check = spec.metadata["check"]
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(spec.name, f"must be a finite number, not {value}")
+            problem = _text_problem(value) if isinstance(value, str | Path) else None
+            if problem is None and check is not None and value is not None:
+                problem = check(value)
+            if problem is not None:
+                raise ConfigError(spec.name, problem)
+
+    @classmethod
+    def specs(cls) -> "list[Field[Any]]":
+        """Return the settings of the group in order."""
+        return sorted(fields(cls), key=lambda spec: _ORDER.index(spec.name))
+
+    def default(self, spec: "Field[Any]") -> Any:
+        """Return the default of a setting, which may depend on another setting."""
+        default: Any = spec.default
+        if not isinstance(default, By):
+            return default
+        value = default.values[getattr(self, default.setting)]
+        return min(value, getattr(self, default.at_most)) if default.at_most else value

@@ -10,7 +10,6 @@ was given from a default.
     seed-tasks: mine.jsonl                       "seed_tasks": Path("mine.jsonl")}
 """
 
-import dataclasses
 import datetime
 import difflib
 import functools
@@ -28,9 +27,7 @@ from selfinstruct.files.yaml_text import YamlError, parse_yaml, read_yaml_input
 _MAX_SHOWN_CHARACTERS = 60
 """Maximum length of a value in an error message."""
 
-DURATIONS = frozenset(
-    spec.name for spec in dataclasses.fields(RunConfig) if spec.name.endswith("_s")
-)
+DURATIONS = frozenset(spec.name for spec in RunConfig.specs() if spec.name.endswith("_s"))
 """Settings that are durations."""
 
 _A_DURATION = "a number of seconds or a duration such as 8h or 1h30m"

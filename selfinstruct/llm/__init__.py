@@ -1,1 +1,1 @@
-"""Backends for language models; they implement `selfinstruct.backend`."""
+"""The client of an endpoint, and the backend that completes requests with the client."""

@@ -3,7 +3,7 @@
 The doctor asks for the list of models, then for completions of at most 16 tokens. A server may support a
 parameter, refuse the parameter, or ignore it silently; each finding reports what the replies show.
 
-    doctor = Doctor(backend, config, {"generate": sampling(config, "generate")})
+    doctor = Doctor(client, settings, {"generate": sampling(config, "generate")})
     async for finding in doctor.findings():
         …   # Finding("endpoint", "ok", "it answers"), Finding("model", "ok", "qwen3 is there"), …
 """
@@ -17,12 +17,13 @@ from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from selfinstruct.config.schema import RunConfig
+from selfinstruct.config.endpoint_settings import EndpointSettings
+from selfinstruct.cost import Consumption
 from selfinstruct.cost.worst_case import is_bounded
 from selfinstruct.errors import BackendError, EndpointError, TransientError
-from selfinstruct.llm.online import OnlineBackend, RawReply
+from selfinstruct.llm.client import EndpointClient
 from selfinstruct.llm.outcomes import AttemptOutcome, outcome_of
-from selfinstruct.llm.reply import read_completion, read_usage, shortened
+from selfinstruct.llm.reply import Reply, read_completion, read_usage, shortened
 from selfinstruct.llm.request_body import (
     MAX_COMPLETION_TOKENS,
     MAX_TOKENS,
@@ -81,18 +82,18 @@ class Doctor:
 
     def __init__(
         self,
-        backend: OnlineBackend,
-        config: RunConfig,
+        client: EndpointClient,
+        settings: EndpointSettings,
         samplings: Mapping[Stage, Sampling],
     ) -> None:
         """Prepare the checks; `samplings` are the parameters of each stage."""
-        self._backend = backend
-        self._model = config.model
-        self._is_chat = config.api == "chat"
+        self._client = client
+        self._model = settings.model
+        self._is_chat = settings.api == "chat"
         self._samplings = samplings
-        self._may_rename = config.token_limit not in MAX_TOKENS_NAMES
-        self._max_tokens_name = MAX_TOKENS if self._may_rename else config.token_limit
-        self._extra = config.extra_body or {}
+        self._may_rename = settings.token_limit not in MAX_TOKENS_NAMES
+        self._max_tokens_name = MAX_TOKENS if self._may_rename else settings.token_limit
+        self._extra = settings.extra_body or {}
         self.requests = 0
         self.prompt_tokens = 0
         self.completion_tokens = 0
@@ -125,7 +126,7 @@ class Doctor:
         """Check the connection and the list of models. Raises BackendError without a connection."""
         try:
             async with asyncio.timeout(_MODELS_TIMEOUT_S):
-                reply = await self._backend.probe("/models")
+                reply = await self._client.probe("/models")
         except TimeoutError:
             problem = f"no list of models within {_MODELS_TIMEOUT_S:g} s; {_LATER}"
             yield Finding("model", "open", problem)
@@ -301,18 +302,20 @@ class Doctor:
         request = Request(id="doctor", stage="generate", prompt=one, sampling=sampling)
         return parameters(request, max_tokens_name=self._max_tokens_name)
 
-    async def _ask_for(self, prompt: tuple[str, str], **extra: Any) -> RawReply:
+    async def _ask_for(self, prompt: tuple[str, str], **extra: Any) -> Reply:
         """Send a tiny request with extra members. Raises BackendError for a refusal."""
         reply = await self._ask(self._body(prompt, **extra))
         if reply.refusal is not None:
             raise reply.refusal
         return reply
 
-    async def _ask(self, body: dict[str, Any]) -> RawReply:
+    async def _ask(self, body: dict[str, Any]) -> Reply:
         """Send a body, and again if the endpoint wants max_completion_tokens."""
         self.requests += 1
         path = "/chat/completions" if self._is_chat else "/completions"
-        reply = await self._backend.probe(path, body)
+        longest = max(body.get(name) or 0 for name in MAX_TOKENS_NAMES)
+        most = Consumption(prompt_tokens=len(json.dumps(body)), completion_tokens=longest)
+        reply = await self._client.probe(path, body, most=most)
         self._count(reply)
         if self._may_rename and wants_max_completion_tokens(reply.status, reply.error, body):
             self._may_rename, self._max_tokens_name = False, MAX_COMPLETION_TOKENS
@@ -320,21 +323,21 @@ class Doctor:
             return await self._ask(body)
         return reply
 
-    def _count(self, reply: RawReply) -> None:
+    def _count(self, reply: Reply) -> None:
         with suppress(BackendError):
             usage = _read(reply).usage
             self.prompt_tokens += usage.prompt_tokens if usage is not None else 0
             self.completion_tokens += usage.completion_tokens if usage is not None else 0
 
 
-def _read(reply: RawReply) -> Completion:
+def _read(reply: Reply) -> Completion:
     """Return the completion in a reply. Raises BackendError for any other reply."""
     if reply.refusal is not None:
         raise reply.refusal
-    return read_completion(reply.content, attempts=1, latency_s=0.0)
+    return read_completion(reply)
 
 
-def _choices(reply: RawReply) -> list[dict[str, Any]]:
+def _choices(reply: Reply) -> list[dict[str, Any]]:
     _read(reply)
     return [choice for choice in json.loads(reply.content)["choices"] if isinstance(choice, dict)]
 
@@ -348,7 +351,7 @@ def _completion_finding(completion: Completion) -> Finding:
     return Finding(name, "open", "an empty text", "check a real prompt: run --preview")
 
 
-def _usage_finding(reply: RawReply, completion: Completion) -> Finding:
+def _usage_finding(reply: Reply, completion: Completion) -> Finding:
     reported = json.loads(reply.content).get("usage")
     usage = read_usage(reported, has_text=bool(completion.text))
     if usage is None:

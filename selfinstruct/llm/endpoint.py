@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.request import getproxies
 
 from selfinstruct.config.address import OPENAI_URL, address
+from selfinstruct.config.endpoint_settings import EndpointSettings
 from selfinstruct.config.request_extras import Header, filled_in, looks_secret
-from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ NO_KEY = "none"
 """Placeholder for a local server without keys, because the client requires a key."""
 
 
-def api_key(config: RunConfig, *, environ: Mapping[str, str]) -> str:
+def api_key(config: EndpointSettings, *, environ: Mapping[str, str]) -> str:
     """Return the API key, or NO_KEY. Raises ConfigError for a missing or invalid key."""
     key = environ.get(config.api_key_env, "").strip()
     if key and not (key.isascii() and key.isprintable() and " " not in key):
@@ -37,7 +37,7 @@ def api_key(config: RunConfig, *, environ: Mapping[str, str]) -> str:
     return key or NO_KEY
 
 
-def headers(config: RunConfig, *, environ: Mapping[str, str]) -> tuple[Header, ...]:
+def headers(config: EndpointSettings, *, environ: Mapping[str, str]) -> tuple[Header, ...]:
     """Return the extra headers with their variables replaced. Raises ConfigError for an unset variable."""
     return tuple(filled_in(line, environ) for line in config.extra_header)
 
@@ -47,7 +47,7 @@ def authorizes(added: Iterable[Header]) -> bool:
     return any(looks_secret(header.name) for header in added)
 
 
-def client(config: RunConfig, *, environ: Mapping[str, str]) -> "openai.AsyncOpenAI":
+def http_client(config: EndpointSettings, *, environ: Mapping[str, str]) -> "openai.AsyncOpenAI":
     """Make the client for the endpoint.
 
     Proxies and certificates come from the environment of this process. Raises ConfigError for a setting or

@@ -5,7 +5,7 @@
     STOP     the endpoint would refuse every request: end the run   raises EndpointError
     ACCEPT   a reply, journaled as received                         returns a Completion
 
-`online` finds the outcome of an attempt; `retry` looks up its rule for the number of attempts and the waits.
+`client` finds the outcome of an attempt; `retry` looks up its rule for the number of attempts and the waits.
 After the last attempt, and for a rejected request, `selfinstruct.runner.failures` decides.
 """
 

@@ -7,6 +7,7 @@ The body is read as plain JSON, because endpoints send texts, error pages and in
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from selfinstruct.errors import BackendError, TransientError
@@ -41,25 +42,35 @@ def unreadable(error: Exception) -> BackendError:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply of any status."""
+
+    content: bytes
+    status: int = 200
+    error: object = None
+    """Error object of the body, for an error status."""
+    refusal: BackendError | None = None
+    """Meaning of an error status."""
+    attempts: int = 1
+    latency_s: float = 0.0
+    secrets: Sequence[str] = field(default=(), repr=False)
+    """Texts to remove from messages about the reply."""
+
+
 @reading()
-def read_completion(
-    body: bytes,
-    *,
-    request: Request | None = None,
-    attempts: int,
-    latency_s: float,
-    secrets: Sequence[str] = (),
-) -> Completion:
+def read_completion(reply: Reply, request: Request | None = None) -> Completion:
     """Read the body of a reply with status 200; without the request, read no log-probabilities.
 
     Raises BackendError, without secrets, for anything but a completion: invalid JSON, a page, no choices, an
     error object instead of choices or inside them, the finish reason of a failure. A reply without text is a
     completion with an empty text, or with the text of the refusal.
     """
+    secrets = reply.secrets
     try:
-        data = json.loads(body)
+        data = json.loads(reply.content)
     except (ValueError, RecursionError):
-        start = shortened(redacted(body.decode(errors="replace"), secrets))
+        start = shortened(redacted(reply.content.decode(errors="replace"), secrets))
         raise error_of(
             AttemptOutcome.NOT_JSON,
             f"the endpoint answered 200 without JSON: {start or 'empty body'}",
@@ -85,8 +96,8 @@ def read_completion(
         finish_reason=finish_reason,
         model=_name(data.get("model")),
         usage=usage if isinstance(usage, Usage) else None,
-        latency_s=round(latency_s, 6),
-        attempts=attempts,
+        latency_s=round(reply.latency_s, 6),
+        attempts=reply.attempts,
         logprobs=logprobs.reply,
         prompt_logprobs=logprobs.prompt,
     )

@@ -14,6 +14,7 @@ from selfinstruct.runner.directory import require_free
 from selfinstruct.runner.journal import Journal
 from selfinstruct.runner.lock import locked
 from selfinstruct.runner.manifest import Manifest, write_manifest
+from selfinstruct.runner.run_events import run_events
 from selfinstruct.runner.run_files import JOURNAL, system_error
 
 _EVENTS_PER_WRITE = 1000
@@ -31,7 +32,7 @@ def make_run(directory: Path, manifest: Manifest, events: Iterable[Event]) -> No
             (directory / JOURNAL).unlink(missing_ok=True)
         except OSError as error:
             raise system_error(directory, "written", error) from None
-        with Journal(directory / JOURNAL) as journal:
+        with Journal(directory / JOURNAL, run_events) as journal:
             for _ in journal.replay():
                 pass
             remaining = iter(events)

@@ -26,7 +26,6 @@ from selfinstruct.events import (
     TaskImported,
 )
 from selfinstruct.pipeline.recipes import recipe_of
-from selfinstruct.pipeline.recipes.types import Recipe
 from selfinstruct.pipeline.state import RunState, apply, initial
 from selfinstruct.records import Stage
 from selfinstruct.runner.journal import Journal, read_journal
@@ -40,7 +39,9 @@ from selfinstruct.runner.manifest import (
     refuse_irregular,
     write_manifest,
 )
+from selfinstruct.runner.run_events import run_events
 from selfinstruct.runner.run_files import CONFIG, JOURNAL, LOCK, NAMES, system_error
+from selfinstruct.runner.scheduler import Scheduler
 
 
 @dataclass(kw_only=True)
@@ -51,15 +52,12 @@ class Run(Manifest):
     state: RunState
     worked_s: float = 0.0
     """Total working time of all processes, in seconds: from the first to the last line of each."""
-    journal: Journal | None = None
+    journal: Journal[Event] | None = None
     """The open journal; None where the run is only read."""
+    scheduler: Scheduler | None = None
+    """None where the run is only read."""
     budget: Budget | None = None
     """None where the run is only read."""
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe of the run."""
-        return recipe_of(self.config)
 
 
 @contextmanager
@@ -92,22 +90,29 @@ def open_run(
         manifest, is_new = plan
         if is_new:
             write_manifest(directory, manifest)
-        with Journal(directory / JOURNAL) as journal:
+        with Journal(directory / JOURNAL, run_events) as journal:
             keeps_instances = _shows_instances(manifest.config)
             run = _empty_run(directory, manifest, keeps_instances=keeps_instances)
             _continue(run, journal.replay(), given)
             run.journal = journal
-            run.budget = _budget(run, journal)
+            run.scheduler = Scheduler(run, run.state)
+            run.budget = _budget(run, journal, run.scheduler)
             yield run
 
 
-def _budget(run: Run, journal: Journal) -> Budget:
+def _budget(run: Run, journal: Journal[Event], scheduler: Scheduler) -> Budget:
     def record(event: Reserved | Released) -> None:
         journal.append(event, durable=False)
         apply(run.state, event)
 
     limits = _limits(run.config)
-    return Budget(run.state.ledger, limits, record=record, sync=journal.sync)
+    return Budget(
+        run.state.ledger,
+        limits,
+        record=record,
+        sync=journal.sync,
+        finishing_cost=scheduler.finishing_cost,
+    )
 
 
 def _limits(config: RunConfig) -> Limits:
@@ -237,7 +242,7 @@ def planned_run(directory: Path | str | None, settings: Mapping[str, Any]) -> Ru
     return run
 
 
-def _continue(run: Run, entries: Iterable[Entry], given: Mapping[str, Any]) -> None:
+def _continue(run: Run, entries: Iterable[Entry[Event]], given: Mapping[str, Any]) -> None:
     """Apply the journal and the given settings to a run that is continued.
 
     Raises RunDirectoryError where imported tasks are missing: no model can write them again.
@@ -254,7 +259,7 @@ def _continue(run: Run, entries: Iterable[Entry], given: Mapping[str, Any]) -> N
         )
 
 
-def read_history(directory: Path | str) -> tuple[Run, Iterator[Entry]]:
+def read_history(directory: Path | str) -> tuple[Run, Iterator[Entry[Event]]]:
     """Return a run before its first event, and the entries of its journal; `replay` applies the entries.
 
     Like `read_run`, it changes nothing. Raises RunDirectoryError; the iterator raises JournalError.
@@ -273,7 +278,7 @@ def read_history(directory: Path | str) -> tuple[Run, Iterator[Entry]]:
     return _empty_run(directory, read_manifest(directory)), read_journal(directory / JOURNAL)
 
 
-def replay(run: Run, entries: Iterable[Entry]) -> Iterator[Entry]:
+def replay(run: Run, entries: Iterable[Entry[Event]]) -> Iterator[Entry[Event]]:
     """Apply entries to a run; yield each entry once it is applied. Raises JournalError."""
     before: datetime | None = None
     for entry in entries:

@@ -268,11 +268,13 @@ class FailurePolicy:
         """Record that a request ended in a way that says nothing about the endpoint."""
         self._states[request.stage].end(request)
 
-    def forget(self, stage: Stage) -> None:
-        """Drop failed and rejected requests of a stage: the run no longer needs them."""
-        self._states[stage].failed.clear()
-        self._states[stage].outage.clear()
-        self._rejections.forget(stage)
+    def forget_except(self, stages: Container[Stage]) -> None:
+        """Drop failed and rejected requests of all other stages: no answer to them is needed."""
+        for stage, state in self._states.items():
+            if stage not in stages:
+                state.failed.clear()
+                state.outage.clear()
+                self._rejections.forget(stage)
 
     @property
     def has_rejected(self) -> bool:

@@ -1,4 +1,4 @@
-"""The journal: an append-only log of events, one JSON object per line (selfinstruct.runner.journal_line).
+"""A journal: an append-only log of events, one JSON object per line (selfinstruct.runner.journal_line).
 
 `append` returns once the events are on the disk; with `durable=False` they are on the disk after the next
 `sync`. One sync covers all events of a call. A failed write or sync ends the run: the contents of the disk
@@ -22,19 +22,28 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Self
+from typing import Generic, Self
 
 from selfinstruct.errors import JournalCorruptError, JournalError, NewerJournalError
 from selfinstruct.events import Event
 from selfinstruct.files import because, open_regular, sync_directory
-from selfinstruct.runner.journal_line import Entry, TornLineError, UnknownLineError, decode, encode
+from selfinstruct.runner.journal_line import (
+    E,
+    Entry,
+    Events,
+    TornLineError,
+    UnknownLineError,
+    decode,
+    encode,
+)
+from selfinstruct.runner.run_events import run_events
 
 _HEAD_BYTES = 100
 """Length of the part of a line that contains the kind of its event."""
 _LONGEST_VERSION = 100
 
 
-def _scan(path: Path) -> Iterator[tuple[Entry, int]]:
+def _scan(path: Path, events: "Events[E]") -> Iterator[tuple[Entry[E], int]]:
     """Yield the entries before a torn last line, each with the size of the file up to its end.
 
     Raises JournalCorruptError for any other invalid line.
@@ -53,7 +62,7 @@ def _scan(path: Path) -> Iterator[tuple[Entry, int]]:
                 if not line.endswith(b"\n"):
                     return  # an incomplete write, or a write that another process is making now
                 try:
-                    entry = decode(line, seq=number)
+                    entry = decode(line, events, seq=number)
                 except UnknownLineError as error:
                     raise _of_another_version(path, number, str(error)) from None
                 except TornLineError as error:
@@ -109,34 +118,35 @@ def _parts(name: str) -> tuple[int, ...]:
     return tuple(map(int, numbers[0].split("."))) if numbers else ()
 
 
-def read_journal(path: Path) -> Iterator[Entry]:
-    """Read a journal without changing it, even while a run writes it."""
-    return (entry for entry, _ in _scan(path))
+def read_journal(path: Path) -> Iterator[Entry[Event]]:
+    """Read the journal of a run without changing it, even while the run writes it."""
+    return (entry for entry, _ in _scan(path, run_events))
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Journal:
-    """A journal that is open for writing. Call `replay` first; the caller holds the lock of the run."""
+class Journal(Generic[E]):
+    """A journal that is open for writing. Call `replay` first; the caller has the lock of the directory."""
 
-    def __init__(self, path: Path, *, now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(
+        self, path: Path, events: "Events[E]", *, now: Callable[[], datetime] = _utc_now
+    ) -> None:
         self.path = path
+        self._events = events
         self._now = now
         self._entries = 0
         self._end = 0
         """Size of the valid lines, in bytes."""
         self._fd: int | None = None
         self._is_synced = True
-        self.on_append: Callable[[Event], None] = lambda _: None
-        """Called for every event after it is written."""
         self.torn_bytes = 0
         """Size of the incomplete last line that `replay` removed."""
 
-    def replay(self) -> Iterator[Entry]:
+    def replay(self) -> Iterator[Entry[E]]:
         """Yield the existing entries, then repair the journal and open it for appending."""
-        for entry, end in _scan(self.path):
+        for entry, end in _scan(self.path, self._events):
             self._entries, self._end = entry.seq, end
             yield entry
         self._open()
@@ -164,7 +174,7 @@ class Journal:
         os.ftruncate(fd, self._end)
         os.fsync(fd)
 
-    def append(self, *events: Event, durable: bool = True) -> None:
+    def append(self, *events: E, durable: bool = True) -> None:
         """Append events in order, with one write and one sync.
 
         With `durable=False`, the events become durable with `sync` or with the next durable append. That is
@@ -173,15 +183,13 @@ class Journal:
         """
         at = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         first = self._entries + 1
-        data = b"".join(encode(seq, at, event) for seq, event in enumerate(events, start=first))
+        data = b"".join(encode(n, at, e, self._events) for n, e in enumerate(events, start=first))
         with self._writing() as fd:
             self._is_synced = False
             _write_all(fd, data)
         self._entries += len(events)
         if durable:
             self.sync()
-        for event in events:
-            self.on_append(event)
 
     def sync(self) -> None:
         """Make all appended events durable. Raises JournalError, like `append`."""

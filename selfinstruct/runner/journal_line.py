@@ -4,7 +4,7 @@ r"""The format of a journal line.
     number   = 1 for the first line, one more for each further line
     time     = UTC, ISO 8601 with microseconds: 2026-01-31T23:59:59.000000Z
     checksum = CRC-32 (zlib, gzip) of the line with its '\n' and without these digits: 8 lowercase hex digits
-    event    = an object with "kind" and the members of the event (selfinstruct.events)
+    event    = an object with "kind" and the members of the event (for a run: selfinstruct.events)
 
 Any tool can read the file, and verify the checksum of a line (here line 12):
 
@@ -14,19 +14,19 @@ Any tool can read the file, and verify the checksum of a line (here line 12):
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING, Annotated
-
-from selfinstruct.config.reading import load_settings
-from selfinstruct.config.schema import OPERATIONAL
-from selfinstruct.errors import ConfigError
-from selfinstruct.events import Event, RunStarted
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+E = TypeVar("E")
+"""The union of the events of a journal."""
+
+Events = Callable[[], "TypeAdapter[E]"]
+"""Returns the adapter of a union of events; a function, since pydantic takes long to import."""
 
 JOURNAL_VERSION = 2
 """Version of the format of lines and events. Increase it with any change to either."""
@@ -35,27 +35,20 @@ _HEAD = re.compile(rb'\{"seq":([1-9]\d{0,14}),"at":"([0-9T:.-]{10,32}Z)","crc":"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Generic[E]):
     """A line of the journal."""
 
     seq: int
     """Number of the line, from 1."""
     at: datetime
     """Time of writing in UTC."""
-    event: Event
+    event: E
 
 
-@cache
-def _adapter() -> "TypeAdapter[Event]":
-    from pydantic import Field, TypeAdapter
-
-    return TypeAdapter(Annotated[Event, Field(discriminator="kind")])
-
-
-def encode(seq: int, at: str, event: Event) -> bytes:
+def encode(seq: int, at: str, event: E, events: "Events[E]") -> bytes:
     """Return the line of an event; `at` is the time as in the grammar above."""
     before = b'{"seq":%d,"at":"%s","crc":"' % (seq, at.encode("ascii"))
-    after = b'",%s\n' % _adapter().dump_json(event)[1:]
+    after = b'",%s\n' % events().dump_json(event)[1:]
     return b"%s%08x%s" % (before, zlib.crc32(after, zlib.crc32(before)), after)
 
 
@@ -63,11 +56,11 @@ class TornLineError(ValueError):
     """Bytes that are not a line, as a crash during a write leaves them."""
 
 
-class UnknownLineError(ValueError):
+class UnknownLineError(Exception):
     """An undamaged line with an event that this version does not know."""
 
 
-def decode(line: bytes, *, seq: int) -> Entry:
+def decode(line: bytes, events: "Events[E]", *, seq: int) -> Entry[E]:
     """Return the entry of a line with the number `seq`.
 
     Raises TornLineError or UnknownLineError, and ValueError for a line that was changed.
@@ -84,11 +77,9 @@ def decode(line: bytes, *, seq: int) -> Entry:
     except ValueError:
         raise ValueError(f"has a time that does not exist ({head[2].decode('ascii')})") from None
     try:
-        event = _adapter().validate_json(b"{" + line[head.end() :])
+        event = events().validate_json(b"{" + line[head.end() :])
     except ValidationError:
         raise UnknownLineError("is not an event that this version of selfinstruct knows") from None
-    if isinstance(event, RunStarted):
-        _require_settings(event.settings)
     return Entry(seq=seq, at=at, event=event)
 
 
@@ -112,19 +103,3 @@ def _damage(line: bytes, head: re.Match[bytes] | None) -> ValueError:
     except ValueError:
         return TornLineError(problem if head is None else "is not JSON")
     return ValueError(f"was changed after it was written: it {problem}")
-
-
-def _require_settings(settings: Mapping[str, object]) -> None:
-    """Raise UnknownLineError unless a process can have started with these settings."""
-    for name in settings:
-        if name not in OPERATIONAL:
-            raise UnknownLineError(
-                f"sets {name[:40]!r}, which is not a setting that a start can change"
-            )
-    try:
-        usable = load_settings("", settings)
-    except ConfigError as error:
-        raise UnknownLineError(f"has a setting that cannot be used ({error})") from None
-    for name, value in settings.items():
-        if value != usable[name]:
-            raise UnknownLineError(f"has a setting that is not written as it should be ({name})")

@@ -43,6 +43,7 @@ from selfinstruct.pipeline.prompts import (
     template_names,
 )
 from selfinstruct.pipeline.recipes import recipe_of
+from selfinstruct.pipeline.recipes.types import Recipe
 from selfinstruct.pipeline.seed_tasks import read_seed_tasks, render_seed_tasks
 from selfinstruct.pipeline.tokenizers import TOKENIZER_VERSION
 from selfinstruct.records import SeedTask
@@ -88,6 +89,11 @@ class Manifest:
     """Versions of rules, parsers, tokenizer and journal that made the run; see `VERSIONS`."""
     imported: int = 0
     """Tasks that were imported when the run was made, to detect a journal that was cut."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the run."""
+        return recipe_of(self.config)
 
     @property
     def hashes(self) -> dict[str, str]:

@@ -1,24 +1,23 @@
-"""The order of requests: the next stage, a failed or a fresh request, and whether the limits allow it.
+"""The order of the requests of a run: the next stage, and its next request.
 
 The scheduler knows what is still to be asked, and sends nothing. The order never changes the dataset.
 """
 
 from collections import deque
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping, Sequence
 
-from selfinstruct.budget.limits import Budget
 from selfinstruct.cost import Consumption
+from selfinstruct.cost.worst_case import worst_case
 from selfinstruct.pipeline.plan import (
     generation_request,
     is_plannable,
     is_worth_asking,
     task_request,
 )
+from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Request, Stage, Task
 from selfinstruct.records.ids import generation_id
-from selfinstruct.runner.directory import Run
-from selfinstruct.runner.failures import FailurePolicy
+from selfinstruct.runner.manifest import Manifest
 
 # Neither generation nor the other stages may starve: generation goes first while it has less than this share
 # of the slots and few tasks are open, and last otherwise.
@@ -32,25 +31,14 @@ _OPEN_TASKS_AHEAD = 4
 class Scheduler:
     """Chooses the next request."""
 
-    def __init__(
-        self,
-        run: Run,
-        *,
-        failure_policy: FailurePolicy,
-        budget: Budget,
-        now: Callable[[], float],
-    ) -> None:
+    def __init__(self, run: Manifest, state: RunState) -> None:
         self._run = run
-        self._failure_policy = failure_policy
-        self._budget = budget
-        self._now = now
+        self._state = state
         self._next_number = 1
         self._open_tasks: dict[Stage, deque[str]] = {
             stage.name: deque() for stage in reversed(run.recipe.task_stages)
         }
         """Ids of tasks by their next stage. Nearly complete tasks go first."""
-        self._put_back: dict[Stage, deque[Request]] = {}
-        """Requests that were planned and not sent."""
         self._longest_task = max((task.instruction for task in run.seed_tasks), key=_byte_length)
         """The longest instruction so far, the worst case of a further task."""
         self._longest_list = run.recipe.generate.instructions_asked
@@ -61,74 +49,53 @@ class Scheduler:
         """Number of the last list that an earlier process received and did not commit."""
         self._finishing: tuple[tuple[str, Consumption], Consumption] | None = None
         """Worst case of the requests about one task, with the inputs of the computation."""
-        budget.finishing_cost = self._finishing_cost
-        self.held: set[Stage] = set()
-        """Stages with a request that a limit does not allow."""
 
     @property
     def has_enough(self) -> bool:
         """Whether the run has enough instructions."""
-        return self._run.state.accepted >= self._run.config.num_instructions
+        return self._state.accepted >= self._run.config.num_instructions
 
     def open_all(self) -> None:
         """Open every task that an earlier process left incomplete, and find the lists that it received."""
+        self._next_number = 1
         for open_tasks in self._open_tasks.values():
             open_tasks.clear()
-        for task in self._run.state.pool.generated:
+        for task in self._state.pool.generated:
             if not task.is_final:
                 self.open(task.id)
-        lists = (o.request_id for o in self._run.state.waiting.values() if o.stage == "generate")
+        lists = (o.request_id for o in self._state.waiting.values() if o.stage == "generate")
         self._last_waiting = max((int(name.rpartition("/")[2]) for name in lists), default=0)
 
     def open(self, task_id: str) -> None:
         """Schedule the next request about a task."""
-        task = self._run.state.pool.by_id(task_id)
+        task = self._state.pool.by_id(task_id)
         self._longest_task = max(self._longest_task, task.instruction, key=_byte_length)
         self._open_tasks[self._run.recipe.next_stage(task).name].append(task_id)
 
-    def put_back(self, request: Request) -> None:
-        """Take back a request that was not sent."""
-        self._failure_policy.gone(request)
-        self._put_back.setdefault(request.stage, deque()).append(request)
-
-    def next(self, *, generating: int) -> Request | None:
-        """Return the request to send now, or None; `generating` counts generation requests in flight."""
+    def stages(self, in_flight: Mapping[Stage, int]) -> Sequence[Stage]:
+        """Return the stages that still need requests; see `pump.Work`."""
         if self.has_enough:
-            self._failure_policy.forget("generate")
-            self._put_back.pop("generate", None)
-        stages: tuple[Stage, ...] = (*self._open_tasks, "generate")
-        config, state = self._run.config, self._run.state
+            return tuple(self._open_tasks)
+        config, state = self._run.config, self._state
         most_open = _OPEN_TASKS_AHEAD * max(config.lag(state.commits + 1), config.max_concurrency)
-        if generating < _GENERATION_SHARE * config.max_concurrency and state.open_tasks < most_open:
-            stages = ("generate", *self._open_tasks)
-        self.held.clear()
-        for stage in stages:
-            fresh = partial(self._fresh, stage)
-            request = self._failure_policy.choose(stage, fresh, now=self._now())
-            if request is None:
-                continue
-            if self._budget.admits(request):
-                return request
-            self.put_back(request)
-            self.held.add(stage)
-        return None
+        is_first = in_flight["generate"] < _GENERATION_SHARE * config.max_concurrency
+        if is_first and state.open_tasks < most_open:
+            return ("generate", *self._open_tasks)
+        return (*self._open_tasks, "generate")
 
-    def _fresh(self, stage: Stage) -> Request | None:
-        if waiting := self._put_back.get(stage):
-            return waiting.popleft()
+    def next_request(self, stage: Stage) -> Request | None:
+        """Return the next request of a stage; None where there is none now."""
         if stage == "generate":
             return self._fresh_generation()
         if not self._open_tasks[stage]:
             return None
-        return self._about(self._run.state.pool.by_id(self._open_tasks[stage].popleft()))
+        return self._about(self._state.pool.by_id(self._open_tasks[stage].popleft()))
 
     def _about(self, task: Task) -> Request:
-        return task_request(self._run.state, self._run.config, self._run.templates, task)
+        return task_request(self._state, self._run.config, self._run.templates, task)
 
     def _fresh_generation(self) -> Request | None:
-        run, state = self._run, self._run.state
-        if self.has_enough:
-            return None
+        run, state = self._run, self._state
         number = max(self._next_number, state.commits + 1)
         while generation_id(number) in state.waiting:
             number += 1
@@ -140,14 +107,14 @@ class Scheduler:
         self._next_number += 1
         return generation_request(state, run.config, run.templates, number)
 
-    def _finishing_cost(self, request: Request) -> Consumption:
+    def finishing_cost(self, request_id: str) -> Consumption:
         """Return the worst case of completing all tasks that exist once this request is answered.
 
         Only a generation request brings tasks. A check brings none, whatever its stage is.
         """
-        if not request.id.startswith("generate/"):
+        if not request_id.startswith("generate/"):
             return Consumption()
-        state = self._run.state
+        state = self._state
         # The lists to come: this one, the lists in flight, and the lists that wait in the journal.
         last = max(self._next_number - 1, self._last_waiting)
         lists = max(1, last - state.commits)
@@ -159,12 +126,13 @@ class Scheduler:
 
     def _finishing_one(self) -> Consumption:
         """Return the worst case of the requests about one task that is no longer than those so far."""
-        inputs = (self._longest_task, self._run.state.ledger.excess)
+        inputs = (self._longest_task, excess := self._state.ledger.excess)
         if self._finishing is None or self._finishing[0] != inputs:
             tasks = [Task(id="none", instruction=self._longest_task, origin="generated")]
             cost = Consumption()
             for stage in self._run.recipe.task_stages:
-                costs = [self._budget.worst_case(self._about(task)) for task in tasks]
+                # The excess counts as in `Budget.worst_case`.
+                costs = [worst_case(self._about(task)) + excess for task in tasks]
                 cost += len(stage.request_ids("none")) * max(costs, key=lambda c: c.tokens)
                 tasks = [after for task in tasks for after in stage.after(task)]
             self._finishing = (inputs, cost)

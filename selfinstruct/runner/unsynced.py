@@ -5,18 +5,30 @@ within a few milliseconds.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 from selfinstruct.events import Outcome
-from selfinstruct.runner.journal import Journal
 
 _SYNC_WITHIN_S = 0.02
 """Time between syncs while all slots are busy: a power failure loses the replies of this time at most."""
 
 
+class OutcomeLog(Protocol):
+    """A `Journal` whose events include outcomes."""
+
+    def append(self, *events: Outcome, durable: bool) -> None:
+        """Append outcomes; see `Journal.append`."""
+        ...
+
+    def sync(self) -> None:
+        """Make all appended outcomes durable."""
+        ...
+
+
 class UnsyncedOutcomes:
     """The outcomes since the last sync, in the order of the journal."""
 
-    def __init__(self, journal: Journal, *, now: Callable[[], float]) -> None:
+    def __init__(self, journal: OutcomeLog, *, now: Callable[[], float]) -> None:
         self._journal = journal
         self._now = now
         self._outcomes: list[Outcome] = []
@@ -33,9 +45,9 @@ class UnsyncedOutcomes:
         self._outcomes += outcomes
 
     @property
-    def due_s(self) -> float:
-        """Seconds until the next sync is due."""
-        return max(0.0, self._due_at - self._now())
+    def due_s(self) -> float | None:
+        """Seconds until the next sync is due; None without outcomes."""
+        return max(0.0, self._due_at - self._now()) if self._outcomes else None
 
     def sync(self) -> list[Outcome]:
         """Sync the journal, and return the outcomes that may be used now."""

@@ -34,7 +34,7 @@ from selfinstruct.analysis.preview import probe
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import Consumption
-from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.llm.online import open_backend
 from selfinstruct.pipeline.acceptance import Acceptance
 from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.pipeline.timeline import Timeline
@@ -377,7 +377,7 @@ def test_the_range_of_a_probe_contains_the_run(
     probing = planned_run(None, config.given())
 
     async def send() -> None:
-        async with OnlineBackend(config, environ={}) as backend:
+        async with open_backend(config, environ={}) as backend:
             await probe(probing, backend=backend, count=8)
 
     asyncio.run(send())

@@ -16,6 +16,7 @@ from selfinstruct.events import (
     Classified,
     Committed,
     CompletionReceived,
+    Event,
     InstancesWritten,
     RunFinished,
     RunStarted,
@@ -25,7 +26,7 @@ from selfinstruct.runner import directory, manifest
 from selfinstruct.runner.directory import read_history
 from selfinstruct.runner.journal_line import Entry
 
-Tamper = Callable[[list[Entry]], list[Entry]]
+Tamper = Callable[[list[Entry[Event]]], list[Entry[Event]]]
 
 
 def checked(directory: Path, tamper: Tamper = lambda entries: entries) -> Verification:
@@ -105,7 +106,7 @@ def changed(
 ) -> Tamper:
     """Return a function that changes the first event of a kind for which `of` returns true."""
 
-    def tamper(entries: list[Entry]) -> list[Entry]:
+    def tamper(entries: list[Entry[Event]]) -> list[Entry[Event]]:
         for place, entry in enumerate(entries):
             if isinstance(entry.event, kind) and of(entry.event):
                 entries[place] = replace(entry, event=change(entry.event))
@@ -136,7 +137,7 @@ def with_other_witness(task_id: str) -> Tamper:
 def swapped(kind: type) -> Tamper:
     """Return a function that swaps the first two events of a kind. Line numbers do not change."""
 
-    def tamper(entries: list[Entry]) -> list[Entry]:
+    def tamper(entries: list[Entry[Event]]) -> list[Entry[Event]]:
         one, other = [n for n, e in enumerate(entries) if isinstance(e.event, kind)][:2]
         first, second = entries[one].event, entries[other].event
         entries[one] = replace(entries[one], event=second)
@@ -146,7 +147,7 @@ def swapped(kind: type) -> Tamper:
     return tamper
 
 
-def before_its_reply(entries: list[Entry]) -> list[Entry]:
+def before_its_reply(entries: list[Entry[Event]]) -> list[Entry[Event]]:
     """Swap the first instance decision with the reply it is based on."""
     events = [entry.event for entry in entries]
     written = next(n for n, e in enumerate(events) if isinstance(e, InstancesWritten))
@@ -161,7 +162,7 @@ def before_its_reply(entries: list[Entry]) -> list[Entry]:
 def without(kind: type) -> Tamper:
     """Return a function that removes the first event of a kind and renumbers later lines."""
 
-    def tamper(entries: list[Entry]) -> list[Entry]:
+    def tamper(entries: list[Entry[Event]]) -> list[Entry[Event]]:
         place = next(n for n, e in enumerate(entries) if isinstance(e.event, kind))
         kept = entries[:place] + entries[place + 1 :]
         return [replace(entry, seq=seq) for seq, entry in enumerate(kept, start=1)]
@@ -170,7 +171,7 @@ def without(kind: type) -> Tamper:
 
 
 def twice(kind: type) -> Tamper:
-    def tamper(entries: list[Entry]) -> list[Entry]:
+    def tamper(entries: list[Entry[Event]]) -> list[Entry[Event]]:
         place = next(n for n, e in enumerate(entries) if isinstance(e.event, kind))
         doubled = [*entries, entries[place]]
         return [replace(entry, seq=seq) for seq, entry in enumerate(doubled, start=1)]

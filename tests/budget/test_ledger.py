@@ -29,7 +29,11 @@ def request(name: str = "generate/000001", *, max_tokens: int = 50) -> Request:
     )
 
 
-def budget_of(ledger: Ledger, limits: Limits) -> Budget:
+def attempt(name: str = "generate/000001", *, max_tokens: int = 50) -> tuple[str, Consumption]:
+    return name, worst_case(request(name, max_tokens=max_tokens))
+
+
+def budget_of(ledger: Ledger, limits: Limits, *, finishing: int = 0) -> Budget:
     """Return a budget whose events are applied to the ledger, as in `runner.directory`."""
 
     def record(event: Reserved | Released) -> None:
@@ -43,7 +47,13 @@ def budget_of(ledger: Ledger, limits: Limits) -> Budget:
         )
         ledger.reserve(event.request_id, most, replaces=event.replaces)
 
-    return Budget(ledger, limits, record=record, sync=lambda: None)
+    return Budget(
+        ledger,
+        limits,
+        record=record,
+        sync=lambda: None,
+        finishing_cost=lambda _: Consumption(requests=finishing),
+    )
 
 
 # ── money ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -121,19 +131,19 @@ def test_spent_never_falls_and_reservations_add_up(
 def test_an_excess_of_prompt_tokens_raises_later_bounds() -> None:
     ledger = Ledger()
     budget = budget_of(ledger, Limits())
-    budget.begin(request())
+    budget.begin(*attempt())
     reserved = ledger.reserved.prompt_tokens
     ledger.settle(request().id, Usage(prompt_tokens=reserved + 77, completion_tokens=5))
-    budget.begin(request("generate/000002"))
+    budget.begin(*attempt("generate/000002"))
     assert ledger.reserved.prompt_tokens == reserved + 77
 
 
 def test_an_excess_of_reply_tokens_raises_later_bounds() -> None:
     ledger = Ledger()
     budget = budget_of(ledger, Limits())
-    budget.begin(request(max_tokens=50))
+    budget.begin(*attempt(max_tokens=50))
     ledger.settle(request().id, Usage(prompt_tokens=5, completion_tokens=60))
-    budget.begin(request("generate/000002", max_tokens=50))
+    budget.begin(*attempt("generate/000002", max_tokens=50))
     assert ledger.reserved.completion_tokens == 60
 
 
@@ -142,9 +152,9 @@ def test_bounds_follow_the_largest_excess() -> None:
     budget = budget_of(ledger, Limits())
     raw = worst_case(request()).prompt_tokens
     for excess in (77, 100, 90):
-        budget.begin(request())
+        budget.begin(*attempt())
         ledger.settle(request().id, Usage(prompt_tokens=raw + excess, completion_tokens=5))
-    budget.begin(request())
+    budget.begin(*attempt())
     assert ledger.reserved.prompt_tokens == raw + 100
 
 
@@ -170,22 +180,22 @@ def test_committed_consumption_stays_within_every_limit(
     limits = Limits(cost=cost, tokens=tokens, requests=requests, price=PRICE)
     budget = budget_of(ledger, limits)
     for action, number, prompt, completion in actions:
-        attempt = request(f"generate/{number}")
-        if action == "reserve" and attempt.id not in ledger.pending:
-            if budget.admits(attempt):
-                budget.begin(attempt)
+        name = f"generate/{number}"
+        if action == "reserve" and name not in ledger.pending:
+            if budget.admits(name, _MOST):
+                budget.begin(name, _MOST)
         elif action in ("reserve", "replace"):
             with suppress(LimitReachedError):
-                budget.reserve(attempt, is_billed=action == "reserve")
+                budget.reserve(name, _MOST, is_billed=action == "reserve")
         elif action == "settle":
             used = Usage(
                 prompt_tokens=min(prompt, _MOST.prompt_tokens),
                 completion_tokens=min(completion, _MOST.completion_tokens),
             )
-            if attempt.id in ledger.pending:
-                ledger.settle(attempt.id, used)
+            if name in ledger.pending:
+                ledger.settle(name, used)
         elif action == "release":
-            budget.release(attempt)
+            budget.release(name)
         elif action == "crash":
             ledger.give_all_up()
         committed = ledger.committed
@@ -197,29 +207,26 @@ def test_committed_consumption_stays_within_every_limit(
 def test_an_unbilled_attempt_makes_room_for_the_next() -> None:
     ledger = Ledger()
     budget = budget_of(ledger, Limits(tokens=_MOST.tokens))  # enough for one attempt
-    budget.begin(request())
-    budget.reserve(request(), is_billed=False)
+    budget.begin(*attempt())
+    budget.reserve(*attempt(), is_billed=False)
     assert ledger.committed.tokens == _MOST.tokens
     with pytest.raises(LimitReachedError, match="--max-tokens-total is reached: 0 of"):
-        budget.reserve(request(), is_billed=True)
+        budget.reserve(*attempt(), is_billed=True)
 
 
 def test_the_finishing_cost_is_reserved() -> None:
-    budget = budget_of(Ledger(), Limits(requests=5))
-    budget.finishing_cost = lambda _: Consumption(requests=5)
-    assert not budget.admits(request())
-    budget.finishing_cost = lambda _: Consumption(requests=4)
-    assert budget.admits(request())
+    limits = Limits(requests=5)
+    assert not budget_of(Ledger(), limits, finishing=5).admits(*attempt())
+    assert budget_of(Ledger(), limits, finishing=4).admits(*attempt())
 
 
 @pytest.mark.parametrize("is_billed", [False, True])
 def test_the_finishing_cost_is_reserved_from_retries_too(is_billed: bool) -> None:
-    budget = budget_of(Ledger(), Limits(requests=6))
-    budget.finishing_cost = lambda _: Consumption(requests=4)
-    budget.begin(request())
-    budget.reserve(request(), is_billed=is_billed)
+    budget = budget_of(Ledger(), Limits(requests=6), finishing=4)
+    budget.begin(*attempt())
+    budget.reserve(*attempt(), is_billed=is_billed)
     with pytest.raises(LimitReachedError):
-        budget.reserve(request(), is_billed=is_billed)
+        budget.reserve(*attempt(), is_billed=is_billed)
 
 
 def test_a_token_limit_needs_max_tokens() -> None:
@@ -234,6 +241,6 @@ def test_without_a_limit_every_request_is_reserved() -> None:
     ledger = Ledger()
     budget = budget_of(ledger, Limits())
     assert not budget.limit_names
-    assert budget.admits(request())
-    budget.begin(request())
+    assert budget.admits(*attempt())
+    budget.begin(*attempt())
     assert ledger.reserved == _MOST

@@ -42,9 +42,7 @@ from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.pipeline.summary import summarize
 from selfinstruct.records import Completion, Request, SeedTask, Task, Usage
 from selfinstruct.runner.directory import Run, open_run, read_run
-from selfinstruct.runner.failures import FailurePolicy
 from selfinstruct.runner.loop import grow
-from selfinstruct.runner.scheduler import Scheduler
 from selfinstruct.simulate import SimulatedEndpoint
 from selfinstruct.simulate.faults.plan_file import read_fault_plan
 
@@ -261,25 +259,13 @@ def test_impossible_usage_in_a_journal_counts_as_unreported(tmp_path: Path, seed
 # ── finishing cost ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def scheduler(opened: Run) -> Scheduler:
-    assert opened.budget is not None
-    return Scheduler(
-        opened,
-        failure_policy=FailurePolicy(slots=8, give_up_after_s=60),
-        budget=opened.budget,
-        now=lambda: 0.0,
-    )
-
-
 def finishing_cost(opened: Run) -> Consumption:
     """Return the finishing cost at the time when the next generation request is sent."""
-    upcoming = scheduler(opened)
-    upcoming.open_all()
-    request = upcoming.next(generating=0)
+    assert opened.scheduler is not None
+    opened.scheduler.open_all()
+    request = opened.scheduler.next_request("generate")
     assert request is not None
-    assert request.stage == "generate"
-    assert opened.budget is not None
-    return opened.budget.finishing_cost(request)
+    return opened.scheduler.finishing_cost(request.id)
 
 
 def test_waiting_lists_count_towards_the_finishing_cost(tmp_path: Path, seeds: Path) -> None:

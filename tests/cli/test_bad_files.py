@@ -50,7 +50,7 @@ def test_unreadable_seed_tasks_leave_no_directory(
         ("binary", "binary: is not UTF-8 text; save it as UTF-8"),
         ("latin", "latin: is not UTF-8 text; save it as UTF-8"),
         ("/dev/zero", "/dev/zero: is longer than 100,000 characters; choose another file"),
-        ("folder", "folder is a directory; with -o, give a settings file"),
+        ("folder", "folder is a directory; with -o, specify a settings file"),
         ("seeds.jsonl", "seeds.jsonl:2: is not YAML: "),
     ],
 )

@@ -266,7 +266,7 @@ def test_a_csv_without_header_is_refused(here: Path) -> None:
         ({"report": Path("clean.jsonl")}, "clean.jsonl: would be written twice"),
         ({"report": Path("data.jsonl")}, "data.jsonl: is an input, which only -o"),
         ({"inputs": ["-"], "against": ["-"]}, "stdin: can be read only once"),
-        ({"report": Path("hits.csv")}, "hits.csv: is written as JSON lines; end its name"),
+        ({"report": Path("hits.csv")}, "hits.csv: is written as JSON Lines; end its name"),
         ({"report": Path()}, ".: cannot be written (Is a directory); choose a file"),
     ],
 )

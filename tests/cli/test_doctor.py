@@ -26,8 +26,8 @@ from virtual_clock import run_at_once
 
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.llm.client import EndpointClient
 from selfinstruct.llm.doctor import Doctor, Finding
-from selfinstruct.llm.online import OnlineBackend
 from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
@@ -64,11 +64,9 @@ def examine(server: Server, **settings: Any) -> tuple[dict[str, Finding], Script
         async with scripted(b"") as script:
             script.replies = ByRequest(script, server)
             config = RunConfig(model="m", base_url=script.url, **settings)
-            async with OnlineBackend(config, environ={"MY_KEY": "topsecret"}) as backend:
+            async with EndpointClient(config, environ={"MY_KEY": "topsecret"}) as client:
                 doctor = Doctor(
-                    backend,
-                    config,
-                    {one.name: one.sampling(config) for one in SELF_INSTRUCT.stages},
+                    client, config, {one.name: one.sampling(config) for one in SELF_INSTRUCT.stages}
                 )
                 return {f.name: f async for f in doctor.findings()}, script, doctor
 

@@ -147,12 +147,12 @@ def test_contaminated_rows_of_a_list_are_left_out() -> None:
     done = typed("export", "some.json", "-o", "out.json", "--decontaminate", "quiz.jsonl")
     assert done.returncode == 0, done.stderr
     assert [row["output"] for row in json.loads(Path("out.json").read_text())] == ["Hello!"]
-    assert "left out 1 rows that contain benchmark text" in done.stderr
+    assert "left out 1 row that contains benchmark text" in done.stderr
     Path("some.json").write_text(json.dumps(rows[:1]))
     before = Path("out.json").read_bytes()
     done = typed("export", "some.json", "-o", "out.json", "--decontaminate", "quiz.jsonl")
     assert (done.returncode, Path("out.json").read_bytes()) == (2, before)
-    assert "some.json: has only rows that contain what a benchmark asks" in done.stderr
+    assert "some.json: has only rows that contain benchmark text" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_a_card_names_files_and_missing_information(finished: Path) -> None:
     options = ("-o", "hub/data.parquet", "--split", "0.5/0.5", "--include-seed-tasks", "--card")
     done = typed("export", finished, *options)
     assert done.returncode == 0, done.stderr
-    assert "the card lacks the dataset's licence" in done.stderr
+    assert "the dataset card lacks the dataset's licence" in done.stderr
     card = Path("hub/README.md")
     configs = front_matter(card)["configs"]
     assert configs == [

@@ -60,7 +60,7 @@ def test_a_folder_with_a_config_is_no_run(here: Path, finished: Path, typed: Typ
 @pytest.mark.parametrize(
     ("name", "pattern"),
     [
-        ("folder", "folder: cannot be written .Is a directory.; name a file"),
+        ("folder", "folder: cannot be written .Is a directory.; choose a file"),
         (
             "latin/x",
             "latin/x: cannot be written .Not a directory.; part of the path is a file, not a dir",

@@ -136,7 +136,7 @@ def test_the_first_of_similar_records_is_kept(here: Path, typed: Typed) -> None:
     ]
     counts, uncompared, *wrote = err.splitlines()
     assert counts.startswith("read 6, kept 4, rejected 2 (33.3%), without tokens 1, ")
-    assert uncompared.startswith("1 kept texts contain no words for the tokenizer unicode")
+    assert uncompared.startswith("1 kept text has no words for the tokenizer unicode")
     assert wrote == ["wrote 4 records to clean.json", "wrote 2 records to rejected.jsonl"]
 
 

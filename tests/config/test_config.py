@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from selfinstruct.config.budget_settings import BudgetSettings
+from selfinstruct.config.endpoint_settings import EndpointSettings
 from selfinstruct.config.reading import load_settings, read_settings
+from selfinstruct.config.recipe_settings import RecipeSettings
 from selfinstruct.config.schema import BY_CONTENT, OPERATIONAL, RunConfig, fingerprint, plain
 from selfinstruct.errors import ConfigError, InputError
 
@@ -186,3 +189,20 @@ def test_later_requests_never_see_a_smaller_pool() -> None:
     config = RunConfig(model="m")
     seen = [number - config.lag(number) for number in range(1, 3000)]
     assert seen == sorted(seen)
+
+
+# ── groups ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_setting_is_in_one_group() -> None:
+    groups = (RecipeSettings, EndpointSettings, BudgetSettings)
+    names = [spec.name for group in groups for spec in dataclasses.fields(group)]
+    assert sorted(names) == sorted(spec.name for spec in RunConfig.specs())
+    for group in groups:
+        assert isinstance(RunConfig(model="m"), group)
+
+
+def test_a_group_checks_its_settings() -> None:
+    with pytest.raises(ConfigError, match="max_concurrency: must be between 1 and 4096, not 0"):
+        EndpointSettings(model="m", max_concurrency=0)
+    assert RecipeSettings(recipe="alpaca").generate_max_tokens == 3072

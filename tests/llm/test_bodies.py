@@ -16,7 +16,7 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import BackendError, TransientError
 from selfinstruct.events import received
 from selfinstruct.llm.bodies import MAX_BYTES
-from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.llm.online import open_backend
 from selfinstruct.llm.outcomes import AttemptOutcome
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
 from selfinstruct.pipeline.profiles import PROFILES
@@ -25,6 +25,7 @@ from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.pipeline.recipes.types import InstancesStage
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling
 from selfinstruct.runner.journal import Journal
+from selfinstruct.runner.run_events import run_events
 
 CONFIG = RunConfig(model="m", max_attempts=2)
 REQUEST = Request(
@@ -37,7 +38,7 @@ MOST_MEMORY = 8 * MAX_BYTES
 
 
 async def ask(url: str) -> Completion | BackendError:
-    backend = OnlineBackend(
+    backend = open_backend(
         RunConfig(model="m", max_attempts=2, base_url=url),
         environ={},
     )
@@ -174,7 +175,7 @@ def test_stored_names_are_short() -> None:
 )
 def test_a_large_reply_is_stored_once(text: str, tmp_path: Path) -> None:
     completion = Completion(text=text, finish_reason="stop", model="m")
-    with Journal(tmp_path / "journal.jsonl") as journal:
+    with Journal(tmp_path / "journal.jsonl", run_events) as journal:
         list(journal.replay())
         journal.append(received(REQUEST, completion))
     assert (tmp_path / "journal.jsonl").stat().st_size < len(text) + 2_000

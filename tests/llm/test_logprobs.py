@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.events import received
-from selfinstruct.llm.reply import read_completion
+from selfinstruct.llm.reply import Reply, read_completion
 from selfinstruct.llm.request_body import parameters
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, TokenLogprob
 
@@ -42,7 +42,7 @@ def completion(request: Request, choice: dict[str, Any], **members: Any) -> Comp
     """Return the completion that is read from a body with this choice."""
     text = {"message": {"role": "assistant", "content": "Yes."}}
     body = {"model": "m", "choices": [text | {"finish_reason": "stop"} | choice], **members}
-    return read_completion(json.dumps(body).encode(), request=request, attempts=1, latency_s=0)
+    return read_completion(Reply(json.dumps(body).encode()), request)
 
 
 def test_each_api_has_its_members() -> None:

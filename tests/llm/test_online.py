@@ -15,6 +15,7 @@ from scripted_server import CUT, HANG, RESET, Script, chat, reply, scripted
 from virtual_clock import run_at_once
 
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.cost import Consumption
 from selfinstruct.errors import (
     BackendError,
     ConfigError,
@@ -25,9 +26,9 @@ from selfinstruct.errors import (
     TransientError,
 )
 from selfinstruct.llm import retry
-from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.llm.online import open_backend
 from selfinstruct.llm.outcomes import AttemptOutcome, error_of
-from selfinstruct.llm.reply import read_completion
+from selfinstruct.llm.reply import Reply, read_completion
 from selfinstruct.llm.retry import MAX_BACKOFF_S, MAX_RETRY_AFTER_S, OnWait, stated_wait_s
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Usage
 
@@ -50,7 +51,7 @@ def ask(
 
     async def main() -> tuple[Completion | BackendError, Script]:
         async with scripted(*replies) as script:
-            backend = OnlineBackend(
+            backend = open_backend(
                 replace(config, base_url=script.url),
                 environ={"OPENAI_API_KEY": "sk-secret"},
                 on_wait=on_wait,
@@ -260,7 +261,7 @@ def test_an_unexpected_exception_is_retried(status: int, monkeypatch: pytest.Mon
 def test_a_missing_endpoint_is_named() -> None:
     async def main() -> None:
         config = replace(CONFIG, base_url="http://127.0.0.1:9/v1", max_attempts=1)
-        async with OnlineBackend(config, environ={}) as backend:
+        async with open_backend(config, environ={}) as backend:
             await backend.complete(REQUEST)
 
     with pytest.raises(TransientError, match=r"no connection to http://127.0.0.1:9/v1"):
@@ -343,8 +344,9 @@ class Reservations:
         self.most = most
         self.asked: list[tuple[str, bool]] = []
 
-    def reserve(self, request: Request, *, is_billed: bool) -> None:
-        self.asked.append((request.id, is_billed))
+    def reserve(self, request_id: str, most: Consumption, *, is_billed: bool) -> None:
+        assert most.requests == 1
+        self.asked.append((request_id, is_billed))
         if len(self.asked) > self.most:
             raise LimitReachedError("max_requests", "enough")
 
@@ -358,7 +360,7 @@ def reserved(
     async def main() -> tuple[Any, Reservations, Script]:
         async with scripted(*replies) as script:
             config = replace(CONFIG, base_url=script.url)
-            backend = OnlineBackend(config, environ={}, budget=budget)
+            backend = open_backend(config, environ={}, budget=budget)
             async with backend:
                 try:
                     if check:
@@ -417,7 +419,7 @@ def test_the_next_check_releases_an_unbilled_check() -> None:
         budget = Reservations()
         async with scripted(reply(503, {"error": {}}), CUT + GOOD, GOOD) as script:
             config = replace(CONFIG, base_url=script.url)
-            async with OnlineBackend(config, environ={}, budget=budget) as backend:
+            async with open_backend(config, environ={}, budget=budget) as backend:
                 assert [await backend.answers() for _ in range(3)] == [False, False, True]
         return budget.asked
 
@@ -431,7 +433,7 @@ def test_stopping_keeps_the_cost_of_the_last_attempt(fault: bytes, may_bill: boo
     async def main() -> None:
         stop = asyncio.Event()
         async with scripted(fault) as script:
-            backend = OnlineBackend(
+            backend = open_backend(
                 replace(CONFIG, base_url=script.url),
                 environ={},
                 stop=stop,
@@ -450,7 +452,7 @@ def test_stopping_at_a_rate_limit_bills_nothing() -> None:
         stop = asyncio.Event()
         async with scripted(GOOD) as script:
             config = replace(CONFIG, base_url=script.url, max_requests_per_minute=1)
-            async with OnlineBackend(config, environ={}, stop=stop) as backend:
+            async with open_backend(config, environ={}, stop=stop) as backend:
                 await backend.complete(REQUEST)
                 waiting = asyncio.ensure_future(backend.complete(REQUEST))
                 await asyncio.sleep(0.05)
@@ -558,7 +560,7 @@ def test_every_wait_is_reported() -> None:
         async with scripted(reply(503, {"error": {"message": "busy"}}), GOOD) as script:
             config = replace(CONFIG, base_url=script.url)
             before = asyncio.get_running_loop().time()
-            backend = OnlineBackend(config, environ={}, on_wait=lambda *wait: waits.append(wait))
+            backend = open_backend(config, environ={}, on_wait=lambda *wait: waits.append(wait))
             async with backend:
                 await backend.complete(REQUEST)
             ((problem, seconds),) = waits
@@ -582,7 +584,7 @@ def test_stopping_ends_a_wait() -> None:
     async def main() -> Script:
         stop = asyncio.Event()
         async with scripted(reply(429, {}, headers={"retry-after": "60"})) as script:
-            backend = OnlineBackend(
+            backend = open_backend(
                 replace(CONFIG, base_url=script.url),
                 environ={},
                 stop=stop,
@@ -609,7 +611,7 @@ def test_a_repeated_key_is_redacted(status: int) -> None:
 
 def test_openai_needs_a_key() -> None:
     with pytest.raises(ConfigError, match=r"\$OPENAI_API_KEY is not set"):
-        OnlineBackend(RunConfig(model="m"), environ={})
+        open_backend(RunConfig(model="m"), environ={})
 
 
 @pytest.mark.parametrize("key", ["sk-a\nb", "sk-a b", "sk-\u2026", "sk-a\x7f"])
@@ -617,7 +619,7 @@ def test_an_invalid_key_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(
         ConfigError, match="contains a space, a line break or a non-ASCII"
     ) as caught:
-        OnlineBackend(RunConfig(model="m"), environ={"OPENAI_API_KEY": key})
+        open_backend(RunConfig(model="m"), environ={"OPENAI_API_KEY": key})
     assert "sk-" not in str(caught.value)
 
 
@@ -625,7 +627,7 @@ def test_spaces_around_a_key_are_removed() -> None:
     async def main() -> Script:
         async with scripted(GOOD) as script:
             config = replace(CONFIG, base_url=script.url)
-            async with OnlineBackend(config, environ={"OPENAI_API_KEY": " sk-a\r\n"}) as backend:
+            async with open_backend(config, environ={"OPENAI_API_KEY": " sk-a\r\n"}) as backend:
                 await backend.complete(REQUEST)
             return script
 
@@ -637,7 +639,7 @@ def test_spaces_around_a_key_are_removed() -> None:
 )
 def test_an_address_variable_may_not_contain_secrets(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        OnlineBackend(RunConfig(model="m"), environ={"OPENAI_BASE_URL": url})
+        open_backend(RunConfig(model="m"), environ={"OPENAI_BASE_URL": url})
     assert "hunter2" not in str(caught.value)
 
 
@@ -646,7 +648,7 @@ def test_key_and_address_come_from_the_environment() -> None:
         async with scripted(GOOD) as script:
             config = RunConfig(model="m", api_key_env="MY_KEY")
             environ = {"MY_KEY": "sk-mine", "OPENAI_BASE_URL": script.url}
-            async with OnlineBackend(config, environ=environ) as backend:
+            async with open_backend(config, environ=environ) as backend:
                 await backend.complete(REQUEST)
             return script
 
@@ -682,7 +684,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 @example(b"[" * 100_000)
 def test_any_body_is_read_or_retried(body: bytes) -> None:
     with suppress(TransientError):
-        read_completion(body, attempts=1, latency_s=0)
+        read_completion(Reply(body))
 
 
 def test_connections_are_reused_by_later_requests() -> None:
@@ -711,7 +713,7 @@ def test_connections_are_reused_by_later_requests() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         config = RunConfig(model="m", base_url=url, max_concurrency=wave)
-        async with OnlineBackend(config, environ={}) as backend:
+        async with open_backend(config, environ={}) as backend:
             for _ in range(2):
                 asked = [asyncio.ensure_future(backend.complete(REQUEST)) for _ in range(wave)]
                 await all_there.wait()

@@ -22,7 +22,7 @@ from selfinstruct.errors import (
     RequestRejectedError,
     TransientError,
 )
-from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.llm.online import open_backend
 from selfinstruct.llm.outcomes import Action, AttemptOutcome, error_of, from_status
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Usage
 
@@ -177,7 +177,7 @@ def ask(
 
     async def main() -> tuple[Completion | BackendError, Script]:
         async with scripted(*replies) as script:
-            backend = OnlineBackend(
+            backend = open_backend(
                 replace(config, base_url=script.url),
                 environ=environ or {"OPENAI_API_KEY": "sk-secret"},
             )
@@ -345,7 +345,7 @@ def ask_at(
     url: str, config: RunConfig = CONFIG, *, under_way_s: float = 0.05
 ) -> Completion | BackendError:
     async def main() -> Completion | BackendError:
-        backend = OnlineBackend(
+        backend = open_backend(
             replace(config, base_url=url),
             environ={"OPENAI_API_KEY": "sk-secret"},
         )
@@ -399,7 +399,7 @@ def waits(*replies: bytes, config: RunConfig = CONFIG) -> list[float]:
 
     async def main() -> None:
         async with scripted(*replies) as script:
-            backend = OnlineBackend(
+            backend = open_backend(
                 replace(config, base_url=script.url),
                 environ={},
                 on_wait=lambda _, seconds: slept.append(seconds),
@@ -424,7 +424,7 @@ def test_an_outage_ends_retries_of_all_requests() -> None:
 
     async def main() -> int:
         async with scripted(status(503)) as script:
-            backend = OnlineBackend(replace(CONFIG, base_url=script.url), environ={})
+            backend = open_backend(replace(CONFIG, base_url=script.url), environ={})
             async with backend:
                 results = [
                     backend.complete(replace(REQUEST, id=f"generate/{n}")) for n in range(10)

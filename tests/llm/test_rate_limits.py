@@ -14,7 +14,7 @@ from virtual_clock import VirtualClock, run_at_once
 
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import TransientError
-from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.llm.online import open_backend
 from selfinstruct.llm.rate_limit_headers import MINUTE_S, StatedLimit, stated_limit
 from selfinstruct.llm.rate_limits import Admission, RateLimiter
 from selfinstruct.llm.retry import MAX_RETRY_AFTER_S
@@ -537,7 +537,7 @@ def complete(
             timed = Timed(*replies)
             script.replies = timed
             config_there = replace(config, base_url=script.url)
-            backend = OnlineBackend(config_there, environ={})
+            backend = open_backend(config_there, environ={})
 
             async def ask(number: int) -> Completion:
                 await asyncio.sleep(number * apart_s)
@@ -546,7 +546,7 @@ def complete(
             async with backend:
                 asking = [ask(number) for number in range(requests)]
                 results = await asyncio.gather(*asking, return_exceptions=True)
-            return list(results), timed.times, backend.limiter
+            return list(results), timed.times, backend.client.limiter
 
     return run_at_once(asked())
 
@@ -578,11 +578,11 @@ def test_timeouts_in_a_row_halve_concurrency() -> None:
 def test_a_refused_connection_keeps_the_concurrency() -> None:
     async def asked() -> int:
         config = replace(CONFIG, base_url="http://127.0.0.1:9/v1", max_attempts=1)
-        async with OnlineBackend(config, environ={}) as backend:
+        async with open_backend(config, environ={}) as backend:
             for _ in range(4):
                 with pytest.raises(TransientError):
                     await backend.complete(REQUEST)
-            return backend.limiter.concurrency
+            return backend.client.limiter.concurrency
 
     assert run_at_once(asked()) == 8
 
@@ -613,7 +613,7 @@ def test_a_limit_applies_to_sent_requests(
 
     async def asked() -> Script:
         async with scripted(reply(body=chat(), headers=headers_)) as script:
-            async with OnlineBackend(replace(config, base_url=script.url), environ={}) as backend:
+            async with open_backend(replace(config, base_url=script.url), environ={}) as backend:
                 await backend.complete(REQUEST)
                 asking = [asyncio.ensure_future(backend.complete(REQUEST)) for _ in range(20)]
                 await asyncio.sleep(0.5)
@@ -633,11 +633,11 @@ def test_tokens_count_as_the_maximum_until_settled() -> None:
         in_flight = []
         async with (
             scripted(GOOD) as script,
-            OnlineBackend(replace(config, base_url=script.url), environ={}) as backend,
+            open_backend(replace(config, base_url=script.url), environ={}) as backend,
         ):
             asking = [asyncio.ensure_future(backend.complete(REQUEST)) for _ in range(3)]
             while not all(task.done() for task in asking):
-                in_flight.append(backend.limiter.in_flight)
+                in_flight.append(backend.client.limiter.in_flight)
                 await asyncio.sleep(0)
         return in_flight
 

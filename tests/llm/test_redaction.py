@@ -14,8 +14,10 @@ from scripted_server import reply, scripted
 from selfinstruct.config.request_extras import Header, filled_in
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import BackendError
-from selfinstruct.llm.online import OnlineBackend, RawReply
+from selfinstruct.llm.client import EndpointClient
+from selfinstruct.llm.online import open_backend
 from selfinstruct.llm.redaction import redacted
+from selfinstruct.llm.reply import Reply
 from selfinstruct.records import Message, Prompt, Request, Sampling
 
 KEY = "sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCD"
@@ -33,7 +35,7 @@ def refused(answer: bytes, *, key: str = KEY, **settings: Any) -> BackendError:
     async def main() -> BackendError:
         async with scripted(answer) as script:
             config = RunConfig(model="m", base_url=script.url, max_attempts=1, **settings)
-            async with OnlineBackend(
+            async with open_backend(
                 config, environ={"OPENAI_API_KEY": key, "MY_KEY": key}
             ) as backend:
                 with pytest.raises(BackendError) as caught:
@@ -43,12 +45,12 @@ def refused(answer: bytes, *, key: str = KEY, **settings: Any) -> BackendError:
     return asyncio.run(main())
 
 
-def probed(answer: bytes) -> RawReply:
-    async def main() -> RawReply:
+def probed(answer: bytes) -> Reply:
+    async def main() -> Reply:
         async with scripted(answer) as script:
             config = RunConfig(model="m", base_url=script.url)
-            async with OnlineBackend(config, environ={"OPENAI_API_KEY": KEY}) as backend:
-                return await backend.probe("/models")
+            async with EndpointClient(config, environ={"OPENAI_API_KEY": KEY}) as client:
+                return await client.probe("/models")
 
     return asyncio.run(main())
 

@@ -23,8 +23,8 @@ from selfinstruct.errors import (
     RequestRejectedError,
 )
 from selfinstruct.events import RunStarted
-from selfinstruct.llm.endpoint import client
-from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.llm.endpoint import http_client
+from selfinstruct.llm.online import open_backend
 from selfinstruct.llm.request_body import advice, parameters
 from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.pipeline.recipes.types import RecipeStage
@@ -54,7 +54,7 @@ def ask(
     async def main() -> tuple[list[Completion | BaseException], Script]:
         async with scripted(*replies) as script:
             config = RunConfig(model="m", base_url=script.url, max_attempts=2, **settings)
-            async with OnlineBackend(config, environ=environ or {}) as backend:
+            async with open_backend(config, environ=environ or {}) as backend:
                 asking = [backend.complete(request) for _ in range(count)]
                 return await asyncio.gather(*asking, return_exceptions=True), script
 
@@ -197,7 +197,7 @@ def test_an_unusable_variable_is_named(environ: dict[str, str]) -> None:
         model="m", base_url="http://127.0.0.1:9/v1", extra_header=("api-key: $MY_KEY",)
     )
     with pytest.raises(ConfigError, match=r"api-key needs \$MY_KEY, which"):
-        client(config, environ=environ)
+        http_client(config, environ=environ)
 
 
 @given(st.text(max_size=30))
@@ -237,7 +237,7 @@ def test_an_authorization_header_replaces_the_key() -> None:
 
 def test_an_authorization_header_is_enough_for_openai() -> None:
     config = RunConfig(model="m", extra_header=("Authorization: Bearer $MY_KEY",))
-    OnlineBackend(config, environ={"MY_KEY": "topsecret"})
+    open_backend(config, environ={"MY_KEY": "topsecret"})
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 503])
@@ -300,7 +300,7 @@ def test_max_tokens_is_renamed_on_request() -> None:
     async def main() -> Script:
         async with scripted(WANTS_NEWER, GOOD) as script:
             config = RunConfig(model="m", base_url=script.url, max_attempts=1)
-            async with OnlineBackend(config, environ={}) as backend:
+            async with open_backend(config, environ={}) as backend:
                 completion = await backend.complete(REQUEST)
                 assert completion.attempts == 1  # not a failure
                 await backend.complete(REQUEST)
@@ -318,7 +318,7 @@ def test_requests_in_flight_are_sent_again_after_renaming() -> None:
                 script, lambda _, body: WANTS_NEWER if "max_tokens" in body else GOOD
             )
             config = RunConfig(model="m", base_url=script.url, max_attempts=1)
-            async with OnlineBackend(config, environ={}) as backend:
+            async with open_backend(config, environ={}) as backend:
                 completions = await asyncio.gather(*[backend.complete(REQUEST) for _ in range(8)])
             assert {completion.attempts for completion in completions} == {1}
             return script

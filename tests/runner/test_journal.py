@@ -29,6 +29,7 @@ from selfinstruct.events import (
 from selfinstruct.records import Instance, Neighbour, Reason, Rejection
 from selfinstruct.runner import journal_line
 from selfinstruct.runner.journal import Journal, later_writer, read_journal
+from selfinstruct.runner.run_events import run_events
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
 REJECTIONS = st.builds(
@@ -96,7 +97,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 
 
 def write(path: Path, *events: Event) -> None:
-    with Journal(path) as journal:
+    with Journal(path, run_events) as journal:
         list(journal.replay())
         for event in events:
             journal.append(event)
@@ -127,7 +128,7 @@ def test_a_cut_file_can_be_continued(
         path.write_bytes(data[:cut])
         complete = data[:cut].count(b"\n")
 
-        with Journal(path) as journal:
+        with Journal(path, run_events) as journal:
             replayed = [entry.event for entry in journal.replay()]
             journal.append(later)
 
@@ -276,7 +277,9 @@ def test_the_last_version_is_found_on_damaged_lines(
 
 def test_several_events_are_appended_in_one_write(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    with Journal(path, now=lambda: datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)) as journal:
+    with Journal(
+        path, run_events, now=lambda: datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
+    ) as journal:
         list(journal.replay())
         journal.append(one_event(), one_event())
     first, second = path.read_bytes().splitlines()
@@ -307,7 +310,7 @@ def test_the_journal_is_private_and_keeps_its_permissions(
 
 def test_append_needs_replay_first(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="not open"):
-        Journal(tmp_path / "journal.jsonl").append(one_event())
+        Journal(tmp_path / "journal.jsonl", run_events).append(one_event())
 
 
 @pytest.mark.parametrize("failing", ["write", "fsync"])
@@ -316,7 +319,7 @@ def test_a_failed_write_closes_the_journal(
 ) -> None:
     """The contents of the disk are unknown after a failure, so no event may follow."""
     path = tmp_path / "journal.jsonl"
-    with Journal(path) as journal:
+    with Journal(path, run_events) as journal:
         list(journal.replay())
         journal.append(one_event())
 
@@ -335,7 +338,7 @@ def test_a_failed_write_closes_the_journal(
 def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "journal.jsonl"
     write_once = os.write
-    with Journal(path) as journal:
+    with Journal(path, run_events) as journal:
         list(journal.replay())
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", lambda fd, data: write_once(fd, bytes(data)[:7]))
@@ -372,7 +375,7 @@ def outcome_of(path: Path, data: bytes) -> tuple[list[Event], int] | None:
     torn.unlink(missing_ok=True)
     problem = ""
     try:
-        with Journal(path) as journal:
+        with Journal(path, run_events) as journal:
             events = [entry.event for entry in journal.replay()]
     except JournalError as error:
         problem = str(error)

@@ -82,4 +82,4 @@ def test_demo_asks_to_remove_another_versions_run(
     monkeypatch.setitem(manifest.VERSIONS, "rules", 99)
     done = typed("demo", "-o", finished)
     assert done.returncode == 2
-    assert "remove the directory" in done.stderr
+    assert "delete the directory" in done.stderr

@@ -25,6 +25,7 @@ from selfinstruct.runner.directory import read_run
 from selfinstruct.runner.journal import Journal
 from selfinstruct.runner.lock import holder, locked
 from selfinstruct.runner.manifest import read_manifest, write_manifest
+from selfinstruct.runner.run_events import run_events
 
 FILES = (
     "config.yaml",
@@ -339,7 +340,7 @@ def test_a_torn_line_is_written_to_no_other_file(here: Path, outside: Path) -> N
         file.write(b'{"seq":')
     os.link(outside / "victim", here / "run/journal.jsonl.torn")
     before = everything(here, outside)
-    with Journal(path) as journal, pytest.raises(JournalError, match="second name"):
+    with Journal(path, run_events) as journal, pytest.raises(JournalError, match="second name"):
         for _ in journal.replay():
             pass
     assert everything(here, outside) == before

@@ -13,7 +13,7 @@ from servers.serving import Server
 
 from selfinstruct import Completion, Request, RunConfig
 from selfinstruct.backend import Backend
-from selfinstruct.llm.online import OnlineBackend
+from selfinstruct.llm.online import open_backend
 from selfinstruct.records import Message, Prompt, Sampling
 from selfinstruct.runner.directory import open_run
 from selfinstruct.runner.loop import grow
@@ -75,7 +75,7 @@ def test_the_official_client_reads_what_we_journal(
     config = RunConfig(model=server.model, base_url=server.base_url, api=api, **small)
 
     async def seen_in_a_run() -> list[tuple[Request, Completion]]:
-        async with OnlineBackend(config, environ={}) as online:
+        async with open_backend(config, environ={}) as online:
             backend = Remembering(online)
             with open_run(tmp_path / "run", config) as opened:
                 await grow(opened, backend=backend)
@@ -110,7 +110,7 @@ def test_a_reply_ends_before_its_stop(server: Server, api: str) -> None:
 
     async def ask() -> Completion:
         config = RunConfig(model=server.model, base_url=server.base_url)
-        async with OnlineBackend(config, environ={}) as online:
+        async with open_backend(config, environ={}) as online:
             return await online.complete(asked)
 
     completion = asyncio.run(ask())
@@ -137,7 +137,7 @@ def test_a_reply_and_its_prompt_have_logprobs(server: Server) -> None:
     )
 
     async def replies() -> list[Completion]:
-        async with OnlineBackend(config, environ={}) as online:
+        async with open_backend(config, environ={}) as online:
             return [await online.complete(chat), await online.complete(echo)]
 
     answered, continued = asyncio.run(replies())

@@ -30,6 +30,7 @@ from selfinstruct.events import (
     Committed,
     CompletionReceived,
     Decision,
+    Event,
     InstancesWritten,
     Outcome,
     RequestFailed,
@@ -62,7 +63,7 @@ class History:
     """
 
     def __init__(
-        self, run: Run, entries: Iterable[Entry], *, shown: Callable[[str], str] = str
+        self, run: Run, entries: Iterable[Entry[Event]], *, shown: Callable[[str], str] = str
     ) -> None:
         self.run = run
         self._shown = shown

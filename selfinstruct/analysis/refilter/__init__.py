@@ -59,7 +59,7 @@ which requests are sent.
 class Source:
     """A run to refilter, replayed to its end, with its outcomes and commits."""
 
-    def __init__(self, run: Run, entries: Iterator[Entry]) -> None:
+    def __init__(self, run: Run, entries: Iterator[Entry[Event]]) -> None:
         self.run = run
         events = [entry.event for entry in replay(run, entries)]
         self.lines = len(events)

@@ -21,6 +21,7 @@ from selfinstruct.events import (
     Committed,
     CompletionReceived,
     Decision,
+    Event,
     ImportedFile,
     InstancesWritten,
     Outcome,
@@ -43,7 +44,7 @@ from selfinstruct.runner.manifest import VERSIONS
 __all__ = ["Problem", "Verification", "verify"]
 
 
-def verify(run: Run, entries: Iterable[Entry]) -> Verification:
+def verify(run: Run, entries: Iterable[Entry[Event]]) -> Verification:
     """Check all entries of a journal, which must start with the first one.
 
     Uses only the run's settings, seed tasks and templates, and does not change the run. The check ends at a
@@ -98,7 +99,7 @@ class _Check:
         self.result.problems = tuple(self._problems)
         return self.result
 
-    def entry(self, entry: Entry) -> None:
+    def entry(self, entry: Entry[Event]) -> None:
         """Check an entry against the state before it. Raises ValueError if it cannot follow that state."""
         if entry.seq != self.result.entries:
             self.complain("the journal", f"line {self.result.entries} has the number {entry.seq}")

@@ -17,7 +17,7 @@ from selfinstruct.cli.terminal import print_json
 from selfinstruct.text import counted, visible
 
 if TYPE_CHECKING:
-    from selfinstruct.config.schema import RunConfig
+    from selfinstruct.config.endpoint_settings import EndpointSettings
     from selfinstruct.errors import SelfInstructError
     from selfinstruct.llm.doctor import Doctor, Finding
     from selfinstruct.runner.directory import Run
@@ -141,12 +141,12 @@ def _output(directory: Path, run: "Run") -> "Finding":
     return Finding("output", "ok", f"{directory} contains a run with {done}")
 
 
-def _connection(config: "RunConfig") -> "Iterator[Finding]":
+def _connection(config: "EndpointSettings") -> "Iterator[Finding]":
     """Check the address, key, headers and HTTP client. Never shows the value of an environment variable."""
     from selfinstruct.config.address import address
     from selfinstruct.errors import ConfigError
     from selfinstruct.llm.doctor import Finding
-    from selfinstruct.llm.endpoint import NO_KEY, api_key, client
+    from selfinstruct.llm.endpoint import NO_KEY, api_key, http_client
 
     name = "address"
     try:
@@ -160,24 +160,24 @@ def _connection(config: "RunConfig") -> "Iterator[Finding]":
         if config.extra_header:
             yield Finding("headers", "ok", ", ".join(config.extra_header))
         name = "client"
-        client(config, environ=os.environ)
+        http_client(config, environ=os.environ)
     except ConfigError as error:
         said = error.problem if name == "key" else str(error)
         yield Finding("headers" if error.setting == "extra_header" else name, "bad", said)
 
 
 async def _examine(run: "Run", add: "Callable[[Finding], None]") -> "Doctor":
+    from selfinstruct.llm.client import EndpointClient
     from selfinstruct.llm.doctor import Doctor
-    from selfinstruct.llm.online import OnlineBackend
 
     config = run.config
     hurried = config.changed(
         request_timeout_s=min(config.request_timeout_s, _MAX_REQUEST_TIMEOUT_S),
         connect_timeout_s=min(config.connect_timeout_s, _MAX_CONNECT_TIMEOUT_S),
     )
-    async with OnlineBackend(hurried, environ=os.environ) as backend:
+    async with EndpointClient(hurried, environ=os.environ) as client:
         samplings = {stage.name: stage.sampling(config) for stage in run.recipe.stages}
-        examined = Doctor(backend, config, samplings)
+        examined = Doctor(client, config, samplings)
         async for finding in examined.findings():
             add(finding)
     return examined

@@ -102,11 +102,11 @@ def _probe(run: "Run", count: int) -> "Consumption":
 async def _send(run: "Run", count: int) -> None:
     from selfinstruct.analysis.preview import probe
     from selfinstruct.cli.run_preview import say_wait
-    from selfinstruct.llm.online import OnlineBackend
+    from selfinstruct.llm.online import open_backend
 
     if is_terminal(sys.stderr):
         say("waiting for the replies …")
-    async with OnlineBackend(run.config, environ=os.environ, on_wait=say_wait) as backend:
+    async with open_backend(run.config, environ=os.environ, on_wait=say_wait) as backend:
         await probe(run, backend=backend, count=count)
 
 

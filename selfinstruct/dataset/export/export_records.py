@@ -17,7 +17,7 @@ from selfinstruct.dataset.rows import COLUMN_TYPES, Row, with_similarities
 from selfinstruct.dataset.source import Source, open_source
 from selfinstruct.runner.directory import Run
 
-_CONTAMINATED = "contain what a benchmark asks"
+_CONTAMINATED = "contain benchmark text"
 """The name of the filter against benchmarks."""
 
 

@@ -1,0 +1,42 @@
+"""The events in the journal of a run."""
+
+from functools import cache
+from typing import TYPE_CHECKING, Annotated
+
+from selfinstruct.config.reading import load_settings
+from selfinstruct.config.schema import OPERATIONAL
+from selfinstruct.errors import ConfigError
+from selfinstruct.events import Event, RunStarted
+from selfinstruct.runner.journal_line import UnknownLineError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+@cache
+def run_events() -> "TypeAdapter[Event]":
+    """Return the adapter of the events. Validation raises UnknownLineError for an impossible start."""
+    from pydantic import AfterValidator, Field, TypeAdapter
+
+    return TypeAdapter(
+        Annotated[Event, Field(discriminator="kind"), AfterValidator(_require_settings)]
+    )
+
+
+def _require_settings(event: Event) -> Event:
+    """Raise UnknownLineError unless a process can have started with these settings."""
+    if not isinstance(event, RunStarted):
+        return event
+    for name in event.settings:
+        if name not in OPERATIONAL:
+            raise UnknownLineError(
+                f"sets {name[:40]!r}, which is not a setting that a start can change"
+            )
+    try:
+        usable = load_settings("", event.settings)
+    except ConfigError as error:
+        raise UnknownLineError(f"has a setting that cannot be used ({error})") from None
+    for name, value in event.settings.items():
+        if value != usable[name]:
+            raise UnknownLineError(f"has a setting that is not written as it should be ({name})")
+    return event
