@@ -25,6 +25,7 @@ from selfinstruct.dataset.decontamination.decontaminate_records import (
     decontaminate_records,
 )
 from selfinstruct.errors import ExportError, InputError, SelfInstructError
+from selfinstruct.text import counted
 
 ASKED = (
     "How many buckets of sand does the keeper of the Orlen dunes carry to the chapel each spring?"
@@ -322,7 +323,8 @@ def test_export_leaves_out_contaminated_rows(
     export(str(directory), str(out), "jsonl", decontaminate=benchmarks)
     assert read(out) == left  # the remaining rows keep their ids
     told = capsys.readouterr().err
-    assert f"left out {len(rows) - len(left)} rows that contain benchmark text" in told
+    gone = counted(len(rows) - len(left), "row that contains", "rows that contain")
+    assert f"left out {gone} benchmark text" in told
     assert f"wrote {len(left)} rows to out.jsonl" in told
     export(str(directory), str(out), decontaminate=benchmarks)
     assert [row["output"] for row in read(out)] == [r["output"] for r in left]
