@@ -60,7 +60,7 @@ def consumed(usage: Usage) -> Consumption:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
+class Price(Strict):
     """Prices of a model in US dollars per million tokens."""
 
     input: Decimal

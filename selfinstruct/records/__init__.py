@@ -84,7 +84,7 @@ class Instance(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeedTask(Strict):
+class SeedTask:
     """A hand-written task. In a run directory, it is a line of `seed_tasks.jsonl`."""
 
     id: str
@@ -161,7 +161,7 @@ _MAX_COMPLETION_TOKENS = 10**6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(Strict):
     """Token counts that the endpoint reported for a request."""
 
     prompt_tokens: int
@@ -235,7 +235,7 @@ class Completion(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate(Strict):
+class Candidate:
     """A task that was parsed from a reply and is not accepted yet."""
 
     id: str
@@ -246,7 +246,7 @@ class Candidate(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Neighbour:
+class Neighbour(Strict):
     """A task in the pool that is similar to a candidate."""
 
     task_id: str

@@ -1,5 +1,6 @@
 """Any value in a journal: every command works or reports the problem, without a traceback."""
 
+import dataclasses
 import json
 import shutil
 from collections import Counter
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,8 @@ from selfinstruct.analysis.refilter.directory import refilter_run
 from selfinstruct.analysis.verify import verify
 from selfinstruct.api import import_run, run
 from selfinstruct.errors import JournalError, SelfInstructError
+from selfinstruct.events import Event
+from selfinstruct.records import Neighbour, Strict, Usage
 from selfinstruct.runner.directory import read_history, read_run
 
 FOLDER = TemporaryDirectory()
@@ -195,3 +198,17 @@ def test_an_impossible_value_is_an_error_with_line(
         read_run(directory)
     attempt(name, n, place, value)
     shutil.rmtree(directory.parent)
+
+
+def test_every_record_in_a_journal_is_strict() -> None:
+    """A value of another type must not become a valid record."""
+
+    def reachable(kind: Any) -> set[type]:
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            hints = get_type_hints(kind).values()
+            return {kind}.union(*(reachable(hint) for hint in hints))
+        return set().union(*(reachable(part) for part in get_args(kind)))
+
+    records = reachable(Event)
+    assert {Usage, Neighbour} < records
+    assert [record for record in records if not issubclass(record, Strict)] == []
