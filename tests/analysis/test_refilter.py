@@ -524,7 +524,7 @@ def test_an_interrupted_refilter_can_be_repeated(finished: Path, tmp_path: Path)
         (new / "journal.jsonl").write_bytes(whole[:size])
         if size > 10:
             with pytest.raises(
-                RunDirectoryError, match=r"new: holds what is left of refiltering .*again"
+                RunDirectoryError, match=r"new: was left incomplete when refiltering .*again"
             ):
                 run(new, {"model": "m"}, backend=ScriptedBackend())
         with pytest.raises(RunDirectoryError, match="is not a run directory"):

@@ -115,7 +115,7 @@ def test_all_commands_read_a_refiltered_run(hostile: Path) -> None:
     refused = command("run", "loose")
     assert refused.returncode == 2
     (sentence,) = refused.stderr.splitlines()
-    assert f"loose: was refiltered from {hostile / 'run'}, so it is not continued" in sentence
+    assert f"loose: was refiltered from {hostile / 'run'}, so it cannot be continued" in sentence
     for one in (done, status, checked, exported, refused):
         assert not any(char in one.stdout + one.stderr for char in "\x1b\x9b\u202e")
 

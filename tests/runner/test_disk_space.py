@@ -61,7 +61,9 @@ def test_a_nearly_full_disk_is_reported() -> None:
     clock[0] = 6.0
     message = watch.problem()
     assert message is not None
-    assert message.startswith("only 12 MB free on the disk of the run, which needs 64 MB")
+    assert message.startswith(
+        "only 12 MB free on the run's disk, but storing the replies in flight needs 64 MB"
+    )
     # The problem is final: the run is stopping already.
     clock[0], disk.free = 60.0, 10 * LEAST_FREE
     assert watch.problem() == message == watch.shortage

@@ -374,7 +374,9 @@ def test_seed_tasks_are_compared_by_content(
 def test_an_edited_run_file_is_an_error(reference: Path, name: str) -> None:
     path = reference / name
     path.write_text(path.read_text().replace("a", "e", 1))
-    with pytest.raises(RunDirectoryError, match=f"{name} is not what the run was made with"):
+    with pytest.raises(
+        RunDirectoryError, match=f"{name} is not the file that the run was created with"
+    ):
         run(reference)
 
 
@@ -408,7 +410,7 @@ def test_a_run_with_other_rules_is_not_continued(reference: Path) -> None:
 
 def test_a_foreign_directory_does_not_change(tmp_path: Path, config: RunConfig) -> None:
     (tmp_path / "thesis.tex").write_text("…")
-    with pytest.raises(RunDirectoryError, match=r"not empty \(it holds"):
+    with pytest.raises(RunDirectoryError, match=r"not empty \(it contains"):
         run(tmp_path, config, backend=ScriptedBackend())
     assert not (tmp_path / "config.yaml").exists()
     assert not (tmp_path / "run.lock").exists()
@@ -550,7 +552,7 @@ def test_a_fully_rejected_stage_is_a_wrong_setup(
 ) -> None:
     """Typical causes: no credit, reported as status 400, or a parameter that the server does not know."""
     config = replace(config, num_instructions=40)
-    with pytest.raises(EndpointError, match="so the set-up must be wrong"):
+    with pytest.raises(EndpointError, match="so the setup must be wrong"):
         run(tmp_path / "run", config, backend=RejectingStage(stage, after))
     assert not any(isinstance(e, RequestFailed) for e in events(tmp_path / "run"))
     # The run continues to the same dataset once the set-up is fixed.

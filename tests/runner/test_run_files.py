@@ -322,7 +322,7 @@ def test_a_run_of_hard_links_can_be_read(here: Path) -> None:
 @pytest.mark.parametrize("content", [b"precious", b"4242 precious", b"1" * 99, b"-1"])
 def test_a_foreign_lock_file_keeps_its_content(here: Path, content: bytes) -> None:
     (here / "run/run.lock").write_bytes(content)
-    refused(("run", "run"), "run.lock holds something other than a process id; ", here)
+    refused(("run", "run"), "run.lock contains something other than a process id; ", here)
     assert holder(here / "run") is None
 
 
