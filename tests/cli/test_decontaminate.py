@@ -232,7 +232,7 @@ def test_items_with_common_texts_are_counted(here: Path) -> None:
     assert summary.benchmarks.as_json()[0]["items_not_looked_for"] == 2
     pairs = [(ASKED, "a b c d e f g h"), (ASKED, LIKE), (LIKE, "a b c d e f g h")]
     write(here / "quiz.jsonl", [{"question": one, "more": other} for one, other in pairs])
-    with pytest.raises(InputError, match="has only texts that more than 1 of its items share"):
+    with pytest.raises(InputError, match="contains only texts that more than 1 of its items share"):
         clean(**changes)
 
 

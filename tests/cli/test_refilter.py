@@ -108,9 +108,9 @@ def test_all_commands_read_a_refiltered_run(hostile: Path) -> None:
     assert checked.returncode == 0
     assert "Its prompts come from" in checked.stdout
     exported = command("export", "loose", "-o", "loose.json")
-    never_asked = f"{fields['never_asked']} have no instances, because the model was never asked"
+    never_asked = "have no instances, because the model was never asked for them"
     assert exported.stderr.splitlines()[1:] == [
-        f"of the run's {fields['accepted']} instructions {never_asked}"
+        f"{fields['never_asked']} of the run's {fields['accepted']} instructions {never_asked}"
     ]
     refused = command("run", "loose")
     assert refused.returncode == 2
