@@ -148,7 +148,7 @@ def test_a_bad_proxy_or_certificate_prevents_the_run(
 NO_RUN = [
     ("none", "none: does not exist "),
     ("folder", "folder: is not a run directory "),
-    ("latin", "latin: is a file "),
+    ("latin", "latin: is a file, "),
     ("latin/x", "latin/x: does not exist "),
     ("loop", "loop: cannot be read .*leads back to itself"),
     (LONG, "aaa: cannot be read .File name too long.; choose a shorter name"),
