@@ -27,9 +27,8 @@ def make_run(directory: Path, manifest: Manifest, events: Iterable[Event]) -> No
     """
     require_free(directory)
     with locked(directory):
-        require_free(
-            directory
-        )  # again, because another process may have created a run in the meantime
+        # Check again, because another process may have created a run in the meantime.
+        require_free(directory)
         try:
             (directory / JOURNAL).unlink(missing_ok=True)
         except OSError as error:

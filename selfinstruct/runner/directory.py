@@ -311,7 +311,7 @@ def _refuse_foreign(directory: Path, *, may_be_left_over: bool = False) -> None:
     except FileNotFoundError:
         return  # the run will create it
     except NotADirectoryError:
-        problem = "is a file" if directory.is_file() else "is a path through a file"
+        problem = "is a file" if directory.is_file() else "has a parent that is a file"
         raise RunDirectoryError(directory, f"{problem}; choose a new directory") from None
     except OSError as error:
         raise system_error(directory, "read", error) from None

@@ -55,7 +55,7 @@ class DiskWatch:
         self._now = now
         self._checked_at = float("-inf")
         self.shortage: str | None = None
-        """The first problem found. It is kept even if space is freed later."""
+        """Message that the disk is nearly full, or None. Once set, it is kept even if space is freed."""
 
     def problem(self) -> str | None:
         """Return a message with the problem and the remedy if too little space is free, otherwise None."""

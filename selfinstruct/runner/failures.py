@@ -136,9 +136,9 @@ class FailurePolicy:
     ) -> None:
         """Create a policy with no requests in flight.
 
-        `slots` is the maximum number of requests in flight. `answered` contains the number of requests that
-        earlier processes received answers to, by stage. `can_check` is whether the backend can check if the
-        endpoint is up.
+        `slots` is the maximum number of requests in flight. `answered` contains the number of each stage's
+        requests that were answered in earlier processes. `can_check` states whether the backend can check if
+        the endpoint is up.
         """
         self._max_retries = max(1, int(slots * _RETRY_SHARE))
         self._give_up_after_s = give_up_after_s
@@ -252,9 +252,7 @@ class FailurePolicy:
         failed = _Failed(request, error, flight.number, state.answers, now)
         if before is not None:
             failed.strikes, failed.was_judged = before.strikes, before.was_judged
-        state.failed[request.id] = (
-            failed  # at the end, so that other failed requests are retried first
-        )
+        state.failed[request.id] = failed  # at the end, so others are retried first
         if not was_out:
             state.out_since = max(flight.sent_at, state.answered_at)
             state.probe = ""
@@ -290,7 +288,7 @@ class FailurePolicy:
         return bool(self._rejections)
 
     def settle_rejected(self) -> list[RequestFailed]:
-        """Return all rejected requests as failed for good. Call this if nothing else can be sent.
+        """Return all rejected requests, which have failed for good. Call this if no request can be sent.
 
         Raises EndpointError if the rejections mean that the setup is wrong.
         """
@@ -373,5 +371,5 @@ class FailurePolicy:
 
 
 def _alone_at(failed: _Failed) -> float:
-    """Return the time from which a failed request may be sent again if nothing else can be sent."""
+    """Return the earliest time when a failed request may be sent again if nothing else can be sent."""
     return failed.failed_at + ALONE_PAUSE_S if failed.strikes else failed.failed_at

@@ -39,8 +39,9 @@ from selfinstruct.runner.journal_line import (
 from selfinstruct.runner.run_events import run_events
 
 _HEAD_BYTES = 100
-"""Length of the beginning of a line that contains its event's kind."""
+"""Number of bytes at the start of a line that are searched for its event's kind."""
 _LONGEST_VERSION = 100
+"""Maximum number of characters of a version to show in an error message."""
 
 
 def _scan(path: Path, events: "Events[E]") -> Iterator[tuple[Entry[E], int]]:
@@ -107,9 +108,7 @@ def later_writer(path: Path) -> str:
                     writer = str(json.loads(line)["versions"]["selfinstruct"])
     try:
         is_later = _parts(writer) > _parts(version("selfinstruct"))
-    except (
-        PackageNotFoundError
-    ):  # if selfinstruct is used from its source directory without installation
+    except PackageNotFoundError:  # selfinstruct is not installed
         return ""
     return writer[:_LONGEST_VERSION] if is_later else ""
 

@@ -62,7 +62,7 @@ async def grow(
 
     Set `stop` to stop sending requests. The replies to requests in flight are still journaled. A failure also
     sets `stop`. `on_pause` is called for each pause while the endpoint is out (see `failures`). `on_event` is
-    called for each event except reservations. `expected_use` is the estimate, which is journaled so that the
+    called for each event except reservations. `expected_use` is the estimated use. It is journaled, so the
     actual use can be compared with it later.
 
     Raises BackendError if the endpoint keeps failing, StalledError if no more candidates are accepted,

@@ -70,7 +70,7 @@ _KINDS = {
     **dict.fromkeys(sorted(FILES), stat.S_IFREG),
     **{f"{PROMPTS}/{name}": stat.S_IFREG for name in sorted(TEMPLATE_NAMES)},
 }
-"""The file type that each name in a run directory must have. A directory precedes its files."""
+"""The file type that each name in a run directory must have. Directories come before their files."""
 
 _GENERATED_ID = re.compile(r"(?:source:)?task_\d+")
 _RESTORE = "restore it from a copy, or choose another directory for a new run"
@@ -211,9 +211,8 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
     try:
         prompts.mkdir(exist_ok=True)
         write_together(files)
-        for name in (
-            TEMPLATE_NAMES - manifest.templates.keys()
-        ):  # templates of an earlier manifest, which this one replaces
+        # Remove the templates that only an earlier manifest had, which this one replaces.
+        for name in TEMPLATE_NAMES - manifest.templates.keys():
             (prompts / name).unlink(missing_ok=True)
         sync_directory(directory.parent)
     except OSError as error:

@@ -22,10 +22,13 @@ from selfinstruct.records import Request, Stage
 from selfinstruct.text import scrub
 
 WITH_ONE_MESSAGE = 5
+"""Number of successive rejections with the same message that mean that the setup is wrong."""
 WITH_ANY_MESSAGE = 10
+"""Number of successive rejections with any messages that mean that the setup is wrong."""
 AT_REST = 3
+"""Minimum number of rejections that mean that the setup is wrong if no other request can be sent."""
 OF_ANSWERED = 50
-"""Number of answers per rejection that is allowed at the end of a long run."""
+"""If at least one request was rejected for this number of answers, the setup is considered wrong."""
 
 
 def final_failure(request: Request, error: RequestRejectedError | TransientError) -> RequestFailed:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def run_events() -> "TypeAdapter[Event]":
     """Return the pydantic adapter for events.
 
-    Its validation raises UnknownLineError for a `RunStarted` event with settings that no start can have.
+    Its validation raises UnknownLineError if a `RunStarted` event has settings that cannot be started with.
     """
     from pydantic import AfterValidator, Field, TypeAdapter
 

@@ -173,7 +173,7 @@ def test_commands_refuse_what_is_no_run(
     ("name", "pattern"),
     [
         ("latin", "latin: is a file; choose a new directory"),
-        ("latin/x", "latin/x: is a path through a file; choose a new directory"),
+        ("latin/x", "latin/x: has a parent that is a file; choose a new directory"),
         ("loop", "loop: cannot be read .*leads back to itself"),
         (LONG, "aaa: cannot be read .File name too long.; choose a shorter name"),
         ("/proc/new", "/proc/new: cannot be made .*; check the name"),

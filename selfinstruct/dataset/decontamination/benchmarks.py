@@ -42,7 +42,7 @@ class Rules:
 
 @dataclass
 class BenchmarkCounts:
-    """The counts for one benchmark file."""
+    """Numbers of items and records for one benchmark file."""
 
     file: str
     layouts: list[str] = field(default_factory=list)

@@ -122,7 +122,10 @@ def _reject(opened: OpenLists, record: Record, hits: Sequence[Hit]) -> None:
 
 
 def _check_inputs(files: ListFiles) -> None:
-    """Check whether an input looks like a benchmark. Pipes are skipped, as they can be read only once."""
+    """Raise InputError if only some inputs look like benchmarks.
+
+    Pipes are not checked, because they can be read only once.
+    """
     layouts = {}
     for name in files.inputs if len(files.inputs) > 1 else ():
         if Path(name).is_file():

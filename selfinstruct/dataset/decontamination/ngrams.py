@@ -79,9 +79,9 @@ class Grams:
         return {item for table in self._tables.values() for item in table.items.tolist()}
 
     def find(self, words: "Numbers") -> Iterator[tuple[int, int]]:
-        """Yield the n-grams found in `words`: where each n-gram begins, and the index of an item with it.
+        """Yield (position, item index) for each n-gram in `words` and each item that contains it.
 
-        An n-gram that several items contain is yielded once for each item.
+        The position is the index in `words` at which the n-gram begins.
         """
         numbers = self._numbers(words)
         for length, table in self._tables.items():
