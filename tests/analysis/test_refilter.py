@@ -466,7 +466,7 @@ def test_it_is_not_continued_and_not_refiltered_itself(finished: Path, tmp_path:
     before = {name: data for name, (_, data) in everything(tmp_path / "new").items()}
     for given_again in ({}, {"num_instructions": 99}, {"threshold": 0.9}):
         with pytest.raises(
-            RunDirectoryError, match=r"new: was refiltered from .*continue that one"
+            RunDirectoryError, match=r"new: was refiltered from .*continue that run"
         ):
             run(tmp_path / "new", given_again, backend=ScriptedBackend())
     with pytest.raises(

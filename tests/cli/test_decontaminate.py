@@ -259,7 +259,7 @@ def test_a_csv_without_header_is_refused(here: Path) -> None:
         ({"against": ["no.json"]}, "no.json: cannot be read"),
         ({"against": ["broken.jsonl"]}, "broken.jsonl:2: is not JSON"),
         ({"inputs": ["data.jsonl", "broken.jsonl"]}, "broken.jsonl:2: is not JSON"),
-        ({"against": ["none.json"]}, "none.json: has no item"),
+        ({"against": ["none.json"]}, "none.json: contains no items"),
         ({"against": ["short.jsonl"]}, "short.jsonl: has no text of 4 words or more to search"),
         ({"threshold": float("nan")}, "threshold: must be between 0 and 1, not nan"),
         ({"output": Path("mmlu.jsonl")}, "mmlu.jsonl: is read with --against and must not be re"),

@@ -240,7 +240,10 @@ def test_impossible_options_write_nothing(
         (("alpaca.json", "-o", "/", "-f", "datasets"), "/: is not a file name"),
         (("alpaca.json", "-o", ".", "--axolotl"), "is not a file name"),
         (("alpaca.json", "-o", "/dev/stdout", "--split", "0.5/0.5"), "is a pipe or a device"),
-        (("RUN", "-o", "/dev/null", "--card"), "/dev/null: is a pipe or a device, which has"),
+        (
+            ("RUN", "-o", "/dev/null", "--card"),
+            "/dev/null: is a pipe or a device, which cannot take",
+        ),
     ],
 )
 def test_an_export_replaces_no_other_file(

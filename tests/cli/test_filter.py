@@ -238,7 +238,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (
         ["numbers.csv", "-o", "c.json", "--field", "b"],
         2,
-        "numbers.csv:2: has no field 'b'; name one",
+        "numbers.csv:2: has no field 'b'; choose a field",
     ),
     (["alpaca.json", "-o", "c.json", "-t", "7"], 2, "threshold: must be between 0 and 1, not 7"),
     (

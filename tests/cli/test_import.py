@@ -292,7 +292,7 @@ def test_an_interrupted_import_can_be_repeated(
     assert "interrupted; no run was created; repeat the command to try again" in done.stderr
     left = typed("run", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1", cwd=regen.parent)
     assert left.returncode == 2
-    assert "type that command again to complete it" in same(left.stderr)
+    assert "run that command again to complete it" in same(left.stderr)
     assert typed("import", regen, *NEW, cwd=regen.parent).returncode == 0
 
 

@@ -92,7 +92,7 @@ def test_decisions_equal_those_of_a_run() -> None:
 def test_know_after_a_decision_is_refused() -> None:
     dedup = Deduplication()
     list(dedup.decide(candidates(["a b c"])))
-    with pytest.raises(ValueError, match="already"):
+    with pytest.raises(ValueError, match="before the first record is kept"):
         dedup.know("d e f", "line 1")
 
 

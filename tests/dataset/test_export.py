@@ -523,7 +523,7 @@ def test_a_folder_with_other_files_stays(tmp_path: Path, shares: tuple[float, ..
         place.parent.mkdir(exist_ok=True)
         place.write_text("mine")
         before = everything(tmp_path)
-        with pytest.raises(InputError, match="or has other files in it; choose another"):
+        with pytest.raises(InputError, match="or also contains other files; choose another"):
             written(data, AWKWARD, **wanted)
         assert everything(tmp_path) == before
         place.unlink()
@@ -536,7 +536,7 @@ def test_a_folder_with_other_files_stays(tmp_path: Path, shares: tuple[float, ..
     [path] = written(hub / "alpaca.json", AWKWARD)
     (hub / "dataset_info.json").write_bytes(dataset_info(path, ExportOptions(), []))
     before = everything(tmp_path)
-    with pytest.raises(InputError, match="has other files in it"):
+    with pytest.raises(InputError, match="also contains other files"):
         written(hub, AWKWARD, **wanted)
     assert everything(tmp_path) == before
 
@@ -550,7 +550,7 @@ def test_files_added_during_the_export_stay(tmp_path: Path) -> None:
         (tmp_path / "data" / "notes.txt").write_text("mine")
 
     with (
-        pytest.raises(InputError, match="has other files in it"),
+        pytest.raises(InputError, match="also contains other files"),
         writing(tmp_path / "data", wanted) as export,
     ):
         export.write(rows())

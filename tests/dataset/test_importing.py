@@ -729,7 +729,7 @@ def test_alpaca_imports_whole_tasks_only(
 
 def test_alpaca_cannot_be_chosen_later(imported: Path) -> None:
     with pytest.raises(
-        ConfigError, match="recipe: alpaca never asks for instances, and some imported tasks"
+        ConfigError, match="recipe: alpaca never asks for instances, but some imported tasks"
     ):
         run(imported, {**GROWN, "recipe": "alpaca"}, backend=ScriptedBackend())
     assert read_run(imported).config.recipe == "self-instruct"
@@ -755,7 +755,7 @@ def test_a_killed_import_can_be_repeated(tmp_path: Path, old: list[Path]) -> Non
         read_run(new)
     with pytest.raises(
         RunDirectoryError,
-        match=r"left of importing machine_generated_instructions\.jsonl, which was interrupted",
+        match=r"left incomplete when importing machine_generated_instructions\.jsonl was interrupted",
     ):
         run(new, {"model": "m"}, backend=ScriptedBackend())
     import_run(new, old, {})
