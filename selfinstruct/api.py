@@ -1,4 +1,4 @@
-"""Functions for notebooks and scripts: start, import or export a run, and read its dataset.
+"""Functions for notebooks and scripts to start, import or export a run, and to read its dataset.
 
     from selfinstruct import RunConfig, export_run, read_frame, run
 
@@ -6,8 +6,8 @@
     export_run("my-run", "alpaca_data.json")
     read_frame("my-run").groupby("is_classification").size()
 
-Async code uses `await arun(…)` instead of `run(…)`. `selfinstruct` lists further functions, such as
-`filter_records`.
+Async code uses `await arun(…)` instead of `run(…)`. The package `selfinstruct` exports more functions, such
+as `filter_records`.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Progress:
     accepted: int
     """Number of accepted instructions, not counting seed tasks."""
     target: int
-    """Value of the setting num_instructions."""
+    """The target number of accepted instructions, which is the setting num_instructions."""
     requests: int
     """Number of requests that have an outcome: a reply or a failure."""
     in_flight: int
@@ -83,7 +83,10 @@ async def arun(
     backend: Backend | Answer | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> RunSummary:
-    """Do the same as `run`, for async code. To stop at once, cancel the call; no paid reply is lost."""
+    """Do the same as `run`, but for async code. To stop, cancel the call.
+
+    No journaled reply is lost. Replies to requests in flight are lost when the call is cancelled.
+    """
     return await _run(
         directory, config, backend=backend, on_progress=on_progress, stop=asyncio.Event()
     )
@@ -92,7 +95,7 @@ async def arun(
 def checked_settings(directory: Path | str | None, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings for a run. For a new run, they include the endpoint's address.
 
-    For a new run, checks the input files and the key. Writes nothing. Raises SelfInstructError.
+    For a new run, also check the input files and the API key. No file is written. Raises SelfInstructError.
     """
     from selfinstruct.llm.endpoint import http_client
 
@@ -108,7 +111,7 @@ def _settings(config: RunConfig | Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _run_in_thread(growing: Callable[..., Coroutine[Any, Any, RunSummary]]) -> RunSummary:
-    """Run in another thread, because this thread already has an event loop, as in a notebook."""
+    """Run the coroutine in another thread, because this one already has an event loop, as in a notebook."""
     stop = asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
@@ -122,7 +125,7 @@ def _run_in_thread(growing: Callable[..., Coroutine[Any, Any, RunSummary]]) -> R
             return running.result()
         except KeyboardInterrupt:
             for loop in loops:
-                # After this, the executor waits for the requests in flight.
+                # The executor then waits for the requests in flight.
                 loop.call_soon_threadsafe(stop.set)
             raise
 
@@ -185,9 +188,9 @@ def online_backend(
 
 
 def export_run(directory: Path | str, path: Path | str, **options: Any) -> int:
-    """Write the dataset of a run to a file and return the number of rows. Raises SelfInstructError.
+    """Write a run's dataset to a file. Return the number of rows. Raises SelfInstructError.
 
-    `path` "-" is stdout. `options` are the other parameters of `export_records`:
+    If `path` is "-", it is written to stdout. `options` are the other parameters of `export_records`:
 
         export_run("my-run", "chats.jsonl", format="messages", split=(0.95, 0.05), shuffle_seed=1)
     """
@@ -199,10 +202,10 @@ def import_run(
     files: Iterable[Path | str],
     config: RunConfig | Mapping[str, Any] | None = None,
 ) -> "Import":
-    """Make a run from files of the published Self-Instruct or Alpaca code, without sending any request.
+    """Create a run from files in the format of the published Self-Instruct or Alpaca code.
 
-    Call `run` afterwards to complete or grow the run. The config needs a model only then. Returns what was
-    imported. Raises SelfInstructError.
+    No request is sent. Call `run` afterwards to complete or grow the run. The config needs a model only for
+    that call. Returns a summary of the import. Raises SelfInstructError.
     """
     from selfinstruct.dataset.importing import directory as importing
 

@@ -1,4 +1,4 @@
-"""Test values with defaults, backends without a server, and commands without a process."""
+"""Shared test helpers: values with defaults, backends without a server, and commands run in this process."""
 
 import hashlib
 import io
@@ -53,16 +53,17 @@ def make_seed_task(number: int, *, instruction: str = "") -> SeedTask:
 
 
 def request_log(path: Path) -> list[dict[str, Any]]:
-    """Return the entries of the request log of a simulated endpoint, without a half-written last line."""
+    """Return the entries in a simulated endpoint's request log. An incomplete last line is left out."""
     complete, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
     return [json.loads(line) for line in complete.splitlines()]
 
 
 def cuts(journal: bytes) -> list[int]:
-    """Return lengths of prefixes: each end of a line, with and without its newline, and one place per line.
+    """Return the lengths that a test should truncate a journal to.
 
-    All cuts within a line are alike for a run, because tests/runner/test_journal.py cuts at every byte and
-    shows that a reader drops exactly the incomplete line.
+    These are the end of each line, with and without its newline, and one place within each line. One place is
+    enough, because tests/runner/test_journal.py truncates a journal at every byte and shows that a reader
+    always drops exactly the incomplete line.
     """
     rng = Random(len(journal))
     ends = [0, *(place.end() for place in re.finditer(rb"\n", journal))]
@@ -71,7 +72,7 @@ def cuts(journal: bytes) -> list[int]:
 
 
 def make_completion(text: str = "9. Name three rivers of Europe.", **changes: Any) -> Completion:
-    """Return a complete reply."""
+    """Return a completion with default values, except for `changes`."""
     fields: dict[str, Any] = {
         "text": text,
         "finish_reason": "stop",
@@ -82,7 +83,7 @@ def make_completion(text: str = "9. Name three rivers of Europe.", **changes: An
 
 
 def scripted_text(request: Request) -> str:
-    """Return a reply that depends on the prompt alone: new instructions, some duplicates, some faults."""
+    """Return a reply that depends only on the prompt: new instructions, with some duplicates and faults."""
     prompt = request.prompt.messages[-1].content
     rng = Random(hashlib.sha256(prompt.encode()).hexdigest())
 
@@ -111,7 +112,7 @@ def scripted_text(request: Request) -> str:
 
 
 class ScriptedBackend:
-    """Completes every request with `write`, and records the ids of the requests."""
+    """A backend that completes each request with the text from `write`, and records the requests' ids."""
 
     def __init__(
         self,
@@ -131,18 +132,18 @@ class ScriptedBackend:
 
 
 def as_backend(backend: Backend) -> Backend:
-    """Return the backend; for type checks."""
+    """Return the backend unchanged. The type checker verifies that it is a `Backend`."""
     return backend
 
 
 def sealed(line: bytes) -> bytes:
-    """Return a journal line with the correct checksum."""
+    """Return the journal line with its checksum corrected."""
     head, crc, rest = line.partition(b'"crc":"')
     return b"%s%08x%s" % (head + crc, zlib.crc32(head + crc + rest[8:]), rest[8:])
 
 
 def sealed_journal(lines: Iterable[bytes]) -> bytes:
-    """Return journal lines with correct numbers and checksums."""
+    """Return the journal lines as one text, with their numbers and checksums corrected."""
     numbered = (b'{"seq":%d,%s' % (n, line.split(b",", 1)[1]) for n, line in enumerate(lines, 1))
     return b"".join(map(sealed, numbered))
 
@@ -151,7 +152,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def alpaca_text(request: Request) -> str:
-    """Return blocks for the recipe "alpaca", including copies and faults."""
+    """Return a reply for the recipe "alpaca": numbered blocks, with some duplicates and faults."""
     prompt = request.prompt.messages[-1].content
     rng = Random(request.prompt.sha256)
     shown = prompt.rpartition("1. Instruction: ")[2].partition("\n")[0]
@@ -180,7 +181,7 @@ _MORE_WORDS = (
 
 
 class FaultyBackend(ScriptedBackend):
-    """Gives some unclear answers at first, and rejects some requests."""
+    """A scripted backend that gives some unclear answers at first, and rejects some requests."""
 
     async def complete(self, request: Request) -> Completion:
         completion = await super().complete(request)
@@ -195,7 +196,7 @@ class FaultyBackend(ScriptedBackend):
 
 
 def exported(source: Path | RunState, format: str = "jsonl") -> bytes:  # noqa: A002
-    """Return the export of a run, from its directory or its state."""
+    """Return the bytes of a run's export. The run is given by its directory or its state."""
     state = source if isinstance(source, RunState) else read_run(source).state
     with TemporaryDirectory() as folder:
         path = Path(folder) / "data"
@@ -205,7 +206,7 @@ def exported(source: Path | RunState, format: str = "jsonl") -> bytes:  # noqa: 
 
 
 def examples(number: int) -> int:
-    """Return the number of examples: all with --thorough, a third in the daily run (see conftest.py)."""
+    """Return the number of examples to test: `number` with --thorough, otherwise fewer (see conftest.py)."""
     assert settings.default is not None
     return max(1, number * settings.default.max_examples // 100)
 
@@ -215,7 +216,7 @@ def examples(number: int) -> int:
 
 @dataclass(frozen=True)
 class Told:
-    """The result of a command, with the attribute names of `subprocess.CompletedProcess`."""
+    """A command's result, with the same attributes as `subprocess.CompletedProcess`."""
 
     returncode: int
     stdout: str
@@ -223,7 +224,7 @@ class Told:
 
 
 class _Terminal(io.TextIOWrapper):
-    """A stream that reports a terminal."""
+    """A text stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -236,9 +237,9 @@ def typed(
     stdin: bytes = b"",
     on_a_terminal: bool = False,
 ) -> Told:
-    """Run a command with the real `main` in this process, which is faster than a new process.
+    """Run a command in this process with the real `main`, which is faster than starting a new process.
 
-    Tests of signals, terminal keys and closed streams start a process instead.
+    Tests for signals, terminal keys and closed streams start a process instead.
     """
     kind: type[io.TextIOWrapper] = _Terminal if on_a_terminal else io.TextIOWrapper
     out, err = io.BytesIO(), io.BytesIO()

@@ -1,4 +1,4 @@
-"""The functions for Python: runs with any kind of backend, and the commands on files of records."""
+"""Test the Python functions: runs with all kinds of backends, and functions that work on files of records."""
 
 import asyncio
 import inspect
@@ -159,7 +159,7 @@ QUESTION = "How many spoons does the harbour master of Veldt keep in the drawer?
 
 @pytest.fixture
 def here(tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the current directory, with a run, its rows, and a benchmark."""
+    """Return a new current directory that contains a run, its rows, and a benchmark."""
     monkeypatch.chdir(tmp_path)
     run("run", config, backend=scripted_text)
     Path("rows.jsonl").write_bytes(exported(Path("run")))
@@ -170,7 +170,7 @@ def here(tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return the content of all files in a folder."""
+    """Return the content of each file in a directory, by name."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -206,7 +206,7 @@ FLAGS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
-"""A command line and the same call from Python, by command."""
+"""For each command, a command line and the equivalent Python call."""
 
 
 @pytest.mark.usefixtures("here")

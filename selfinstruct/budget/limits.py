@@ -22,7 +22,7 @@ from selfinstruct.records import Sampling
 from selfinstruct.text import dollars
 
 _UNITS = {"max_requests": "requests sent", "max_tokens_total": "tokens spent"}
-"""What each limit counts, except for the limit in dollars."""
+"""The unit of each limit, for error messages. The limit `max_cost` is missing, as it is in dollars."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Limits:
     """Price with which the cost is computed."""
 
     def amounts(self, consumption: Consumption) -> dict[str, tuple[int | Decimal, int | Decimal]]:
-        """Return, by the name of each limit's setting, the amount that counts and the limit."""
+        """Return the amount used and the maximum for each limit that is set, by the name of its setting."""
         every: dict[str, tuple[int | Decimal, int | Decimal | None]] = {
             "max_requests": (consumption.requests, self.requests),
             "max_tokens_total": (consumption.tokens, self.tokens),
@@ -130,7 +130,7 @@ class Budget:
         self.sync()
 
     def release(self, request_id: str) -> None:
-        """Release the reservation of an attempt that was not billed, if no other attempt follows for now."""
+        """Release an unbilled attempt's reservation. Call this if no other attempt follows immediately."""
         if request_id in self._ledger.pending:
             self._record(Released(request_id=request_id))
 

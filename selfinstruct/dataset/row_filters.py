@@ -1,4 +1,4 @@
-"""Filters of rows. A filter yields the rows to keep, in order, so filters compose.
+"""Row filters. Each filter yields the rows to keep, in their original order, so filters can be chained.
 
 kept = FilteredRows(rows, {"exceed 2 rows": partial(at_most_each, count=2)}, source="my-run")
 written = [*kept]
@@ -12,25 +12,28 @@ from selfinstruct.dataset.rows import Row
 from selfinstruct.errors import InputError
 
 RowFilter = Callable[[Iterable[Row]], Iterable[Row]]
-"""Yields the rows to keep, in order."""
+"""Yields the rows to keep, in their original order."""
 
 
 class FilteredRows:
-    """The rows of a source that pass every filter; can be iterated over once."""
+    """A source's rows that pass all filters. They can be iterated over only once."""
 
     def __init__(
         self, rows: Iterable[Row], filters: Mapping[str, RowFilter], *, source: str
     ) -> None:
-        """Apply the filters in order. Their names complete the sentence "rows that …"."""
+        """Apply the filters in the given order. Each name completes the sentence "rows that …".
+
+        `source` is the source's name for error messages.
+        """
         self.removed = dict.fromkeys(filters, 0)
-        """The number of removed rows by filter."""
+        """Number of rows that each filter removed, by the filter's name."""
         for name, keep in filters.items():
             rows = self._counted(keep(self._counted(rows, name, 1)), name, -1)
         self._rows = rows
         self._source = source
 
     def __iter__(self) -> Iterator[Row]:
-        """Yield the rows. Raises InputError at the end if the filters removed all."""
+        """Yield the rows. Raises InputError at the end if the filters removed all rows."""
         has_rows = False
         for row in self._rows:
             has_rows = True
@@ -47,7 +50,7 @@ class FilteredRows:
 
 
 def first_instructions(rows: Iterable[Row], count: int) -> Iterator[Row]:
-    """Yield all rows with one of the first `count` different instructions."""
+    """Yield all rows whose instruction is one of the first `count` different instructions."""
     seen: set[str] = set()
     for row in rows:
         instruction = row["instruction"]
@@ -59,7 +62,7 @@ def first_instructions(rows: Iterable[Row], count: int) -> Iterator[Row]:
 
 
 def at_most_each(rows: Iterable[Row], count: int) -> Iterator[Row]:
-    """Yield the first `count` rows for each instruction."""
+    """Yield at most the first `count` rows with each instruction."""
     seen: Counter[str] = Counter()
     for row in rows:
         seen[row["instruction"]] += 1

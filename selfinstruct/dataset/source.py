@@ -1,4 +1,4 @@
-"""The source with a name: a run directory, or a file of records; "-" is stdin.
+"""Opens a run directory or a file of records as a source of rows. The name "-" means stdin.
 
 with open_source("my-run") as source:
     rows = [*source.rows()]
@@ -24,14 +24,14 @@ from selfinstruct.runner.loop import is_complete
 
 @dataclass
 class RunSource:
-    """The rows of a run; the records are the rows of the `jsonl` export."""
+    """A run as a source. Its rows, and also its records, are the rows of the `jsonl` export."""
 
     run: Run
     include_seed_tasks: bool = False
     reader: None = None
 
     def rows(self, progress: Progress = no_progress) -> Iterator[Row]:
-        """Yield the rows in pool order. Raises RunDirectoryError if the run has no rows."""
+        """Yield the rows in the order of the run's tasks. Raises RunDirectoryError if the run has no rows."""
         state = self.run.state
         tasks = select(state.pool, include_seed_tasks=self.include_seed_tasks)
         if not any(task.instances for task in tasks):
@@ -50,24 +50,27 @@ class RunSource:
             yield Record(row, str(self.run.directory), number)
 
     def first(self, count: int) -> RowFilter:
-        """Return the filter for the first `count` accepted tasks, with or without rows, and seed tasks."""
+        """Return a filter that keeps the rows of seed tasks and of the first `count` accepted tasks.
+
+        Accepted tasks without rows count too.
+        """
         later = {task.id for task in self.run.state.pool.generated[count:]}
         return lambda rows: (row for row in rows if row["task_id"] not in later)
 
     def remarks(self) -> Iterator[str]:
-        """Yield remarks about instructions without rows."""
+        """Yield remarks for the user about instructions without rows, and about an incomplete run."""
         state, config = self.run.state, self.run.config
         without_rows = state.counts.finished_tasks - state.counts.with_instances
         if without_rows:
             have = "has" if without_rows == 1 else "have"
             yield (
-                f"{without_rows:,} of the run's {state.accepted:,} instructions {have} no usable instance "
-                "and no row"
+                f"{without_rows:,} of the run's {state.accepted:,} instructions {have} no usable instance, "
+                "and so no row"
             )
         if never_asked := summarize(state).never_asked:
             yield (
-                f"of the run's {state.accepted:,} instructions {never_asked:,} have no instances, because "
-                "the model was never asked"
+                f"{never_asked:,} of the run's {state.accepted:,} instructions have no instances, because "
+                "the model was never asked for them"
             )
         if state.source is None and not is_complete(self.run):
             yield (
@@ -79,13 +82,16 @@ class RunSource:
 
 @dataclass
 class FileSource:
-    """The records of a file, which are Alpaca-style if a caller wants rows."""
+    """A file of records as a source. To be read as rows, the records must be Alpaca-style."""
 
     reader: RecordReader
     run: None = None
 
     def rows(self, progress: Progress = no_progress) -> Iterator[Row]:
-        """Yield the rows in file order. Raises InputError if there are none or one is not Alpaca-style."""
+        """Yield the rows in file order.
+
+        Raises InputError if the file has no rows or a record is not Alpaca-style.
+        """
         number = 0
         for number, row in enumerate(rows_of(self.reader), start=1):
             progress(self.reader.share, f"{number:,} rows")
@@ -94,20 +100,20 @@ class FileSource:
             raise InputError(self.reader.name, "has no rows, so there is nothing to export")
 
     def records(self) -> Iterator[Record]:
-        """Yield the records with any fields."""
+        """Yield the records in file order. They may have any fields."""
         return iter(self.reader)
 
     def first(self, count: int) -> RowFilter:
-        """Return the filter for the first `count` different instructions."""
+        """Return a filter that keeps all rows with one of the first `count` different instructions."""
         return partial(first_instructions, count=count)
 
     def remarks(self) -> Iterator[str]:
-        """Yield no remarks."""
+        """Yield nothing, because there are no remarks about files."""
         return iter(())
 
 
 Source = RunSource | FileSource
-"""Rows or records that can be read once."""
+"""A run or a file, whose rows or records can be read once."""
 
 
 @contextmanager
@@ -118,18 +124,22 @@ def open_source(
     input_format: str | None = None,
     include_seed_tasks: bool = False,
 ) -> Iterator[Source]:
-    """Open a run or a file. `input_format` is the format of a file; None by its name or first character.
+    """Open a run or a file.
 
-    Without `is_run`, a run is a directory, or a missing path without a suffix. Raises ConfigError for an
-    option that does not fit the source, and the errors of the run or the file.
+    If `is_run` is None, `name` is taken as a run if it is a directory, or if it does not exist and has no
+    suffix. `input_format` is a file's format; if None, the file's name or first character determines it.
+    Raises ConfigError if an option does not fit the source. Raises RunDirectoryError, JournalError or
+    InputError if the run or file cannot be read.
     """
     if _names_run(name) if is_run is None else is_run:
         if input_format is not None:
-            raise ConfigError("input_format", f"is for files, but {name} is a run; leave it out")
+            raise ConfigError(
+                "input_format", f"is only for files, but {name} is a run; leave it out"
+            )
         yield RunSource(read_run(Path(name)), include_seed_tasks)
         return
     if include_seed_tasks:
-        problem = f"needs a run, but {name} is a list of records; leave it out"
+        problem = f"needs a run, but {name} is a file of records; leave it out"
         raise ConfigError("include_seed_tasks", problem)
     check_format("input_format", input_format)
     with read_records(name, format=input_format, option="--input-format") as reader:

@@ -8,7 +8,7 @@ to plan requests, and `decide` uses it to make decisions.
         apply(state, event)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from sys import intern
 
@@ -175,6 +175,7 @@ def apply(state: RunState, event: Event) -> RunState:
         case Classified():
             _classify(state, event)
         case InstancesWritten():
+            _require_numbers(event.rejected)
             state.waiting.pop(instances_id(event.task_id))
             task = state.pool.by_id(event.task_id)
             kept = event.instances if state.keeps_instances else ()
@@ -225,6 +226,7 @@ def _import(state: RunState, event: TaskImported) -> None:
     counts.imported_whole += is_whole
     counts.imported_kinds += kind is not None and not is_whole
     counts.unclear_kinds += kind is not None and event.answer == "unclear"
+    _require_numbers(event.rejected)
     counts.instances_rejected.update(r.reason for r in event.rejected)
     if event.instances is not None:
         counts.finish_task(len(event.instances))
@@ -284,6 +286,7 @@ def _commit(state: RunState, event: Committed) -> None:
         state.pool.add(task)
         state.index.add(accepted.instruction)
     state.pool_sizes.append(len(state.pool))
+    _require_numbers(event.rejected)
     for rejection in event.rejected:
         state.counts.rejected[rejection.reason] += 1
         if rejection.reason is Reason.NOT_NOVEL:
@@ -293,6 +296,13 @@ def _commit(state: RunState, event: Committed) -> None:
         candidates=state.grown + state.counts.rejected.total(),
         consumed=_reported_use(outcome),
     )
+
+
+def _require_numbers(rejections: Iterable[Rejection]) -> None:
+    """Raise ValueError unless the id of each rejected item ends in the item's number."""
+    for rejection in rejections:
+        if not rejection.candidate_id.rpartition("#")[2].isdecimal():
+            raise ValueError(f"the rejected item {rejection.candidate_id!r} has no number")
 
 
 def _reported_use(outcome: Outcome) -> Consumption:

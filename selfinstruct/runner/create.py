@@ -1,8 +1,8 @@
-"""Create a run directory from events that are all known: an import, or a run that is decided again.
+"""Creates a run directory when all events are known in advance: to import files, or to refilter a run.
 
-The journal is written first and config.yaml last, and only config.yaml makes a directory a run. The first
-event (`refiltered_from`, `imported_file`) identifies the rest of an interrupted attempt, and the next attempt
-replaces it.
+The journal is written first and config.yaml last. A directory is a run only if it contains config.yaml. If an
+attempt is interrupted, the journal's first event (`refiltered_from` or `imported_file`) identifies what it
+left behind, and the next attempt replaces it.
 """
 
 from collections.abc import Iterable
@@ -21,13 +21,14 @@ _EVENTS_PER_WRITE = 1000
 
 
 def make_run(directory: Path, manifest: Manifest, events: Iterable[Event]) -> None:
-    """Write a run into a directory that is missing, empty, or left by an interrupted attempt.
+    """Write a run into a directory that is missing, empty, or left behind by an interrupted attempt.
 
-    Raises RunDirectoryError, RunLockedError, JournalError and leaves no run then.
+    Raises RunDirectoryError, RunLockedError or JournalError; in each case, the directory is not a run.
     """
     require_free(directory)
     with locked(directory):
-        require_free(directory)  # another process may have used it
+        # Check again, because another process may have created a run in the meantime.
+        require_free(directory)
         try:
             (directory / JOURNAL).unlink(missing_ok=True)
         except OSError as error:

@@ -1,7 +1,8 @@
-"""A run in its directory: opened for writing, or read.
+"""Opens a run directory for writing, or reads it.
 
-The settings of an existing run come from its directory, so new defaults of a later release change nothing.
-Only explicit settings are compared with the stored ones. `run_files` lists the files of the directory.
+An existing run's settings are read from its directory, so it is not affected by a later release's new
+defaults. Only settings that the caller passes explicitly are compared with the stored ones. `run_files` lists
+the directory's files.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -46,18 +47,18 @@ from selfinstruct.runner.scheduler import Scheduler
 
 @dataclass(kw_only=True)
 class Run(Manifest):
-    """A run as its directory describes it."""
+    """A run, read from its directory."""
 
     directory: Path
     state: RunState
     worked_s: float = 0.0
-    """Total working time of all processes, in seconds: from the first to the last line of each."""
+    """Total working time of all processes, in seconds: each from its first to its last journal line."""
     journal: Journal[Event] | None = None
-    """The open journal; None where the run is only read."""
+    """The open journal; None if the run is only read."""
     scheduler: Scheduler | None = None
-    """None where the run is only read."""
+    """The scheduler; None if the run is only read."""
     budget: Budget | None = None
-    """None where the run is only read."""
+    """The budget; None if the run is only read."""
 
 
 @contextmanager
@@ -65,13 +66,14 @@ def open_run(
     directory: Path | str,
     settings: RunConfig | Mapping[str, Any] | None = None,
 ) -> Iterator[Run]:
-    """Create a run, or open an existing one for writing; hold its lock inside the `with`.
+    """Create a run, or open an existing one for writing. The run stays locked within the `with` block.
 
-    `settings` are the explicit settings; of a RunConfig, all that differ from the defaults. They must equal
-    the stored ones, except operational settings, which take effect from now on. The opened run has no
-    texts of instances that it does not need (`RunState`); `read_run` has all of them.
+    `settings` are the explicit settings. In a RunConfig, these are the settings that differ from the
+    defaults. They must equal the run's stored settings, except for operational settings, which take effect
+    immediately. The opened run keeps only those instances' texts that it needs (see `RunState`); `read_run`
+    returns all of them.
 
-    Raises RunDirectoryError, RunLockedError, ConfigChangedError, ConfigError, InputError, JournalError.
+    Raises RunDirectoryError, RunLockedError, ConfigChangedError, ConfigError, InputError or JournalError.
     """
     directory = Path(directory)
     given = (
@@ -84,7 +86,7 @@ def open_run(
         _limits(plan[0].config)
     refuse_irregular(directory, is_written=True)
     with locked(directory):
-        # Another process may have made the run in the meantime.
+        # Another process may have created the run in the meantime.
         if plan is None or is_run(directory):
             plan = _plan(directory, given)
         manifest, is_new = plan
@@ -120,10 +122,10 @@ def _limits(config: RunConfig) -> Limits:
 
 
 def _plan(directory: Path, given: Mapping[str, Any]) -> tuple[Manifest, bool]:
-    """Return the manifest of a run with these settings, and whether the manifest is new.
+    """Return the manifest for a run with these settings, and whether the manifest is new.
 
-    Raises ConfigChangedError where an existing run has replies under other settings. The sampling parameters
-    of a stage may change as long as no request of the stage has an outcome.
+    Raises ConfigChangedError if the run already has replies that were requested with other settings. A
+    stage's sampling parameters may change until one of the stage's requests has an outcome.
     """
     if not is_run(directory):
         _refuse_foreign(directory)
@@ -132,14 +134,14 @@ def _plan(directory: Path, given: Mapping[str, Any]) -> tuple[Manifest, bool]:
     if source is not None:
         raise RunDirectoryError(
             directory,
-            f"was refiltered from {source.source}, so it is not continued; continue that one, then refilter "
-            "it into a new directory",
+            f"was refiltered from {source.source}, so it cannot be continued; continue that run, then "
+            "refilter it into a new directory",
         )
     manifest = read_manifest(directory, is_continued=True)
     if not (manifest.config.model or given.get("model")):
         raise RunDirectoryError(
             directory,
-            "was imported, and no model was named yet; name the one to ask, for example -m gpt-5.4-mini",
+            "was imported without a model; choose one, for example with -m gpt-5.4-mini",
         )
     changes = changed_settings(manifest, given)
     if not changes:
@@ -147,13 +149,13 @@ def _plan(directory: Path, given: Mapping[str, Any]) -> tuple[Manifest, bool]:
     stages = _stages_with_outcomes(directory)
     if stages and any(_stage_of(name) in {None, *stages} for name in changes):
         raise ConfigChangedError(directory, changes)
-    # The first attempt had a wrong model, for example: the directory is still good.
+    # The directory can still be used, for example if the first attempt had a wrong model name.
     new = new_manifest(given, before=manifest)
     if not recipe_of(new.config).asks_about_tasks and _lacks_instances(directory):
         raise ConfigError(
             "recipe",
-            f"{new.config.recipe} never asks for instances, and some imported tasks have none; leave "
-            "--recipe out",
+            f"{new.config.recipe} never asks for instances, but some imported tasks have none; leave out "
+            "--recipe",
         )
     return new, True
 
@@ -172,54 +174,56 @@ def _lacks_instances(directory: Path) -> bool:
 
 
 def _stage_of(setting: str) -> Stage | None:
-    """Return the stage of a sampling parameter; None for a setting of the whole run."""
+    """Return the stage that a sampling parameter belongs to; None for any other setting."""
     stages: tuple[Stage, ...] = get_args(Stage)
     return next((stage for stage in stages if setting.startswith(f"{stage}_")), None)
 
 
 def is_run(directory: Path | str) -> bool:
-    """Return whether the directory holds a run. Raises RunDirectoryError where the system does not say."""
+    """Return whether the directory is a run. Raises RunDirectoryError if it cannot be accessed."""
     directory = Path(directory)
     try:
-        (directory / CONFIG).lstat()  # an irregular file is refused when it is opened
+        (directory / CONFIG).lstat()  # an irregular file is rejected later, when it is opened
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         raise system_error(directory, "read", error) from None
     except ValueError:
-        raise RunDirectoryError(directory, "is no name of a directory; choose another") from None
+        raise RunDirectoryError(
+            directory, "is not a valid directory name; choose another"
+        ) from None
     return True
 
 
 def refiltered_from(directory: Path) -> RefilteredFrom | None:
-    """Return the source of a directory that `refilter` made or began to make, else None. Never raises."""
+    """If `refilter` created the directory or began to, return its source, otherwise None. Never raises."""
     first = _first_event(directory)
     return first if isinstance(first, RefilteredFrom) else None
 
 
 def _first_event(directory: Path) -> Event | None:
     """Return the first event of the journal, which marks a refiltered or imported run."""
-    with suppress(JournalError):  # raised again by the next reader
+    with suppress(JournalError):  # the next reader raises it again
         return next(_events(directory), None)
     return None
 
 
 def require_free(directory: Path) -> None:
-    """Raise RunDirectoryError unless the directory is missing, empty, or an incomplete `make_run`."""
+    """Raise RunDirectoryError unless the directory is missing, empty, or left by an incomplete `make_run`."""
     if is_run(directory):
-        raise RunDirectoryError(directory, "is a run already; choose a new directory")
+        raise RunDirectoryError(directory, "is already a run; choose a new directory")
     _refuse_foreign(directory, may_be_left_over=True)
 
 
 def may_be_run(directory: Path) -> bool:
-    """Return whether the directory holds a run, or a journal without its config.yaml."""
+    """Return whether the directory is a run, or contains a journal without config.yaml."""
     return is_run(directory) or (directory / JOURNAL).exists()
 
 
 def read_run(directory: Path | str) -> Run:
-    """Read a run without changing anything, even while another process writes it.
+    """Read a run without changing any file. Another process may be writing to the run.
 
-    Raises RunDirectoryError, JournalError.
+    Raises RunDirectoryError or JournalError.
     """
     run, entries = read_history(directory)
     for _ in replay(run, entries):
@@ -228,9 +232,9 @@ def read_run(directory: Path | str) -> Run:
 
 
 def planned_run(directory: Path | str | None, settings: Mapping[str, Any]) -> Run:
-    """Return the run that `open_run` would open; write nothing and take no lock.
+    """Return the run that `open_run` would open, without writing any file or taking the lock.
 
-    `directory` None means a new run. Raises the errors of `open_run`, except RunLockedError.
+    If `directory` is None, the run is new. Raises the same errors as `open_run`, except RunLockedError.
     """
     given = load_settings("settings", settings)
     if directory is None:
@@ -243,9 +247,9 @@ def planned_run(directory: Path | str | None, settings: Mapping[str, Any]) -> Ru
 
 
 def _continue(run: Run, entries: Iterable[Entry[Event]], given: Mapping[str, Any]) -> None:
-    """Apply the journal and the given settings to a run that is continued.
+    """Apply the journal and the given settings to a run that is being continued.
 
-    Raises RunDirectoryError where imported tasks are missing: no model can write them again.
+    Raises RunDirectoryError if imported tasks are missing, because no model can write them again.
     """
     for _ in replay(run, entries):
         pass
@@ -254,38 +258,38 @@ def _continue(run: Run, entries: Iterable[Entry[Event]], given: Mapping[str, Any
     if lost > 0:
         raise RunDirectoryError(
             run.directory,
-            f"its journal was cut: {lost:,} of the {run.imported:,} imported tasks are missing; import the "
-            "files again, into a new directory",
+            f"its journal was truncated: {lost:,} of the {run.imported:,} imported tasks are missing; import "
+            "the files again into a new directory",
         )
 
 
 def read_history(directory: Path | str) -> tuple[Run, Iterator[Entry[Event]]]:
-    """Return a run before its first event, and the entries of its journal; `replay` applies the entries.
+    """Return a run in its initial state, and its journal entries, which `replay` can apply to it.
 
-    Like `read_run`, it changes nothing. Raises RunDirectoryError; the iterator raises JournalError.
+    Like `read_run`, this changes no file. Raises RunDirectoryError; the iterator raises JournalError.
     """
     directory = Path(directory)
     if not is_run(directory):
         if directory.is_dir():
             problem = "is not a run directory"
         else:
-            problem = "is a file and no run directory" if directory.exists() else "does not exist"
+            problem = "is a file, not a run directory" if directory.exists() else "does not exist"
         raise RunDirectoryError(
             directory,
-            f"{problem} (a run directory holds config.yaml); name the directory that was given to "
+            f"{problem} (a run directory contains config.yaml); use the directory that you passed to "
             "`selfinstruct run` with -o",
         )
     return _empty_run(directory, read_manifest(directory)), read_journal(directory / JOURNAL)
 
 
 def replay(run: Run, entries: Iterable[Entry[Event]]) -> Iterator[Entry[Event]]:
-    """Apply entries to a run; yield each entry once it is applied. Raises JournalError."""
+    """Apply journal entries to a run, and yield each entry after it is applied. Raises JournalError."""
     before: datetime | None = None
     for entry in entries:
         try:
             apply(run.state, entry.event)
         except (ValueError, KeyError) as error:
-            why = f"{error.args[0]} is not in them" if isinstance(error, KeyError) else error
+            why = f"they do not have {error.args[0]}" if isinstance(error, KeyError) else error
             raise JournalError(
                 run.directory / JOURNAL,
                 f"line {entry.seq} cannot follow the lines before it ({why}); nothing was changed. "
@@ -300,55 +304,53 @@ def replay(run: Run, entries: Iterable[Entry[Event]]) -> Iterator[Entry[Event]]:
 
 
 def _refuse_foreign(directory: Path, *, may_be_left_over: bool = False) -> None:
-    """Raise RunDirectoryError where a directory without a run cannot become one."""
+    """Raise RunDirectoryError if a directory that is not a run cannot become one."""
     try:
         names = {path.name for path in directory.iterdir()}
     except FileNotFoundError:
-        return  # the run creates it
+        return  # the run will create it
     except NotADirectoryError:
-        problem = "is a file" if directory.is_file() else "leads through a file"
-        raise RunDirectoryError(
-            directory, f"{problem}; choose the name of a new directory"
-        ) from None
+        problem = "is a file" if directory.is_file() else "has a parent that is a file"
+        raise RunDirectoryError(directory, f"{problem}; choose a new directory") from None
     except OSError as error:
         raise system_error(directory, "read", error) from None
-    # A run creates its lock first. Without a lock, a seed_tasks.jsonl here belongs to the user.
+    # A run creates its lock file first. Without one, a seed_tasks.jsonl here belongs to the user.
     known = NAMES if LOCK in names else frozenset({".DS_Store"})
     foreign = sorted(name for name in names - known if not name.endswith(".tmp"))
     if foreign:
         raise RunDirectoryError(
             directory,
-            f"is not a run directory and not empty (it holds {foreign[0]}); choose a new directory",
+            f"is not a run directory and is not empty (it contains {foreign[0]}); choose a new directory",
         )
     refuse_irregular(directory)
     first, has_outcomes = _first_event(directory), bool(_stages_with_outcomes(directory))
     made_by = ""
     if isinstance(first, RefilteredFrom):
         made_by = f"refiltering {first.source}"
-    elif isinstance(first, ImportedFile) and not has_outcomes:  # outcomes show a complete import
+    elif isinstance(first, ImportedFile) and not has_outcomes:  # an outcome means a complete import
         made_by = f"importing {first.name}"
     if made_by and not may_be_left_over:
         raise RunDirectoryError(
             directory,
-            f"holds what is left of {made_by}, which was interrupted; type that command again to complete "
-            "it, or choose a new directory",
+            f"was left incomplete when {made_by} was interrupted; run that command again to complete it, or "
+            "choose a new directory",
         )
     if not made_by and has_outcomes:
         raise RunDirectoryError(
             directory,
-            "holds a journal but no config.yaml, so the run cannot be continued; restore config.yaml "
+            "contains a journal but no config.yaml, so the run cannot be continued; restore config.yaml "
             "from a copy, or choose a new directory",
         )
 
 
 def _shows_instances(config: RunConfig) -> bool:
-    """Return whether demonstrations show instances of generated tasks."""
+    """Return whether demonstrations in prompts show the instances of generated tasks."""
     shows = recipe_of(config).generate.shows_instances(config)
     return shows and config.generated_demonstrations > 0
 
 
 def _empty_run(directory: Path, manifest: Manifest, *, keeps_instances: bool = True) -> Run:
-    """Return a run before its first event."""
+    """Return a run in its initial state, before any event is applied."""
     state = initial(manifest.config, manifest.seed_tasks, keeps_instances=keeps_instances)
     return Run(**vars(manifest), directory=directory, state=state)
 

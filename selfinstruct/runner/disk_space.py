@@ -1,10 +1,10 @@
-"""Free disk space: checked before a run starts, and while the run works.
+"""Checks the free disk space before a run starts and while it is running.
 
-A journal that cannot be written ends a run abruptly. So the run stops a little earlier: the replies in flight
-arrive and are journaled, and the same command continues the run later.
+If the journal cannot be written, a run ends abruptly. Therefore the run stops a little earlier: the replies
+to requests in flight are still received and journaled, and the same command continues the run later.
 
     watch = DiskWatch(Path("my-run"), max_concurrency=32)
-    watch.problem()                    # None, or the problem; asks the system every 5 seconds at most
+    watch.problem()                    # None or a message; checks the disk at most every 5 seconds
 """
 
 import shutil
@@ -15,22 +15,22 @@ from pathlib import Path
 from selfinstruct.text import byte_size
 
 LEAST_FREE = 64_000_000
-"""Minimum free space of a running run, in bytes."""
+"""Minimum free disk space for a run to keep running, in bytes."""
 LEAST_FREE_PER_REQUEST = 256_000
-"""The same for each request in flight, in bytes: a long reply and the decisions about it."""
+"""Minimum free disk space per request in flight, in bytes: for a long reply and the decisions about it."""
 
 JOURNAL_PER_INSTRUCTION = 3_600
-"""Journal size per accepted instruction, in bytes; measured, and similar for both recipes."""
+"""Measured journal size per accepted instruction, in bytes. It is similar for both recipes."""
 _ENOUGH_TO_MEASURE = 50
-"""Minimum of accepted instructions to measure the journal size per instruction of the run itself."""
+"""Minimum number of accepted instructions for an estimate from the run's own journal size."""
 _CHECK_EVERY_S = 5.0
 
 FreeBytes = Callable[[Path], int | None]
-"""Returns the free bytes on the disk of a directory, or None where the number is unknown."""
+"""Returns the free space on a directory's disk in bytes, or None if it is unknown."""
 
 
 def free_bytes(directory: Path) -> int | None:
-    """Return the bytes that this user can still write; None where the file system does not report it."""
+    """Return the number of bytes this user can still write; None if the file system does not report it."""
     try:
         usage = shutil.disk_usage(directory)
     except OSError:
@@ -39,7 +39,7 @@ def free_bytes(directory: Path) -> int | None:
 
 
 class DiskWatch:
-    """Detects that the disk of a run is nearly full."""
+    """Detects when a run's disk is nearly full."""
 
     def __init__(
         self,
@@ -55,18 +55,17 @@ class DiskWatch:
         self._now = now
         self._checked_at = float("-inf")
         self.shortage: str | None = None
-        """The first problem. It is final: space that is freed later does not help this process."""
+        """Message that the disk is nearly full, or None. Once set, it is kept even if space is freed."""
 
     def problem(self) -> str | None:
-        """Return the problem and the remedy once too little space is free; None before that."""
+        """Return a message with the problem and the remedy if too little space is free, otherwise None."""
         if self.shortage is None and self._now() - self._checked_at >= _CHECK_EVERY_S:
             self._checked_at = self._now()
             free = self._free(self._directory)
             if free is not None and free < self.least_free:
                 self.shortage = (
-                    f"only {byte_size(free)} free on the disk of the run, which needs "
-                    f"{byte_size(self.least_free)} to store the replies in flight; free some space, then "
-                    "run the same command again"
+                    f"only {byte_size(free)} free on the run's disk, but storing the replies in flight needs "
+                    f"{byte_size(self.least_free)}; free some space, then run the same command again"
                 )
         return self.shortage
 
@@ -74,9 +73,9 @@ class DiskWatch:
 def warning(
     directory: Path, *, missing: int, accepted: int, journal: int, free: FreeBytes = free_bytes
 ) -> str | None:
-    """Return a warning where the journal of the rest of the run will probably not fit, else None.
+    """Return a warning if the disk probably has too little space to complete the run, otherwise None.
 
-    `missing` and `accepted` are numbers of instructions; `journal` is the present size in bytes.
+    `missing` and `accepted` are numbers of instructions. `journal` is the journal's current size in bytes.
     """
     per_instruction = (
         journal / accepted if accepted >= _ENOUGH_TO_MEASURE else JOURNAL_PER_INSTRUCTION
@@ -87,6 +86,6 @@ def warning(
         return None
     return (
         f"{directory}: the rest of the run needs about {byte_size(needed)}, and the disk has "
-        f"{byte_size(room)} free; free some space meanwhile. The run stops before the disk is full, and "
-        "loses nothing"
+        f"{byte_size(room)} free; free some space meanwhile. The run will stop before the disk is full, and "
+        "no data will be lost"
     )

@@ -1,23 +1,24 @@
-"""Requests whose attempts all fail: is it the request, or the endpoint?
+"""Decides whether a request or the endpoint is at fault if all attempts at the request fail.
 
-The policy learns what happened to each request, and decides which request may be sent. The policy sends
-nothing itself, and time is an argument. `rejections` decides about rejected requests.
+The policy is told what happened to each request, and decides which request may be sent next. It does not send
+requests or read the clock itself. `rejections` decides on rejected requests.
 
-1. A failed request is *judged* when a request is answered that was sent after it, in any stage. The request
-   gets a *strike* then, unless several requests failed for the first time in between: that is an outage. An
-   error that no request can cause (no connection, a rate limit) does not count.
-2. A request is *given up* at its second strike. So a request that always fails has three rounds of attempts
-   at most, because only its first failure can coincide with others. An outage gives up no request, since a
-   strike needs an answer.
-3. After a strike, a request is sent again once 20 other requests of its stage were answered, or after ten
-   seconds where nothing else can be sent.
-4. A stage without answers is *out*. The policy then sends one probe at a time, preferably a request that has
-   not failed, after pauses that grow from 1 s to 5 min. An answer ends the outage, and the failed requests
-   are sent again. The run stops after `give_up_after_s` without an answer.
+1. A failed request is *judged* when a request that was sent after it, in any stage, is answered. The failed
+   request then gets a *strike*, unless several requests that were not judged before failed in the meantime,
+   which means an outage. Errors that no request can cause (no connection, a rate limit) do not count.
+2. A request is *given up* at its second strike. So a request that always fails is sent in at most three
+   rounds of attempts, because only its first failure can coincide with others. No request is given up during
+   an outage, because a strike requires an answer.
+3. After a strike, a request is sent again once 20 other requests in its stage have been answered. If nothing
+   else can be sent, it is sent again after ten seconds.
+4. If requests fail and no later one is answered, the stage is *out*. The policy then allows one probe at a
+   time, preferably a request that has not failed, after pauses that grow from 1 s to 5 min. An answer ends
+   the outage, and the failed requests are sent again. The run stops after `give_up_after_s` without an
+   answer.
 
-Where no other request can be sent, an outage looks like a request that the endpoint cannot process. Then
-`wants_check` asks for a check: a tiny exchange that shows whether the endpoint is up. Stages are independent,
-because a parameter that only one stage sends may make the endpoint fail.
+If no other request can be sent, an outage looks the same as a request that the endpoint cannot process.
+`wants_check` then requests a check: a very small request that shows whether the endpoint is up. Stages are
+independent, because a parameter that only one stage sends may make the endpoint fail.
 """
 
 from collections import defaultdict
@@ -32,15 +33,15 @@ from selfinstruct.text import duration
 
 STRIKES = 2
 OTHERS_ANSWERED = 20
-"""Answers to other requests of the stage before a request with a strike is sent again."""
+"""Number of the stage's other requests that must be answered before a request with a strike is sent again."""
 ALONE_PAUSE_S = 10.0
-"""The same as a time, where nothing else can be sent."""
+"""Seconds before a request with a strike is sent again if nothing else can be sent."""
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 300.0
 
 _SHORTEST_REPORTED_S = 0.5
 _RETRY_SHARE = 0.5
-"""Maximum share of the slots for requests that failed before, since all of them may fail again."""
+"""Maximum share of the slots for requests that failed before, because all of them may fail again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +50,15 @@ class Pause:
 
     stage: Stage
     problem: str
-    """Error of the last request that failed."""
+    """The last failed request's error message."""
     seconds: float
-    """Time until the next attempt."""
+    """Seconds until the next attempt."""
     left_s: float
-    """Time until the run stops, if the outage continues."""
+    """Seconds until the run stops if the outage continues."""
 
 
 OnPause = Callable[[Pause], None]
-"""Called for every pause."""
+"""Called for each pause during an outage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,64 +66,64 @@ class _Flight:
     """A request in flight."""
 
     number: int
-    """Position in the order of sending, over all stages."""
+    """The request's position in the order of sending, over all stages."""
     sent_at: float
 
 
 @dataclass(slots=True)
 class _Failed:
-    """A request without a result: its last round of attempts failed."""
+    """A request that has no result because its last round of attempts failed."""
 
     request: Request
     error: TransientError
     number: int
-    """Position of the last round in the order of sending."""
+    """The last round's position in the order of sending."""
     answers: int
-    """Answers to the stage when the last round ended."""
+    """Number of the stage's requests that had been answered when the last round ended."""
     failed_at: float
     strikes: int = 0
     was_judged: bool = False
-    """Whether a round was judged before: the request probably fails again, also without an outage."""
+    """Whether an earlier round was judged. If so, the request probably fails even without an outage."""
     is_judged: bool = False
-    """Whether the last round is known to be a strike or no strike."""
+    """Whether it has been decided if the last round counts as a strike."""
 
 
 @dataclass(slots=True)
 class _StageState:
-    """The state of a stage."""
+    """A stage's state."""
 
     answers: int = 0
-    """Answers to requests of the stage, including earlier processes."""
+    """Number of the stage's requests that were answered, including those in earlier processes."""
     answered_at: float = 0.0
     in_flight: dict[str, _Flight] = field(default_factory=dict)
     failed: dict[str, _Failed] = field(default_factory=dict)
-    """By request id, in order of the last failure."""
+    """Failed requests by id, in the order of their last failures."""
     outage: set[str] = field(default_factory=set)
-    """Ids of requests that failed since the last conclusive answer; the stage is out if there are any."""
+    """Ids of requests that failed since the last conclusive answer. If there are any, the stage is out."""
     out_since: float = 0.0
     probe: str = ""
-    """Id of the last probe."""
+    """Request id of the last probe."""
     pause_s: float = FIRST_PAUSE_S
     next_at: float = 0.0
     """Earliest time of the next probe."""
 
     def waiting(self) -> list[_Failed]:
-        """Return the failed requests that are not in flight again."""
+        """Return the failed requests that are not currently in flight again."""
         return [f for name, f in self.failed.items() if name not in self.in_flight]
 
     def last_error(self) -> TransientError:
-        """Return the last error of the outage."""
+        """Return the last error in the current outage."""
         return next(f.error for f in reversed(self.failed.values()) if f.request.id in self.outage)
 
     def end(self, request: Request) -> _Flight:
-        """Remove a request with a result, and return its flight."""
+        """Remove a request that is no longer in flight, and return its flight."""
         self.failed.pop(request.id, None)
         self.outage.discard(request.id)
         return self.in_flight.pop(request.id)
 
 
 class FailurePolicy:
-    """Decides which request may be sent, and which requests have failed for good."""
+    """Decides which request may be sent next, and which requests have failed for good."""
 
     def __init__(
         self,
@@ -133,34 +134,35 @@ class FailurePolicy:
         can_check: bool = False,
         on_pause: OnPause = lambda _: None,
     ) -> None:
-        """Create a policy without requests in flight.
+        """Create a policy with no requests in flight.
 
-        `slots` is the maximum number of requests in flight, `answered` the number of answers in earlier
-        processes, and `can_check` says whether the backend can check if the endpoint is up.
+        `slots` is the maximum number of requests in flight. `answered` contains the number of each stage's
+        requests that were answered in earlier processes. `can_check` states whether the backend can check if
+        the endpoint is up.
         """
         self._max_retries = max(1, int(slots * _RETRY_SHARE))
         self._give_up_after_s = give_up_after_s
         self._can_check = can_check
         self._on_pause = on_pause
         self._sent = 0
-        """Requests sent of all stages, repetitions and checks included."""
+        """Number of requests sent in all stages, including repetitions and checks."""
         self._states: defaultdict[Stage, _StageState] = defaultdict(_StageState)
         for stage, number in (answered or {}).items():
             self._states[stage].answers = number
         self._rejections = Rejections()
         self.wants_check = False
-        """Whether nothing can be sent before a check."""
+        """Whether a check is needed before any request can be sent."""
         self._is_down = False
-        """Whether the last check found the endpoint down, with no answer since."""
+        """Whether the last check found that the endpoint is down, and no request has been answered since."""
 
     # ── which request may be sent ────────────────────────────────────────────────────────────────────────
 
     def choose(
         self, stage: Stage, fresh: Callable[[], Request | None], *, now: float
     ) -> Request | None:
-        """Return the request of this stage to send now: a failed one, a fresh one, or None.
+        """Return the request to send now in this stage, or None. It is either a failed or a fresh request.
 
-        `fresh` returns the next request that was not sent before, or None.
+        `fresh` returns the next request that has not been sent before, or None if there is none.
         """
         state = self._states[stage]
         request: Request | None = None
@@ -178,7 +180,7 @@ class FailurePolicy:
         return request
 
     def _retry(self, state: _StageState) -> Request | None:
-        """Return a failed request that may be sent again among other requests."""
+        """Return a failed request that may be sent again while other requests are sent, or None."""
         waiting = state.waiting()
         if not waiting or len(state.failed) - len(waiting) >= self._max_retries:
             return None
@@ -186,7 +188,10 @@ class FailurePolicy:
         return next((failed.request for failed in due), None)
 
     def _retry_alone(self, state: _StageState, *, now: float) -> Request | None:
-        """Return a failed request of a stage that has no other request, once a retry is conclusive."""
+        """Return a failed request to retry in a stage that has no other request to send, or None.
+
+        A request is returned only if the result of its retry would be conclusive.
+        """
         waiting = state.waiting()
         failed = min(waiting, key=_alone_at, default=None)
         if failed is None:
@@ -194,7 +199,8 @@ class FailurePolicy:
         state.next_at = max(state.next_at, _alone_at(failed))
         if now < state.next_at:
             return None
-        # One retry at a time over all stages: otherwise no answer could be attributed to one of them.
+        # Only one request is retried at a time, over all stages. Otherwise it would be unclear which retry
+        # an answer says something about.
         states = self._states.values()
         is_clear = all(f.is_judged for other in states for f in other.failed.values())
         is_first = not any(other.in_flight.keys() & other.failed.keys() for other in states)
@@ -207,9 +213,9 @@ class FailurePolicy:
         return None
 
     def wait_s(self, *, now: float, without: Container[Stage] = ()) -> float | None:
-        """Return the seconds until a waiting request may be sent; None where no request waits.
+        """Return the seconds until a waiting request may be sent; None if no request is waiting.
 
-        `without` are stages whose requests cannot be sent for another reason.
+        `without` contains the stages whose requests cannot be sent for another reason.
         """
         times: list[float] = []
         for stage, state in self._states.items():
@@ -224,13 +230,13 @@ class FailurePolicy:
     # ── what happened ────────────────────────────────────────────────────────────────────────────────────
 
     def answered(self, request: Request, *, now: float) -> list[RequestFailed]:
-        """Record an answer. Return the requests that have failed for good, as the answer shows."""
+        """Record an answer. Return the requests that the answer shows to have failed for good."""
         state = self._states[request.stage]
         flight = state.end(request)
         state.answers += 1
         state.answered_at = now
         self.wants_check = self._is_down = False
-        # A late answer proves nothing: its request was sent before the trouble began.
+        # Only an answer to a request that was sent after a failed one proves that the endpoint is up again.
         if any(flight.number > state.failed[i].number for i in state.outage):
             state.outage.clear()
             for other in self._states.values():  # the outage probably ended for all stages
@@ -246,12 +252,12 @@ class FailurePolicy:
         failed = _Failed(request, error, flight.number, state.answers, now)
         if before is not None:
             failed.strikes, failed.was_judged = before.strikes, before.was_judged
-        state.failed[request.id] = failed  # last in order: others have their turn first
+        state.failed[request.id] = failed  # at the end, so others are retried first
         if not was_out:
             state.out_since = max(flight.sent_at, state.answered_at)
             state.probe = ""
             state.pause_s = FIRST_PAUSE_S
-            # After answers to other requests, the next request may well be answered too.
+            # If other requests have been answered meanwhile, the next request will probably be answered too.
             has_answers = state.answered_at > flight.sent_at
             state.next_at = now if has_answers else now + state.pause_s
         elif request.id == state.probe:
@@ -260,16 +266,16 @@ class FailurePolicy:
         self._report(request.stage, state, now=now)
 
     def rejected(self, request: Request, error: RequestRejectedError) -> EndpointError | None:
-        """Record a rejection. Return the error that ends the run where the set-up is clearly wrong."""
+        """Record a rejection. If the setup is clearly wrong, return the error that should end the run."""
         self.gone(request)
         return self._rejections.add(request, error, sent=self._sent)
 
     def gone(self, request: Request) -> None:
-        """Record that a request ended in a way that says nothing about the endpoint."""
+        """Record that a request ended in a way that does not show whether the endpoint is up."""
         self._states[request.stage].end(request)
 
     def forget_except(self, stages: Container[Stage]) -> None:
-        """Drop failed and rejected requests of all other stages: no answer to them is needed."""
+        """Drop the failed and rejected requests of all stages except `stages`, as they need no answer."""
         for stage, state in self._states.items():
             if stage not in stages:
                 state.failed.clear()
@@ -278,24 +284,24 @@ class FailurePolicy:
 
     @property
     def has_rejected(self) -> bool:
-        """Whether the cause of a rejection is still unclear."""
+        """Whether there are rejected requests whose cause of rejection is still unclear."""
         return bool(self._rejections)
 
     def settle_rejected(self) -> list[RequestFailed]:
-        """Return the rejected requests, since nothing else can be sent.
+        """Return all rejected requests, which have failed for good. Call this if no request can be sent.
 
-        Raises EndpointError for a wrong set-up.
+        Raises EndpointError if the rejections mean that the setup is wrong.
         """
         return self._rejections.settle(lambda stage: self._states[stage].answers)
 
     def begin_check(self) -> int:
-        """Record that a check is sent, and return its number for `checked`."""
+        """Record that a check is being sent. Return its number, which `checked` needs."""
         self.wants_check = False
         self._sent += 1
         return self._sent
 
     def checked(self, number: int, *, is_up: bool, now: float) -> list[RequestFailed]:
-        """Record the result of a check. Return the requests that have failed for good."""
+        """Record a check's result. Return the requests that it shows to have failed for good."""
         self._is_down = not is_up
         if is_up:
             for state in self._states.values():
@@ -312,7 +318,7 @@ class FailurePolicy:
         return []
 
     def overdue(self, *, now: float) -> EndpointError | None:
-        """Return the error that ends the run: a stage is out for too long."""
+        """If a stage has been out for too long, return the error that should end the run, otherwise None."""
         for stage, state in self._states.items():
             out_s = now - state.out_since
             if state.outage and not state.in_flight and out_s >= self._give_up_after_s:
@@ -327,7 +333,10 @@ class FailurePolicy:
     # ── conclusions ──────────────────────────────────────────────────────────────────────────────────────
 
     def _judge(self, number: int) -> list[RequestFailed]:
-        """Judge the failed rounds that began before the request with this number, which was answered."""
+        """Judge the failed rounds that began before the answered request with this number was sent.
+
+        Returns the requests that have failed for good.
+        """
         judged = [
             (state, failed)
             for state in self._states.values()
@@ -362,5 +371,5 @@ class FailurePolicy:
 
 
 def _alone_at(failed: _Failed) -> float:
-    """Return when a request may be sent again because nothing else can be sent."""
+    """Return the earliest time when a failed request may be sent again if nothing else can be sent."""
     return failed.failed_at + ALONE_PAUSE_S if failed.strikes else failed.failed_at

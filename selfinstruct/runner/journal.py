@@ -1,17 +1,17 @@
 """A journal: an append-only log of events, one JSON object per line (selfinstruct.runner.journal_line).
 
-`append` returns once the events are on the disk; with `durable=False` they are on the disk after the next
-`sync`. One sync covers all events of a call. A failed write or sync ends the run: the contents of the disk
-are unknown then, and the file must be read again.
+`append` returns once the events are on disk. With `durable=False`, they are on disk after the next `sync`.
+One sync covers all events of a call. If a write or sync fails, the run ends, because it is then unknown what
+is on disk, and the file must be read again.
 
 Every reader checks every line:
 
-- A last line that has no newline, or is not JSON, is an incomplete write. `Journal.replay` moves the line to
+- If the last line has no newline or is not JSON, the write was incomplete. `Journal.replay` moves the line to
   `<name>.torn` and counts its bytes in `torn_bytes`.
-- Any other line that is not JSON, or has a wrong checksum or number, was changed after it was written. The
-  error names line and byte, and the file stays unchanged: cutting the line off would lose a paid reply.
-- A line with a correct checksum that this version does not understand is a different error: a later version
-  of selfinstruct wrote the line, or it was edited and its checksum was computed again.
+- If any other line is not JSON, or has a wrong checksum or number, it was changed after it was written. The
+  error states the line and byte. The file is not changed, because truncating it would lose a paid reply.
+- If a line's checksum is correct but this version does not understand the line, the error is a different one.
+  Either a later version of selfinstruct wrote the line, or someone edited it and recomputed its checksum.
 """
 
 import json
@@ -39,14 +39,15 @@ from selfinstruct.runner.journal_line import (
 from selfinstruct.runner.run_events import run_events
 
 _HEAD_BYTES = 100
-"""Length of the part of a line that contains the kind of its event."""
+"""Number of bytes at the start of a line that are searched for its event's kind."""
 _LONGEST_VERSION = 100
+"""Maximum number of characters of a version to show in an error message."""
 
 
 def _scan(path: Path, events: "Events[E]") -> Iterator[tuple[Entry[E], int]]:
-    """Yield the entries before a torn last line, each with the size of the file up to its end.
+    """Yield each entry with the byte offset of its end in the file. An incomplete last line is left out.
 
-    Raises JournalCorruptError for any other invalid line.
+    Raises JournalCorruptError if any other line is invalid.
     """
     number, end = 1, 0
 
@@ -60,7 +61,7 @@ def _scan(path: Path, events: "Events[E]") -> Iterator[tuple[Entry[E], int]]:
                 if torn is not None:
                     raise corrupt(torn)
                 if not line.endswith(b"\n"):
-                    return  # an incomplete write, or a write that another process is making now
+                    return  # an incomplete write, or one that another process has not finished yet
                 try:
                     entry = decode(line, events, seq=number)
                 except UnknownLineError as error:
@@ -92,13 +93,13 @@ def _of_another_version(path: Path, line: int, problem: str) -> NewerJournalErro
     else:
         problem += (
             ": a later version wrote it, or it was edited; nothing was changed. Run the same command with "
-            "the version that made the run, or restore the file from a copy."
+            "the version that created the run, or restore the file from a copy."
         )
     return NewerJournalError(path, f"line {line} {problem}")
 
 
 def later_writer(path: Path) -> str:
-    """Return the version that wrote to a journal last if it is later than this version, else ""."""
+    """Return the version that last wrote to a journal if it is later than this version, otherwise ""."""
     writer = ""
     with suppress(OSError), open(path, "rb", opener=open_regular) as file:
         for line in file:
@@ -107,19 +108,19 @@ def later_writer(path: Path) -> str:
                     writer = str(json.loads(line)["versions"]["selfinstruct"])
     try:
         is_later = _parts(writer) > _parts(version("selfinstruct"))
-    except PackageNotFoundError:  # a source folder that is not installed
+    except PackageNotFoundError:  # selfinstruct is not installed
         return ""
     return writer[:_LONGEST_VERSION] if is_later else ""
 
 
 def _parts(name: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version: "1.10.2rc1" → (1, 10, 2)."""
+    """Return a version's leading numbers: "1.10.2rc1" → (1, 10, 2)."""
     numbers = re.match(r"\d{1,9}(?:\.\d{1,9}){0,5}", name, re.ASCII)
     return tuple(map(int, numbers[0].split("."))) if numbers else ()
 
 
 def read_journal(path: Path) -> Iterator[Entry[Event]]:
-    """Read the journal of a run without changing it, even while the run writes it."""
+    """Read a run's journal without changing it. Another process may be writing to it."""
     return (entry for entry, _ in _scan(path, run_events))
 
 
@@ -128,7 +129,7 @@ def _utc_now() -> datetime:
 
 
 class Journal(Generic[E]):
-    """A journal that is open for writing. Call `replay` first; the caller has the lock of the directory."""
+    """A journal that is open for writing. Call `replay` first. The caller must hold the directory's lock."""
 
     def __init__(
         self, path: Path, events: "Events[E]", *, now: Callable[[], datetime] = _utc_now
@@ -138,11 +139,11 @@ class Journal(Generic[E]):
         self._now = now
         self._entries = 0
         self._end = 0
-        """Size of the valid lines, in bytes."""
+        """Total size of the valid lines, in bytes."""
         self._fd: int | None = None
         self._is_synced = True
         self.torn_bytes = 0
-        """Size of the incomplete last line that `replay` removed."""
+        """Size of the incomplete last line that `replay` removed, in bytes."""
 
     def replay(self) -> Iterator[Entry[E]]:
         """Yield the existing entries, then repair the journal and open it for appending."""
@@ -175,11 +176,11 @@ class Journal(Generic[E]):
         os.fsync(fd)
 
     def append(self, *events: E, durable: bool = True) -> None:
-        """Append events in order, with one write and one sync.
+        """Append events in the given order, with one write and one sync.
 
-        With `durable=False`, the events become durable with `sync` or with the next durable append. That is
-        enough for decisions, which follow from durable events. Raises JournalError; the journal is unusable
-        afterwards.
+        With `durable=False`, the events become durable with the next `sync` or durable append. That is enough
+        for decisions, because they can be repeated from durable events. Raises JournalError if writing fails;
+        the journal cannot be used afterwards.
         """
         at = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         first = self._entries + 1

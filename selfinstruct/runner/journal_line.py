@@ -1,12 +1,13 @@
 r"""The format of a journal line.
 
     line     = '{"seq":' number ',"at":"' time '","crc":"' checksum '",' event-members '}' '\n'
-    number   = 1 for the first line, one more for each further line
+    number   = the line number, counting from 1
     time     = UTC, ISO 8601 with microseconds: 2026-01-31T23:59:59.000000Z
-    checksum = CRC-32 (zlib, gzip) of the line with its '\n' and without these digits: 8 lowercase hex digits
-    event    = an object with "kind" and the members of the event (for a run: selfinstruct.events)
+    checksum = CRC-32 (as in zlib and gzip) of the line with its '\n' and without the checksum's digits, as 8
+               lowercase hex digits
+    event    = an object with "kind" and the event's other members (for a run: see selfinstruct.events)
 
-Any tool can read the file, and verify the checksum of a line (here line 12):
+Other tools can read the file, and verify a line's checksum (here for line 12):
 
     jq -c 'select(.kind == "committed") | .rejected[] | {reason, text}' journal.jsonl
     sed -n 12p journal.jsonl | sed 's/"crc":"[^"]*/"crc":"/' | gzip | tail -c 8 | od -An -N4 -tx4
@@ -23,47 +24,47 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 E = TypeVar("E")
-"""The union of the events of a journal."""
+"""The union of all event types in a journal."""
 
 Events = Callable[[], "TypeAdapter[E]"]
-"""Returns the adapter of a union of events; a function, since pydantic takes long to import."""
+"""Returns the adapter for a union of event types. It is a function, because importing pydantic is slow."""
 
 JOURNAL_VERSION = 2
-"""Version of the format of lines and events. Increase it with any change to either."""
+"""Version of the line format and the event format. Increase it whenever either format changes."""
 
 _HEAD = re.compile(rb'\{"seq":([1-9]\d{0,14}),"at":"([0-9T:.-]{10,32}Z)","crc":"([0-9a-f]{8})",')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry(Generic[E]):
-    """A line of the journal."""
+    """A journal line."""
 
     seq: int
-    """Number of the line, from 1."""
+    """Line number, counting from 1."""
     at: datetime
-    """Time of writing in UTC."""
+    """Time when the line was written, in UTC."""
     event: E
 
 
 def encode(seq: int, at: str, event: E, events: "Events[E]") -> bytes:
-    """Return the line of an event; `at` is the time as in the grammar above."""
+    """Return an event as a journal line. `at` is the time, formatted as in the grammar above."""
     before = b'{"seq":%d,"at":"%s","crc":"' % (seq, at.encode("ascii"))
     after = b'",%s\n' % events().dump_json(event)[1:]
     return b"%s%08x%s" % (before, zlib.crc32(after, zlib.crc32(before)), after)
 
 
 class TornLineError(ValueError):
-    """Bytes that are not a line, as a crash during a write leaves them."""
+    """Raised for bytes that are not a journal line, such as those that a crash during a write leaves."""
 
 
 class UnknownLineError(Exception):
-    """An undamaged line with an event that this version does not know."""
+    """Raised for an undamaged line whose event is unknown to this version."""
 
 
 def decode(line: bytes, events: "Events[E]", *, seq: int) -> Entry[E]:
-    """Return the entry of a line with the number `seq`.
+    """Return the entry in a line whose number must be `seq`.
 
-    Raises TornLineError or UnknownLineError, and ValueError for a line that was changed.
+    Raises TornLineError or UnknownLineError, or ValueError if the line was changed after it was written.
     """
     from pydantic import ValidationError
 
@@ -71,7 +72,7 @@ def decode(line: bytes, events: "Events[E]", *, seq: int) -> Entry[E]:
     if head is None or not _has_right_checksum(line, head):
         raise _damage(line, head)
     if int(head[1]) != seq:
-        raise ValueError(f"has number {int(head[1])} where {seq} was expected")
+        raise ValueError(f"has the number {int(head[1])}, but {seq} was expected")
     try:
         at = datetime.fromisoformat(head[2].decode("ascii"))
     except ValueError:
@@ -89,14 +90,14 @@ def _has_right_checksum(line: bytes, head: re.Match[bytes]) -> bool:
 
 
 def _damage(line: bytes, head: re.Match[bytes] | None) -> ValueError:
-    """Return the error for a line that is not as it was written."""
+    """Return the error for a line that is incomplete or was changed after it was written."""
     from pydantic_core import from_json
 
-    # No text in a line contains a head, since its quotes have backslashes.
+    # A text within a line never matches `_HEAD`, because quotes within texts are escaped.
     if head is not None and _HEAD.search(line, head.end()):
-        return ValueError("holds the beginning of another line")
+        return ValueError("contains the beginning of another line")
     problem = (
-        "does not begin as a journal line does" if head is None else "does not match its checksum"
+        "does not begin like a journal line" if head is None else "does not match its checksum"
     )
     try:
         from_json(line)

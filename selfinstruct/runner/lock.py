@@ -1,6 +1,7 @@
-"""One writer per run: an advisory lock on `run.lock`, which also names the process that holds it.
+"""Ensures that only one process writes to a run, with an advisory lock on the file `run.lock`.
 
-The operating system releases the lock when the process ends, so a crash leaves no stale lock.
+The file contains the id of the process that holds the lock. The operating system releases the lock when the
+process ends, so a crash leaves no stale lock.
 """
 
 import fcntl
@@ -14,19 +15,20 @@ from selfinstruct.errors import RunDirectoryError, RunLockedError
 from selfinstruct.files import open_regular
 from selfinstruct.runner.run_files import LOCK, system_error
 
-# `holder` takes a shared lock for an instant, so a writer tries several times.
+# `holder` takes a shared lock for a moment, so a writer tries several times.
 _ATTEMPTS = 5
 _PAUSE_S = 0.05
 
 _MAX_BYTES = 32
-"""Size of a file that holds a process id."""
+"""Maximum size of a lock file, which contains only a process id, in bytes."""
 
 
 @contextmanager
 def locked(directory: Path, *, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
-    """Hold the lock of a run, and create its directory if necessary.
+    """Hold a run's lock within the `with` block. Create the run's directory if necessary.
 
-    Raises RunLockedError with the process id of the holder, and RunDirectoryError.
+    Raises RunLockedError if another process holds the lock, and RunDirectoryError if the directory or the
+    lock file cannot be used.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -43,7 +45,9 @@ def locked(directory: Path, *, sleep: Callable[[float], None] = time.sleep) -> I
         except OSError as error:
             raise system_error(directory, "locked", error) from None
         if not is_lock_file:
-            problem = f"{LOCK} holds something other than a process id; move it to another folder"
+            problem = (
+                f"{LOCK} contains something other than a process id; move it to another directory"
+            )
             raise RunDirectoryError(directory, problem)
         _write(fd, f"{os.getpid()}\n")
         try:
@@ -67,20 +71,20 @@ def _acquire(fd: int, directory: Path, sleep: Callable[[float], None]) -> None:
 
 
 def _is_lock_file(fd: int) -> bool:
-    """Return whether the file is empty or names a process; a power failure may leave NUL characters."""
+    """Return whether the file is empty or contains a process id. A power failure may leave NUL characters."""
     text = os.pread(fd, _MAX_BYTES, 0).strip(b"\0\n")
     return os.fstat(fd).st_size <= _MAX_BYTES and (not text or text.isdigit())
 
 
 def _write(fd: int, text: str) -> None:
-    """Write the holder to the file. Ignore a full disk: the lock holds without the text."""
+    """Replace the file's text. Errors such as a full disk are ignored, because the lock works without it."""
     with suppress(OSError):
         os.ftruncate(fd, 0)
         os.pwrite(fd, text.encode(), 0)
 
 
 def holder(directory: Path) -> int | None:
-    """Return the process id of the writer of a run; None without a writer."""
+    """Return the id of the process that writes to a run; None if there is none or its id is unknown."""
     try:
         fd = open_regular(directory / LOCK, os.O_RDONLY)
     except OSError:

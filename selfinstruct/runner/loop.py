@@ -1,9 +1,10 @@
 """The generation loop: plan → complete → journal → decide → journal.
 
-The pump sends the requests and journals the replies; the loop plans, decides, and knows when the run is
-complete. Replies arrive in any order. Generation requests are committed in the order of their numbers, one
-whole request at a time; classify and instance requests are decided task by task. So the same replies give the
-same dataset, whatever the concurrency, the latency, the retries and the crashes.
+The pump sends the requests and journals the replies. The loop plans requests, makes decisions, and determines
+when the run is complete. Replies may arrive in any order. The replies to generation requests are committed
+one by one, in the order of the requests' numbers. For classification and instance requests, each decision
+concerns only one task. So the same replies always produce the same dataset, regardless of concurrency,
+latency, retries and crashes.
 """
 
 import asyncio
@@ -38,11 +39,11 @@ from selfinstruct.text import scrub
 _OBJECTS_UNTIL_COLLECTED = 20_000
 
 OnEvent = Callable[[Event], None]
-"""Called for every event after it is applied, except for reservations."""
+"""Called for each event after it is applied, except for reservations."""
 
 
 def is_complete(run: Run) -> bool:
-    """Return whether the target is reached and every accepted task is final."""
+    """Return whether the run has reached its target and every accepted task is final."""
     state = run.state
     return state.accepted >= run.config.num_instructions and not state.open_tasks
 
@@ -57,15 +58,16 @@ async def grow(
     on_event: OnEvent = lambda _: None,
     expected_use: ExpectedUse | None = None,
 ) -> RunSummary:
-    """Grow the run until its target is reached; journal every reply before it is used.
+    """Grow the run until it reaches its target. Each reply is journaled before it is used.
 
-    Set `stop` to stop sending requests; the replies in flight are still journaled. A failure sets `stop` too.
-    `on_pause` is called for each pause during an outage of the endpoint (see `failures`), `on_event` for each
-    event except reservations. `expected_use` is the estimate; the journal stores it for a later comparison.
+    Set `stop` to stop sending requests. The replies to requests in flight are still journaled. A failure also
+    sets `stop`. `on_pause` is called for each pause while the endpoint is out (see `failures`). `on_event` is
+    called for each event except reservations. `expected_use` is the estimated use. It is journaled, so the
+    actual use can be compared with it later.
 
-    Raises BackendError when the endpoint gives up, StalledError when no candidate is accepted any more,
-    LimitReachedError when a limit is reached, and JournalError when the journal cannot be written. Every
-    reply is safe in each case, and the next call continues from there.
+    Raises BackendError if the endpoint keeps failing, StalledError if no more candidates are accepted,
+    LimitReachedError if a limit is reached, and JournalError if the journal cannot be written. No journaled
+    reply is lost in any of these cases, and the next call continues the run.
     """
     growth = _Growth(
         run,
@@ -83,7 +85,10 @@ async def grow(
 
 @contextmanager
 def _collecting_less_often() -> Iterator[None]:
-    """Run the garbage collector less often: a request creates thousands of objects, few of them in cycles."""
+    """Run the garbage collector less often within the block, for speed.
+
+    A request creates thousands of objects, but few of them are in reference cycles.
+    """
     before = gc.get_threshold()
     gc.set_threshold(_OBJECTS_UNTIL_COLLECTED, *before[1:])
     try:
@@ -93,7 +98,7 @@ def _collecting_less_often() -> Iterator[None]:
 
 
 class _Growth:
-    """The work of one process on a run; see `pump.Work`."""
+    """The work that one process does on a run; see `pump.Work`."""
 
     def __init__(
         self,
@@ -106,14 +111,14 @@ class _Growth:
         on_event: OnEvent,
     ) -> None:
         if run.journal is None or run.scheduler is None or run.budget is None:
-            raise ValueError("the run was only read; open it with open_run")
+            raise ValueError("the run was opened for reading only; open it with open_run")
         self._run = run
         self._state = run.state
         self._journal = run.journal
         self._scheduler = run.scheduler
         self._on_event = on_event
         self._commits_before = run.state.commits
-        """Commits of earlier processes; they do not count towards a stall."""
+        """Number of commits by earlier processes. They do not count towards a stall."""
         counts = run.state.counts
         self._pump = Pump(
             self,
@@ -144,7 +149,7 @@ class _Growth:
         failure = await self._pump.run(max_time_s=config.max_time_s, worked_s=self._run.worked_s)
         reason: RunEnd = "complete" if is_complete(self._run) else "interrupted"
         if isinstance(failure, LimitReachedError) and reason == "complete":
-            failure = None  # the replies in flight completed the run
+            failure = None  # the replies to the requests in flight completed the run
         if failure is not None:
             reason = "limit" if isinstance(failure, LimitReachedError) else "failed"
         self._record(RunFinished(reason=reason, detail=_detail(failure)))
@@ -165,8 +170,8 @@ class _Growth:
             self._on_event(event)
 
     def decide(self) -> bool:
-        """Make the decisions that are due and independent of each other."""
-        # The reply to a slow list may release hundreds of waiting lists: decide a few at a time.
+        """Make the decisions that are due and independent of each other. Return whether there were any."""
+        # One slow reply may delay hundreds of later lists, so only a few decisions are made per call.
         decisions = list(next_decisions(self._state, self._run.config))
         if not decisions:
             return False
@@ -198,7 +203,7 @@ class _Growth:
 
 
 def _detail(failure: Exception | None) -> str:
-    """Return the text of a failure for the journal; only the type of errors from other libraries."""
+    """Return a failure's text for the journal. For other libraries' errors, it is only the error's type."""
     if failure is None:
         return ""
     return scrub(str(failure)) if isinstance(failure, SelfInstructError) else type(failure).__name__

@@ -1,9 +1,9 @@
-"""The manifest of a run: settings, seed tasks, templates and versions. They are fixed when the run is made.
+"""A run's manifest: its settings, seed tasks, templates and versions, which are fixed at its creation.
 
-new_manifest(given) → Manifest        finds every problem before anything is written
-write_manifest(directory, manifest)   writes config.yaml last: it shows that the other files are complete
+new_manifest(given) → Manifest        detects all problems before any file is written
+write_manifest(directory, manifest)   writes config.yaml last, which shows that the other files are complete
 read_manifest(directory) → Manifest   checks the files against the fingerprint in config.yaml
-changed_settings(manifest, given)     settings that an existing run cannot be continued with
+changed_settings(manifest, given)     returns settings that differ from those the run must keep
 """
 
 import hashlib
@@ -65,14 +65,14 @@ VERSIONS = {
     "tokenizer": TOKENIZER_VERSION,
     "journal": JOURNAL_VERSION,
 }
-"""Versions of everything that decides the replies of a run, and of the journal format."""
+"""Versions of the code that makes a run's decisions from replies, and of the journal format."""
 
 _KINDS = {
     PROMPTS: stat.S_IFDIR,
     **dict.fromkeys(sorted(FILES), stat.S_IFREG),
     **{f"{PROMPTS}/{name}": stat.S_IFREG for name in sorted(TEMPLATE_NAMES)},
 }
-"""File type of each name in a run directory; a folder precedes its files."""
+"""The file type that each name in a run directory must have. Directories come before their files."""
 
 _GENERATED_ID = re.compile(r"(?:source:)?task_\d+")
 _RESTORE = "restore it from a copy, or choose another directory for a new run"
@@ -86,9 +86,9 @@ class Manifest:
     seed_tasks: Sequence[SeedTask]
     templates: Mapping[str, Template]
     versions: Mapping[str, int]
-    """Versions of rules, parsers, tokenizer and journal that made the run; see `VERSIONS`."""
+    """Versions of the rules, parsers, tokenizer and journal at the run's creation; see `VERSIONS`."""
     imported: int = 0
-    """Tasks that were imported when the run was made, to detect a journal that was cut."""
+    """Number of tasks imported at the run's creation. It shows whether the journal was truncated later."""
 
     @property
     def recipe(self) -> Recipe:
@@ -97,12 +97,12 @@ class Manifest:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of the seed tasks and of each template, 64 hex digits, by path in the run directory."""
+        """SHA-256 of the seed tasks and of each template, as 64 hex digits, by path in the run directory."""
         seeds = hashlib.sha256(render_seed_tasks(self.seed_tasks)).hexdigest()
         return {SEEDS: seeds} | _hashes(self.templates)
 
     def fingerprint(self, settings: Iterable[str], versions: Mapping[str, int]) -> str:
-        """Return the fingerprint of these settings, the hashes, and these versions."""
+        """Return a fingerprint of the settings with these names, the hashes, and these versions."""
         values = plain(self.config)
         return fingerprint(
             {name: values[name] for name in settings}, hashes=self.hashes, versions=versions
@@ -117,14 +117,15 @@ def program_versions() -> dict[str, str]:
 def new_manifest(
     given: Mapping[str, Any], *, before: Manifest | None = None, needs_model: bool = True
 ) -> Manifest:
-    """Return the manifest of a new run; settings that are not given come from `before`.
+    """Return a new run's manifest.
 
-    An import needs no model. Raises ConfigError, InputError.
+    Settings that are not in `given` are taken from `before`, or else are the defaults. If `needs_model` is
+    false, as for an import, the model may be missing. Raises ConfigError or InputError.
     """
     config = before.config.changed(**given) if before is not None else RunConfig(**given)
     if needs_model and not config.model:
         raise ConfigError(
-            "model", "is missing; name the model to ask, for example --model gpt-5.4-mini"
+            "model", "is missing; choose a model, for example with --model gpt-5.4-mini"
         )
     if config.generated_demonstrations > config.demonstrations:
         raise ConfigError(
@@ -185,7 +186,7 @@ def _seed_tasks(config: RunConfig, path: Path) -> tuple[SeedTask, ...]:
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Write the files of a manifest. Raises RunDirectoryError."""
+    """Write a manifest's files. Raises RunDirectoryError."""
     import yaml
 
     refuse_irregular(directory)
@@ -199,7 +200,7 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
     if manifest.imported:
         document["imported"] = manifest.imported
     header = (
-        "# Written when the run was made. Later starts read their settings from this file. Operational\n"
+        "# Written at the run's creation. Later starts read their settings from this file. Operational\n"
         f"# settings ({', '.join(sorted(OPERATIONAL))}) may be overridden;\n"
         "# the journal stores the new values.\n"
     )
@@ -213,9 +214,8 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
     try:
         prompts.mkdir(exist_ok=True)
         write_together(files)
-        for name in (
-            TEMPLATE_NAMES - manifest.templates.keys()
-        ):  # of a manifest that this one replaces
+        # Remove the templates that only an earlier manifest had, which this one replaces.
+        for name in TEMPLATE_NAMES - manifest.templates.keys():
             (prompts / name).unlink(missing_ok=True)
         sync_directory(directory.parent)
     except OSError as error:
@@ -227,10 +227,10 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
 def refuse_irregular(
     directory: Path, *, is_written: bool = False, kinds: Mapping[str, int] = _KINDS
 ) -> None:
-    """Raise RunDirectoryError where a file of a run is a link, a pipe, a device or a directory.
+    """Raise RunDirectoryError if one of a run's files is a link, a pipe, a device or a directory.
 
-    The directory may come from a stranger, and a link in it may lead to any file of the user. If the run
-    `is_written`, a file that is written in place must not have a second name either.
+    The directory may come from an untrusted source, and a link in it may point to any of the user's files. If
+    `is_written` is true, a file that is written in place must not have more than one hard link either.
     """
     for name, kind in kinds.items():
         in_place = is_written and name in WRITTEN_IN_PLACE
@@ -247,8 +247,9 @@ def refuse_irregular(
 def read_manifest(directory: Path, *, is_continued: bool = False) -> Manifest:
     """Read a manifest and check it against its fingerprint. Raises RunDirectoryError.
 
-    The journal must have the version of this program. A run that `is_continued` must have the same rules,
-    parsers and tokenizer too; other runs need not, since their decisions are stored.
+    The journal format must have the same version as this program's. If `is_continued` is true, the versions
+    of the rules, parsers and tokenizer must be the same too. Otherwise they may differ, because the journal
+    stores the decisions that they made.
     """
     import yaml
 
@@ -260,7 +261,7 @@ def read_manifest(directory: Path, *, is_continued: bool = False) -> Manifest:
         expected = str(document["fingerprint"])
         hashes = dict(document["hashes"])
         imported = int(document.get("imported", 0))
-        # Names of files only: no path may lead out of the folder.
+        # Only the file name of each path is used, so no path can lead out of the directory.
         names = [Path(str(name)).name for name in hashes if name != SEEDS]
     except OSError as error:
         raise system_error(directory, "read", error, name=CONFIG) from None
@@ -290,7 +291,7 @@ def read_manifest(directory: Path, *, is_continued: bool = False) -> Manifest:
     if manifest.fingerprint(stored, versions) != expected:
         raise RunDirectoryError(
             directory,
-            "settings in config.yaml were changed after the run was made; restore them, or choose another "
+            "settings in config.yaml were changed after the run was created; restore them, or choose another "
             "directory for a new run",
         )
     return manifest
@@ -313,28 +314,28 @@ def _check_versions(directory: Path, versions: Mapping[str, int], *, is_continue
 
 
 def _changed_file(name: str, problem: str = "") -> str:
-    return f"{name} is not what the run was made with{problem}; {_RESTORE}"
+    return f"{name} is not the file that the run was created with{problem}; {_RESTORE}"
 
 
 def _bad_setting(directory: Path, error: ConfigError) -> str:
-    """Return the problem with a stored setting: a later version wrote it, or it was edited."""
+    """Return a message about a stored setting that a later version wrote or someone edited."""
     setting = f"{error.setting} in config.yaml"
     writer = later_writer(directory / JOURNAL)
     if writer:
         return (
-            f"{setting} is a setting of selfinstruct {writer}, which made this run and is newer than this "
-            "version; run the same command with that version or a later one"
+            f"{setting} was written by selfinstruct {writer}, which is newer than this version; run the same "
+            "command with that version or a later one"
         )
     return (
         f"{setting} cannot be read ({error.problem.partition(';')[0]}): it was edited, or a later version of "
-        "selfinstruct wrote it; restore it, or run the same command with the version that made the run"
+        "selfinstruct wrote it; restore it, or run the same command with the version that created the run"
     )
 
 
 def changed_settings(
     manifest: Manifest, given: Mapping[str, Any]
 ) -> dict[str, tuple[object, object]]:
-    """Return the data settings that differ from the manifest: name → (stored, given)."""
+    """Return the non-operational settings that differ from the manifest, as name → (stored, given)."""
     changes: dict[str, tuple[object, object]] = {}
     for name, value in given.items():
         stored = getattr(manifest.config, name)
@@ -347,7 +348,10 @@ def changed_settings(
 
 
 def _has_content(manifest: Manifest, name: str, path: Path) -> bool:
-    """Return whether a path has the stored content of a setting that is compared by content."""
+    """Return whether the files at `path` have the same content as those that the run was created with.
+
+    `name` is the setting that specifies the path, such as "seed_tasks".
+    """
     if name == "seed_tasks":
         return _seed_tasks(manifest.config, path) == manifest.seed_tasks
     templates = load_templates(manifest.config, path)

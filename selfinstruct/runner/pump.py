@@ -1,8 +1,8 @@
-"""Sends requests until no more are needed, and journals every reply before it is used.
+"""Sends requests until no more are needed, and journals each reply before it is used.
 
-A pump decides when to send; its `Work` decides what to send and what an outcome means. A request keeps its
-slot until its outcome is in the journal, so a killed process repeats at most the requests in flight. No
-outcome is used before the journal is synced (`unsynced`).
+A pump decides when to send a request. Its `Work` decides which request to send and what to do with its
+outcome. A request keeps its slot until its outcome is in the journal. So if a process is killed, at most the
+requests in flight are sent again. No outcome is used before the journal is synced (see `unsynced`).
 """
 
 import asyncio
@@ -34,33 +34,34 @@ Watch = Callable[[int], None]
 
 
 class Work(Protocol):
-    """The requests that a pump sends, and the use of their outcomes."""
+    """Provides the requests that a pump sends, and uses their outcomes."""
 
     def stages(self, in_flight: Mapping[Stage, int], /) -> Sequence[Stage]:
         """Return the stages that still need requests, the most urgent first.
 
-        `in_flight` counts the requests in flight. The pump drops failed requests of every other stage.
+        `in_flight` is the number of requests in flight by stage. The pump drops the failed requests of all
+        stages that are not returned.
         """
         ...
 
     def next_request(self, stage: Stage, /) -> Request | None:
-        """Return the next request of a stage; None where there is none now."""
+        """Return the stage's next request, or None if no request can be planned now."""
         ...
 
     def apply(self, *outcomes: Outcome) -> None:
-        """Use outcomes that are on the disk, in the order of the journal."""
+        """Use outcomes that are already on disk, in the order of their journal lines."""
         ...
 
     def decide(self) -> bool:
-        """Make some of the decisions that the outcomes allow; return whether there were any.
+        """Make some of the decisions that the outcomes allow. Return whether there were any.
 
-        The requests in flight make progress between two calls.
+        The pump calls this repeatedly, and the requests in flight make progress between calls.
         """
         ...
 
 
 class Pump:
-    """Sends the requests of one process."""
+    """Sends one process's requests."""
 
     def __init__(
         self,
@@ -78,8 +79,9 @@ class Pump:
     ) -> None:
         """Create a pump.
 
-        `stop` ends the sending; a failure sets it too. `slots` is the maximum number of requests in flight,
-        `answered` counts the answers in earlier processes.
+        If `stop` is set, the pump sends no more requests. A failure also sets it. `slots` is the maximum
+        number of requests in flight. `answered` is the number of requests answered in earlier processes, by
+        stage.
         """
         self._work = work
         self._backend = backend
@@ -99,20 +101,20 @@ class Pump:
         self._in_flight: Counter[Stage] = Counter()
         self._landed: asyncio.Queue[tuple[Request, Completion | Exception]] = asyncio.Queue()
         self._put_back: defaultdict[Stage, deque[Request]] = defaultdict(deque)
-        """Requests that were planned and not sent."""
+        """Requests that were planned but not sent, by stage."""
         self._over_limit: set[Stage] = set()
-        """Stages with a request that a limit does not allow."""
+        """Stages whose next request would exceed a limit."""
         self._may_decide = True
-        """Whether a decision may be due."""
+        """Whether `Work.decide` must be called, because a decision may be due."""
         self._failure: Exception | None = None
 
     async def run(
         self, *, max_time_s: float | None = None, worked_s: float = 0.0
     ) -> Exception | None:
-        """Send requests until no more are needed. Return the failure that ended the sending, if any.
+        """Send requests until no more are needed. If a failure stopped this early, return the failure.
 
-        `max_time_s` limits the time of all processes; `worked_s` is the time of earlier ones. Raises
-        JournalError.
+        `max_time_s` limits the total working time of all processes, in seconds. `worked_s` is the working
+        time of earlier processes. Raises JournalError.
         """
         timer = self._start_timer(max_time_s, worked_s) if max_time_s is not None else None
         try:
@@ -127,7 +129,7 @@ class Pump:
         return self._failure
 
     def fail(self, failure: Exception) -> None:
-        """Stop sending requests; a backend with the same `stop` stops its retries too."""
+        """Stop sending requests because of a failure. A backend with the same `stop` also stops retrying."""
         self._failure = self._failure or failure
         self._stop.set()
 
@@ -135,7 +137,7 @@ class Pump:
         while True:
             self._start_requests(group)
             self._watch(self._in_flight.total())
-            # While all slots are busy, more outcomes may share the sync.
+            # While all slots are busy, a sync can wait, so that it covers more outcomes.
             if self._unsynced and (self._has_free_slot or not self._unsynced.due_s):
                 self._work.apply(*self._unsynced.sync())
                 self._may_decide = True
@@ -164,11 +166,11 @@ class Pump:
         return self._in_flight.total() < self._slots
 
     def _wait_s(self) -> float | None:
-        """Return the seconds until a failed request may be sent again; None where no request waits."""
+        """Return the seconds until a failed request may be sent again; None if no request is waiting."""
         return self._policy.wait_s(now=self._now(), without=self._over_limit)
 
     def _start_timer(self, max_time_s: float, worked_s: float) -> asyncio.TimerHandle:
-        """Start the timer that stops the sending."""
+        """Start the timer that stops the pump at the time limit."""
         problem = (
             f"--max-time is reached: {duration(max_time_s)}; raise --max-time to continue the run"
         )
@@ -194,7 +196,7 @@ class Pump:
             group.create_task(self._complete(request))
 
     def _choose(self) -> Request | None:
-        """Return the request to send now: a failed or a fresh one, if the limits allow it."""
+        """Return the failed or fresh request to send now; None if there is none or a limit forbids it."""
         stages = self._work.stages(self._in_flight)
         self._policy.forget_except(stages)
         self._over_limit.clear()
@@ -213,7 +215,7 @@ class Pump:
         return waiting.popleft() if waiting else self._work.next_request(stage)
 
     def _not_sent(self, request: Request) -> None:
-        """Take back a request that was chosen and not sent."""
+        """Put back a request that was chosen but not sent."""
         self._policy.gone(request)
         self._put_back[request.stage].append(request)
 
@@ -232,14 +234,14 @@ class Pump:
                 raise
             # The backend cancelled its own work, not this task.
             result = TransientError("the backend cancelled the request")
-        except Exception as error:  # noqa: BLE001 - returned once the replies in flight are journaled
+        except Exception as error:  # noqa: BLE001 - `run` returns it after all replies are journaled
             result = error
         self._landed.put_nowait((request, result))
 
     # ── receive ──────────────────────────────────────────────────────────────────────────────────────────
 
     async def _land(self) -> None:
-        """Wait for a result until the next sync or retry is due; journal everything that arrived."""
+        """Wait for results until the next sync or retry is due, and journal those that arrived."""
         waits = [self._unsynced.due_s]
         if self._has_free_slot and not self._stop.is_set():
             waits.append(self._wait_s())
@@ -248,7 +250,7 @@ class Pump:
                 self._take_landed(await self._landed.get())
 
     def _take_landed(self, *first: tuple[Request, Completion | Exception]) -> None:
-        """Journal these results and all that arrived since."""
+        """Journal the given results, and all results that have arrived since."""
         landed = [*first]
         while not self._landed.empty():
             landed.append(self._landed.get_nowait())
@@ -258,7 +260,7 @@ class Pump:
             self._in_flight[request.stage] -= 1
 
     def _take(self, request: Request, result: Completion | Exception) -> None:
-        """Journal a completion, or record a failure with the policy."""
+        """Journal a completion, or report a failure to the policy."""
         policy = self._policy
         if isinstance(result, BackendError) and not result.may_bill:
             self._budget.release(request.id)
@@ -272,7 +274,7 @@ class Pump:
         elif isinstance(result, RequestRejectedError):
             self._fail_if(policy.rejected(request, result))
         elif isinstance(result, TransientError):
-            # After a stop, the error only means that the backend stopped too.
+            # After a stop, such an error only means that the backend has stopped too.
             if not self._stop.is_set():
                 policy.failed(request, result, now=self._now())
                 self._fail_if(policy.overdue(now=self._now()))
@@ -304,7 +306,7 @@ class Pump:
         self._fail_if(self._policy.overdue(now=self._now()))
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, unless the run stops."""
+        """Wait for this time, or until the run is stopped."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stop.wait()

@@ -1,14 +1,15 @@
-"""Requests that the endpoint rejects (status 400 and similar): is it the request, or the set-up?
+"""Decides whether a rejected request or the setup is at fault (for status 400 and similar replies).
 
-A rejection is final once the journal has it, so a rejection waits here until its cause is clear. The cause is
-a wrong set-up, which ends the run, where
+A rejection is final once it is in the journal, so it is not journaled before its cause is clear. The setup is
+wrong, and the run ends, in any of these cases:
 
-- five requests of a stage in a row were rejected with the same message, or ten with any message;
-- nothing else can be sent, and at least three requests and one in fifty were rejected;
-- nothing else can be sent, and the stage was never answered.
+- Five requests in a row in one stage were rejected with the same message, or ten with any messages.
+- Nothing else can be sent. In one stage, at least three requests were rejected, and at least one for every
+  fifty answered requests.
+- Nothing else can be sent, and no request in the stage has ever been answered.
 
-The cause is the request itself as soon as a request of the stage is answered that was sent after the
-rejection, or else where nothing else can be sent.
+The request itself is at fault if a request in the same stage that was sent after the rejection is answered.
+It is also at fault if nothing else can be sent and none of the cases above applies.
 """
 
 from collections import defaultdict
@@ -21,14 +22,17 @@ from selfinstruct.records import Request, Stage
 from selfinstruct.text import scrub
 
 WITH_ONE_MESSAGE = 5
+"""Number of successive rejections with the same message that mean that the setup is wrong."""
 WITH_ANY_MESSAGE = 10
+"""Number of successive rejections with any messages that mean that the setup is wrong."""
 AT_REST = 3
+"""Minimum number of rejections that mean that the setup is wrong if no other request can be sent."""
 OF_ANSWERED = 50
-"""A long run may end with a few rejections: at most one for this number of answers."""
+"""If at least one request was rejected for this number of answers, the setup is considered wrong."""
 
 
 def final_failure(request: Request, error: RequestRejectedError | TransientError) -> RequestFailed:
-    """Return the event for a request that is not sent again, from its last error."""
+    """Return the event for a request that will not be sent again. `error` is its last error."""
     return RequestFailed(
         request_id=request.id,
         stage=request.stage,
@@ -41,11 +45,12 @@ def final_failure(request: Request, error: RequestRejectedError | TransientError
 
 @dataclass(frozen=True, slots=True)
 class _Rejection:
-    """A rejected request, and the number of requests sent before the rejection arrived."""
+    """A rejected request whose cause of rejection is not clear yet."""
 
     request: Request
     error: RequestRejectedError
     sent: int
+    """Number of requests sent, in all stages, before the rejection arrived."""
 
 
 class Rejections:
@@ -60,7 +65,7 @@ class Rejections:
     def add(
         self, request: Request, error: RequestRejectedError, *, sent: int
     ) -> EndpointError | None:
-        """Record a rejection. Return the error that ends the run where the set-up is clearly wrong."""
+        """Record a rejection. If the setup is clearly wrong, return the error that should end the run."""
         waiting = self._waiting[request.stage]
         waiting.append(_Rejection(request, error, sent))
         last = [rejection.error.problem for rejection in waiting[-WITH_ONE_MESSAGE:]]
@@ -69,20 +74,21 @@ class Rejections:
         return _wrong_setup(waiting) if is_wrong else None
 
     def answered(self, stage: Stage, number: int) -> list[RequestFailed]:
-        """Return the rejections that arrived before the answered request with this number was sent."""
+        """Return and remove the rejections that arrived before the answered request `number` was sent."""
         waiting = self._waiting[stage]
         known = [rejection for rejection in waiting if rejection.sent < number]
         del waiting[: len(known)]
         return [final_failure(rejection.request, rejection.error) for rejection in known]
 
     def forget(self, stage: Stage) -> None:
-        """Drop the rejections of a stage: the run no longer needs them."""
+        """Drop a stage's rejections, because the run no longer needs the stage."""
         self._waiting[stage].clear()
 
     def settle(self, answers: Callable[[Stage], int]) -> list[RequestFailed]:
-        """Return all rejections, since nothing else can be sent; `answers` counts the answers to a stage.
+        """Return and remove all rejections. Call this if nothing else can be sent.
 
-        Raises EndpointError for a wrong set-up.
+        `answers` returns the number of a stage's requests that were answered. Raises EndpointError if the
+        rejections mean that the setup is wrong.
         """
         for stage, waiting in self._waiting.items():
             is_much = len(waiting) >= max(AT_REST, answers(stage) // OF_ANSWERED)
@@ -94,11 +100,11 @@ class Rejections:
 
 
 def _wrong_setup(waiting: list[_Rejection]) -> EndpointError:
-    """Return the error for a stage whose requests are all rejected."""
+    """Return the error for a stage in which all of the given requests were rejected."""
     number, last = len(waiting), waiting[-1]
     requests = "the only request was" if number == 1 else f"{number} requests in a row were"
     return EndpointError(
-        f"stage {last.request.stage}: {requests} rejected and none was answered, so the set-up must be "
+        f"stage {last.request.stage}: {requests} rejected and none was answered, so the setup must be "
         f"wrong: {last.error.problem}",
         attempts=last.error.attempts,
     )

@@ -1,4 +1,4 @@
-"""The events in the journal of a run."""
+"""Validates the events in a run's journal."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @cache
 def run_events() -> "TypeAdapter[Event]":
-    """Return the adapter of the events. Validation raises UnknownLineError for an impossible start."""
+    """Return the pydantic adapter for events.
+
+    Its validation raises UnknownLineError if a `RunStarted` event has settings that cannot be started with.
+    """
     from pydantic import AfterValidator, Field, TypeAdapter
 
     return TypeAdapter(
@@ -24,13 +27,13 @@ def run_events() -> "TypeAdapter[Event]":
 
 
 def _require_settings(event: Event) -> Event:
-    """Raise UnknownLineError unless a process can have started with these settings."""
+    """Return the event. Raises UnknownLineError if no process can have started with its settings."""
     if not isinstance(event, RunStarted):
         return event
     for name in event.settings:
         if name not in OPERATIONAL:
             raise UnknownLineError(
-                f"sets {name[:40]!r}, which is not a setting that a start can change"
+                f"sets {name[:40]!r}, which cannot be changed after the run is created"
             )
     try:
         usable = load_settings("", event.settings)
@@ -38,5 +41,5 @@ def _require_settings(event: Event) -> Event:
         raise UnknownLineError(f"has a setting that cannot be used ({error})") from None
     for name, value in event.settings.items():
         if value != usable[name]:
-            raise UnknownLineError(f"has a setting that is not written as it should be ({name})")
+            raise UnknownLineError(f"has a setting that is not in its standard form ({name})")
     return event

@@ -1,13 +1,13 @@
-"""The files of a run directory, and the check that no other file replaces one of them.
+"""The files in a run directory, and a check that prevents other commands from overwriting them.
 
 my-run/
 ├── config.yaml        settings, hashes, versions and fingerprint
-├── prompts/           the templates of the run
-├── seed_tasks.jsonl   the seed tasks of the run
-├── journal.jsonl      every event of the run, in order
+├── prompts/           the run's prompt templates
+├── seed_tasks.jsonl   the run's seed tasks
+├── journal.jsonl      all of the run's events, in order
 ├── journal.jsonl.torn incomplete last lines that were removed from the journal
-├── run.lock           process id of the writer
-└── exports/           datasets
+├── run.lock           the id of the process that writes to the run
+└── exports/           exported datasets
 """
 
 import os
@@ -27,31 +27,32 @@ EXPORTS = "exports"
 
 WRITTEN_IN_PLACE = frozenset({JOURNAL, TORN, LOCK})
 FILES = WRITTEN_IN_PLACE | {CONFIG, SEEDS}
-"""Every file of a run, except the templates in the folder `prompts`."""
+"""All of a run's files, except the templates in the directory `prompts`."""
 NAMES = FILES | {PROMPTS, EXPORTS}
-"""Every name in a run directory."""
+"""The names of all files and subdirectories in a run directory."""
 
 _TYPICAL = (CONFIG, JOURNAL, LOCK)
-"""A folder with two of these files is a run; a config.yaml alone may belong to another program."""
+"""A directory with two or more of these files is a run. A config.yaml alone may be another program's."""
 
 
 def system_error(
     directory: Path, action: str, error: OSError, *, name: str = ""
 ) -> RunDirectoryError:
-    """Return the error for an operation that the system refused on a run directory.
+    """Return the exception to raise if an operation on a run directory failed with `error`.
 
-    `action` is a participle, such as "read"; `name` names the file if one caused the error. A RunWriteError
-    says that the machine failed, not the user.
+    `action` is a past participle, such as "read". `name` is the name of the file that caused the error, if
+    any. If the cause is the machine and not the user, such as a full disk, the exception is a RunWriteError.
     """
     kind = RunWriteError if is_of_the_machine(error) else RunDirectoryError
     return kind(directory, f"{name} cannot be {action} {because(error)}".lstrip())
 
 
 def owning_run(path: Path, *, run: Path | None = None) -> Path | None:
-    """Return the run directory that would be damaged if this file were written, else None.
+    """Return the run directory that writing to this path would damage, or None.
 
-    Links are followed. Files are compared by device and inode, so a hard link is detected too. `run` is a
-    directory to check in addition to the folders of the path. Case is ignored, as on some file systems.
+    Links are followed. Files are compared by device and inode, so hard links are detected too. `run` is a
+    directory to check in addition to the path's parent directories. Case is ignored, because some file
+    systems ignore it.
     """
     real = Path(os.path.realpath(path))
     for folder in (real.parent, real.parent.parent, *([run] if run is not None else [])):

@@ -1,6 +1,7 @@
-"""The order of the requests of a run: the next stage, and its next request.
+"""Determines the order of a run's requests: the stage to continue, and the next request in that stage.
 
-The scheduler knows what is still to be asked, and sends nothing. The order never changes the dataset.
+The scheduler keeps track of the requests that are still needed, but does not send them. The order of requests
+never changes the dataset.
 """
 
 from collections import deque
@@ -19,17 +20,17 @@ from selfinstruct.records import Request, Stage, Task
 from selfinstruct.records.ids import generation_id
 from selfinstruct.runner.manifest import Manifest
 
-# Neither generation nor the other stages may starve: generation goes first while it has less than this share
-# of the slots and few tasks are open, and last otherwise.
+# Generation has the highest priority while it uses less than this share of the slots and few tasks are open.
+# Otherwise it has the lowest. So neither generation nor the other stages have to wait forever.
 _GENERATION_SHARE = 0.25
 
-# Maximum number of open tasks per request that may run ahead of the commits. More open tasks would be lost to
-# the dataset when a run stops; fewer would leave slots empty while a slow list delays the commits.
+# Maximum number of open tasks for each request that may be sent ahead of the commits. With more, a run that
+# stops would leave more tasks incomplete. With fewer, slots would be empty while a slow list delays commits.
 _OPEN_TASKS_AHEAD = 4
 
 
 class Scheduler:
-    """Chooses the next request."""
+    """Chooses a run's next request."""
 
     def __init__(self, run: Manifest, state: RunState) -> None:
         self._run = run
@@ -44,19 +45,19 @@ class Scheduler:
         self._longest_list = run.recipe.generate.instructions_asked
         """The most tasks that a list has brought, the worst case of a further list."""
         self._commits_measured = 0
-        """Commits that `_longest_list` takes into account."""
+        """Number of commits that `_longest_list` takes into account."""
         self._last_waiting = 0
-        """Number of the last list that an earlier process received and did not commit."""
+        """Number of the last generation request whose reply earlier processes received but did not commit."""
         self._finishing: tuple[tuple[str, Consumption], Consumption] | None = None
-        """Worst case of the requests about one task, with the inputs of the computation."""
+        """The cached result of `_finishing_one`, with the values that it was computed from."""
 
     @property
     def has_enough(self) -> bool:
-        """Whether the run has enough instructions."""
+        """Whether the run has accepted as many instructions as its target."""
         return self._state.accepted >= self._run.config.num_instructions
 
     def open_all(self) -> None:
-        """Open every task that an earlier process left incomplete, and find the lists that it received."""
+        """Open all tasks that earlier processes left incomplete, and find lists that they did not commit."""
         self._next_number = 1
         for open_tasks in self._open_tasks.values():
             open_tasks.clear()
@@ -67,7 +68,7 @@ class Scheduler:
         self._last_waiting = max((int(name.rpartition("/")[2]) for name in lists), default=0)
 
     def open(self, task_id: str) -> None:
-        """Schedule the next request about a task."""
+        """Schedule a task's next request."""
         task = self._state.pool.by_id(task_id)
         self._longest_task = max(self._longest_task, task.instruction, key=_byte_length)
         self._open_tasks[self._run.recipe.next_stage(task).name].append(task_id)
@@ -84,7 +85,7 @@ class Scheduler:
         return (*self._open_tasks, "generate")
 
     def next_request(self, stage: Stage) -> Request | None:
-        """Return the next request of a stage; None where there is none now."""
+        """Return the stage's next request, or None if no request can be planned now."""
         if stage == "generate":
             return self._fresh_generation()
         if not self._open_tasks[stage]:
@@ -108,14 +109,15 @@ class Scheduler:
         return generation_request(state, run.config, run.templates, number)
 
     def finishing_cost(self, request_id: str) -> Consumption:
-        """Return the worst case of completing all tasks that exist once this request is answered.
+        """Return the worst-case consumption for completing all tasks.
 
-        Only a generation request brings tasks. A check brings none, whatever its stage is.
+        This includes the tasks that may be added by this request and by other uncommitted requests. Only
+        generation requests add tasks. A check does not, whatever its stage is.
         """
         if not request_id.startswith("generate/"):
             return Consumption()
         state = self._state
-        # The lists to come: this one, the lists in flight, and the lists that wait in the journal.
+        # Uncommitted lists: this request's, those in flight, and those that are already in the journal.
         last = max(self._next_number - 1, self._last_waiting)
         lists = max(1, last - state.commits)
         sizes = state.pool_sizes
@@ -125,7 +127,10 @@ class Scheduler:
         return (state.open_tasks + lists * self._longest_list) * self._finishing_one()
 
     def _finishing_one(self) -> Consumption:
-        """Return the worst case of the requests about one task that is no longer than those so far."""
+        """Return the worst-case consumption of the requests about one task.
+
+        The task's instruction is assumed to be at most as long as the longest so far.
+        """
         inputs = (self._longest_task, excess := self._state.ledger.excess)
         if self._finishing is None or self._finishing[0] != inputs:
             tasks = [Task(id="none", instruction=self._longest_task, origin="generated")]
@@ -140,5 +145,5 @@ class Scheduler:
 
 
 def _byte_length(instruction: str) -> int:
-    """Return the length in bytes, the unit of the worst case."""
+    """Return the instruction's length in UTF-8 bytes, which the worst case is computed from."""
     return len(instruction.encode())

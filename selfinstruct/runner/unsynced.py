@@ -1,7 +1,7 @@
-"""Outcomes that are in the journal, but not on the disk yet: no outcome is used before the journal is synced.
+"""Keeps outcomes that were written to the journal but not yet synced to disk.
 
-A power failure then cannot leave decisions about a lost reply. One sync covers everything that was written
-within a few milliseconds.
+No outcome is used before the journal is synced. So a power failure cannot leave a decision about a lost
+reply. One sync covers all outcomes that were written within a few milliseconds.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Protocol
 from selfinstruct.events import Outcome
 
 _SYNC_WITHIN_S = 0.02
-"""Time between syncs while all slots are busy: a power failure loses the replies of this time at most."""
+"""Maximum seconds between a write and its sync. A power failure loses at most the replies of this period."""
 
 
 class OutcomeLog(Protocol):
@@ -26,7 +26,7 @@ class OutcomeLog(Protocol):
 
 
 class UnsyncedOutcomes:
-    """The outcomes since the last sync, in the order of the journal."""
+    """The outcomes written since the last sync, in the order of their journal lines."""
 
     def __init__(self, journal: OutcomeLog, *, now: Callable[[], float]) -> None:
         self._journal = journal
@@ -46,11 +46,11 @@ class UnsyncedOutcomes:
 
     @property
     def due_s(self) -> float | None:
-        """Seconds until the next sync is due; None without outcomes."""
+        """Seconds until the next sync is due; None if there are no outcomes."""
         return max(0.0, self._due_at - self._now()) if self._outcomes else None
 
     def sync(self) -> list[Outcome]:
-        """Sync the journal, and return the outcomes that may be used now."""
+        """Sync the journal. Return the outcomes that may be used now."""
         self._journal.sync()
         outcomes, self._outcomes = self._outcomes, []
         return outcomes

@@ -466,7 +466,7 @@ def test_it_is_not_continued_and_not_refiltered_itself(finished: Path, tmp_path:
     before = {name: data for name, (_, data) in everything(tmp_path / "new").items()}
     for given_again in ({}, {"num_instructions": 99}, {"threshold": 0.9}):
         with pytest.raises(
-            RunDirectoryError, match=r"new: was refiltered from .*continue that one"
+            RunDirectoryError, match=r"new: was refiltered from .*continue that run"
         ):
             run(tmp_path / "new", given_again, backend=ScriptedBackend())
     with pytest.raises(
@@ -524,7 +524,7 @@ def test_an_interrupted_refilter_can_be_repeated(finished: Path, tmp_path: Path)
         (new / "journal.jsonl").write_bytes(whole[:size])
         if size > 10:
             with pytest.raises(
-                RunDirectoryError, match=r"new: holds what is left of refiltering .*again"
+                RunDirectoryError, match=r"new: was left incomplete when refiltering .*again"
             ):
                 run(new, {"model": "m"}, backend=ScriptedBackend())
         with pytest.raises(RunDirectoryError, match="is not a run directory"):

@@ -1,6 +1,6 @@
 """Test that a run stays within its limits, even with faults and killed processes.
 
-What the endpoint's log says that it billed is compared with the limits.
+The consumption that the endpoint billed according to its log is compared with the limits.
 """
 
 import asyncio
@@ -51,9 +51,9 @@ PRICED = {"price_input": 0.4, "price_output": 1.6}
 
 
 class Billing(ScriptedBackend):
-    """A backend that records what it bills.
+    """A backend that records the consumption that it bills.
 
-    If it is faulty, it bills some attempts at their worst case without reporting a usage.
+    If it is faulty, it bills some attempts at their worst case without reporting their usage.
     """
 
     def __init__(self, *, faulty: bool = False, seed: int = 0) -> None:
@@ -69,7 +69,7 @@ class Billing(ScriptedBackend):
         most = worst_case(request)
         usage = Usage(
             prompt_tokens=most.prompt_tokens // 4,
-            # Return one token less than max_tokens, since a reply with max_tokens tokens counts as cut.
+            # Return one token less than max_tokens, as a reply with max_tokens tokens counts as truncated.
             completion_tokens=self._rng.randint(1, max(1, most.completion_tokens - 1)),
         )
         outcome = self._rng.random() if self._faulty else 1.0
@@ -269,7 +269,7 @@ def finishing_cost(opened: Run) -> Consumption:
 
 
 def test_waiting_lists_count_towards_the_finishing_cost(tmp_path: Path, seeds: Path) -> None:
-    """Let the first list fail while three later lists wait: the reply to the retry commits all four."""
+    """The first list fails while three later lists wait. The reply to its retry commits all four."""
     others = asyncio.Event()
 
     class Failing(ScriptedBackend):

@@ -170,5 +170,5 @@ def test_a_bad_seed_task_leaves_no_directory(
 def test_python_refuses_names_with_nul() -> None:
     with pytest.raises(InputError, match="is not a valid file name; choose a seed-task file"):
         read_seed_tasks("a\0b")
-    with pytest.raises(SelfInstructError, match="is no name of a directory; choose another"):
+    with pytest.raises(SelfInstructError, match="is not a valid directory name; choose another"):
         read_run("a\0b")

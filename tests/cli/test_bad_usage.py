@@ -39,7 +39,7 @@ from waiting import PATIENCE_S
         (("run", "loop"), "loop: cannot be read .*leads back to itself; choose another file"),
         (("run", "latin/x"), "latin/x: cannot be read .Not a directory.; part of the path is a"),
         ((*NEW, "-m", " "), "model: is blank; name a model"),
-        (NEW[:3], "model: is missing; name the model to ask, for example --model gpt-5.4-mini"),
+        (NEW[:3], "model: is missing; choose a model, for example with --model gpt-5.4-mini"),
         ((*NEW, "-t", "abc"), "'--threshold' / '-t'.*number"),
         ((*NEW, "-t", "-0.1"), "threshold: must be between 0 and 1, not -0.1"),
         ((*NEW, "-t", "1.5"), "threshold: must be between 0 and 1, not 1.5"),
@@ -148,7 +148,7 @@ def test_a_bad_proxy_or_certificate_prevents_the_run(
 NO_RUN = [
     ("none", "none: does not exist "),
     ("folder", "folder: is not a run directory "),
-    ("latin", "latin: is a file "),
+    ("latin", "latin: is a file, "),
     ("latin/x", "latin/x: does not exist "),
     ("loop", "loop: cannot be read .*leads back to itself"),
     (LONG, "aaa: cannot be read .File name too long.; choose a shorter name"),
@@ -172,12 +172,12 @@ def test_commands_refuse_what_is_no_run(
 @pytest.mark.parametrize(
     ("name", "pattern"),
     [
-        ("latin", "latin: is a file; choose the name of a new directory"),
-        ("latin/x", "latin/x: leads through a file; choose the name of a new directory"),
+        ("latin", "latin: is a file; choose a new directory"),
+        ("latin/x", "latin/x: has a parent that is a file; choose a new directory"),
         ("loop", "loop: cannot be read .*leads back to itself"),
         (LONG, "aaa: cannot be read .File name too long.; choose a shorter name"),
         ("/proc/new", "/proc/new: cannot be made .*; check the name"),
-        (".", r"\.: is not a run directory and not empty .*; choose a new directory"),
+        (".", r"\.: is not a run directory and is not empty .*; choose a new directory"),
     ],
 )
 def test_a_run_needs_a_new_directory(

@@ -41,8 +41,13 @@ SPOILED: list[tuple[str, Callable[..., None], tuple[str, ...], str]] = [
     ("config.yaml", appended, ("x: [",), f"config.yaml is damaged; {AGAIN}"),
     ("config.yaml", appended, ("a: &a [x]\nb: *a",), f"config.yaml is damaged; {AGAIN}"),
     ("config.yaml", appended, ("y: " + "[" * 2000,), f"config.yaml is damaged; {AGAIN}"),
-    ("prompts/classify.txt", appended, ("more",), f"classify.txt is not what .* with; {AGAIN}"),
-    ("prompts/classify.txt", appended, ("{{",), f"classify.txt is not what .*: line .*; {AGAIN}"),
+    ("prompts/classify.txt", appended, ("more",), f"classify.txt is not the file .* with; {AGAIN}"),
+    (
+        "prompts/classify.txt",
+        appended,
+        ("{{",),
+        f"classify.txt is not the file .*: line .*; {AGAIN}",
+    ),
     ("prompts/classify.txt", removed, (), f"classify.txt is not .*: it cannot be read.*; {AGAIN}"),
     ("seed_tasks.jsonl", changed, ("amber", "green"), f"seed_tasks.jsonl is not .*; {AGAIN}"),
     ("seed_tasks.jsonl", appended, ("?",), f"seed_tasks.jsonl is not .*: line 11 .*; {AGAIN}"),
@@ -91,7 +96,7 @@ def test_a_run_without_settings_does_not_restart(here: Path, finished: Path, typ
     for ended in (typed(*NEW, "-o", finished), typed("run", finished)):
         assert ended.code == 2
         assert re.search(
-            r"run: holds a journal but no config.yaml.*; restore .* copy", ended.sentence
+            r"run: contains a journal but no config.yaml.*; restore .* copy", ended.sentence
         )
     assert everything(here) == before
 
@@ -149,7 +154,7 @@ def test_a_setting_of_a_later_version_is_refused(finished: Path, typed: Typed) -
     for command in EACH[:2]:
         ended = typed(*(finished if word == "DIR" else word for word in command))
         assert ended.code == 2
-        assert "judge in config.yaml is a setting of selfinstruct 999.1, which " in ended.sentence
+        assert "judge in config.yaml was written by selfinstruct 999.1, which " in ended.sentence
 
 
 def swapped(lines: list[bytes]) -> list[bytes]:
@@ -169,13 +174,16 @@ def with_a_commit_of(number: bytes) -> Callable[[list[bytes]], list[bytes]]:
 @pytest.mark.parametrize(
     ("change", "pattern"),
     [
-        (lambda lines: [*lines[:9], b"\n", *lines[9:]], r"line 10 \(byte \d+\) does not begin as"),
-        (lambda lines: [*lines[:9], b"\0" * 4096, *lines[9:]], "line 10 .* does not begin as a"),
+        (
+            lambda lines: [*lines[:9], b"\n", *lines[9:]],
+            r"line 10 \(byte \d+\) does not begin like",
+        ),
+        (lambda lines: [*lines[:9], b"\0" * 4096, *lines[9:]], "line 10 .* does not begin like a"),
         (lambda lines: [*lines[:9], b"x" * 9_000_000 + b"\n", *lines[9:]], "line 10 .* does not"),
-        (lambda lines: [b"\xef\xbb\xbf", *lines], r"line 1 \(byte 0\) does not begin as"),
+        (lambda lines: [b"\xef\xbb\xbf", *lines], r"line 1 \(byte 0\) does not begin like"),
         (lambda lines: [line.replace(b'"text":"', b'"text":"\xff') for line in lines], "not JSON"),
-        (swapped, "line 10 .* has number 11 where 10 was expected"),
-        (lambda lines: lines[:9] + lines[10:], "line 10 .* has number 11 where 10 was expected"),
+        (swapped, "line 10 .* has the number 11, but 10 was expected"),
+        (lambda lines: lines[:9] + lines[10:], "line 10 .* has the number 11, but 10 was expected"),
         (with_a_commit_of(b"7"), "cannot follow the lines before it .commit 7 cannot follow"),
     ],
 )

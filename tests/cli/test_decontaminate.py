@@ -233,7 +233,7 @@ def test_items_with_common_texts_are_counted(here: Path) -> None:
     assert summary.benchmarks.as_json()[0]["items_not_looked_for"] == 2
     pairs = [(ASKED, "a b c d e f g h"), (ASKED, LIKE), (LIKE, "a b c d e f g h")]
     write(here / "quiz.jsonl", [{"question": one, "more": other} for one, other in pairs])
-    with pytest.raises(InputError, match="has only texts that more than 1 of its items share"):
+    with pytest.raises(InputError, match="contains only texts that more than 1 of its items share"):
         clean(**changes)
 
 
@@ -260,7 +260,7 @@ def test_a_csv_without_header_is_refused(here: Path) -> None:
         ({"against": ["no.json"]}, "no.json: cannot be read"),
         ({"against": ["broken.jsonl"]}, "broken.jsonl:2: is not JSON"),
         ({"inputs": ["data.jsonl", "broken.jsonl"]}, "broken.jsonl:2: is not JSON"),
-        ({"against": ["none.json"]}, "none.json: has no item"),
+        ({"against": ["none.json"]}, "none.json: contains no items"),
         ({"against": ["short.jsonl"]}, "short.jsonl: has no text of 4 words or more to search"),
         ({"threshold": float("nan")}, "threshold: must be between 0 and 1, not nan"),
         ({"output": Path("mmlu.jsonl")}, "mmlu.jsonl: is read with --against and must not be re"),

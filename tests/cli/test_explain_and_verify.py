@@ -131,7 +131,7 @@ def test_an_unknown_id_is_reported(finished: Path) -> None:
 def test_a_file_is_not_a_run_directory(finished: Path) -> None:
     done = command("explain", finished / "journal.jsonl", "x")
     assert done.returncode == 2
-    assert "journal.jsonl: is a file and no run directory" in done.stderr
+    assert "journal.jsonl: is a file, not a run directory" in done.stderr
 
 
 def test_without_a_reply_there_is_nothing_to_verify(finished: Path, tmp_path: Path) -> None:

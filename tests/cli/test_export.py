@@ -170,7 +170,7 @@ def test_contaminated_rows_of_a_list_are_left_out() -> None:
             ("RUN", "--similarities", "-f", "messages"),
             "similarities: do not fit the format messages; use alpaca",
         ),
-        (("RUN", "--input-format", "json"), "input_format: is for files, but .*run is a run"),
+        (("RUN", "--input-format", "json"), "input_format: is only for files, but .*run is a run"),
         (("none.json",), "none.json: cannot be read"),
         (("none",), "none: does not exist"),
         (("empty.json",), "empty.json: has no rows, so there is nothing to export"),
@@ -184,11 +184,14 @@ def test_contaminated_rows_of_a_list_are_left_out() -> None:
             "llama_factory: needs a file name, not -",
         ),
         (("alpaca.json", "-o", "-", "--axolotl"), "axolotl: needs a file name, not -"),
-        (("alpaca.json", "-o", "data", "--llama-factory"), "data will be json; end it in .json"),
-        (("alpaca.json", "-o", "data.json.gz", "--llama-factory"), "end it in .json"),
+        (
+            ("alpaca.json", "-o", "data", "--llama-factory"),
+            "data will be json; use the suffix .json",
+        ),
+        (("alpaca.json", "-o", "data.json.gz", "--llama-factory"), "use the suffix .json"),
         (
             ("alpaca.json", "-o", "d", "-f", "datasets", "--llama-factory"),
-            "reads files, but no folder",
+            "cannot read a directory",
         ),
     ],
 )
@@ -232,12 +235,15 @@ def test_impossible_options_write_nothing(
             ("alpaca.json", "-f", "messages", "-o", "mine.txt", "--template", "mine.txt"),
             "mine.txt: is read and must not be replaced",
         ),
-        (("alpaca.json", "-o", "."), ".: is not a name for a file"),
-        (("alpaca.json", "-o", "..", "--split", "0.5/0.5"), "is not a name for a file"),
-        (("alpaca.json", "-o", "/", "-f", "datasets"), "/: is not a name for a file"),
-        (("alpaca.json", "-o", ".", "--axolotl"), "is not a name for a file"),
+        (("alpaca.json", "-o", "."), ".: is not a file name"),
+        (("alpaca.json", "-o", "..", "--split", "0.5/0.5"), "is not a file name"),
+        (("alpaca.json", "-o", "/", "-f", "datasets"), "/: is not a file name"),
+        (("alpaca.json", "-o", ".", "--axolotl"), "is not a file name"),
         (("alpaca.json", "-o", "/dev/stdout", "--split", "0.5/0.5"), "is a pipe or a device"),
-        (("RUN", "-o", "/dev/null", "--card"), "/dev/null: is a pipe or a device, which has"),
+        (
+            ("RUN", "-o", "/dev/null", "--card"),
+            "/dev/null: is a pipe or a device, which cannot take",
+        ),
     ],
 )
 def test_an_export_replaces_no_other_file(
@@ -315,7 +321,7 @@ def test_an_edited_card_is_not_replaced(
     before = {path: path.read_bytes() for path in Path("hub").iterdir()}
     done = typed("export", finished, "-o", "hub/data.json", "--card", "--limit", "3")
     assert done.returncode == 2
-    assert "was written or edited by a person, so no card replaces" in done.stderr
+    assert "was written or edited by a person, so the card cannot replace" in done.stderr
     assert {path: path.read_bytes() for path in Path("hub").iterdir()} == before
 
 
@@ -357,7 +363,7 @@ def test_a_card_names_benchmarks_without_folders(finished: Path, tmp_path: Path)
             ("alpaca.json", "-o", "x.json", "--card"),
             "card: describes how a run made its data, but alpaca",
         ),
-        (("RUN", "-o", "-", "--card"), "card: needs a file name, not -; give one with -o"),
+        (("RUN", "-o", "-", "--card"), "card: needs a file name, not -; choose one with -o"),
         (
             ("RUN", "-o", "x.json", "--license", "mit"),
             "requires --card",
@@ -395,7 +401,8 @@ def test_files_of_earlier_exports_are_named(finished: Path) -> None:
     assert "earlier export" not in done.stderr
     done = typed("export", finished, "-o", "st/data.jsonl", *two)
     assert (
-        "st/data.validation.jsonl is from an earlier export and not part of this one" in done.stderr
+        "st/data.validation.jsonl is from an earlier export and is not part of this one"
+        in done.stderr
     )
     assert "st/README.md describes an earlier export; replace it with --card" in done.stderr
     assert "data.test.jsonl is from" not in done.stderr
@@ -413,7 +420,7 @@ def test_a_prompt_without_line_end_gets_a_remark(finished: Path) -> None:
         options = ("-f", "prompt-completion", "--template", "mine.txt")
         done = typed("export", finished, "-o", "x.jsonl", *options)
         assert (
-            "prompts end in '### Answer' and completions follow immediately" in done.stderr
+            "prompts end in '### Answer', and completions follow without a separator" in done.stderr
         ) == is_told
     done = typed("export", finished, "-o", "x.jsonl", "-f", "prompt-completion")
     assert "prompts end" not in done.stderr

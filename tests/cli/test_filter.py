@@ -233,12 +233,12 @@ BAD: list[tuple[list[str], int, str]] = [
     (
         ["alpaca.json", "-o", "c.json", "--field", "prompt"],
         2,
-        "alpaca.json: record 1: has no field 'prompt'; name one with --field (fields: 'i",
+        "alpaca.json: record 1: has no field 'prompt'; choose a field with --field (fields: 'i",
     ),
     (
         ["numbers.csv", "-o", "c.json", "--field", "b"],
         2,
-        "numbers.csv:2: has no field 'b'; name one",
+        "numbers.csv:2: has no field 'b'; choose a field",
     ),
     (["alpaca.json", "-o", "c.json", "-t", "7"], 2, "threshold: must be between 0 and 1, not 7"),
     (
@@ -270,7 +270,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (
         ["alpaca.json", "-o", "c.json", "--against", "numbers.csv"],
         2,
-        "numbers.csv:2: has no field 'instruction'; name one with --against-field (fields: 'a')",
+        "numbers.csv:2: has no field 'instruction'; choose a field with --against-field (fields: 'a')",
     ),
     (["alpaca.json", "-o", "c.json", "--against-field", "a"], 2, "add --against FILE"),
     (["alpaca.json", "-o", "d/c.json.zst"], 2, "c.json.zst: has the unknown suffix .zst"),

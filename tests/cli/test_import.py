@@ -154,7 +154,7 @@ def test_doctor_preview_and_estimate_read_it(regen: Path, endpoint: SimulatedEnd
     for name in ("doctor", "estimate", "run"):
         done = typed(name, "new", cwd=regen.parent)
         assert done.returncode != 0
-        assert "no model was named yet; name the one to ask" in same(done.stdout + done.stderr)
+        assert "without a model; choose one" in same(done.stdout + done.stderr)
     done = typed("run", "new", *online, cwd=regen.parent)
     assert done.returncode == 0, done.stderr
     assert re.search(r"accepted +\d+ +\d+% of the candidates\n +imported +2 ", done.stderr)
@@ -266,8 +266,8 @@ def test_wrong_usage_leaves_nothing(regen: Path) -> None:
         (["-", *NEW], "stdin: cannot be imported"),
         (["regen.json", "./regen.json", *NEW], "regen.json: is specified twice; keep one"),
         (["regen.json", "link.json", *NEW], "link.json: is specified twice; keep one"),
-        (["regen.json", "-o", "."], "is not a run directory and not empty"),
-        (["regen.json", "-o", "regen.json"], "regen.json: is a file; choose the name of a new"),
+        (["regen.json", "-o", "."], "is not a run directory and is not empty"),
+        (["regen.json", "-o", "regen.json"], "regen.json: is a file; choose a new"),
         (
             ["regen.json", *NEW, "--profile", "best"],
             "profile: must be default or paper, not 'best'",
@@ -279,7 +279,7 @@ def test_wrong_usage_leaves_nothing(regen: Path) -> None:
     ):
         assert said in refused(place, *arguments)
     assert typed("import", regen, "-o", "new", cwd=place).returncode == 0
-    assert "new: is a run already; choose a new directory" in refused(place, regen, "-o", "new")
+    assert "new: is already a run; choose a new directory" in refused(place, regen, "-o", "new")
 
 
 def test_an_interrupted_import_can_be_repeated(
@@ -292,7 +292,7 @@ def test_an_interrupted_import_can_be_repeated(
     assert "interrupted; no run was created; repeat the command to try again" in done.stderr
     left = typed("run", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1", cwd=regen.parent)
     assert left.returncode == 2
-    assert "type that command again to complete it" in same(left.stderr)
+    assert "run that command again to complete it" in same(left.stderr)
     assert typed("import", regen, *NEW, cwd=regen.parent).returncode == 0
 
 

@@ -108,14 +108,14 @@ def test_all_commands_read_a_refiltered_run(hostile: Path) -> None:
     assert checked.returncode == 0
     assert "Its prompts come from" in checked.stdout
     exported = command("export", "loose", "-o", "loose.json")
-    never_asked = f"{fields['never_asked']} have no instances, because the model was never asked"
+    never_asked = "have no instances, because the model was never asked for them"
     assert exported.stderr.splitlines()[1:] == [
-        f"of the run's {fields['accepted']} instructions {never_asked}"
+        f"{fields['never_asked']} of the run's {fields['accepted']} instructions {never_asked}"
     ]
     refused = command("run", "loose")
     assert refused.returncode == 2
     (sentence,) = refused.stderr.splitlines()
-    assert f"loose: was refiltered from {hostile / 'run'}, so it is not continued" in sentence
+    assert f"loose: was refiltered from {hostile / 'run'}, so it cannot be continued" in sentence
     for one in (done, status, checked, exported, refused):
         assert not any(char in one.stdout + one.stderr for char in "\x1b\x9b\u202e")
 

@@ -92,7 +92,7 @@ def test_decisions_equal_those_of_a_run() -> None:
 def test_know_after_a_decision_is_refused() -> None:
     dedup = Deduplication()
     list(dedup.decide(candidates(["a b c"])))
-    with pytest.raises(ValueError, match="already"):
+    with pytest.raises(ValueError, match="before the first record is kept"):
         dedup.know("d e f", "line 1")
 
 
@@ -132,7 +132,7 @@ def test_a_name_leads_to_nested_text(fields: dict[str, Any], names: list[str], f
 @pytest.mark.parametrize(
     ("fields", "name", "said"),
     [
-        ({"b": "x"}, "a", r"has no field 'a'; name one with --field \(fields: 'b'\)"),
+        ({"b": "x"}, "a", r"has no field 'a'; choose a field with --field \(fields: 'b'\)"),
         ({}, "a", r"fields: none"),
         (dict.fromkeys("bcdefghij", ""), "a", r"fields: 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', …"),
         ({"a": None}, "a", r"the field 'a' is null, not text; fix"),
@@ -141,7 +141,7 @@ def test_a_name_leads_to_nested_text(fields: dict[str, Any], names: list[str], f
         (
             {"a": [{"role": "x"}]},
             "a",
-            r"is a list, not text; name a text in it, .*--field a\.0\.role",
+            r"is a list, not text; choose a text within it, .*--field a\.0\.role",
         ),
         ({"a": ["x"]}, "a", r"--field a\.0$"),
         ({"a": {"b": "x"}}, "a", r"is an object, not text; .*--field a\.b"),
@@ -168,7 +168,7 @@ def test_a_missing_text_is_an_error(fields: dict[str, Any], name: str, said: str
 def test_one_of_several_fields_needs_text() -> None:
     with pytest.raises(ValueError, match=r"the field 'a' is null, not text; .* with --of$"):
         text_of({"a": None}, ["a", "b"], option="--of")
-    with pytest.raises(ValueError, match=r"has no field 'b'; name one with --of \("):
+    with pytest.raises(ValueError, match=r"has no field 'b'; choose a field with --of \("):
         text_of({"a": None}, ["b", "a"], option="--of")
     with pytest.raises(ValueError, match="the field 'b' is a number"):
         text_of({"a": "x", "b": 1}, ["a", "b"])

@@ -146,23 +146,23 @@ def test_an_own_template_makes_the_prompt(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{{ instruction }}", "loses inputs; add"),
+        ("{{ instruction }}", "leaves out inputs; add"),
         ("{{ input }}", "does not use 'instruction'"),
         ("{{ instruction }}{{ output }}", "uses an unknown value: output"),
         ("{{ instruction }}{% if input %}", "is not a valid template"),
         (
             "{% if input %}{{ instruction }}{{ input }}{% else %}Go on.{% endif %}",
-            "loses instructions without an input",
+            "leaves out instructions without an input",
         ),
         (
             "{% if not input %}{{ instruction }}{% endif %}{{ input }}",
-            "loses instructions with an input",
+            "leaves out instructions with an input",
         ),
         (
             "{{ instruction }}{{ input }}{{ 1 / (instruction | length - 10) }}",
             "cannot be rendered for 'Say hello.'",
         ),
-        ("{{ instruction[:10] }} {{ input }}", "loses instructions with an input"),
+        ("{{ instruction[:10] }} {{ input }}", "leaves out instructions with an input"),
     ],
 )
 def test_a_bad_template_writes_nothing(tmp_path: Path, text: str, said: str) -> None:
@@ -500,10 +500,10 @@ def test_a_folder_replaces_only_a_dataset(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="exists and is not a dataset folder"):
+    with pytest.raises(InputError, match="exists, but is not a dataset directory"):
         written(mine, AWKWARD, container="datasets")
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="exists and is not a dataset folder"):
+    with pytest.raises(InputError, match="exists, but is not a dataset directory"):
         written(tmp_path / "file", AWKWARD, container="datasets")
     assert everything(tmp_path) == {"mine": b"", "mine/thesis.tex": b"years of work", "file": b"x"}
     for rows in (AWKWARD, [PLAIN]):
@@ -523,7 +523,7 @@ def test_a_folder_with_other_files_stays(tmp_path: Path, shares: tuple[float, ..
         place.parent.mkdir(exist_ok=True)
         place.write_text("mine")
         before = everything(tmp_path)
-        with pytest.raises(InputError, match="or has other files in it; choose another"):
+        with pytest.raises(InputError, match="or also contains other files; choose another"):
             written(data, AWKWARD, **wanted)
         assert everything(tmp_path) == before
         place.unlink()
@@ -536,7 +536,7 @@ def test_a_folder_with_other_files_stays(tmp_path: Path, shares: tuple[float, ..
     [path] = written(hub / "alpaca.json", AWKWARD)
     (hub / "dataset_info.json").write_bytes(dataset_info(path, ExportOptions(), []))
     before = everything(tmp_path)
-    with pytest.raises(InputError, match="has other files in it"):
+    with pytest.raises(InputError, match="also contains other files"):
         written(hub, AWKWARD, **wanted)
     assert everything(tmp_path) == before
 
@@ -550,7 +550,7 @@ def test_files_added_during_the_export_stay(tmp_path: Path) -> None:
         (tmp_path / "data" / "notes.txt").write_text("mine")
 
     with (
-        pytest.raises(InputError, match="has other files in it"),
+        pytest.raises(InputError, match="also contains other files"),
         writing(tmp_path / "data", wanted) as export,
     ):
         export.write(rows())
@@ -594,7 +594,7 @@ def test_a_failed_rename_keeps_the_old_folder(
 
 
 def test_a_bad_folder_name_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no UTF-8 text, so the package cannot read"):
+    with pytest.raises(InputError, match="is not valid UTF-8, so the package datasets cannot read"):
         written(tmp_path / os.fsdecode(b"\xff"), AWKWARD, container="datasets")
     assert everything(tmp_path) == {}
 
@@ -769,7 +769,7 @@ def test_an_entry_for_another_file_is_not_replaced(tmp_path: Path, entry: dict[s
     with writing(tmp_path / "x.json", ExportOptions()) as export:
         parts = export.write(AWKWARD)
     with pytest.raises(
-        InputError, match=r"has an entry 'x' already, for (x.parquet|something else)"
+        InputError, match=r"already has an entry 'x', for (x.parquet|something else)"
     ):
         dataset_info(tmp_path / "x.json", ExportOptions(), parts)
 
@@ -789,7 +789,7 @@ def test_a_stanza_replaces_only_a_stanza(tmp_path: Path) -> None:
         place.write_bytes(axolotl_stanza(ExportOptions(), "json", export.write(AWKWARD)))
     assert stanza_path(tmp_path / "x.json") == place
     place.write_text("base_model: mine\n")
-    with pytest.raises(InputError, match="exists and is no stanza of selfinstruct"):
+    with pytest.raises(InputError, match="exists, but is not a stanza written by selfinstruct"):
         stanza_path(tmp_path / "x.json")
 
 
@@ -835,11 +835,11 @@ def test_conflicting_options_are_refused(wanted: dict[str, Any], said: str) -> N
 @pytest.mark.parametrize(
     ("path", "wanted", "said"),
     [
-        ("x.csv", {"format": "messages"}, "messages has lists, which CSV cannot store"),
+        ("x.csv", {"format": "messages"}, "messages contains lists, which CSV cannot store"),
         ("x.json", {"csv_safe": True}, "csv_safe: is for CSV, but x.json will be json"),
         ("x.parquet", {"format": "jsonl"}, "format: is jsonl, but x.parquet ends in .parquet"),
-        ("-", {"split": (0.5, 0.5)}, "split: makes several files; give a name"),
-        ("-", {"format": "datasets"}, "stdout: cannot be a folder"),
+        ("-", {"split": (0.5, 0.5)}, "split: writes several files; use a file name"),
+        ("-", {"format": "datasets"}, "stdout: cannot be a directory"),
     ],
 )
 def test_conflicts_with_the_name_are_refused(

@@ -611,7 +611,7 @@ def test_a_cut_journal_gives_the_same_dataset(
         else:
             refused += 1
             with pytest.raises(
-                RunDirectoryError, match=r"journal was cut: \d of the 6 imported tasks"
+                RunDirectoryError, match=r"journal was truncated: \d of the 6 imported tasks"
             ):
                 run(imported, backend=ScriptedBackend())
     assert refused > 3
@@ -690,7 +690,7 @@ def test_the_estimate_counts_open_tasks(imported: Path) -> None:
 
 
 def test_a_run_needs_a_model(imported: Path) -> None:
-    said = "run: was imported, and no model was named yet; name the one to ask, for example -m"
+    said = "run: was imported without a model; choose one, for example with -m"
     for others in ({}, {"threshold": 0.5}):
         with pytest.raises(RunDirectoryError, match=said):
             run(imported, others, backend=ScriptedBackend())
@@ -729,7 +729,7 @@ def test_alpaca_imports_whole_tasks_only(
 
 def test_alpaca_cannot_be_chosen_later(imported: Path) -> None:
     with pytest.raises(
-        ConfigError, match="recipe: alpaca never asks for instances, and some imported tasks"
+        ConfigError, match="recipe: alpaca never asks for instances, but some imported tasks"
     ):
         run(imported, {**GROWN, "recipe": "alpaca"}, backend=ScriptedBackend())
     assert read_run(imported).config.recipe == "self-instruct"
@@ -755,7 +755,7 @@ def test_a_killed_import_can_be_repeated(tmp_path: Path, old: list[Path]) -> Non
         read_run(new)
     with pytest.raises(
         RunDirectoryError,
-        match=r"left of importing machine_generated_instructions\.jsonl, which was interrupted",
+        match=r"left incomplete when importing machine_generated_instructions\.jsonl was interrupted",
     ):
         run(new, {"model": "m"}, backend=ScriptedBackend())
     import_run(new, old, {})
@@ -768,7 +768,7 @@ def test_a_damaged_run_is_not_replaced(old: list[Path], imported: Path) -> None:
     (imported / "config.yaml").unlink()
     before = everything(imported)
     for again in (lambda: import_run(imported, old, {}), lambda: planned_run(imported, GROWN)):
-        with pytest.raises(RunDirectoryError, match="holds a journal but no config"):
+        with pytest.raises(RunDirectoryError, match="contains a journal but no config"):
             again()
     assert everything(imported) == before
 

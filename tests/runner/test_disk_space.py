@@ -1,4 +1,4 @@
-"""Free disk space: a run warns before it starts, and stops before the disk is full."""
+"""Test that a run warns about a small disk before it starts, and stops before the disk is full."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ class Usage(NamedTuple):
 
 
 class Disk:
-    """Reports a number of free bytes, and counts the checks."""
+    """A fake disk that reports a fixed number of free bytes, and counts how often it is asked."""
 
     def __init__(self, free: int | None) -> None:
         self.free = free
@@ -57,12 +57,14 @@ def test_a_nearly_full_disk_is_reported() -> None:
     watch = DiskWatch(HERE, max_concurrency=32, free=disk, now=lambda: clock[0])
     assert watch.problem() is None
     disk.free = 12_345_678
-    assert watch.problem() is None  # not checked again yet
+    assert watch.problem() is None  # the disk is not checked again yet
     clock[0] = 6.0
     message = watch.problem()
     assert message is not None
-    assert message.startswith("only 12 MB free on the disk of the run, which needs 64 MB")
-    # The problem is final: the run is stopping already.
+    assert message.startswith(
+        "only 12 MB free on the run's disk, but storing the replies in flight needs 64 MB"
+    )
+    # The problem is still reported, because the run is already stopping.
     clock[0], disk.free = 60.0, 10 * LEAST_FREE
     assert watch.problem() == message == watch.shortage
 
@@ -92,7 +94,7 @@ def test_a_new_run_needs_3600_bytes_per_instruction() -> None:
     assert message.startswith(
         "my-run: the rest of the run needs about 180 MB, and the disk has 244 MB free"
     )
-    # Two instructions are too few to estimate the rest by.
+    # Two instructions are too few for an estimate from the journal's size.
     assert warning(HERE, missing=50_000, accepted=2, journal=10**6, free=Disk(fits)) is None
 
 
@@ -133,7 +135,7 @@ def test_a_run_stops_before_the_disk_is_full(
 
     def disk_usage(_: Path) -> Usage:
         checks.append(1)
-        # Too little for the whole run at first, and too little for any request at the third check.
+        # At first there is too little space for the whole run. From the third check on, no request fits.
         return Usage(10**9, 0, LEAST_FREE + 1 if len(checks) < 3 else 5_000_000)
 
     with monkeypatch.context() as patch:
@@ -143,10 +145,10 @@ def test_a_run_stops_before_the_disk_is_full(
         message = capsys.readouterr().err
         assert code == 1
         assert "the rest of the run needs about 144 KB, and the disk has 64 MB free" in message
-        assert f"selfinstruct: {directory}: only 5 MB free on the disk" in message
+        assert f"selfinstruct: {directory}: only 5 MB free on the run's disk" in message
         assert message.splitlines()[-1].startswith(f"selfinstruct: {directory} stopped (failed): ")
         assert message.endswith(f"To continue: selfinstruct run {directory}\n")
-        # The replies in flight were journaled.
+        # The replies to the requests in flight were journaled.
         received = [
             entry.event.request_id
             for entry in read_journal(directory / "journal.jsonl")
@@ -156,7 +158,7 @@ def test_a_run_stops_before_the_disk_is_full(
         events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
         assert events == ["disk_may_be_too_small", "run_started", "finished"]
 
-        # The disk is still full: no request is sent.
+        # The disk is still nearly full, so no request is sent.
         assert run(directory, monkeypatch=monkeypatch) == 1
         assert "only 5 MB free" in capsys.readouterr().err
         assert read_run(directory).state.counts.requests.total() == len(received)

@@ -1,6 +1,7 @@
-"""Failed and rejected requests, and outages of the endpoint.
+"""Test failed requests, rejected requests, and outages of the endpoint.
 
-Whole runs on a virtual clock. The attempts of the test backend have the timing of the real one.
+Most tests grow whole runs on a virtual clock. The test backend has the same timing of attempts as the real
+one.
 """
 
 import asyncio
@@ -38,7 +39,7 @@ from selfinstruct.runner.journal import read_journal
 from selfinstruct.runner.loop import grow, is_complete
 
 ATTEMPTS_AT_S = (0.0, 0.5, 1.5, 3.5, 7.5, 15.5)
-"""Times of the six attempts at a request, with average waits."""
+"""Start times of the six attempts at a request, in seconds after the first, with average waits."""
 
 
 def grow_at_once(
@@ -49,7 +50,7 @@ def grow_at_once(
     can_check: bool = True,
     on_pause: Callable[[Pause], None] = lambda _: None,
 ) -> float:
-    """Grow a run on a virtual clock; return the seconds that passed on the clock."""
+    """Grow a run on a virtual clock. Return the seconds that passed on this clock."""
 
     class WithoutCheck:
         async def complete(self, request: Request) -> Completion:
@@ -66,7 +67,10 @@ def grow_at_once(
 
 
 class Endpoint:
-    """Answers from a script after some latency; `is_bad(request, now)` selects the attempts that fail."""
+    """A backend with scripted answers and simulated latency.
+
+    An attempt fails if `is_bad(request, now)` is true.
+    """
 
     def __init__(
         self, is_bad: Callable[[Request, float], bool], *, latency_s: tuple[float, float] = (0.2, 2)
@@ -75,7 +79,7 @@ class Endpoint:
         self._latency_s = latency_s
         self._random = Random(1)
         self.asked: Counter[str] = Counter()
-        """Rounds per request, with up to six attempts each."""
+        """Number of rounds per request id. Each round has up to six attempts."""
         self.checks = 0
 
     async def complete(self, request: Request) -> Completion:
@@ -163,7 +167,7 @@ def test_checks_distinguish_requests_from_outages(
     config = replace(config, max_concurrency=concurrency, num_instructions=12)
     endpoint = Endpoint(only(*poison))
     took_s = grow_at_once(tmp_path / "run", config, endpoint)
-    assert set(failed(tmp_path / "run")) <= set(poison)  # the run may not need the list any more
+    assert set(failed(tmp_path / "run")) <= set(poison)  # the run may no longer need the list
     assert is_complete(read_run(tmp_path / "run"))
     assert took_s < 900
     assert max(endpoint.asked[request_id] for request_id in poison) < 12
@@ -174,7 +178,7 @@ def test_checks_distinguish_requests_from_outages(
 def test_the_last_requests_may_always_fail(
     tmp_path: Path, config: RunConfig, concurrency: int
 ) -> None:
-    """No other request can show whether the endpoint is up."""
+    """No other request is left that could show whether the endpoint is up."""
     config = replace(config, num_instructions=60, max_concurrency=concurrency)
     undisturbed = Endpoint(lambda *_: False)
     grow_at_once(tmp_path / "known", config, undisturbed)
@@ -199,7 +203,7 @@ def test_without_checks_a_failing_last_request_is_an_outage(
 def test_a_missing_server_gives_up_no_request(
     tmp_path: Path, config: RunConfig, reference: Path
 ) -> None:
-    """One request is left; an earlier process had twenty answers in its stage."""
+    """One request is left, and an earlier process received twenty answers in its stage."""
 
     class Stopping(Endpoint):
         async def complete(self, request: Request) -> Completion:
@@ -227,7 +231,7 @@ def test_a_missing_server_gives_up_no_request(
 
 @pytest.mark.parametrize("error", [TransientError("503"), RequestRejectedError("no", status=400)])
 def test_unneeded_lists_may_fail(tmp_path: Path, config: RunConfig, error: Exception) -> None:
-    """Three replies are enough, and the other requests are in flight already."""
+    """Three lists are enough for the run, and the requests for other lists fail while they are in flight."""
 
     class Late(Endpoint):
         async def complete(self, request: Request) -> Completion:
@@ -273,7 +277,7 @@ def test_an_outage_of_an_hour_changes_nothing(
     assert took_s < 3604 + LONGEST_PAUSE_S + 120
     assert max(pauses) <= LONGEST_PAUSE_S + 0.001
     assert len(pauses) < 70
-    # Repeated: the 32 requests in flight when the outage began, and a probe per pause and stage.
+    # Only the 32 requests in flight at the beginning, and one probe per pause and stage, were sent again.
     assert sum(endpoint.asked.values()) - len(endpoint.asked) <= 32 + 3 * 20
     assert max(endpoint.asked.values()) <= 8
 
@@ -284,7 +288,7 @@ def test_all_stages_continue_after_an_outage(tmp_path: Path, config: RunConfig) 
     endpoint = Endpoint(lambda _, now: 4 < now < 304)
     took_s = grow_at_once(tmp_path / "run", config, endpoint, on_pause=pauses.append)
     assert {pause.stage for pause in pauses} == {"generate", "classify", "instances"}
-    # The longest pause, the attempts of the last probe, and the time of a run without an outage.
+    # After the outage, the run needs at most the longest pause, one probe's attempts, and its normal time.
     assert took_s < 304 + max(pause.seconds for pause in pauses) + ATTEMPTS_AT_S[-1] + 30
 
 
@@ -310,7 +314,7 @@ def test_a_run_that_gave_up_can_be_continued(
 
 
 def test_a_run_waits_for_a_starting_endpoint(tmp_path: Path, config: RunConfig) -> None:
-    """A local server needs minutes to load its model."""
+    """A local server may need several minutes to load its model."""
     config = replace(config, num_instructions=60)
     took_s = grow_at_once(tmp_path / "run", config, Endpoint(lambda _, now: now < 400))
     assert 400 < took_s < 400 + LONGEST_PAUSE_S + 120
@@ -328,7 +332,7 @@ def test_give_up_after_zero_ends_the_run(tmp_path: Path, config: RunConfig) -> N
 def test_one_stage_may_be_out(
     tmp_path: Path, config: RunConfig, reference: Path, stage: str
 ) -> None:
-    """A parameter that only this stage sends may be the cause, so no request is given up."""
+    """The cause may be a parameter that only this stage sends, so no request is given up."""
     config = replace(config, num_instructions=60)
     endpoint = Endpoint(lambda request, _: request.stage == stage)
     with pytest.raises(EndpointError, match=f"stage {stage}: no answer"):
@@ -343,7 +347,7 @@ def test_one_stage_may_be_out(
 
 @st.composite
 def outages(draw: st.DrawFn) -> list[tuple[float, float]]:
-    """Draw the start and end of outages that are longer than the attempts of a request."""
+    """Draw the start and end times of outages that last longer than all attempts at a request."""
     times, at = [], draw(st.floats(0, 20))
     for _ in range(draw(st.integers(1, 3))):
         until = at + draw(st.floats(2 * ATTEMPTS_AT_S[-1], 1000))
@@ -354,7 +358,7 @@ def outages(draw: st.DrawFn) -> list[tuple[float, float]]:
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the same run without outages."""
+    """Return the directory of the same run without outages."""
     folder = tmp_path_factory.mktemp("reference")
     seeds = folder / "seeds.jsonl"
     seeds.write_bytes(render_seed_tasks([make_seed_task(number) for number in range(10)]))
@@ -404,7 +408,7 @@ def request(number: int) -> Request:
 
 
 class Stage:
-    """Sends the requests of one stage."""
+    """Sends requests in one stage, as far as a policy allows it."""
 
     def __init__(self, *, can_check: bool = False) -> None:
         self.policy = FailurePolicy(slots=64, give_up_after_s=7200, can_check=can_check)
@@ -423,14 +427,14 @@ ERROR = TransientError("503")
 
 
 def test_a_late_answer_proves_nothing() -> None:
-    """An endpoint that stops may still complete requests that it has begun."""
+    """While an endpoint shuts down, it may still answer requests that it received before."""
     stage = Stage()
     early = [stage.send() for _ in range(40)]
     late = stage.send(1)
     stage.policy.failed(late, ERROR, now=20)
     for other in early:
         assert stage.policy.answered(other, now=20) == []
-    # The stage is still out, so only a probe is sent.
+    # The stage is still out, so only one probe is sent.
     assert stage.send(21)
     assert stage.try_to_send(21) is None
 
@@ -439,7 +443,7 @@ def test_two_strikes_and_twenty_answers_end_a_request() -> None:
     stage = Stage()
     poison = stage.send()
     stage.policy.failed(poison, ERROR, now=20)
-    for n in range(OTHERS_ANSWERED):  # the first answer makes the failure a strike
+    for n in range(OTHERS_ANSWERED):  # with the first answer, the failure becomes a strike
         assert stage.policy.answered(stage.send(21 + n), now=21 + n) == []
     assert stage.send(60) == poison  # sent again
     stage.policy.failed(poison, ERROR, now=80)
@@ -470,12 +474,12 @@ def test_several_failures_in_a_row_are_an_outage() -> None:
     for one in unlucky:
         stage.policy.failed(one, ERROR, now=20)
     stage.policy.answered(stage.send(21), now=22)
-    # All are sent again at once, without a strike.
+    # None of them gets a strike, so all of them are sent again immediately.
     assert [stage.send(23) for _ in unlucky] == unlucky
 
 
 def test_a_failed_request_may_be_rejected_later(tmp_path: Path, config: RunConfig) -> None:
-    """The rejection is the only outcome."""
+    """If a request's first round fails and the second is rejected, only the rejection is journaled."""
 
     class Odd(Endpoint):
         async def complete(self, request: Request) -> Completion:
@@ -523,7 +527,7 @@ def test_five_equal_rejections_mean_a_wrong_setup() -> None:
 
 
 def test_ten_different_rejections_mean_a_wrong_setup() -> None:
-    """Messages that contain different lengths may be about the prompts."""
+    """Different messages may be caused by the prompts, for example if each contains the prompt's length."""
     policy = policy_after(1)
     for number in range(9):
         reject(policy, number, f"400: {1024 + number} tokens are too many")

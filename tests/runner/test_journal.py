@@ -1,4 +1,4 @@
-"""The journal keeps every event that it has stored, whatever happens to the file or the process."""
+"""Test that the journal keeps every stored event, whatever happens to the file or the process."""
 
 import errno
 import os
@@ -144,7 +144,7 @@ def test_a_reader_skips_an_incomplete_line(tmp_path: Path) -> None:
     entries = read_journal(path)
     assert next(entries).seq == 1
     assert list(entries) == []
-    # The rest of the line may arrive between two reads of one reader.
+    # Another process may write the rest of the line while a reader is reading the file.
     reader = read_journal(path)
     next(reader)
     path.write_bytes(data)
@@ -168,26 +168,26 @@ def test_opening_moves_a_torn_last_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (lambda lines: [lines[0], b"nonsense\n", *lines[2:]], "does not begin as a journal line"),
-        (lambda lines: [lines[0], b"\0" * 40 + b"\n", *lines[2:]], "does not begin as a journal"),
-        (lambda lines: [lines[0], *lines[2:]], "has number 3 where 2 was expected"),
-        (lambda lines: [*lines, *lines], "has number 1 where 4 was expected"),
-        (lambda lines: [lines[0], b"\n", *lines[1:]], "does not begin as a journal line"),
-        (lambda lines: [lines[0], b"x" * 2_000_000 + b"\n", lines[1]], "does not begin as a"),
+        (lambda lines: [lines[0], b"nonsense\n", *lines[2:]], "does not begin like a journal line"),
+        (lambda lines: [lines[0], b"\0" * 40 + b"\n", *lines[2:]], "does not begin like a journal"),
+        (lambda lines: [lines[0], *lines[2:]], "has the number 3, but 2 was expected"),
+        (lambda lines: [*lines, *lines], "has the number 1, but 4 was expected"),
+        (lambda lines: [lines[0], b"\n", *lines[1:]], "does not begin like a journal line"),
+        (lambda lines: [lines[0], b"x" * 2_000_000 + b"\n", lines[1]], "does not begin like a"),
         (lambda lines: [lines[0], lines[1].replace(b"complete", b"\xff"), lines[2]], "not JSON"),
-        (lambda lines: [lines[0], lines[0], *lines[1:]], "has number 1 where 2 was expected"),
-        (lambda lines: [lines[0], lines[2], lines[1]], "has number 3 where 2 was expected"),
+        (lambda lines: [lines[0], lines[0], *lines[1:]], "has the number 1, but 2 was expected"),
+        (lambda lines: [lines[0], lines[2], lines[1]], "has the number 3, but 2 was expected"),
         (
             lambda lines: [lines[0], lines[1], lines[2].replace(b"complete", b"failed")],
             "was changed after it was written: it does not match its checksum",
         ),
         (
             lambda lines: [*lines[:2], lines[2].replace(b'"seq"', b'"Seq"')],
-            "was changed after it was written: it does not begin as",
+            "was changed after it was written: it does not begin like",
         ),
         (
             lambda lines: [lines[0], lines[1][:-1] + b" " + lines[2]],
-            "holds the beginning of another line",
+            "contains the beginning of another line",
         ),
         (
             lambda lines: [lines[0], sealed(lines[1].replace(b"-", b"-9", 1)), lines[2]],
@@ -218,10 +218,10 @@ def test_a_damaged_line_is_an_error(
 @pytest.mark.parametrize(
     "change",
     [
-        (b'"kind":"run_finished"', b'"kind":"run_paused"'),  # a kind
-        (b'"detail":""', b'"detail":"","until":9'),  # a member
-        (b'"reason":"complete"', b'"reason":"paused"'),  # a word
-        (b'"detail":""', b'"detail":["none"]'),  # a type
+        (b'"kind":"run_finished"', b'"kind":"run_paused"'),  # an unknown kind
+        (b'"detail":""', b'"detail":"","until":9'),  # an unknown member
+        (b'"reason":"complete"', b'"reason":"paused"'),  # an unknown reason
+        (b'"detail":""', b'"detail":["none"]'),  # an unexpected type
         (b'"reason":"complete",', b""),
     ],
 )
@@ -229,7 +229,7 @@ def test_a_damaged_line_is_an_error(
 def test_an_event_of_a_later_version_is_no_damage(
     tmp_path: Path, change: tuple[bytes, bytes], place: int
 ) -> None:
-    """The remedy for damage, cutting the journal there, would lose paid replies."""
+    """If it were reported as damage, users would truncate the journal there and lose paid replies."""
     path = tmp_path / "journal.jsonl"
     write(path, RunStarted(versions={"selfinstruct": "999.1"}, settings={}), *[one_event()] * 2)
     lines = path.read_bytes().splitlines(keepends=True)
@@ -293,7 +293,7 @@ def test_several_events_are_appended_in_one_write(tmp_path: Path) -> None:
 def test_the_journal_is_private_and_keeps_its_permissions(
     tmp_path: Path,
 ) -> None:
-    """The umask does not matter. A user may share the journal; the torn line stays private."""
+    """The umask has no effect. If a user shares the journal, the file with the torn line stays private."""
     path, torn = tmp_path / "journal.jsonl", tmp_path / "journal.jsonl.torn"
     before = os.umask(0)
     try:
@@ -317,7 +317,7 @@ def test_append_needs_replay_first(tmp_path: Path) -> None:
 def test_a_failed_write_closes_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
-    """The contents of the disk are unknown after a failure, so no event may follow."""
+    """After a failure, it is unknown what is on disk, so no event may be appended."""
     path = tmp_path / "journal.jsonl"
     with Journal(path, run_events) as journal:
         list(journal.replay())
@@ -350,7 +350,7 @@ def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def small_journal(path: Path) -> bytes:
-    """Write a start, a reply and a decision, and return the bytes."""
+    """Write a journal with a start, a reply and a decision. Return its bytes."""
     completion = make_completion('9. Wäge 3 "Eier"\n\n', finish_reason="stop")
     write(
         path,
@@ -369,7 +369,7 @@ def small_journal(path: Path) -> bytes:
 
 
 def outcome_of(path: Path, data: bytes) -> tuple[list[Event], int] | None:
-    """Open a journal for writing; return its events and the torn bytes, or None for an error."""
+    """Open a journal with this data for writing. Return its events and torn bytes, or None on an error."""
     path.write_bytes(data)
     torn = path.with_name("journal.jsonl.torn")
     torn.unlink(missing_ok=True)
@@ -389,12 +389,12 @@ def outcome_of(path: Path, data: bytes) -> tuple[list[Event], int] | None:
 
 
 def test_every_changed_byte_is_detected(tmp_path: Path, thorough: bool) -> None:
-    """Change each byte to other values: an error, or a torn last line."""
+    """Any changed byte results in an error or in a torn last line."""
     path = tmp_path / "journal.jsonl"
     data = small_journal(path)
     events = events_of(path)
     last = data.rindex(b"\n", 0, -1) + 1
-    # A changed digit, quote or line end may leave a line that can be read.
+    # After a change of a digit, quote or line end, the line may still be readable.
     values = range(256) if thorough else b"\n"
     for place, byte in enumerate(data):
         for value in {*values, byte ^ 1, byte ^ 32} - {byte}:
@@ -424,7 +424,7 @@ def test_a_changed_byte_in_any_event_is_detected(
 def test_moved_lines_are_detected(
     tmp_path_factory: pytest.TempPathFactory, events: list[Event], data: st.DataObject
 ) -> None:
-    """Swap, repeat and remove lines. Only lines removed at the end leave a valid, shorter journal."""
+    """Lines are swapped, repeated and removed. A valid journal remains only if the last lines are removed."""
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
     write(path, *events)
     lines = path.read_bytes().splitlines(keepends=True)
@@ -438,7 +438,7 @@ def test_moved_lines_are_detected(
 
 
 def test_a_changed_last_reply_is_an_error(tmp_path: Path) -> None:
-    """The reply was paid for, so the user decides before the request is sent again."""
+    """The reply was paid for, so the request must not be sent again unless the user decides so."""
     path = tmp_path / "journal.jsonl"
     data = small_journal(path)
     reply = data[: data.rindex(b"\n", 0, -1) + 1]
@@ -469,11 +469,11 @@ def test_the_documented_command_computes_the_checksum(tmp_path: Path) -> None:
         ({"max_concurrency": 0}, "max_concurrency: must be between 1 and 4096"),
         ({"max_concurrency": True}, "max_concurrency: must be a whole number"),
         ({"max_concurrency": None}, "max_concurrency: must be a whole number"),
-        ({"max_time_s": "8h"}, r"not written as it should be \(max_time_s\)"),
-        ({"extra_header": "A: b"}, r"not written as it should be \(extra_header\)"),
-        ({"max-concurrency": 4}, "sets 'max-concurrency', which is not a setting that a start can"),
-        ({"threshold": 0.5}, "sets 'threshold', which is not a setting that a start can change"),
-        ({"judge": 1}, "sets 'judge', which is not a setting that a start can change"),
+        ({"max_time_s": "8h"}, r"not in its standard form \(max_time_s\)"),
+        ({"extra_header": "A: b"}, r"not in its standard form \(extra_header\)"),
+        ({"max-concurrency": 4}, "sets 'max-concurrency', which cannot be changed after the run"),
+        ({"threshold": 0.5}, "sets 'threshold', which cannot be changed after the run is created"),
+        ({"judge": 1}, "sets 'judge', which cannot be changed after the run is created"),
         ({"max_concurrency": ("4",)}, "max_concurrency: must be a whole number"),
     ],
 )

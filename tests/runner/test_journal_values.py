@@ -1,4 +1,4 @@
-"""Any value in a journal: every command works or reports the problem, without a traceback."""
+"""Test that with any value in a journal, each command works or reports the problem without a traceback."""
 
 import dataclasses
 import json
@@ -38,7 +38,7 @@ WRONG: tuple[object, ...] = (
 
 @cache
 def made(name: str) -> Path:
-    """Create the run of this name; together, the runs have every kind of event."""
+    """Create the run with this name. Together, the runs contain all kinds of events."""
     directory = Path(mkdtemp(dir=FOLDER.name)) / "run"
     if name == "imported":
         rows = directory.with_name("rows.json")
@@ -59,7 +59,7 @@ def lines_of(directory: Path) -> list[bytes]:
 
 
 def places(value: Any, place: Place = ()) -> Iterator[Place]:
-    """Yield the place of each value inside a value."""
+    """Yield the place of each value nested in `value`."""
     names = value if isinstance(value, dict) else range(len(value))
     for name in names:
         yield (*place, name)
@@ -69,7 +69,7 @@ def places(value: Any, place: Place = ()) -> Iterator[Place]:
 
 @cache
 def cases(name: str) -> list[tuple[int, Place]]:
-    """Return the places of the first two lines of each kind: (index of the line, place)."""
+    """Return all places in the first two lines of each kind, as (line index, place)."""
     seen: Counter[tuple[str, str]] = Counter()
     chosen = []
     for n, line in enumerate(map(json.loads, lines_of(made(name)))):
@@ -80,7 +80,7 @@ def cases(name: str) -> list[tuple[int, Place]]:
 
 
 def changed(line: bytes, place: Place, value: object) -> bytes:
-    """Return a line with another value at a place, or without it, and with a correct checksum."""
+    """Return the line with the value at `place` replaced or removed, and with a correct checksum."""
     document = json.loads(line)
     inner = document
     for name in place[:-1]:
@@ -98,7 +98,7 @@ def changed(line: bytes, place: Place, value: object) -> bytes:
 
 
 def use(directory: Path) -> None:
-    """Read the run in every way; only errors of selfinstruct are expected."""
+    """Read the run in all possible ways. The only exceptions that may be raised are SelfInstructErrors."""
 
     def look_up() -> None:
         history = History(*read_history(directory))
@@ -139,7 +139,7 @@ def test_no_value_in_a_journal_breaks_a_command(name: str) -> None:
 
 
 def attempt(name: str, n: int, place: Place, value: object) -> None:
-    """Read a copy of a run with one changed value."""
+    """Read a copy of a run in which one value was changed."""
     directory = Path(mkdtemp(dir=FOLDER.name)) / "run"
     try:
         shutil.copytree(made(name), directory)

@@ -1,4 +1,4 @@
-"""The laws of the loop: the same replies give the same dataset, whatever the timing and the crashes."""
+"""Test that the same replies always produce the same dataset, regardless of timing and crashes."""
 
 import asyncio
 import errno
@@ -62,7 +62,7 @@ def events(directory: Path) -> list[object]:
 
 @pytest.fixture
 def reference(tmp_path: Path, config: RunConfig) -> Path:
-    """Run without interruption and return the directory."""
+    """Return the directory of a run that was not interrupted."""
     run(tmp_path / "reference", config, backend=ScriptedBackend())
     return tmp_path / "reference"
 
@@ -78,7 +78,7 @@ def test_a_run_reaches_its_target(reference: Path) -> None:
 
 
 def shuffled(seed: int) -> ScriptedBackend:
-    """Return a backend with a seeded order of replies."""
+    """Return a backend whose replies arrive in a random order that depends on the seed."""
     rng = Random(seed)
 
     async def pause(_: Request) -> None:
@@ -138,11 +138,11 @@ def test_seed_and_lag_change_the_dataset(
 
 
 class Crash(BaseException):
-    """The process is killed."""
+    """Raised to simulate that the process is killed."""
 
 
 def crashing(after: int) -> ScriptedBackend:
-    """Return a backend that kills the process after this number of requests."""
+    """Return a backend that raises Crash after this number of requests."""
     asked = 0
 
     async def pause(_: Request) -> None:
@@ -172,9 +172,9 @@ def test_a_run_continues_after_a_crash_anywhere(
 def test_a_cut_journal_gives_the_same_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every prefix of a journal can be continued to the same dataset.
+    """A run continued from any prefix of its journal produces the same dataset.
 
-    `cuts` explains which prefixes are enough.
+    `cuts` explains which prefixes are enough to test this.
     """
     seeds = tmp_path / "seeds.jsonl"
     seeds.write_bytes(render_seed_tasks([make_seed_task(n) for n in range(8)]))
@@ -185,7 +185,7 @@ def test_a_cut_journal_gives_the_same_dataset(
     expected = exported(directory)
     assert expected.count(b"\n") >= 2
 
-    # This test needs no sync, and thousands of syncs are slow.
+    # Syncs are disabled, because this test does not need them and thousands of them are slow.
     monkeypatch.setattr(os, "fsync", lambda _: None)
     journal = directory / "journal.jsonl"
     for cut in cuts(data):
@@ -290,7 +290,7 @@ def test_changed_settings_are_an_error_with_both_values(reference: Path, config:
 def test_settings_may_change_before_the_first_reply(
     tmp_path: Path, config: RunConfig, reference: Path
 ) -> None:
-    """A first attempt with a wrong model must not waste the directory."""
+    """The directory can still be used after a first attempt with a wrong model name."""
     wrong = replace(config, model="gpt-9", threshold=0.9)
     with pytest.raises(EndpointError):
         run(tmp_path / "run", wrong, backend=Failing(GENERATION_IDS, EndpointError("404")))
@@ -307,7 +307,7 @@ def test_settings_may_change_before_the_first_reply(
 def test_sampling_may_change_before_the_stage_has_replies(
     tmp_path: Path, config: RunConfig
 ) -> None:
-    """The endpoint rejects a parameter that only the last stage sends."""
+    """In this test, the endpoint rejects a parameter that only the last stage sends."""
     with pytest.raises(EndpointError):
         run(tmp_path / "run", config, backend=RejectingStage("instances"))
     replies = [e for e in events(tmp_path / "run") if isinstance(e, CompletionReceived)]
@@ -374,7 +374,9 @@ def test_seed_tasks_are_compared_by_content(
 def test_an_edited_run_file_is_an_error(reference: Path, name: str) -> None:
     path = reference / name
     path.write_text(path.read_text().replace("a", "e", 1))
-    with pytest.raises(RunDirectoryError, match=f"{name} is not what the run was made with"):
+    with pytest.raises(
+        RunDirectoryError, match=f"{name} is not the file that the run was created with"
+    ):
         run(reference)
 
 
@@ -408,7 +410,7 @@ def test_a_run_with_other_rules_is_not_continued(reference: Path) -> None:
 
 def test_a_foreign_directory_does_not_change(tmp_path: Path, config: RunConfig) -> None:
     (tmp_path / "thesis.tex").write_text("…")
-    with pytest.raises(RunDirectoryError, match=r"not empty \(it holds"):
+    with pytest.raises(RunDirectoryError, match=r"not empty \(it contains"):
         run(tmp_path, config, backend=ScriptedBackend())
     assert not (tmp_path / "config.yaml").exists()
     assert not (tmp_path / "run.lock").exists()
@@ -426,7 +428,7 @@ def test_a_users_file_of_the_same_name_stays(tmp_path: Path, config: RunConfig, 
     directory = tmp_path / "mine"
     directory.mkdir()
     (directory / name).write_text("my own")
-    with pytest.raises(RunDirectoryError, match=f"holds {name}"):
+    with pytest.raises(RunDirectoryError, match=f"it contains {name}"):
         run(directory, config, backend=ScriptedBackend())
     assert [path.name for path in directory.iterdir()] == [name]
     assert (directory / name).read_text() == "my own"
@@ -449,7 +451,7 @@ def test_bad_settings_from_python_are_config_errors(
 
 
 def test_a_rejection_among_answers_is_no_wrong_setup(tmp_path: Path, config: RunConfig) -> None:
-    """The rejection and two answers arrive in one round, the rejection first."""
+    """The rejection and two answers arrive in the same round of the pump, in this order."""
     backend = Failing(["generate/000001"], rejected())
     assert run(tmp_path / "run", config, backend=backend).accepted >= 12
 
@@ -473,7 +475,7 @@ def test_bad_input_creates_no_directory(tmp_path: Path, config: RunConfig) -> No
 
 
 class Failing:
-    """Fails the named requests with an error, and answers the others."""
+    """A backend that raises an error for the requests with these ids, and answers all others."""
 
     def __init__(self, failing: Sequence[str], error: Exception) -> None:
         self._failing = failing
@@ -504,7 +506,7 @@ def test_a_rejected_request_is_not_sent_again(tmp_path: Path, config: RunConfig)
     commits = [e for e in events(tmp_path / "run") if isinstance(e, Committed)]
     assert (commits[1].accepted, commits[1].rejected) == ((), ())
     pool = read_run(tmp_path / "run").state.pool
-    # The classification is repeated and answered.
+    # The classification request is sent again and answered.
     assert pool.by_id("task_000002").is_classification is not None
     assert pool.by_id("task_000002").classification_answer in ("yes", "no")
     assert pool.by_id("task_000003").instances == ()
@@ -520,7 +522,7 @@ def test_a_rejected_request_is_not_sent_again(tmp_path: Path, config: RunConfig)
 def test_a_rejected_first_request_is_an_outcome(
     tmp_path: Path, config: RunConfig, refused: str, concurrency: int
 ) -> None:
-    """Rejections are fast: this one arrives before the first answer of its stage."""
+    """Rejections are fast, so this one arrives before any request in its stage is answered."""
     config = replace(config, max_concurrency=concurrency)
     run(tmp_path / "run", config, backend=Failing([refused], rejected()))
     failed = [e.request_id for e in events(tmp_path / "run") if isinstance(e, RequestFailed)]
@@ -528,7 +530,7 @@ def test_a_rejected_first_request_is_an_outcome(
 
 
 class RejectingStage:
-    """Rejects the requests of a stage after the first `after` ones."""
+    """A backend that rejects all of a stage's requests except the first `after` ones."""
 
     def __init__(self, stage: str, after: int = 0) -> None:
         self._stage = stage
@@ -548,12 +550,12 @@ class RejectingStage:
 def test_a_fully_rejected_stage_is_a_wrong_setup(
     tmp_path: Path, config: RunConfig, reference: Path, stage: str, after: int
 ) -> None:
-    """Typical causes: no credit, reported as status 400, or a parameter that the server does not know."""
+    """Typical causes are a lack of credit that is reported as status 400, or an unknown parameter."""
     config = replace(config, num_instructions=40)
-    with pytest.raises(EndpointError, match="so the set-up must be wrong"):
+    with pytest.raises(EndpointError, match="so the setup must be wrong"):
         run(tmp_path / "run", config, backend=RejectingStage(stage, after))
     assert not any(isinstance(e, RequestFailed) for e in events(tmp_path / "run"))
-    # The run continues to the same dataset once the set-up is fixed.
+    # After the setup is fixed, the run continues and produces the same dataset.
     run(tmp_path / "run", backend=ScriptedBackend())
     run(reference, {"num_instructions": 40}, backend=ScriptedBackend())
     assert exported(tmp_path / "run") == exported(reference)
@@ -607,7 +609,7 @@ def test_a_stalled_run_stops_and_can_be_continued(tmp_path: Path, config: RunCon
     with pytest.raises(StalledError, match="none of the last 5 generation requests") as caught:
         run(tmp_path / "run", config, backend=repetitive)
     assert caught.value.exit_code == 3
-    # A second start tries as many requests again.
+    # After a second start, the run tries the same number of requests again before it stops.
     asked = len(repetitive.asked)
     with pytest.raises(StalledError):
         run(tmp_path / "run", backend=repetitive)
@@ -643,7 +645,7 @@ def test_a_stop_journals_the_replies_in_flight(
 def test_a_full_disk_loses_no_event(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch, thorough: bool
 ) -> None:
-    """Fail each write of a run in turn, half-way. The run continues once there is space."""
+    """Each of a run's writes fails halfway in one repetition. The run continues when there is space again."""
     config = replace(config, num_instructions=12 if thorough else 5)
     run(tmp_path / "reference", config, backend=ScriptedBackend())
     reference = tmp_path / "reference"
@@ -688,7 +690,7 @@ def test_a_full_disk_loses_no_event(
 
 
 def test_a_small_run_sends_few_generation_requests(tmp_path: Path, config: RunConfig) -> None:
-    """Two replies with twenty candidates each are enough for twelve tasks."""
+    """Two replies with twenty candidates each are enough for twelve accepted tasks."""
     backend = ScriptedBackend(
         lambda request: (
             "\n".join(
@@ -723,7 +725,7 @@ def test_generation_has_a_quarter_of_the_slots(
     many = replace(config, max_concurrency=slots, num_instructions=150)
     with open_run(tmp_path / "run", many) as opened:
         run_at_once(grow(opened, backend=Counting()))
-    if slots < 64:  # so short a run fills 64 slots late
+    if slots < 64:  # a run this short does not fill 64 slots until late
         assert shares
         assert min(shares) <= slots / 4 + 1
 

@@ -1,4 +1,4 @@
-"""Runs of another version can be read, and are not continued."""
+"""Test that runs created by another version can be read, but not continued."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The laws of the pump, with work that is not a run: verdicts on texts, with their own events."""
+"""Test the pump with work other than a run: it requests verdicts on texts, and has its own event types."""
 
 import asyncio
 from collections import deque
@@ -26,7 +26,7 @@ TEXTS = {f"text_{number}": "A short text. " * number for number in range(12)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged(Strict):
-    """The verdict on a text."""
+    """The event for a verdict on a text."""
 
     kind: Literal["judged"] = "judged"
     key: str
@@ -51,7 +51,7 @@ def request(key: str, text: str) -> Request:
 
 
 class Judge:
-    """Asks for a verdict on each text. The state is a fold over the journal."""
+    """Requests a verdict on each text. Its state is computed only from the journal's events."""
 
     def __init__(self, journal: Journal[JudgeEvent], texts: Mapping[str, str]) -> None:
         self.ledger = Ledger()
@@ -108,7 +108,7 @@ def judge(
     limits: Limits = Limits(),  # noqa: B008
     stop: asyncio.Event | None = None,
 ) -> tuple[Judge, Exception | None]:
-    """Judge all texts; return the judge and the failure, if any."""
+    """Judge all texts. Return the judge, and the failure if there was one."""
 
     async def work() -> tuple[Judge, Exception | None]:
         with Journal(path, judge_events) as journal:

@@ -1,5 +1,6 @@
-"""A run directory may come from a stranger: no file in it leads a command to another file.
+"""Test that links and special files in a run directory do not redirect commands to other files.
 
+The directory may come from an untrusted source.
 Each test plants a link or a special file in a finished run, runs commands, and compares all files inside and
 outside the directory.
 """
@@ -62,7 +63,7 @@ def _link(path: Path, outside: Path) -> None:
 
 
 def _link_to_a_copy(path: Path, outside: Path) -> None:
-    """Link to the original file."""
+    """Move the file outside the run, and replace it with a link to the moved file."""
     if path.exists():
         path.rename(outside / "moved")
     else:
@@ -123,7 +124,7 @@ PLANTS: dict[str, tuple[Plant, str]] = {
 
 
 def plant(kind: str, path: Path, outside: Path) -> str:
-    """Replace a file or folder by a planted one; return the name of its type in messages."""
+    """Replace a file or directory with a planted one. Return its file type, as in error messages."""
     put, name = PLANTS[kind]
     if kind != "link to a copy":
         if path.is_dir():
@@ -149,7 +150,7 @@ def _whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(tmp_path: Path, _whole: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Create the current directory with two runs; tests damage `run`."""
+    """Create two runs in a new current directory. Tests damage only the one named `run`."""
     place = tmp_path / "here"
     place.mkdir()
     monkeypatch.chdir(place)
@@ -161,7 +162,7 @@ def here(tmp_path: Path, _whole: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """Create a folder of the user with a file that must not change."""
+    """Create a directory outside the run, with a user's file that must not change."""
     place = tmp_path / "outside"
     place.mkdir()
     (place / "victim").write_text("precious")
@@ -169,7 +170,7 @@ def outside(tmp_path: Path) -> Path:
 
 
 def everything(*places: Path) -> dict[str, tuple[int, bytes | str | None]]:
-    """Return each path with its mode and content; do not follow links."""
+    """Return all paths with their modes and contents, without following links."""
     contents: dict[str, tuple[int, bytes | str | None]] = {}
     for path in (path for place in places for path in place.rglob("*")):
         mode = path.lstat().st_mode
@@ -183,7 +184,7 @@ def everything(*places: Path) -> dict[str, tuple[int, bytes | str | None]]:
 
 
 def refused(command: tuple[str, ...], problem: str, *places: Path) -> None:
-    """Check that a command prints one sentence, exits with 2 and changes nothing."""
+    """Check that a command prints one sentence, exits with code 2, and changes no file."""
     before = everything(*places)
     done = typed(*command)
     assert (done.returncode, done.stdout) == (2, ""), (command, done)
@@ -322,7 +323,7 @@ def test_a_run_of_hard_links_can_be_read(here: Path) -> None:
 @pytest.mark.parametrize("content", [b"precious", b"4242 precious", b"1" * 99, b"-1"])
 def test_a_foreign_lock_file_keeps_its_content(here: Path, content: bytes) -> None:
     (here / "run/run.lock").write_bytes(content)
-    refused(("run", "run"), "run.lock holds something other than a process id; ", here)
+    refused(("run", "run"), "run.lock contains something other than a process id; ", here)
     assert holder(here / "run") is None
 
 
@@ -403,7 +404,7 @@ def test_a_log_replaces_no_file_of_a_run(
 
 @pytest.mark.parametrize("name", ["run/Journal.JSONL", "run/Prompts/classify.txt"])
 def test_case_does_not_matter(here: Path, name: str) -> None:
-    """Some file systems ignore case."""
+    """Some file systems ignore the case of file names."""
     (here / "run/Prompts").mkdir(exist_ok=True)
     done = typed("export", "run", "-o", name)
     assert done.returncode == 2
@@ -420,7 +421,7 @@ def test_a_log_may_not_link_into_a_new_run(here: Path) -> None:
 
 @pytest.mark.parametrize("kind", PLANTS)
 def test_a_card_replaces_no_planted_file(here: Path, outside: Path, kind: str) -> None:
-    """The user does not choose the name of a card."""
+    """The card's file name is fixed, so a planted file may already have this name."""
     (here / "run/exports").mkdir()
     plant(kind, here / "run/exports/README.md", outside)
     before = everything(here, outside)

@@ -1,16 +1,17 @@
 """Searches records for benchmark items.
 
-There are two kinds of hits, which mean that a record contains a benchmark item:
+A hit means that a record contains a benchmark item. There are two kinds of hits:
 
     ngram      The record and the item share 13 consecutive words. If one of the item's texts has only 8 to 12
                words, the record must contain all of them.
-    rouge_l    One of the record's texts has a ROUGE-L of more than 0.7 to one of the item's texts that has at
-               least 8 words. For texts of 4 to 7 words, all words must be equal.
+    rouge_l    The ROUGE-L between one of the record's texts and one of the item's texts is more than 0.7. If
+               the item's text has only 4 to 7 words, all words must be equal.
 
-Words are the tokens of `selfinstruct.pipeline.tokenizers.unicode`, so case and punctuation do not matter.
-Words in a row, or texts, that more than 10 items of a benchmark share are its usual phrases and no hit; items
-with equal words count as one item there. `selfinstruct.dataset.decontamination.benchmark_items` chooses the
-texts of an item. `decontaminate_records` works on files.
+Words are the tokens from `selfinstruct.pipeline.tokenizers.unicode`, so case and punctuation do not matter.
+If more than 10 items in a benchmark share the same consecutive words, or the same text, these are considered
+to be common phrases, so they do not cause a hit. Items with identical words count as one item for this limit.
+`selfinstruct.dataset.decontamination.benchmark_items` selects an item's texts. `decontaminate_records` works
+on files.
 
     >>> from selfinstruct.dataset.decontamination.benchmark_items import item_of
     >>> from selfinstruct.dataset.decontamination.field_texts import FieldText

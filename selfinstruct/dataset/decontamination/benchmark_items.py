@@ -1,4 +1,4 @@
-"""Selects those texts of a benchmark item that a record must not contain.
+"""Selects the texts in a benchmark item that a record must not contain.
 
     MMLU         question, question + choices
     HellaSwag    ctx, ctx + right ending, ctx + endings; for n-grams, each also without WikiHow's tags
@@ -28,13 +28,13 @@ Fields = Mapping[str, object]
 
 
 class ItemText(NamedTuple):
-    """A text of a benchmark item that a record must not contain."""
+    """A text in a benchmark item that a record must not contain."""
 
     name: str
-    """The benchmark fields that make up the text, such as "question + choices"."""
+    """Names of the fields that the text was built from, such as "question + choices"."""
     text: str
     is_variant: bool = False
-    """Whether another text of the item has almost the same words, so whole-text comparison skips this one."""
+    """Whether another of the item's texts has almost the same words. If so, ROUGE-L skips this text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Item:
 
 
 class Layout(NamedTuple):
-    """A benchmark layout: which fields its items have, and which texts to search for."""
+    """A benchmark layout, which determines the fields that items have and the texts to search for."""
 
     name: str
     fields: frozenset[str]
@@ -61,7 +61,7 @@ class Layout(NamedTuple):
 
 
 def _text(value: object) -> str:
-    """Return the text in a field's value. The texts in a list become lines."""
+    """Return the text in a field's value. If the value contains several texts, join them with newlines."""
     return "\n".join(text for _, text in texts_of({"": value}))
 
 
@@ -116,14 +116,17 @@ OTHER = Layout(
 
 
 def layout_of(fields: Fields) -> Layout:
-    """Return the layout of an item with these fields."""
+    """Return the layout of a benchmark item with these fields."""
     return next((layout for layout in LAYOUTS if layout.fields <= fields.keys()), OTHER)
 
 
 def item_of(
     fields: Fields, *, benchmark: str, place: str, only: tuple[str, ...] = ()
 ) -> tuple[Item, str]:
-    """Return an item and its layout's name. If `only` is not empty, only texts in these fields are used."""
+    """Return an item and its layout's name.
+
+    If `only` is not empty, only texts in these fields are used, and their names replace the layout's name.
+    """
     layout = layout_of(fields)
     if only:
         chosen = (t for t in texts_of(fields) if any(is_within(t.field, name) for name in only))

@@ -1,4 +1,4 @@
-"""Reads benchmark files into an index, and counts the hits for each file."""
+"""Reads benchmark files into an index, and counts the hits for each benchmark file."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,17 +21,17 @@ from selfinstruct.dataset.rows import PUBLISHED, Row
 from selfinstruct.errors import ConfigError, InputError
 
 BATCH = 500
-"""Number of records that are compared in one call, for speed."""
+"""Number of records that are compared in one call. It affects only the speed."""
 KINDS = ("ngram", "rouge_l")
 _ITEM_WORDS = 4
-"""Minimum number of words in a CSV header cell that is probably an item's text, not a column name."""
+"""Minimum number of words in a CSV header cell to be taken as an item's text instead of a column name."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Rules that decide what counts as a hit; see `BenchmarkIndex`."""
+    """Rules that determine what counts as a hit; see `BenchmarkIndex`."""
 
     ngram: int = NGRAM
     threshold: float | None = THRESHOLD
@@ -42,7 +42,7 @@ class Rules:
 
 @dataclass
 class BenchmarkCounts:
-    """The counts for one benchmark file."""
+    """Numbers of items and records for one benchmark file."""
 
     file: str
     layouts: list[str] = field(default_factory=list)
@@ -52,7 +52,7 @@ class BenchmarkCounts:
     only_common: int = 0
     """Number of items that are not searched for because all their texts are common."""
     items_hit: set[str] = field(default_factory=set)
-    """The places of the items that records contain."""
+    """The places of the items that at least one record contains."""
     records: Counter[str] = field(default_factory=Counter)
     """Number of records that contain an item of this benchmark, by kind of hit."""
 
@@ -67,7 +67,7 @@ class Benchmarks:
             raise ConfigError("threshold", problem)
         self.counts = {file: BenchmarkCounts(file) for file in files}
         self.dropped: Counter[str] = Counter()
-        """Number of records with a hit, by the kind of each record's hits."""
+        """Number of records with hits, by kind. All of a record's hits have the same kind."""
         self.index = BenchmarkIndex(
             self._items(rules, progress),
             ngram=rules.ngram,
@@ -100,7 +100,7 @@ class Benchmarks:
     def check(
         self, records: Iterable[T], texts: Callable[[T], Sequence[FieldText]]
     ) -> Iterator[tuple[T, list[Hit]]]:
-        """Yield each record with its hits, and count the hits. `texts` returns the texts of a record."""
+        """Yield each record with its hits, and count the hits. `texts` returns a record's texts to search."""
         remaining = iter(records)
         while batch := [*islice(remaining, BATCH)]:
             hits_of = self.index.check([texts(record) for record in batch])
@@ -110,11 +110,11 @@ class Benchmarks:
                 yield record, hits
 
     def without_hits(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Yield the rows without a hit; a row filter."""
+        """Yield the rows that have no hit. This is a `RowFilter`."""
         return (row for row, hits in self.check(rows, _published_texts) if not hits)
 
     def _count(self, hits: Sequence[Hit]) -> None:
-        """Count a record by its hits."""
+        """Count a record that has these hits."""
         self.dropped[hits[0].kind] += 1
         for file in {hit.source.benchmark for hit in hits}:
             self.counts[file].records[hits[0].kind] += 1
@@ -146,7 +146,7 @@ def _published_texts(row: Row) -> list[FieldText]:
 
 
 def _check_header(records: RecordReader, rules: Rules) -> None:
-    """Raise InputError if a CSV file's first line is an item, which would be mistaken for a header."""
+    """Raise InputError if a CSV file's first line, which is read as the header, looks like an item."""
     names: tuple[str, ...] = records.layout
     # pandas writes its index as a first column with an empty name.
     is_item = any(len(name.split()) >= _ITEM_WORDS for name in names) or not all(names[1:])
@@ -160,13 +160,15 @@ def _check_header(records: RecordReader, rules: Rules) -> None:
 
 def _unusable(counts: BenchmarkCounts, rules: Rules, shortest: int) -> str:
     if not counts.items:
-        return "has no item to compare with; name another file"
+        return "contains no items; choose another file"
     if counts.only_common:
-        return f"has only texts that more than {rules.common} of its items share; raise --common"
+        return (
+            f"contains only texts that more than {rules.common} of its items share; raise --common"
+        )
     if rules.fields:
         names = " or ".join(rules.fields)
         return f"has no text of {shortest} words or more in {names}; check --against-field"
-    return f"has no text of {shortest} words or more to search for; name another file"
+    return f"has no text of {shortest} words or more to search for; choose another file"
 
 
 def hit_fields(hit: Hit) -> dict[str, object]:

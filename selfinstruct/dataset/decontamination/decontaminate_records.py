@@ -1,4 +1,4 @@
-"""Filters files of records: removes each record that contains a benchmark item."""
+"""Removes records that contain a benchmark item from files of records."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from selfinstruct.errors import InputError
 
 @dataclass(repr=False)
 class DecontaminationSummary:
-    """The numbers of one `decontaminate_records`."""
+    """The counts from one call of `decontaminate_records`."""
 
     benchmarks: Benchmarks
     read: int = 0
@@ -36,7 +36,7 @@ class DecontaminationSummary:
         return f"<DecontaminationSummary: {self.read:,} read, {self.dropped:,} dropped>"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the counts for each file as JSON values."""
+        """Return the summary as JSON values."""
         return {
             "read": self.read,
             "kept": self.kept,
@@ -65,10 +65,10 @@ def decontaminate_records(
     progress: Progress = no_progress,
     hold: Hold = no_hold,
 ) -> DecontaminationSummary:
-    """Write the records of files or runs that contain nothing that the benchmarks `against` ask.
+    """Write the records from files or runs that contain no item from the benchmark files `against`.
 
-    The parameters are the options of `selfinstruct decontaminate`. Raises ConfigError, InputError,
-    ExportError; then no file has changed.
+    The parameters are the same as the options of `selfinstruct decontaminate`. Raises ConfigError, InputError
+    or ExportError; in each case, no file has changed.
     """
     files = ListFiles(
         inputs=listed(inputs),
@@ -102,7 +102,7 @@ def decontaminate_records(
 
 
 def _read(opened: OpenLists, summary: DecontaminationSummary) -> Iterator[Record]:
-    """Yield all records, and check the first record of each input."""
+    """Yield all records. For each input's first record, check whether the input looks like a benchmark."""
     for name, record in opened.records():
         summary.read += 1
         if record.number == 1:
@@ -122,7 +122,10 @@ def _reject(opened: OpenLists, record: Record, hits: Sequence[Hit]) -> None:
 
 
 def _check_inputs(files: ListFiles) -> None:
-    """Check the first record of each regular input file. Pipes are skipped, as they can be read only once."""
+    """Raise InputError if only some inputs look like benchmarks.
+
+    Pipes are not checked, because they can be read only once.
+    """
     layouts = {}
     for name in files.inputs if len(files.inputs) > 1 else ():
         if Path(name).is_file():
@@ -135,8 +138,8 @@ def _check_inputs(files: ListFiles) -> None:
 def _check_layouts(layouts: Mapping[str, str]) -> None:
     """Raise InputError if some inputs, but not all of them, look like benchmarks.
 
-    For example, with `--against mmlu.jsonl hellaswag.jsonl`, the second file is an INPUT and not a benchmark,
-    so its items would be kept.
+    This detects a mistake in the command. For example, in `--against mmlu.jsonl hellaswag.jsonl`, the second
+    file is an INPUT and not a benchmark, so its items would be kept.
     """
     if OTHER.name not in layouts.values():
         return
@@ -150,7 +153,7 @@ def _check_layouts(layouts: Mapping[str, str]) -> None:
 
 
 def _texts(fields: Sequence[str], missing: set[str], record: Record) -> list[FieldText]:
-    """Return the record's texts to search. Removes the fields that have text from `missing`."""
+    """Return the record's texts to search. Remove each field that has text from `missing`."""
     texts = list(texts_of(record.fields))
     if not fields:
         return texts

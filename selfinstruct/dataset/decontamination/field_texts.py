@@ -1,4 +1,4 @@
-"""Finds all texts in a record, with their nested fields."""
+"""Finds all texts in a record, including nested ones, with the paths of their fields."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,14 +8,14 @@ _PLACE_IN_LIST = re.compile(r"\.\d+(?=\.|$)")
 
 
 class FieldText(NamedTuple):
-    """A text and the path of its field, such as "output" or "messages.1.content"."""
+    """A text and its field's path, such as "output" or "messages.1.content"."""
 
     field: str
     text: str
 
 
 def texts_of(fields: Mapping[str, object]) -> Iterator[FieldText]:
-    """Yield all non-blank strings in a record, in order. Deeply nested records are allowed."""
+    """Yield all non-blank strings in a record, in the order of its fields. Any nesting depth is allowed."""
     waiting: list[tuple[str, object]] = [*fields.items()]
     waiting.reverse()
     while waiting:
@@ -32,7 +32,7 @@ def texts_of(fields: Mapping[str, object]) -> Iterator[FieldText]:
 def is_within(path: str, field: str) -> bool:
     """Return whether the field at `path` is `field`, or is nested within it.
 
-    `field` may omit list positions: "messages.content" means the content of every message.
+    `field` may omit list positions: "messages.content" refers to the content of all messages.
 
     >>> [is_within("messages.1.content", field) for field in ("messages", "messages.content", "messages.0")]
     [True, True, False]

@@ -1,4 +1,4 @@
-"""An index of all benchmark items, which finds the items that records contain."""
+"""An index of benchmark items, which finds the items that a record contains."""
 
 from array import array
 from bisect import bisect_right
@@ -21,7 +21,7 @@ SHORTEST = 4
 """Minimum number of words in a text to search for. "Yes, it is" is too short, for example."""
 
 _SLACK = 1e-9
-"""A tolerance that is larger than a score's rounding error."""
+"""Tolerance for rounding errors in scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +30,15 @@ class Hit:
 
     kind: Literal["ngram", "rouge_l"]
     field: str
-    """The path of the record's field, such as "messages.1.content"."""
+    """The path of the field that contains the record's text, such as "messages.1.content"."""
     source: Item
     """The benchmark item, without its texts."""
     text: str
     """The name of the item's text, such as "question + choices"."""
     words: str | None = None
-    """The longest run of shared words; None for the kind "rouge_l"."""
+    """The longest sequence of shared words; None if the kind is "rouge_l"."""
     score: float | None = None
-    """The ROUGE-L of the two whole texts; None for the kind "ngram"."""
+    """The ROUGE-L between the two whole texts; None if the kind is "ngram"."""
 
 
 class _ItemText(NamedTuple):
@@ -63,8 +63,8 @@ class _Text(NamedTuple):
 class BenchmarkIndex:
     """An index of benchmark items.
 
-    Whether a record has hits does not depend on the order of items or records. If benchmarks are added,
-    records with hits still have hits.
+    Whether a record has hits does not depend on the order of items or records. If more benchmarks are added,
+    a record that has hits still has hits.
     """
 
     def __init__(
@@ -77,16 +77,16 @@ class BenchmarkIndex:
     ) -> None:
         """Build the index.
 
-        If a record and an item share `ngram` consecutive words, this is a hit, unless more than `common`
-        items in the benchmark have these words; items with identical words count once. A ROUGE-L of more
-        than `threshold` is also a hit; None disables this comparison. Raises ValueError if a number is out
-        of range.
+        It is a hit if a record and an item share `ngram` consecutive words, unless more than `common` items
+        in the benchmark contain these words. Items with identical words count once. A ROUGE-L of more than
+        `threshold` is also a hit. If `threshold` is None, texts are not compared by ROUGE-L. Raises
+        ValueError if a number is out of range.
         """
         if ngram < 1:
             raise ValueError(f"ngram must be at least 1, not {ngram}")
         self.ngram = ngram
         self.common = common
-        # No ROUGE-L is more than 1, so a threshold of 1 finds nothing.
+        # No ROUGE-L is more than 1, so a threshold of 1 disables this comparison.
         self._novelty = NoveltyIndex(
             threshold=1.0 if threshold is None else threshold, tokenizer="unicode"
         )
@@ -104,7 +104,7 @@ class BenchmarkIndex:
         self._kinds: list[int] = []
         """A number for each item, by item index. Items with identical words have the same number."""
         self._same: dict[bytes, tuple[str, list[int]]] = {}
-        """By word ids: the first text with these words, and the indexes of all texts with these words."""
+        """By a text's word ids: the first text with these words, and the indexes of all texts with them."""
         long_enough = self._add_all(items)
         self._texts_of: dict[int, list[int]] = defaultdict(list)
         for number, text in enumerate(self._texts):
@@ -113,7 +113,7 @@ class BenchmarkIndex:
         self._benchmarks = [numbers.setdefault(s.benchmark, len(numbers)) for s in self.sources]
         self._grams = self._make_grams()
         self._wholes: list[list[int]] = []
-        """Indexes of the texts that have the same words, for each position in the novelty index."""
+        """For each position in the novelty index, the indexes of the texts that have the same words."""
         self._longest = 0
         """Number of words in the longest text in the novelty index."""
         self._short: dict[tuple[str, ...], list[int]] = {}
@@ -128,7 +128,7 @@ class BenchmarkIndex:
         """Number of items that are not searched for because their texts are common, by benchmark file."""
 
     def _add_all(self, items: Iterable[Item]) -> set[int]:
-        """Add all items. Returns the indexes of the items that have a text long enough to search for."""
+        """Add all items. Return the indexes of the items that have a text long enough to search for."""
         kind_of: dict[tuple[bytes, ...], int] = {}
         long_enough: set[int] = set()
         for number, item in enumerate(items):
@@ -141,7 +141,7 @@ class BenchmarkIndex:
         return long_enough
 
     def _add(self, number: int, item: Item) -> tuple[list[int], tuple[bytes, ...]]:
-        """Add an item. Returns each of its texts' number of words, and each text's word ids as bytes."""
+        """Add an item. Return the number of words in each of its texts, and each text's word ids as bytes."""
         ids = self._ids
         sizes, keys = [], []
         for name, text, is_variant in item.texts:
@@ -159,7 +159,7 @@ class BenchmarkIndex:
         return sizes, tuple(keys)
 
     def _make_grams(self) -> Grams:
-        """Return the items' n-grams: those of length `ngram`, and shorter texts as one n-gram each."""
+        """Return the items' n-grams of length `ngram`, and each shorter text as one n-gram."""
         import numpy as np
 
         words = np.frombuffer(self._words, np.int64)
@@ -192,7 +192,7 @@ class BenchmarkIndex:
                 self._short[tuple(words)] = rare
 
     def _rare(self, texts: list[int]) -> list[int]:
-        """Return one text per item, excluding benchmarks in which these words are common.
+        """Return the index of one text per item, except for benchmarks in which the text's words are common.
 
         `texts` are the indexes of texts with the same words.
         """
@@ -206,10 +206,10 @@ class BenchmarkIndex:
         ]
 
     def check(self, records: Sequence[Sequence[FieldText]]) -> list[list[Hit]]:
-        """Return each record's hits. A record is given as its texts.
+        """Return each record's hits. Each record is passed as a sequence of its texts.
 
-        Whole texts are compared only for records without an n-gram hit, because one hit is enough. Checking
-        many records in one call is much faster than one record per call.
+        Whole texts are compared by ROUGE-L only for records without an n-gram hit, because one hit is enough.
+        Checking many records in one call is much faster than checking one record per call.
         """
         texts = [
             _Text(number, field, text, unicode(text))
@@ -248,13 +248,13 @@ class BenchmarkIndex:
 
         This is a fast check that avoids most comparisons.
         """
-        # In the best case, an item has all known words in the same order, and few other words.
+        # In the best case, an item has all known words in the same order, and hardly any other words.
         common = min(sum(word in self._ids for word in words), self._longest)
         best = 2 * common / max(1, len(words) + max(common, LONG_ENOUGH))
         return self._longest > 0 and best >= self._novelty.threshold - _SLACK
 
     def _results(self, texts: Iterable[_Text]) -> dict[str, NoveltyResult]:
-        """Return the result for each distinct text, because chats often repeat the same system message."""
+        """Return the novelty result for each text. Equal texts, such as system messages, are checked once."""
         each = list(dict.fromkeys(text.text for text in texts))
         return dict(zip(each, self._novelty.check_each(each), strict=True))
 

@@ -1,9 +1,9 @@
-"""Finds word n-grams fast, by numbering them.
+"""Finds word n-grams quickly by assigning a number to each.
 
-All texts together form one array with a number for each word. 0 means a word that no benchmark contains. It
-also separates texts, so no n-gram extends over two texts. The numbers of two neighbouring n-grams of 1, 2,
-4 … words determine the number of a longer n-gram, so n-grams of any length are numbered in a few rounds.
-Equal numbers mean equal words: there are no hash collisions.
+All texts are stored in one array with a number for each word. The number 0 represents words that no benchmark
+contains. It also separates texts, so no n-gram spans two texts. The number of a longer n-gram is determined
+by the numbers of two n-grams of 1, 2, 4 … words within it. So n-grams of any length are numbered in a few
+rounds. N-grams have the same number only if they have the same words, so there are no hash collisions.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Owners(NamedTuple):
-    """Which item each word belongs to, and what decides whether an n-gram is common."""
+    """The item that each word belongs to, and the data that determines whether an n-gram is common."""
 
     items: "Numbers"
     """The index of the item at each position of the word array."""
@@ -33,7 +33,7 @@ class Owners(NamedTuple):
 
 
 class _Table(NamedTuple):
-    """All n-grams of one length, with the items that have them."""
+    """All n-grams of one length, with the items that contain them."""
 
     keys: "Numbers"
     """The n-grams' keys, sorted."""
@@ -51,14 +51,17 @@ class Grams:
         """Store the n-grams of each length at the positions in `places`. `longest` is the maximum length."""
         self._longest = longest
         self._pairs: dict[int, Numbers] = {}
-        """The sorted keys of all n-grams of 2, 4, 8 … words, by half of that number of words."""
+        """The sorted keys of all n-grams of 2, 4, 8 … words, by half the number of words."""
         numbers = self._numbers(words)
         self._tables = {
             length: _table(_keys(numbers, length), at, owners) for length, at in places.items()
         }
 
     def _numbers(self, words: "Numbers") -> "dict[int, Numbers]":
-        """Return the number of the n-gram at each position, for the lengths 1, 2, 4 …; 0 if unknown."""
+        """Return the number of the n-gram at each position; 0 if it is unknown.
+
+        The result has one array for each of the lengths 1, 2, 4 …, up to `longest`.
+        """
         import numpy as np
 
         numbers = {1: words}
@@ -72,11 +75,14 @@ class Grams:
         return numbers
 
     def items(self) -> set[int]:
-        """Return the indexes of all items that have at least one n-gram."""
+        """Return the indexes of all items that contain at least one of these n-grams."""
         return {item for table in self._tables.values() for item in table.items.tolist()}
 
     def find(self, words: "Numbers") -> Iterator[tuple[int, int]]:
-        """Yield each position in `words` at which an n-gram begins, with each item that has this n-gram."""
+        """Yield (position, item index) for each n-gram in `words` and each item that contains it.
+
+        The position is the index in `words` at which the n-gram begins.
+        """
         numbers = self._numbers(words)
         for length, table in self._tables.items():
             grams = _positions(table.keys, _keys(numbers, length))

@@ -1,4 +1,4 @@
-"""Removes near-duplicates from lists of records, by exact ROUGE-L.
+"""Removes near-duplicates from lists of records, using exact ROUGE-L.
 
-`filter_records` works on files, `Deduplication` on records in memory.
+`filter_records` works on files. `Deduplication` works on records in memory.
 """

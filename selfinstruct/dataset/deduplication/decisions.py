@@ -1,7 +1,7 @@
-"""Decides which records in a list are near-duplicates, by exact ROUGE-L.
+"""Decides which records in a list are near-duplicates, using exact ROUGE-L.
 
-Of several similar texts, the first one in the list is kept. The rule is the same as for a run's candidates;
-see `selfinstruct.pipeline.novelty`.
+If several texts are similar, only the first one in the list is kept. A run's candidates are compared by the
+same rule; see `selfinstruct.pipeline.novelty`.
 
     >>> texts = ["Name three rivers.", "Name three big rivers.", "Sing!"]
     >>> listed = [ListedText(n, text, f"line {n}") for n, text in enumerate(texts, start=1)]
@@ -20,21 +20,21 @@ from typing import Any, Generic, TypeVar
 from selfinstruct.pipeline.novelty import NoveltyIndex
 
 BATCH = 1_000
-"""Number of records compared in one call, for speed. It does not affect the decisions."""
+"""Number of records that are compared in one call. It affects only the speed, not the decisions."""
 NOTHING_SIMILAR = {"most_similar_instructions": dict[str, float](), "avg_similarity_score": 0.0}
-"""The fields that are added to a record whose text has no tokens."""
+"""The similarity fields for a record whose text has no tokens."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class ListedText(Generic[T]):
-    """A record, with the text to compare."""
+    """A record in the list, with its text to compare."""
 
     record: T
     text: str
     place: str
-    """The record's file and line, for messages."""
+    """The record's file and line, to show in messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Rejected(Generic[T]):
 
 
 class Deduplication:
-    """Decides on records one by one. Keeps texts and their places in memory, but no records."""
+    """Decides on records one by one. Keeps the texts and their places in memory, but not the records."""
 
     def __init__(
         self, *, threshold: float = 0.7, tokenizer: str = "unicode", keep_equal: bool = False
@@ -79,9 +79,9 @@ class Deduplication:
         self._positions: dict[str, int] | None = {} if keep_equal else None
 
     def know(self, text: str, place: str) -> None:
-        """Add a text that later records are compared with. Raises ValueError after the first decision."""
+        """Add a text that all records are compared with. Raises ValueError if a text was already kept."""
         if len(self._texts) != self._known:
-            raise ValueError("decisions were made already")
+            raise ValueError("texts must be added before the first record is kept")
         if self._index.tokens(text):
             self._index.add(text)
             self._add(text, place)
@@ -114,15 +114,15 @@ class Deduplication:
                 assert rouge_l is not None
                 witness, place = self._texts[at], self._places[at]
                 yield Rejected(item.record, witness, place, rouge_l, is_known=at < self._known)
-            batch.clear()  # so that two batches are never in memory together
+            batch.clear()  # so that two batches are never in memory at the same time
 
     def similarities(
         self, positions: Iterable[int] | None = None, *, workers: int = 1
     ) -> Iterator[dict[str, Any]]:
-        """Yield fields that state how similar each text is to the texts before it.
+        """Yield, for each text, fields that state how similar it is to all earlier texts.
 
-        `positions` selects the texts; None selects all kept texts with tokens. `workers` is the number of
-        threads. Call this after the last decision.
+        `positions` selects the texts; None selects all kept texts that have tokens. `workers` is the number
+        of threads. Call this after the last decision.
         """
         kept = range(self._known, len(self._texts)) if positions is None else positions
         for similar in self._index.similarities(kept, workers=workers):

@@ -14,9 +14,9 @@ _SHOWN = 8
 def text_of(fields: Mapping[str, Any], names: Sequence[str], *, option: str = "--field") -> str:
     """Return the texts in the fields `names`, joined by newlines. Empty texts are left out.
 
-    A name may refer to a nested value, such as `messages.0.content`. If at least one of the fields has text,
-    missing and null fields count as empty. Raises ValueError if no field has text or a field has another
-    type; the message suggests `option`.
+    A name may refer to a nested value, such as `messages.0.content`. If at least one of the fields is a text,
+    missing and null fields count as empty. Raises ValueError if no field is a text or a field has another
+    type. The error message suggests using `option`.
 
     >>> text_of({"messages": [{"content": "Hello!"}]}, ["messages.0.content"])
     'Hello!'
@@ -31,7 +31,7 @@ def text_of(fields: Mapping[str, Any], names: Sequence[str], *, option: str = "-
 
 
 def has_text(fields: Mapping[str, Any], name: str) -> bool:
-    """Return whether the field `name` has text, which may be empty."""
+    """Return whether the field `name` is a text, which may be empty."""
     return isinstance(_value(fields, name), str)
 
 
@@ -54,12 +54,12 @@ def _problem(fields: Mapping[str, Any], name: str, value: object, option: str) -
         return f"the field {name!r} is {kind_of(value)}, not text; {_remedy(name, value, option)}"
     names = ", ".join(map(shortened, list(fields)[:_SHOWN])) or "none"
     more = ", …" if len(fields) > _SHOWN else ""
-    remedy = _separator(fields) or f"name one with {option} (fields: {names}{more})"
+    remedy = _separator(fields) or f"choose a field with {option} (fields: {names}{more})"
     return f"has no field {name!r}; {remedy}"
 
 
 def _separator(fields: Mapping[str, Any]) -> str:
-    """Return a remedy if the only field name looks like a CSV header with another separator; otherwise ""."""
+    """Return a remedy if the only field's name looks like a CSV header with another separator, else ""."""
     only = next(iter(fields)) if len(fields) == 1 else ""
     remark = separator_remark(only)
     return f"the only field is {shortened(only)}, so {remark}" if remark else ""
@@ -73,5 +73,5 @@ def _remedy(name: str, value: object, option: str) -> str:
         is_list_of_objects = value and isinstance(value[0], Mapping)
         inner = f".0.{next(iter(value[0]), 'text')}" if is_list_of_objects else ".0"
     if inner:
-        return f"name a text in it, such as {option} {name}{inner[:43]}"
-    return f"fix the record, or name another field with {option}"
+        return f"choose a text within it, such as {option} {name}{inner[:43]}"
+    return f"fix the record, or choose another field with {option}"

@@ -26,7 +26,7 @@ _ADDED = ("witness", "witness_place", "rouge_l")
 
 @dataclass(repr=False)
 class FilterSummary:
-    """The numbers of one `filter_records`."""
+    """The counts from one call of `filter_records`."""
 
     read: int = 0
     kept: int = 0
@@ -40,14 +40,14 @@ class FilterSummary:
     against: int = 0
     """Number of records read from the files in `ListFiles.against`."""
     fields_without_text: list[str] = field(default_factory=list)
-    """If several fields are compared: those that have no text in any record."""
+    """If several fields are compared, those that are not a text in any record."""
     seconds: float = 0.0
 
     def __repr__(self) -> str:
         return f"<FilterSummary: {self.read:,} read, {self.rejected:,} rejected>"
 
     def as_json(self) -> dict[str, Any]:
-        """Return the counts for each file as JSON values."""
+        """Return the summary as JSON values."""
         return asdict(self) | {"seconds": round(self.seconds, 3)}
 
 
@@ -68,10 +68,10 @@ def filter_records(
     progress: Progress = no_progress,
     hold: Hold = no_hold,
 ) -> FilterSummary:
-    """Write the records of files or runs without near duplicates; of similar records the first is kept.
+    """Write the records from files or runs without near-duplicates. The first of similar records is kept.
 
-    The parameters are the options of `selfinstruct filter`. Raises ConfigError, InputError, ExportError, and
-    ValueError for an unknown tokenizer; then no file has changed.
+    The parameters are the same as the options of `selfinstruct filter`. Raises ConfigError, InputError or
+    ExportError, or ValueError if the tokenizer is unknown. In each case, no file has changed.
     """
     began = time.monotonic()
     files = ListFiles(
@@ -112,9 +112,10 @@ def filter_records(
 
 
 def _has_another_input(decision: Rejected[Record]) -> bool:
-    """Return whether a rejected record may differ from its witness in its input, which was not compared.
+    """Return whether a rejected record has the same instruction as its witness, but also has an input.
 
-    In published datasets, some instructions occur with several inputs.
+    Inputs were not compared, so the record may be a different task. In published datasets, some instructions
+    occur with several inputs.
     """
     fields = decision.record.fields
     is_copy = not decision.is_known and fields["instruction"] == decision.witness
@@ -124,7 +125,10 @@ def _has_another_input(decision: Rejected[Record]) -> bool:
 def _write_with_similarities(
     waiting: Sequence[Kept[Record]], dedup: Deduplication, kept: RecordWriter, progress: Progress
 ) -> None:
-    """Write the kept records with similarities, after all decisions, so all cores can compute scores."""
+    """Write the kept records with their similarities.
+
+    This is done after all decisions, so that all cores can compute scores.
+    """
     positions = [kept.position for kept in waiting if kept.position is not None]
     similarities = dedup.similarities(positions, workers=os.cpu_count() or 1)
     for number, decision in enumerate(waiting, start=1):
@@ -145,7 +149,7 @@ def _know(
             for record in records:
                 dedup.know(_text(record, fields, option="--against-field"), record.place)
                 summary.against += 1
-                progress(None, f"{summary.against:,} read of --against")
+                progress(None, f"{summary.against:,} read from --against")
 
 
 def _listed(

@@ -1,6 +1,6 @@
-"""Creates the files next to the data: LLaMA-Factory's dataset_info.json, axolotl's stanza, and the card.
+"""Creates files next to the data: LLaMA-Factory's dataset_info.json, a stanza for axolotl, and the card.
 
-The formats are those of LLaMA-Factory 0.9.5 and axolotl 0.19.0. `tests/readers` runs both with these files.
+They are written for LLaMA-Factory 0.9.5 and axolotl 0.19.0. `tests/readers` runs both tools with these files.
 """
 
 import json
@@ -20,9 +20,9 @@ from selfinstruct.files import because, open_regular, read_at_most
 from selfinstruct.runner.directory import Run
 
 DATASET_INFO: Final = "dataset_info.json"
-"""The file name of LLaMA-Factory's list of datasets, which is in the data directory."""
+"""The file name of LLaMA-Factory's list of datasets. The file is in the same directory as the data."""
 CARD: Final = "README.md"
-"""The file name of the dataset card, which is in the data directory."""
+"""The dataset card's file name. The file is in the same directory as the data."""
 
 _LARGEST = 10_000_000
 _TRAINERS = Path(__file__).with_name("trainers.yaml")
@@ -30,11 +30,11 @@ _NOTE: Final = (
     "# Put this into axolotl's configuration. Paths are relative to axolotl's working directory.\n"
 )
 _DS_TYPE: Final = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
-"""The file formats that both trainers read, by suffix."""
+"""The name that both trainers use for each file format, by file suffix."""
 
 
 def _existing(path: Path) -> bytes | None:
-    """Return the content of the file `path`; None if it does not exist. Raises InputError if unreadable."""
+    """Return a file's content, or None if it does not exist. Raises InputError if it cannot be read."""
     try:
         return read_at_most(path, _LARGEST, opener=open_regular)
     except FileNotFoundError:
@@ -66,10 +66,13 @@ def check_llama_factory(path: Path, options: ExportOptions) -> None:
     container = options.container_of(path)
     problem = ""
     if container == "datasets":
-        problem = "reads files, but no folder of the package datasets; write .parquet or .json"
+        problem = "cannot read a directory written by the package datasets; write .parquet or .json"
     elif _DS_TYPE.get(path.suffix) != _DS_TYPE[f".{container}"]:
         suffix = "json" if container == "jsonl" else container
-        problem = f"reads files by suffix, but {path.name} will be {container}; end it in .{suffix}"
+        problem = (
+            f"determines a file's format by its suffix, but {path.name} will be {container}; use the "
+            f"suffix .{suffix}"
+        )
     if problem:
         raise ConfigError("llama_factory", f"LLaMA-Factory {problem}")
     _refuse_patterns(path.name, "llama_factory")
@@ -88,7 +91,7 @@ def dataset_info(path: Path, options: ExportOptions, parts: Sequence[Part]) -> b
         name = dataset_name(part.path)
         other = entries.get(name, entry).get("file_name", "something else")
         if other != part.path.name:
-            problem = f"has an entry {name!r} already, for {other}"
+            problem = f"already has an entry {name!r}, for {other}"
             raise InputError(place, f"{problem}; choose another name for the output")
         entries[name] = entry
     # LLaMA-Factory reads the file in the system's default encoding, so it must be ASCII.
@@ -108,7 +111,7 @@ def _entries(path: Path) -> dict[str, Any]:
         problem = "is not JSON, so no entry can be added; fix the file or move it away"
         raise InputError(path, problem) from None
     if not isinstance(entries, dict) or not all(isinstance(e, dict) for e in entries.values()):
-        raise InputError(path, "is not a file of LLaMA-Factory; choose another folder")
+        raise InputError(path, "is not a LLaMA-Factory file; choose another directory")
     return entries
 
 
@@ -122,7 +125,7 @@ def stanza_path(path: Path) -> Path:
     place = path.with_name(f"{path.name}.axolotl.yaml")
     data = _existing(place)
     if data is not None and not data.startswith(_NOTE.encode()):
-        raise InputError(place, "exists and is no stanza of selfinstruct; move it away")
+        raise InputError(place, "exists, but is not a stanza written by selfinstruct; move it away")
     return place
 
 
@@ -148,7 +151,7 @@ def axolotl_stanza(options: ExportOptions, container: str, parts: Sequence[Part]
 
 
 def has_unedited_card(output: Path) -> bool:
-    """Return whether there is an unedited card next to the data."""
+    """Return whether there is a card next to the data that was not edited after selfinstruct wrote it."""
     try:
         data = _existing(output.parent / CARD)
     except InputError:
@@ -157,11 +160,11 @@ def has_unedited_card(output: Path) -> bool:
 
 
 def check_card(output: Path) -> None:
-    """Raise InputError if the file at the card's path was edited or not written by selfinstruct."""
+    """Raise InputError if there is a file at the card's path that a person wrote or edited."""
     path = output.parent / CARD
     if _existing(path) is not None and not has_unedited_card(output):
         problem = (
-            "was written or edited by a person, so no card replaces the file; move the file away, or leave "
+            "was written or edited by a person, so the card cannot replace it; move the file away, or leave "
             "out --card"
         )
         raise InputError(path, problem)
@@ -176,9 +179,10 @@ def card_for(
     *,
     left_out: Mapping[str, int] | None,
 ) -> Card:
-    """Return the card of a finished export.
+    """Return the dataset card for a finished export.
 
-    `options` are the options that shaped the data. `left_out` are rows by benchmark file.
+    `options` are the options that affected the data. `left_out` is the number of rows that were left out for
+    each benchmark file; None if there are no benchmarks.
     """
     exported = Exported(
         format=export.options.format,

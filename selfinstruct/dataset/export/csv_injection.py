@@ -1,11 +1,11 @@
-"""Protects spreadsheet users against cells that are formulas.
+"""Prevents CSV injection: texts that spreadsheet programs would execute as formulas.
 
-Excel, LibreOffice and Google Sheets execute a cell as a formula if it begins with certain characters, and a
-formula can send the table to another machine. An apostrophe before the text prevents this. The apostrophe
-becomes part of the data, so protected files are for reading, not for training.
+Excel, LibreOffice and Google Sheets execute a cell as a formula if it begins with certain characters. A
+formula can send the table's content to another machine. An apostrophe before the text prevents this. The
+apostrophe becomes part of the data, so protected files are for reading, not for training.
 
-    =1+1            '=1+1
-    so;=1+1         so;'=1+1      some programs split cells at semicolons or tabs
+    =1+1       →  '=1+1
+    so;=1+1    →  so;'=1+1      because some programs split cells at semicolons or tabs
 """
 
 import re
@@ -16,13 +16,13 @@ from typing import Any
 from selfinstruct.dataset.record_files.values import as_text
 
 _STARTS = "=+\\-@\u2212\uff1d\uff0b\uff0d\uff20"
-"""Characters with which formulas begin: those that OWASP lists, the minus sign, and full-width forms."""
+"""Characters that a formula can begin with: those listed by OWASP, the minus sign, and full-width forms."""
 _UNSEEN = r"\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff"
 """Characters that spreadsheet programs skip before a formula."""
 _CELL = re.compile(f"[{_UNSEEN}]*[{_STARTS}]|[\t\r\n]")
 _WITHIN = re.compile(f'(?<![;"{_UNSEEN}])[;"{_UNSEEN}]++(?=[{_STARTS}])')
 _SEPARATORS = re.compile(r"[;\t\r\n]")
-"""Characters at which these programs may end a cell or row, depending on settings, even within quotes."""
+"""Characters that may end a cell or row in spreadsheet programs, even within quotes."""
 
 
 def without_formulas(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Writes a directory for the package `datasets`, which appears completely or not at all.
+"""Writes a directory that the package `datasets` can load. It appears completely or not at all.
 
     data/                      load_from_disk("data")["train"]
     ├── dataset_dict.json
@@ -32,22 +32,22 @@ _DATASET_FILE = re.compile(
 
 
 class Folder(Target):
-    """A directory for the package `datasets`; see `Target`."""
+    """A directory that the package `datasets` can load; see `Target`."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._real = Path(os.path.realpath(path))
-        # The random name differs from the directories that killed processes left, which may contain an
-        # earlier dataset.
+        # Its name is random, because a killed process may have left a directory that contains an earlier
+        # dataset.
         self._workplace = temporary_beside(self._real)
         self._earlier = self._workplace / "earlier"
         self._draft = self._workplace / "dataset"
-        """The directory's new content, which is written here first."""
+        """The temporary directory that the new dataset is written to first."""
 
     def open(self) -> None:
         """Create the temporary directory. Raises InputError if the target must not be created or replaced."""
         if self._is_stdout:
-            raise InputError("stdout", "cannot be a folder; name one with -o")
+            raise InputError("stdout", "cannot be a directory; choose a directory with -o")
         with self.faults():
             self._check_place()
             self._make_parents(self._real)
@@ -58,24 +58,24 @@ class Folder(Target):
         if owning_run(self._real) is not None:
             problem = "is part of a run"
         elif os.path.ismount(self._real):
-            problem = "is a mount point, which another folder cannot replace"
+            problem = "is a mount point, which another directory cannot replace"
         elif self._real.exists() and not (self._real.is_dir() and _is_dataset(self._real)):
-            problem = "exists and is not a dataset folder, or has other files in it"
+            problem = "exists, but is not a dataset directory or also contains other files"
         elif scrub(str(self._real)) != str(self._real):
-            problem = "is no UTF-8 text, so the package cannot read the folder"
+            problem = "is not valid UTF-8, so the package datasets cannot read the directory"
         if problem is not None:
             raise InputError(self.path, f"{problem}; choose another name")
 
     def save(self, parts: Mapping[str, IO[bytes]]) -> None:
-        """Write one dataset per part, from Parquet data. A single part gets no subdirectory."""
+        """Write each part's Parquet data as a dataset. A single part gets no subdirectory."""
         datasets = package_for(self.path, "datasets")
         with self.faults(), _without_bars(datasets):
             loaded = {name: _dataset(datasets, file) for name, file in parts.items()}
             saved = datasets.DatasetDict(loaded) if len(loaded) > 1 else loaded.popitem()[1]
             saved.save_to_disk(self._draft)
-            self._check_place()  # again, since the place may be taken now
+            self._check_place()  # again, because the target may have been created meanwhile
             for path in [*self._draft.rglob("*"), self._draft]:
-                sync_directory(path)  # works for files too
+                sync_directory(path)  # this works for files too
 
     def finish(self) -> None:
         """Rename the temporary directory to its final name. It replaces an earlier dataset with that name."""
@@ -109,11 +109,11 @@ def _is_dataset(folder: Path, *, is_part: bool = False) -> bool:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two directories atomically, so readers always find one of them under each name.
+    """Swap two directories atomically, so that both names exist at all times.
 
     Returns False if the operating system or the file system cannot do this.
     """
-    at_working_directory, exchange = -100, 2  # of Linux: AT_FDCWD, RENAME_EXCHANGE
+    at_working_directory, exchange = -100, 2  # Linux's AT_FDCWD and RENAME_EXCHANGE
     try:
         renameat2 = ctypes.CDLL(None).renameat2
     except (AttributeError, OSError):

@@ -1,4 +1,4 @@
-"""Exports a run or a file of records, and writes the files next to the data."""
+"""Exports a run or a file of records, and writes additional files such as a dataset card."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ from selfinstruct.dataset.source import Source, open_source
 from selfinstruct.runner.directory import Run
 
 _CONTAMINATED = "contain benchmark text"
-"""The name of the filter against benchmarks."""
+"""The name of the filter that removes rows with benchmark text. It completes the sentence "rows that …"."""
 
 
 @dataclass(kw_only=True, repr=False)
 class ExportSummary:
-    """The numbers of one `export_records`."""
+    """The result of one call of `export_records`."""
 
     format: str
     container: str = ""
@@ -33,14 +33,14 @@ class ExportSummary:
     remarks: list[str] = field(default_factory=list)
     """Remarks for the user about the source and the output."""
     removed: Mapping[str, int] = field(default_factory=dict)
-    """Rows that each filter removed; the names complete the sentence "rows that …"."""
+    """Number of rows that each filter removed. The filters' names complete the sentence "rows that …"."""
     benchmarks: Benchmarks | None = None
     missing: Sequence[str] = ()
-    """A sentence for each piece of information that the card lacks."""
+    """One sentence for each piece of information that is missing in the card."""
 
     @property
     def rows(self) -> int:
-        """Rows in all parts."""
+        """Number of rows in all parts together."""
         return sum(part.rows for part in self.parts)
 
     @property
@@ -84,13 +84,13 @@ def export_records(
     hold: Hold = no_hold,
     **options: Any,
 ) -> ExportSummary:
-    """Write the rows of a run or a file in a format for trainers, and the files next to the data.
+    """Write a run's or a file's rows in a format for trainers, and additional files next to the data.
 
-    The parameters are the options of `selfinstruct export`; `options` are the fields of `ExportJob`:
+    The parameters are the same as the options of `selfinstruct export`. `options` are fields of `ExportJob`:
 
         export_records("my-run", "chats.jsonl", format="messages", split=(0.95, 0.05), shuffle_seed=1)
 
-    Raises SelfInstructError; then no file has changed.
+    If SelfInstructError is raised, no file has changed.
     """
     job = ExportJob(
         source=str(source),
@@ -123,7 +123,7 @@ def export_records(
 def _filtered(
     source: Source, job: ExportJob, summary: ExportSummary, progress: Progress
 ) -> FilteredRows:
-    """Return the rows to write."""
+    """Return the rows to write, which are the source's rows that pass all filters."""
     filters: dict[str, RowFilter] = {}
     if job.limit is not None:
         filters["belong to instructions after the limit"] = source.first(job.limit)
@@ -139,7 +139,7 @@ def _filtered(
 
 
 def _write_beside(job: ExportJob, export: Export, summary: ExportSummary, run: Run | None) -> None:
-    """Write the files next to the data."""
+    """Write the trainers' configuration files and the card next to the data, if requested."""
     beside = job.trainer_files(export.container, summary.parts)
     if job.card and run is not None:
         check_card(job.output)  # again, because the card may have been edited meanwhile
@@ -157,6 +157,6 @@ def _remarks_on_prompts(rows: Sequence[Row]) -> Iterator[str]:
     if rows and str(rows[0].get("prompt", "."))[-1:].isalnum():
         end = rows[0]["prompt"].rpartition("\n")[2][-20:]
         yield (
-            f"prompts end in {end!r} and completions follow immediately; to separate them, end the "
-            "template with another line end"
+            f"prompts end in {end!r}, and completions follow without a separator; to add one, end the "
+            "template with another line break"
         )

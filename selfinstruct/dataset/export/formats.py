@@ -1,4 +1,4 @@
-"""Export options, which are checked before anything is read or written."""
+"""Export formats and options. All options are checked before any file is read or written."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from selfinstruct.runner.run_files import owning_run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """An export format: the shape of its rows, and its default file format."""
+    """An export format, defined by the shape of its rows and its default file format."""
 
     shape: str
     container: str
@@ -40,16 +40,16 @@ CONTAINERS: Final = ("json", "jsonl", "csv", "parquet", "datasets")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """The options of one export. Raises ConfigError if options are invalid or cannot be combined."""
+    """One export's options. Raises ConfigError if options are invalid or cannot be combined."""
 
     format: str = "alpaca"
     """The export format; one of FORMATS."""
     container: str | None = None
     """The file format; one of CONTAINERS. If None, the file's suffix or else `format` determines it."""
     split: str | Sequence[float] = ()
-    """Shares of train and test, or of train, validation and test: "0.95/0.05"; () for one part."""
+    """Shares of train and test, or of train, validation and test, such as "0.95/0.05"; () for one part."""
     shuffle_seed: int | None = None
-    """The seed for the row order and the split. If None, the order is kept, and the split uses the seed 0."""
+    """The seed for shuffling and splitting. If None, rows are not shuffled, and the split uses the seed 0."""
     system: str | None = None
     """The system message that each chat begins with; None for no system message."""
     template: Path | str | None = None
@@ -57,7 +57,7 @@ class ExportOptions:
     csv_safe: bool = False
     """Whether possible formulas get an apostrophe; see `csv_injection`."""
     similarities: bool = False
-    """True to write the columns SIMILARITIES too."""
+    """Whether to write the columns SIMILARITIES too."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -85,13 +85,14 @@ class ExportOptions:
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """The shares of the parts."""
+        """Each part's share of the instructions; () for one part."""
         return read_shares(self.split) if isinstance(self.split, str) else tuple(self.split)
 
     def container_of(self, path: Path | str) -> str:
         """Return the file format to use for `path`.
 
-        Raises ConfigError if the file format does not fit the options, InputError for an unknown suffix.
+        Raises ConfigError if the file format does not fit the options, and InputError if the suffix is
+        unknown.
         """
         usual = FORMATS[self.format]
         by_name = format_of(path)
@@ -103,11 +104,13 @@ class ExportOptions:
             # This export format is itself a file format. JSON lines in a .json file are common.
             chosen = usual.container
             if by_name not in (None, chosen) and {chosen, by_name} != {"json", "jsonl"}:
-                problem = f"is {chosen}, but {path} ends in .{by_name}; use one of them"
+                problem = (
+                    f"is {chosen}, but {path} ends in .{by_name}; use the same format for both"
+                )
                 raise ConfigError("format", problem)
         if chosen == "csv" and usual.shape in CHATS:
             raise ConfigError(
-                "format", f"{self.format} has lists, which CSV cannot store; write .jsonl"
+                "format", f"{self.format} contains lists, which CSV cannot store; write .jsonl"
             )
         if self.csv_safe and chosen != "csv":
             raise ConfigError("csv_safe", f"is for CSV, but {path} will be {chosen}; leave it out")
@@ -120,12 +123,12 @@ class ExportOptions:
         and InputError if `path` has no file name.
         """
         if path.name in ("", ".."):
-            raise InputError(path, "is not a name for a file; choose one with -o")
+            raise InputError(path, "is not a file name; choose one with -o")
         parts = NAMES[len(self.shares) or 1]
         if len(parts) == 1 or self.container_of(path) == "datasets":
             return [(part, path) for part in parts]
         if str(path) == "-":
-            raise ConfigError("split", "makes several files; give a name in place of -")
+            raise ConfigError("split", "writes several files; use a file name instead of -")
         suffix = "".join(path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:])
         stem = path.name.removesuffix(suffix)
         return [(part, path.with_name(f"{stem}.{part}{suffix}")) for part in parts]

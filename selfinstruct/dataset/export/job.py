@@ -1,4 +1,4 @@
-"""The options and files of one export, with their checks."""
+"""One export's options and files, and checks that they can be used together."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from selfinstruct.files import because, is_stream
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportJob(ExportOptions):
-    """The options of `export_records`, and the files that they name."""
+    """The options of one `export_records` call, including its input and output files."""
 
     source: str
     """The run directory or the file of records to export; "-" is stdin."""
@@ -33,9 +33,9 @@ class ExportJob(ExportOptions):
     input_format: str | None = None
     """The input file's format. If None, the file's name or first character determines it."""
     include_seed_tasks: bool = False
-    """True to write the seed tasks first."""
+    """Whether to write the seed tasks too, before all other tasks."""
     limit: int | None = None
-    """Maximum of instructions, without seed tasks; None for all."""
+    """Maximum number of instructions, not counting seed tasks; None for all instructions."""
     max_instances_per_task: int | None = None
     """Maximum number of rows per instruction; None for all rows."""
     benchmarks: Sequence[str] = ()
@@ -45,7 +45,7 @@ class ExportJob(ExportOptions):
     axolotl: bool = False
     """Whether to write a stanza for axolotl's configuration."""
     card: bool = False
-    """True to write a dataset card, with the following terms."""
+    """Whether to write a dataset card, with the following terms."""
     license: str | None = None
     model_terms: str | None = None
     source_license: str | None = None
@@ -53,7 +53,7 @@ class ExportJob(ExportOptions):
 
     @property
     def terms(self) -> Terms:
-        """The terms for the card."""
+        """The licenses, model terms and languages to state in the card."""
         return Terms(
             license=self.license,
             model_terms=self.model_terms,
@@ -62,7 +62,7 @@ class ExportJob(ExportOptions):
         )
 
     def shown(self) -> dict[str, str]:
-        """Return the options that shaped the data, by flag."""
+        """Return the options that affect the data, by flag without dashes, for display in the card."""
         shares = "/".join(f"{share:g}" for share in self.shares)
         options = {
             "limit": self.limit,
@@ -79,9 +79,9 @@ class ExportJob(ExportOptions):
         return {name: str(value) for name, value in options.items() if value is not None}
 
     def check(self) -> None:
-        """Raise an error if a file cannot be written or would replace another file.
+        """Check that all files can be written and that no input or foreign file would be replaced.
 
-        The error is a ConfigError, an InputError or an ExportError.
+        Raises ConfigError, InputError or ExportError if not.
         """
         names = self.names(self.output)
         places = [path for _, path in names if path != self.output]
@@ -89,7 +89,7 @@ class ExportJob(ExportOptions):
         if str(self.output) == "-":
             for setting, is_given in beside.items():
                 if is_given:
-                    raise ConfigError(setting, "needs a file name, not -; give one with -o")
+                    raise ConfigError(setting, "needs a file name, not -; choose one with -o")
             return
         if self.llama_factory:
             check_llama_factory(self.output, self)
@@ -105,21 +105,21 @@ class ExportJob(ExportOptions):
             raise ExportError(self.output, f"cannot be written {because(error)}") from None
 
     def check_for_file(self) -> None:
-        """Raise ConfigError for an option that needs a run."""
+        """Raise ConfigError if an option needs a run as the source. Call this if the source is a file."""
         if self.similarities:
-            problem = f"needs a run, but {self.source} is a list of records"
-            remedy = "to add them to a list, use selfinstruct filter --similarities"
+            problem = f"needs a run, but {self.source} is a file of records"
+            remedy = "to add similarities to a file, use selfinstruct filter --similarities"
             raise ConfigError("similarities", f"{problem}; {remedy}")
         if self.card:
             problem = (
-                f"describes how a run made its data, but {self.source} is a list of records; make a run of "
-                "the list with selfinstruct import"
+                f"describes how a run made its data, but {self.source} is a file of records; use "
+                "selfinstruct import to create a run from the file"
             )
             raise ConfigError("card", problem)
 
     def _check_collisions(self, places: Sequence[Path]) -> None:
         if places and is_stream(self.output):
-            problem = "is a pipe or a device, which has room for one file only; name a file"
+            problem = "is a pipe or a device, which cannot take several files; choose a file"
             raise InputError(self.output, problem)
         template = self.template
         refuse_collisions(
@@ -141,7 +141,7 @@ class ExportJob(ExportOptions):
         return files
 
     def remarks_on_earlier(self, parts: Sequence[Part]) -> Iterator[str]:
-        """Yield remarks about files of earlier exports, which readers would take for a part of this one."""
+        """Yield remarks about files that earlier exports left and that could be mistaken for this one's."""
         if str(self.output) == "-" or is_stream(self.output):
             return
         if not self.card and has_unedited_card(self.output):
@@ -152,4 +152,4 @@ class ExportJob(ExportOptions):
             for _, path in replace(self, split=shares).names(self.output):
                 if path not in written and path.exists():
                     written.add(path)
-                    yield f"{path} is from an earlier export and not part of this one; remove it"
+                    yield f"{path} is from an earlier export and is not part of this one; remove it"

@@ -6,8 +6,9 @@
     messages             {"messages": [{"role": "user", "content": …}, {"role": "assistant", "content": …}]}
     sharegpt             {"conversations": [{"from": "human", "value": …}, {"from": "gpt", "value": …}]}
 
-A template joins instruction and input. The default is `prompts/export/alpaca.txt`, from Stanford Alpaca's
-training code, for prompts, and `prompts/export/chat.txt` for chats.
+A template joins instruction and input. The default for prompt-completion is `prompts/export/alpaca.txt`,
+which is from Stanford Alpaca's training code. The default for messages and sharegpt is
+`prompts/export/chat.txt`.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,7 +34,7 @@ CHATS: Final[Mapping[str, tuple[str, str, str, str, str]]] = {
     "messages": ("messages", "role", "content", "user", "assistant"),
     "sharegpt": ("conversations", "from", "value", "human", "gpt"),
 }
-"""For each chat shape: its column, a turn's two fields, and the names of the user and the assistant."""
+"""Each chat shape's column, the two fields of a message, and the role names of the user and the assistant."""
 
 
 def shape_of(
@@ -69,7 +70,7 @@ def shape_of(
 def _renderer(path: Path) -> Callable[[Row], str]:
     """Return a function that joins a row's instruction and input with the template at `path`.
 
-    Raises InputError if the template loses instructions or inputs.
+    Raises InputError if the rendered text does not contain the instruction or the input.
     """
     sample = {"instruction": "Name a river that flows through this country.", "input": "Peru"}
     template = load_template(path, folder="export", required="instruction", sample=sample)
@@ -81,10 +82,12 @@ def _renderer(path: Path) -> Callable[[Row], str]:
         row = {"instruction": sample["instruction"], "input": text}
         if sample["instruction"] not in text_of(row):
             case = "with" if text else "without"
-            problem = f"loses instructions {case} an input; add {{{{ instruction }}}} for this case"
+            problem = (
+                f"leaves out instructions {case} an input; add {{{{ instruction }}}} for this case"
+            )
             raise InputError(path, problem)
     if sample["input"] not in text_of(sample):
-        problem = "loses inputs; add {% if input %}{{ input }}{% endif %}"
+        problem = "leaves out inputs; add {% if input %}{{ input }}{% endif %}"
         raise InputError(path, problem)
     return text_of
 

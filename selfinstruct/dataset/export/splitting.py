@@ -1,4 +1,4 @@
-"""Orders rows for export and splits them into parts, by instruction. Pure.
+"""Shuffles rows and splits them into parts by instruction. All functions are pure.
 
     split(rows, (0.95, 0.05), seed=0)      all rows with the same instruction are in the same part
 
@@ -21,7 +21,7 @@ NAMES: dict[int, tuple[str, ...]] = {
     2: ("train", "test"),
     3: ("train", "validation", "test"),
 }
-"""The parts' names on the Hub and in `datasets`, by number of parts."""
+"""The parts' names, as on the Hugging Face Hub and in `datasets`, by the number of parts."""
 
 
 def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
@@ -32,9 +32,10 @@ def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
 def split(rows: Sequence[Row], shares: Sequence[float], *, seed: int) -> list[list[Row]]:
     """Split the rows into one part per share. The order of rows is kept within each part.
 
-    The shares must add up to 1 and are shares of the instructions. Each instruction is assigned
-    independently, so the shares are approximate. A part that would be empty gets the instruction nearest to
-    it. Raises ValueError if there are fewer instructions than parts.
+    `shares` are the parts' shares of the instructions and must add up to 1. Each instruction is assigned
+    independently, so the actual shares are only approximately equal to them. A part that would be empty gets
+    the instruction whose position is nearest to it. Raises ValueError if there are fewer instructions than
+    parts.
     """
     places = {key: _place(key, seed) for key in {_key(row["instruction"]) for row in rows}}
     if len(places) < len(shares):

@@ -1,4 +1,4 @@
-"""Writes rows to files. Either all files are written or none.
+"""Writes rows to one or more files. Either all files are written or none.
 
     with writing(Path("data.json"), ExportOptions(split=(0.95, 0.05))) as export:
         parts = export.write(rows)                     # data.train.json, data.test.json
@@ -70,7 +70,7 @@ def writing(
         hold()
         for target in targets:
             target.finish()
-    except BaseException:  # Ctrl-C too
+    except BaseException:  # including KeyboardInterrupt
         for target in reversed(targets):  # because new folders must be empty to be removed
             target.abandon()
         raise
@@ -101,7 +101,7 @@ class Export:
         self._files = options.names(path)
         self._folder: Folder | None = None
         if self.container == "datasets":
-            package_for(path, "datasets")  # checked before the long work
+            package_for(path, "datasets")  # raises an error early if the package is missing
             self._folder = self._opened(Folder(path))
         self._writers = [self._writer(file, types) for _, file in self._files]
 
@@ -143,7 +143,7 @@ class Export:
             try:
                 parts = [*split([*rows], options.shares, seed=options.shuffle_seed or 0)]
             except ValueError as error:
-                raise ConfigError("split", f"is not possible: {error}; leave it out") from None
+                raise ConfigError("split", f"is not possible: {error}; leave out --split") from None
         if options.shuffle_seed is None:
             return parts
         return [shuffled([*part], options.shuffle_seed) for part in parts]
