@@ -28,11 +28,11 @@ def test_yaml_names_may_have_hyphens_or_underscores(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "problem"),
     [
-        (" \t", r"^model: is blank; name a model, for example --model gpt-5\.4-mini$"),
+        (" \t", r"^model: is blank; specify a model, for example --model gpt-5\.4-mini$"),
         ("\u3000", "^model: is blank"),
         (
             "gpt\n4",
-            r"^model: contains invisible characters; write the name as the endpoint",
+            r"^model: contains invisible characters; use the name that the endpoint",
         ),
         ("gpt\x1b[2J", "^model: contains invisible characters"),
         ("gpt\u202e4", "^model: contains invisible characters"),

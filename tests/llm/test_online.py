@@ -254,7 +254,7 @@ def test_an_unexpected_exception_is_retried(status: int, monkeypatch: pytest.Mon
     monkeypatch.setattr("selfinstruct.llm.reply.error_message", fail)
     error, script = ask(reply(status, {"error": {"message": "x"}}))
     assert isinstance(error, TransientError)
-    assert str(error) == "a reply that cannot be read (ZeroDivisionError)"
+    assert str(error) == "the reply cannot be read (ZeroDivisionError)"
     assert (error.outcome, len(script.asked)) == (AttemptOutcome.NOT_JSON.name, 4)
 
 

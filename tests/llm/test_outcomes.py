@@ -301,7 +301,7 @@ def test_an_untrusted_certificate_names_the_trust_store(
     with untrusted_server(tmp_path_factory.mktemp("tls")) as port:
         error = ask_at(f"https://127.0.0.1:{port}/v1", under_way_s=PATIENCE_S)
     assert isinstance(error, EndpointError)
-    assert "trust store of the operating system" in str(error)
+    assert "operating system's trust store" in str(error)
     assert "ca-certificates" in str(error)
     assert "SSL_CERT_FILE" in str(error)
 

@@ -344,7 +344,7 @@ def test_an_extra_max_tokens_is_not_renamed() -> None:
     request = replace(REQUEST, sampling=replace(REQUEST.sampling, extra={"max_tokens": 5}))
     (error,), script = ask(WANTS_NEWER, request=request)
     assert isinstance(error, RequestRejectedError)
-    assert "'max_tokens' is a member of --extra-body" in str(error)
+    assert "change or remove 'max_tokens' in --extra-body" in str(error)
     assert len(script.asked) == 1
 
 
@@ -371,16 +371,21 @@ def test_a_too_large_number_is_not_renamed() -> None:
         (
             "instances",
             {"message": "Unsupported parameter: 'presence_penalty' is not supported."},
-            "remove it with --set instances_presence_penalty=null",
+            "remove presence_penalty with --set instances_presence_penalty=null",
         ),
         ("classify", {"message": 'unknown field "temperature"'}, "--set classify_temperature=null"),
         (
             "classify",
             {"param": "max_tokens", "message": "too large"},
-            "another one with --set classify_max_tokens=N, or remove it with --set classify_max_tokens=null",
+            "change max_tokens with --set classify_max_tokens=N, or remove it with "
+            "--set classify_max_tokens=null",
         ),
         ("generate", {"param": "stop", "message": "no"}, "with --extra-body '{\"stop\": null}'"),
-        ("generate", {"param": "top_k", "message": "no"}, "'top_k' is a member of --extra-body"),
+        (
+            "generate",
+            {"param": "top_k", "message": "no"},
+            "change or remove 'top_k' in --extra-body",
+        ),
         ("generate", {"param": "messages", "message": "too long"}, ""),
         ("generate", {"message": "'logit_bias' is not supported"}, ""),
         ("generate", {"param": None, "message": None}, ""),
@@ -409,7 +414,7 @@ def test_a_refusal_ends_with_advice() -> None:
     refusal = reply(400, {"error": {"message": "'presence_penalty' is not supported"}})
     (error,), _ = ask(refusal)
     assert str(error).endswith(
-        "(400: 'presence_penalty' is not supported); remove it with "
+        "(400: 'presence_penalty' is not supported); remove presence_penalty with "
         "--set generate_presence_penalty=null"
     )
 
