@@ -83,9 +83,9 @@ class RecipeSettings(Group):
         "Changes the dataset.",
     )
 
-    # The defaults are from appendix A.1 and Table 4 of the Self-Instruct paper, except max_tokens. The paper's
-    # 3 tokens for a classification and 300 for an instance are enough for a base model with stop sequences,
-    # but chat models need more. The defaults for alpaca are from its published code.
+    # The defaults are from appendix A.1 and Table 4 of the Self-Instruct paper, except max_tokens. The
+    # paper's 3 tokens for a classification and 300 for an instance are enough for a base model with stop
+    # sequences, but chat models need more. The defaults for alpaca are from its published code.
     generate_temperature: float | None = _temperature(
         By("recipe", {"self-instruct": 0.7, "alpaca": 1.0}), "Temperature for instructions."
     )

@@ -1,4 +1,4 @@
-"""Bodies and headers of requests, and reactions to refusals."""
+"""Tests of request bodies and headers, and of how refusals are handled."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ def ask(
     count: int = 1,
     **settings: Any,
 ) -> tuple[list[Completion | BaseException], Script]:
-    """Send requests at once; return completions or errors, and the server's record."""
+    """Send requests concurrently. Return their completions or errors, and the script of the server."""
 
     async def main() -> tuple[list[Completion | BaseException], Script]:
         async with scripted(*replies) as script:
@@ -218,7 +218,9 @@ def test_headers_are_sent_with_every_request() -> None:
     for sent in script.headers:
         assert sent["x-title"] == "my run"
         assert sent["api-key"] == "topsecret"
-        assert "authorization" not in sent  # no key is set, and api-key authenticates
+        assert (
+            "authorization" not in sent
+        )  # No key is set, because the api-key header authenticates.
 
 
 def test_a_key_and_a_token_header_are_sent() -> None:
@@ -301,7 +303,7 @@ def test_max_tokens_is_renamed_on_request() -> None:
             config = RunConfig(model="m", base_url=script.url, max_attempts=1)
             async with open_backend(config, environ={}) as backend:
                 completion = await backend.complete(REQUEST)
-                assert completion.attempts == 1  # not a failure
+                assert completion.attempts == 1  # A renamed parameter is not a failed attempt.
                 await backend.complete(REQUEST)
             return script
 
@@ -377,8 +379,7 @@ def test_a_too_large_number_is_not_renamed() -> None:
         (
             "classify",
             {"param": "max_tokens", "message": "too large"},
-            "change max_tokens with --set classify_max_tokens=N, or remove it with "
-            "--set classify_max_tokens=null",
+            "max_tokens with --set classify_max_tokens=N, or remove it with --set classify_max_tokens=null",
         ),
         ("generate", {"param": "stop", "message": "no"}, "with --extra-body '{\"stop\": null}'"),
         (
@@ -432,7 +433,7 @@ NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
 
 
 def stored(tmp_path: Path, *flags: str) -> dict[str, Any]:
-    """Start a run without an endpoint; return its stored settings."""
+    """Start a run without an endpoint, and return its stored settings."""
     (tmp_path / "run.yaml").write_text("max_attempts: 1\ngive_up_after_s: 0\n")
     done = typed("run", "run.yaml", *NEW, *flags, cwd=tmp_path)
     assert done.returncode == 4, done.stderr
