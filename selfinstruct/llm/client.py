@@ -41,10 +41,7 @@ _MIN_KEY_CHARACTERS = 8
 """Minimum length of an API key that is redacted. Shorter keys are placeholders for local servers, and
 redacting them would garble error messages."""
 _OUTAGE_ROUNDS = 2
-"""The endpoint is considered down after this many times `max_attempts` failures in a row.
-
-Failures of all exchanges count.
-"""
+"""An outage is `_OUTAGE_ROUNDS * max_attempts` failures in a row, counted over all exchanges."""
 _TIMEOUTS = frozenset(
     {AttemptOutcome.SILENT, AttemptOutcome.TOO_SLOW, AttemptOutcome.GATEWAY_TIMEOUT}
 )
@@ -158,7 +155,7 @@ class EndpointClient:
         try:
             await self._attempt(check)
         except RequestRejectedError:
-            return True  # The endpoint read the request.
+            return True  # The rejection shows that the endpoint read the request.
         except TransientError:
             return False
         return True
@@ -168,7 +165,7 @@ class EndpointClient:
     ) -> Reply:
         """Make one attempt without a reservation: a POST if there is a body, otherwise a GET.
 
-        Returns the reply with any status, with secrets redacted. Raises BackendError if no reply arrives.
+        Returns the reply, whatever its status, without secrets. Raises BackendError if no reply arrives.
         """
         try:
             async with self.limiter.admit(self._rate_tokens(most)):
@@ -207,7 +204,7 @@ class EndpointClient:
         except BackendError as error:
             outcome = outcome_of(error)
             if not isinstance(error, TransientError):
-                self._failed_in_a_row = 0  # A refusal is an answer too.
+                self._failed_in_a_row = 0  # The endpoint answered, although with a refusal.
             elif outcome is not None and outcome.rule.uses_attempt:
                 self._failed_in_a_row += 1
             self._redact(error)

@@ -385,7 +385,7 @@ def _date(value: object) -> date | None:
 
 
 def _middle_word(text: str) -> str:
-    """Return a word, not the first, to use as a stop sequence for this text; "" if there is none."""
+    """Return a word after the first that can serve as a stop sequence for this text, or "" if none can."""
     words = text.split()[1:]
     if "4" in words:
         return "4"

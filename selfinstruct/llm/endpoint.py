@@ -25,7 +25,7 @@ def api_key(config: EndpointSettings, *, environ: Mapping[str, str]) -> str:
     if key and not (key.isascii() and key.isprintable() and " " not in key):
         raise ConfigError(
             "key",
-            f"${config.api_key_env} contains a space, a line break or a non-ASCII character; copy it again",
+            f"${config.api_key_env} contains a space, line break or non-ASCII character; copy the key again",
         )
     names = {header.name.lower() for header in headers(config, environ=environ)}
     if not key and "authorization" not in names and address(config, environ=environ) == OPENAI_URL:
@@ -122,7 +122,7 @@ def _client_error(error: Exception, url: str, place: str) -> ConfigError:
             return ConfigError("certificates", f"{problem}; install ca-certificates")
         return ConfigError(f"${name}", f"{problem}; choose another one, or unset it")
     problem = "check the environment variables that configure proxies and certificates"
-    return ConfigError("client", f"cannot be set up ({type(error).__name__}); {problem}")
+    return ConfigError("client", f"cannot be created ({type(error).__name__}); {problem}")
 
 
 def _proxy_problem(address: str) -> str | None:

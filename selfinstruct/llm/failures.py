@@ -50,7 +50,7 @@ def status_error(
     if outcome.rule.action is Action.RETRY:
         problem = f"the endpoint answered {problem}"
     elif outcome is AttemptOutcome.REJECTED:
-        problem = f"the endpoint refuses the request ({problem})"
+        problem = f"the endpoint refused the request ({problem})"
         problem += f"; {advice}" if advice else ""
     return error_of(
         outcome,
@@ -84,7 +84,7 @@ def _outcome_and_cause(error: Exception, secrets: Sequence[str]) -> tuple[Attemp
         return AttemptOutcome.NO_TRUST, message
     if any(isinstance(inner, TooLargeError) for inner in causes):
         return AttemptOutcome.TOO_LARGE, f"the reply is larger than {MAX_BYTES // 2**20} MiB"
-    is_cut = "message body" in message  # Only the message tells CUT from DROPPED.
+    is_cut = "message body" in message  # CUT and DROPPED differ only in the error's message.
     outcomes = (
         (httpx2.ConnectTimeout | httpx2.PoolTimeout, AttemptOutcome.CONNECT_TIMEOUT),
         (httpx2.TimeoutException, AttemptOutcome.SILENT),

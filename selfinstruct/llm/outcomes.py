@@ -100,7 +100,8 @@ class AttemptOutcome(Enum):
         _NO_FAULT, description="429", max_in_a_row=MAX_RATE_LIMITED, uses_attempt=False
     )
     BAD_KEY = _stop(
-        "401", "the key was refused; check the environment variable with the key (--api-key-env)"
+        "401",
+        "the key was refused; check the environment variable that contains it (--api-key-env)",
     )
     FORBIDDEN = _stop(
         "403", "the key may not use this model or endpoint; check --model and the account"

@@ -1,4 +1,4 @@
-"""Read the rate limits that an endpoint states in the headers `x-ratelimit-*` of a reply.
+"""Read the rate limits that an endpoint states in a reply's `x-ratelimit-*` headers.
 
     x-ratelimit-limit-requests: 5000         the limit
     x-ratelimit-remaining-requests: 4999     how many requests are left
@@ -83,7 +83,7 @@ def _is_near(time_s: float, other_s: float) -> bool:
 
 
 def _count(value: str | None) -> int | None:
-    """Convert a non-negative number. Return None for -1, which some endpoints send if there is no limit."""
+    """Convert a non-negative number. Return None for other values, such as -1, which means no limit."""
     value = (value or "").strip()
     return int(float(value)) if _NUMBER.fullmatch(value) else None
 

@@ -11,7 +11,7 @@
 pause that the endpoint asked for, and the rates. Only the first request in the queue checks the conditions,
 and it never polls. Times are those of the running event loop.
 
-A rate is exact for every window of a minute, and requests are spread evenly over the window:
+No window of one minute ever exceeds the rate, and requests are spread evenly over the window:
 
 >>> rate = Rate(2)
 >>> [rate.take(1, now=0.0), rate.free_at(1, now=0.0)][1]        # the second request must wait
@@ -34,12 +34,12 @@ from selfinstruct.llm.retry import MAX_RETRY_AFTER_S
 PACE_S = 5.0
 """Number of seconds that requests may be ahead of an even pace."""
 TIMEOUTS_IN_A_ROW = 2
-"""Number of timeouts, without an answer between them, that reduce the concurrency.
+"""Number of timeouts, without an answer between them, after which the concurrency is halved.
 
 A single timeout is not enough, because it may have any cause.
 """
 _SHARE_WEIGHT = 0.1
-"""Weight of the latest charge in the running mean of the share of a charge that is really used."""
+"""Weight of the latest charge in `Rate`'s running mean of the ratio of used to charged tokens."""
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +52,7 @@ class Charge:
     paced: float
     """Amount that counts towards the pace: the expected use."""
     in_window: bool = True
-    """Whether the charge is less than a minute old, as far as is known."""
+    """Whether the window still counts the charge."""
 
 
 class Rate:
@@ -129,7 +129,7 @@ class Admission:
     """An attempt that the rate limiter has admitted."""
 
     tokens: Charge
-    """Charge for the maximum number of tokens that the attempt can use, or for its real use once settled."""
+    """Charge for the attempt's tokens: the maximum that it can use, or its real use once it is settled."""
     reductions: int
     """Number of times that the concurrency had been reduced before this attempt was admitted."""
 
@@ -158,9 +158,9 @@ class RateLimiter:
         self.tokens = Rate(tokens_per_minute)
         self._stop = stop or asyncio.Event()
         self._turn = asyncio.Lock()
-        """Lock of the first attempt in the queue, which waits until it may be sent."""
+        """Lock that the first attempt in the queue holds while it waits until it may be sent."""
         self._changed = asyncio.Event()
-        """Set when the first attempt in the queue may be sent earlier than before."""
+        """Set if the first attempt in the queue may be able to go earlier than expected."""
         self._paused_until = 0.0
         self._reductions = 0
         self._answers = 0

@@ -86,7 +86,7 @@ _PER_STAGE = frozenset({"temperature", "top_p", "presence_penalty"})
 """Parameters that have a separate setting for each stage."""
 _REQUIRED = frozenset({"model", "messages", "prompt"})
 _MAX_MESSAGE_CHARACTERS = 2000
-"""Number of characters of an error message that are searched for parameter names."""
+"""Maximum number of characters of an error message to search for parameter names."""
 _QUOTED_NAME = re.compile(r"['\"`‘“]([A-Za-z_]{1,40})['\"`’”]")
 
 

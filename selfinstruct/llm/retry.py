@@ -49,7 +49,7 @@ def stated_wait_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
             except (ValueError, OverflowError):
                 continue
             wait_s = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
-        if wait_s == wait_s:  # not NaN
+        if wait_s == wait_s:  # False if the wait is NaN.
             return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
     return None
 

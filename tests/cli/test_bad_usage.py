@@ -76,7 +76,7 @@ def test_wrong_usage_gets_one_sentence(
         ({"OPENAI_API_KEY": " \t"}, r"\$OPENAI_API_KEY is not set; put your key there"),
         (
             {"OPENAI_API_KEY": "sk-a\nb"},
-            r"\$OPENAI_API_KEY contains a space, a line break or a non-ASCII",
+            r"\$OPENAI_API_KEY contains a space, line break or non-ASCII",
         ),
         ({"OPENAI_API_KEY": "x", "OPENAI_BASE_URL": "me"}, r"\$OPENAI_BASE_URL: must be an addr"),
     ],

@@ -98,7 +98,10 @@ SYNTAX = (
         ("model: !!python/name:os.system", f"run.yaml:1: is not YAML: .*; {SYNTAX}"),
         ('model: "\\ud800"', "model: contains bytes that are not text"),
         ('seed_tasks: "a\\0b"', "seed_tasks: contains a NUL character, which no path can contain"),
-        ("prompts: ~nosuchperson/x", "home directory in ~nosuchperson/x is unknown; write the full"),
+        (
+            "prompts: ~nosuchperson/x",
+            "home directory in ~nosuchperson/x is unknown; write the full",
+        ),
         ("model: a\0b", r"the character U\+0000 is not allowed; delete it"),
         ("just text", "settings: must be a mapping of names to values, such as model: gpt"),
         ("- model", "settings: must be a mapping"),

@@ -207,7 +207,7 @@ def test_attempts_are_limited_and_counted() -> None:
             400,
             {"message": "too long"},
             RequestRejectedError,
-            r"refuses the request \(400: too long\)",
+            r"refused the request \(400: too long\)",
         ),
         (422, {"message": "bad"}, RequestRejectedError, r"\(422: bad\)"),
     ],
@@ -616,9 +616,7 @@ def test_openai_needs_a_key() -> None:
 
 @pytest.mark.parametrize("key", ["sk-a\nb", "sk-a b", "sk-\u2026", "sk-a\x7f"])
 def test_an_invalid_key_is_refused_without_showing_it(key: str) -> None:
-    with pytest.raises(
-        ConfigError, match="contains a space, a line break or a non-ASCII"
-    ) as caught:
+    with pytest.raises(ConfigError, match="contains a space, line break or non-ASCII") as caught:
         open_backend(RunConfig(model="m"), environ={"OPENAI_API_KEY": key})
     assert "sk-" not in str(caught.value)
 
