@@ -1,1 +1,1 @@
-"""Settings: their declaration, and reading them from YAML, the command line and Python."""
+"""Settings: declare them, and read them from YAML, the command line and Python."""

@@ -1,4 +1,4 @@
-"""Find the address of the endpoint: a setting, or an environment variable."""
+"""Find the endpoint's address, in the settings or in an environment variable."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +12,10 @@ OPENAI_URL = "https://api.openai.com/v1"
 
 
 def address(config: EndpointSettings, *, environ: Mapping[str, str]) -> str:
-    """Return the setting `base_url`, or $OPENAI_BASE_URL, or OpenAI's address. Raises ConfigError."""
+    """Return `base_url` if it is set, else $OPENAI_BASE_URL if it is set, else OpenAI's address.
+
+    Raises ConfigError if $OPENAI_BASE_URL is invalid.
+    """
     if config.base_url:
         return config.base_url
     url = environ.get("OPENAI_BASE_URL", "").strip()
@@ -23,12 +26,15 @@ def address(config: EndpointSettings, *, environ: Mapping[str, str]) -> str:
 
 
 def with_address(config: RunConfig, *, environ: Mapping[str, str]) -> RunConfig:
-    """Set `base_url`, because prices depend on the address. Raises ConfigError."""
+    """Return the settings with `base_url` set, because prices depend on the address. Raises ConfigError."""
     return config if config.base_url else replace(config, base_url=address(config, environ=environ))
 
 
 def for_a_new_run(settings: Mapping[str, Any], *, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Set `base_url` for a new run: the environment may differ at a later start. Raises ConfigError."""
+    """Return a new run's settings with `base_url` set, because the environment may change between starts.
+
+    Raises ConfigError.
+    """
     if not settings.get("model"):
-        return dict(settings)  # `open_run` reports the missing model
+        return dict(settings)  # `open_run` reports that the model is missing.
     return {**settings, "base_url": address(RunConfig(**settings), environ=environ)}

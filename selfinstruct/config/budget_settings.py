@@ -1,4 +1,4 @@
-"""Settings of a budget: the limits at which a run stops."""
+"""Budget settings: the limits at which a run stops."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -11,11 +11,11 @@ _count = partial(cost, check=at_least(1))
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetSettings(Group):
-    """Limits of a run, over all its starts."""
+    """A run's limits, which cover all its starts together."""
 
     stall_after: int = job(
         100,
-        "Stop after this many generation requests in a row without a new instruction.",
+        "Stop after this many generation requests in a row that yield no new instruction.",
         rare=True,
         check=at_least(1),
     )
@@ -33,7 +33,7 @@ class BudgetSettings(Group):
     )
     confirm_above: float = cost(
         1.0,
-        "Ask for confirmation on a terminal when a start will probably cost more dollars.",
+        "On a terminal, ask for confirmation if a start will probably cost more than this, in dollars.",
         rare=True,
         check=at_least(0),
     )

@@ -1,6 +1,6 @@
-"""Declare a setting: its default, help text, panel of `--help`, and valid values.
+"""Declare settings: each has a default, a help text, a panel in `--help` and a check for valid values.
 
-A group of settings consists of these declarations. `RunConfig` joins all groups.
+A `Group` class declares related settings. `RunConfig` combines all groups.
 
     >>> at_least(1)(0)
     'must be at least 1, not 0'
@@ -16,21 +16,21 @@ from typing import Any
 from selfinstruct.errors import ConfigError
 
 Check = Callable[[Any], str | None]
-"""Returns the problem with a value, or None."""
+"""Returns the problem with a value, or None if the value is valid."""
 
 
 def between(low: float, high: float) -> Check:
-    """Check that a number is in a range; both ends are valid."""
+    """Return a check that a number is between `low` and `high`, inclusive."""
     return lambda v: None if low <= v <= high else f"must be between {low:g} and {high:g}, not {v}"
 
 
 def at_least(low: float) -> Check:
-    """Check that a number is not below a minimum."""
+    """Return a check that a number is at least `low`."""
     return lambda v: None if v >= low else f"must be at least {low:g}, not {v}"
 
 
 def one_of(*choices: str) -> Check:
-    """Check that a text is one of the choices."""
+    """Return a check that a text is one of the choices."""
     listed = ", ".join(choices[:-1]) + f" or {choices[-1]}"
     return lambda v: None if v in choices else f"must be {listed}, not {v!r}"
 
@@ -40,10 +40,11 @@ class By:
     """A default that depends on another setting."""
 
     setting: str
+    """Name of the other setting."""
     values: Mapping[str, Any]
-    """Default for each value of the other setting; the first entry is for its own default."""
+    """Default for each value of the other setting. The first entry is for the other setting's default."""
     at_most: str = ""
-    """Name of a setting that is an upper bound for this default."""
+    """Name of a setting that is an upper bound for this default, or an empty string."""
 
     def __str__(self) -> str:
         values = {name: "none" if value is None else value for name, value in self.values.items()}
@@ -64,8 +65,9 @@ def setting(
 ) -> Any:
     """Declare a setting as a dataclass field.
 
-    `short` is a one-letter flag. `shown_default` replaces the default in the help. `operational` settings
-    may change between starts of a run. `rare` settings have no flag: the command line takes them in `--set`.
+    `short` is a one-letter flag. `shown_default` replaces the default in the help text. `operational`
+    settings may change between a run's starts. `rare` settings have no flag of their own; users set them with
+    `--set`.
     """
     metadata = {
         "help": help_text,
@@ -96,11 +98,11 @@ price_input price_cached_input price_output free
 max_cost max_tokens_total max_requests max_time_s confirm_above
 max_requests_per_minute max_tokens_per_minute
 """.split()
-"""All settings in the order of the help, of stored settings and of checks."""
+"""All settings, in the order in which they are listed in `--help`, stored and checked."""
 
 
 def _text_problem(value: object) -> str | None:
-    """Return why a path or text cannot be stored or used, or None."""
+    """Return why a path or text cannot be stored or used, or None if it can."""
     if isinstance(value, Path) and "\0" in str(value):
         return "contains a NUL character, which no path can contain"
     try:
@@ -112,12 +114,12 @@ def _text_problem(value: object) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """A group of settings. Raises ConfigError for an invalid value."""
+    """A group of settings. Raises ConfigError if a value is invalid."""
 
     def __post_init__(self) -> None:
         for spec in self.specs():
             if isinstance(getattr(self, spec.name), By):
-                # The default depends on a setting that was not known before.
+                # This default depends on another setting, whose value is known only now.
                 object.__setattr__(self, spec.name, self.default(spec))
             value = getattr(self, spec.name)
             check = spec.metadata["check"]
@@ -131,11 +133,11 @@ class Group:
 
     @classmethod
     def specs(cls) -> "list[Field[Any]]":
-        """Return the settings of the group in order."""
+        """Return the dataclass fields of the group's settings, in the order of `--help`."""
         return sorted(fields(cls), key=lambda spec: _ORDER.index(spec.name))
 
     def default(self, spec: "Field[Any]") -> Any:
-        """Return the default of a setting, which may depend on another setting."""
+        """Return a setting's default, which may depend on another setting's value."""
         default: Any = spec.default
         if not isinstance(default, By):
             return default

@@ -1,7 +1,7 @@
 """Read settings from a YAML file, from the text of `--set`, or from a mapping.
 
-The result contains only the settings that the source names, so a caller can tell a setting that
-was given from a default.
+The result contains only the settings that the source specifies, so a caller can distinguish them from
+defaults.
 
     run.yaml                                    read_settings(Path("run.yaml"))
     ────────────────────────
@@ -25,10 +25,10 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.files.yaml_text import YamlError, parse_yaml, read_yaml_input
 
 _MAX_SHOWN_CHARACTERS = 60
-"""Maximum length of a value in an error message."""
+"""Maximum length of a value in an error message, in characters."""
 
 DURATIONS = frozenset(spec.name for spec in RunConfig.specs() if spec.name.endswith("_s"))
-"""Settings that are durations."""
+"""Names of the settings that are durations."""
 
 _A_DURATION = "a number of seconds or a duration such as 8h or 1h30m"
 _NUMBER = r"(\d{1,15}(?:\.\d{1,15})?) ?"
@@ -40,9 +40,9 @@ _UNITS_S = (86400, 3600, 60, 1)
 
 
 def seconds(text: str) -> float:
-    """Convert a duration to seconds: "90", "8h", "1h30m", "45s", "1d", "2 h 5 min".
+    """Convert a duration such as "90", "8h", "1h30m", "45s", "1d" or "2 h 5 min" to seconds.
 
-    Raises ValueError; its text is the problem.
+    Raises ValueError, whose text describes the problem.
     """
     text = text.strip()
     match = _DURATION.fullmatch(text)
@@ -56,14 +56,15 @@ def seconds(text: str) -> float:
 
 
 def load_settings(source: str, data: object) -> dict[str, Any]:
-    """Check a mapping of settings, as read from YAML, and convert the values to their types.
+    """Check a mapping of settings, as read from YAML, and convert the values to the settings' types.
 
-    Raises ConfigError for an unknown setting (with the nearest known name) or an invalid value.
+    Raises ConfigError for an unknown setting or an invalid value. For an unknown setting, the message
+    suggests the most similar name.
     """
     if data is None:
         return {}
     if not isinstance(data, Mapping):
-        problem = "expected a mapping of names to values, such as model: gpt-5.4-mini"
+        problem = "must be a mapping of names to values, such as model: gpt-5.4-mini"
         raise ConfigError("settings", problem, source=source)
     settings: dict[str, Any] = {}
     for key, value in data.items():
@@ -72,7 +73,11 @@ def load_settings(source: str, data: object) -> dict[str, Any]:
             raise ConfigError(name, "is given twice; keep one of them", source=source)
         if name not in _types():
             near = difflib.get_close_matches(name.lower(), _types(), n=1)
-            hint = f"did you mean {near[0]}?" if near else "`selfinstruct run --help` lists them"
+            hint = (
+                f"did you mean {near[0]}?"
+                if near
+                else "`selfinstruct run --help` lists the settings"
+            )
             raise ConfigError(_short(name), f"no such setting; {hint}", source=source)
         try:
             settings[name] = _converted(name, value)
@@ -86,9 +91,9 @@ def load_settings(source: str, data: object) -> dict[str, Any]:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Read settings from a YAML file; paths in the file are relative to the file.
+    """Read settings from a YAML file. Paths in the file are relative to the file's directory.
 
-    Raises InputError, ConfigError.
+    Raises InputError or ConfigError.
     """
     settings = load_settings(str(path), read_yaml_input(path))
     for name in sorted(BY_CONTENT & settings.keys()):
@@ -96,13 +101,13 @@ def read_settings(path: Path) -> dict[str, Any]:
             try:
                 settings[name] = path.parent / settings[name].expanduser()
             except RuntimeError:
-                problem = f"the home directory in {settings[name]} is unknown; write the whole path"
+                problem = f"the home directory in {settings[name]} is unknown; write the full path"
                 raise ConfigError(name, problem, source=str(path)) from None
     return settings
 
 
 def read_setting(text: str) -> tuple[str, Any]:
-    """Read one setting in the form NAME=VALUE, as `--set` takes it; the value is YAML.
+    """Read one setting from the text NAME=VALUE that `--set` expects. The value is YAML.
 
     >>> read_setting("generate_temperature=null")
     ('generate_temperature', None)
@@ -134,12 +139,12 @@ _KINDS: Mapping[Any, tuple[tuple[type, ...], str]] = {
     Mapping: ((Mapping,), "a mapping of names to values"),
     tuple: ((list, tuple), "a list of texts"),
 }
-"""Type of a setting → the types of its value in YAML, and their description in error messages."""
+"""Maps a setting's type to the accepted YAML types and their description in error messages."""
 
 
 @functools.cache
 def _types() -> dict[str, tuple[type, bool]]:
-    """Return the type of each setting, and whether its value may be null."""
+    """Return each setting's type, and whether its value may be null."""
     types = {}
     for name, hint in get_type_hints(RunConfig).items():
         kinds = [kind for kind in get_args(hint) if kind is not type(None)]
@@ -150,12 +155,12 @@ def _types() -> dict[str, tuple[type, bool]]:
 
 
 def _converted(name: str, value: object) -> Any:
-    """Return a value of YAML as the setting's type. Raises ValueError; its text is the problem."""
+    """Convert a YAML value to the setting's type. Raises ValueError, whose text describes the problem."""
     kind, is_optional = _types()[name]
     if value is None and is_optional:
         return None
     if kind is tuple and isinstance(value, str):
-        value = [value]  # a single header needs no list
+        value = [value]  # A single header need not be a list.
     if name in DURATIONS and isinstance(value, str):
         return seconds(value)
     accepted, description = _KINDS[kind]
@@ -163,16 +168,21 @@ def _converted(name: str, value: object) -> Any:
         try:
             return value if kind is Mapping else kind(value)
         except OverflowError:
-            pass  # a whole number that is too large for a float
+            pass  # The value is a whole number that is too large for a float.
     if name in DURATIONS:
         description = _A_DURATION
     if kind is tuple:
-        raise ValueError(f"must be {description}")  # the value may contain a secret
+        raise ValueError(
+            f"must be {description}"
+        )  # Do not show the value: it may contain a secret.
     raise ValueError(f"must be {description}, not {_shown(value)}{_hint(kind, value)}")
 
 
 def _hint(kind: type, value: object) -> str:
-    """Return how to write the value: YAML reads 1e6 and "0.7" as text, and 7 as a number."""
+    """Return a hint on how to write the value, or "".
+
+    The hint helps because YAML reads 1e6 and "0.7" as text, and 7 as a number.
+    """
     if value is None:
         return "; leave the setting out to use the default"
     if kind is str and isinstance(value, int | float | datetime.date):
@@ -189,7 +199,7 @@ def _hint(kind: type, value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a value as YAML writes it, shortened."""
+    """Return a value as it is written in YAML, shortened."""
     if isinstance(value, datetime.date):
         return f"the date {value}"
     return _short(json.dumps(value) if value is None or isinstance(value, bool) else repr(value))

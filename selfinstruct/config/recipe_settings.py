@@ -1,4 +1,4 @@
-"""Settings of a recipe: what a run generates, and how the replies become a dataset."""
+"""Recipe settings: what a run generates, and how it turns replies into a dataset."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -22,58 +22,59 @@ def _by_recipe(name: str, *, at_most: str = "") -> By:
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeSettings(Group):
-    """A recipe, its parameters, and the number of instructions to reach."""
+    """A recipe, its parameters, and the target number of instructions."""
 
     recipe: str = dataset(
         next(iter(RECIPE_DEFAULTS)),
-        "Method: self-instruct (Wang et al., 2022), in three stages, or alpaca (Taori et al., 2023), in one.",
+        "Method: self-instruct (Wang et al., 2022; three stages) or alpaca (Taori et al., 2023; one stage).",
         check=one_of(*RECIPE_DEFAULTS),
     )
     profile: str = dataset(
         "default",
-        "Parsing and filtering rules: default, or paper (the published code).",
+        "Parsing and filtering rules: default, or paper (as in the published code).",
         check=one_of("default", "paper"),
     )
     seed_tasks: Path | None = dataset(
         None,
-        "Seed tasks: JSONL in the published schema, or a JSON or JSONL list in Alpaca's format.",
-        shown_default="the 175 published ones",
+        "Seed-task file: JSONL in the published schema, or JSON or JSONL in Alpaca's format.",
+        shown_default="this project's 175 seed tasks",
     )
     prompts: Path | None = dataset(
-        None, "Folder with prompt templates.", shown_default="the templates of the recipe"
+        None, "Directory of prompt templates.", shown_default="the recipe's templates"
     )
     classification_seeds_only: bool = _rare(
         default=False,
-        help_text="Use only the classification tasks of the seed tasks, and ask for classification tasks.",
+        help_text="Use only the seed tasks that are classification tasks, and ask for classification tasks.",
     )
     demonstrations: int = _rare(
         _by_recipe("demonstrations"),
-        "Example tasks in each prompt for new tasks.",
+        "Number of example tasks in each prompt for new tasks.",
         check=between(1, 100),
     )
     generated_demonstrations: int = _rare(
         _by_recipe("generated_demonstrations", at_most="demonstrations"),
-        "Example tasks that are generated tasks, once there are enough; the others are seed tasks.",
+        "Number of example tasks that are generated tasks, if there are enough; the others are seed tasks.",
         check=between(0, 100),
     )
     show_input: bool = _rare(
         default=False, help_text="Show the first input of each example task (alpaca always does)."
     )
-    seed: int = dataset(0, "Seed of all random draws.")
+    seed: int = dataset(0, "Random seed.")
     threshold: float = dataset(
         0.7,  # Self-Instruct §2.2
-        "Maximum ROUGE-L between a new instruction and the pool; a higher score is a duplicate.",
+        "Maximum ROUGE-L score between a new instruction and the pool; above it, the instruction is rejected "
+        "as a near-duplicate.",
         short="-t",
         check=between(0, 1),
     )
     tokenizer: str = _rare(
         By("profile", {"default": "unicode", "paper": "rouge"}),
-        "Words that ROUGE-L compares: unicode (any script), or rouge (a-z and 0-9, as published).",
+        "How ROUGE-L splits texts into words: unicode (any script), or rouge (a-z and 0-9, as published).",
         check=one_of("unicode", "rouge"),
     )
     max_instances: int = _rare(
-        5,  # Self-Instruct's published code keeps at most five
-        "Maximum number of instances for each task.",
+        5,  # Self-Instruct's published code keeps at most five.
+        "Maximum number of instances per task.",
         check=between(1, 20),
     )
     lag_min: int = _lag(
@@ -87,8 +88,9 @@ class RecipeSettings(Group):
         "Changes the dataset.",
     )
 
-    # Self-Instruct, appendix A.1 and Table 4, except max_tokens: 3 for a classification and 300 for an
-    # instance were enough for a base model with stop sequences; chat models need more.
+    # The defaults are from appendix A.1 and Table 4 of the Self-Instruct paper, except max_tokens. The
+    # paper's 3 tokens for a classification and 300 for an instance are enough for a base model with stop
+    # sequences, but chat models need more. The defaults for alpaca are from its published code.
     generate_temperature: float | None = _temperature(
         _by_recipe("generate_temperature"), "Temperature for instructions."
     )
@@ -110,14 +112,17 @@ class RecipeSettings(Group):
     instances_max_tokens: int | None = _reply_tokens(1024, "max_tokens for instances.")
 
     num_instructions: int = job(
-        100, "Accepted instructions to reach, without seed tasks.", short="-n", check=at_least(1)
+        100,
+        "Number of instructions to accept, not counting seed tasks.",
+        short="-n",
+        check=at_least(1),
     )
 
     def lag(self, number: int) -> int:
-        """Return how many commits request `number` (from 1) does not wait for.
+        """Return the number of commits that generation request `number` (counting from 1) does not wait for.
 
-        The lag depends on the number alone, because timing must not change the pool that a request sees. It
-        starts small, so that a short run uses its own tasks in prompts. It grows well above the concurrency,
-        so that one slow request does not stall the others.
+        This lag depends only on `number`, because timing must not change the pool that a request sees. It
+        starts small, so that even a short run uses generated tasks in its prompts. It grows well above the
+        concurrency, so that one slow request does not block the others.
         """
         return min(max(number // 2, self.lag_min), self.lag_max)

@@ -1,6 +1,6 @@
-"""Check the members and headers that a user adds to requests (`extra_body`, `extra_header`).
+"""Check the body members and headers that a user adds to requests (`extra_body`, `extra_header`).
 
-A header is stored and shown as the user writes it. Secrets are environment variables, and their values are
+A header is stored and shown as the user wrote it. Secrets must be in environment variables, whose values are
 inserted only when the header is sent:
 
     >>> header_problem("X-Title: my run")
@@ -23,13 +23,13 @@ _RESERVED_MEMBERS = {
     "prompt": "the templates write the prompt",
     "stream": "streaming is not supported",
 }
-"""Members that `extra_body` cannot set → explanation."""
+"""Members that `extra_body` must not contain, each with the reason."""
 
 
 def body_problem(members: object) -> str | None:
-    """Return the problem with the members to add to every body, or None."""
+    """Return the problem with the members of `extra_body`, or None if they are valid."""
     if not isinstance(members, Mapping) or not all(isinstance(name, str) for name in members):
-        return "must be a JSON object, a mapping of names to values"
+        return "must be a JSON object, which maps names to values"
     for name, explanation in _RESERVED_MEMBERS.items():
         if name in members:
             return f"must not contain {name!r}: {explanation}"
@@ -39,18 +39,18 @@ def body_problem(members: object) -> str | None:
     try:
         json.dumps(members, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError):
-        return "contains a value that JSON does not have"
+        return "contains a value that JSON cannot represent"
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header as it is sent."""
+    """A header as it is sent, with environment variables filled in."""
 
     name: str
     value: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
-    """Texts to remove from messages."""
+    """Texts that must be removed from messages."""
 
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -61,21 +61,24 @@ _SECRET = re.compile(
 )
 _SECRET_VALUE = re.compile(r"(?:bearer|basic|token)\s|sk-", re.IGNORECASE)
 _SCHEME = re.compile(r"(?:bearer|basic|token|key|api-?key)\s+", re.IGNORECASE)
-"""Word before a credential that names its type."""
+"""Matches the word before a credential that specifies its type, such as Bearer."""
 _COOKIE_NAME = re.compile(r"(?:(?<=[;\s])|^)[\w.-]+=")
 _RESERVED_HEADERS = frozenset(
     "connection content-encoding content-length content-type host transfer-encoding "
     "x-client-request-id".split()
 )
 _MIN_SECRET_CHARACTERS = 4
-"""Shorter values are not removed from messages: that would garble the messages."""
+"""Minimum length of a secret that is removed from messages. Removing shorter ones would garble messages."""
 
 
 def header_problem(line: str) -> str | None:
-    """Return the problem with a header, or None; never repeats a value, which may be a secret."""
+    """Return the problem with a header, or None if it is valid.
+
+    The text never repeats the value, which may be a secret.
+    """
     name, colon, value = (part.strip(" \t") for part in line.partition(":"))
     if not colon or _NAME.fullmatch(name) is None:
-        # Do not echo an invalid name: it may be a secret too.
+        # Do not repeat an invalid name, because it may be a secret too.
         return "must be 'Name: value'; a name consists of letters, digits and hyphens"
     if not value:
         return f"{name} has no value; write 'Name: value'"
@@ -97,7 +100,7 @@ def header_problem(line: str) -> str | None:
 
 
 def _has_literal_text(name: str, value: str) -> bool:
-    """Return whether a value has text other than variables, separators and a leading scheme."""
+    """Return whether a header's value contains text besides variables, separators and a leading scheme."""
     rest = _SCHEME.sub("", value, count=1) if _SCHEME.match(value) else value
     if name.lower() == "cookie":
         rest = _COOKIE_NAME.sub("", rest)
@@ -106,7 +109,7 @@ def _has_literal_text(name: str, value: str) -> bool:
 
 
 def headers_problem(lines: Sequence[str]) -> str | None:
-    """Return the problem with a list of headers, or None."""
+    """Return the problem with a list of headers, or None if all are valid."""
     if isinstance(lines, str) or not all(isinstance(line, str) for line in lines):
         return "must be a list of texts such as 'Name: value'"
     names: set[str] = set()
@@ -122,12 +125,12 @@ def headers_problem(lines: Sequence[str]) -> str | None:
 
 
 def looks_secret(name: str, value: str = "") -> bool:
-    """Return whether the name of a header or the beginning of its value suggests a secret."""
+    """Return whether a header's name, or the beginning of its value, suggests a secret."""
     return bool(_SECRET.search(name) or _SECRET_VALUE.match(value))
 
 
 def filled_in(line: str, environ: Mapping[str, str]) -> Header:
-    """Replace the variables in a header by their values. Raises ConfigError for an unset variable."""
+    """Replace the variables in a header with their values. Raises ConfigError if a variable is unset."""
     name, _, value = (part.strip(" \t") for part in line.partition(":"))
     secrets: list[str] = []
 
@@ -145,11 +148,11 @@ def filled_in(line: str, environ: Mapping[str, str]) -> Header:
         return content
 
     sent = _VARIABLE.sub(value_of, value)
-    # The longest first: a secret may be part of another secret.
+    # Longest first, because one secret may be part of another.
     hidden = sorted({sent, *secrets} if secrets else (), key=len, reverse=True)
     return Header(name, sent, tuple(text for text in hidden if len(text) >= _MIN_SECRET_CHARACTERS))
 
 
 def is_sendable(value: str) -> bool:
-    """Return whether a header can have this value."""
+    """Return whether `value` is valid as a header's value."""
     return value.isascii() and value.replace("\t", " ").isprintable()

@@ -1,11 +1,11 @@
-"""`RunConfig`: every setting of a run, in three groups: recipe, endpoint and budget.
+"""`RunConfig`: all settings of a run, in three groups: recipe, endpoint and budget.
 
 The YAML file, the command line, the copy in the run directory and the fingerprint all use these declarations.
-Precedence: defaults < YAML file < flags.
+Flags override the YAML file, which overrides the defaults.
 
-*Data* settings decide what the dataset contains, given the replies. They are part of the fingerprint and
-cannot change once the run has a reply. *Operational* settings decide how the run is carried out: speed,
-size, address, limits. They may change at every start; the run remembers the latest values.
+*Data* settings determine what the dataset contains, given the replies. They are part of the fingerprint and
+cannot change once the run has a reply. *Operational* settings determine how the run is carried out: speed,
+size, address and limits. They may change at every start; the run stores the latest values.
 
     >>> RunConfig(model="m", threshold=0.8).given()
     {'model': 'm', 'threshold': 0.8}
@@ -29,7 +29,7 @@ from selfinstruct.config.recipe_settings import RecipeSettings
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(RecipeSettings, EndpointSettings, BudgetSettings):
-    """All settings of a run. Raises ConfigError for an invalid value."""
+    """All settings of a run. Raises ConfigError if a value is invalid."""
 
     def given(self) -> dict[str, Any]:
         """Return the settings that differ from their defaults."""
@@ -40,19 +40,22 @@ class RunConfig(RecipeSettings, EndpointSettings, BudgetSettings):
         }
 
     def changed(self, **settings: Any) -> "RunConfig":
-        """Return a copy with other settings; unlike in `dataclasses.replace`, defaults are computed again."""
+        """Return a copy with some settings changed. Unlike `dataclasses.replace`, recompute the defaults."""
         return RunConfig(**(self.given() | settings))
 
 
 OPERATIONAL = frozenset(spec.name for spec in RunConfig.specs() if spec.metadata["operational"])
-"""Settings that may change between starts, among them `base_url`: a model may move to another address."""
+"""Names of the settings that may change between a run's starts.
+
+`base_url` is one of them, because a model may move to another address.
+"""
 
 BY_CONTENT = frozenset({"seed_tasks", "prompts"})
-"""Settings that count by the content of a file or folder; the path may change."""
+"""Names of the settings that refer to a file or directory whose content matters; its path may change."""
 
 
 def plain(config: RunConfig) -> dict[str, Any]:
-    """Return all settings in types that JSON and YAML have."""
+    """Return all settings, converted to types that JSON and YAML can represent."""
     values = dataclasses.asdict(config)
     return {
         spec.name: str(value) if isinstance(value := values[spec.name], Path) else value
@@ -63,10 +66,10 @@ def plain(config: RunConfig) -> dict[str, Any]:
 def fingerprint(
     settings: Mapping[str, Any], *, hashes: Mapping[str, str], versions: Mapping[str, int]
 ) -> str:
-    """Return the identity of a run: 64 hex digits.
+    """Return a run's fingerprint, which identifies its data settings: 64 hex digits.
 
-    The fingerprint covers the data settings (from `plain`), the hashes of seed tasks and templates, and the
-    versions of the rules.
+    It covers the data settings among `settings` (from `plain`), the hashes of the seed tasks and templates,
+    and the versions of the rules.
     """
     identity = {
         "settings": {

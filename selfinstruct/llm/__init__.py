@@ -1,1 +1,1 @@
-"""The client of an endpoint, and the backend that completes requests with the client."""
+"""The endpoint client, and the backend that completes requests with it."""

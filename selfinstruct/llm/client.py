@@ -1,12 +1,13 @@
-"""The client of an endpoint: sends exchanges to any path, with rate limits, retries and reservations.
+"""The endpoint client: sends exchanges to any API path, with rate limits, retries and reservations.
 
     async with EndpointClient(settings, environ=os.environ) as client:
         text = await client.send(
             Exchange(id="1", path="/completions", body=lambda: {…}, most=Consumption(requests=1), read=read)
         )
 
-The official client sends the requests. Its own retries are off: every attempt must be counted, reserved
-(`backend.Reservations`) and admitted by the rate limiter. `outcomes` and `retry` decide about retries.
+The official `openai` client sends the requests. Its own retries are off, because every attempt must be
+counted, reserved (`backend.Reservations`) and admitted by the rate limiter. `outcomes` and `retry` decide on
+retries.
 """
 
 import asyncio
@@ -37,9 +38,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MIN_KEY_CHARACTERS = 8
-"""Shorter keys are placeholders for local servers; removing them would garble error messages."""
+"""Minimum length of an API key that is redacted. Shorter keys are placeholders for local servers, and
+redacting them would garble error messages."""
 _OUTAGE_ROUNDS = 2
-"""Rounds of `max_attempts` failures in a row, over all exchanges, that mean an outage."""
+"""An outage is `_OUTAGE_ROUNDS * max_attempts` failures in a row, counted over all exchanges."""
 _TIMEOUTS = frozenset(
     {AttemptOutcome.SILENT, AttemptOutcome.TOO_SLOW, AttemptOutcome.GATEWAY_TIMEOUT}
 )
@@ -47,27 +49,30 @@ _TIMEOUTS = frozenset(
 
 @dataclass(slots=True, kw_only=True)
 class Exchange(Generic[T]):
-    """A request to the endpoint, how to read the reply, and the attempts so far."""
+    """A request to the endpoint, how to read its reply, and the attempts so far."""
 
     id: str
     path: str
-    """Path of the API, relative to the base URL."""
+    """API path, relative to the base URL."""
     body: Callable[[], Mapping[str, Any]]
-    """Returns the body of the next attempt."""
+    """Returns the next attempt's body."""
     most: Consumption
-    """Worst case of one attempt; no completion tokens if the reply has no maximum."""
+    """Maximum consumption of one attempt. It has no completion tokens if the reply's length is unlimited."""
     read: Callable[[Reply], tuple[T, Usage | None]]
-    """Returns the result and the usage of a reply. Any exception counts as an unreadable reply."""
+    """Returns a reply's result and usage. If it raises an exception, the reply counts as unreadable."""
     refused: Callable[[int, object, Mapping[str, Any]], str | None] = lambda *_: ""
-    """Returns advice about an error status, its error object and the body; None to send the next body now."""
+    """Returns advice for the user, given an error status, the error object and the body that was sent.
+
+    None means that the exchange has another body, which is sent immediately.
+    """
     sent: int = 0
-    """Attempts, without those that only changed the body."""
+    """Number of attempts, except those whose refusal only changed the body."""
     may_bill: bool = False
-    """True if the endpoint may bill the last attempt."""
+    """Whether the endpoint may bill the last attempt."""
 
 
 class EndpointClient:
-    """Sends exchanges in order of arrival, within the rate limits. Use as an async context manager."""
+    """Sends exchanges in the order they arrive, within the rate limits. Use as an async context manager."""
 
     def __init__(
         self,
@@ -78,11 +83,11 @@ class EndpointClient:
         stop: asyncio.Event | None = None,
         on_wait: OnWait | None = None,
     ) -> None:
-        """Prepare a client.
+        """Prepare a client for the endpoint in `settings`.
 
-        `budget` reserves every attempt except the first, which the caller reserves. `stop` ends all waiting.
-        `on_wait` is called before each wait between attempts. Raises ConfigError for a missing or invalid key
-        or environment variable.
+        `budget` reserves every attempt except an exchange's first, which the caller reserves. Setting `stop`
+        ends all waits. `on_wait` is called before each wait between attempts. Raises ConfigError if the key
+        or an environment variable is missing or invalid.
         """
         import openai
 
@@ -97,9 +102,9 @@ class EndpointClient:
             stop=self._stop,
         )
         self._longest_reply = 0
-        """In tokens; the estimate for replies without a maximum."""
+        """Length of the longest reply so far, in tokens: the estimate for replies of unlimited length."""
         self._failed_in_a_row = 0
-        """Failed attempts of all exchanges since the last answer."""
+        """Number of failed attempts, over all exchanges, since the endpoint last answered."""
         self._http = http_client(settings, environ=environ)
         added = headers(settings, environ=environ)
         self._headers: dict[str, str | openai.Omit] = {h.name: h.value for h in added}
@@ -117,7 +122,7 @@ class EndpointClient:
         await self._http.close()
 
     async def send(self, exchange: Exchange[T]) -> T:
-        """Send an exchange until it has a result; retry as often as the outcomes allow.
+        """Send an exchange and return its result. Retry as often as the outcomes of its attempts allow.
 
         Raises BackendError, or LimitReachedError if the budget allows no further attempt.
         """
@@ -142,7 +147,7 @@ class EndpointClient:
             raise
 
     async def answers(self, check: Exchange[Any]) -> bool:
-        """Reserve and send one attempt; return whether the endpoint answers.
+        """Reserve and send one attempt. Return whether the endpoint answers.
 
         Raises EndpointError, or LimitReachedError if the budget does not allow the attempt.
         """
@@ -150,7 +155,7 @@ class EndpointClient:
         try:
             await self._attempt(check)
         except RequestRejectedError:
-            return True  # the endpoint has read the request
+            return True  # The rejection shows that the endpoint read the request.
         except TransientError:
             return False
         return True
@@ -158,9 +163,9 @@ class EndpointClient:
     async def probe(
         self, path: str, body: Mapping[str, Any] | None = None, *, most: Consumption = NOTHING
     ) -> Reply:
-        """Make one attempt without a reservation: a POST with a body, a GET without.
+        """Make one attempt without a reservation: a POST if there is a body, otherwise a GET.
 
-        Returns the reply whatever its status, without secrets. Raises BackendError without a reply.
+        Returns the reply, whatever its status, without secrets. Raises BackendError if no reply arrives.
         """
         try:
             async with self.limiter.admit(self._rate_tokens(most)):
@@ -182,15 +187,15 @@ class EndpointClient:
     def _reserve(self, exchange: Exchange[Any]) -> None:
         if self._budget is not None:
             self._budget.reserve(exchange.id, exchange.most, is_billed=exchange.may_bill)
-        exchange.may_bill = False  # the next attempt is not sent yet
+        exchange.may_bill = False  # The next attempt has not been sent yet.
 
     async def _pause(self, seconds: float) -> None:
-        """Wait before another attempt. Raises TransientError if the run is stopped."""
+        """Wait before the next attempt. Raises TransientError if the run is stopped."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
         if self._stop.is_set():
-            raise TransientError("the run was stopped while waiting for another attempt")
+            raise TransientError("the run was stopped while waiting for the next attempt")
 
     async def _attempt(self, exchange: Exchange[T]) -> T:
         try:
@@ -199,7 +204,7 @@ class EndpointClient:
         except BackendError as error:
             outcome = outcome_of(error)
             if not isinstance(error, TransientError):
-                self._failed_in_a_row = 0  # a refusal is an answer too
+                self._failed_in_a_row = 0  # The endpoint answered, although with a refusal.
             elif outcome is not None and outcome.rule.uses_attempt:
                 self._failed_in_a_row += 1
             self._redact(error)
@@ -211,7 +216,7 @@ class EndpointClient:
         error.reword(redacted(error.problem, self._secrets))
 
     async def _send(self, exchange: Exchange[T]) -> tuple[T, Usage | None] | None:
-        """Send an exchange once; return None if a refusal has changed the body."""
+        """Send an exchange once. Return its result and usage, or None if a refusal has changed the body."""
         async with self.limiter.admit(self._rate_tokens(exchange.most)) as admission:
             exchange.sent += 1
             exchange.may_bill = True
@@ -222,7 +227,9 @@ class EndpointClient:
                 response, refused = await self._exchange(exchange.path, body, exchange.id)
                 if refused is not None:
                     self._raise_refusal(refused, exchange, body)
-                    exchange.sent -= 1  # not a failure
+                    exchange.sent -= (
+                        1  # A refusal that only changes the body is not a failed attempt.
+                    )
                     exchange.may_bill = False
                     self.limiter.settle(admission, 0)
                     return None
@@ -268,7 +275,7 @@ class EndpointClient:
     def _raise_refusal(
         self, error: "openai.APIStatusError", exchange: Exchange[Any], body: Mapping[str, Any]
     ) -> None:
-        """Raise the error for an error status, unless the exchange has another body to send."""
+        """Raise the error for a reply's error status, unless the exchange has another body to send."""
         with reading():
             advice = exchange.refused(error.status_code, error.body, body)
             if advice is None:
@@ -282,15 +289,18 @@ class EndpointClient:
     async def _exchange(
         self, path: str, body: Mapping[str, Any] | None, name: str
     ) -> "tuple[httpx2.Response, openai.APIStatusError | None]":
-        """Send a body once; return the response and its error status. Raises BackendError without a reply."""
+        """Send a body once. Return the response, and an error if its status is an error.
+
+        Raises BackendError if no reply arrives.
+        """
         import httpx2
         import openai
 
         timeout_s = self.settings.request_timeout_s
         try:
             async with asyncio.timeout(self.settings.connect_timeout_s + timeout_s):
-                # `post` instead of `chat.completions.create`, which would spend a fifth of the time of a
-                # request on converting the body by its type hints.
+                # This is `post`, because `chat.completions.create` would spend a fifth of a request's
+                # time on converting the body according to its type hints.
                 options: openai.RequestOptions = {
                     "headers": {**self._headers, "X-Client-Request-Id": name}
                 }
@@ -299,12 +309,12 @@ class EndpointClient:
         except TimeoutError:
             problem = f"no complete reply within {timeout_s:g} s"
             raise error_of(AttemptOutcome.TOO_SLOW, problem) from None
-        except openai.APIConnectionError as error:  # also the base of timeouts
+        except openai.APIConnectionError as error:  # Timeout errors are a subclass.
             url = str(self._http.base_url)
             raise connection_error(
                 error, url=url, timeout_s=timeout_s, secrets=self._secrets
             ) from None
         except openai.APIStatusError as error:
             return error.response, error
-        except Exception as error:  # noqa: BLE001 - the client raises anything for odd replies
+        except Exception as error:  # noqa: BLE001 - odd replies may make the client raise any exception
             raise unreadable(error) from None

@@ -1,7 +1,7 @@
-"""Use several small connection pools instead of a large one.
+"""Use several small connection pools instead of one large pool.
 
-A pool of the client scans all its connections when a request begins or ends. With more than a hundred
-connections, the scans take longer than the rest of a request; with sixteen they do not.
+An HTTP connection pool scans all its connections when a request begins or ends. With more than a hundred
+connections, these scans take longer than the rest of the request. With 16 connections, they do not.
 """
 
 import ssl
@@ -9,7 +9,7 @@ import ssl
 import httpx2
 
 POOL_SIZE = 16
-"""Connections in each pool."""
+"""Number of connections in each pool."""
 
 
 class Connections(httpx2.AsyncBaseTransport):
@@ -18,7 +18,7 @@ class Connections(httpx2.AsyncBaseTransport):
     def __init__(
         self, count: int, *, limits: httpx2.Limits, verify: ssl.SSLContext | bool = True
     ) -> None:
-        """Make pools for `count` requests in flight; `limits` apply to each pool."""
+        """Create enough pools for `count` requests in flight. `limits` apply to each pool separately."""
         self._pools = [
             httpx2.AsyncHTTPTransport(verify=verify, limits=limits)
             for _ in range(max(1, -(-count // POOL_SIZE)))
@@ -35,6 +35,6 @@ class Connections(httpx2.AsyncBaseTransport):
             self._in_flight[index] -= 1
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close the connections in all pools."""
         for pool in self._pools:
             await pool.aclose()

@@ -1,11 +1,11 @@
 """Find out what an endpoint supports, with a few tiny requests.
 
-The doctor asks for the list of models, then for completions of at most 16 tokens. A server may support a
-parameter, refuse the parameter, or ignore it silently; each finding reports what the replies show.
+The doctor requests the list of models, then completions of at most 16 tokens. A server may support a
+parameter, refuse it, or silently ignore it. Each finding reports what the server's replies show.
 
     doctor = Doctor(client, settings, {"generate": sampling(config, "generate")})
     async for finding in doctor.findings():
-        …   # Finding("endpoint", "ok", "it answers"), Finding("model", "ok", "qwen3 is there"), …
+        …   # Finding("endpoint", "ok", "reachable"), Finding("completion", "ok", "the model replied …"), …
 """
 
 import asyncio
@@ -37,17 +37,17 @@ from selfinstruct.records import Completion, Message, Prompt, Request, Sampling,
 from selfinstruct.records.finish_reasons import Ending
 
 Mark = Literal["ok", "bad", "open"]
-"""Works, prevents a run, or neither."""
+"""Whether a feature works ("ok"), prevents a run ("bad"), or neither ("open")."""
 _Result = tuple[Mark, str]
-"""Mark of a feature, and the result in words."""
+"""A feature's mark and a description of the result."""
 
 _MODELS_TIMEOUT_S = 10.0
 _MAX_TOKENS = 16
 _FEW_TOKENS = 3
 _MAX_REMOVED = 4
-"""Maximum number of parameters to remove from the requests of a stage."""
+"""Maximum number of refused parameters to remove from a stage's requests."""
 _MAX_SHOWN_CHARACTERS = 100
-# Prompts for a chat and for a text to continue.
+# Each pair is a chat prompt and the equivalent prompt for text completion.
 _COUNT = (
     "Count from 1 to 9. Write the digits with blanks between them, and nothing else.",
     "1 2 3 4 5 6 7 8 9\n1 2 3 4 5 6 7 8 9\n1 2 3",
@@ -57,13 +57,13 @@ _FIVE_WORDS = (
     "Five words that have nothing to do with each other: river,",
 )
 _MORE_TOKENS = (
-    "a model that reasons first needs more tokens (--set classify_max_tokens=2000), or turn reasoning off "
-    "with --extra-body"
+    "if the model reasons before it replies, allow more tokens (--set classify_max_tokens=2000) or turn "
+    "reasoning off with --extra-body"
 )
 _NO_CONNECTION = frozenset({AttemptOutcome.NO_CONNECTION, AttemptOutcome.CONNECT_TIMEOUT})
 _NO_REPLY = _NO_CONNECTION | {AttemptOutcome.SILENT, AttemptOutcome.TOO_SLOW}
-_LATER = "the completion decides"
-_CHARGED = "a run charges the maximum of each request"
+_LATER = "the completion check decides"
+_CHARGED = "a run counts each request's maximum instead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,13 @@ class Finding:
     name: str
     mark: Mark
     said: str
-    """Result in words."""
+    """Description of the result."""
     remedy: str = ""
+    """What the user can do, or an empty string."""
 
 
 class Doctor:
-    """Checks an endpoint, and counts the requests and tokens of the checks."""
+    """Checks an endpoint, and counts the requests and tokens that the checks use."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class Doctor:
         settings: EndpointSettings,
         samplings: Mapping[Stage, Sampling],
     ) -> None:
-        """Prepare the checks; `samplings` are the parameters of each stage."""
+        """Prepare the checks; `samplings` maps each stage to its sampling parameters."""
         self._client = client
         self._model = settings.model
         self._is_chat = settings.api == "chat"
@@ -99,7 +100,7 @@ class Doctor:
         self.completion_tokens = 0
 
     async def findings(self) -> AsyncIterator[Finding]:
-        """Run all checks in order; stop early if a run cannot work."""
+        """Run all checks and yield their findings. Stop early if a run with this endpoint cannot work."""
         check, refused = "endpoint", ""
         try:
             async for finding in self._models():
@@ -123,54 +124,58 @@ class Doctor:
     # ── connection and model ─────────────────────────────────────────────────────────────────────────────
 
     async def _models(self) -> AsyncIterator[Finding]:
-        """Check the connection and the list of models. Raises BackendError without a connection."""
+        """Check the connection and the list of models. Raises BackendError if there is no connection."""
         try:
             async with asyncio.timeout(_MODELS_TIMEOUT_S):
                 reply = await self._client.probe("/models")
         except TimeoutError:
-            problem = f"no list of models within {_MODELS_TIMEOUT_S:g} s; {_LATER}"
+            problem = f"GET /models timed out after {_MODELS_TIMEOUT_S:g} s; {_LATER}"
             yield Finding("model", "open", problem)
             return
         except TransientError as error:
             if outcome_of(error) in _NO_CONNECTION:
                 raise
-            yield Finding("model", "open", f"no list of models ({error}); {_LATER}")
+            yield Finding("model", "open", f"GET /models failed ({error}); {_LATER}")
             return
-        yield Finding("endpoint", "ok", "it answers")
+        yield Finding("endpoint", "ok", "reachable")
         if reply.refusal is not None:
             yield Finding("model", "open", f"GET /models answered {reply.status}; {_LATER}")
             return
         try:
             cards = {str(card["id"]): card for card in json.loads(reply.content)["data"]}
         except (ValueError, KeyError, TypeError, RecursionError):
-            yield Finding("model", "open", f"GET /models gave no list; {_LATER}")
+            yield Finding("model", "open", f"GET /models did not return a list of models; {_LATER}")
             return
         yield self._model_finding(list(cards))
         shutdown = _date(cards.get(self._model, {}).get("shutdown_date"))
         if shutdown is not None:
             is_past = shutdown < datetime.now(UTC).date()
-            said = f"{_short(self._model)} {'was' if is_past else 'is'} shut down on {shutdown}"
+            said = (
+                f"{_short(self._model)} {'was' if is_past else 'will be'} shut down on {shutdown}"
+            )
             yield Finding("shutdown", "bad" if is_past else "open", said, "choose another model")
 
     def _model_finding(self, models: list[str]) -> Finding:
         if self._model in models:
-            return Finding("model", "ok", f"{self._model} is there")
+            return Finding("model", "ok", f"{self._model} is in the list of models")
         near = get_close_matches(self._model, models, n=3, cutoff=0.4) or models[:3]
         said = f"{_short(self._model)} is not in the list of models; {_LATER}"
-        remedy = "the list has " + _short(", ".join(near)) if near else ""
+        remedy = "the list contains " + _short(", ".join(near)) if near else ""
         return Finding("model", "open", said, remedy)
 
     def _name_finding(self, completion: Completion) -> Finding:
         name = "name in replies"
         if completion.model == self._model:
             return Finding(name, "ok", _short(completion.model))
-        said = f"replies name {_short(completion.model)}" if completion.model else "none"
+        said = (
+            f"{_short(completion.model)}, not {_short(self._model)}" if completion.model else "none"
+        )
         return Finding(name, "open", said)
 
     # ── parameters of the run ────────────────────────────────────────────────────────────────────────────
 
     async def _parameters(self) -> AsyncIterator[Finding]:
-        """Check the parameters of each stage; remove refused parameters in turn."""
+        """Check each stage's parameters; remove refused parameters one by one."""
         for stage, sampling in self._samplings.items():
             try:
                 yield await self._stage_finding(stage, sampling)
@@ -199,7 +204,7 @@ class Doctor:
                 for name in removed
             ]
             said = f"refused: {', '.join(removed)}"
-            return Finding(f"{stage} sends", "bad", said, f"leave out: {' '.join(options)}")
+            return Finding(f"{stage} sends", "bad", said, f"fix: {' '.join(options)}")
         sent = ", ".join(
             name if name in MAX_TOKENS_NAMES else f"{name} {json.dumps(value)}"
             for name, value in self._body(_COUNT, sampling).items()
@@ -218,7 +223,7 @@ class Doctor:
             "penalties": self._penalties,
         }
         if self._is_chat:
-            # Last, because a server that ignores the parameter may write a long reply.
+            # This check is last, because a server that ignores the parameter may write a long reply.
             checks[MAX_COMPLETION_TOKENS] = self._max_completion_tokens
         for name, check in checks.items():
             try:
@@ -237,7 +242,7 @@ class Doctor:
         choices = _choices(await self._ask_for(_COUNT, n=2))
         if len(choices) == 2:
             return "ok", "honoured: two choices for n = 2"
-        return "open", "ignored: one choice for n = 2 (a run asks for one)"
+        return "open", "ignored: one choice for n = 2 (a run needs only one)"
 
     async def _stop(self, first: Completion) -> _Result:
         stop = _middle_word(first.text)
@@ -253,8 +258,8 @@ class Doctor:
             _read(await self._ask_for(_FIVE_WORDS, seed=7, temperature=1)).text for _ in range(2)
         }
         if len(texts) == 1:
-            return "ok", "same text twice: honoured, or it never varies"
-        return "open", "ignored: two texts for one seed (a run does not need it)"
+            return "ok", "the same text twice: honoured, or replies never vary"
+        return "open", "ignored: one seed, two different texts (a run does not need it)"
 
     async def _logprobs(self, _: Completion) -> _Result:
         wanted = {"logprobs": True, "top_logprobs": 1} if self._is_chat else {"logprobs": 1}
@@ -262,7 +267,7 @@ class Doctor:
             choice.get("logprobs") for choice in _choices(await self._ask_for(_COUNT, **wanted))
         ):
             return "ok", "honoured"
-        return "open", "ignored: the reply has none (a run does not need them)"
+        return "open", "ignored: no logprobs in the reply (a run needs none)"
 
     async def _penalties(self, _: Completion) -> _Result:
         await self._ask_for(_COUNT, presence_penalty=1, frequency_penalty=1)
@@ -271,13 +276,13 @@ class Doctor:
     async def _max_completion_tokens(self, first: Completion) -> _Result:
         name = MAX_COMPLETION_TOKENS
         if self._max_tokens_name == name:
-            return "ok", "sent in place of max_tokens"
+            return "ok", "sent instead of max_tokens"
         few = _read(await self._ask_for(_COUNT, **{MAX_TOKENS: None, name: _FEW_TOKENS}))
         written = few.usage.completion_tokens if few.usage else None
         if few.ending is Ending.CUT or (written is not None and written <= _FEW_TOKENS):
             return "ok", "honoured"
         if len(few.text) >= len(first.text) > 4 * _FEW_TOKENS:
-            return "open", "ignored: the reply is longer"
+            return "open", f"ignored: the reply is longer than {_FEW_TOKENS} tokens"
         return "open", "accepted; unknown whether it is honoured"
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
@@ -285,7 +290,7 @@ class Doctor:
     def _body(
         self, prompt: tuple[str, str], sampling: Sampling | None = None, **extra: Any
     ) -> dict[str, Any]:
-        """Return a body with the run's extra members, but a small max_tokens."""
+        """Return a request body with the run's extra members, but with a small max_tokens."""
         sampling = sampling or Sampling(
             model=self._model, max_tokens=_MAX_TOKENS, extra=self._extra
         )
@@ -303,14 +308,14 @@ class Doctor:
         return parameters(request, max_tokens_name=self._max_tokens_name)
 
     async def _ask_for(self, prompt: tuple[str, str], **extra: Any) -> Reply:
-        """Send a tiny request with extra members. Raises BackendError for a refusal."""
+        """Send a tiny request with extra members. Raises BackendError if the endpoint refuses it."""
         reply = await self._ask(self._body(prompt, **extra))
         if reply.refusal is not None:
             raise reply.refusal
         return reply
 
     async def _ask(self, body: dict[str, Any]) -> Reply:
-        """Send a body, and again if the endpoint wants max_completion_tokens."""
+        """Send a body. If the endpoint requires max_completion_tokens, rename max_tokens and retry."""
         self.requests += 1
         path = "/chat/completions" if self._is_chat else "/completions"
         longest = max(body.get(name) or 0 for name in MAX_TOKENS_NAMES)
@@ -331,7 +336,7 @@ class Doctor:
 
 
 def _read(reply: Reply) -> Completion:
-    """Return the completion in a reply. Raises BackendError for any other reply."""
+    """Return the completion in a reply. Raises BackendError if the reply contains no completion."""
     if reply.refusal is not None:
         raise reply.refusal
     return read_completion(reply)
@@ -345,28 +350,32 @@ def _choices(reply: Reply) -> list[dict[str, Any]]:
 def _completion_finding(completion: Completion) -> Finding:
     name = "completion"
     if completion.text.strip():
-        return Finding(name, "ok", f"it wrote “{_short(completion.text)}”")
+        return Finding(name, "ok", f"the model replied “{_short(completion.text)}”")
     if completion.ending is Ending.CUT:
-        return Finding(name, "open", f"no visible text in {_MAX_TOKENS} tokens", _MORE_TOKENS)
-    return Finding(name, "open", "an empty text", "check a real prompt: run --preview")
+        return Finding(
+            name, "open", f"no visible text in the first {_MAX_TOKENS} tokens", _MORE_TOKENS
+        )
+    return Finding(
+        name, "open", "the reply is empty", "check with a real prompt: selfinstruct run --preview"
+    )
 
 
 def _usage_finding(reply: Reply, completion: Completion) -> Finding:
     reported = json.loads(reply.content).get("usage")
     usage = read_usage(reported, has_text=bool(completion.text))
     if usage is None:
-        return Finding("usage", "open", f"tokens are not reported; {_CHARGED}")
+        return Finding("usage", "open", f"token counts are not reported; {_CHARGED}")
     if isinstance(usage, str):
         return Finding("usage", "open", f"impossible token counts ({usage}); {_CHARGED}")
     hidden = usage.completion_tokens - reported["completion_tokens"]
     if hidden:
-        said = f"completion_tokens omits {hidden:,} tokens (reasoning?); a run counts them too"
+        said = f"completion_tokens omits {hidden:,} tokens, probably reasoning; a run counts them"
         return Finding("usage", "open", said)
-    return Finding("usage", "ok", "tokens are reported")
+    return Finding("usage", "ok", "token counts are reported")
 
 
 def _date(value: object) -> date | None:
-    """Convert a date in a model card, an ISO text or Unix time; None for anything else."""
+    """Convert a model card's date (ISO text or Unix time). Return None for any other value."""
     with suppress(ValueError, OverflowError, OSError):
         if isinstance(value, str):
             return date.fromisoformat(value.strip()[:10])
@@ -376,7 +385,7 @@ def _date(value: object) -> date | None:
 
 
 def _middle_word(text: str) -> str:
-    """Return a word that a text contains once, after other words; "" if there is none."""
+    """Return a word after the first that can serve as a stop sequence for this text, or "" if none can."""
     words = text.split()[1:]
     if "4" in words:
         return "4"

@@ -1,4 +1,4 @@
-"""Convert errors of the HTTP client to the errors of `outcomes`, in plain words and without secrets."""
+"""Convert the HTTP client's errors to the errors of `outcomes`, with readable messages and no secrets."""
 
 import ssl
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 def connection_error(
     error: "openai.APIConnectionError", *, url: str, timeout_s: float, secrets: Sequence[str]
 ) -> BackendError:
-    """Return the error for an attempt without a reply from `url` within `timeout_s` seconds."""
+    """Return the error for an attempt that got no complete reply from `url`.
+
+    `timeout_s` is the time limit that the message mentions if the endpoint is silent.
+    """
     outcome, cause = _outcome_and_cause(error, secrets)
     check = "check that the server is running and --base-url is right"
     problem = {
         AttemptOutcome.NO_CONNECTION: f"no connection to {url} ({cause}); {check}",
-        AttemptOutcome.CONNECT_TIMEOUT: f"no connection to {url} in time; {check}",
+        AttemptOutcome.CONNECT_TIMEOUT: f"connecting to {url} took too long; {check}",
         AttemptOutcome.SILENT: f"no reply within {timeout_s:g} s",
         AttemptOutcome.DROPPED: f"{url} dropped the connection ({cause})",
         AttemptOutcome.CUT: f"{url} dropped the connection in the middle of a reply ({cause})",
@@ -34,7 +37,7 @@ def connection_error(
 def status_error(
     error: "openai.APIStatusError", advice: str = "", *, secrets: Sequence[str] = ()
 ) -> BackendError:
-    """Return the error for a reply with an error status; `advice` is what the user can do."""
+    """Return the error for a reply with an error status. `advice` tells the user what to do."""
     headers = error.response.headers
     should_retry = headers.get("x-should-retry")
     status = error.status_code
@@ -47,7 +50,7 @@ def status_error(
     if outcome.rule.action is Action.RETRY:
         problem = f"the endpoint answered {problem}"
     elif outcome is AttemptOutcome.REJECTED:
-        problem = f"the endpoint refuses the request ({problem})"
+        problem = f"the endpoint refused the request ({problem})"
         problem += f"; {advice}" if advice else ""
     return error_of(
         outcome,
@@ -59,14 +62,17 @@ def status_error(
 
 
 def _code(body: object) -> str | None:
-    """Return the code or type of an error body, if any."""
+    """Return the code or type in an error body, or None."""
     members = body if isinstance(body, dict) else {}
     codes = (members.get("code"), members.get("type"))
     return next((code for code in codes if isinstance(code, str)), None)
 
 
 def _outcome_and_cause(error: Exception, secrets: Sequence[str]) -> tuple[AttemptOutcome, str]:
-    """Find out why there is no reply; the cause never repeats a header that cannot be sent."""
+    """Return the outcome and the cause of an attempt without a reply.
+
+    If a header is invalid, the cause does not repeat it, because it may be a secret.
+    """
     import httpx2
 
     from selfinstruct.llm.bodies import MAX_BYTES, TooLargeError
@@ -77,8 +83,8 @@ def _outcome_and_cause(error: Exception, secrets: Sequence[str]) -> tuple[Attemp
     if any(isinstance(inner, ssl.SSLCertVerificationError) for inner in causes):
         return AttemptOutcome.NO_TRUST, message
     if any(isinstance(inner, TooLargeError) for inner in causes):
-        return AttemptOutcome.TOO_LARGE, f"a reply larger than {MAX_BYTES // 2**20} MiB"
-    is_cut = "message body" in message  # only the message distinguishes the two cases
+        return AttemptOutcome.TOO_LARGE, f"the reply is larger than {MAX_BYTES // 2**20} MiB"
+    is_cut = "message body" in message  # CUT and DROPPED differ only in the error's message.
     outcomes = (
         (httpx2.ConnectTimeout | httpx2.PoolTimeout, AttemptOutcome.CONNECT_TIMEOUT),
         (httpx2.TimeoutException, AttemptOutcome.SILENT),
@@ -90,10 +96,12 @@ def _outcome_and_cause(error: Exception, secrets: Sequence[str]) -> tuple[Attemp
         if isinstance(cause, kinds):
             return outcome, message
     if isinstance(cause, httpx2.DecodingError):
-        return AttemptOutcome.NOT_JSON, "a reply that cannot be decompressed"
+        return AttemptOutcome.NOT_JSON, "the reply cannot be decompressed"
     if isinstance(cause, httpx2.LocalProtocolError | httpx2.UnsupportedProtocol | ValueError):
         return AttemptOutcome.UNSENDABLE, type(cause).__name__
-    return AttemptOutcome.DROPPED, type(cause).__name__  # possibly sent, so possibly billed
+    return AttemptOutcome.DROPPED, type(
+        cause
+    ).__name__  # The request may have been sent, so it may be billed.
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

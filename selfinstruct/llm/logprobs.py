@@ -1,19 +1,19 @@
-"""Log-probabilities of tokens: the members that ask for them, and how each API returns them.
+"""Token log-probabilities: the body members that request them, and the formats in which APIs return them.
 
-Chat and text completions name the members differently, and return the values in different shapes::
+Chat and text completions use different member names, and return the values in different formats::
 
-    chat         asks      {"logprobs": true, "top_logprobs": 5}
-                 returns   {"content": [{"token": "Yes", "logprob": -1.0,
+    chat         request   {"logprobs": true, "top_logprobs": 5}
+                 reply     {"content": [{"token": "Yes", "logprob": -1.0,
                                          "top_logprobs": [{"token": "No", "logprob": -1.7}]}]}
-    completions  asks      {"logprobs": 5}
-                 returns   {"tokens": ["Yes"], "token_logprobs": [-1.0], "text_offset": [0],
+    completions  request   {"logprobs": 5}
+                 reply     {"tokens": ["Yes"], "token_logprobs": [-1.0], "text_offset": [0],
                             "top_logprobs": [{"No": -1.7}]}
 
-The prompt has log-probabilities too, on request. A text prompt comes back in the reply ("echo"). For chat
-prompts, vLLM adds `prompt_logprobs` to the reply.
+A request may also ask for the prompt's log-probabilities. For a text prompt, the reply then repeats the
+prompt ("echo"). For a chat prompt, vLLM adds `prompt_logprobs` to the reply.
 
-A server may ignore the request, or return values that are no log-probabilities. The result is then None: the
-reply is paid for and remains usable.
+A server may ignore these members, or return values that are not log-probabilities. The result is then None,
+not an error, because the reply is paid for and remains usable.
 """
 
 import math
@@ -25,12 +25,12 @@ from selfinstruct.records import Request, TokenLogprob
 from selfinstruct.text import scrub
 
 _ROUNDING = 1e-3
-"""Servers round a probability of 1 to a log-probability slightly above 0."""
+"""Maximum accepted log-probability: servers may round the logarithm of 1 to slightly more than 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Logprobs:
-    """Log-probabilities of a reply and of its prompt; None where the server returned none."""
+    """Log-probabilities of a reply and of its prompt. Each is None if the server returned none."""
 
     reply: tuple[TokenLogprob, ...] | None = None
     prompt: tuple[TokenLogprob, ...] | None = None
@@ -47,13 +47,13 @@ def members(request: Request) -> dict[str, Any]:
 
 
 def without_echo(text: str, request: Request) -> str:
-    """Return the text of a reply without the prompt, which `echo` puts before the reply."""
+    """Return a reply's text without the prompt, which `echo` makes the server put before the reply."""
     is_echoed = request.sampling.prompt_logprobs and request.prompt.text is not None
     return text.removeprefix(request.prompt.text or "") if is_echoed else text
 
 
 def read_logprobs(data: Mapping[str, Any], request: Request) -> Logprobs:
-    """Read the log-probabilities in the body of a reply, as far as the request asks for them."""
+    """Return the log-probabilities in a reply's body that the request asked for."""
     sampling = request.sampling
     choice = data["choices"][0]
     if request.prompt.text is None:
@@ -73,7 +73,7 @@ Row = tuple[object, object, Iterable[tuple[object, object]]]
 
 
 def _tokens(rows: Iterable[Row]) -> tuple[TokenLogprob, ...] | None:
-    """Return the tokens; None without tokens, and for values that are no log-probabilities."""
+    """Return the tokens. Return None if there are none, or if a value is not a log-probability."""
     try:
         return tuple(_token(*row) for row in rows) or None
     except (TypeError, ValueError, LookupError, AttributeError):
@@ -86,7 +86,7 @@ def _token(
     likely: dict[str, float] = {}
     for alternative, value in alternatives:
         name = _text(alternative)
-        # Two tokens may have one text, such as parts of a character.
+        # Two tokens may have the same text, for example if each is a part of a character.
         likely[name] = max(_number(value), likely.get(name, -math.inf))
     return TokenLogprob(
         text=_text(text), logprob=None if logprob is None else _number(logprob), alternatives=likely
@@ -95,30 +95,30 @@ def _token(
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError("a token is text")
+        raise TypeError("a token must be text")
     return scrub(value)
 
 
 def _number(value: object) -> float:
-    """Return a log-probability. Raises ValueError for any other value."""
+    """Return `value` as a log-probability. Raises ValueError if it is not a number of at most `_ROUNDING`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value <= _ROUNDING:
         raise ValueError("not a log-probability")
-    # A large negative number replaces the logarithm of zero, because JSON has no infinity.
+    # The logarithm of zero becomes a large negative number, because JSON has no infinity.
     return float(max(min(value, 0.0), -1e9))
 
 
 def _content(choice: Mapping[str, Any]) -> Iterable[Row]:
-    """Yield the tokens of a chat reply."""
+    """Yield a chat reply's tokens."""
     for token in (choice.get("logprobs") or {}).get("content") or ():
         likely = token.get("top_logprobs") or ()
         yield token["token"], token["logprob"], [(t["token"], t["logprob"]) for t in likely]
 
 
 def _rows(columns: Mapping[str, Any], *, begin: int = 0, end: int | None = None) -> Iterable[Row]:
-    """Yield the tokens of a text completion that start in this range of characters.
+    """Yield the tokens of a text completion that start at character `begin` or later, and before `end`.
 
-    With an echo, offsets count from the beginning of the prompt. llama.cpp counts offsets from there without
-    an echo too, and then all tokens belong to the reply.
+    If the reply echoes the prompt, offsets count from the beginning of the prompt. llama.cpp counts offsets
+    from there even without an echo. All tokens then belong to the reply.
     """
     likely = columns.get("top_logprobs") or [None] * len(columns["tokens"])
     rows = zip(
@@ -130,9 +130,9 @@ def _rows(columns: Mapping[str, Any], *, begin: int = 0, end: int | None = None)
 
 
 def _by_id(listed: object) -> Iterable[Row]:
-    """Yield the tokens of a chat prompt; vLLM lists the token of the prompt first at each place."""
+    """Yield a chat prompt's tokens. At each position, vLLM lists the prompt's token first."""
     for place in listed if isinstance(listed, list) else ():
-        if place is None:  # the first token has no log-probability
+        if place is None:  # The first token has no log-probability.
             yield "", None, ()
             continue
         values = [(value["decoded_token"], value["logprob"]) for value in place.values()]

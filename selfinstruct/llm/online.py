@@ -1,6 +1,6 @@
-"""The online backend: chat or text completions from any OpenAI-compatible endpoint.
+"""The online backend: gets chat or text completions from any OpenAI-compatible endpoint.
 
-`client` sends the requests, `request_body` writes their bodies, and `reply` reads the replies.
+`client` sends the requests, `request_body` builds their bodies, and `reply` reads the replies.
 """
 
 import asyncio
@@ -34,20 +34,20 @@ def open_backend(
     stop: asyncio.Event | None = None,
     on_wait: OnWait | None = None,
 ) -> "OnlineBackend":
-    """Return the backend for an endpoint; see `EndpointClient`. Raises ConfigError."""
+    """Return the backend for an endpoint. `EndpointClient` explains the arguments. Raises ConfigError."""
     client = EndpointClient(settings, environ=environ, budget=budget, stop=stop, on_wait=on_wait)
     return OnlineBackend(client)
 
 
 class OnlineBackend:
-    """Completes requests with a client, and closes the client. Use as an async context manager."""
+    """Completes requests with an endpoint client. Use as an async context manager; it closes the client."""
 
     def __init__(self, client: EndpointClient) -> None:
         self.client = client
         settings = client.settings
         self._may_rename_max_tokens = settings.token_limit not in MAX_TOKENS_NAMES
         self._max_tokens_name = MAX_TOKENS if self._may_rename_max_tokens else settings.token_limit
-        # All checks have one id and count as attempts at one request.
+        # All checks share one id, so they count as attempts at a single request.
         self._check = self._exchange(_tiny_request(settings))
         self._check.may_bill = True
 
@@ -65,14 +65,14 @@ class OnlineBackend:
         return await self.client.send(self._exchange(request))
 
     async def answers(self) -> bool:
-        """Return whether the endpoint answers a request of a few tokens; see `Checkable`.
+        """Return whether the endpoint answers a tiny request; see `Checkable`.
 
         Raises LimitReachedError if the budget does not allow the request.
         """
         return await self.client.answers(self._check)
 
     def body(self, request: Request) -> dict[str, Any]:
-        """Return the body that is sent for a request."""
+        """Return the body that would be sent for a request."""
         return parameters(request, max_tokens_name=self._max_tokens_name)
 
     def _exchange(self, request: Request) -> Exchange[Completion]:
@@ -88,10 +88,12 @@ class OnlineBackend:
     def _refused(
         self, request: Request, status: int, error: object, body: Mapping[str, Any]
     ) -> str | None:
-        """Return advice; None if the endpoint only wants max_completion_tokens."""
+        """Return advice for the user, or None to send the request again with max_completion_tokens."""
         if self._may_rename_max_tokens and wants_max_completion_tokens(status, error, body):
             self._max_tokens_name = MAX_COMPLETION_TOKENS
-            if self.body(request) != body:  # equal if max_tokens comes from --extra-body
+            if (
+                self.body(request) != body
+            ):  # The bodies are equal if max_tokens comes from --extra-body.
                 return None
         return advice(status, error, request, body)
 
@@ -102,7 +104,7 @@ def _read(request: Request, reply: Reply) -> tuple[Completion, Usage | None]:
 
 
 def _tiny_request(settings: EndpointSettings) -> Request:
-    """Return a request that costs almost nothing."""
+    """Return a request of few tokens, which costs almost nothing."""
     text = "Count on from 1 to 9: 1, 2, 3,"
     prompt = Prompt(template="none", text=text)
     if settings.api == "chat":

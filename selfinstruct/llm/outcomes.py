@@ -1,12 +1,13 @@
-"""Outcomes of attempts and their rules: one table for all errors.
+"""The possible outcomes of an attempt, and the rule for each outcome.
 
-    RETRY    another attempt at the request, after a wait           raises TransientError
-    REJECT   the request failed and is not sent again               raises RequestRejectedError
-    STOP     the endpoint would refuse every request: end the run   raises EndpointError
-    ACCEPT   a reply, journaled as received                         returns a Completion
+    RETRY    attempt the request again after a wait                raises TransientError
+    REJECT   fail the request and do not send it again             raises RequestRejectedError
+    STOP     end the run: the endpoint would refuse every request  raises EndpointError
+    ACCEPT   journal the reply as received                         returns a Completion
 
-`client` finds the outcome of an attempt; `retry` looks up its rule for the number of attempts and the waits.
-After the last attempt, and for a rejected request, `selfinstruct.runner.failures` decides.
+`client` determines an attempt's outcome. `retry` reads the outcome's rule to decide on further attempts and
+waits. `selfinstruct.runner.failures` decides what happens to a request that was rejected, or whose last
+attempt failed.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from selfinstruct.errors import BackendError, EndpointError, RequestRejectedErro
 
 
 class Action(Enum):
-    """Consequence of an attempt."""
+    """What happens after an attempt."""
 
     RETRY = "another attempt"
     REJECT = "rejected"
@@ -26,32 +27,35 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The rule for an outcome."""
+    """How the client handles an outcome."""
 
     description: str
     action: Action
     max_in_a_row: int | None = None
-    """Maximum number of attempts with this outcome; None for the setting `max_attempts`."""
+    """Maximum number of attempts with this outcome before other requests are sent.
+
+    None means that only `max_attempts` applies.
+    """
     retry_at_once: bool = False
-    """True if the first retry is immediate, because a new connection may work."""
+    """Whether the first retry is immediate, because a new connection may work."""
     uses_attempt: bool = True
-    """True if the attempt counts towards `max_attempts`."""
+    """Whether the attempt counts towards `max_attempts`."""
     counts_as_strike: bool = True
-    """True if the request may be at fault; the failure is then a strike against the request."""
+    """Whether the request may have caused the failure, which is then a strike against the request."""
     may_bill: bool = True
-    """True if the endpoint may bill the attempt: a reply may exist that was not received."""
+    """Whether the endpoint may bill the attempt, for example because it sent a reply that got lost."""
     remedy: str = ""
-    """Advice to the user, for outcomes that stop the run."""
+    """Advice for the user if the outcome stops the run."""
 
 
 MAX_TIMEOUTS = 3
-"""In a row. The endpoint may bill a reply that arrives too late."""
+"""Maximum number of timeouts in a row, because the endpoint may bill a reply that arrives too late."""
 MAX_RATE_LIMITED = 120
-"""In a row. `retry` limits the time as well."""
+"""Maximum number of rate-limited attempts in a row. `retry` also limits their total time."""
 
 
 _NO_FAULT = Rule("", Action.RETRY, counts_as_strike=False, may_bill=False)
-"""Rule for attempts that fail for no fault of the request, and cost nothing."""
+"""Rule for attempts that cost nothing and whose failure the request did not cause."""
 
 
 def _stop(description: str, remedy: str) -> Rule:
@@ -60,15 +64,15 @@ def _stop(description: str, remedy: str) -> Rule:
 
 
 class AttemptOutcome(Enum):
-    """Result of an attempt; the value is the rule."""
+    """Outcome of an attempt. Each member's value is its rule."""
 
-    # no reply
+    # The endpoint sends no complete reply.
     NO_CONNECTION = replace(
         _NO_FAULT, description="no connection (refused, unknown host, network down)"
     )
     CONNECT_TIMEOUT = replace(_NO_FAULT, description="no connection within connect_timeout_s")
     DROPPED = Rule(
-        "connection dropped before a reply (such as an idle connection)",
+        "connection dropped before a reply (for example, an idle connection)",
         Action.RETRY,
         retry_at_once=True,
     )
@@ -81,22 +85,23 @@ class AttemptOutcome(Enum):
     )
     NO_TRUST = _stop(
         "a certificate that cannot be verified",
-        "the certificate of the endpoint cannot be verified with the trust store of the operating "
-        "system, which the openai package uses; install ca-certificates, or set $SSL_CERT_FILE to a file of "
-        "trusted certificates",
+        "the endpoint's certificate cannot be verified with the operating system's trust store, which "
+        "the openai package uses; install ca-certificates, or set $SSL_CERT_FILE to a file of trusted "
+        "certificates",
     )
     UNSENDABLE = _stop(
         "a request that cannot be sent (an invalid header)",
         "the request cannot be sent; check the key and --extra-header",
     )
-    # a reply with an error status
-    BUSY = Rule("408, 409, 425, other 5xx", Action.RETRY, may_bill=False)
+    # The reply has an error status.
+    BUSY = Rule("408, 409, 425 and other 5xx", Action.RETRY, may_bill=False)
     GATEWAY_TIMEOUT = Rule("504, 524 (gateway timeout)", Action.RETRY, max_in_a_row=MAX_TIMEOUTS)
     RATE_LIMITED = replace(
         _NO_FAULT, description="429", max_in_a_row=MAX_RATE_LIMITED, uses_attempt=False
     )
     BAD_KEY = _stop(
-        "401", "the key was refused; check the environment variable with the key (--api-key-env)"
+        "401",
+        "the key was refused; check the environment variable that contains it (--api-key-env)",
     )
     FORBIDDEN = _stop(
         "403", "the key may not use this model or endpoint; check --model and the account"
@@ -111,20 +116,22 @@ class AttemptOutcome(Enum):
         "the account has no credit left; add credit, then continue the run",
     )
     REJECTED = Rule("400, 413, 422 and other 4xx", Action.REJECT, may_bill=False)
-    # a reply with status 200 that is not a completion
-    NOT_JSON = Rule("200 with a page, a text, or broken or cut JSON", Action.RETRY)
+    # The reply has status 200 but is not a completion.
+    NOT_JSON = Rule("200 with a web page, plain text, or malformed or truncated JSON", Action.RETRY)
     TOO_LARGE = Rule("a reply larger than 8 MiB", Action.RETRY, max_in_a_row=MAX_TIMEOUTS)
     ERROR_BODY = Rule(
-        "200 with an error next to or inside the choices, or with the finish reason of a failure (an error "
-        "with a status counts as that status)",
+        "200 with an error outside or inside the choices, or with a finish reason that means a failure (an "
+        "error that contains a status counts as that status)",
         Action.RETRY,
     )
-    NO_CHOICES = Rule("200 without choices, or with an empty list", Action.RETRY)
-    # a completion
+    NO_CHOICES = Rule("200 without choices, or with an empty list of choices", Action.RETRY)
+    # The reply is a completion.
     COMPLETE = Rule("a completion", Action.ACCEPT)
-    LENGTH = Rule("cut at max_tokens, by finish reason or token count", Action.ACCEPT)
-    CONTENT_FILTER = Rule("cut by a content filter", Action.ACCEPT)
-    REFUSAL = Rule("a refusal in place of content", Action.ACCEPT)
+    LENGTH = Rule(
+        "cut off at max_tokens, according to the finish reason or the token count", Action.ACCEPT
+    )
+    CONTENT_FILTER = Rule("cut off by a content filter", Action.ACCEPT)
+    REFUSAL = Rule("a refusal instead of content", Action.ACCEPT)
     NO_TEXT = Rule("null or empty content", Action.ACCEPT)
     NO_USAGE = Rule("usage missing or unreadable", Action.ACCEPT)
     OTHER_MODEL = Rule("a model name that differs from the request", Action.ACCEPT)
@@ -132,12 +139,12 @@ class AttemptOutcome(Enum):
 
     @property
     def rule(self) -> Rule:
-        """Rule for the outcome."""
+        """The rule for this outcome."""
         return self.value
 
 
 OVERLOADED = frozenset({503, 529})
-"""Statuses of an overloaded endpoint, among the statuses with the outcome BUSY."""
+"""Statuses that mean an overloaded endpoint. Their outcome is BUSY."""
 
 _BY_STATUS = {
     401: AttemptOutcome.BAD_KEY,
@@ -164,7 +171,7 @@ _BY_CODE = {
 def from_status(
     status: int, *, code: str | None = None, should_retry: str | None = None
 ) -> AttemptOutcome:
-    """Return the outcome for an error status, the code of the error and the header x-should-retry."""
+    """Return the outcome for an error status, the error's code and the value of the header x-should-retry."""
     if code in _BY_CODE:
         return _BY_CODE[code]
     if status in _BY_STATUS:
@@ -185,8 +192,8 @@ def error_of(
 ) -> BackendError:
     """Return the error for an outcome that is not a completion.
 
-    `problem` describes the error; `status` is the status of the reply, if any; `retry_after_s` is the wait
-    that the endpoint asks for; `is_last` means that the endpoint asked for no further attempt now.
+    `problem` describes the error. `status` is the reply's status, if there is a reply. `retry_after_s` is the
+    wait that the endpoint asks for. `is_last` is true if the endpoint asks the client not to retry.
     """
     rule = outcome.rule
     error: BackendError
@@ -203,12 +210,12 @@ def error_of(
     elif rule.action is Action.STOP:
         error = EndpointError(f"{rule.remedy} ({problem})")
     else:
-        raise ValueError(f"{outcome.name} is not an error")
+        raise ValueError(f"the outcome {outcome.name} is not an error")
     error.may_bill = rule.may_bill
     return error
 
 
 def outcome_of(error: BackendError) -> AttemptOutcome | None:
-    """Return the outcome of a failed attempt, if the error carries one."""
+    """Return the outcome of a failed attempt, or None if the error has no outcome."""
     name = error.outcome if isinstance(error, TransientError) else ""
     return AttemptOutcome[name] if name else None

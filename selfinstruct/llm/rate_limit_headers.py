@@ -1,12 +1,12 @@
-"""Read the rate limits that an endpoint states in the headers `x-ratelimit-*` of a reply.
+"""Read the rate limits that an endpoint states in a reply's `x-ratelimit-*` headers.
 
     x-ratelimit-limit-requests: 5000         the limit
-    x-ratelimit-remaining-requests: 4999     the part that is left
+    x-ratelimit-remaining-requests: 4999     how many requests are left
     x-ratelimit-reset-requests: 12ms         the time until the whole limit is available again
 
-The same headers exist for tokens. No header states the period of the limit: usually a minute, for requests
-sometimes a day. The three numbers imply the period if the limit refills steadily: 1 of 5,000 in 12 ms means
-5,000 a minute. Headers with nonsense count as missing.
+The same headers exist for tokens. No header states the limit's period. It is usually a minute; a limit on
+requests is sometimes per day. If the limit refills steadily, the three numbers imply the period: 1 of 5,000
+in 12 ms means 5,000 a minute. Headers that cannot be parsed are ignored.
 """
 
 import re
@@ -20,7 +20,7 @@ MINUTE_S = 60.0
 _HOUR_S = 3600.0
 _DAY_S = 86400.0
 _TOLERANCE = 1.25
-"""Factor by which a computed period may differ from a minute or day, because endpoints round."""
+"""Maximum factor between a computed period and a minute or day, because endpoints round the numbers."""
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?", re.ASCII)
 _PART = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)(ms|us|µs|ns|d|h|m|s)", re.ASCII)
@@ -38,18 +38,18 @@ _UNITS_S = {
 
 @dataclass(frozen=True, slots=True)
 class StatedLimit:
-    """A limit of requests or tokens, as one reply states the limit."""
+    """A limit on requests or tokens, as stated in one reply's headers."""
 
     limit: int | None
-    """None if the reply states only what is left."""
+    """Number of requests or tokens, or None if the headers state only how many are left."""
     is_per_minute: bool | None
-    """False for a limit per day, None if the period is unknown."""
+    """Whether the limit is per minute; False if it is per day, None if the period is unknown."""
     wait_s: float = 0.0
-    """Seconds until the next request is possible, if nothing is left."""
+    """If the limit is used up, seconds until the next request is possible; otherwise 0."""
 
 
 def stated_limit(headers: Mapping[str, str], unit: Unit) -> StatedLimit | None:
-    """Return the limit in the headers of a reply, or None. Never raises."""
+    """Return the limit that a reply's headers state, or None if they state none. Never raises."""
     limit = _count(headers.get(f"x-ratelimit-limit-{unit}")) or None
     remaining = _count(headers.get(f"x-ratelimit-remaining-{unit}"))
     if limit is None and remaining is None:
@@ -74,7 +74,7 @@ def _wait_s(limit: int | None, remaining: int | None, reset_s: float) -> float:
     if remaining != 0:
         return 0.0
     if limit is not None and (_is_near(reset_s, MINUTE_S) or _is_near(reset_s, _DAY_S)):
-        return reset_s / limit  # the limit refills steadily
+        return reset_s / limit  # The limit refills steadily.
     return reset_s
 
 
@@ -83,13 +83,13 @@ def _is_near(time_s: float, other_s: float) -> bool:
 
 
 def _count(value: str | None) -> int | None:
-    """Convert a number that is not negative; some endpoints send -1 for no limit."""
+    """Convert a non-negative number. Return None for other values, such as -1, which means no limit."""
     value = (value or "").strip()
     return int(float(value)) if _NUMBER.fullmatch(value) else None
 
 
 def _duration_s(value: str) -> float:
-    """Convert "2m59.56s", "120ms", "6m0s" or plain seconds to seconds; return 0 for anything else."""
+    """Convert a duration such as "2m59.56s", "120ms", "6m0s" or "12" to seconds; return 0 if invalid."""
     value = value.strip()
     if _NUMBER.fullmatch(value):
         seconds = float(value)
@@ -97,5 +97,5 @@ def _duration_s(value: str) -> float:
         seconds = sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(value))
         if _PART.sub("", value):
             return 0.0
-    # Anything longer is a date: seconds since 1970.
+    # A larger number is not a duration but a date, in seconds since 1970.
     return seconds if seconds <= 31 * _DAY_S else 0.0

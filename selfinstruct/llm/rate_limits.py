@@ -1,20 +1,20 @@
-"""Rate limits: one limiter that every attempt of every stage passes.
+"""Rate limits: a single limiter admits every attempt of every stage.
 
     limiter = RateLimiter(slots=32, requests_per_minute=500)
     async with limiter.admit(1300) as admission:     # waits until 1,300 more tokens may be sent
         reply = await send()
-        limiter.learn(reply.headers)                 # limits that the user did not give
-        limiter.settle(admission, 470)               # tokens that the request really used
+        limiter.learn(reply.headers)                 # learns limits that the user did not set
+        limiter.settle(admission, 470)               # the tokens that the request really used
         limiter.answered(admission)                  # or slow_down(admission), timed_out(admission)
 
 `RateLimiter.acquire` combines four conditions: the order of arrival, the number of requests in flight, a
-pause that the endpoint asked for, and the rates. Only the first request in the queue checks the conditions;
-nothing polls. Times are those of the running event loop.
+pause that the endpoint asked for, and the rates. Only the first request in the queue checks the conditions,
+and it never polls. Times are those of the running event loop.
 
-Rates are exact windows, filled evenly:
+No window of one minute ever exceeds the rate, and requests are spread evenly over the window:
 
 >>> rate = Rate(2)
->>> [rate.take(1, now=0.0), rate.free_at(1, now=0.0)][1]        # the second request is not sent at once
+>>> [rate.take(1, now=0.0), rate.free_at(1, now=0.0)][1]        # the second request must wait
 25.0
 >>> [rate.take(1, now=25.0), rate.free_at(1, now=25.0)][1]
 60.0
@@ -32,30 +32,36 @@ from selfinstruct.llm.rate_limit_headers import MINUTE_S, StatedLimit, Unit, sta
 from selfinstruct.llm.retry import MAX_RETRY_AFTER_S
 
 PACE_S = 5.0
-"""Seconds by which requests may be ahead of an even pace."""
+"""Number of seconds that requests may be ahead of an even pace."""
 TIMEOUTS_IN_A_ROW = 2
-"""Timeouts without an answer in between that reduce the concurrency; a single timeout may have any cause."""
+"""Number of timeouts, without an answer between them, after which the concurrency is halved.
+
+A single timeout is not enough, because it may have any cause.
+"""
 _SHARE_WEIGHT = 0.1
-"""Weight of the latest charge in the mean share of charges that is used."""
+"""Weight of the latest charge in `Rate`'s running mean of the ratio of used to charged tokens."""
 
 
 @dataclass(slots=True, eq=False)
 class Charge:
-    """An amount taken from a rate."""
+    """Requests or tokens that were taken from a rate."""
 
     at: float
+    """Time of the charge on the event loop's clock, in seconds."""
     amount: int
     paced: float
-    """Amount that the pace counts: the expected use."""
+    """Amount that counts towards the pace: the expected use."""
     in_window: bool = True
+    """Whether the window still counts the charge."""
 
 
 class Rate:
-    """A maximum for any minute, spread over the minute: given by the user, learned from headers, or unknown.
+    """A maximum for any minute: set by the user, learned from headers, or unknown.
 
-    The window is exact: a charge counts for 60 s, so no minute contains more than `per_minute`, wherever the
-    minute begins. A larger amount passes when the window is empty. The pace is a bucket of `PACE_S` that only
-    spreads the charges: the pace counts what charges use on average, the window what was charged.
+    The window makes the maximum exact: each charge counts for 60 s, so no minute contains more than
+    `per_minute`, whenever it begins. An amount above the maximum must wait until the window is empty.
+    The pace spreads the charges over the minute, except for bursts of up to `PACE_S`. The window counts the
+    amounts that were charged; the pace counts the average use.
     """
 
     def __init__(self, per_minute: int | None) -> None:
@@ -69,11 +75,11 @@ class Rate:
 
     @property
     def per_minute(self) -> int | None:
-        """The maximum; None if it is unknown."""
+        """The maximum for any minute, or None if it is unknown."""
         return int(self._per_minute) if self._per_minute < math.inf else None
 
     def free_at(self, amount: int, now: float) -> float:
-        """Return when the amount fits; not later than `now` if the amount fits already."""
+        """Return the time at which the amount fits; at most `now` if it already fits."""
         while self._charges and self._charges[0].at + MINUTE_S <= now:
             expired = self._charges.popleft()
             expired.in_window = False
@@ -88,7 +94,7 @@ class Rate:
         return at
 
     def take(self, amount: int, now: float) -> Charge:
-        """Charge an amount that fits."""
+        """Charge an amount now. The caller has checked with `free_at` that the amount fits."""
         charge = Charge(now, amount, min(amount * self._share, self._per_minute))
         self._charges.append(charge)
         self._used += amount
@@ -96,40 +102,40 @@ class Rate:
         return charge
 
     def settle(self, charge: Charge, amount: int) -> None:
-        """Replace the amount of a charge by the amount that was really used."""
+        """Replace a charge's amount with the amount that was really used."""
         if amount and charge.amount:
             self._share += _SHARE_WEIGHT * (min(1.0, amount / charge.amount) - self._share)
         if charge.in_window:
             self._used += amount - charge.amount
-        # An impossible count of a server delays others by at most a minute.
+        # If the server reports an impossible count, it delays other requests by at most a minute.
         paced = min(amount, self._per_minute)
         self._paced_until += (paced - charge.paced) * MINUTE_S / self._per_minute
         charge.amount = amount
         charge.paced = paced
 
     def learn(self, stated: StatedLimit) -> None:
-        """Use the limit that a reply states, unless the user gave one."""
+        """Adopt the limit that a reply states, unless the user set one."""
         if self._is_given or stated.limit is None:
             return
         if stated.is_per_minute is None and stated.limit == self._stated:
             return
         self._stated = stated.limit
-        # The endpoint reports when a daily limit is used up.
+        # A daily limit is not enforced here, because the endpoint reports when it is used up.
         self._per_minute = math.inf if stated.is_per_minute is False else stated.limit
 
 
 @dataclass(slots=True, eq=False)
 class Admission:
-    """One admitted attempt."""
+    """An attempt that the rate limiter has admitted."""
 
     tokens: Charge
-    """The maximum number of tokens that the attempt can use, until the attempt is settled."""
+    """Charge for the attempt's tokens: the maximum that it can use, or its real use once it is settled."""
     reductions: int
-    """Reductions of the concurrency before the admission."""
+    """Number of times that the concurrency had been reduced before this attempt was admitted."""
 
 
 class RateLimiter:
-    """Admits attempts in the order of arrival."""
+    """Admits attempts in the order in which they arrive."""
 
     def __init__(
         self,
@@ -139,31 +145,31 @@ class RateLimiter:
         tokens_per_minute: int | None = None,
         stop: asyncio.Event | None = None,
     ) -> None:
-        """Begin with nothing in flight.
+        """Create a limiter that has no attempts in flight.
 
-        `slots` is the maximum number of attempts in flight. Limits that are None are learned from replies.
-        `stop` ends all waiting.
+        `slots` is the maximum number of attempts in flight. A limit that is None is learned from replies.
+        Setting `stop` ends all waits.
         """
         self._slots = slots
         self.concurrency = slots
-        """Maximum number in flight now: halved on overload, then raised one by one."""
+        """Current maximum number of attempts in flight: halved on overload, then raised one by one."""
         self.in_flight = 0
         self.requests = Rate(requests_per_minute)
         self.tokens = Rate(tokens_per_minute)
         self._stop = stop or asyncio.Event()
         self._turn = asyncio.Lock()
-        """Held by the first attempt in the queue, which waits until it may be sent."""
+        """Lock that the first attempt in the queue holds while it waits until it may be sent."""
         self._changed = asyncio.Event()
-        """Set when the first attempt in the queue may be sent earlier than before."""
+        """Set if the first attempt in the queue may be able to go earlier than expected."""
         self._paused_until = 0.0
         self._reductions = 0
         self._answers = 0
-        """Answers to attempts since the last change of the concurrency."""
+        """Number of answers since the concurrency last changed."""
         self._timeouts = 0
 
     @asynccontextmanager
     async def admit(self, tokens: int = 0) -> AsyncIterator[Admission]:
-        """Admit one attempt of at most `tokens` tokens; see `acquire`."""
+        """Wait until one attempt of at most `tokens` tokens may be sent; release its slot at the end."""
         admission = await self.acquire(tokens)
         try:
             yield admission
@@ -173,7 +179,10 @@ class RateLimiter:
     # ── admission ────────────────────────────────────────────────────────────────────────────────────────
 
     async def acquire(self, tokens: int = 0) -> Admission:
-        """Wait until an attempt may be sent. Raises TransientError if the run is stopped first."""
+        """Wait until an attempt of at most `tokens` tokens may be sent, and return its admission.
+
+        Raises TransientError if the run is stopped first.
+        """
         loop = asyncio.get_running_loop()
         async with self._turn:
             while True:
@@ -185,7 +194,7 @@ class RateLimiter:
                 await self._wait(free_at - now if has_slot else None)
 
     def release(self) -> None:
-        """End an attempt, whatever its outcome."""
+        """Release an attempt's slot, whatever its outcome."""
         if self.in_flight >= self.concurrency:
             self._changed.set()
         self.in_flight -= 1
@@ -200,7 +209,7 @@ class RateLimiter:
         return Admission(self.tokens.take(tokens, now), self._reductions)
 
     async def _wait(self, seconds: float | None) -> None:
-        """Wait for a change or for some seconds. Raises TransientError if the run is stopped."""
+        """Wait for `_changed`, but at most `seconds`. Raises TransientError if the run is stopped."""
         self._changed.clear()
         waits = [asyncio.ensure_future(event.wait()) for event in (self._changed, self._stop)]
         try:
@@ -214,7 +223,7 @@ class RateLimiter:
     # ── feedback ─────────────────────────────────────────────────────────────────────────────────────────
 
     def learn(self, headers: Mapping[str, str]) -> None:
-        """Learn limits and pauses from the headers of any reply."""
+        """Learn limits and pauses from a reply's headers."""
         units: tuple[tuple[Rate, Unit], ...] = (
             (self.requests, "requests"),
             (self.tokens, "tokens"),
@@ -227,13 +236,13 @@ class RateLimiter:
                 self._changed.set()
 
     def settle(self, admission: Admission, tokens: int) -> None:
-        """Record the tokens that the attempt used; until then the maximum counts."""
+        """Record how many tokens the attempt used. Until then, its maximum counts."""
         self.tokens.settle(admission.tokens, tokens)
         if self.tokens.per_minute is not None:
             self._changed.set()
 
     def answered(self, admission: Admission) -> None:
-        """Record an answer: after as many answers as the concurrency, the concurrency rises by one."""
+        """Record an answer. After as many answers as the concurrency, raise the concurrency by one."""
         self._timeouts = 0
         if self.concurrency == self._slots or admission.reductions != self._reductions:
             return
@@ -244,23 +253,23 @@ class RateLimiter:
             self._changed.set()
 
     def slow_down(self, admission: Admission, wait_s: float | None = None) -> None:
-        """Record an overload; nothing is sent for `wait_s` seconds."""
+        """Record an overload: send nothing for `wait_s` seconds, and halve the concurrency."""
         self._pause(wait_s or 0.0)
         self._reduce(admission)
 
     def timed_out(self, admission: Admission) -> None:
-        """Record a timeout."""
+        """Record a timeout. Halve the concurrency after `TIMEOUTS_IN_A_ROW` of them."""
         self._timeouts += 1
         if self._timeouts >= TIMEOUTS_IN_A_ROW:
             self._reduce(admission)
 
     def _pause(self, wait_s: float) -> None:
-        """Send nothing for some seconds; the longest pause wins."""
+        """Send nothing for `wait_s` seconds, or until the end of an earlier pause if that is later."""
         until = asyncio.get_running_loop().time() + min(wait_s, MAX_RETRY_AFTER_S)
         self._paused_until = max(self._paused_until, until)
 
     def _reduce(self, admission: Admission) -> None:
-        """Halve the concurrency, once for all attempts that were in flight together."""
+        """Halve the concurrency, but only once for attempts that were in flight at the same time."""
         if admission.reductions == self._reductions:
             self._reductions += 1
             self._answers = 0

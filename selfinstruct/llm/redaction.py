@@ -1,4 +1,4 @@
-r"""Remove secrets from replies before a reply is cut, rewritten or shown.
+r"""Remove secrets from replies before they are shortened, rewritten or shown.
 
 >>> redacted({"error": ["no such key: sk-0123456789"]}, ["sk-0123456789"])
 {'error': ['no such key: …']}
@@ -19,7 +19,7 @@ _REPLACEMENT = "…"
 
 
 def redacted(value: T, secrets: Sequence[str]) -> T:
-    """Return a text, bytes or JSON value without the secrets, in any escaping."""
+    """Return a text, bytes or JSON value without the secrets, however they are escaped."""
     if not secrets:
         return value
     result: Any = _redacted(value, _pattern(tuple(secrets)))
@@ -41,22 +41,24 @@ def _redacted(value: Any, pattern: re.Pattern[str]) -> Any:
 
 @lru_cache(maxsize=16)
 def _pattern(secrets: tuple[str, ...]) -> re.Pattern[str]:
-    """Match any secret; the longest first, because a secret may be part of another."""
+    """Return a pattern that matches any secret, the longest first, because one may be part of another."""
     return re.compile("|".join(_spellings(s) for s in sorted(secrets, key=len, reverse=True)))
 
 
 def _spellings(secret: str) -> str:
     parts = [_BLANKS if part.isspace() else _spelling(part) for part in _PARTS.findall(secret)]
-    return "\0*".join(parts)  # two-byte characters, read byte by byte
+    return "\0*".join(
+        parts
+    )  # UTF-16 text that was decoded byte by byte has a NUL between two characters.
 
 
 _PARTS = re.compile(r"\s+|\S")
 _BLANKS = r"(?:\s|\\+t|\\+u00(?:09|20)|%09|%20)+"
-"""Any run of spaces: a server may have merged several."""
+"""Matches any run of white space, because a server may have merged several spaces into one."""
 
 
 def _spelling(char: str) -> str:
-    """Match a character, or its escape in JSON, Python, HTML or a URL."""
+    """Return a pattern for a character, or for its escaped form in JSON, Python, HTML or a URL."""
     if char.isalnum():
         return char
     number = ord(char)

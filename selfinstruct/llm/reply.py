@@ -1,7 +1,7 @@
-"""Read the body of a reply: return a Completion, or raise the error that the body describes.
+"""Read a reply's body: return a Completion, or raise the error that the body describes.
 
-The body is read as plain JSON, because endpoints send texts, error pages and incomplete objects with status
-200, and the typed objects of the client would hide them.
+The body is parsed as plain JSON, because endpoints may send plain text, error pages and incomplete objects
+with status 200. The `openai` client's typed objects would hide such replies.
 """
 
 import json
@@ -19,39 +19,37 @@ from selfinstruct.records.finish_reasons import Ending, ending
 from selfinstruct.text import scrub
 
 _MAX_SHOWN_CHARACTERS = 300
-"""Maximum length of a text of the endpoint in an error message."""
+"""Maximum length of the endpoint's text that an error message quotes, in characters."""
 _MAX_NAME_CHARACTERS = 200
-"""Maximum stored length of a model name and a finish reason."""
+"""Maximum length of a stored model name or finish reason, in characters."""
 
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Convert any exception to a BackendError, because endpoints may send anything."""
+    """Convert any exception in the `with` block to a BackendError, because endpoints may send anything."""
     try:
         yield
     except BackendError:
         raise
-    except Exception as error:  # noqa: BLE001 - see the docstring
+    except Exception as error:  # noqa: BLE001 - endpoints may send anything
         raise unreadable(error) from None
 
 
 def unreadable(error: Exception) -> BackendError:
-    """Return the error for a reply that raised an unexpected exception."""
-    return error_of(
-        AttemptOutcome.NOT_JSON, f"a reply that cannot be read ({type(error).__name__})"
-    )
+    """Return the error for a reply whose reading raised an unexpected exception."""
+    return error_of(AttemptOutcome.NOT_JSON, f"the reply cannot be read ({type(error).__name__})")
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply of any status."""
+    """A reply with any status."""
 
     content: bytes
     status: int = 200
     error: object = None
-    """Error object of the body, for an error status."""
+    """The body's error object, if the status is an error."""
     refusal: BackendError | None = None
-    """Meaning of an error status."""
+    """The error that the status means, or None if the status is not an error."""
     attempts: int = 1
     latency_s: float = 0.0
     secrets: Sequence[str] = field(default=(), repr=False)
@@ -60,11 +58,11 @@ class Reply:
 
 @reading()
 def read_completion(reply: Reply, request: Request | None = None) -> Completion:
-    """Read the body of a reply with status 200; without the request, read no log-probabilities.
+    """Return the completion in a reply with status 200. Read log-probabilities only if `request` is given.
 
-    Raises BackendError, without secrets, for anything but a completion: invalid JSON, a page, no choices, an
-    error object instead of choices or inside them, the finish reason of a failure. A reply without text is a
-    completion with an empty text, or with the text of the refusal.
+    Raises BackendError, without secrets, if the body is not a completion: invalid JSON, a web page, no
+    choices, an error object instead of choices or inside them, or a finish reason that means a failure. If
+    the reply has no content, the completion's text is the refusal, or empty if there is no refusal.
     """
     secrets = reply.secrets
     try:
@@ -79,7 +77,7 @@ def read_completion(reply: Reply, request: Request | None = None) -> Completion:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise _no_choices(data, secrets)
     message = choices[0].get("message")
-    # The completions API has no messages, and the text is in the choice.
+    # In the completions API, the choice contains the text directly, without a message.
     message = message if isinstance(message, dict) else {"content": choices[0].get("text")}
     finish_reason = _finish_reason(choices[0])
     failure = _failure((data, choices[0], message), finish_reason, secrets)
@@ -104,12 +102,12 @@ def read_completion(reply: Reply, request: Request | None = None) -> Completion:
 
 
 def _name(value: object) -> str:
-    """Return a name of bounded length, or "" if the value is not text."""
+    """Return a name, shortened to its maximum length, or "" if the value is not a string."""
     return scrub(value[:_MAX_NAME_CHARACTERS]) if isinstance(value, str) else ""
 
 
 def _finish_reason(choice: Mapping[str, Any]) -> str | None:
-    """Return the finish reason of a choice, or the model vendor's own word where a relay hides a cut."""
+    """Return a choice's finish reason, or the vendor's native one if the relay's masks a truncation."""
     words = [_name(choice.get(name)) for name in ("finish_reason", "native_finish_reason")]
     cut = (word for word in words if ending(word) not in (Ending.WHOLE, Ending.UNKNOWN))
     return next(cut, None) or next(filter(None, words), None)
@@ -118,16 +116,16 @@ def _finish_reason(choice: Mapping[str, Any]) -> str | None:
 def _failure(
     members: Sequence[Mapping[str, Any]], finish_reason: str | None, secrets: Sequence[str]
 ) -> BackendError | None:
-    """Return the error in a reply with choices, or None.
+    """Return the error in a reply that has choices, or None if there is no error.
 
-    An endpoint that fails in the middle of a reply has already sent status 200. The partial text is discarded
-    and may be billed.
+    An endpoint that fails in the middle of a reply has already sent status 200. The partial text is
+    discarded, but may be billed.
     """
     failed = next((member for member in members if _has_error(member)), None)
     if failed is not None:
         failure = _error_body(failed, secrets)
         if not isinstance(failure, TransientError):
-            # The endpoint accepted the request, so the code is not about the request.
+            # The endpoint had accepted the request, so the error code cannot be about the request.
             failure = error_of(AttemptOutcome.ERROR_BODY, failure.problem)
     elif ending(finish_reason) is Ending.FAILED:
         failure = error_of(
@@ -155,23 +153,23 @@ def _no_choices(data: Any, secrets: Sequence[str]) -> BackendError:
 
 
 def _error_body(data: Mapping[str, Any], secrets: Sequence[str]) -> BackendError:
-    """Return the error for a reply with status 200 and an error object."""
+    """Return the error for a reply that has status 200 but contains an error object."""
     error = data["error"]
     problem = f"the endpoint answered 200 with an error: {quoted(data, secrets)}"
     code = error.get("code") if isinstance(error, dict) else None
-    # Relays report the status of an upstream server as the code.
+    # Relays report the upstream server's status as the error code.
     if isinstance(code, int) and 400 <= code < 600:
         return error_of(from_status(code), problem, status=code)
     if isinstance(code, str):
         outcome = from_status(500, code=code)
-        # BUSY only repeats the status 500: the code is unknown.
+        # BUSY is the outcome of the status 500 itself, so the code is unknown.
         is_known = outcome is not AttemptOutcome.BUSY
         return error_of(outcome if is_known else AttemptOutcome.ERROR_BODY, problem)
     return error_of(AttemptOutcome.ERROR_BODY, problem)
 
 
 def _text(content: object) -> str:
-    """Return the text of a string or a list of parts, without reasoning."""
+    """Return the text of a message's content, a string or a list of parts, without reasoning."""
     if isinstance(content, list):
         parts = [part for part in content if isinstance(part, dict)]
         return "".join(_text(p.get("text")) for p in parts if p.get("type") not in _REASONING_PARTS)
@@ -179,14 +177,15 @@ def _text(content: object) -> str:
 
 
 _REASONING_PARTS = ("thinking", "reasoning", "redacted_thinking", "thought")
-"""Types of parts with reasoning: Mistral, Anthropic, relays."""
+"""Types of the content parts that contain reasoning, as sent by Mistral, Anthropic and relays."""
 
 
 def read_usage(usage: object, *, has_text: bool) -> Usage | str | None:
-    """Read the token counts of a reply; `has_text` is whether the reply has visible text.
+    """Read a reply's token counts. `has_text` is true if the reply has visible text.
 
-    Returns the usage, a description of impossible counts, or None without counts. Reasoning tokens count as
-    completion tokens, even if only `total_tokens` or the details include them.
+    Returns the usage, a description of the problem if the counts are impossible, or None if there are no
+    counts. Reasoning tokens count as completion tokens, even if only `total_tokens` or the details include
+    them.
     """
     if not isinstance(usage, dict):
         return None
@@ -216,7 +215,10 @@ def read_usage(usage: object, *, has_text: bool) -> Usage | str | None:
 
 
 def _cached(usage: dict[str, Any], *, prompt_tokens: int) -> int:
-    """Return the cached prompt tokens in either format; 0 for an impossible number."""
+    """Return the number of cached prompt tokens, or 0 if it is missing or impossible.
+
+    OpenAI reports it in `prompt_tokens_details`, other endpoints as `prompt_cache_hit_tokens`.
+    """
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     if cached is None:
@@ -233,12 +235,12 @@ def error_message(body: object) -> str:
 
 
 def quoted(body: object, secrets: Sequence[str]) -> str:
-    """Return the message in an error body for an error of ours, shortened and without secrets."""
-    # Redact whole strings first; redact again, because other objects become text only then.
+    """Return the message in an error body, shortened and without secrets, to quote it in an error."""
+    # Redact the strings first, then the message, because other values become text only there.
     return shortened(redacted(error_message(redacted(body, secrets)), secrets))
 
 
 def shortened(text: str, length: int = _MAX_SHOWN_CHARACTERS) -> str:
-    """Return a text of the endpoint as one line of bounded length."""
+    """Return the endpoint's text as one line of at most `length` characters."""
     line = " ".join(scrub(text[: 4 * length]).split())
     return line if len(line) <= length else line[: length - 1] + "…"

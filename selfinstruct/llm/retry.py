@@ -1,8 +1,8 @@
-"""Whether and when a request gets another attempt: the rules of `outcomes` as a tenacity policy.
+"""Decide whether and when to retry a request: the rules of `outcomes` as a tenacity policy.
 
-Waits grow exponentially with full jitter. A Retry-After of the endpoint takes precedence, plus some jitter so
-that requests do not return together. Both have an upper bound. A rate limit does not use up attempts, but the
-total time is limited.
+Waits grow exponentially, with full jitter. If the endpoint sends Retry-After, its wait takes precedence, plus
+some jitter so that requests are not all retried at the same time. Both waits have an upper bound. Attempts
+that end in a rate limit do not count towards the maximum, but the total time of such retries is limited.
 """
 
 import email.utils
@@ -20,20 +20,23 @@ from selfinstruct.llm.outcomes import Action, Rule, outcome_of
 
 MAX_BACKOFF_S = 60.0
 MAX_RETRY_AFTER_S = 300.0
-"""Maximum wait for a Retry-After of the endpoint."""
+"""Maximum wait that the endpoint can request with Retry-After, in seconds."""
 MAX_RATE_LIMITED_S = 3600.0
-"""Maximum time between the first attempt and a retry after a rate limit."""
+"""Maximum time, in seconds, between the first attempt and a retry after a rate limit."""
 MIN_RATE_LIMITED_S = 60.0
-"""Minimum for the same time, because most rate limits are per minute."""
+"""Lower bound for that maximum, because most rate limits are per minute."""
 
 OnWait = Callable[[str, float], None]
-"""Called before each wait with the problem and the seconds."""
+"""Callback before each wait. The arguments are the problem and the length of the wait in seconds."""
 
 _NO_OUTCOME = Rule("an error without an outcome", Action.RETRY)
 
 
 def stated_wait_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
-    """Return the wait that the endpoint asks for, from retry-after-ms or retry-after (seconds or a date)."""
+    """Return the wait in seconds that the endpoint asks for, or None.
+
+    The wait comes from the header retry-after-ms or retry-after, which contains seconds or a date.
+    """
     for name, unit_s in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         value = headers.get(name)
         if value is None:
@@ -46,13 +49,13 @@ def stated_wait_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
             except (ValueError, OverflowError):
                 continue
             wait_s = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
-        if wait_s == wait_s:  # not NaN
+        if wait_s == wait_s:  # False if the wait is NaN.
             return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
     return None
 
 
 def rate_limited_s(give_up_after_s: float) -> float:
-    """Return how long to retry a request that only meets rate limits."""
+    """Return how many seconds to keep retrying a request whose attempts all end in a rate limit."""
     return max(MIN_RATE_LIMITED_S, min(MAX_RATE_LIMITED_S, give_up_after_s))
 
 
@@ -60,10 +63,10 @@ _backoff = wait_random_exponential(multiplier=1, max=MAX_BACKOFF_S)
 
 
 class _Attempts:
-    """The attempts at a request, as `after`, `stop` and `wait` of tenacity need them."""
+    """Counts the attempts at a request. Provides the callbacks `after`, `stop` and `wait` for tenacity."""
 
     _error: TransientError
-    """Error of the last attempt."""
+    """The last attempt's error."""
     _rule: Rule
 
     def __init__(
@@ -74,7 +77,7 @@ class _Attempts:
         self._is_out = is_out
         self._outcomes: Counter[str] = Counter()
         self._used = 0
-        """Attempts that count towards the maximum."""
+        """Number of attempts so far that count towards `max_attempts`."""
 
     def count(self, attempt: RetryCallState) -> None:
         self._error = _error(attempt)
@@ -92,7 +95,7 @@ class _Attempts:
         if self._used >= self._max_attempts:
             return True
         if self._is_out():
-            self._error.counts_as_strike = False  # the request did not have all its attempts
+            self._error.counts_as_strike = False  # The request has not used all its attempts.
             return True
         return False
 
@@ -114,7 +117,7 @@ class _Attempts:
 
 def _error(attempt: RetryCallState) -> TransientError:
     error = attempt.outcome.exception() if attempt.outcome is not None else None
-    assert isinstance(error, TransientError)  # the only error that is retried
+    assert isinstance(error, TransientError)  # Only this error is retried.
     return error
 
 
@@ -126,10 +129,10 @@ def policy(
     is_out: Callable[[], bool] = lambda: False,
     rate_limited_s: float = MAX_RATE_LIMITED_S,
 ) -> AsyncRetrying:
-    """Return a tenacity policy that retries TransientError by the rules, then raises the last error.
+    """Return a tenacity policy that retries on TransientError by the rules, then raises the last error.
 
-    `is_out` returns whether the endpoint is down; a request then gets no further attempt for now.
-    `rate_limited_s` is the maximum time to retry after rate limits.
+    `is_out` returns whether the endpoint is down. If it is, a request is not retried for now.
+    `rate_limited_s` is the maximum time, in seconds, to keep retrying after rate limits.
     """
     attempts = _Attempts(max_attempts, is_out, rate_limited_s)
 

@@ -38,7 +38,7 @@ from waiting import PATIENCE_S
         (("run", LONG, "-o", "new"), "aaa: cannot be read .File name too long.; choose a shorter"),
         (("run", "loop"), "loop: cannot be read .*leads back to itself; choose another file"),
         (("run", "latin/x"), "latin/x: cannot be read .Not a directory.; part of the path is a"),
-        ((*NEW, "-m", " "), "model: is blank; name a model"),
+        ((*NEW, "-m", " "), "model: is blank; specify a model"),
         (NEW[:3], "model: is missing; choose a model, for example with --model gpt-5.4-mini"),
         ((*NEW, "-t", "abc"), "'--threshold' / '-t'.*number"),
         ((*NEW, "-t", "-0.1"), "threshold: must be between 0 and 1, not -0.1"),
@@ -72,11 +72,11 @@ def test_wrong_usage_gets_one_sentence(
 @pytest.mark.parametrize(
     ("environ", "pattern"),
     [
-        ({}, r"\$OPENAI_API_KEY is not set; put your key there, or name another endpoint"),
+        ({}, r"\$OPENAI_API_KEY is not set; put your key there, or choose another endpoint"),
         ({"OPENAI_API_KEY": " \t"}, r"\$OPENAI_API_KEY is not set; put your key there"),
         (
             {"OPENAI_API_KEY": "sk-a\nb"},
-            r"\$OPENAI_API_KEY contains a space, a line break or a non-ASCII",
+            r"\$OPENAI_API_KEY contains a space, line break or non-ASCII",
         ),
         ({"OPENAI_API_KEY": "x", "OPENAI_BASE_URL": "me"}, r"\$OPENAI_BASE_URL: must be an addr"),
     ],
@@ -104,16 +104,19 @@ def test_a_missing_file_comes_before_a_key(here: Path, typed: Typed, last: tuple
 @pytest.mark.parametrize(
     ("environ", "pattern"),
     [
-        ({"ALL_PROXY": "socks5://me:hunter2@h"}, r"\$ALL_PROXY: names a SOCKS proxy.*socksio"),
-        ({"all_proxy": "socks5h://h"}, r"\$all_proxy: names a SOCKS proxy.*pip install socksio"),
-        ({"HTTP_PROXY": "foo://me:hunter2@h"}, r"\$HTTP_PROXY: must be the address of a proxy"),
-        ({"https_proxy": "http://me:hunter2@[::1"}, r"\$https_proxy: must be the address of a"),
-        ({"HTTP_PROXY": "http://me:hunter2@a\x7fb"}, r"\$HTTP_PROXY: must be the address of a"),
+        ({"ALL_PROXY": "socks5://me:hunter2@h"}, r"\$ALL_PROXY: is a SOCKS proxy.*socksio"),
+        ({"all_proxy": "socks5h://h"}, r"\$all_proxy: is a SOCKS proxy.*pip install socksio"),
+        ({"HTTP_PROXY": "foo://me:hunter2@h"}, r"\$HTTP_PROXY: must be a proxy address"),
+        ({"https_proxy": "http://me:hunter2@[::1"}, r"\$https_proxy: must be a proxy address"),
+        ({"HTTP_PROXY": "http://me:hunter2@a\x7fb"}, r"\$HTTP_PROXY: must be a proxy address"),
         (
             {"SSL_CERT_FILE": "/nonexistent"},
-            r"\$SSL_CERT_FILE: the trusted certificates cannot be read \(No such file.*\); name another",
+            r"\$SSL_CERT_FILE: the trusted certificates cannot be read \(No such file.*\); choose another",
         ),
-        ({"SSL_CERT_FILE": "/dev/null"}, r"\$SSL_CERT_FILE: .*\(no certificates in it\); name"),
+        (
+            {"SSL_CERT_FILE": "/dev/null"},
+            r"\$SSL_CERT_FILE: .*\(it contains no certificates\); choose",
+        ),
         ({"OPENAI_BASE_URL": "http://a\x7fb/v1"}, r"\$OPENAI_BASE_URL: must be an address such"),
     ],
 )

@@ -236,7 +236,7 @@ def test_earlier_replies_are_shown_before_a_failure(tmp_path: Path) -> None:
     assert code == 4
     assert "Name three rivers of Europe that flow north." in out
     assert "━━ 2. classify" in out
-    assert "remove it with --set classify_temperature=null" in " ".join(err.split())
+    assert "remove temperature with --set classify_temperature=null" in " ".join(err.split())
     assert "Nothing was written." in err
     code, out, _ = against(LIST, refusal, flags=("--json",), cwd=tmp_path)
     shown = json.loads(out)

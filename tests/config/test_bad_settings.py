@@ -1,4 +1,4 @@
-"""Invalid settings: one sentence with the place, the problem and a remedy."""
+"""Tests that an invalid setting gets a one-sentence error with its place, the problem and a remedy."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -65,7 +65,7 @@ SYNTAX = (
     [
         ("treshold: 1", r"run.yaml: treshold: no such setting; did you mean threshold\?"),
         ("MODEL: m", r"MODEL: no such setting; did you mean model\?"),
-        ("colour: red", "colour: no such setting; `selfinstruct run --help` lists them"),
+        ("colour: red", "colour: no such setting; `selfinstruct run --help` lists the settings"),
         ("5: m", "5: no such setting"),
         ("null: m", "null: no such setting"),
         (f"{LONG}: m", "aaa…: no such setting"),
@@ -98,10 +98,13 @@ SYNTAX = (
         ("model: !!python/name:os.system", f"run.yaml:1: is not YAML: .*; {SYNTAX}"),
         ('model: "\\ud800"', "model: contains bytes that are not text"),
         ('seed_tasks: "a\\0b"', "seed_tasks: contains a NUL character, which no path can contain"),
-        ("prompts: ~nosuchperson/x", "home directory in ~nosuchperson/x is unknown; write the who"),
+        (
+            "prompts: ~nosuchperson/x",
+            "home directory in ~nosuchperson/x is unknown; write the full",
+        ),
         ("model: a\0b", r"the character U\+0000 is not allowed; delete it"),
-        ("just text", "settings: expected a mapping of names to values, such as model: gpt"),
-        ("- model", "settings: expected a mapping"),
+        ("just text", "settings: must be a mapping of names to values, such as model: gpt"),
+        ("- model", "settings: must be a mapping"),
         ("model: m\n---\nmodel: n", "run.yaml:2: .*another document; keep one of them"),
         ("\tmodel: m", f"run.yaml:1: is not YAML: .*; {SYNTAX} with spaces"),
         ("model: @x", f"run.yaml:1: is not YAML: .*; {SYNTAX}"),
@@ -125,8 +128,8 @@ SYNTAX = (
         ("extra_body: {model: x}", "must not contain 'model': use --model"),
         ("extra_body: {n: 2}", "must not contain an 'n' other than 1"),
         ("extra_body: {stream: true}", "must not contain 'stream'"),
-        ("extra_body: {x: .nan}", "extra_body: contains a value that JSON does not have"),
-        ("extra_body: {x: 2024-01-01}", "extra_body: contains a value that JSON does not have"),
+        ("extra_body: {x: .nan}", "extra_body: contains a value that JSON cannot represent"),
+        ("extra_body: {x: 2024-01-01}", "extra_body: contains a value that JSON cannot represent"),
         ("extra_header: {api-key: sk-1}", "extra_header: must be a list of texts$"),
         ("extra_header: 'api-key: sk-1'", r"write 'api-key: \$MY_KEY', in single quotes$"),
         ("token_limit: tokens", "must be auto, max_tokens or max_completion_tokens, not 'tokens'"),

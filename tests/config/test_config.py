@@ -1,4 +1,4 @@
-"""Settings: reading, defaults and the fingerprint."""
+"""Tests of reading settings, of their defaults, and of the fingerprint."""
 
 import dataclasses
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_yaml_names_may_have_hyphens_or_underscores(tmp_path: Path) -> None:
     assert read_settings(path) == {
         "model": "m",
         "max_concurrency": 8,
-        "seed_tasks": tmp_path / "mine.jsonl",  # relative to the file that names it
+        "seed_tasks": tmp_path / "mine.jsonl",  # The path is relative to the settings file.
         "generate_top_p": None,
     }
 
@@ -28,11 +28,11 @@ def test_yaml_names_may_have_hyphens_or_underscores(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "problem"),
     [
-        (" \t", r"^model: is blank; name a model, for example --model gpt-5\.4-mini$"),
+        (" \t", r"^model: is blank; specify a model, for example --model gpt-5\.4-mini$"),
         ("\u3000", "^model: is blank"),
         (
             "gpt\n4",
-            r"^model: contains invisible characters; write the name as the endpoint",
+            r"^model: contains invisible characters; use the name that the endpoint",
         ),
         ("gpt\x1b[2J", "^model: contains invisible characters"),
         ("gpt\u202e4", "^model: contains invisible characters"),
@@ -100,7 +100,7 @@ CHANGES: dict[str, Any] = {
     [field.name for field in dataclasses.fields(RunConfig) if field.name != "recipe"],
 )
 def test_only_data_settings_change_the_fingerprint(name: str) -> None:
-    """Seed tasks and templates change the fingerprint through the hash of their content."""
+    """Check each setting. Seed tasks and templates affect the fingerprint only through their hashes."""
     before = RunConfig(model="m")
     changed = CHANGES[name] if name in CHANGES else getattr(before, name) + 1
     after = dataclasses.replace(before, **{name: changed})
@@ -151,7 +151,7 @@ def test_every_recipe_can_omit_a_parameter() -> None:
 
 
 def test_the_operational_settings_are_listed() -> None:
-    """All other settings belong to the fingerprint; adding a name here is a decision."""
+    """Check the list of operational settings, because all other settings belong to the fingerprint."""
     assert {
         "api_key_env",
         "base_url",

@@ -1,4 +1,4 @@
-"""Durations such as 8h or 1h30m; plain numbers are seconds."""
+"""Tests of settings that are durations, such as 8h or 1h30m. Plain numbers are seconds."""
 
 from pathlib import Path
 

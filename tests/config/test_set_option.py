@@ -1,4 +1,4 @@
-"""Settings as the option `--set NAME=VALUE` takes them."""
+"""Tests of the option `--set NAME=VALUE`."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ from selfinstruct.errors import ConfigError
 
 
 def test_every_setting_can_be_set() -> None:
-    """JSON is YAML, so a stored value is a value for `--set`."""
+    """Check that `--set` accepts any stored value, because JSON is valid YAML."""
     config = RunConfig(model="m", extra_body={"top_k": 1}, extra_header=("X-Title: a",))
     for name, value in plain(config).items():
         expected = (name, getattr(config, name))

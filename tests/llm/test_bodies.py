@@ -1,4 +1,4 @@
-"""Endless, compressed and large reply bodies over a real socket."""
+"""Tests of endless, compressed and large reply bodies, over a real socket."""
 
 import asyncio
 import gzip
@@ -50,7 +50,7 @@ async def ask(url: str) -> Completion | BackendError:
 
 
 def asked(*replies: bytes) -> tuple[Completion | BackendError, int]:
-    """Send a request to a scripted server; return the result and the number of attempts."""
+    """Send a request to a scripted server. Return the result and the number of attempts."""
 
     async def run() -> tuple[Completion | BackendError, int]:
         async with scripted(*replies) as script:
@@ -61,7 +61,7 @@ def asked(*replies: bytes) -> tuple[Completion | BackendError, int]:
 
 @asynccontextmanager
 async def endless(head: bytes, piece: bytes) -> AsyncIterator[tuple[str, list[int]]]:
-    """Serve an endless reply; yield the address and the bytes sent to each connection."""
+    """Serve an endless reply. Yield the server's address and the number of bytes sent on each connection."""
     sent: list[int] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -115,12 +115,12 @@ def test_an_endless_body_ends_the_attempt(head: bytes, piece: bytes) -> None:
     assert (error.outcome, error.attempts) == (AttemptOutcome.TOO_LARGE.name, 2)
     assert error.may_bill
     assert "larger than 8 MiB" in str(error)
-    assert max(sent) < 8 * MAX_BYTES  # includes the buffers of two sockets
+    assert max(sent) < 8 * MAX_BYTES  # The sum includes the buffers of both sockets.
     assert most < MOST_MEMORY
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_a_small_body_may_not_decompress_without_end(encoding: str) -> None:
+def test_the_decompressed_size_of_a_body_is_limited(encoding: str) -> None:
     deflated = gzip.compress if encoding == "gzip" else zlib.compress
     bomb = deflated(bytes(32 * MAX_BYTES))
     assert len(bomb) < MAX_BYTES // 16
@@ -141,7 +141,7 @@ def test_a_compressed_reply_is_read(encoding: str) -> None:
     packed = {"gzip": gzip.compress(data), "deflate": zlib.compress(data)}.get(encoding, data)
     completion, _ = asked(reply(200, packed, headers={"content-encoding": encoding}))
     if encoding == "x-gzip":
-        assert isinstance(completion, TransientError)  # not in Accept-Encoding
+        assert isinstance(completion, TransientError)  # Accept-Encoding does not list x-gzip.
         assert completion.outcome == AttemptOutcome.NOT_JSON.name
         return
     assert isinstance(completion, Completion)
@@ -151,7 +151,7 @@ def test_a_compressed_reply_is_read(encoding: str) -> None:
 @pytest.mark.parametrize(
     "body",
     [gzip.compress(b"{}")[:-9], b"no gzip", gzip.compress(b"{")],
-    ids=["cut", "no gzip", "cut JSON"],
+    ids=["truncated", "no gzip", "truncated JSON"],
 )
 def test_invalid_compression_is_retried(body: bytes) -> None:
     error, _ = asked(reply(200, body, headers={"content-encoding": "gzip"}))

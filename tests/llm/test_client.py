@@ -1,4 +1,4 @@
-"""The client sends any exchange, and knows no completions."""
+"""Tests that the client sends any exchange and does not depend on completions."""
 
 import ast
 import inspect
@@ -29,7 +29,7 @@ def read(received: Reply) -> tuple[list[float], Usage]:
 
 
 class Embedding:
-    """The body of a request that is no completion; a refusal replaces its member."""
+    """A request that is not a completion. If it is refused, its body gets another member."""
 
     def __init__(self) -> None:
         self.member = "text"
@@ -56,7 +56,7 @@ class Embedding:
 
 
 class Budget:
-    """Records the reservations."""
+    """A budget that allows every reservation and records it."""
 
     def __init__(self) -> None:
         self.reserved: list[tuple[str, Consumption, bool]] = []
@@ -66,7 +66,7 @@ class Budget:
 
 
 def sent(*replies: bytes) -> tuple[list[float], Budget, Script]:
-    """Send an embedding; return the vector, the reservations and the server's record."""
+    """Send an embedding request. Return the vector, the budget and the script of the server."""
 
     async def main() -> tuple[list[float], Budget, Script]:
         budget = Budget()
@@ -84,7 +84,7 @@ def test_an_exchange_may_have_any_path() -> None:
     assert script.paths == ["/v1/embeddings"]
     assert script.asked == [{"text": "A river."}]
     assert script.headers[0]["x-client-request-id"] == "embed/1"
-    assert budget.reserved == []  # the caller has reserved the first attempt
+    assert budget.reserved == []  # The caller reserves the first attempt.
 
 
 def test_a_retry_reserves_the_worst_case() -> None:
@@ -110,7 +110,7 @@ def test_a_refusal_may_change_the_body() -> None:
         sent(refusal, refusal)
 
 
-def test_the_client_knows_no_completions() -> None:
+def test_the_client_does_not_depend_on_completions() -> None:
     names = {
         alias.name
         for node in ast.walk(ast.parse(inspect.getsource(client)))

@@ -1,4 +1,4 @@
-"""Log-probabilities in requests, replies and the journal."""
+"""Tests of log-probabilities in requests, replies and the journal."""
 
 import json
 import math
@@ -39,7 +39,7 @@ STOP = TokenLogprob(text=".", logprob=0.0)
 
 
 def completion(request: Request, choice: dict[str, Any], **members: Any) -> Completion:
-    """Return the completion that is read from a body with this choice."""
+    """Return the completion that is read from a reply body with this choice."""
     text = {"message": {"role": "assistant", "content": "Yes."}}
     body = {"model": "m", "choices": [text | {"finish_reason": "stop"} | choice], **members}
     return read_completion(Reply(json.dumps(body).encode()), request)
@@ -67,7 +67,7 @@ def test_a_text_completion_has_tokens() -> None:
     columns = {
         "tokens": ["Yes", "."],
         "token_logprobs": [-0.5, 0.0],
-        "text_offset": [7, 10],  # llama.cpp counts from the beginning of the prompt
+        "text_offset": [7, 10],  # llama.cpp counts offsets from the beginning of the prompt.
         "top_logprobs": [{"Yes": -0.5, "No": -1.5}, None],
     }
     read = completion(TEXT, {"message": None, "text": "Yes.", "logprobs": columns})
@@ -123,7 +123,9 @@ json_values = st.recursive(
 
 
 @given(json_values, json_values, st.sampled_from([CHAT, TEXT, ECHO]))
-def test_no_value_costs_the_reply(logprobs: Any, of_prompt: Any, request: Request) -> None:
+def test_invalid_logprobs_never_lose_the_reply(
+    logprobs: Any, of_prompt: Any, request: Request
+) -> None:
     asked = replace(request, sampling=replace(request.sampling, prompt_logprobs=True))
     read = completion(asked, {"logprobs": logprobs}, prompt_logprobs=of_prompt)
     assert read.text == "Yes."
@@ -133,7 +135,7 @@ def test_no_value_costs_the_reply(logprobs: Any, of_prompt: Any, request: Reques
 
 
 @pytest.mark.parametrize("value", [0.5, math.inf, math.nan, "-1", True, [-1.0], {}])
-def test_other_values_are_no_logprobs(value: object) -> None:
+def test_values_that_are_not_logprobs_are_dropped(value: object) -> None:
     token = {"token": "Yes", "logprob": value, "top_logprobs": []}
     assert completion(CHAT, {"logprobs": {"content": [token]}}).logprobs is None
 

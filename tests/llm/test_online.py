@@ -1,4 +1,4 @@
-"""The online backend over a real socket."""
+"""Tests of the online backend, over a real socket."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ def ask(
     on_wait: OnWait | None = None,
     request: Request = REQUEST,
 ) -> tuple[Completion | BackendError, Script]:
-    """Send one request; return the completion or error, and the server's record."""
+    """Send one request. Return the completion or error, and the script of the server."""
 
     async def main() -> tuple[Completion | BackendError, Script]:
         async with scripted(*replies) as script:
@@ -207,7 +207,7 @@ def test_attempts_are_limited_and_counted() -> None:
             400,
             {"message": "too long"},
             RequestRejectedError,
-            r"refuses the request \(400: too long\)",
+            r"refused the request \(400: too long\)",
         ),
         (422, {"message": "bad"}, RequestRejectedError, r"\(422: bad\)"),
     ],
@@ -254,7 +254,7 @@ def test_an_unexpected_exception_is_retried(status: int, monkeypatch: pytest.Mon
     monkeypatch.setattr("selfinstruct.llm.reply.error_message", fail)
     error, script = ask(reply(status, {"error": {"message": "x"}}))
     assert isinstance(error, TransientError)
-    assert str(error) == "a reply that cannot be read (ZeroDivisionError)"
+    assert str(error) == "the reply cannot be read (ZeroDivisionError)"
     assert (error.outcome, len(script.asked)) == (AttemptOutcome.NOT_JSON.name, 4)
 
 
@@ -318,7 +318,7 @@ def test_missing_or_impossible_usage_is_unknown(usage: object) -> None:
         ({"prompt_tokens_details": {"cached_tokens": 4}}, 4),
         ({"prompt_cache_hit_tokens": 4}, 4),
         ({"prompt_tokens_details": {"cached_tokens": None}, "prompt_cache_hit_tokens": 4}, 4),
-        ({"prompt_tokens_details": {"cached_tokens": 8}}, 0),  # of a prompt of 7
+        ({"prompt_tokens_details": {"cached_tokens": 8}}, 0),  # The prompt has only 7 tokens.
         ({"prompt_tokens_details": {"cached_tokens": -1}}, 0),
         ({"prompt_tokens_details": {"cached_tokens": "4"}}, 0),
         ({"prompt_tokens_details": {"cached_tokens": 4.0}}, 0),
@@ -338,7 +338,7 @@ def test_possible_cached_tokens_are_counted(counts: dict[str, Any], cached: int)
 
 
 class Reservations:
-    """A budget of `most` reservations, with a record."""
+    """A budget that allows `most` reservations and records all of them."""
 
     def __init__(self, most: int = 100) -> None:
         self.most = most
@@ -354,7 +354,7 @@ class Reservations:
 def reserved(
     *replies: bytes, most: int = 100, check: bool = False
 ) -> tuple[Any, Reservations, Script]:
-    """Send one request; return the result or error, the reservations and the server's record."""
+    """Send one request. Return the result or error, the reservations and the script of the server."""
     budget = Reservations(most)
 
     async def main() -> tuple[Any, Reservations, Script]:
@@ -518,7 +518,7 @@ def test_a_stated_wait_respects_the_maximum(
 
     async def main() -> int:
         attempts = 0
-        # tenacity reads this clock.
+        # tenacity measures time with this clock.
         monkeypatch.setattr(time, "monotonic", asyncio.get_running_loop().time)
 
         async def limited() -> None:
@@ -616,9 +616,7 @@ def test_openai_needs_a_key() -> None:
 
 @pytest.mark.parametrize("key", ["sk-a\nb", "sk-a b", "sk-\u2026", "sk-a\x7f"])
 def test_an_invalid_key_is_refused_without_showing_it(key: str) -> None:
-    with pytest.raises(
-        ConfigError, match="contains a space, a line break or a non-ASCII"
-    ) as caught:
+    with pytest.raises(ConfigError, match="contains a space, line break or non-ASCII") as caught:
         open_backend(RunConfig(model="m"), environ={"OPENAI_API_KEY": key})
     assert "sk-" not in str(caught.value)
 
@@ -688,7 +686,7 @@ def test_any_body_is_read_or_retried(body: bytes) -> None:
 
 
 def test_connections_are_reused_by_later_requests() -> None:
-    """A second wave of requests needs no new connections, although there are several pools."""
+    """Check that a second wave of requests opens no connections, although there are several pools."""
     wave = 40
 
     async def twice() -> int:
@@ -721,7 +719,7 @@ def test_connections_are_reused_by_later_requests() -> None:
                     serving.release()
                 await asyncio.gather(*asked)
         server.close()
-        await asyncio.sleep(0)  # the server notices the closed connections
+        await asyncio.sleep(0)  # Let the server notice the closed connections.
         return connections
 
     assert run_at_once(twice()) == wave

@@ -1,4 +1,4 @@
-"""Every rule for attempt outcomes, over a real socket."""
+"""Tests of every rule for the outcomes of attempts, over a real socket."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ from selfinstruct.records import Completion, Message, Prompt, Request, Sampling,
 
 ATTEMPTS = 6
 CONFIG = RunConfig(model="m", max_attempts=ATTEMPTS)
-# For connections that fail, in real time.
+# Short timeouts, because failing connections are tested in real time.
 IMPATIENT = replace(CONFIG, request_timeout_s=0.3, connect_timeout_s=0.3)
 REQUEST = Request(
     id="generate/000001",
@@ -40,7 +40,7 @@ REQUEST = Request(
 
 @dataclass(frozen=True)
 class Case:
-    """A server's behavior that leads to an outcome."""
+    """Something that a server does and that leads to an outcome."""
 
     name: str
     does: bytes
@@ -66,7 +66,7 @@ CASES: Mapping[AttemptOutcome, Sequence[Case]] = {
     AttemptOutcome.CUT: [Case("cut in mid-body", CUT + choice())],
     AttemptOutcome.SILENT: [Case("hang", HANG)],
     AttemptOutcome.TOO_SLOW: [Case("drip", DRIP + choice())],
-    AttemptOutcome.UNSENDABLE: [],  # tested below: nothing reaches a server
+    AttemptOutcome.UNSENDABLE: [],  # Tested below, because such a request never reaches a server.
     AttemptOutcome.NO_CONNECTION: [],
     AttemptOutcome.CONNECT_TIMEOUT: [],
     AttemptOutcome.NO_TRUST: [],
@@ -173,7 +173,10 @@ def name_of(value: AttemptOutcome | Case) -> str:
 def ask(
     *replies: bytes, config: RunConfig = CONFIG, environ: dict[str, str] | None = None
 ) -> tuple[Completion | BackendError, Script]:
-    """Send one request; return the completion or error, and the server's record. Retries do not wait."""
+    """Send one request, and retry without waiting.
+
+    Return the completion or error, and the script of the server.
+    """
 
     async def main() -> tuple[Completion | BackendError, Script]:
         async with scripted(*replies) as script:
@@ -247,7 +250,9 @@ def test_a_failed_connection_names_the_address() -> None:
 
 
 def test_a_connection_can_time_out() -> None:
-    with socket.socket() as listening:  # with a full queue, so that the kernel makes others wait
+    with (
+        socket.socket() as listening
+    ):  # Its queue will be full, so the kernel makes further connections wait.
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
         port = listening.getsockname()[1]
@@ -286,7 +291,7 @@ def test_an_unknown_failure_may_be_billed(
     import httpx2
 
     async def fail(*_: object, **__: object) -> None:
-        raise ssl.SSLError("bad record mac")  # for example in the middle of a reply
+        raise ssl.SSLError("bad record mac")  # This can happen in the middle of a reply.
 
     monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", fail)
     error = ask_at("http://127.0.0.1:9/v1")
@@ -301,14 +306,14 @@ def test_an_untrusted_certificate_names_the_trust_store(
     with untrusted_server(tmp_path_factory.mktemp("tls")) as port:
         error = ask_at(f"https://127.0.0.1:{port}/v1", under_way_s=PATIENCE_S)
     assert isinstance(error, EndpointError)
-    assert "trust store of the operating system" in str(error)
+    assert "operating system's trust store" in str(error)
     assert "ca-certificates" in str(error)
     assert "SSL_CERT_FILE" in str(error)
 
 
 @contextmanager
 def untrusted_server(folder: Any) -> Iterator[int]:
-    """Start a TLS server with a self-signed certificate."""
+    """Start a TLS server that has a self-signed certificate."""
     import subprocess
     import threading
 
@@ -394,7 +399,7 @@ def test_a_completion_keeps_what_the_server_sent(
 
 
 def waits(*replies: bytes, config: RunConfig = CONFIG) -> list[float]:
-    """Return the waits between attempts, without waiting."""
+    """Return the lengths of the waits between attempts, in seconds, without really waiting."""
     slept: list[float] = []
 
     async def main() -> None:
@@ -412,7 +417,7 @@ def waits(*replies: bytes, config: RunConfig = CONFIG) -> list[float]:
 
 
 def test_only_the_first_drop_retries_at_once() -> None:
-    """A server may drop an idle connection; the next request is not at fault."""
+    """Check that only the first dropped connection is retried at once, because it may have been idle."""
     first, second, third = waits(RESET, RESET, RESET, choice())
     assert first == 0
     assert 0 < second <= 2
@@ -420,7 +425,7 @@ def test_only_the_first_drop_retries_at_once() -> None:
 
 
 def test_an_outage_ends_retries_of_all_requests() -> None:
-    """Twelve failures in a row, over all requests, are an outage; `runner.failures` handles the rest."""
+    """Check that no request is retried after twelve failures in a row, counted over all requests."""
 
     async def main() -> int:
         async with scripted(status(503)) as script:
@@ -489,12 +494,12 @@ def test_the_documented_table_has_every_rule() -> None:
 @pytest.mark.parametrize(
     "outcome", [outcome for outcome in AttemptOutcome if outcome.rule.action is not Action.ACCEPT]
 )
-def test_an_error_knows_whether_it_may_be_billed(outcome: AttemptOutcome) -> None:
+def test_an_error_states_whether_the_attempt_may_be_billed(outcome: AttemptOutcome) -> None:
     assert error_of(outcome, "x").may_bill == outcome.rule.may_bill
 
 
 def test_only_possible_replies_may_be_billed() -> None:
-    # Behind a gateway, the model may still be writing.
+    # After a gateway timeout, the model may still be writing.
     billed = {code for code in range(300, 600) if from_status(code).rule.may_bill}
     assert billed == {504, 524}
     written = (

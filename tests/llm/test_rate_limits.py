@@ -1,4 +1,4 @@
-"""Rate limits: laws on a virtual clock, limits from headers, and requests over a socket."""
+"""Tests of rate limits: properties on a virtual clock, limits from headers, and requests over a socket."""
 
 import asyncio
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-# ── laws ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── properties ───────────────────────────────────────────────────────────────────────────────────────────
 
 Ends = Literal["answered", "not billed", "too much", "timed out"]
 ENDS: tuple[Ends, ...] = ("answered", "answered", "answered", "not billed", "too much", "timed out")
@@ -35,7 +35,7 @@ ENDS: tuple[Ends, ...] = ("answered", "answered", "answered", "not billed", "too
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt and its duration, tokens and end."""
+    """An attempt: when it arrives, how long it lasts, how many tokens it takes, and how it ends."""
 
     arrives: float
     lasts: float
@@ -43,27 +43,27 @@ class Attempt:
     takes: int
     ends: Ends = "answered"
     wait_s: float | None = None
-    """Stated wait after an overload."""
+    """Wait in seconds that the endpoint asks for after an overload."""
     patience_s: float | None = None
-    """Seconds until the attempt is cancelled."""
+    """Seconds until the attempt is cancelled, or None if it never is."""
 
 
 @dataclass
 class Observed:
-    """Observable behavior of a limiter."""
+    """What was observed of a limiter."""
 
     arrived: list[int]
-    """Numbers of the attempts, in the order of arrival."""
+    """Numbers of the attempts, in the order in which they arrived."""
     admitted: list[tuple[float, int]]
-    """Time and number of each admission."""
+    """Time of each admission, and the number of the admitted attempt."""
     took: dict[int, int]
-    """Tokens of each attempt; the maximum for a cancelled attempt."""
+    """Number of tokens that each attempt took; for a cancelled attempt, its maximum."""
     held: list[tuple[float, float]]
-    """Begin and end of each pause."""
+    """Start and end time of each pause."""
 
 
 class Watched(RateLimiter):
-    """Checks the concurrency at each admission."""
+    """A limiter that checks, at each admission, that the concurrency is not exceeded."""
 
     def _begin(self, tokens: int, now: float) -> Admission:
         admission = super()._begin(tokens, now)
@@ -87,7 +87,7 @@ def attempts(draw: st.DrawFn) -> Attempt:
 
 
 async def passed(limiter: RateLimiter, plan: Sequence[Attempt]) -> Observed:
-    """Run all attempts and check that the limiter is empty afterwards."""
+    """Run all attempts, and check that none is in flight afterwards."""
     observed = Observed([], [], {}, [])
 
     async def attempt(number: int, what: Attempt) -> None:
@@ -119,7 +119,7 @@ async def passed(limiter: RateLimiter, plan: Sequence[Attempt]) -> Observed:
 
 
 def windows(taken: Sequence[tuple[float, int]]) -> list[list[int]]:
-    """Return the amounts in each minute that begins with an admission."""
+    """Return the amounts taken in each minute that begins with an admission."""
     return [
         [amount for at, amount in taken[place:] if at < begins + MINUTE_S]
         for place, (begins, _) in enumerate(taken)
@@ -150,7 +150,7 @@ def test_no_minute_exceeds_the_rates(
         return await passed(limiter, plan)
 
     observed = run_at_once(main())
-    # Every attempt that was not cancelled was admitted, in the order of arrival.
+    # Every attempt that was not cancelled was admitted, in the order in which the attempts arrived.
     numbers = [number for _, number in observed.admitted]
     assert {n for n, what in enumerate(plan) if what.patience_s is None} <= set(numbers)
     assert numbers == [number for number in observed.arrived if number in numbers]
@@ -159,7 +159,7 @@ def test_no_minute_exceeds_the_rates(
         assert max(map(len, windows(took)), default=0) <= requests
     if tokens is not None:
         for window in windows(took):
-            # An attempt larger than the limit passes alone.
+            # An attempt that exceeds the limit is the only one in its window.
             assert sum(window) <= tokens or len([amount for amount in window if amount]) == 1
     for begins, ends in observed.held:
         assert not [
@@ -170,7 +170,7 @@ def test_no_minute_exceeds_the_rates(
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.data())
 @settings(max_examples=50)
 def test_a_cancelled_attempt_takes_no_admission(gaps: list[int], data: st.DataObject) -> None:
-    """An attempt may be cancelled at any step, also between its admission and its use."""
+    """Check attempts that are cancelled at any step, including between their admission and its use."""
 
     async def main() -> None:
         limiter = RateLimiter(slots=2, requests_per_minute=6)
@@ -193,7 +193,7 @@ def test_a_cancelled_attempt_takes_no_admission(gaps: list[int], data: st.DataOb
         assert len(gaps) - cancelled <= len(times) <= len(gaps)
         for window in windows([(at, 1) for at in times]):
             assert len(window) <= 6
-        # The window contains only the attempts that were not cancelled.
+        # Cancelled attempts do not count, so the rest of the limit is available.
         left = 6 - sum(at > now() - MINUTE_S for at in times)
         began = now()
         await asyncio.gather(*[attempt() for _ in range(left)])
@@ -213,7 +213,7 @@ def test_an_unused_admission_goes_to_the_next() -> None:
         await limiter.acquire()
         second = asyncio.ensure_future(attempt())
         await asyncio.sleep(61)
-        limiter.release()  # admits the second attempt, which is then cancelled
+        limiter.release()  # This admits the second attempt, which is then cancelled.
         second.cancel()
         began = now()
         await attempt()
@@ -238,7 +238,7 @@ def test_a_limit_is_used_fully_and_evenly(per_minute: int) -> None:
 
 
 def test_overestimates_cost_little_of_a_token_limit() -> None:
-    """Attempts may use 4,300 tokens and report 1,500 after a few seconds, as English text does."""
+    """Check attempts that may use 4,300 tokens but report only 1,500, which is typical of English text."""
 
     async def main() -> float:
         limiter = RateLimiter(slots=64, tokens_per_minute=200_000)
@@ -393,17 +393,17 @@ def headers(
 @pytest.mark.parametrize(
     ("stated", "expected"),
     [
-        # 1 of 5,000 in 12 ms: a limit per minute.
+        # 1 of 5,000 requests refills in 12 ms, so the limit is per minute.
         (headers(5000, 4999, "12ms"), StatedLimit(5000, True)),
         (headers(60, 59, "1s"), StatedLimit(60, True)),
         (headers(160_000, 159_976, "9ms"), StatedLimit(160_000, True)),
-        # 30 of 14,400 in three minutes: a limit per day.
+        # 30 of 14,400 requests refill in three minutes, so the limit is per day.
         (headers(14_400, 14_370, "2m59.56s"), StatedLimit(14_400, False)),
         (headers(200, 199, "7m12s"), StatedLimit(200, False)),
         (headers(1000, 400, "17h3m"), StatedLimit(1000, False)),
-        # A fixed minute.
+        # The window is a fixed minute.
         (headers(100, 40, "31"), StatedLimit(100, True)),
-        # Unknown period.
+        # The period is unknown.
         (headers(100, 100, "0s"), StatedLimit(100, None)),
         (headers(100), StatedLimit(100, None)),
         (headers(150_000_000, 149_999_990, "0s"), StatedLimit(150_000_000, None)),
@@ -411,7 +411,7 @@ def headers(
         (headers(60, 0, "60s"), StatedLimit(60, True, 1.0)),
         (headers(60, 0, "20s"), StatedLimit(60, True, 20.0)),
         (headers(remaining=0, reset=55), StatedLimit(None, None, 55.0)),
-        # No limit, or nonsense.
+        # There is no limit, or the headers are malformed.
         (headers(-1, -1, 0), None),
         (headers(0, 0, 0), StatedLimit(None, None)),
         (headers("many"), None),
@@ -510,7 +510,7 @@ GOOD = reply(body=chat())
 
 
 class Timed(Sequence[bytes]):
-    """Replies, and the time of each request."""
+    """Replies that also record the time of each request."""
 
     def __init__(self, *replies: bytes) -> None:
         self._replies = replies
@@ -530,7 +530,7 @@ def complete(
     config: RunConfig = CONFIG,
     apart_s: float = 0.0,
 ) -> tuple[list[Any], list[float], RateLimiter]:
-    """Send requests `apart_s` seconds apart; return the results, the times and the limiter."""
+    """Send requests `apart_s` seconds apart. Return the results, the requests' times and the limiter."""
 
     async def asked() -> tuple[list[Any], list[float], RateLimiter]:
         async with scripted() as script:
@@ -598,7 +598,7 @@ def test_limits_are_learned_from_any_reply() -> None:
 @pytest.mark.parametrize(
     ("given", "headers_", "sent"),
     [
-        # The first five seconds' worth, then one each second.
+        # The first five seconds' share is sent at once, then one request each second.
         (None, headers(60, 59, "1s"), range(6, 8)),
         (60, {}, range(6, 8)),
         (60, headers(10**6, 10**6 - 1, "1ms"), range(6, 8)),
@@ -626,7 +626,10 @@ def test_a_limit_applies_to_sent_requests(
 
 
 def test_tokens_count_as_the_maximum_until_settled() -> None:
-    """The maximum is 345 of 400 a minute, but a reply uses 12: one at a time, not one a minute."""
+    """Check that requests are sent one by one, instead of one a minute.
+
+    Each attempt may use 345 of the 400 tokens a minute, but its reply uses only 12.
+    """
     config = replace(CONFIG, max_tokens_per_minute=400)
 
     async def asked() -> list[int]:

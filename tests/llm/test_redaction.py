@@ -1,4 +1,4 @@
-"""Keys and header values never appear in messages, however an endpoint repeats them."""
+"""Tests that keys and header values never appear in messages, even if the endpoint repeats them."""
 
 import asyncio
 import html
@@ -30,7 +30,7 @@ REQUEST = Request(
 
 
 def refused(answer: bytes, *, key: str = KEY, **settings: Any) -> BackendError:
-    """Return the error for a reply."""
+    """Send one request to a server that sends this reply, and return the error."""
 
     async def main() -> BackendError:
         async with scripted(answer) as script:

@@ -1,4 +1,4 @@
-"""Bodies and headers of requests, and reactions to refusals."""
+"""Tests of request bodies and headers, and of how refusals are handled."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ def ask(
     count: int = 1,
     **settings: Any,
 ) -> tuple[list[Completion | BaseException], Script]:
-    """Send requests at once; return completions or errors, and the server's record."""
+    """Send requests concurrently. Return their completions or errors, and the script of the server."""
 
     async def main() -> tuple[list[Completion | BaseException], Script]:
         async with scripted(*replies) as script:
@@ -219,7 +219,9 @@ def test_headers_are_sent_with_every_request() -> None:
     for sent in script.headers:
         assert sent["x-title"] == "my run"
         assert sent["api-key"] == "topsecret"
-        assert "authorization" not in sent  # no key is set, and api-key authenticates
+        assert (
+            "authorization" not in sent
+        )  # No key is set, because the api-key header authenticates.
 
 
 def test_a_key_and_a_token_header_are_sent() -> None:
@@ -302,7 +304,7 @@ def test_max_tokens_is_renamed_on_request() -> None:
             config = RunConfig(model="m", base_url=script.url, max_attempts=1)
             async with open_backend(config, environ={}) as backend:
                 completion = await backend.complete(REQUEST)
-                assert completion.attempts == 1  # not a failure
+                assert completion.attempts == 1  # A renamed parameter is not a failed attempt.
                 await backend.complete(REQUEST)
             return script
 
@@ -345,7 +347,7 @@ def test_an_extra_max_tokens_is_not_renamed() -> None:
     request = replace(REQUEST, sampling=replace(REQUEST.sampling, extra={"max_tokens": 5}))
     (error,), script = ask(WANTS_NEWER, request=request)
     assert isinstance(error, RequestRejectedError)
-    assert "'max_tokens' is a member of --extra-body" in str(error)
+    assert "change or remove 'max_tokens' in --extra-body" in str(error)
     assert len(script.asked) == 1
 
 
@@ -372,16 +374,20 @@ def test_a_too_large_number_is_not_renamed() -> None:
         (
             "instances",
             {"message": "Unsupported parameter: 'presence_penalty' is not supported."},
-            "remove it with --set instances_presence_penalty=null",
+            "remove presence_penalty with --set instances_presence_penalty=null",
         ),
         ("classify", {"message": 'unknown field "temperature"'}, "--set classify_temperature=null"),
         (
             "classify",
             {"param": "max_tokens", "message": "too large"},
-            "another one with --set classify_max_tokens=N, or remove it with --set classify_max_tokens=null",
+            "max_tokens with --set classify_max_tokens=N, or remove it with --set classify_max_tokens=null",
         ),
         ("generate", {"param": "stop", "message": "no"}, "with --extra-body '{\"stop\": null}'"),
-        ("generate", {"param": "top_k", "message": "no"}, "'top_k' is a member of --extra-body"),
+        (
+            "generate",
+            {"param": "top_k", "message": "no"},
+            "change or remove 'top_k' in --extra-body",
+        ),
         ("generate", {"param": "messages", "message": "too long"}, ""),
         ("generate", {"message": "'logit_bias' is not supported"}, ""),
         ("generate", {"param": None, "message": None}, ""),
@@ -410,7 +416,7 @@ def test_a_refusal_ends_with_advice() -> None:
     refusal = reply(400, {"error": {"message": "'presence_penalty' is not supported"}})
     (error,), _ = ask(refusal)
     assert str(error).endswith(
-        "(400: 'presence_penalty' is not supported); remove it with "
+        "(400: 'presence_penalty' is not supported); remove presence_penalty with "
         "--set generate_presence_penalty=null"
     )
 
@@ -428,7 +434,7 @@ NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
 
 
 def stored(tmp_path: Path, *flags: str) -> dict[str, Any]:
-    """Start a run without an endpoint; return its stored settings."""
+    """Start a run without an endpoint, and return its stored settings."""
     (tmp_path / "run.yaml").write_text("max_attempts: 1\ngive_up_after_s: 0\n")
     done = typed("run", "run.yaml", *NEW, *flags, cwd=tmp_path)
     assert done.returncode == 4, done.stderr

@@ -1,4 +1,4 @@
-"""Token counts of replies: credible, impossible and missing."""
+"""Tests of credible, impossible and missing token counts in replies."""
 
 from typing import Any
 
