@@ -183,7 +183,7 @@ def test_max_time_counts_all_processes(tmp_path: Path, seeds: Path) -> None:
 
 def test_a_run_opened_for_reading_does_not_grow(tmp_path: Path, seeds: Path) -> None:
     run(tmp_path / "run", settings(seeds, num_instructions=3), backend=ScriptedBackend())
-    with pytest.raises(ValueError, match="only read"):
+    with pytest.raises(ValueError, match="opened for reading only"):
         asyncio.run(grow(read_run(tmp_path / "run"), backend=ScriptedBackend()))
 
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import datasets
 import pandas
@@ -25,6 +25,7 @@ from pyarrow import parquet
 from support import ROOT, ScriptedBackend, make_seed_task
 
 from selfinstruct.api import export_run, run
+from selfinstruct.cli.commands import export as command
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.alpaca_files import rows_of
 from selfinstruct.dataset.export import datasets_folder as folders
@@ -880,3 +881,18 @@ def test_a_split_export_has_each_row_once(
     files = written(folder / "x.jsonl", rows, split=(0.7, 0.3), shuffle_seed=seed)
     found = [json.loads(line) for path in files for line in path.read_text().splitlines()]
     assert sorted(found, key=lambda row: int(row["input"])) == rows
+
+
+def test_every_format_is_described_everywhere() -> None:
+    """Compare the formats with the command line, the trainers' settings and the docs."""
+    assert set(get_args(command.Format)) == set(FORMATS)
+    shapes = {chosen.shape for chosen in FORMATS.values()}
+    trainers = yaml.safe_load(
+        (ROOT / "selfinstruct/dataset/export/trainers.yaml").read_text(encoding="utf-8")
+    )
+    assert {name: set(settings) for name, settings in trainers.items()} == {
+        "llama_factory": shapes,
+        "axolotl": shapes,
+    }
+    table = (ROOT / "docs/guides/export.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in table for name in FORMATS)
