@@ -11,7 +11,8 @@ from typing import Any
 
 import typer
 
-from selfinstruct.analysis.estimate import Estimate, estimate_of
+from selfinstruct.analysis.estimate import estimate_of
+from selfinstruct.analysis.estimate.results import Estimate
 from selfinstruct.analysis.preview import Answered, Asked, Item, preview
 from selfinstruct.api import checked_settings
 from selfinstruct.cli.expected_cost import about, money_range

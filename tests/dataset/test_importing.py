@@ -447,7 +447,7 @@ def test_instances_of_several_replies_count_once(tmp_path: Path, settings_: dict
         ("#2", Reason.DUPLICATE_INSTANCE),
         ("#4", Reason.OVER_LIMIT),
     ]
-    assert verify(*read_history(tmp_path / "run")).problems == ()
+    assert verify(*read_history(tmp_path / "run")).problems == []
 
 
 def test_an_unclear_kind_is_requested_without_instances(
@@ -497,7 +497,7 @@ def test_a_run_grows_from_imported_tasks(imported: Path) -> None:
     assert {f"task_{n:06d}" for n in range(1, 7)} & shown
     grown = [task for task in state.pool.generated if task.origin == "generated"]
     assert grown[0].id == "task_000007"
-    assert verify(*read_history(imported)).problems == ()
+    assert verify(*read_history(imported)).problems == []
 
 
 def test_imported_tasks_influence_the_script_rule(
@@ -516,7 +516,7 @@ def test_imported_tasks_influence_the_script_rule(
 
     summary = run(tmp_path / "run", {"model": "m", "num_instructions": 10}, backend=Answering())
     assert summary.grown == 1
-    assert verify(*read_history(tmp_path / "run")).problems == ()
+    assert verify(*read_history(tmp_path / "run")).problems == []
 
 
 def test_an_export_names_the_imported_model(tmp_path: Path, settings_: dict[str, Any]) -> None:
@@ -545,7 +545,7 @@ def test_finished_tasks_cause_no_real_request(tmp_path: Path, imported: Path) ->
     known |= {f"classify/task_00000{n}" for n in (3, 5)}
     assert not known & set(asked)
     assert "instances/task_000003" in asked
-    assert verify(*read_history(imported)).problems == ()
+    assert verify(*read_history(imported)).problems == []
 
 
 @pytest.mark.parametrize("mix", [{}, {"show_input": True}, {"profile": "paper"}])
@@ -800,7 +800,7 @@ def test_refiltering_keeps_imported_tasks(
         assert exported(tmp_path / "new", "jsonl") == exported(imported, "jsonl")
     # The replies about imported tasks are kept.
     assert [t.instances is None for t in new.state.pool.generated[:6]] == [False] * 6
-    assert verify(*read_history(tmp_path / "new")).problems == ()
+    assert verify(*read_history(tmp_path / "new")).problems == []
 
 
 def test_replies_about_imported_tasks_can_be_refiltered(tmp_path: Path, imported: Path) -> None:

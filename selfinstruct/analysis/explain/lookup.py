@@ -7,7 +7,7 @@ The index covers everything that a model wrote: tasks, instances, rejected items
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 
 from selfinstruct.analysis.explain.missing_results import problem
@@ -101,11 +101,6 @@ class History:
                     self.decisions[import_id(imported.task_id)] = entry.seq, imported
 
     # ── by id ────────────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def seed_tasks(self) -> Sequence[Task]:
-        """The seed tasks, in the order of the pool."""
-        return [self.run.state.pool[place] for place in range(self.run.state.pool.seed_count)]
 
     def by_id(self, name: str) -> Result | None:
         """Return the task, candidate, instance or request with this id; None if the run has none."""
@@ -295,7 +290,7 @@ class History:
                 items.append(((decision.instruction,), decision.task_id))
         items += [((item.text, *_parts(item.instance)), item.id) for item in instances]
         # Seed tasks come last, because users usually search for texts that the model wrote.
-        items += [((task.instruction,), task.id) for task in self.seed_tasks]
+        items += [((task.instruction,), task.id) for task in self.run.seed_tasks]
         replies = [
             (outcome.completion.text, name)
             for name, (_, outcome) in sorted(self.outcomes.items())

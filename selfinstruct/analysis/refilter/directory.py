@@ -41,8 +41,7 @@ def read_source(
     earlier = refiltered_from(directory)
     if earlier is not None:
         raise RunDirectoryError(
-            directory,
-            f"is a refiltered run; refilter its source, {earlier.source}",
+            directory, f"is a refiltered run; refilter its source, {earlier.source}"
         )
     source = Source(*read_history(directory))
     if not source.commits and not source.has_replies_about_imports:

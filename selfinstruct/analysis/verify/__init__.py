@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from selfinstruct.analysis.verify import differences, requests
 from selfinstruct.analysis.verify.results import Problem, Verification
-from selfinstruct.analysis.verify.witnesses import Witnesses
+from selfinstruct.analysis.verify.witnesses import objections
 from selfinstruct.events import (
     Classified,
     Committed,
@@ -76,26 +76,22 @@ class _Check:
         self._target = run.config.num_instructions
         self._asked: dict[str, int] = {}
         """The journal line of each request's outcome, by request id."""
-        self._problems: list[Problem] = []
-        self._witnesses = Witnesses(run.config)
         same = {name for name, version in VERSIONS.items() if run.versions.get(name) == version}
         self._same_tokens = "tokenizer" in same
         self._same_parsers = "parsers" in same
         self._same_decisions = same == VERSIONS.keys()
 
     def complain(self, what: str, why: str) -> None:
-        self._problems.append(Problem(seq=self.result.entries, what=what, why=why))
+        self.result.problems.append(Problem(seq=self.result.entries, what=what, why=why))
 
     def finished(self) -> Verification:
         """Check that no imported task is missing at the end, and return the result."""
         lost = self._run.imported - self.state.imported
-        if lost > 0 and not self._problems:
+        if lost > 0 and not self.result.problems:
             self.complain("the journal", f"ends before the last {lost:,} imported tasks")
-        self.result.witnesses = self._witnesses.scored
         self.result.imported = self.state.imported
         self.result.outcomes = len(self._asked)
         self.result.not_planned = _not_planned(self.state.source)
-        self.result.problems = tuple(self._problems)
         return self.result
 
     def entry(self, entry: Entry[Event]) -> None:
@@ -220,7 +216,7 @@ class _Check:
                 )
         for rejection in event.rejected:
             if rejection.reason is Reason.NOT_NOVEL and self._same_tokens:
-                for why in self._witnesses.objections(rejection, event.accepted, self.state):
+                for why in objections(rejection, event.accepted, self.state, self.result):
                     self.complain(rejection.candidate_id, why)
         if self._same_decisions:
             self._commit_again(event, outcome)
