@@ -57,13 +57,10 @@ class Announcement:
             say(f"expected: {headline(estimate, base_url=run.config.base_url)}")
             for line in limit_lines(basis, estimate):
                 say(line)
-            if self._is_due(run, estimate):
+            dollars, threshold = estimate.left_usd, Decimal(repr(run.config.confirm_above))
+            if self.may_ask and dollars is not None and dollars.expected > threshold:
                 _ask()
         return estimate
-
-    def _is_due(self, run: "Run", estimate: "Estimate") -> bool:
-        dollars, threshold = estimate.left_usd, Decimal(repr(run.config.confirm_above))
-        return self.may_ask and dollars is not None and dollars.expected > threshold
 
 
 def _ask() -> None:

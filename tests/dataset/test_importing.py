@@ -42,7 +42,7 @@ from selfinstruct.analysis.verify import verify
 from selfinstruct.api import run
 from selfinstruct.cost import Consumption, Price
 from selfinstruct.dataset.importing.directory import Import, import_run
-from selfinstruct.dataset.importing.merge import MEANING, LeftOut
+from selfinstruct.dataset.importing.merge import MEANING
 from selfinstruct.errors import (
     ConfigChangedError,
     ConfigError,
@@ -225,7 +225,7 @@ def test_rows_come_back_unchanged(
     assert [(r["instruction"].strip(), r["input"], r["output"]) for r in back] == [
         (text, *pair) for text, pairs in expected.items() for pair in pairs
     ]
-    assert done.rows + done.left_out.get(LeftOut.REPEATED, 0) == len(rows)
+    assert done.rows + done.left_out.get("repeated", 0) == len(rows)
 
 
 @pytest.mark.parametrize("spelling", ["<noinput>", "<Noinput>", "No input", "&lt;noinput&gt;", " "])
@@ -325,11 +325,11 @@ def test_each_record_is_used_or_counted(tmp_path: Path, settings_: dict[str, Any
     ]  # fmt: skip
     done = import_run(tmp_path / "run", files, settings_)
     assert done.left_out == {
-        LeftOut.REPEATED: 3,  # These are an answer, a raw reply and a row.
-        LeftOut.OTHER_ANSWER: 2,  # These are for the first and the third task.
-        LeftOut.SEED_TASK: 1,
-        LeftOut.EMPTY_INSTRUCTION: 1,
-        LeftOut.HAS_ROWS: 1,
+        "repeated": 3,  # These are an answer, a raw reply and a row.
+        "other_answer": 2,  # These are for the first and the third task.
+        "seed_task": 1,
+        "empty_instruction": 1,
+        "has_rows": 1,
     }
     assert set(done.left_out) == set(MEANING)
     assert sum(file.records for file in done.files) == 14

@@ -8,7 +8,6 @@ determine them.
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import reduce
 
 from selfinstruct.analysis.estimate.ranges import Range, exactly
 from selfinstruct.config.schema import RunConfig
@@ -110,7 +109,7 @@ def assumed(run: Run) -> Assumptions:
     stages: dict[Stage, PerStage] = {}
     for stage, requests in _samples(run).items():
         reply = _reply_tokens(run, stage)
-        prompts = reduce(operator.add, (_tokens(request.prompt) for request in requests))
+        prompts = sum((_tokens(request.prompt) for request in requests), exactly(0.0))
         seconds = _FIRST_TOKEN_S + reply.join(_SECONDS_PER_TOKEN, operator.mul)
         stages[stage] = PerStage(
             prompt_tokens=Figure(range=prompts.times(1 / len(requests))),

@@ -254,7 +254,7 @@ def _price_json(quotation: "Quotation") -> dict[str, Any]:
 def _assumptions_json(assumptions: "Assumptions") -> dict[str, Any]:
     from selfinstruct.analysis.estimate.ranges import range_json
 
-    def figure(value: Figure) -> dict[str, Any]:
+    def figure(value: "Figure") -> dict[str, Any]:
         return range_json(value.range) | {"basis": value.basis}
 
     return {

@@ -55,8 +55,8 @@ def explain(
 
     history = History(*read_history(directory), shown=visible)
     try:
-        default = None if json_output else _DEFAULT_LIMIT
-        explanation = look_up(history, query, limit=default if limit is None else limit)
+        most = _DEFAULT_LIMIT if limit is None and not json_output else limit
+        explanation = look_up(history, query, limit=most)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="TEXT|ID") from None
     threshold = history.run.config.threshold

@@ -81,21 +81,14 @@ def refilter(
 
     Example: selfinstruct refilter my-run -o strict --threshold 0.5
     """
+    options = {**locals()}  # first, while the parameters are the only names
+    from selfinstruct.analysis.refilter import DECIDING
     from selfinstruct.analysis.refilter.directory import refilter_run
     from selfinstruct.config.reading import load_settings
 
-    flags = {
-        "threshold": threshold,
-        "profile": profile,
-        "tokenizer": tokenizer,
-        "max_instances": max_instances,
-    }
-    settings = load_settings(
-        "", {name: value for name, value in flags.items() if value is not None}
-    )
-    source, refiltered = refilter_run(directory, output, settings)
-    default = None if json_output else _DEFAULT_SHOWN
-    number = default if show is None else show
+    given = {name: options[name] for name in DECIDING if options[name] is not None}
+    source, refiltered = refilter_run(directory, output, load_settings("", given))
+    number = _DEFAULT_SHOWN if show is None and not json_output else show
     if json_output:
         print_json(_fields(directory, output, refiltered, number))
     else:

@@ -27,6 +27,8 @@ class Target(ABC):
         self.path = Path(path)
         self._is_stdout = str(path) == STANDARD
         self._new_folders: list[Path] = []
+        if "\0" in str(path):
+            raise ExportError(self.path, "is not a valid file name; choose another")
 
     @abstractmethod
     def open(self) -> None:
@@ -62,10 +64,6 @@ class Target(ABC):
             if self._is_stdout:
                 raise
             raise ExportError(self.path, f"cannot be written {because(error)}") from None
-        except ValueError as error:
-            if "embedded null" not in str(error):
-                raise
-            raise ExportError(self.path, "is not a valid file name; choose another") from None
 
     def _make_parents(self, real: Path) -> None:
         for folder in reversed([folder for folder in real.parents if not folder.exists()]):
