@@ -13,25 +13,10 @@ use.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from selfinstruct import events
 from selfinstruct.analysis.verify import differences, requests
 from selfinstruct.analysis.verify.results import Problem, Verification
 from selfinstruct.analysis.verify.witnesses import objections
-from selfinstruct.events import (
-    Classified,
-    Committed,
-    CompletionReceived,
-    Decision,
-    Event,
-    ImportedFile,
-    InstancesWritten,
-    Outcome,
-    RefilteredFrom,
-    RequestFailed,
-    RunFinished,
-    RunStarted,
-    SourceTask,
-    TaskImported,
-)
 from selfinstruct.pipeline.decide import classified, commit, instances_written
 from selfinstruct.pipeline.state import apply, initial
 from selfinstruct.records import Reason
@@ -43,7 +28,7 @@ from selfinstruct.runner.manifest import VERSIONS
 __all__ = ["Problem", "Verification", "verify"]
 
 
-def verify(run: Run, entries: Iterable[Entry[Event]]) -> Verification:
+def verify(run: Run, entries: Iterable[Entry[events.Event]]) -> Verification:
     """Check all entries of a journal, which must start with the first one.
 
     Uses only the run's settings, seed tasks and templates, and does not change the run. The check ends at a
@@ -94,45 +79,45 @@ class _Check:
         self.result.not_planned = _not_planned(self.state.source)
         return self.result
 
-    def entry(self, entry: Entry[Event]) -> None:
+    def entry(self, entry: Entry[events.Event]) -> None:
         """Check an entry against the state before it. Raises ValueError if it cannot follow that state."""
         if entry.seq != self.result.entries:
             self.complain("the journal", f"line {self.result.entries} has the number {entry.seq}")
         event = entry.event
         match event:
-            case RunStarted():
+            case events.RunStarted():
                 target = event.settings.get("num_instructions")
                 self._target = target if isinstance(target, int) else self._target
-            case CompletionReceived() | RequestFailed():
+            case events.CompletionReceived() | events.RequestFailed():
                 self._prompt(event)
-            case Committed():
+            case events.Committed():
                 self._commit(event, self._outcome_of(event))
-            case Classified():
+            case events.Classified():
                 self._classified(event, self._outcome_of(event))
-            case InstancesWritten():
+            case events.InstancesWritten():
                 self._instances(event, self._outcome_of(event))
-            case RefilteredFrom():
+            case events.RefilteredFrom():
                 if self.result.entries > 1:
                     raise ValueError("only the first line can say which run the replies come from")
-            case SourceTask():
+            case events.SourceTask():
                 if self.state.source is None:
                     raise ValueError("only a refiltered run has tasks of another run")
                 if not event.task_id.startswith(
                     "source:"
                 ):  # such an id could mask a task of this run
                     self.complain(event.task_id, "is not the id of a source task")
-            case ImportedFile():
+            case events.ImportedFile():
                 if event.tasks < 0 or event.records < event.tasks:
                     counts = f"{event.tasks} tasks in {event.records} records"
                     self.complain(event.name, f"cannot contain {counts}")
-            case TaskImported():
+            case events.TaskImported():
                 self._imported(event)
-            case RunFinished():
+            case events.RunFinished():
                 is_done = self.state.accepted >= self._target and not self.state.open_tasks
                 if event.reason == "complete" and not is_done and self.state.source is None:
                     self.complain("the run", "is marked complete but is not")
 
-    def _imported(self, event: TaskImported) -> None:
+    def _imported(self, event: events.TaskImported) -> None:
         """Check the id and the item numbers of an imported task, which has no reply to compare with."""
         expected = f"task_{self.state.accepted + 1:06d}"
         if event.task_id != expected:
@@ -159,7 +144,7 @@ class _Check:
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def _prompt(self, outcome: Outcome) -> None:
+    def _prompt(self, outcome: events.Outcome) -> None:
         """Check that the run would send this request at this point, and that it was sent only once."""
         name = outcome.request_id
         if name in self._asked:
@@ -178,19 +163,19 @@ class _Check:
         for why in problems:
             self.complain(name, why)
 
-    def _outcome_of(self, event: Decision) -> Outcome:
+    def _outcome_of(self, event: events.Decision) -> events.Outcome:
         """Return the outcome on which a decision is based. Raises ValueError if there is none."""
         match event:
-            case Committed():
+            case events.Committed():
                 if event.number != self.state.commits + 1:
                     raise ValueError(
                         f"commit {event.number} cannot follow commit {self.state.commits}"
                     )
                 name = generation_id(event.number)
-            case Classified():
+            case events.Classified():
                 again = event.task_id in self.state.unclear_once
                 name = classification_id(event.task_id, again=again)
-            case InstancesWritten():
+            case events.InstancesWritten():
                 name = instances_id(event.task_id)
         if name not in self.state.waiting:
             raise ValueError(f"{name} has no outcome to decide on")
@@ -198,7 +183,7 @@ class _Check:
 
     # ── candidates ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _commit(self, event: Committed, outcome: Outcome) -> None:
+    def _commit(self, event: events.Committed, outcome: events.Outcome) -> None:
         name = outcome.request_id
         if self.state.accepted >= self._target and self.state.source is None:
             self.complain(
@@ -221,7 +206,7 @@ class _Check:
         if self._same_decisions:
             self._commit_again(event, outcome)
 
-    def _commit_again(self, event: Committed, outcome: Outcome) -> None:
+    def _commit_again(self, event: events.Committed, outcome: events.Outcome) -> None:
         self.result.replies += 1
         self.result.accepted += len(event.accepted)
         self.result.rejected += len(event.rejected)
@@ -250,7 +235,7 @@ class _Check:
 
     # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _classified(self, event: Classified, outcome: Outcome) -> None:
+    def _classified(self, event: events.Classified, outcome: events.Outcome) -> None:
         if not self._same_parsers:
             return
         self.result.answers += 1
@@ -262,7 +247,7 @@ class _Check:
                 f"parsed again, it is {differences.kind(again)}",
             )
 
-    def _instances(self, event: InstancesWritten, outcome: Outcome) -> None:
+    def _instances(self, event: events.InstancesWritten, outcome: events.Outcome) -> None:
         name = outcome.request_id
         ids = [rejection.candidate_id for rejection in event.rejected]
         self._numbers(name, ids, of=len(event.instances) + len(ids))
@@ -280,7 +265,7 @@ class _Check:
         )
 
 
-def _not_planned(source: RefilteredFrom | None) -> str:
+def _not_planned(source: events.RefilteredFrom | None) -> str:
     if source is None:
         return ""
     return (

@@ -71,11 +71,8 @@ def estimate(
     expected = forecast(basis)
     limits = limit_lines(basis, expected)
     if json_output:
-        fields = {
-            "model": run.config.model,
-            "base_url": address(run.config, environ=os.environ),
-            "limits": limits,
-        }
+        endpoint = address(run.config, environ=os.environ)
+        fields = {"model": run.config.model, "base_url": endpoint, "limits": limits}
         print_json(_as_json(expected, probed) | fields)
     else:
         print_blocks(_blocks(expected, probed, limits))

@@ -43,11 +43,8 @@ class Import:
     """Number of records in which lone surrogates were replaced with U+FFFD."""
     model: str
     """The run's model; "" if no model is configured yet."""
-
-    @property
-    def without_instances(self) -> int:
-        """Number of tasks for which the run must still generate instances."""
-        return self.tasks - self.with_instances
+    without_instances: int
+    """Number of tasks for which the run must still generate instances."""
 
 
 def import_run(
@@ -186,4 +183,5 @@ def _summary(
         left_out=dict(merger.left_out.most_common()),
         repaired=merger.repaired,
         model=model,
+        without_instances=len(tasks) - len(finished),
     )

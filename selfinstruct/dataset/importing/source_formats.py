@@ -35,7 +35,6 @@ IN_ORDER: tuple[Form, ...] = ("instructions", "kinds", "instances", "tasks", "ro
 
 _SHOWN = 8
 """Maximum number of field names in an error message."""
-_TRUTH: Mapping[str, bool] = {"true": True, "false": False}
 _LONGEST_MODEL = 200
 """Maximum length of a model name, in characters."""
 
@@ -142,8 +141,8 @@ def _kind(texts: _Texts) -> Content:
     if value is None or isinstance(value, bool):
         return {"is_classification": value}
     text = texts.of("is_classification")
-    if (word := text.strip().casefold()) in _TRUTH:
-        return {"is_classification": _TRUTH[word]}
+    if (word := text.strip().casefold()) in ("true", "false"):
+        return {"is_classification": word == "true"}
     return {"answer": _reply(text, None)}
 
 
