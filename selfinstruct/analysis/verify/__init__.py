@@ -102,9 +102,8 @@ class _Check:
             case events.SourceTask():
                 if self.state.source is None:
                     raise ValueError("only a refiltered run has tasks of another run")
-                if not event.task_id.startswith(
-                    "source:"
-                ):  # such an id could mask a task of this run
+                # Without this prefix, the id could hide a task of this run.
+                if not event.task_id.startswith("source:"):
                     self.complain(event.task_id, "is not the id of a source task")
             case events.ImportedFile():
                 if event.tasks < 0 or event.records < event.tasks:
@@ -167,10 +166,9 @@ class _Check:
         """Return the outcome on which a decision is based. Raises ValueError if there is none."""
         match event:
             case events.Committed():
-                if event.number != self.state.commits + 1:
-                    raise ValueError(
-                        f"commit {event.number} cannot follow commit {self.state.commits}"
-                    )
+                last = self.state.commits
+                if event.number != last + 1:
+                    raise ValueError(f"commit {event.number} cannot follow commit {last}")
                 name = generation_id(event.number)
             case events.Classified():
                 again = event.task_id in self.state.unclear_once
@@ -195,10 +193,9 @@ class _Check:
         if numbers != sorted(numbers):
             self.complain(name, "its candidates were not accepted in the order of the reply")
         for number, accepted in enumerate(event.accepted, start=self.state.accepted + 1):
-            if accepted.task_id != f"task_{number:06d}":
-                self.complain(
-                    accepted.candidate_id, f"became {accepted.task_id}, not task_{number:06d}"
-                )
+            expected, became = f"task_{number:06d}", accepted.task_id
+            if became != expected:
+                self.complain(accepted.candidate_id, f"became {became}, not {expected}")
         for rejection in event.rejected:
             if rejection.reason is Reason.NOT_NOVEL and self._same_tokens:
                 for why in objections(rejection, event.accepted, self.state, self.result):
@@ -207,22 +204,19 @@ class _Check:
             self._commit_again(event, outcome)
 
     def _commit_again(self, event: events.Committed, outcome: events.Outcome) -> None:
+        name = outcome.request_id
         self.result.replies += 1
         self.result.accepted += len(event.accepted)
         self.result.rejected += len(event.rejected)
         try:
             again = commit(self.state, self._run.config, outcome)
         except KeyError as error:
-            self.complain(
-                outcome.request_id, f"cannot be decided again without {error.args[0]} in the pool"
-            )
+            self.complain(name, f"cannot be decided again without {error.args[0]} in the pool")
             return
         journaled, decided = differences.by_candidate(event), differences.by_candidate(again)
         self._compare(journaled, decided)
         if journaled == decided and list(journaled) != list(decided):
-            self.complain(
-                outcome.request_id, "its candidates are in a different order in the journal"
-            )
+            self.complain(name, "its candidates are in a different order in the journal")
 
     def _compare(
         self,

@@ -255,10 +255,9 @@ def _head(explanation: "results.Explanation") -> str:
     """Return the line above the matches; "" if there is only one match."""
     match explanation.how:
         case "none":
-            is_id = explanation.as_candidate is None
-            missing = (
-                ": there is no such id in this run." if is_id else " does not occur in this run."
-            )
+            missing = " does not occur in this run."
+            if explanation.as_candidate is None:
+                missing = ": there is no such id in this run."
             return f"“{one_line(unbroken(explanation.query), _LINE)}”{missing}"
         case "reply":
             where = counted(explanation.total, "reply", "replies")

@@ -110,10 +110,8 @@ class _Texts:
 
 
 def _raw(texts: _Texts) -> Content:
-    reply = _reply(
-        texts.of("raw_instances"), _finish_reason(texts.record.fields.get("instance_metadata"))
-    )
-    return {"raw": reply, **_optional_kind(texts)}
+    reason = _finish_reason(texts.record.fields.get("instance_metadata"))
+    return {"raw": _reply(texts.of("raw_instances"), reason), **_optional_kind(texts)}
 
 
 def _row(texts: _Texts) -> Content:

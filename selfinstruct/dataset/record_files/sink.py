@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self, cast
 
-from selfinstruct.dataset.record_files.formats import STANDARD, is_gzipped
+from selfinstruct.dataset.record_files.formats import STANDARD
 from selfinstruct.errors import ExportError, InputError
 from selfinstruct.files import because, create, is_stream, sync_directory, temporary_beside
 from selfinstruct.runner.run_files import EXPORTS, owning_run
@@ -82,7 +82,7 @@ class Sink(Target):
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(path)
-        self.is_packed = is_gzipped(path)
+        self.is_packed = self.path.suffix.lower() == ".gz"
         self._temporary: Path | None = None
         self._file: IO[bytes] | None = None
 
