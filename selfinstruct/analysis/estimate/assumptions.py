@@ -154,13 +154,11 @@ def _samples(run: Run) -> dict[Stage, list[Request]]:
     """Return sample requests of each stage, similar to those that the run will send."""
     state, config = run.state, run.config
     number = state.commits + 1
+    # A different random seed selects different demonstrations.
+    configs = [config.changed(seed=config.seed + n) for n in range(_SAMPLES)]
     samples: dict[Stage, list[Request]] = {
         "generate": [
-            # A different random seed selects different demonstrations.
-            generation_request(
-                state, config.changed(seed=config.seed + n), run.recipe, run.templates, number
-            )
-            for n in range(_SAMPLES)
+            generation_request(state, other, run.recipe, run.templates, number) for other in configs
         ]
     }
     if run.recipe.has_task_stages:

@@ -105,9 +105,8 @@ def _decline(timeline: Timeline, first_size: int) -> Figure | None:
         return None
     slope = fitted.acceptance.decline
     around_slope = Range(low=max(0.0, slope - 0.07), expected=slope, high=slope + 0.1)
-    return Figure(
-        range=around_slope, basis=_basis(timeline.stretch(0, timeline.accepted).consumed.requests)
-    )
+    requests = timeline.stretch(0, timeline.accepted).consumed.requests
+    return Figure(range=around_slope, basis=_basis(requests))
 
 
 def _mean(sample: Sample, *, drift: float = _DRIFT) -> Figure | None:

@@ -55,9 +55,8 @@ class _Check:
     def __init__(self, run: Run) -> None:
         self._run = run
         self.state = initial(run.config, run.seed_tasks)
-        self.result = Verification(
-            has_task_stages=run.recipe.has_task_stages, not_decided=_not_decided(run.versions)
-        )
+        self.result = Verification(has_task_stages=run.recipe.has_task_stages)
+        self.result.not_decided = _not_decided(run.versions)
         self._target = run.config.num_instructions
         self._asked: dict[str, int] = {}
         """The journal line of each request's outcome, by request id."""
@@ -124,9 +123,8 @@ class _Check:
         if event.instances == ():
             self.complain(event.task_id, "is marked finished but has no instances")
         rejected = [rejection.candidate_id for rejection in event.rejected]
-        self._numbers(
-            import_id(event.task_id), rejected, of=len(event.instances or ()) + len(rejected)
-        )
+        items = len(event.instances or ()) + len(rejected)
+        self._numbers(import_id(event.task_id), rejected, of=items)
 
     def _numbers(self, name: str, ids: Sequence[str], *, of: int) -> list[int]:
         """Check that the items are numbered from 1 to `of` without duplicates, and return their numbers.
@@ -184,9 +182,8 @@ class _Check:
     def _commit(self, event: events.Committed, outcome: events.Outcome) -> None:
         name = outcome.request_id
         if self.state.accepted >= self._target and self.state.source is None:
-            self.complain(
-                name, f"was decided after the run had reached its target of {self._target}"
-            )
+            why = f"was decided after the run had reached its target of {self._target}"
+            self.complain(name, why)
         kept = [accepted.candidate_id for accepted in event.accepted]
         ids = kept + [rejection.candidate_id for rejection in event.rejected]
         numbers = self._numbers(name, ids, of=len(ids))[: len(kept)]

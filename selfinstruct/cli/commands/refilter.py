@@ -1,6 +1,7 @@
 """`selfinstruct refilter`: decide on a run's replies again with other filters."""
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -146,11 +147,9 @@ def _numbers(comparison: "Comparison") -> Iterator[str]:
     before, after = comparison.before, comparison.after
     yield row("", "before", "  after")
     yield _line("candidates", before.candidates, after.candidates)
-    rejected = [
-        (before.rejected.get(reason, 0), after.rejected.get(reason, 0), reason)
-        for reason in before.rejected.keys() | after.rejected.keys()
-    ]
-    for there, here, reason in sorted(rejected, key=lambda r: (-max(r[0], r[1]), r[2])):
+    larger = Counter(before.rejected) | Counter(after.rejected)
+    for reason in sorted(larger, key=lambda reason: (-larger[reason], reason)):
+        there, here = before.rejected.get(reason, 0), after.rejected.get(reason, 0)
         yield _line(f"  {reason.replace('_', ' ')}", there, here)
     yield _line("accepted", before.grown, after.grown)
     both = comparison.both - after.imported

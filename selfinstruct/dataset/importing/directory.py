@@ -62,9 +62,8 @@ def import_run(
     require_free(directory)
     manifest = new_manifest(settings, needs_model=False)
     sources = _sources(files, manifest.config.profile)
-    merger = TaskMerger(
-        (seed.instruction for seed in manifest.seed_tasks), profile=manifest.config.profile
-    )
+    seeds = [seed.instruction for seed in manifest.seed_tasks]
+    merger = TaskMerger(seeds, profile=manifest.config.profile)
     records = [
         _read(path, file, number, merger, lambda share, text: show(share / len(sources), text))
         for number, (path, file) in enumerate(sources)
