@@ -61,7 +61,7 @@ def test_recorded_instructions_become_tasks_in_order(entry: Row, tmp_path: Path)
     }
     kept = {(t.instruction, i.input, i.output) for t in state.pool for i in t.instances or ()}
     assert {(a, c) for a, _, c in given if a not in seeds} <= {(a, c) for a, _, c in kept}
-    assert verify(*read_history(tmp_path / "run")).problems == ()
+    assert verify(*read_history(tmp_path / "run")).problems == []
 
 
 def raw_files(place: Path, entry: Row) -> list[Path]:
@@ -131,4 +131,4 @@ def test_imported_answers_and_instances_match_published_code(entry: Row, tmp_pat
     assert Instance(input="", output="") not in {
         i for event in tasks.values() for i in event.instances or ()
     }
-    assert verify(*read_history(tmp_path / "run")).problems == ()
+    assert verify(*read_history(tmp_path / "run")).problems == []

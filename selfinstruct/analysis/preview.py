@@ -4,7 +4,7 @@ Requests are planned, and replies are parsed and decided, by the same functions 
 state. Nothing is written.
 
     async for step in preview(planned_run(None, settings), backend=backend):
-        …   # Asked(generate/000001), Answered(…), Asked(classify/task_000001), Answered(…), …
+        …   # Step(generate/000001), the same Step with its reply, Step(classify/task_000001), …
 
 `probe` sends several requests of each stage, as the basis for an estimate.
 """
@@ -37,15 +37,6 @@ from selfinstruct.runner.directory import Run
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A request that is about to be sent."""
-
-    request: Request
-    task: Task | None = None
-    """The task that the request asks about; None for a generation request."""
-
-
 @dataclass(frozen=True, slots=True)
 class SimilarTask:
     """A task in the pool and its similarity to a candidate."""
@@ -73,11 +64,14 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """A request, its reply, and the result."""
+class Step:
+    """A request that is about to be sent, or a request with its reply and the result."""
 
     request: Request
-    completion: Completion
+    task: Task | None = None
+    """The task that the request asks about; None for a generation request."""
+    completion: Completion | None = None
+    """The reply; None if the request was not sent yet."""
     answer: Answer | None = None
     """The answer to a classification request; None in other stages."""
     is_classification: bool | None = None
@@ -86,9 +80,6 @@ class Answered:
     None in other stages, and if the question will be asked again.
     """
     items: tuple[Item, ...] = ()
-
-
-Step = Asked | Answered
 
 
 async def preview(run: Run, *, backend: Backend) -> AsyncIterator[Step]:
@@ -100,19 +91,21 @@ async def preview(run: Run, *, backend: Backend) -> AsyncIterator[Step]:
     state, config = run.state, run.config
     forget_undecided(state)
     request = generation_request(state, config, run.templates, state.commits + 1)
-    yield Asked(request=request)
+    step = Step(request=request)
+    yield step
     outcome = await _send(run, request, backend)
     committed = _commit(run, outcome)
-    yield _answered(request, outcome, committed, state.pool)
+    yield _answered(step, outcome, committed, state.pool)
     if not run.recipe.asks_about_tasks:
         return
     accepted = committed.accepted
     task = state.pool.by_id(accepted[0].task_id) if accepted else _as_new(state.pool, 0)
     while not task.is_final:
         request = task_request(state, config, run.templates, task)
-        yield Asked(request=request, task=task)
+        step = Step(request=request, task=task)
+        yield step
         outcome = await _send(run, request, backend)
-        yield _answered(request, outcome, _decide(run, task, outcome), state.pool)
+        yield _answered(step, outcome, _decide(run, task, outcome), state.pool)
         task = state.pool.by_id(task.id)
 
 
@@ -195,18 +188,12 @@ def _as_new(pool: Pool, place: int) -> Task:
     return task
 
 
-def _answered(
-    request: Request, outcome: CompletionReceived, decision: Decision, pool: Pool
-) -> Answered:
+def _answered(step: Step, outcome: CompletionReceived, decision: Decision, pool: Pool) -> Step:
+    step = replace(step, completion=outcome.completion)
     if isinstance(decision, Classified):
-        return Answered(
-            request=request,
-            completion=outcome.completion,
-            answer=decision.answer,
-            is_classification=decision.is_classification,
-        )
-    items = tuple(_items(decision, pool))
-    return Answered(request=request, completion=outcome.completion, items=items)
+        kind = decision.is_classification
+        return replace(step, answer=decision.answer, is_classification=kind)
+    return replace(step, items=tuple(_items(decision, pool)))
 
 
 def _items(decision: Committed | InstancesWritten, pool: Pool) -> Iterator[Item]:

@@ -18,7 +18,9 @@ from selfinstruct.cli.terminal import is_terminal, say
 from selfinstruct.text import counted
 
 if TYPE_CHECKING:
-    from selfinstruct.analysis.estimate import Basis, Estimate, Money, Range
+    from selfinstruct.analysis.estimate.forecast import Basis
+    from selfinstruct.analysis.estimate.ranges import Money, Range
+    from selfinstruct.analysis.estimate.results import Estimate
     from selfinstruct.runner.directory import Run
 
 T = TypeVar("T")
@@ -45,7 +47,8 @@ class Announcement:
 
         If the user declines, exits with 130. No request was sent until then.
         """
-        from selfinstruct.analysis.estimate import basis_of, forecast
+        from selfinstruct.analysis.estimate import basis_of
+        from selfinstruct.analysis.estimate.forecast import forecast
 
         basis = basis_of(run)
         estimate = forecast(basis)
@@ -54,13 +57,10 @@ class Announcement:
             say(f"expected: {headline(estimate, base_url=run.config.base_url)}")
             for line in limit_lines(basis, estimate):
                 say(line)
-            if self._is_due(run, estimate):
+            dollars, threshold = estimate.left_usd, Decimal(repr(run.config.confirm_above))
+            if self.may_ask and dollars is not None and dollars.expected > threshold:
                 _ask()
         return estimate
-
-    def _is_due(self, run: "Run", estimate: "Estimate") -> bool:
-        dollars, threshold = estimate.left_usd, Decimal(repr(run.config.confirm_above))
-        return self.may_ask and dollars is not None and dollars.expected > threshold
 
 
 def _ask() -> None:
@@ -99,7 +99,7 @@ def cost(estimate: "Estimate", *, base_url: str | None = None) -> str:
 
 def limit_lines(basis: "Basis", estimate: "Estimate") -> list[str]:
     """Return a line for each limit that will probably stop the run before it reaches its target."""
-    from selfinstruct.analysis.estimate import reach
+    from selfinstruct.analysis.estimate.forecast import reach
 
     lines = []
     for name in ("max_cost", "max_tokens_total", "max_requests"):

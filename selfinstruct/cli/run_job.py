@@ -89,8 +89,7 @@ def carry_out(
             say(f"selfinstruct: {ending.detail}")
         # The run is closed at this point, so the command can export or continue it.
         if on_finish is not None:
-            code = run_on_finish(on_finish, ending)
-            log("on_finish_ended", exit_code=code)
+            log("on_finish_ended", exit_code=run_on_finish(on_finish, ending))
         say(ending.line())
     if json_output:
         print_json(summary.as_json())

@@ -10,19 +10,17 @@ from typing import Any
 
 from selfinstruct.cli.log_file import LOGGER
 from selfinstruct.cli.on_finish import Ending
+from selfinstruct.config.schema import RunConfig
 from selfinstruct.events import CompletionReceived, Event, RequestFailed, RunStarted
 from selfinstruct.runner.directory import Run
 
 PROGRESS_EVERY_S = 30.0
 
-_LIMITS = (
-    "max_cost",
-    "max_tokens_total",
-    "max_requests",
-    "max_time_s",
-    "max_requests_per_minute",
-    "max_tokens_per_minute",
-)
+_LIMITS = [
+    spec.name
+    for spec in RunConfig.specs()
+    if spec.metadata["panel"] == "Costs and limits" and spec.name.startswith("max_")
+]
 
 
 def log(event: str, *, level: int = logging.INFO, **members: object) -> None:

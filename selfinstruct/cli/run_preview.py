@@ -5,14 +5,15 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from selfinstruct.analysis.estimate import Estimate, estimate_of
-from selfinstruct.analysis.preview import Answered, Asked, Item, preview
+from selfinstruct.analysis.estimate import estimate_of
+from selfinstruct.analysis.estimate.results import Estimate
+from selfinstruct.analysis.preview import Item, Step, preview
 from selfinstruct.api import checked_settings
 from selfinstruct.cli.expected_cost import about, money_range
 from selfinstruct.cli.page import columns, field, parts, print_blocks, wrapped
@@ -22,7 +23,7 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import BackendError
 from selfinstruct.llm.online import open_backend
 from selfinstruct.llm.request_body import api_path
-from selfinstruct.records import Request
+from selfinstruct.records import Completion, Request
 from selfinstruct.runner.directory import Run, planned_run
 from selfinstruct.text import counted, visible
 
@@ -50,20 +51,20 @@ def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_ou
         asyncio.run(_look(run, looks, quiet=json_output))
     except BackendError as error:
         failure = error
-    answered = [look.answered for look in looks if look.answered is not None]
+    replies = [step.completion for step, _ in looks if step.completion is not None]
     total = None
     if failure is None and run.config.num_instructions > accepted:
         # Estimate without the preview's requests, because the run will not contain them.
         total = estimate_of(planned_run(directory, settings), run.state.timeline)
     if json_output:
         fields = {
-            "stages": [_stage_json(run, look) for look in looks],
+            "stages": [_stage_json(run, step, body) for step, body in looks],
             "estimate": total.as_json() if total is not None else None,
             "problem": str(failure) if failure is not None else None,
         }
         print_json(fields)
     elif failure is None:
-        print_blocks([_end(answered, total)])
+        print_blocks([_end(replies, total)])
     if failure is not None:
         say(f"selfinstruct: {failure}", "Nothing was written.")
         raise typer.Exit(failure.exit_code)
@@ -77,13 +78,8 @@ def impatient(config: RunConfig) -> RunConfig:
     )
 
 
-@dataclass
-class _Look:
-    """A request, its body, and its reply if it has arrived."""
-
-    asked: Asked
-    body: dict[str, Any]
-    answered: Answered | None = None
+_Look = tuple[Step, Mapping[str, Any]]
+"""A request, with its reply if the reply has arrived, and the request's body."""
 
 
 async def _look(run: Run, looks: list[_Look], *, quiet: bool) -> None:
@@ -91,16 +87,15 @@ async def _look(run: Run, looks: list[_Look], *, quiet: bool) -> None:
     async with open_backend(run.config, environ=os.environ, on_wait=say_wait) as backend:
         async for step in preview(run, backend=backend):
             body = backend.body(step.request)
-            if isinstance(step, Asked):
-                looks.append(_Look(step, body))
+            if step.completion is None:
+                looks.append((step, body))
                 lines = _asked(run, step, body, len(looks))
             else:
-                look = looks[-1]
-                lines = _answered(step, added=body.keys() - look.body.keys())
-                look.body, look.answered = body, step
+                lines = _answered(step, step.completion, added=body.keys() - looks[-1][1].keys())
+                looks[-1] = step, body
             if not quiet:
                 print_blocks([lines])
-            if isinstance(step, Asked) and is_terminal(sys.stderr):
+            if step.completion is None and is_terminal(sys.stderr):
                 say("waiting for the reply …")
 
 
@@ -112,7 +107,7 @@ def say_wait(problem: str, seconds: float) -> None:
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _asked(run: Run, step: Asked, body: Mapping[str, Any], number: int) -> Iterator[str]:
+def _asked(run: Run, step: Step, body: Mapping[str, Any], number: int) -> Iterator[str]:
     request = step.request
     again = " (asked again)" if request.id.endswith("/again") else ""
     if number > 1:
@@ -134,9 +129,9 @@ def _asked(run: Run, step: Asked, body: Mapping[str, Any], number: int) -> Itera
         yield from _framed("prompt, a text to continue", request.prompt.text)
 
 
-def _answered(step: Answered, *, added: set[str]) -> Iterator[str]:
+def _answered(step: Step, completion: Completion, *, added: set[str]) -> Iterator[str]:
     """Yield the reply and its result. `added` are request fields that were added for this endpoint."""
-    completion, usage = step.completion, step.completion.usage
+    usage = completion.usage
     yield from _framed("reply", completion.text or "(empty)")
     finish = completion.finish_reason or "unknown"
     cut = {
@@ -158,7 +153,7 @@ def _answered(step: Answered, *, added: set[str]) -> Iterator[str]:
     yield from _result(step)
 
 
-def _result(step: Answered) -> Iterator[str]:
+def _result(step: Step) -> Iterator[str]:
     if step.answer is not None:
         kinds = {None: "asked again", True: "a classification task: output first"}
         kind = kinds.get(step.is_classification, "not a classification task: input first")
@@ -189,12 +184,12 @@ def _item(item: Item, stage: str) -> Iterator[str]:
         yield from field("", item.instance.output, inner="output  ")
 
 
-def _end(answered: Sequence[Answered], total: Estimate | None) -> Iterator[str]:
+def _end(replies: Sequence[Completion], total: Estimate | None) -> Iterator[str]:
     yield ""
     yield "━" * columns()
-    usages = [step.completion.usage for step in answered]
+    usages = [completion.usage for completion in replies]
     spent = f", {sum(u.prompt_tokens + u.completion_tokens for u in usages if u):,} tokens"
-    text = f"This took {counted(len(answered), 'request')}{spent if any(usages) else ''}."
+    text = f"This took {counted(len(replies), 'request')}{spent if any(usages) else ''}."
     if total is not None:
         left, dollars = total.left.expected, total.left_usd
         costs = f", {money_range(dollars)}" if dollars is not None and dollars.high else ""
@@ -227,8 +222,8 @@ def _address(run: Run, request: Request) -> str:
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _stage_json(run: Run, look: _Look) -> dict[str, Any]:
-    request, answered, task = look.asked.request, look.answered, look.asked.task
+def _stage_json(run: Run, step: Step, body: Mapping[str, Any]) -> dict[str, Any]:
+    request, task = step.request, step.task
     about = {"id": task.id, "instruction": task.instruction} if task is not None else None
     fields = {
         "stage": request.stage,
@@ -236,15 +231,15 @@ def _stage_json(run: Run, look: _Look) -> dict[str, Any]:
         "address": _address(run, request),
         "template": request.prompt.template,
         "demonstration_ids": list(request.prompt.demonstration_ids),
-        "body": look.body,
+        "body": body,
         "about": about,
         "reply": None,
     }
-    if answered is None:
+    if step.completion is None:
         return fields
     return fields | {
-        "reply": asdict(answered.completion),
-        "answer": answered.answer,
-        "is_classification": answered.is_classification,
-        "items": [asdict(item) for item in answered.items],
+        "reply": asdict(step.completion),
+        "answer": step.answer,
+        "is_classification": step.is_classification,
+        "items": [asdict(item) for item in step.items],
     }

@@ -34,7 +34,7 @@ class Pace:
 
     def share_done(self, state: RunState) -> float:
         """Return the share of the run's requests that is done, from 0 to 1. The total is an estimate."""
-        done = _requests(state)
+        done = state.counts.requests.total()
         return done / (done + self._left(state)) if done else 0.0
 
     def parts(self, state: RunState, in_flight: int) -> list[str]:
@@ -82,7 +82,7 @@ class Pace:
         return max(0.0, lists + about_tasks - max(0, classified))
 
     def _time_left(self, state: RunState) -> str:
-        done = _requests(state)
+        done = state.counts.requests.total()
         if self._done_before is None:
             self._done_before, self._started_at = done, self._now()
         gained = done - self._done_before
@@ -90,10 +90,6 @@ class Pace:
             return "time left unknown"
         seconds = round((self._now() - self._started_at) / gained * self._left(state))
         return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"
-
-
-def _requests(state: RunState) -> int:
-    return state.counts.requests.total()
 
 
 async def show_progress(run: Run, in_flight: Callable[[], int]) -> None:

@@ -21,9 +21,8 @@ def funnel_lines(summary: RunSummary, state: "RunState | None" = None) -> Iterat
     yield row("requests", sum(summary.requests.values()), _stages(summary.requests))
     if refused := sum(summary.failed.values()):
         yield row("  without a reply", refused, _stages(summary.failed))
-    yield row(
-        "candidates", summary.candidates, f"in {counted(summary.commits, 'reply', 'replies')}"
-    )
+    replies = counted(summary.commits, "reply", "replies")
+    yield row("candidates", summary.candidates, f"in {replies}")
     yield from breakdown("", summary.rejected)
     share = summary.grown / summary.candidates if summary.candidates else 0
     yield row("accepted", summary.grown, f"{share:.0%} of the candidates")

@@ -19,17 +19,11 @@ from support import (
     scripted_text,
 )
 
-from selfinstruct.analysis.estimate import (
-    Basis,
-    Estimate,
-    Range,
-    basis_of,
-    estimate_of,
-    forecast,
-    reach,
-)
+from selfinstruct.analysis.estimate import basis_of, estimate_of
 from selfinstruct.analysis.estimate.assumptions import assumed, reply_limit
-from selfinstruct.analysis.estimate.ranges import around, exactly
+from selfinstruct.analysis.estimate.forecast import Basis, forecast, reach
+from selfinstruct.analysis.estimate.ranges import Range, around, exactly
+from selfinstruct.analysis.estimate.results import Estimate
 from selfinstruct.analysis.preview import probe
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig

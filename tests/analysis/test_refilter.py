@@ -144,7 +144,7 @@ def test_the_same_settings_give_the_same_dataset(
     none = Consumption()
     then, now = (replace(s, spent=none, unheard=none) for s in summaries)
     assert then == now
-    assert verify(*read_history(tmp_path / "new")).problems == ()
+    assert verify(*read_history(tmp_path / "new")).problems == []
 
 
 def test_any_prefix_of_a_run_is_decided_alike(finished: Path) -> None:
@@ -180,7 +180,7 @@ def test_any_filters_keep_the_counts_consistent(
     comparison = refiltered.comparison
     assert comparison.both + len(comparison.only_before) == comparison.before.accepted
     assert comparison.both + len(comparison.only_after) == after.accepted
-    assert problems(source, refiltered, **settings) == ()
+    assert problems(source, refiltered, **settings) == []
     config = source.run.config.changed(**settings)
     folded_again = initial(config, source.run.seed_tasks)
     for event in refiltered.events:
@@ -374,7 +374,7 @@ def test_default_parses_what_paper_asked(tmp_path: Path, seeds_file: Path) -> No
         assert task.instruction.isupper()
         assert task.is_classification == (task.classification_answer == "yes")
         assert task.instances == kept[folded(task.instruction)]
-    assert verify(*read_history(tmp_path / "new")).problems == ()
+    assert verify(*read_history(tmp_path / "new")).problems == []
     # The prompts showed the old texts, which no task in the new run has.
     shown = [name for t in new if t.provenance for name in t.provenance.demonstration_ids]
     assert any(name.startswith("source:") for name in shown)
@@ -553,7 +553,7 @@ def test_a_killed_refilter_leaves_no_run(finished: Path, tmp_path: Path) -> None
     with pytest.raises(RunDirectoryError, match="is not a run directory"):
         read_run(new)
     refilter_run(finished, new, {"threshold": 0.6})
-    assert verify(*read_history(new)).problems == ()
+    assert verify(*read_history(new)).problems == []
 
 
 def test_the_lines_are_numbered_as_in_any_journal(finished: Path, tmp_path: Path) -> None:

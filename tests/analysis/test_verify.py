@@ -62,7 +62,7 @@ def test_a_run_has_no_problems(
     backend = ScriptedBackend(scripted_text if recipe == "self-instruct" else alpaca_text)
     summary = run(tmp_path / "run", config, backend=backend)
     verification = checked(tmp_path / "run")
-    assert verification.problems == ()
+    assert verification.problems == []
     assert verification.holds
     assert verification.not_decided == ""
     assert verification.prompts == len(backend.asked)
@@ -81,7 +81,7 @@ def test_refusals_and_larger_targets_have_no_problems(tmp_path: Path, config: Ru
         settings = replace(config, num_instructions=target, max_concurrency=7)
         run(tmp_path / "run", settings, backend=FaultyBackend())
         verification = checked(tmp_path / "run")
-        assert verification.problems == ()
+        assert verification.problems == []
     assert verification.answers > verification.tasks  # some tasks were asked about twice
 
 
@@ -89,7 +89,7 @@ def test_any_prefix_of_a_journal_has_no_problems(finished: Path) -> None:
     before, entries = read_history(finished)
     whole = list(entries)
     for length in range(0, len(whole), 7):
-        assert verify(before, whole[:length]).problems == ()
+        assert verify(before, whole[:length]).problems == []
 
 
 def test_verify_leaves_the_run_unchanged(finished: Path) -> None:

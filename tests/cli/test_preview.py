@@ -12,7 +12,7 @@ import pytest
 from scripted_server import chat, reply, scripted_aside
 from support import ROOT, ScriptedBackend, Told, scripted_text, typed
 
-from selfinstruct.analysis.preview import Answered, Asked, Step, preview
+from selfinstruct.analysis.preview import Step, preview
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import ConfigChangedError, RequestRejectedError
@@ -47,7 +47,7 @@ def test_requests_equal_those_of_a_run(tmp_path: Path, config: RunConfig) -> Non
 
     run(tmp_path / "run", config, backend=ScriptedBackend(write))
     asked = [
-        step.request for step in steps_of(config, ScriptedBackend()) if isinstance(step, Asked)
+        step.request for step in steps_of(config, ScriptedBackend()) if step.completion is None
     ]
     assert [request.stage for request in asked] == ["generate", "classify", "instances"]
     for request in asked:
@@ -58,9 +58,9 @@ def test_outcomes_equal_those_of_a_run(tmp_path: Path, config: RunConfig) -> Non
     run(tmp_path / "run", config, backend=ScriptedBackend())
     state = read_run(tmp_path / "run").state
     _, generated, _, kind, _, written = steps_of(config, ScriptedBackend())
-    assert isinstance(generated, Answered)
-    assert isinstance(kind, Answered)
-    assert isinstance(written, Answered)
+    assert generated.completion is not None
+    assert kind.completion is not None
+    assert written.completion is not None
     accepted = [item.text for item in generated.items if item.outcome == "accepted"]
     in_run = [
         task.instruction
@@ -79,7 +79,7 @@ def test_items_have_the_order_of_the_reply(config: RunConfig) -> None:
         "11. Name three rivers of Europe that all flow north.\n12. "
     )
     _, generated, *_ = steps_of(config, answers(text, "No", "Output: The Nile"))
-    assert isinstance(generated, Answered)
+    assert generated.completion is not None
     assert [(item.number, item.outcome, item.reason) for item in generated.items] == [
         (1, "accepted", None),
         (2, "rejected", "too_short"),
@@ -96,27 +96,27 @@ def test_items_have_the_order_of_the_reply(config: RunConfig) -> None:
 def test_the_answer_selects_the_instance_template(config: RunConfig) -> None:
     first = "9. Is the review of the book kind or unkind?"
     steps = steps_of(config, answers(first, "Yes", "Class label: kind\nInput: I liked it."))
-    assert isinstance(steps[-2], Asked)
+    assert steps[-2].completion is None
     assert "instances_output_first.txt" in steps[-2].request.prompt.template
     last = steps[-1]
-    assert isinstance(last, Answered)
+    assert last.completion is not None
     assert [item.text for item in last.items] == ["I liked it.\nkind"]
 
 
 def test_an_unclear_answer_is_asked_again(config: RunConfig) -> None:
     first = "9. Name three rivers of Europe that flow north."
     steps = steps_of(config, answers(first, "Well.", "No", "Output: Nile"))
-    asked = [step.request.id for step in steps if isinstance(step, Asked)]
+    asked = [step.request.id for step in steps if step.completion is None]
     assert asked[1:3] == ["classify/task_000001", "classify/task_000001/again"]
 
 
 def test_a_seed_task_replaces_a_missing_instruction(config: RunConfig) -> None:
     steps = steps_of(config, answers("I am sorry, I cannot do that.", "No", "Output: x y"))
-    asked = [step for step in steps if isinstance(step, Asked)]
+    asked = [step for step in steps if step.completion is None]
     assert asked[1].task is not None
     assert asked[1].task.origin == "seed"
     assert asked[1].task.instruction in asked[1].request.prompt.messages[0].content
-    assert isinstance(steps[1], Answered)
+    assert steps[1].completion is not None
     assert [(item.number, item.reason) for item in steps[1].items] == [(0, "refusal")]
 
 
@@ -124,7 +124,7 @@ def test_alpaca_has_one_request(config: RunConfig) -> None:
     block = "4. Instruction: Name three rivers of Europe.\n4. Input:\n<noinput>\n4. Output:\nRhine"
     steps = steps_of(config.changed(recipe="alpaca"), answers(block))
     assert len(steps) == 2
-    assert isinstance(steps[1], Answered)
+    assert steps[1].completion is not None
     (item,) = steps[1].items
     assert item.instance is not None
     assert (item.outcome, item.instance.output) == ("accepted", "Rhine")

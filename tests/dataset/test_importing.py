@@ -42,7 +42,7 @@ from selfinstruct.analysis.verify import verify
 from selfinstruct.api import run
 from selfinstruct.cost import Consumption, Price
 from selfinstruct.dataset.importing.directory import Import, import_run
-from selfinstruct.dataset.importing.merge import MEANING, LeftOut
+from selfinstruct.dataset.importing.merge import MEANING
 from selfinstruct.errors import (
     ConfigChangedError,
     ConfigError,
@@ -225,7 +225,7 @@ def test_rows_come_back_unchanged(
     assert [(r["instruction"].strip(), r["input"], r["output"]) for r in back] == [
         (text, *pair) for text, pairs in expected.items() for pair in pairs
     ]
-    assert done.rows + done.left_out.get(LeftOut.REPEATED, 0) == len(rows)
+    assert done.rows + done.left_out.get("repeated", 0) == len(rows)
 
 
 @pytest.mark.parametrize("spelling", ["<noinput>", "<Noinput>", "No input", "&lt;noinput&gt;", " "])
@@ -325,11 +325,11 @@ def test_each_record_is_used_or_counted(tmp_path: Path, settings_: dict[str, Any
     ]  # fmt: skip
     done = import_run(tmp_path / "run", files, settings_)
     assert done.left_out == {
-        LeftOut.REPEATED: 3,  # These are an answer, a raw reply and a row.
-        LeftOut.OTHER_ANSWER: 2,  # These are for the first and the third task.
-        LeftOut.SEED_TASK: 1,
-        LeftOut.EMPTY_INSTRUCTION: 1,
-        LeftOut.HAS_ROWS: 1,
+        "repeated": 3,  # These are an answer, a raw reply and a row.
+        "other_answer": 2,  # These are for the first and the third task.
+        "seed_task": 1,
+        "empty_instruction": 1,
+        "has_rows": 1,
     }
     assert set(done.left_out) == set(MEANING)
     assert sum(file.records for file in done.files) == 14
@@ -447,7 +447,7 @@ def test_instances_of_several_replies_count_once(tmp_path: Path, settings_: dict
         ("#2", Reason.DUPLICATE_INSTANCE),
         ("#4", Reason.OVER_LIMIT),
     ]
-    assert verify(*read_history(tmp_path / "run")).problems == ()
+    assert verify(*read_history(tmp_path / "run")).problems == []
 
 
 def test_an_unclear_kind_is_requested_without_instances(
@@ -497,7 +497,7 @@ def test_a_run_grows_from_imported_tasks(imported: Path) -> None:
     assert {f"task_{n:06d}" for n in range(1, 7)} & shown
     grown = [task for task in state.pool.generated if task.origin == "generated"]
     assert grown[0].id == "task_000007"
-    assert verify(*read_history(imported)).problems == ()
+    assert verify(*read_history(imported)).problems == []
 
 
 def test_imported_tasks_influence_the_script_rule(
@@ -516,7 +516,7 @@ def test_imported_tasks_influence_the_script_rule(
 
     summary = run(tmp_path / "run", {"model": "m", "num_instructions": 10}, backend=Answering())
     assert summary.grown == 1
-    assert verify(*read_history(tmp_path / "run")).problems == ()
+    assert verify(*read_history(tmp_path / "run")).problems == []
 
 
 def test_an_export_names_the_imported_model(tmp_path: Path, settings_: dict[str, Any]) -> None:
@@ -545,7 +545,7 @@ def test_finished_tasks_cause_no_real_request(tmp_path: Path, imported: Path) ->
     known |= {f"classify/task_00000{n}" for n in (3, 5)}
     assert not known & set(asked)
     assert "instances/task_000003" in asked
-    assert verify(*read_history(imported)).problems == ()
+    assert verify(*read_history(imported)).problems == []
 
 
 @pytest.mark.parametrize("mix", [{}, {"show_input": True}, {"profile": "paper"}])
@@ -800,7 +800,7 @@ def test_refiltering_keeps_imported_tasks(
         assert exported(tmp_path / "new", "jsonl") == exported(imported, "jsonl")
     # The replies about imported tasks are kept.
     assert [t.instances is None for t in new.state.pool.generated[:6]] == [False] * 6
-    assert verify(*read_history(tmp_path / "new")).problems == ()
+    assert verify(*read_history(tmp_path / "new")).problems == []
 
 
 def test_replies_about_imported_tasks_can_be_refiltered(tmp_path: Path, imported: Path) -> None:

@@ -8,30 +8,13 @@ Measurements from an existing run's replies, or from a probe, replace the genera
 
 from collections import Counter
 
-from selfinstruct.analysis.estimate.assumptions import Assumptions, Figure, PerStage, assumed
-from selfinstruct.analysis.estimate.forecast import Basis, forecast, reach
+from selfinstruct.analysis.estimate.assumptions import assumed
+from selfinstruct.analysis.estimate.forecast import Basis, forecast
 from selfinstruct.analysis.estimate.measured import informed
-from selfinstruct.analysis.estimate.ranges import Amounts, Money, Range, range_json
 from selfinstruct.analysis.estimate.results import Estimate
 from selfinstruct.budget.prices import quotation_for
 from selfinstruct.pipeline.timeline import Timeline
 from selfinstruct.runner.directory import Run
-
-__all__ = [
-    "Amounts",
-    "Assumptions",
-    "Basis",
-    "Estimate",
-    "Figure",
-    "Money",
-    "PerStage",
-    "Range",
-    "basis_of",
-    "estimate_of",
-    "forecast",
-    "range_json",
-    "reach",
-]
 
 
 def estimate_of(run: Run, timeline: Timeline | None = None) -> Estimate:

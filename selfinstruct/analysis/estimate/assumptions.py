@@ -8,7 +8,6 @@ the run's own templates and tasks determine them.
 import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any
 
 from selfinstruct.analysis.estimate.ranges import Range, exactly
@@ -104,7 +103,7 @@ def assumed(run: Run) -> Assumptions:
     stages: dict[Stage, PerStage] = {}
     for stage, requests in _samples(run):
         reply = _reply_tokens(run, stage)
-        prompts = reduce(operator.add, (_tokens(request.prompt) for request in requests))
+        prompts = sum((_tokens(request.prompt) for request in requests), exactly(0.0))
         seconds = _FIRST_TOKEN_S + reply.join(_SECONDS_PER_TOKEN, operator.mul)
         stages[stage.name] = PerStage(
             prompt_tokens=Figure(range=prompts.times(1 / len(requests))),

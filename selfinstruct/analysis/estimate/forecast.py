@@ -1,6 +1,7 @@
 """Compute an estimate from assumptions: the number of requests, their tokens and their duration."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import mul
@@ -55,14 +56,9 @@ def forecast(basis: Basis, *, target: int | None = None) -> Estimate:
 
 def reach(basis: Basis, is_within: Callable[[Estimate], bool]) -> int:
     """Return the largest number of instructions, up to the target, whose estimate satisfies `is_within`."""
-    low, high = basis.accepted, max(basis.accepted, basis.config.num_instructions)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if is_within(forecast(basis, target=middle)):
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    more = range(basis.accepted + 1, basis.config.num_instructions + 1)
+    reached = bisect_left(more, x=True, key=lambda n: not is_within(forecast(basis, target=n)))
+    return basis.accepted + reached
 
 
 # ── requests ───────────────────────────────────────────────────────────────────────────────────────────

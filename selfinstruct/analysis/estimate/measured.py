@@ -46,10 +46,9 @@ def informed(assumptions: Assumptions, timeline: Timeline, first_size: int) -> A
     size = first_size + timeline.accepted
     begin = max(0, size // 2 - first_size)
     recent = timeline.recent(timeline.accepted - begin)
-    share = (recent.accepted + _IMAGINED * assumptions.acceptance.range.expected) / (
-        recent.candidates + _IMAGINED
-    )
-    error = math.sqrt((1 - share) / (share * (recent.candidates + _IMAGINED)))
+    number = recent.candidates + _IMAGINED
+    share = (recent.accepted + _IMAGINED * assumptions.acceptance.range.expected) / number
+    error = math.sqrt((1 - share) / (share * number))
     acceptance = around(share, _DRIFT * (1 + _ERRORS * _CLUSTERED * error)).at_most(1.0)
     return replace(
         better,
@@ -106,9 +105,8 @@ def _decline(timeline: Timeline, first_size: int) -> Figure | None:
         return None
     slope = fitted.acceptance.decline
     around_slope = Range(low=max(0.0, slope - 0.07), expected=slope, high=slope + 0.1)
-    return Figure(
-        range=around_slope, basis=_basis(timeline.stretch(0, timeline.accepted).consumed.requests)
-    )
+    requests = timeline.stretch(0, timeline.accepted).consumed.requests
+    return Figure(range=around_slope, basis=_basis(requests))
 
 
 def _mean(sample: Sample, *, drift: float = _DRIFT) -> Figure | None:
@@ -118,9 +116,8 @@ def _mean(sample: Sample, *, drift: float = _DRIFT) -> Figure | None:
     mean = sample.mean
     if not mean:
         return Figure(range=Range(low=0.0, expected=0.0, high=0.0), basis=_basis(sample.count))
-    variance = (
-        max(0.0, sample.squares / sample.count - mean**2) + (_SPREAD * mean) ** 2 / sample.count
-    )
+    variance = max(0.0, sample.squares / sample.count - mean**2)
+    variance += (_SPREAD * mean) ** 2 / sample.count
     error = math.sqrt(variance / sample.count) / mean
     return Figure(range=around(mean, drift * (1 + _ERRORS * error)), basis=_basis(sample.count))
 

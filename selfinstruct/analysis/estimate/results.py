@@ -5,13 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from selfinstruct.analysis.estimate.assumptions import Assumptions
-from selfinstruct.analysis.estimate.ranges import (
-    Amounts,
-    Money,
-    Range,
-    exactly,
-    range_json,
-)
+from selfinstruct.analysis.estimate.ranges import Amounts, Money, Range, exactly, range_json
 from selfinstruct.budget.prices import Quotation
 from selfinstruct.cost import Consumption, ExpectedUse
 from selfinstruct.records import Stage

@@ -86,7 +86,7 @@ def _full_id(text: str) -> str:
 
 def _seed_id(history: History, name: str) -> str:
     """Return the seed task id that equals `name`, ignoring case; `name` itself if there is none."""
-    ids = {task.id.casefold(): task.id for task in history.seed_tasks}
+    ids = {task.id.casefold(): task.id for task in history.run.seed_tasks}
     return ids.get(name.casefold(), name)
 
 
@@ -98,7 +98,7 @@ def _id_note(history: History, text: str) -> str:
             "Only source-run tasks whose text is not in this run have ids that start with source:; search "
             "for other tasks by their text. "
         )
-    seeds = f"{history.seed_tasks[0].id} to {history.seed_tasks[-1].id}"
+    seeds = f"{history.run.seed_tasks[0].id} to {history.run.seed_tasks[-1].id}"
     tasks = f"task_000001 to task_{state.accepted:06d}" if state.accepted else "no task"
     if not state.commits:
         imported = f"{tasks}, which were imported, and " if state.imported else ""

@@ -8,11 +8,8 @@ from selfinstruct.runner.directory import Run
 def problem(run: Run, outcome: Outcome, *, is_decided: bool) -> str:
     """Return a sentence that says why a request's outcome has no result; "" if it has one."""
     if isinstance(outcome, RequestFailed):
-        if outcome.status is None:
-            what = (
-                "The run gave up on this request, because it kept failing while others succeeded ("
-            )
-        else:
+        what = "The run gave up on this request, because it kept failing while others succeeded ("
+        if outcome.status is not None:
             what = f"The endpoint refused the request (status {outcome.status}: "
         return f"{what}{outcome.problem}); it has no result."
     if is_decided:

@@ -162,9 +162,8 @@ class _Again:
         """Record a source task whose exact text the new run does not have."""
         name = f"source:{task.task_id}"
         self._shown_as[task.task_id] = name
-        self.record(
-            SourceTask(task_id=name, candidate_id=task.candidate_id, instruction=task.instruction)
-        )
+        candidate_id, instruction = task.candidate_id, task.instruction
+        self.record(SourceTask(task_id=name, candidate_id=candidate_id, instruction=instruction))
 
     def _about(self, there: str, here: str | None) -> None:
         """Copy the replies about source task `there`, and decide on them if the new run has it, as `here`."""

@@ -41,15 +41,15 @@ def read_source(
     earlier = refiltered_from(directory)
     if earlier is not None:
         raise RunDirectoryError(
-            directory,
-            f"is a refiltered run; refilter its source, {earlier.source}",
+            directory, f"is a refiltered run; refilter its source, {earlier.source}"
         )
     source = Source(*read_history(directory))
     if not source.commits and not source.has_replies_about_imports:
         raise RunDirectoryError(directory, "has no decision to make again; continue the run first")
     run = source.run
     origin = RefilteredFrom(
-        source=_as_text(directory.absolute()),
+        # A journal can store this text even if the path is not valid UTF-8.
+        source=os.fsencode(directory.absolute()).decode(errors="backslashreplace"),
         fingerprint=str(read_yaml(directory / CONFIG, opener=open_regular)["fingerprint"]),
         journal_lines=source.lines,
         journal_sha256=_sha256_of_lines(directory / JOURNAL, source.lines),
@@ -57,11 +57,6 @@ def read_source(
         settings={name: getattr(run.config, name) for name in DECIDING},
     )
     return source, run.config.changed(**settings), origin
-
-
-def _as_text(path: Path) -> str:
-    """Return a path as text that a journal can store, even if the path is not valid UTF-8."""
-    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _sha256_of_lines(path: Path, lines: int) -> str:

@@ -13,25 +13,10 @@ use.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from selfinstruct import events
 from selfinstruct.analysis.verify import differences, requests
 from selfinstruct.analysis.verify.results import Problem, Verification
-from selfinstruct.analysis.verify.witnesses import Witnesses
-from selfinstruct.events import (
-    Classified,
-    Committed,
-    CompletionReceived,
-    Decision,
-    Event,
-    ImportedFile,
-    InstancesWritten,
-    Outcome,
-    RefilteredFrom,
-    RequestFailed,
-    RunFinished,
-    RunStarted,
-    SourceTask,
-    TaskImported,
-)
+from selfinstruct.analysis.verify.witnesses import objections
 from selfinstruct.pipeline.decide import commit
 from selfinstruct.pipeline.recipes.types import ClassifyStage, InstancesStage
 from selfinstruct.pipeline.state import apply, initial
@@ -44,7 +29,7 @@ from selfinstruct.runner.manifest import VERSIONS
 __all__ = ["Problem", "Verification", "verify"]
 
 
-def verify(run: Run, entries: Iterable[Entry[Event]]) -> Verification:
+def verify(run: Run, entries: Iterable[Entry[events.Event]]) -> Verification:
     """Check all entries of a journal, which must start with the first one.
 
     Uses only the run's settings, seed tasks and templates, and does not change the run. The check ends at a
@@ -71,73 +56,67 @@ class _Check:
     def __init__(self, run: Run) -> None:
         self._run = run
         self.state = initial(run.config, run.seed_tasks)
-        self.result = Verification(
-            has_task_stages=run.recipe.asks_about_tasks, not_decided=_not_decided(run.versions)
-        )
+        self.result = Verification(has_task_stages=run.recipe.asks_about_tasks)
+        self.result.not_decided = _not_decided(run.versions)
         self._target = run.config.num_instructions
         self._asked: dict[str, int] = {}
         """The journal line of each request's outcome, by request id."""
-        self._problems: list[Problem] = []
-        self._witnesses = Witnesses(run.config)
         same = {name for name, version in VERSIONS.items() if run.versions.get(name) == version}
         self._same_tokens = "tokenizer" in same
         self._same_parsers = "parsers" in same
         self._same_decisions = same == VERSIONS.keys()
 
     def complain(self, what: str, why: str) -> None:
-        self._problems.append(Problem(seq=self.result.entries, what=what, why=why))
+        self.result.problems.append(Problem(seq=self.result.entries, what=what, why=why))
 
     def finished(self) -> Verification:
         """Check that no imported task is missing at the end, and return the result."""
         lost = self._run.imported - self.state.imported
-        if lost > 0 and not self._problems:
+        if lost > 0 and not self.result.problems:
             self.complain("the journal", f"ends before the last {lost:,} imported tasks")
-        self.result.witnesses = self._witnesses.scored
         self.result.imported = self.state.imported
         self.result.outcomes = len(self._asked)
         self.result.not_planned = _not_planned(self.state.source)
-        self.result.problems = tuple(self._problems)
         return self.result
 
-    def entry(self, entry: Entry[Event]) -> None:
+    def entry(self, entry: Entry[events.Event]) -> None:
         """Check an entry against the state before it. Raises ValueError if it cannot follow that state."""
         if entry.seq != self.result.entries:
             self.complain("the journal", f"line {self.result.entries} has the number {entry.seq}")
         event = entry.event
         match event:
-            case RunStarted():
+            case events.RunStarted():
                 target = event.settings.get("num_instructions")
                 self._target = target if isinstance(target, int) else self._target
-            case CompletionReceived() | RequestFailed():
+            case events.CompletionReceived() | events.RequestFailed():
                 self._prompt(event)
-            case Committed():
+            case events.Committed():
                 self._commit(event, self._outcome_of(event))
-            case Classified():
+            case events.Classified():
                 self._classified(event, self._outcome_of(event))
-            case InstancesWritten():
+            case events.InstancesWritten():
                 self._instances(event, self._outcome_of(event))
-            case RefilteredFrom():
+            case events.RefilteredFrom():
                 if self.result.entries > 1:
                     raise ValueError("only the first line can say which run the replies come from")
-            case SourceTask():
+            case events.SourceTask():
                 if self.state.source is None:
                     raise ValueError("only a refiltered run has tasks of another run")
-                if not event.task_id.startswith(
-                    "source:"
-                ):  # such an id could mask a task of this run
+                # Without this prefix, the id could hide a task of this run.
+                if not event.task_id.startswith("source:"):
                     self.complain(event.task_id, "is not the id of a source task")
-            case ImportedFile():
+            case events.ImportedFile():
                 if event.tasks < 0 or event.records < event.tasks:
                     counts = f"{event.tasks} tasks in {event.records} records"
                     self.complain(event.name, f"cannot contain {counts}")
-            case TaskImported():
+            case events.TaskImported():
                 self._imported(event)
-            case RunFinished():
+            case events.RunFinished():
                 is_done = self.state.accepted >= self._target and not self.state.open_tasks
                 if event.reason == "complete" and not is_done and self.state.source is None:
                     self.complain("the run", "is marked complete but is not")
 
-    def _imported(self, event: TaskImported) -> None:
+    def _imported(self, event: events.TaskImported) -> None:
         """Check the id and the item numbers of an imported task, which has no reply to compare with."""
         expected = f"task_{self.state.accepted + 1:06d}"
         if event.task_id != expected:
@@ -145,9 +124,8 @@ class _Check:
         if event.instances == ():
             self.complain(event.task_id, "is marked finished but has no instances")
         rejected = [rejection.candidate_id for rejection in event.rejected]
-        self._numbers(
-            import_id(event.task_id), rejected, of=len(event.instances or ()) + len(rejected)
-        )
+        items = len(event.instances or ()) + len(rejected)
+        self._numbers(import_id(event.task_id), rejected, of=items)
 
     def _numbers(self, name: str, ids: Sequence[str], *, of: int) -> list[int]:
         """Check that the items are numbered from 1 to `of` without duplicates, and return their numbers.
@@ -164,7 +142,7 @@ class _Check:
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def _prompt(self, outcome: Outcome) -> None:
+    def _prompt(self, outcome: events.Outcome) -> None:
         """Check that the run would send this request at this point, and that it was sent only once."""
         name = outcome.request_id
         if name in self._asked:
@@ -183,19 +161,18 @@ class _Check:
         for why in problems:
             self.complain(name, why)
 
-    def _outcome_of(self, event: Decision) -> Outcome:
+    def _outcome_of(self, event: events.Decision) -> events.Outcome:
         """Return the outcome on which a decision is based. Raises ValueError if there is none."""
         match event:
-            case Committed():
-                if event.number != self.state.commits + 1:
-                    raise ValueError(
-                        f"commit {event.number} cannot follow commit {self.state.commits}"
-                    )
+            case events.Committed():
+                last = self.state.commits
+                if event.number != last + 1:
+                    raise ValueError(f"commit {event.number} cannot follow commit {last}")
                 name = generation_id(event.number)
-            case Classified():
+            case events.Classified():
                 again = event.task_id in self.state.unclear_once
                 name = classification_id(event.task_id, again=again)
-            case InstancesWritten():
+            case events.InstancesWritten():
                 name = instances_id(event.task_id)
         if name not in self.state.waiting:
             raise ValueError(f"{name} has no outcome to decide on")
@@ -203,46 +180,41 @@ class _Check:
 
     # ── candidates ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _commit(self, event: Committed, outcome: Outcome) -> None:
+    def _commit(self, event: events.Committed, outcome: events.Outcome) -> None:
         name = outcome.request_id
         if self.state.accepted >= self._target and self.state.source is None:
-            self.complain(
-                name, f"was decided after the run had reached its target of {self._target}"
-            )
+            why = f"was decided after the run had reached its target of {self._target}"
+            self.complain(name, why)
         kept = [accepted.candidate_id for accepted in event.accepted]
         ids = kept + [rejection.candidate_id for rejection in event.rejected]
         numbers = self._numbers(name, ids, of=len(ids))[: len(kept)]
         if numbers != sorted(numbers):
             self.complain(name, "its candidates were not accepted in the order of the reply")
         for number, accepted in enumerate(event.accepted, start=self.state.accepted + 1):
-            if accepted.task_id != f"task_{number:06d}":
-                self.complain(
-                    accepted.candidate_id, f"became {accepted.task_id}, not task_{number:06d}"
-                )
+            expected, became = f"task_{number:06d}", accepted.task_id
+            if became != expected:
+                self.complain(accepted.candidate_id, f"became {became}, not {expected}")
         for rejection in event.rejected:
             if rejection.reason is Reason.NOT_NOVEL and self._same_tokens:
-                for why in self._witnesses.objections(rejection, event.accepted, self.state):
+                for why in objections(rejection, event.accepted, self.state, self.result):
                     self.complain(rejection.candidate_id, why)
         if self._same_decisions:
             self._commit_again(event, outcome)
 
-    def _commit_again(self, event: Committed, outcome: Outcome) -> None:
+    def _commit_again(self, event: events.Committed, outcome: events.Outcome) -> None:
+        name = outcome.request_id
         self.result.replies += 1
         self.result.accepted += len(event.accepted)
         self.result.rejected += len(event.rejected)
         try:
             again = commit(self.state, self._run.config, outcome)
         except KeyError as error:
-            self.complain(
-                outcome.request_id, f"cannot be decided again without {error.args[0]} in the pool"
-            )
+            self.complain(name, f"cannot be decided again without {error.args[0]} in the pool")
             return
         journaled, decided = differences.by_candidate(event), differences.by_candidate(again)
         self._compare(journaled, decided)
         if journaled == decided and list(journaled) != list(decided):
-            self.complain(
-                outcome.request_id, "its candidates are in a different order in the journal"
-            )
+            self.complain(name, "its candidates are in a different order in the journal")
 
     def _compare(
         self,
@@ -255,7 +227,7 @@ class _Check:
 
     # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _classified(self, event: Classified, outcome: Outcome) -> None:
+    def _classified(self, event: events.Classified, outcome: events.Outcome) -> None:
         if not self._same_parsers:
             return
         self.result.answers += 1
@@ -267,7 +239,7 @@ class _Check:
                 f"parsed again, it is {differences.kind(again)}",
             )
 
-    def _instances(self, event: InstancesWritten, outcome: Outcome) -> None:
+    def _instances(self, event: events.InstancesWritten, outcome: events.Outcome) -> None:
         name = outcome.request_id
         ids = [rejection.candidate_id for rejection in event.rejected]
         self._numbers(name, ids, of=len(event.instances) + len(ids))
@@ -285,7 +257,7 @@ class _Check:
         )
 
 
-def _not_planned(source: RefilteredFrom | None) -> str:
+def _not_planned(source: events.RefilteredFrom | None) -> str:
     if source is None:
         return ""
     return (

@@ -29,11 +29,9 @@ def by_candidate(event: Committed) -> dict[str, Decided]:
         accepted.candidate_id: replace(accepted, task_id="") for accepted in event.accepted
     }
     for rejection in event.rejected:
-        # More than one witness can be correct.
-        is_relative = rejection.reason is Reason.NOT_NOVEL
-        decisions[rejection.candidate_id] = (
-            replace(rejection, nearest=None) if is_relative else rejection
-        )
+        if rejection.reason is Reason.NOT_NOVEL:  # more than one witness can be correct
+            rejection = replace(rejection, nearest=None)
+        decisions[rejection.candidate_id] = rejection
     return decisions
 
 

@@ -49,7 +49,7 @@ class Verification:
     """Why prompts were not planned again; "" if they were planned again."""
     not_decided: str = ""
     """Why some decisions were not made again; "" if all were made again."""
-    problems: tuple[Problem, ...] = field(default=())
+    problems: list[Problem] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:

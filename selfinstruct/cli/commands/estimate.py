@@ -18,7 +18,8 @@ from selfinstruct.cli.terminal import is_terminal, print_json, say
 from selfinstruct.text import counted
 
 if TYPE_CHECKING:
-    from selfinstruct.analysis.estimate import Assumptions, Estimate, Figure
+    from selfinstruct.analysis.estimate.assumptions import Assumptions, Figure
+    from selfinstruct.analysis.estimate.results import Estimate
     from selfinstruct.budget.prices import Quotation
     from selfinstruct.cost import Consumption, Price
     from selfinstruct.runner.directory import Run
@@ -49,7 +50,8 @@ def estimate(
 
     Example: selfinstruct estimate -m gpt-5.4-mini -n 52000
     """
-    from selfinstruct.analysis.estimate import basis_of, forecast
+    from selfinstruct.analysis.estimate import basis_of
+    from selfinstruct.analysis.estimate.forecast import forecast
     from selfinstruct.budget.prices import require_price
     from selfinstruct.config.address import address, for_a_new_run
     from selfinstruct.runner.directory import is_run, planned_run
@@ -69,11 +71,8 @@ def estimate(
     expected = forecast(basis)
     limits = limit_lines(basis, expected)
     if json_output:
-        fields = {
-            "model": run.config.model,
-            "base_url": address(run.config, environ=os.environ),
-            "limits": limits,
-        }
+        endpoint = address(run.config, environ=os.environ)
+        fields = {"model": run.config.model, "base_url": endpoint, "limits": limits}
         print_json(_as_json(expected, probed) | fields)
     else:
         print_blocks(_blocks(expected, probed, limits))
@@ -216,7 +215,7 @@ def _number(value: float) -> str:
 
 
 def _as_json(expected: "Estimate", probed: "Consumption | None") -> dict[str, Any]:
-    from selfinstruct.analysis.estimate import range_json
+    from selfinstruct.analysis.estimate.ranges import range_json
 
     quotation, batch = expected.quotation, expected.left_batch_usd
 
@@ -250,9 +249,9 @@ def _price_json(quotation: "Quotation") -> dict[str, Any]:
 
 
 def _assumptions_json(assumptions: "Assumptions") -> dict[str, Any]:
-    from selfinstruct.analysis.estimate import Figure, range_json
+    from selfinstruct.analysis.estimate.ranges import range_json
 
-    def figure(value: Figure) -> dict[str, Any]:
+    def figure(value: "Figure") -> dict[str, Any]:
         return range_json(value.range) | {"basis": value.basis}
 
     return {

@@ -55,8 +55,8 @@ def explain(
 
     history = History(*read_history(directory), shown=visible)
     try:
-        default = None if json_output else _DEFAULT_LIMIT
-        explanation = look_up(history, query, limit=default if limit is None else limit)
+        most = _DEFAULT_LIMIT if limit is None and not json_output else limit
+        explanation = look_up(history, query, limit=most)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="TEXT|ID") from None
     threshold = history.run.config.threshold
@@ -255,10 +255,9 @@ def _head(explanation: "results.Explanation") -> str:
     """Return the line above the matches; "" if there is only one match."""
     match explanation.how:
         case "none":
-            is_id = explanation.as_candidate is None
-            missing = (
-                ": there is no such id in this run." if is_id else " does not occur in this run."
-            )
+            missing = " does not occur in this run."
+            if explanation.as_candidate is None:
+                missing = ": there is no such id in this run."
             return f"“{one_line(unbroken(explanation.query), _LINE)}”{missing}"
         case "reply":
             where = counted(explanation.total, "reply", "replies")

@@ -185,8 +185,7 @@ def export(
 
     if not card and ({license, model_terms, source_license} != {None} or language):
         raise typer.BadParameter(
-            "requires --card",
-            param_hint="--license, --model-terms, --source-license or --language",
+            "requires --card", param_hint="--license, --model-terms, --source-license or --language"
         )
     options["output"] = Path(output)
     options["language"] = [c.lower() if len(c) == 2 else c for c in language or []]

@@ -94,7 +94,6 @@ def filter(  # noqa: A001
 
     if against_field and not against:
         raise typer.BadParameter(
-            "has no effect without --against; add --against FILE",
-            param_hint="--against-field",
+            "has no effect without --against; add --against FILE", param_hint="--against-field"
         )
     run_job(filter_records, filter_lines, options)

@@ -68,8 +68,7 @@ def import_(
         say("interrupted; no run was created; repeat the command to try again")
         raise typer.Exit(130) from None
     if json_output:
-        fields = {"directory": str(output), **asdict(done)}
-        print_json(fields | {"without_instances": done.without_instances})
+        print_json({"directory": str(output), **asdict(done)})
     else:
         typer.echo("\n".join(_lines(output, done)))
 

@@ -1,6 +1,7 @@
 """`selfinstruct refilter`: decide on a run's replies again with other filters."""
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,21 +82,14 @@ def refilter(
 
     Example: selfinstruct refilter my-run -o strict --threshold 0.5
     """
+    options = {**locals()}  # first, while the parameters are the only names
+    from selfinstruct.analysis.refilter import DECIDING
     from selfinstruct.analysis.refilter.directory import refilter_run
     from selfinstruct.config.reading import load_settings
 
-    flags = {
-        "threshold": threshold,
-        "profile": profile,
-        "tokenizer": tokenizer,
-        "max_instances": max_instances,
-    }
-    settings = load_settings(
-        "", {name: value for name, value in flags.items() if value is not None}
-    )
-    source, refiltered = refilter_run(directory, output, settings)
-    default = None if json_output else _DEFAULT_SHOWN
-    number = default if show is None else show
+    given = {name: options[name] for name in DECIDING if options[name] is not None}
+    source, refiltered = refilter_run(directory, output, load_settings("", given))
+    number = _DEFAULT_SHOWN if show is None and not json_output else show
     if json_output:
         print_json(_fields(directory, output, refiltered, number))
     else:
@@ -153,11 +147,9 @@ def _numbers(comparison: "Comparison") -> Iterator[str]:
     before, after = comparison.before, comparison.after
     yield row("", "before", "  after")
     yield _line("candidates", before.candidates, after.candidates)
-    rejected = [
-        (before.rejected.get(reason, 0), after.rejected.get(reason, 0), reason)
-        for reason in before.rejected.keys() | after.rejected.keys()
-    ]
-    for there, here, reason in sorted(rejected, key=lambda r: (-max(r[0], r[1]), r[2])):
+    larger = Counter(before.rejected) | Counter(after.rejected)
+    for reason in sorted(larger, key=lambda reason: (-larger[reason], reason)):
+        there, here = before.rejected.get(reason, 0), after.rejected.get(reason, 0)
         yield _line(f"  {reason.replace('_', ' ')}", there, here)
     yield _line("accepted", before.grown, after.grown)
     both = comparison.both - after.imported

@@ -7,12 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from selfinstruct.cli.options import (
-    JsonOption,
-    OutputOption,
-    SourceArgument,
-    with_settings,
-)
+from selfinstruct.cli.options import JsonOption, OutputOption, SourceArgument, with_settings
 
 
 @with_settings
@@ -23,23 +18,16 @@ def run(
         bool, typer.Option(help="Send one request of each stage, then stop.")
     ] = False,
     log_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Append events as JSON lines to FILE."),
+        Path | None, typer.Option(metavar="FILE", help="Append events as JSON lines to FILE.")
     ] = None,
     log_level: Annotated[
         Literal["info", "debug"],
         typer.Option(
-            metavar="LEVEL",
-            help="info (default), or debug (every request).",
-            show_default=False,
+            metavar="LEVEL", help="info (default), or debug (every request).", show_default=False
         ),
     ] = "info",
     on_finish: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COMMAND",
-            help="Run this at the end, with JSON on stdin.",
-        ),
+        str | None, typer.Option(metavar="COMMAND", help="Run this at the end, with JSON on stdin.")
     ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Start without asking about the cost.")

@@ -9,7 +9,7 @@ from selfinstruct.cli.terminal import print_json
 from selfinstruct.text import visible
 
 if TYPE_CHECKING:
-    from selfinstruct.analysis.estimate import Estimate
+    from selfinstruct.analysis.estimate.results import Estimate
     from selfinstruct.pipeline.summary import RunSummary
     from selfinstruct.runner.directory import Run
 

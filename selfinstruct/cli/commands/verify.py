@@ -31,17 +31,14 @@ def verify(directory: DirectoryArgument, json_output: JsonOption = False) -> Non
     from selfinstruct.runner.directory import read_history
 
     verification = check(*read_history(directory))
+    is_empty = verification.is_empty
+    holds = verification.holds and not is_empty
     if json_output:
-        is_empty = verification.is_empty
-        fields = {
-            "directory": str(directory),
-            "holds": verification.holds and not is_empty,
-            "nothing_to_verify": is_empty,
-        }
+        fields = {"directory": str(directory), "holds": holds, "nothing_to_verify": is_empty}
         print_json(fields | asdict(verification))
     else:
         print_blocks(_blocks(str(directory), verification))
-    if verification.is_empty or not verification.holds:
+    if not holds:
         raise typer.Exit(1)
 
 

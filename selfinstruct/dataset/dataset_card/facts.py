@@ -146,15 +146,8 @@ def _materials(run: Run) -> tuple[Material, list[Material]]:
     A file counts as packaged if its setting is unset, or if its content equals the default file's.
     """
     config = run.config
-    ours = new_manifest(
-        {
-            "model": "any",
-            "recipe": config.recipe,
-            "profile": config.profile,
-            "api": config.api,
-            "classification_seeds_only": config.classification_seeds_only,
-        }
-    ).hashes
+    names = ("recipe", "profile", "api", "classification_seeds_only")
+    ours = new_manifest({"model": "any", **{n: getattr(config, n) for n in names}}).hashes
 
     def material(path: str, name: str, sha256: str, *, is_given: bool) -> Material:
         is_packaged = not is_given or ours.get(path) == sha256

@@ -32,8 +32,11 @@ _MARKS = {ord(char): f"&#{ord(char)};" for char in "\\`*_[]{}|~$^#!@"} | {
     ord(">"): "&gt;",
     ord("&"): "&amp;",
 }
-_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]*)?")
-_PUNCTUATION = ".,;:!?')*"
+_URL = re.compile(
+    r"(https?://[A-Za-z0-9.-]*[A-Za-z0-9-](?::\d+)?"
+    r"(?:/(?:[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]*[A-Za-z0-9_~/#@$&(+=%-])?)?)"
+)
+"""A web address, without punctuation at its end."""
 _LONGEST = 200
 """Maximum number of characters shown of a name."""
 
@@ -52,14 +55,8 @@ def plain(text: str) -> Markdown:
 
 def linked(text: str) -> Markdown:
     """Return `text` escaped, on one line, with web addresses as links."""
-    text = _one_line(text)
-    parts: list[str] = []
-    end = 0
-    for match in _URL.finditer(text):
-        address = match[0].rstrip(_PUNCTUATION)
-        parts += [_escaped(text[end : match.start()]), f"<{address}>"]
-        end = match.start() + len(address)
-    return Markdown("".join([*parts, _escaped(text[end:])]))
+    parts = enumerate(_URL.split(_one_line(text)))
+    return Markdown("".join(f"<{part}>" if n % 2 else _escaped(part) for n, part in parts))
 
 
 def _one_line(text: str) -> str:

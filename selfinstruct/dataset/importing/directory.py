@@ -44,11 +44,8 @@ class Import:
     """Number of records in which lone surrogates were replaced with U+FFFD."""
     model: str
     """The run's model; "" if no model is configured yet."""
-
-    @property
-    def without_instances(self) -> int:
-        """Number of tasks for which the run must still generate instances."""
-        return self.tasks - self.with_instances
+    without_instances: int
+    """Number of tasks for which the run must still generate instances."""
 
 
 def import_run(
@@ -66,9 +63,8 @@ def import_run(
     require_free(directory)
     manifest = new_manifest(settings, needs_model=False)
     sources = _sources(files, manifest.config.profile)
-    merger = TaskMerger(
-        (seed.instruction for seed in manifest.seed_tasks), profile=manifest.config.profile
-    )
+    seeds = [seed.instruction for seed in manifest.seed_tasks]
+    merger = TaskMerger(seeds, profile=manifest.config.profile)
     records = [
         _read(path, file, number, merger, lambda share, text: show(share / len(sources), text))
         for number, (path, file) in enumerate(sources)
@@ -187,4 +183,5 @@ def _summary(
         left_out=dict(merger.left_out.most_common()),
         repaired=merger.repaired,
         model=model,
+        without_instances=len(tasks) - len(finished),
     )

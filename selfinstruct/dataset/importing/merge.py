@@ -6,32 +6,24 @@ Tasks are in the order of their first records. If a statement is repeated, only 
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from typing import Literal
 
 from selfinstruct.dataset.importing.source_formats import Statement
 from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.pipeline.recipes.types import ClassifyStage
 from selfinstruct.records import Answer, Completion, Instance
 
+LeftOut = Literal["empty_instruction", "seed_task", "repeated", "other_answer", "has_rows"]
+"""Why a record is left out."""
 
-class LeftOut(StrEnum):
-    """Why a record is left out."""
-
-    EMPTY_INSTRUCTION = "empty_instruction"
-    SEED_TASK = "seed_task"
-    REPEATED = "repeated"
-    OTHER_ANSWER = "other_answer"
-    HAS_ROWS = "has_rows"
-
-
-MEANING = {
-    LeftOut.EMPTY_INSTRUCTION: "the instruction is empty",
-    LeftOut.SEED_TASK: "the instruction is a seed task",
-    LeftOut.REPEATED: "other records contain the same statement",
-    LeftOut.OTHER_ANSWER: "a different answer about the task's kind was kept",
-    LeftOut.HAS_ROWS: "the record has raw instances, but its task has finished rows",
+MEANING: Mapping[LeftOut, str] = {
+    "empty_instruction": "the instruction is empty",
+    "seed_task": "the instruction is a seed task",
+    "repeated": "other records contain the same statement",
+    "other_answer": "a different answer about the task's kind was kept",
+    "has_rows": "the record has raw instances, but its task has finished rows",
 }
 """A description of each cause, for users."""
 
@@ -80,7 +72,7 @@ class TaskMerger:
         self.repaired += statement.repaired
         key = statement.instruction.strip()
         if not key or key in self._seeds:
-            self.left_out[LeftOut.SEED_TASK if key else LeftOut.EMPTY_INSTRUCTION] += 1
+            self.left_out["seed_task" if key else "empty_instruction"] += 1
             return
         task = self.tasks.get(key)
         is_new = task is None
@@ -97,7 +89,7 @@ class TaskMerger:
             is_new |= instance not in task.instances
             task.instances[instance] = None
         cause = self._add_kind(task, statement)
-        if cause is not None and not (is_new and cause is LeftOut.REPEATED):
+        if cause is not None and not (is_new and cause == "repeated"):
             self.left_out[cause] += 1
 
     def _add_kind(self, task: MergedTask, statement: Statement) -> LeftOut | None:
@@ -111,18 +103,18 @@ class TaskMerger:
             answer = self._read_answer(statement.answer, task.instruction)
             kind = {"yes": True, "no": False, "unclear": None}[answer]
         elif kind in (None, task.is_classification):
-            return LeftOut.REPEATED
+            return "repeated"
         earlier, new = (task.is_classification, task.answer), (kind, answer)
         if earlier == new:
-            return LeftOut.REPEATED
+            return "repeated"
         if kind is not None or task.is_classification is None:
             task.is_classification, task.answer = new
         # A record with instances is used even if its kind is not.
         is_about_kind_only = not statement.instances and statement.raw is None
-        return LeftOut.OTHER_ANSWER if earlier != (None, None) and is_about_kind_only else None
+        return "other_answer" if earlier != (None, None) and is_about_kind_only else None
 
     def count_unread_replies(self) -> None:
         """Count raw replies as unused if their tasks have finished rows. Call this once, at the end."""
         for task in self.tasks.values():
             if task.raws and task.has_instances:
-                self.left_out[LeftOut.HAS_ROWS] += len(task.raws)
+                self.left_out["has_rows"] += len(task.raws)

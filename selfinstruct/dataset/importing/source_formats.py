@@ -35,7 +35,6 @@ IN_ORDER: tuple[Form, ...] = ("instructions", "kinds", "instances", "tasks", "ro
 
 _SHOWN = 8
 """Maximum number of field names in an error message."""
-_TRUTH: Mapping[str, bool] = {"true": True, "false": False}
 _LONGEST_MODEL = 200
 """Maximum length of a model name, in characters."""
 
@@ -111,10 +110,8 @@ class _Texts:
 
 
 def _raw(texts: _Texts) -> Content:
-    reply = _reply(
-        texts.of("raw_instances"), _finish_reason(texts.record.fields.get("instance_metadata"))
-    )
-    return {"raw": reply, **_optional_kind(texts)}
+    reason = _finish_reason(texts.record.fields.get("instance_metadata"))
+    return {"raw": _reply(texts.of("raw_instances"), reason), **_optional_kind(texts)}
 
 
 def _row(texts: _Texts) -> Content:
@@ -142,8 +139,8 @@ def _kind(texts: _Texts) -> Content:
     if value is None or isinstance(value, bool):
         return {"is_classification": value}
     text = texts.of("is_classification")
-    if (word := text.strip().casefold()) in _TRUTH:
-        return {"is_classification": _TRUTH[word]}
+    if (word := text.strip().casefold()) in ("true", "false"):
+        return {"is_classification": word == "true"}
     return {"answer": _reply(text, None)}
 
 

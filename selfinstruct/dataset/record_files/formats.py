@@ -62,11 +62,6 @@ def package_for(path: Path | str, module: str) -> Any:
         raise InputError(path, problem) from None
 
 
-def is_gzipped(path: Path | str) -> bool:
-    """Return whether the file name ends in .gz."""
-    return Path(path).suffix.lower() == ".gz"
-
-
 def shortened(name: str) -> str:
     """Return `name` in quotes, shortened to 40 characters."""
     return repr(name if len(name) <= 40 else name[:39] + "…")

@@ -47,18 +47,11 @@ def _problem(error: Exception) -> str:
     return "has an integer with thousands of digits; put it in quotes"
 
 
-def _is_too_deep(value: object) -> bool:
-    level = [value]
-    for _ in range(DEEPEST + 1):
-        containers = [item for item in level if isinstance(item, dict | list)]
-        if not containers:
-            return False
-        level = [
-            inner
-            for item in containers
-            for inner in (item.values() if isinstance(item, dict) else item)
-        ]
-    return True
+def _is_too_deep(value: object, levels: int = DEEPEST) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    parts = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_too_deep(part, levels - 1) for part in parts)
 
 
 def _object(value: object, rule: str) -> dict[str, Any]:

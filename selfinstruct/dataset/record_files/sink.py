@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self, cast
 
-from selfinstruct.dataset.record_files.formats import STANDARD, is_gzipped
+from selfinstruct.dataset.record_files.formats import STANDARD
 from selfinstruct.errors import ExportError, InputError
 from selfinstruct.files import because, create, is_stream, sync_directory, temporary_beside
 from selfinstruct.runner.run_files import EXPORTS, owning_run
@@ -27,6 +27,8 @@ class Target(ABC):
         self.path = Path(path)
         self._is_stdout = str(path) == STANDARD
         self._new_folders: list[Path] = []
+        if "\0" in str(path):
+            raise ExportError(self.path, "is not a valid file name; choose another")
 
     @abstractmethod
     def open(self) -> None:
@@ -62,10 +64,6 @@ class Target(ABC):
             if self._is_stdout:
                 raise
             raise ExportError(self.path, f"cannot be written {because(error)}") from None
-        except ValueError as error:
-            if "embedded null" not in str(error):
-                raise
-            raise ExportError(self.path, "is not a valid file name; choose another") from None
 
     def _make_parents(self, real: Path) -> None:
         for folder in reversed([folder for folder in real.parents if not folder.exists()]):
@@ -84,7 +82,7 @@ class Sink(Target):
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(path)
-        self.is_packed = is_gzipped(path)
+        self.is_packed = self.path.suffix.lower() == ".gz"
         self._temporary: Path | None = None
         self._file: IO[bytes] | None = None
 

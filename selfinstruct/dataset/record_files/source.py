@@ -89,6 +89,8 @@ class Source:
             self.stream.read(len(_BOM))
 
     def _opened(self, path: Path | str) -> io.BufferedReader:
+        if "\0" in self.name:
+            raise InputError(self.name, "is not a valid file name; choose another")
         if not self._is_standard:
             return Path(path).open("rb")
         if sys.stdin is None:
@@ -167,10 +169,6 @@ class Source:
             raise InputError(self.name, problem) from None
         except OSError as error:
             raise InputError(self.name, f"cannot be read {because(error)}") from None
-        except ValueError as error:
-            if "embedded null" not in str(error):
-                raise
-            raise InputError(self.name, "is not a valid file name; choose another") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,9 +113,8 @@ def _line(cells: Iterator[str]) -> bytes:
     buffer = io.StringIO(newline="")
     # The csv module quotes cells that contain a character of the line terminator, so CRLF makes it
     # quote cells with CR or LF. NUL characters are escaped, because many CSV readers fail on them.
-    csv.writer(buffer, lineterminator="\r\n").writerow(
-        cell.replace("\0", "\\u0000") for cell in cells
-    )
+    row = (cell.replace("\0", "\\u0000") for cell in cells)
+    csv.writer(buffer, lineterminator="\r\n").writerow(row)
     return buffer.getvalue().removesuffix("\r\n").encode("utf-8") + b"\n"
 
 
