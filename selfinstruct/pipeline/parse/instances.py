@@ -12,16 +12,7 @@ as "Sentence:". `unmarked_output` decides whether a reply without markers is an 
 import re
 from dataclasses import dataclass
 
-from selfinstruct.pipeline.parse.cleanup import (
-    answer_text,
-    folded,
-    is_none,
-    is_placeholder,
-    is_refusal,
-    whole_reply,
-    without_closing_remark,
-    without_fence,
-)
+from selfinstruct.pipeline.parse import cleanup
 from selfinstruct.pipeline.parse.reasoning import has_markers
 from selfinstruct.pipeline.parse.types import AskedInstances, Pair, ParsedInstances, select
 from selfinstruct.pipeline.parse.unmarked_output import (
@@ -86,11 +77,15 @@ class _Section:
 
 def instances(request_id: str, completion: Completion, asked: AskedInstances) -> ParsedInstances:
     """Parse a task's instances; see `InstanceParser`. The last instance of a truncated reply is rejected."""
-    reply = without_closing_remark(without_fence(answer_text(completion.text), _MARKER))
+    reply = cleanup.without_closing_remark(
+        cleanup.without_fence(cleanup.answer_text(completion.text), _MARKER)
+    )
     text, ran_on = _own_part(reply, asked.instruction)
     pairs = _pairs(text, asked, is_whole=completion.ending is Ending.WHOLE)
     if not pairs:
-        return ParsedInstances((), (whole_reply(request_id, completion.text, Reason.NO_OUTPUT),))
+        return ParsedInstances(
+            (), (cleanup.whole_reply(request_id, completion.text, Reason.NO_OUTPUT),)
+        )
     judged: list[tuple[Instance, Reason | None]] = []
     for pair in pairs:
         instance = Instance(input=_input(pair.input), output=pair.output)
@@ -110,7 +105,7 @@ def instances(request_id: str, completion: Completion, asked: AskedInstances) ->
 
 
 def _normalized(text: str) -> str:
-    return folded(text).strip("\"'“”‘’ ")
+    return cleanup.folded(text).strip("\"'“”‘’ ")
 
 
 def rejection_reason(instance: Instance, *, is_label: bool = False) -> Reason | None:
@@ -118,11 +113,13 @@ def rejection_reason(instance: Instance, *, is_label: bool = False) -> Reason | 
 
     `is_label` says that the output is a class label, which may be "none".
     """
-    if is_placeholder(instance.output) and not (is_label and is_none(instance.output)):
+    if cleanup.is_placeholder(instance.output) and not (
+        is_label and cleanup.is_none(instance.output)
+    ):
         return Reason.EMPTY_OUTPUT
-    if folded(instance.output) == folded(instance.input):
+    if cleanup.folded(instance.output) == cleanup.folded(instance.input):
         return Reason.OUTPUT_EQUALS_INPUT
-    if is_refusal(instance.output):
+    if cleanup.is_refusal(instance.output):
         return Reason.REFUSAL
     if has_markers(instance.input) or has_markers(instance.output):
         return Reason.CONTROL_TOKENS
@@ -143,7 +140,7 @@ def _input(text: str) -> str:
     if text == _EMPTY_INPUT:
         return ""
     text = _EXAMPLE.sub("", text).strip()
-    return "" if is_placeholder(text) else text
+    return "" if cleanup.is_placeholder(text) else text
 
 
 # ── the part of the reply about this task ────────────────────────────────────────────────────────────────
@@ -152,13 +149,13 @@ def _input(text: str) -> str:
 def _own_part(text: str, instruction: str) -> tuple[str, bool]:
     """Return the part of a reply about this task, and whether another task follows it."""
     text = text.replace("\0", " ")
-    task = folded(instruction)
+    task = cleanup.folded(instruction)
     headings = list(_NEXT_TASK.finditer(text))
     begin = 0
     for heading in headings:
         # A reply may repeat the prompt: first the demonstrations, then this task.
         line, _, _ = text[heading.end() :].partition("\n")
-        if task and folded(line) == task:
+        if task and cleanup.folded(line) == task:
             begin = heading.end() + len(line)
     ends = [heading.start() for heading in headings if heading.start() >= begin]
     if begin == 0 and ends and not text[: ends[0]].strip():
@@ -182,7 +179,7 @@ def _pairs(text: str, asked: AskedInstances, *, is_whole: bool) -> list[Pair]:
     blocks = _blocks(text)
     if any(_has_output(block) for block in blocks):
         return [pair for block in blocks for pair in _block_pairs(block, asked.instruction)]
-    if asked.output_first or not text or is_refusal(text):
+    if asked.output_first or not text or cleanup.is_refusal(text):
         return []
     return [_without_output(block, asked.instruction, is_whole=is_whole) for block in blocks]
 

@@ -19,7 +19,6 @@ from selfinstruct.simulate.author.prompt_recognition import (
     Blocks,
     Classification,
     Continuation,
-    Instances,
     recognise,
 )
 from selfinstruct.simulate.seeded_random import SeededRandom
@@ -64,12 +63,14 @@ class Author:
 
     def _reply(self, prompt: str, rng: SeededRandom) -> str:
         asked = recognise(prompt)
+        if asked is None:
+            return rng.one_of(word_list("other_reply"))
+        if isinstance(asked, Classification):
+            return yes_or_no(asked.instruction, rng, self.shares)
+        if rng.chance(self.shares.refused):
+            return rng.one_of(word_list("apology"))
         if isinstance(asked, Continuation):
             return continuation(asked, rng, self.shares)
         if isinstance(asked, Blocks):
             return blocks(asked, rng, self.shares)
-        if isinstance(asked, Classification):
-            return yes_or_no(asked.instruction, rng, self.shares)
-        if isinstance(asked, Instances):
-            return instances(asked, rng, self.shares)
-        return rng.one_of(word_list("other_reply"))
+        return instances(asked, rng, self.shares)

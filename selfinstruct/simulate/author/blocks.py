@@ -35,8 +35,6 @@ _WRONG: Final = (
 
 def blocks(asked: Blocks, rng: SeededRandom, shares: FaultShares) -> str:
     """Return a chat model's reply to a prompt that ends with a block's first heading."""
-    if rng.chance(shares.refused):
-        return rng.one_of(word_list("apology"))
     layout = rng.one_of(_WRONG) if rng.chance(shares.malformed) else _RIGHT
     text = continued_blocks(asked, asked.last, rng, shares, layout)
     chance = rng.unit()

@@ -10,8 +10,6 @@ from selfinstruct.simulate.seeded_random import SeededRandom
 
 def instances(asked: Instances, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
     """Return a chat model's reply to a prompt for examples."""
-    if rng.chance(shares.refused):
-        return rng.one_of(word_list("apology"))
     reply = example_blocks(asked, rng, shares)
     if rng.chance(shares.chatty):
         reply = f"{rng.one_of(word_list('announcement'))}\n\n{reply}"

@@ -12,13 +12,7 @@ from functools import cache
 from itertools import accumulate
 from typing import Final
 
-from selfinstruct.simulate.author.grammar import (
-    CLOSED,
-    new_scene,
-    pattern,
-    setting_of,
-    word_list,
-)
+from selfinstruct.simulate.author import grammar
 from selfinstruct.simulate.author.labels import choice_of_labels
 from selfinstruct.simulate.author.word_lists import sections
 from selfinstruct.simulate.seeded_random import SeededRandom
@@ -62,13 +56,13 @@ def compose(rng: SeededRandom) -> str:
 def fill_frame(frame: Frame, rng: SeededRandom) -> str:
     """Return a new instruction from `frame`, in some cases with a sentence before or after it."""
     used = {"labels": choice_of_labels(rng)} if frame.kind == LABEL_KIND else {}
-    scene = new_scene(rng, used)
+    scene = grammar.new_scene(rng, used)
     instruction = scene.fill(frame.text)
     chance = rng.unit()
     if chance < _CLOSING_SHARE:
-        return f"{instruction} {scene.fill(rng.one_of(word_list(frame.closing)))}"
+        return f"{instruction} {scene.fill(rng.one_of(grammar.word_list(frame.closing)))}"
     if chance < _CLOSING_SHARE + _LEAD_SHARE:
-        return f"{scene.fill(rng.one_of(word_list('lead')))} {instruction}"
+        return f"{scene.fill(rng.one_of(grammar.word_list('lead')))} {instruction}"
     return instruction
 
 
@@ -84,7 +78,7 @@ def recognise(instruction: str) -> Recognised | None:
                 used = {
                     slot: words
                     for slot, words in found.groupdict().items()
-                    if slot in CLOSED or slot == "labels" or words in setting_of()
+                    if slot in grammar.CLOSED or slot == "labels" or words in grammar.setting_of()
                 }
                 return Recognised(kind=frame.kind, used=used)
     return None
@@ -113,7 +107,9 @@ def _patterns() -> dict[str, list[tuple[Frame, re.Pattern[str]]]]:
     """Return the frames and their patterns by first word, so only a few patterns need to be tried."""
     patterns: dict[str, list[tuple[Frame, re.Pattern[str]]]] = {}
     for frame in all_frames():
-        patterns.setdefault(_first_word(frame.text), []).append((frame, pattern(frame.text)))
+        patterns.setdefault(_first_word(frame.text), []).append(
+            (frame, grammar.pattern(frame.text))
+        )
     return patterns
 
 

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from selfinstruct.simulate.protocol.replies import Reply, error_reply
+from selfinstruct.simulate.protocol.replies import error_reply
 
 Text = Annotated[str, Strict()]
 Count = Annotated[int, Strict(), Field(ge=1)]
@@ -38,16 +38,10 @@ class RequestError(Exception):
         self, status: int, message: str, *, param: str | None = None, code: str | None = None
     ) -> None:
         super().__init__(message)
-        self.status = status
-        self.param = param
-        self.code = code
-
-    @property
-    def reply(self) -> Reply:
-        """The reply that reports this error to the client."""
-        return error_reply(
-            self.status, str(self), kind="invalid_request_error", param=self.param, code=self.code
+        self.reply = error_reply(
+            status, message, kind="invalid_request_error", param=param, code=code
         )
+        """The reply that reports this error to the client."""
 
 
 def _as_list(stop: object) -> object:

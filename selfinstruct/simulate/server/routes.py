@@ -27,10 +27,7 @@ from selfinstruct.simulate.faults.plan import AttemptFault, FaultPlan, Status
 from selfinstruct.simulate.faults.rate_limits import NAME as RATE_LIMIT
 from selfinstruct.simulate.faults.rate_limits import Buckets
 from selfinstruct.simulate.faults.transport import FaultyTransport, client_leaves
-from selfinstruct.simulate.protocol.completions import (
-    Write,
-    answer,
-)
+from selfinstruct.simulate.protocol.completions import Write, answer
 from selfinstruct.simulate.protocol.replies import Reply, json_reply
 from selfinstruct.simulate.protocol.request_bodies import (
     AnyBody,
