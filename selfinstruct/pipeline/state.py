@@ -9,7 +9,7 @@ to plan requests, and `decide` uses it to make decisions.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from sys import intern
 
 from selfinstruct import events
@@ -21,7 +21,7 @@ from selfinstruct.pipeline.filters import scripts_of
 from selfinstruct.pipeline.novelty import NoveltyIndex
 from selfinstruct.pipeline.pool import Pool
 from selfinstruct.pipeline.timeline import Timeline
-from selfinstruct.records import Provenance, Reason, Rejection, SeedTask, Task
+from selfinstruct.records import Instance, Provenance, Reason, Rejection, SeedTask, Task
 from selfinstruct.records.ids import classification_id, generation_id, instances_id, item_number
 
 
@@ -159,10 +159,7 @@ def apply(state: RunState, event: events.Event) -> RunState:
             _classify(state, event)
         case events.InstancesWritten():
             state.waiting.pop(instances_id(event.task_id))
-            task = state.pool.by_id(event.task_id)
-            kept = event.instances if state.keeps_instances else ()
-            state.pool.replace(replace(task, instances=kept))
-            state.counts.finish_task(len(event.instances))
+            state.pool.update(event.task_id, instances=_kept(state, event.instances))
             state.counts.instances_rejected.update(r.reason for r in event.rejected)
         case events.RefilteredFrom():
             state.source = event
@@ -188,7 +185,6 @@ def _require_nothing_asked(state: RunState, what: str) -> None:
 def _import(state: RunState, event: events.TaskImported) -> None:
     if not state.missing_imports:
         raise ValueError(f"{event.task_id} does not belong to any imported file")
-    kept = event.instances if state.keeps_instances else ()
     is_whole, kind = event.instances is not None, event.is_classification
     state.pool.add(
         Task(
@@ -197,7 +193,7 @@ def _import(state: RunState, event: events.TaskImported) -> None:
             origin="imported",
             is_classification=kind,
             classification_answer=event.answer if kind is not None else None,
-            instances=kept if is_whole else None,
+            instances=_kept(state, event.instances),
             imported_model=intern(event.model) if event.model is not None else None,
         )
     )
@@ -209,8 +205,6 @@ def _import(state: RunState, event: events.TaskImported) -> None:
     counts.imported_kinds += kind is not None and not is_whole
     counts.unclear_kinds += kind is not None and event.answer == "unclear"
     counts.instances_rejected.update(r.reason for r in event.rejected)
-    if event.instances is not None:
-        counts.finish_task(len(event.instances))
     if not state.missing_imports:
         # Imported tasks may be shown as demonstrations, so their scripts are allowed too.
         state.scripts = scripts_of([task.instruction for task in state.pool])
@@ -260,11 +254,8 @@ def _commit(state: RunState, event: events.Committed) -> None:
         raise ValueError(f"commit {event.number} cannot follow commit {state.commits}")
     outcome = state.waiting.pop(generation_id(event.number))
     for accepted in event.accepted:
-        task = _task(accepted, outcome)
-        if task.instances is not None:
-            state.counts.finish_task(len(task.instances))
-            task = task if state.keeps_instances else replace(task, instances=())
-        state.pool.add(task)
+        instances = (accepted.instance,) if accepted.instance is not None else None
+        state.pool.add(_task(accepted, outcome, _kept(state, instances)))
         state.index.add(accepted.instruction)
     state.pool_sizes.append(len(state.pool))
     for rejection in event.rejected:
@@ -294,23 +285,29 @@ def _classify(state: RunState, event: events.Classified) -> None:
     state.timeline.clear_answers += 1
     state.unclear_once.discard(event.task_id)
     state.counts.unclear_kinds += event.answer == "unclear"
-    state.pool.replace(
-        replace(
-            state.pool.by_id(event.task_id),
-            is_classification=event.is_classification,
-            classification_answer=event.answer,
-        )
+    state.pool.update(
+        event.task_id, is_classification=event.is_classification, classification_answer=event.answer
     )
 
 
-def _task(accepted: events.Accepted, outcome: events.Outcome) -> Task:
+def _kept(state: RunState, instances: tuple[Instance, ...] | None) -> tuple[Instance, ...] | None:
+    """Count a task as finished if it has `instances`, and return the instances to keep in memory."""
+    if instances is None:
+        return None
+    state.counts.finish_task(len(instances))
+    return instances if state.keeps_instances else ()
+
+
+def _task(
+    accepted: events.Accepted, outcome: events.Outcome, instances: tuple[Instance, ...] | None
+) -> Task:
     if not isinstance(outcome, events.CompletionReceived):
         raise ValueError(f"{accepted.task_id} comes from a request that failed")  # noqa: TRY004
     return Task(
         id=accepted.task_id,
         instruction=accepted.instruction,
         origin="generated",
-        instances=(accepted.instance,) if accepted.instance is not None else None,
+        instances=instances,
         provenance=Provenance(
             request_id=outcome.request_id,
             ordinal=item_number(accepted.candidate_id),

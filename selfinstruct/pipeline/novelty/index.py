@@ -6,6 +6,7 @@ The search for possible matches excludes only texts that cannot be over the thre
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,6 @@ class NoveltyIndex:
         self.tokens = TOKENIZERS[tokenizer]
         self._characters = Characters()
         self._strings: list[str] = []
-        self._search: Neighbours | None = None
         self._texts: list[str] = []
         for text in _checked(texts):
             self.add(text)
@@ -154,14 +154,12 @@ class NoveltyIndex:
         # memory.
         return [self._characters.added(self.tokens(text)) for text in texts]
 
-    @property
+    @cached_property
     def _neighbours(self) -> "Neighbours":
         # The import of numpy takes time, and commands that only read a run do not need it.
-        if self._search is None:
-            from selfinstruct.pipeline.novelty.neighbours import Neighbours
+        from selfinstruct.pipeline.novelty.neighbours import Neighbours
 
-            self._search = Neighbours(self.threshold, self._strings)
-        return self._search
+        return Neighbours(self.threshold, self._strings)
 
     def _nearest_over(self, texts: Sequence[str], strings: Sequence[str]) -> dict[int, Similar]:
         """Return the most similar pool text for each text that is not novel. The keys are rows of `texts`."""

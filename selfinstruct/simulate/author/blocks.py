@@ -49,11 +49,7 @@ def blocks(asked: Blocks, rng: SeededRandom, shares: FaultShares) -> str:
 
 
 def continued_blocks(
-    asked: Blocks,
-    last: int,
-    rng: SeededRandom,
-    shares: FaultShares,
-    layout: str = _RIGHT,
+    asked: Blocks, last: int, rng: SeededRandom, shares: FaultShares, layout: str = _RIGHT
 ) -> str:
     """Return the blocks from `asked.first` to `last`. The first block's first heading is omitted."""
     parts = []

@@ -92,14 +92,12 @@ def all_frames() -> list[Frame]:
 @cache
 def _kinds() -> tuple[tuple[tuple[Frame, ...], ...], tuple[float, ...]]:
     """Return each kind's frames, and the cumulative weights of the kinds."""
-    kinds = []
-    weights = []
-    for (kind, weight, closing), lines in sections("frames"):
-        weights.append(float(weight))
-        kinds.append(
-            tuple(Frame(kind=kind, text=line, closing=closing) for line in filter(None, lines))
-        )
-    return tuple(kinds), tuple(accumulate(weights))
+    found = sections("frames")
+    kinds = (
+        tuple(Frame(kind=kind, text=line, closing=closing) for line in filter(None, lines))
+        for (kind, _, closing), lines in found
+    )
+    return tuple(kinds), tuple(accumulate(float(weight) for (_, weight, _), _ in found))
 
 
 @cache

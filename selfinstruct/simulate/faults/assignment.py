@@ -68,10 +68,9 @@ class Assigner:
         return Assignment(attempt=attempt, fault=fault, name=name, content_fault=content_fault)
 
     def _outage(self) -> AttemptFault | None:
-        for outage in self._plan.outages:
-            if outage.after < self._arrivals <= outage.after + outage.attempts:
-                return outage.fault
-        return None
+        now = self._arrivals
+        outages = (o for o in self._plan.outages if o.after < now <= o.after + o.attempts)
+        return next((outage.fault for outage in outages), None)
 
 
 def attempt_fault(plan: FaultPlan, request: str, attempt: int) -> AttemptFault | None:
@@ -80,8 +79,6 @@ def attempt_fault(plan: FaultPlan, request: str, attempt: int) -> AttemptFault |
 
 
 def _select(faults: tuple[F, ...], seed: str) -> F | None:
-    if not faults:
-        return None
     position = SeededRandom(seed).unit()
     for fault in faults:
         position -= fault.share

@@ -30,6 +30,8 @@ Penalty = Annotated[float, Strict(), Field(ge=-2, le=2)]
 _DEFAULT_MAX_TOKENS: Final = 16
 """Default of `max_tokens` for text completions, which is the same as OpenAI's default."""
 
+_SAMPLING: Final = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "seed")
+
 
 class RequestError(Exception):
     """The request is invalid and gets an error body. The message is for users."""
@@ -76,13 +78,7 @@ class Body(BaseModel):
     @property
     def sampling(self) -> list[float | None]:
         """The values of the members that change the generated text, in a fixed order."""
-        return [
-            self.temperature,
-            self.top_p,
-            self.frequency_penalty,
-            self.presence_penalty,
-            self.seed,
-        ]
+        return [getattr(self, name) for name in _SAMPLING]
 
 
 class TextPart(BaseModel):

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Final, Self
 
 from selfinstruct.simulate.author.mistakes import FaultShares
@@ -87,11 +86,10 @@ class SimulatedEndpoint:
         """
         # A signal handler may safely call `SimpleQueue.put` at any moment, unlike `Event.set`.
         stopped = queue.SimpleQueue[int]()
-
-        def stop(number: int, _frame: FrameType | None) -> None:
-            stopped.put(number)
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, lambda number, _frame: stopped.put(number))
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             with self:
                 on_ready(self.base_url)
