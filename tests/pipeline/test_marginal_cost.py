@@ -154,7 +154,7 @@ def test_cost_lines_show_spent_expected_and_next_costs() -> None:
     assert f"${spent:.2f}" in said
     assert "of the last 500" in said
     assert f"($1.00 to $4.00); actual: {spent / 2:.2f} times that" in said
-    assert "900  tokens at most, of 3 attempts without a reply" in said
+    assert "900  tokens at most, in 3 attempts without a reply" in said
     assert "the cost doubles at about" in said
     prospects = Pace(5000, SELF_INSTRUCT).prospects(state)
     assert [part.split()[0] for part in prospects] == [
