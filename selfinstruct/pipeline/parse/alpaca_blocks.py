@@ -35,15 +35,11 @@ _Block = list[tuple[str, str]]
 
 def blocks(request_id: str, completion: Completion, asked: AskedList) -> ParsedList:
     """Parse the blocks in a reply; see `ListParser`. The last block of a truncated reply is rejected."""
-    reply = cleanup.without_closing_remark(
-        cleanup.without_fence(cleanup.answer_text(completion.text), _BEGINS)
-    )
+    reply = cleanup.answer_alone(completion.text, _BEGINS)
     parsed, rest = _blocks(reply, asked)
     if not parsed:
         return ParsedList((), (cleanup.whole_reply(request_id, completion.text, Reason.NO_LIST),))
-    demonstrations = {
-        cleanup.comparable(demonstration) for demonstration in asked.demonstrations or ()
-    }
+    demonstrations = set(map(cleanup.comparable, asked.demonstrations or ()))
     candidates: list[Candidate] = []
     rejections = []
     for n, block in enumerate(parsed, start=1):

@@ -77,9 +77,7 @@ class _Section:
 
 def instances(request_id: str, completion: Completion, asked: AskedInstances) -> ParsedInstances:
     """Parse a task's instances; see `InstanceParser`. The last instance of a truncated reply is rejected."""
-    reply = cleanup.without_closing_remark(
-        cleanup.without_fence(cleanup.answer_text(completion.text), _MARKER)
-    )
+    reply = cleanup.answer_alone(completion.text, _MARKER)
     text, ran_on = _own_part(reply, asked.instruction)
     pairs = _pairs(text, asked, is_whole=completion.ending is Ending.WHOLE)
     if not pairs:

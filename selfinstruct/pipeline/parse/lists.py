@@ -51,7 +51,7 @@ _HEADING = re.compile(
 )
 _LABEL = re.compile(r"^(?:task|instruction)\s*:\s*", re.IGNORECASE)
 _BOLD = re.compile(r"(?<![\w*])\*\*(?=[^\s*])(.{1,300}?)(?<=[^\s*])\*\*(?![\w*])")
-_ITALIC = re.compile(r"(?P<mark>[*_])(?=\S)([^*_]+)(?<=\S)(?P=mark)")
+_ITALIC = re.compile(r"\A(?P<mark>[*_])(?=\S)([^*_]+)(?<=\S)(?P=mark)\Z")
 _SENTENCE = re.compile(r"\s*+\S+(?:\s++\S+){3,}?[.?!。？！]\s*+")
 _BOLD_END = re.compile(r"(?<=\S)\*\*(?=\s|$)")
 _SMALL_TALK = re.compile(
@@ -260,17 +260,12 @@ def _split(item: _Item, following: int | None) -> list[_Item]:
 def _tidy(text: str) -> str:
     """Return an instruction on one line, without the formatting, labels and examples that models add."""
     text = " ".join(text.split())
-    inline = _INLINE_EXAMPLE.search(text)
-    if inline is not None:
-        text = text[: inline.start()]
+    text = _INLINE_EXAMPLE.split(text, maxsplit=1)[0]
     text = _BOLD.sub(r"\1", text)
     if text.count("**") == 1:
         text = _BOLD_END.sub("", text)  # the opening "**" came before the number
-    italic = _ITALIC.fullmatch(text)
-    if italic is not None:
-        text = italic[2]
-    unlabelled = _LABEL.sub("", text)
-    text = unlabelled or text
+    text = _ITALIC.sub(r"\2", text)
+    text = _LABEL.sub("", text) or text
     inner = text[1:-1]
     if len(text) > 2 and text[0] == text[-1] == '"' and '"' not in inner:
         text = inner.strip()
@@ -280,9 +275,7 @@ def _tidy(text: str) -> str:
 def _is_echo(text: str, asked: AskedList) -> bool:
     if _HEADING.match(text):
         return True
-    return cleanup.comparable(text) in {
-        cleanup.comparable(demonstration) for demonstration in asked.demonstrations or ()
-    }
+    return cleanup.comparable(text) in map(cleanup.comparable, asked.demonstrations or ())
 
 
 def _echoes(items: list[_Item], text: str, asked: AskedList) -> int:

@@ -39,14 +39,15 @@ class TooEarly:
         """Return a reply with status 429 and the message that OpenAI uses."""
         limit = f"on {self.kind} per min ({_ABBREVIATIONS[self.kind]}): Limit {self.limit}"
         code = "rate_limit_exceeded"
+        headers = {}
         if math.isinf(self.retry_after_s):
             message = f"Request too large for {model} {limit}, Requested {self.needed}."
-            return error_reply(429, message, kind=self.kind, code=code)
-        message = (
-            f"Rate limit reached for {model} {limit}, Used {self.limit - self.left}, "
-            f"Requested {self.needed}. Please try again in {duration(self.retry_after_s)}."
-        )
-        headers = {"retry-after": f"{_milliseconds(self.retry_after_s) / 1000:g}"}
+        else:
+            message = (
+                f"Rate limit reached for {model} {limit}, Used {self.limit - self.left}, "
+                f"Requested {self.needed}. Please try again in {duration(self.retry_after_s)}."
+            )
+            headers["retry-after"] = f"{_milliseconds(self.retry_after_s) / 1000:g}"
         return replace(error_reply(429, message, kind=self.kind, code=code), headers=headers)
 
 
