@@ -95,12 +95,10 @@ class NoveltyIndex:
         results: list[NoveltyResult] = []
         iterator = iter(_checked(texts))
         while batch := list(islice(iterator, _BATCH)):
-            strings = self._added(batch)
-            checked = self._in_turn(batch, strings)
-            for text, string, result in zip(batch, strings, checked, strict=True):
+            checked = self.check_in_turn(batch)
+            for text, result in zip(batch, checked, strict=True):
                 if result.novel:
-                    self._texts.append(text)
-                    self._strings.append(string)
+                    self.add(text)
             results += checked
         return results
 
@@ -110,7 +108,9 @@ class NoveltyIndex:
         If the most similar text is itself one of `texts`, `position` is its position after a call to `admit`.
         """
         texts = list(_checked(texts))
-        return self._in_turn(texts, self._added(texts))
+        # Texts that turn out not to be novel get characters for their tokens too. This only costs some
+        # memory.
+        return self._in_turn(texts, [self._characters.added(self.tokens(text)) for text in texts])
 
     def nearest(self, text: str, *, upto: int | None = None) -> Similar | None:
         """Return the most similar of the first `upto` texts in the pool, or None if there are no texts.
@@ -147,12 +147,6 @@ class NoveltyIndex:
 
         chosen = range(len(self)) if positions is None else list(positions)
         return similarities(chosen, self._sequences, k=k, workers=workers)
-
-    def _added(self, texts: Sequence[str]) -> list[str]:
-        """Encode texts that may be added to the pool, with a character for each new token."""
-        # Texts that turn out not to be novel get characters for their tokens too. This only costs some
-        # memory.
-        return [self._characters.added(self.tokens(text)) for text in texts]
 
     @cached_property
     def _neighbours(self) -> "Neighbours":

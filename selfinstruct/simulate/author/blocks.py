@@ -55,8 +55,7 @@ def continued_blocks(
     parts = []
     for number in range(asked.first, last + 1):
         instruction = new_task(asked.demonstrations, rng, shares)
-        given, output = examples(instruction, 1, rng)[0]
-        output = wrong_output(given, output, rng, shares)
+        given, output = wrong_output(examples(instruction, 1, rng)[0], rng, shares)
         if not given:
             respelt = rng.chance(shares.no_input_respelt)
             given = rng.one_of(word_list("no_input")) if respelt else asked.no_input
