@@ -75,11 +75,6 @@ class RunState:
         return len(self.pool) - self.pool.seed_count
 
     @property
-    def imported(self) -> int:
-        """Number of imported tasks."""
-        return self.counts.imported
-
-    @property
     def grown(self) -> int:
         """Number of tasks accepted from this run's own candidates."""
         return self.accepted - self.counts.imported

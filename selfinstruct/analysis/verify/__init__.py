@@ -88,11 +88,11 @@ class _Check:
 
     def finished(self) -> Verification:
         """Check that no imported task is missing at the end, and return the result."""
-        lost = self._run.imported - self.state.imported
+        lost = self._run.imported - self.state.counts.imported
         if lost > 0 and not self._problems:
             self.complain("the journal", f"ends before the last {lost:,} imported tasks")
         self.result.witnesses = self._witnesses.scored
-        self.result.imported = self.state.imported
+        self.result.imported = self.state.counts.imported
         self.result.outcomes = len(self._asked)
         self.result.not_planned = _not_planned(self.state.source)
         self.result.problems = tuple(self._problems)

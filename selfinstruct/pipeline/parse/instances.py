@@ -64,6 +64,7 @@ _NEXT_TASK = re.compile(
 )
 # An "Output:" on the same line as its input. In lower case, "output:" is part of the input.
 _INLINE_OUTPUT = re.compile(r"[ \t](?:\*\*)?Output[ \t]*+\d*[ \t]*+:(?:\*\*)?[ \t]*+")
+_FENCE_LINE = re.compile(r"^.*```.*$", re.MULTILINE)
 _RULE = re.compile(r"(?:-{3,}|\*{3,}|={3,}|#{2,})")
 
 
@@ -211,18 +212,9 @@ def _outside_code(text: str, pattern: re.Pattern[str]) -> list[re.Match[str]]:
     matches = list(pattern.finditer(text))
     if not matches or "```" not in text:
         return matches
-    spans: list[tuple[int, int]] = []
-    start: int | None = None
-    position = 0
-    for line in text.split("\n"):
-        # "Output: ```python" opens a block. A line with two fences neither opens nor closes a block.
-        if line.count("```") % 2:
-            if start is None:
-                start = position + len(line)
-            else:
-                spans.append((start, position))
-                start = None
-        position += len(line) + 1
+    # "Output: ```python" opens a block. A line with two fences neither opens nor closes a block.
+    fences = [line for line in _FENCE_LINE.finditer(text) if line[0].count("```") % 2]
+    spans = [(a.end(), b.start()) for a, b in zip(fences[::2], fences[1::2], strict=False)]
     return [m for m in matches if not any(a <= m.start() < b for a, b in spans)]
 
 

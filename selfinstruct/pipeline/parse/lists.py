@@ -114,10 +114,9 @@ def _items(text: str, asked: AskedList) -> tuple[list[_Item], bool]:
     bullets = _bullets_after_echo(lines, numbered, asked)
     if bullets:
         return [*numbered, *bullets], True
-    items: list[_Item] = []
-    for item, following in zip(numbered, [*numbered[1:], None], strict=True):
-        items.extend(_split(item, None if following is None else following.number))
-    return items, is_open
+    following = [*(item.number for item in numbered[1:]), None]
+    parts = map(_split, numbered, following)
+    return [part for split in parts for part in split], is_open
 
 
 def _numbered_items(lines: list[str], asked: AskedList) -> tuple[list[_Item], bool]:
@@ -161,9 +160,7 @@ def _unnumbered_first_item(lines: list[str], number: int, asked: AskedList) -> _
     continues = asked.continues or (lines[:1] and lines[0][:1] == " ")
     is_next = number == asked.first_number + 1
     is_near = asked.first_number < number <= asked.first_number + _MAX_SKIPPED
-    if asked.continues is False and not is_next:
-        return None
-    if not is_next and not (continues and number == 1) and not is_near:
+    if not is_next and (asked.continues is False or not (is_near or (continues and number == 1))):
         return None
     kept: list[str] = []
     for line in lines:

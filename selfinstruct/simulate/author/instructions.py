@@ -7,10 +7,9 @@ recognises every instruction that `compose` can write.
 import re
 from bisect import bisect
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
 from selfinstruct.simulate.author import grammar
 from selfinstruct.simulate.author.labels import choice_of_labels
@@ -27,8 +26,7 @@ _MAX_LENGTH: Final = 1_000
 """Maximum length of a text that `recognise` examines, in characters."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Frame(NamedTuple):
     """A sentence with slots, from which instructions are composed."""
 
     kind: str
@@ -37,8 +35,7 @@ class Frame:
     """The name of the word list with sentences that may follow this frame."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recognised:
+class Recognised(NamedTuple):
     """The kind and the slot words that were found in an instruction."""
 
     kind: str

@@ -15,7 +15,7 @@ from typing import Final
 from selfinstruct.simulate.faults.plan import RateLimits
 from selfinstruct.simulate.protocol.replies import Reply, error_reply
 
-NAME: Final = "rate_limit"
+RATE_LIMIT: Final = "rate_limit"
 """The name that the request log shows for a refusal."""
 # Tolerance for rounding errors: a client that retries at the stated time must be accepted.
 _TOLERANCE: Final = 1e-6

@@ -11,7 +11,7 @@ import queue
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -62,8 +62,7 @@ class SimulatedEndpoint:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as opened:
-            listening = opened.enter_context(_tcp_socket())
-            self._listen(listening)
+            listening = opened.enter_context(self._bound_socket())
             log = opened.enter_context(contextlib.closing(RequestLog(self.log)))
             server = self._server(log)
             thread = threading.Thread(
@@ -98,13 +97,18 @@ class SimulatedEndpoint:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _listen(self, bound: socket.socket) -> None:
-        if os.name == "posix":  # On Windows, a port in use would be accepted.
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((HOST, self.port))
-        # From here on, the kernel queues connections until the server runs, so the URL already works.
-        bound.listen(2048)
-        self.base_url = f"http://{HOST}:{bound.getsockname()[1]}/v1"
+    @contextlib.contextmanager
+    def _bound_socket(self) -> Iterator[socket.socket]:
+        # asyncio disables Nagle's algorithm only if the socket's protocol is explicitly TCP. With Nagle's
+        # algorithm, each body would be delayed by about 40 ms, until the client acknowledges the head.
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as bound:
+            if os.name == "posix":  # On Windows, a port in use would be accepted.
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((HOST, self.port))
+            # From here on, the kernel queues connections until the server runs, so the URL already works.
+            bound.listen(2048)
+            self.base_url = f"http://{HOST}:{bound.getsockname()[1]}/v1"
+            yield bound
 
     def _server(self, log: RequestLog) -> uvicorn.Server:
         """Return a server that is configured but not started."""
@@ -145,12 +149,6 @@ class SimulatedEndpoint:
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
         return Server(config)
-
-
-def _tcp_socket() -> socket.socket:
-    # asyncio disables Nagle's algorithm only if the socket's protocol is explicitly TCP. With Nagle's
-    # algorithm, each body would be delayed by about 40 ms, until the client acknowledges the head.
-    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 
 
 def _stop(server: uvicorn.Server) -> None:
