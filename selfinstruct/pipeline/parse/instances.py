@@ -10,7 +10,7 @@ as "Sentence:". `unmarked_output` decides whether a reply without markers is an 
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from selfinstruct.pipeline.parse import cleanup
 from selfinstruct.pipeline.parse.reasoning import has_markers
@@ -68,8 +68,7 @@ _FENCE_LINE = re.compile(r"^.*```.*$", re.MULTILINE)
 _RULE = re.compile(r"(?:-{3,}|\*{3,}|={3,}|#{2,})")
 
 
-@dataclass(frozen=True, slots=True)
-class _Section:
+class _Section(NamedTuple):
     """The text from a marker to the next one, and the marker's kind; "" for text before the first marker."""
 
     kind: str
