@@ -183,9 +183,8 @@ def _decide(run: Run, task: Task, outcome: CompletionReceived) -> Decision:
 
 def _as_new(pool: Pool, place: int) -> Task:
     """Return a seed task without its classification and instances, so that requests about it are planned."""
-    task = replace(pool[place], is_classification=None, instances=None)
-    pool.replace(task)
-    return task
+    pool.update(pool[place].id, is_classification=None, instances=None)
+    return pool[place]
 
 
 def _answered(step: Step, outcome: CompletionReceived, decision: Decision, pool: Pool) -> Step:

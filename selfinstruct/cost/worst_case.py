@@ -60,10 +60,8 @@ def is_bounded(sampling: Sampling) -> bool:
 def max_tokens(sampling: Sampling) -> int:
     """Return the maximum number of reply tokens that the request specifies; 0 if it specifies none."""
     sent: list[Any] = [sampling.extra[name] for name in _MAXIMUMS if name in sampling.extra]
-    if not sent:
-        sent = [sampling.max_tokens]
     # Servers read -1 as "no maximum".
-    return max((_positive(value) for value in sent), default=0)
+    return max(map(_positive, sent or [sampling.max_tokens]))
 
 
 def _choices(extra: Mapping[str, Any]) -> int:

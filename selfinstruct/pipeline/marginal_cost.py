@@ -20,8 +20,6 @@ _FLAT = 0.05
 """Minimum exponent of the decline in acceptance. Below it, costs grow too slowly to predict when they
 double."""
 
-Measure = Callable[[Consumption], float]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarginalCost:
@@ -83,7 +81,7 @@ class _Forecast:
     """Cost of classifying one task and writing its instances."""
 
     @classmethod
-    def of(cls, state: RunState, measure: Measure) -> "_Forecast | None":
+    def of(cls, state: RunState, measure: Callable[[Consumption], float]) -> "_Forecast | None":
         """Return the forecast for a run, or None if the run is too short or cannot continue."""
         fitted = trend(state.timeline, state.pool_sizes[0])
         if fitted is None or state.source is not None:

@@ -6,7 +6,9 @@ instances.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from random import Random
+from typing import Any
 
 from selfinstruct.pipeline import stable_random
 from selfinstruct.records import SeedTask, Task
@@ -50,9 +52,9 @@ class Pool:
         self._positions[task.id] = len(self._tasks)
         self._tasks.append(task)
 
-    def replace(self, task: Task) -> None:
-        """Replace the task in the pool that has the same id as `task`."""
-        self._tasks[self._positions[task.id]] = task
+    def update(self, task_id: str, **known: Any) -> None:
+        """Set fields of the task with this id. Raises KeyError if the pool has no such task."""
+        self._tasks[self._positions[task_id]] = replace(self.by_id(task_id), **known)
 
     @property
     def generated(self) -> list[Task]:

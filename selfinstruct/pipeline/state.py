@@ -9,36 +9,19 @@ to plan requests, and `decide` uses it to make decisions.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from sys import intern
 
+from selfinstruct import events
 from selfinstruct.budget.ledger import Ledger
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import Consumption, ExpectedUse, Price, consumed
-from selfinstruct.events import (
-    Accepted,
-    Classified,
-    Committed,
-    CompletionReceived,
-    Event,
-    ImportedFile,
-    InstancesWritten,
-    Outcome,
-    RefilteredFrom,
-    Released,
-    RequestFailed,
-    Reserved,
-    RunFinished,
-    RunStarted,
-    SourceTask,
-    TaskImported,
-)
 from selfinstruct.pipeline.counts import Counts
 from selfinstruct.pipeline.filters import scripts_of
 from selfinstruct.pipeline.novelty import NoveltyIndex
 from selfinstruct.pipeline.pool import Pool
 from selfinstruct.pipeline.timeline import Timeline
-from selfinstruct.records import Provenance, Reason, Rejection, SeedTask, Task
+from selfinstruct.records import Instance, Provenance, Reason, Rejection, SeedTask, Task
 from selfinstruct.records.ids import classification_id, generation_id, instances_id, item_number
 
 
@@ -54,7 +37,7 @@ class RunState:
     tasks."""
     scripts: frozenset[str]
     """Scripts that the seed tasks and the imported tasks use."""
-    waiting: dict[str, Outcome] = field(default_factory=dict)
+    waiting: dict[str, events.Outcome] = field(default_factory=dict)
     """Outcomes on which no decision has been made yet, by request id."""
     unclear_once: set[str] = field(default_factory=set)
     """Ids of tasks that got one unclear answer to the classification question and no second answer yet."""
@@ -70,15 +53,15 @@ class RunState:
     keeps_instances: bool = True
     """Whether finished tasks keep their instances in memory. A run needs them only if demonstrations show
     instances. If false, finished tasks have the instances (), and the texts are only in the journal."""
-    source: RefilteredFrom | None = None
+    source: events.RefilteredFrom | None = None
     """Run whose replies this run uses; None unless this is a refiltered run, which sends no requests."""
     source_tasks: dict[str, str] = field(default_factory=dict)
     """Instructions of the tasks that are only in the source run, by their ids in this run."""
-    imports: list[ImportedFile] = field(default_factory=list)
+    imports: list[events.ImportedFile] = field(default_factory=list)
     """Files whose tasks were imported."""
     programs: list[str] = field(default_factory=list)
     """Versions of selfinstruct that have worked on the run, in the order of first use."""
-    finished: RunFinished | None = None
+    finished: events.RunFinished | None = None
     """How the last process ended; None while a process is running, and after a crash."""
 
     @property
@@ -90,11 +73,6 @@ class RunState:
     def accepted(self) -> int:
         """Number of accepted and imported tasks, without seed tasks."""
         return len(self.pool) - self.pool.seed_count
-
-    @property
-    def imported(self) -> int:
-        """Number of imported tasks."""
-        return self.counts.imported
 
     @property
     def grown(self) -> int:
@@ -139,13 +117,13 @@ def forget_undecided(state: RunState) -> None:
     state.waiting.clear()
 
 
-def apply(state: RunState, event: Event) -> RunState:
+def apply(state: RunState, event: events.Event) -> RunState:
     """Apply an event to the state in place, and return the state.
 
     Raises ValueError if the event is impossible in this state, such as a commit out of order.
     """
     match event:
-        case RunStarted():
+        case events.RunStarted():
             program = event.versions.get("selfinstruct")
             if program is not None and program not in state.programs:
                 state.programs.append(program)
@@ -154,7 +132,7 @@ def apply(state: RunState, event: Event) -> RunState:
             if event.expected_use is not None:
                 state.expected_use.setdefault(event.expected_use.target, event.expected_use)
             state.ledger.give_all_up()
-        case Reserved():
+        case events.Reserved():
             if min(event.prompt_tokens, event.completion_tokens) < 0:
                 raise ValueError(f"{event.request_id} cannot reserve a negative number of tokens")
             maximum = Consumption(
@@ -163,36 +141,33 @@ def apply(state: RunState, event: Event) -> RunState:
                 completion_tokens=event.completion_tokens,
             )
             state.ledger.reserve(event.request_id, maximum, replaces=event.replaces)
-        case Released():
+        case events.Released():
             state.ledger.release(event.request_id)
-        case CompletionReceived() | RequestFailed():
+        case events.CompletionReceived() | events.RequestFailed():
             if event.request_id in state.waiting:
                 raise ValueError(f"{event.request_id} already has an outcome")
             state.waiting[event.request_id] = event
             _count_outcome(state, event)
-        case Committed():
+        case events.Committed():
             _commit(state, event)
-        case Classified():
+        case events.Classified():
             _classify(state, event)
-        case InstancesWritten():
+        case events.InstancesWritten():
             _require_numbers(event.rejected)
             state.waiting.pop(instances_id(event.task_id))
-            task = state.pool.by_id(event.task_id)
-            kept = event.instances if state.keeps_instances else ()
-            state.pool.replace(replace(task, instances=kept))
-            state.counts.finish_task(len(event.instances))
+            state.pool.update(event.task_id, instances=_kept(state, event.instances))
             state.counts.instances_rejected.update(r.reason for r in event.rejected)
-        case RefilteredFrom():
+        case events.RefilteredFrom():
             state.source = event
-        case SourceTask():
+        case events.SourceTask():
             state.source_tasks[event.task_id] = event.instruction
-        case ImportedFile():
+        case events.ImportedFile():
             _require_nothing_asked(state, event.name)
             state.imports.append(event)
-        case TaskImported():
+        case events.TaskImported():
             _require_nothing_asked(state, event.task_id)
             _import(state, event)
-        case RunFinished():
+        case events.RunFinished():
             state.finished = event
             state.ledger.give_all_up()
     return state
@@ -203,10 +178,9 @@ def _require_nothing_asked(state: RunState, what: str) -> None:
         raise ValueError(f"{what} cannot be imported after the first request")
 
 
-def _import(state: RunState, event: TaskImported) -> None:
+def _import(state: RunState, event: events.TaskImported) -> None:
     if not state.missing_imports:
         raise ValueError(f"{event.task_id} does not belong to any imported file")
-    kept = event.instances if state.keeps_instances else ()
     is_whole, kind = event.instances is not None, event.is_classification
     state.pool.add(
         Task(
@@ -215,7 +189,7 @@ def _import(state: RunState, event: TaskImported) -> None:
             origin="imported",
             is_classification=kind,
             classification_answer=event.answer if kind is not None else None,
-            instances=kept if is_whole else None,
+            instances=_kept(state, event.instances),
             imported_model=intern(event.model) if event.model is not None else None,
         )
     )
@@ -228,20 +202,18 @@ def _import(state: RunState, event: TaskImported) -> None:
     counts.unclear_kinds += kind is not None and event.answer == "unclear"
     _require_numbers(event.rejected)
     counts.instances_rejected.update(r.reason for r in event.rejected)
-    if event.instances is not None:
-        counts.finish_task(len(event.instances))
     if not state.missing_imports:
         # Imported tasks may be shown as demonstrations, so their scripts are allowed too.
         state.scripts = scripts_of([task.instruction for task in state.pool])
 
 
-def _count_outcome(state: RunState, event: Outcome) -> None:
+def _count_outcome(state: RunState, event: events.Outcome) -> None:
     if state.missing_imports:
         raise ValueError(f"{state.missing_imports:,} of the imported tasks are missing")
     _require_possible(state, event)
     counts = state.counts
     counts.requests[event.stage] += 1
-    if isinstance(event, RequestFailed):
+    if isinstance(event, events.RequestFailed):
         counts.failed[event.stage] += 1
         state.ledger.give_up(event.request_id)
         return
@@ -257,11 +229,11 @@ _MAX_SECONDS = 10**9
 """Maximum plausible latency of a reply, in seconds."""
 
 
-def _require_possible(state: RunState, event: Outcome) -> None:
+def _require_possible(state: RunState, event: events.Outcome) -> None:
     """Raise ValueError if no request can have this outcome."""
     if not event.request_id.startswith(f"{event.stage}/"):
         raise ValueError(f"{event.request_id} is not a request in the stage {event.stage}")
-    if isinstance(event, RequestFailed):
+    if isinstance(event, events.RequestFailed):
         return
     if not 0 <= event.completion.latency_s <= _MAX_SECONDS:
         raise ValueError(f"{event.request_id} cannot have taken {event.completion.latency_s} s")
@@ -274,16 +246,13 @@ def _require_possible(state: RunState, event: Outcome) -> None:
             ) from None
 
 
-def _commit(state: RunState, event: Committed) -> None:
+def _commit(state: RunState, event: events.Committed) -> None:
     if event.number != state.commits + 1:
         raise ValueError(f"commit {event.number} cannot follow commit {state.commits}")
     outcome = state.waiting.pop(generation_id(event.number))
     for accepted in event.accepted:
-        task = _task(accepted, outcome)
-        if task.instances is not None:
-            state.counts.finish_task(len(task.instances))
-            task = task if state.keeps_instances else replace(task, instances=())
-        state.pool.add(task)
+        instances = (accepted.instance,) if accepted.instance is not None else None
+        state.pool.add(_task(accepted, outcome, _kept(state, instances)))
         state.index.add(accepted.instruction)
     state.pool_sizes.append(len(state.pool))
     _require_numbers(event.rejected)
@@ -305,13 +274,13 @@ def _require_numbers(rejections: Iterable[Rejection]) -> None:
             raise ValueError(f"the rejected item {rejection.candidate_id!r} has no number")
 
 
-def _reported_use(outcome: Outcome) -> Consumption:
+def _reported_use(outcome: events.Outcome) -> Consumption:
     """Return the consumption that the endpoint reported for a request, or one request without tokens."""
-    usage = outcome.completion.counted if isinstance(outcome, CompletionReceived) else None
+    usage = outcome.completion.counted if isinstance(outcome, events.CompletionReceived) else None
     return consumed(usage) if usage is not None else Consumption(requests=1)
 
 
-def _classify(state: RunState, event: Classified) -> None:
+def _classify(state: RunState, event: events.Classified) -> None:
     again = event.task_id in state.unclear_once
     state.waiting.pop(classification_id(event.task_id, again=again))
     if event.is_classification is None:
@@ -321,23 +290,29 @@ def _classify(state: RunState, event: Classified) -> None:
     state.timeline.clear_answers += 1
     state.unclear_once.discard(event.task_id)
     state.counts.unclear_kinds += event.answer == "unclear"
-    state.pool.replace(
-        replace(
-            state.pool.by_id(event.task_id),
-            is_classification=event.is_classification,
-            classification_answer=event.answer,
-        )
+    state.pool.update(
+        event.task_id, is_classification=event.is_classification, classification_answer=event.answer
     )
 
 
-def _task(accepted: Accepted, outcome: Outcome) -> Task:
-    if not isinstance(outcome, CompletionReceived):
+def _kept(state: RunState, instances: tuple[Instance, ...] | None) -> tuple[Instance, ...] | None:
+    """Count a task as finished if it has `instances`, and return the instances to keep in memory."""
+    if instances is None:
+        return None
+    state.counts.finish_task(len(instances))
+    return instances if state.keeps_instances else ()
+
+
+def _task(
+    accepted: events.Accepted, outcome: events.Outcome, instances: tuple[Instance, ...] | None
+) -> Task:
+    if not isinstance(outcome, events.CompletionReceived):
         raise ValueError(f"{accepted.task_id} comes from a request that failed")  # noqa: TRY004
     return Task(
         id=accepted.task_id,
         instruction=accepted.instruction,
         origin="generated",
-        instances=(accepted.instance,) if accepted.instance is not None else None,
+        instances=instances,
         provenance=Provenance(
             request_id=outcome.request_id,
             ordinal=item_number(accepted.candidate_id),

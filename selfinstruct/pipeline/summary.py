@@ -117,7 +117,7 @@ def summarize(state: RunState) -> RunSummary:
         candidates=state.grown + counts.rejected.total(),
         rejected=dict(counts.rejected.most_common()),
         accepted=state.accepted,
-        imported=state.imported,
+        imported=state.counts.imported,
         open=0 if is_refiltered else state.open_tasks,
         never_asked=state.open_tasks if is_refiltered else 0,
         classification=sum(1 for task in generated if task.is_classification),

@@ -254,7 +254,7 @@ def _continue(run: Run, entries: Iterable[Entry[Event]], given: Mapping[str, Any
     for _ in replay(run, entries):
         pass
     run.config = _with_operational(run.config, given)
-    lost = run.imported - run.state.imported
+    lost = run.imported - run.state.counts.imported
     if lost > 0:
         raise RunDirectoryError(
             run.directory,

@@ -25,9 +25,4 @@ from selfinstruct.simulate.faults.plan import FaultPlan
 from selfinstruct.simulate.faults.plan_file import read_fault_plan
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
-__all__ = [
-    "FaultPlan",
-    "FaultShares",
-    "SimulatedEndpoint",
-    "read_fault_plan",
-]
+__all__ = ["FaultPlan", "FaultShares", "SimulatedEndpoint", "read_fault_plan"]

@@ -660,7 +660,7 @@ def test_the_hash_is_of_the_file(tmp_path: Path, settings_: dict[str, Any]) -> N
 def test_imported_tasks_do_not_change_the_forecast(imported: Path) -> None:
     """Check that yield, cost per instruction and estimates use only the requests that this run sent."""
     state = read_run(imported).state
-    assert state.imported == 6
+    assert state.counts.imported == 6
     assert expected_yield(state, SELF_INSTRUCT) == SELF_INSTRUCT.generate.instructions_asked / 2
     state.price = PRICE
     assert marginal_cost(state).usd_per_accepted is None
@@ -759,7 +759,7 @@ def test_a_killed_import_can_be_repeated(tmp_path: Path, old: list[Path]) -> Non
     ):
         run(new, {"model": "m"}, backend=ScriptedBackend())
     import_run(new, old, {})
-    assert read_run(new).state.imported == 6
+    assert read_run(new).state.counts.imported == 6
 
 
 def test_a_damaged_run_is_not_replaced(old: list[Path], imported: Path) -> None:

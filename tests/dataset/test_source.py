@@ -64,7 +64,7 @@ def test_options_must_fit_the_source(finished: Path, tmp_path: Path) -> None:
     ):
         pass
     with (
-        pytest.raises(ConfigError, match="input_format: is for files"),
+        pytest.raises(ConfigError, match="input_format: is only for files"),
         open_input(str(finished), "json"),
     ):
         pass

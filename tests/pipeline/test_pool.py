@@ -65,11 +65,9 @@ def test_a_task_is_in_the_pool_once() -> None:
         pool.add(Task(id="task_0", instruction="Again.", origin="generated"))
 
 
-def test_replacing_a_task_keeps_its_position() -> None:
+def test_updating_a_task_keeps_its_position() -> None:
     pool = make_pool(2)
-    pool.replace(
-        Task(id="task_0", instruction="Task 0.", origin="generated", is_classification=True)
-    )
+    pool.update("task_0", is_classification=True)
     assert [task.id for task in pool.generated] == ["task_0", "task_1"]
     assert pool.by_id("task_0").is_classification
     assert pool[12].is_classification

@@ -101,7 +101,7 @@ def _id_note(history: History, text: str) -> str:
     seeds = f"{history.run.seed_tasks[0].id} to {history.run.seed_tasks[-1].id}"
     tasks = f"task_000001 to task_{state.accepted:06d}" if state.accepted else "no task"
     if not state.commits:
-        imported = f"{tasks}, which were imported, and " if state.imported else ""
+        imported = f"{tasks}, which were imported, and " if state.counts.imported else ""
         return f"{note}The run has {imported}the seed tasks {seeds}, and has not decided any reply yet."
     return (
         f"{note}The run has {tasks} and the seed tasks {seeds}, and has decided {generation_id(1)} to "

@@ -71,10 +71,10 @@ class _Check:
 
     def finished(self) -> Verification:
         """Check that no imported task is missing at the end, and return the result."""
-        lost = self._run.imported - self.state.imported
+        lost = self._run.imported - self.state.counts.imported
         if lost > 0 and not self.result.problems:
             self.complain("the journal", f"ends before the last {lost:,} imported tasks")
-        self.result.imported = self.state.imported
+        self.result.imported = self.state.counts.imported
         self.result.outcomes = len(self._asked)
         self.result.not_planned = _not_planned(self.state.source)
         return self.result

@@ -58,6 +58,11 @@ def answer_text(text: str) -> str:
     return without_reasoning(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
+def answer_alone(text: str, begins: re.Pattern[str]) -> str:
+    """Return a reply's answer, without a fence around it and a closing remark; see `without_fence`."""
+    return without_closing_remark(without_fence(answer_text(text), begins))
+
+
 def without_fence(text: str, begins: "re.Pattern[str]") -> str:
     """Remove the code fence around a whole reply if the first line inside the fence matches `begins`."""
     lines = text.split("\n")
@@ -70,8 +75,7 @@ def without_fence(text: str, begins: "re.Pattern[str]") -> str:
     )
     if not begins.match(inside):
         return text
-    dropped = {opening, closing}
-    return "\n".join(line for n, line in enumerate(lines) if n not in dropped)
+    return "\n".join(line for n, line in enumerate(lines) if n not in (opening, closing))
 
 
 def is_fence(line: str) -> bool:
@@ -133,10 +137,7 @@ def whole_reply(request_id: str, text: str, otherwise: Reason) -> Rejection:
     The reason is that the reply is empty or a refusal. If it is neither, the reason is `otherwise`.
     """
     rest = answer_text(text).strip()
+    reason = Reason.REFUSAL if is_refusal(rest) else otherwise
     if not rest:
         reason = Reason.EMPTY_REPLY
-    elif is_refusal(rest):
-        reason = Reason.REFUSAL
-    else:
-        reason = otherwise
     return rejection(request_id, 0, reason, text.strip())

@@ -10,18 +10,9 @@ as "Sentence:". `unmarked_output` decides whether a reply without markers is an 
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from selfinstruct.pipeline.parse.cleanup import (
-    answer_text,
-    folded,
-    is_none,
-    is_placeholder,
-    is_refusal,
-    whole_reply,
-    without_closing_remark,
-    without_fence,
-)
+from selfinstruct.pipeline.parse import cleanup
 from selfinstruct.pipeline.parse.reasoning import has_markers
 from selfinstruct.pipeline.parse.types import AskedInstances, Pair, ParsedInstances, select
 from selfinstruct.pipeline.parse.unmarked_output import (
@@ -73,11 +64,11 @@ _NEXT_TASK = re.compile(
 )
 # An "Output:" on the same line as its input. In lower case, "output:" is part of the input.
 _INLINE_OUTPUT = re.compile(r"[ \t](?:\*\*)?Output[ \t]*+\d*[ \t]*+:(?:\*\*)?[ \t]*+")
+_FENCE_LINE = re.compile(r"^.*```.*$", re.MULTILINE)
 _RULE = re.compile(r"(?:-{3,}|\*{3,}|={3,}|#{2,})")
 
 
-@dataclass(frozen=True, slots=True)
-class _Section:
+class _Section(NamedTuple):
     """The text from a marker to the next one, and the marker's kind; "" for text before the first marker."""
 
     kind: str
@@ -86,11 +77,13 @@ class _Section:
 
 def instances(request_id: str, completion: Completion, asked: AskedInstances) -> ParsedInstances:
     """Parse a task's instances; see `InstanceParser`. The last instance of a truncated reply is rejected."""
-    reply = without_closing_remark(without_fence(answer_text(completion.text), _MARKER))
+    reply = cleanup.answer_alone(completion.text, _MARKER)
     text, ran_on = _own_part(reply, asked.instruction)
     pairs = _pairs(text, asked, is_whole=completion.ending is Ending.WHOLE)
     if not pairs:
-        return ParsedInstances((), (whole_reply(request_id, completion.text, Reason.NO_OUTPUT),))
+        return ParsedInstances(
+            (), (cleanup.whole_reply(request_id, completion.text, Reason.NO_OUTPUT),)
+        )
     judged: list[tuple[Instance, Reason | None]] = []
     for pair in pairs:
         instance = Instance(input=_input(pair.input), output=pair.output)
@@ -110,7 +103,7 @@ def instances(request_id: str, completion: Completion, asked: AskedInstances) ->
 
 
 def _normalized(text: str) -> str:
-    return folded(text).strip("\"'“”‘’ ")
+    return cleanup.folded(text).strip("\"'“”‘’ ")
 
 
 def rejection_reason(instance: Instance, *, is_label: bool = False) -> Reason | None:
@@ -118,11 +111,13 @@ def rejection_reason(instance: Instance, *, is_label: bool = False) -> Reason | 
 
     `is_label` says that the output is a class label, which may be "none".
     """
-    if is_placeholder(instance.output) and not (is_label and is_none(instance.output)):
+    if cleanup.is_placeholder(instance.output) and not (
+        is_label and cleanup.is_none(instance.output)
+    ):
         return Reason.EMPTY_OUTPUT
-    if folded(instance.output) == folded(instance.input):
+    if cleanup.folded(instance.output) == cleanup.folded(instance.input):
         return Reason.OUTPUT_EQUALS_INPUT
-    if is_refusal(instance.output):
+    if cleanup.is_refusal(instance.output):
         return Reason.REFUSAL
     if has_markers(instance.input) or has_markers(instance.output):
         return Reason.CONTROL_TOKENS
@@ -143,7 +138,7 @@ def _input(text: str) -> str:
     if text == _EMPTY_INPUT:
         return ""
     text = _EXAMPLE.sub("", text).strip()
-    return "" if is_placeholder(text) else text
+    return "" if cleanup.is_placeholder(text) else text
 
 
 # ── the part of the reply about this task ────────────────────────────────────────────────────────────────
@@ -152,13 +147,13 @@ def _input(text: str) -> str:
 def _own_part(text: str, instruction: str) -> tuple[str, bool]:
     """Return the part of a reply about this task, and whether another task follows it."""
     text = text.replace("\0", " ")
-    task = folded(instruction)
+    task = cleanup.folded(instruction)
     headings = list(_NEXT_TASK.finditer(text))
     begin = 0
     for heading in headings:
         # A reply may repeat the prompt: first the demonstrations, then this task.
         line, _, _ = text[heading.end() :].partition("\n")
-        if task and folded(line) == task:
+        if task and cleanup.folded(line) == task:
             begin = heading.end() + len(line)
     ends = [heading.start() for heading in headings if heading.start() >= begin]
     if begin == 0 and ends and not text[: ends[0]].strip():
@@ -182,7 +177,7 @@ def _pairs(text: str, asked: AskedInstances, *, is_whole: bool) -> list[Pair]:
     blocks = _blocks(text)
     if any(_has_output(block) for block in blocks):
         return [pair for block in blocks for pair in _block_pairs(block, asked.instruction)]
-    if asked.output_first or not text or is_refusal(text):
+    if asked.output_first or not text or cleanup.is_refusal(text):
         return []
     return [_without_output(block, asked.instruction, is_whole=is_whole) for block in blocks]
 
@@ -216,18 +211,9 @@ def _outside_code(text: str, pattern: re.Pattern[str]) -> list[re.Match[str]]:
     matches = list(pattern.finditer(text))
     if not matches or "```" not in text:
         return matches
-    spans: list[tuple[int, int]] = []
-    start: int | None = None
-    position = 0
-    for line in text.split("\n"):
-        # "Output: ```python" opens a block. A line with two fences neither opens nor closes a block.
-        if line.count("```") % 2:
-            if start is None:
-                start = position + len(line)
-            else:
-                spans.append((start, position))
-                start = None
-        position += len(line) + 1
+    # "Output: ```python" opens a block. A line with two fences neither opens nor closes a block.
+    fences = [line for line in _FENCE_LINE.finditer(text) if line[0].count("```") % 2]
+    spans = [(a.end(), b.start()) for a, b in zip(fences[::2], fences[1::2], strict=False)]
     return [m for m in matches if not any(a <= m.start() < b for a, b in spans)]
 
 

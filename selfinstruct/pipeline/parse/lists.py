@@ -12,15 +12,7 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from selfinstruct.pipeline.parse.cleanup import (
-    answer_text,
-    comparable,
-    is_closing_remark,
-    is_fence,
-    is_refusal,
-    whole_reply,
-    without_fence,
-)
+from selfinstruct.pipeline.parse import cleanup
 from selfinstruct.pipeline.parse.types import AskedList, ParsedList, rejection
 from selfinstruct.records import Candidate, Completion, Reason, Rejection
 
@@ -59,7 +51,7 @@ _HEADING = re.compile(
 )
 _LABEL = re.compile(r"^(?:task|instruction)\s*:\s*", re.IGNORECASE)
 _BOLD = re.compile(r"(?<![\w*])\*\*(?=[^\s*])(.{1,300}?)(?<=[^\s*])\*\*(?![\w*])")
-_ITALIC = re.compile(r"(?P<mark>[*_])(?=\S)([^*_]+)(?<=\S)(?P=mark)")
+_ITALIC = re.compile(r"\A(?P<mark>[*_])(?=\S)([^*_]+)(?<=\S)(?P=mark)\Z")
 _SENTENCE = re.compile(r"\s*+\S+(?:\s++\S+){3,}?[.?!。？！]\s*+")
 _BOLD_END = re.compile(r"(?<=\S)\*\*(?=\s|$)")
 _SMALL_TALK = re.compile(
@@ -94,11 +86,11 @@ def instructions(request_id: str, completion: Completion, asked: AskedList) -> P
     number continues the item above it, unless the line is part of an example. A blank line ends an item. A
     second list is ignored. Repeated demonstrations and the last item of a truncated reply are rejected.
     """
-    text = answer_text(completion.text).replace("<br>", "\n")
-    items, is_open = _items(without_fence(text, _BEGINS), asked)
-    if not items or (len(items) == 1 and is_refusal(items[0].text)):
+    text = cleanup.answer_text(completion.text).replace("<br>", "\n")
+    items, is_open = _items(cleanup.without_fence(text, _BEGINS), asked)
+    if not items or (len(items) == 1 and cleanup.is_refusal(items[0].text)):
         reason = Reason.REFUSAL if items else Reason.NO_LIST
-        return ParsedList((), (whole_reply(request_id, completion.text, reason),))
+        return ParsedList((), (cleanup.whole_reply(request_id, completion.text, reason),))
     echoes = _echoes(items, text, asked)
     candidates: list[Candidate] = []
     rejections: list[Rejection] = []
@@ -122,10 +114,9 @@ def _items(text: str, asked: AskedList) -> tuple[list[_Item], bool]:
     bullets = _bullets_after_echo(lines, numbered, asked)
     if bullets:
         return [*numbered, *bullets], True
-    items: list[_Item] = []
-    for item, following in zip(numbered, [*numbered[1:], None], strict=True):
-        items.extend(_split(item, None if following is None else following.number))
-    return items, is_open
+    following = [*(item.number for item in numbered[1:]), None]
+    parts = map(_split, numbered, following)
+    return [part for split in parts for part in split], is_open
 
 
 def _numbered_items(lines: list[str], asked: AskedList) -> tuple[list[_Item], bool]:
@@ -150,7 +141,7 @@ def _numbered_items(lines: list[str], asked: AskedList) -> tuple[list[_Item], bo
                 is_open, is_ended = False, True
         elif not line.strip():
             is_open = False
-        elif _NOT_THE_TASK.match(line) or is_closing_remark(line) or is_fence(line):
+        elif _NOT_THE_TASK.match(line) or cleanup.is_closing_remark(line) or cleanup.is_fence(line):
             is_open, is_ended = False, True
         elif items and line.strip() == str(items[-1].number + 1):
             is_open = False  # the reply was cut after the next number
@@ -169,9 +160,7 @@ def _unnumbered_first_item(lines: list[str], number: int, asked: AskedList) -> _
     continues = asked.continues or (lines[:1] and lines[0][:1] == " ")
     is_next = number == asked.first_number + 1
     is_near = asked.first_number < number <= asked.first_number + _MAX_SKIPPED
-    if asked.continues is False and not is_next:
-        return None
-    if not is_next and not (continues and number == 1) and not is_near:
+    if not is_next and (asked.continues is False or not (is_near or (continues and number == 1))):
         return None
     kept: list[str] = []
     for line in lines:
@@ -226,7 +215,7 @@ def _json_items(text: str) -> list[_Item]:
 
 def _sentences(lines: list[str]) -> list[_Item]:
     """Return the items of a list without numbers, which must have at least three lines, each a sentence."""
-    sentences = [line for line in lines if line.strip() and not is_closing_remark(line)]
+    sentences = [line for line in lines if line.strip() and not cleanup.is_closing_remark(line)]
     if sentences and _SMALL_TALK.match(sentences[0]):
         del sentences[0]
     if len(sentences) < 3 or not all(_SENTENCE.fullmatch(line) for line in sentences):
@@ -268,17 +257,12 @@ def _split(item: _Item, following: int | None) -> list[_Item]:
 def _tidy(text: str) -> str:
     """Return an instruction on one line, without the formatting, labels and examples that models add."""
     text = " ".join(text.split())
-    inline = _INLINE_EXAMPLE.search(text)
-    if inline is not None:
-        text = text[: inline.start()]
+    text = _INLINE_EXAMPLE.split(text, maxsplit=1)[0]
     text = _BOLD.sub(r"\1", text)
     if text.count("**") == 1:
         text = _BOLD_END.sub("", text)  # the opening "**" came before the number
-    italic = _ITALIC.fullmatch(text)
-    if italic is not None:
-        text = italic[2]
-    unlabelled = _LABEL.sub("", text)
-    text = unlabelled or text
+    text = _ITALIC.sub(r"\2", text)
+    text = _LABEL.sub("", text) or text
     inner = text[1:-1]
     if len(text) > 2 and text[0] == text[-1] == '"' and '"' not in inner:
         text = inner.strip()
@@ -288,9 +272,7 @@ def _tidy(text: str) -> str:
 def _is_echo(text: str, asked: AskedList) -> bool:
     if _HEADING.match(text):
         return True
-    return comparable(text) in {
-        comparable(demonstration) for demonstration in asked.demonstrations or ()
-    }
+    return cleanup.comparable(text) in map(cleanup.comparable, asked.demonstrations or ())
 
 
 def _echoes(items: list[_Item], text: str, asked: AskedList) -> int:
@@ -300,8 +282,8 @@ def _echoes(items: list[_Item], text: str, asked: AskedList) -> int:
         return 0
     if asked.demonstrations:
         # A prompt may have numbered rules before its list, and a reply may repeat these rules too.
-        last = (demonstrations, comparable(asked.demonstrations[-1]))
-        ends = [n for n, i in enumerate(items, 1) if (i.number, comparable(i.text)) == last]
+        last = (demonstrations, cleanup.comparable(asked.demonstrations[-1]))
+        ends = [n for n, i in enumerate(items, 1) if (i.number, cleanup.comparable(i.text)) == last]
         if ends:
             return ends[-1]
     # If a base model writes a heading and a list from 1 that is longer than the list of demonstrations, the

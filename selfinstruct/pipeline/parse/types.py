@@ -3,15 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from selfinstruct.records import (
-    Answer,
-    Candidate,
-    Completion,
-    Instance,
-    Reason,
-    Rejection,
-    rejected_text,
-)
+from selfinstruct import records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +37,7 @@ class Pair:
 
     input: str
     output: str
-    reason: Reason | None = None
+    reason: records.Reason | None = None
     """Why the pair's format makes it unusable; None if the format is fine."""
 
 
@@ -53,44 +45,47 @@ class Pair:
 class ParsedList:
     """Parsed reply to a generation request. Each item of the reply is either a candidate or a rejection."""
 
-    candidates: tuple[Candidate, ...]
-    rejections: tuple[Rejection, ...]
+    candidates: tuple[records.Candidate, ...]
+    rejections: tuple[records.Rejection, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedInstances:
     """Parsed reply to an instance request."""
 
-    instances: tuple[Instance, ...]
-    rejections: tuple[Rejection, ...]
+    instances: tuple[records.Instance, ...]
+    rejections: tuple[records.Rejection, ...]
 
 
-ListParser = Callable[[str, Completion, AskedList], ParsedList]
+ListParser = Callable[[str, records.Completion, AskedList], ParsedList]
 """Parser for replies to generation requests. The first argument is the request id. Never raises."""
-InstanceParser = Callable[[str, Completion, AskedInstances], ParsedInstances]
+InstanceParser = Callable[[str, records.Completion, AskedInstances], ParsedInstances]
 """Parser for replies to instance requests. The first argument is the request id. Never raises."""
 
 
-AnswerParser = Callable[[Completion, str], Answer]
+AnswerParser = Callable[[records.Completion, str], records.Answer]
 """Parser for replies to the classification question. The second argument is the task's instruction, or "" if
 the instruction is unknown. Never raises."""
 
 
-def rejection(request_id: str, n: int, reason: Reason, text: str) -> Rejection:
+def rejection(request_id: str, n: int, reason: records.Reason, text: str) -> records.Rejection:
     """Return a rejection of item number `n` in a reply; 0 means the whole reply."""
-    return Rejection(
-        candidate_id=f"{request_id}#{n}", stage="parse", reason=reason, text=rejected_text(text)
+    return records.Rejection(
+        candidate_id=f"{request_id}#{n}",
+        stage="parse",
+        reason=reason,
+        text=records.rejected_text(text),
     )
 
 
-def pair_text(instance: Instance) -> str:
+def pair_text(instance: records.Instance) -> str:
     """Return an instance as the text that its rejection stores."""
     return f"{instance.input}\n{instance.output}".strip()
 
 
 def select(
     request_id: str,
-    judged: list[tuple[Instance, Reason | None]],
+    judged: list[tuple[records.Instance, records.Reason | None]],
     *,
     limit: int | None,
     conflict_without_input: bool,
@@ -107,19 +102,19 @@ def select(
     for instance, reason in judged:
         if reason is None:
             outputs.setdefault(normalize(instance.input), set()).add(normalize(instance.output))
-    accepted: list[Instance] = []
+    accepted: list[records.Instance] = []
     seen: set[tuple[str, str]] = set()
-    rejections: list[Rejection] = []
+    rejections: list[records.Rejection] = []
     for n, (instance, reason) in enumerate(judged, start=1):
         pair = normalize(instance.input), normalize(instance.output)
         if reason is None:
             may_conflict = bool(instance.input) or conflict_without_input
             if may_conflict and len(outputs[pair[0]]) > 1:
-                reason = Reason.CONFLICTING_OUTPUTS
+                reason = records.Reason.CONFLICTING_OUTPUTS
             elif pair in seen:
-                reason = Reason.DUPLICATE_INSTANCE
+                reason = records.Reason.DUPLICATE_INSTANCE
             elif limit is not None and len(accepted) == limit:
-                reason = Reason.OVER_LIMIT
+                reason = records.Reason.OVER_LIMIT
         if reason is None:
             accepted.append(instance)
             seen.add(pair)

@@ -8,20 +8,13 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from selfinstruct.simulate.author import base_model
+from selfinstruct.simulate.author import base_model, prompt_recognition
 from selfinstruct.simulate.author.blocks import blocks
 from selfinstruct.simulate.author.classification import yes_or_no
 from selfinstruct.simulate.author.continuation import continuation
 from selfinstruct.simulate.author.grammar import word_list
 from selfinstruct.simulate.author.instances import instances
 from selfinstruct.simulate.author.mistakes import FaultShares
-from selfinstruct.simulate.author.prompt_recognition import (
-    Blocks,
-    Classification,
-    Continuation,
-    Instances,
-    recognise,
-)
 from selfinstruct.simulate.seeded_random import SeededRandom
 
 _MARKER: Final = re.compile(
@@ -57,19 +50,21 @@ class Author:
     def continue_text(self, prompt: str, seed: str) -> str:
         """Return a base model's continuation of `prompt`. Different seeds produce different texts."""
         rng = SeededRandom(seed)
-        asked = recognise(prompt)
+        asked = prompt_recognition.recognise(prompt)
         if asked is None:
             return base_model.gap(prompt) + rng.one_of(word_list("other_reply"))
         return base_model.continue_prompt(prompt, asked, rng, self.shares)
 
     def _reply(self, prompt: str, rng: SeededRandom) -> str:
-        asked = recognise(prompt)
-        if isinstance(asked, Continuation):
-            return continuation(asked, rng, self.shares)
-        if isinstance(asked, Blocks):
-            return blocks(asked, rng, self.shares)
-        if isinstance(asked, Classification):
+        asked = prompt_recognition.recognise(prompt)
+        if asked is None:
+            return rng.one_of(word_list("other_reply"))
+        if isinstance(asked, prompt_recognition.Classification):
             return yes_or_no(asked.instruction, rng, self.shares)
-        if isinstance(asked, Instances):
-            return instances(asked, rng, self.shares)
-        return rng.one_of(word_list("other_reply"))
+        if rng.chance(self.shares.refused):
+            return rng.one_of(word_list("apology"))
+        if isinstance(asked, prompt_recognition.Continuation):
+            return continuation(asked, rng, self.shares)
+        if isinstance(asked, prompt_recognition.Blocks):
+            return blocks(asked, rng, self.shares)
+        return instances(asked, rng, self.shares)

@@ -35,8 +35,6 @@ _WRONG: Final = (
 
 def blocks(asked: Blocks, rng: SeededRandom, shares: FaultShares) -> str:
     """Return a chat model's reply to a prompt that ends with a block's first heading."""
-    if rng.chance(shares.refused):
-        return rng.one_of(word_list("apology"))
     layout = rng.one_of(_WRONG) if rng.chance(shares.malformed) else _RIGHT
     text = continued_blocks(asked, asked.last, rng, shares, layout)
     chance = rng.unit()
@@ -51,18 +49,13 @@ def blocks(asked: Blocks, rng: SeededRandom, shares: FaultShares) -> str:
 
 
 def continued_blocks(
-    asked: Blocks,
-    last: int,
-    rng: SeededRandom,
-    shares: FaultShares,
-    layout: str = _RIGHT,
+    asked: Blocks, last: int, rng: SeededRandom, shares: FaultShares, layout: str = _RIGHT
 ) -> str:
     """Return the blocks from `asked.first` to `last`. The first block's first heading is omitted."""
     parts = []
     for number in range(asked.first, last + 1):
         instruction = new_task(asked.demonstrations, rng, shares)
-        given, output = examples(instruction, 1, rng)[0]
-        output = wrong_output(given, output, rng, shares)
+        given, output = wrong_output(examples(instruction, 1, rng)[0], rng, shares)
         if not given:
             respelt = rng.chance(shares.no_input_respelt)
             given = rng.one_of(word_list("no_input")) if respelt else asked.no_input

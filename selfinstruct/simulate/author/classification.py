@@ -18,11 +18,7 @@ _CLASSIFICATION: Final = re.compile(
 
 
 def yes_or_no(
-    instruction: str,
-    rng: SeededRandom,
-    shares: FaultShares,
-    *,
-    unclear: str = "unclear",
+    instruction: str, rng: SeededRandom, shares: FaultShares, *, unclear: str = "unclear"
 ) -> str:
     """Return an answer to "Is it a classification task?". `unclear` is the word list for unclear answers."""
     if rng.chance(shares.unclear):

@@ -18,8 +18,6 @@ _REPEATED_TASKS: Final = 150
 
 def continuation(asked: Continuation, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
     """Return a chat model's reply to a prompt that ends with a list of demonstrations."""
-    if rng.chance(shares.refused):
-        return rng.one_of(word_list("apology"))
     tasks = new_tasks(asked, asked.last - asked.first + 1, rng, shares)
     if rng.chance(shares.malformed):
         return rng.one_of(_wrong_layouts(asked.first, tasks))

@@ -7,11 +7,12 @@ from selfinstruct.simulate.author.instructions import compose
 from selfinstruct.simulate.author.prompt_recognition import Instances
 from selfinstruct.simulate.seeded_random import SeededRandom
 
+Pair = tuple[str, str]
+"""An input and its output, or a label and its input."""
+
 
 def instances(asked: Instances, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
     """Return a chat model's reply to a prompt for examples."""
-    if rng.chance(shares.refused):
-        return rng.one_of(word_list("apology"))
     reply = example_blocks(asked, rng, shares)
     if rng.chance(shares.chatty):
         reply = f"{rng.one_of(word_list('announcement'))}\n\n{reply}"
@@ -23,9 +24,12 @@ def instances(asked: Instances, rng: SeededRandom, shares: mistakes.FaultShares)
 def example_blocks(asked: Instances, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
     """Return the examples with their markers, without any text around them."""
     number = rng.between(1, min(asked.most, 5))
-    make, write = (labelled, _label_blocks) if asked.labels_first else (examples, _output_blocks)
+    if asked.labels_first:
+        make, spoil, write = labelled, _wrong_label, _label_blocks
+    else:
+        make, spoil, write = examples, wrong_output, _output_blocks
     right = make(asked.instruction, number, rng)
-    pairs = [_with_mistake(pair, asked.labels_first, rng, shares) for pair in right]
+    pairs = [spoil(pair, rng, shares) for pair in right]
     first, second = right[-1]
     if first and rng.chance(shares.contradicted):
         other = ("none of these", second) if asked.labels_first else (first, "Hard to say.")
@@ -36,38 +40,31 @@ def example_blocks(asked: Instances, rng: SeededRandom, shares: mistakes.FaultSh
     return write(pairs, [rng.chance(shares.marker_missing) for _ in pairs])
 
 
-def _with_mistake(
-    pair: tuple[str, str],
-    labels_first: bool,  # noqa: FBT001 - private
-    rng: SeededRandom,
-    shares: mistakes.FaultShares,
-) -> tuple[str, str]:
-    if not labels_first:
-        given, output = pair
-        return given, wrong_output(given, output, rng, shares)
+def _wrong_label(pair: Pair, rng: SeededRandom, shares: mistakes.FaultShares) -> Pair:
     label, given = pair
     if rng.chance(shares.not_applicable):
         return "N/A", given
     return label, "" if rng.chance(shares.empty) else given
 
 
-def wrong_output(given: str, output: str, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
-    """Return `output`, or with the configured probabilities a wrong output for the input `given`."""
+def wrong_output(pair: Pair, rng: SeededRandom, shares: mistakes.FaultShares) -> Pair:
+    """Return an input and its output, or with the configured probabilities a wrong output."""
+    given, output = pair
     if rng.chance(shares.echoed):
-        return given or output
+        return given, given or output
     if rng.chance(shares.not_applicable):
-        return "N/A"
-    return "" if rng.chance(shares.empty) else output
+        return given, "N/A"
+    return given, "" if rng.chance(shares.empty) else output
 
 
-def _label_blocks(pairs: list[tuple[str, str]], unmarked: list[bool]) -> str:
+def _label_blocks(pairs: list[Pair], unmarked: list[bool]) -> str:
     return "\n".join(
         f"Class label: {label}\n{given if bare else f'Input: {given}'}".rstrip()
         for (label, given), bare in zip(pairs, unmarked, strict=True)
     )
 
 
-def _output_blocks(pairs: list[tuple[str, str]], unmarked: list[bool]) -> str:
+def _output_blocks(pairs: list[Pair], unmarked: list[bool]) -> str:
     blocks = []
     for number, ((given, output), bare) in enumerate(zip(pairs, unmarked, strict=True), 1):
         heading = f"Example {number}\n" if len(pairs) > 1 else ""

@@ -7,18 +7,11 @@ recognises every instruction that `compose` can write.
 import re
 from bisect import bisect
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
-from selfinstruct.simulate.author.grammar import (
-    CLOSED,
-    new_scene,
-    pattern,
-    setting_of,
-    word_list,
-)
+from selfinstruct.simulate.author import grammar
 from selfinstruct.simulate.author.labels import choice_of_labels
 from selfinstruct.simulate.author.word_lists import sections
 from selfinstruct.simulate.seeded_random import SeededRandom
@@ -33,8 +26,7 @@ _MAX_LENGTH: Final = 1_000
 """Maximum length of a text that `recognise` examines, in characters."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Frame(NamedTuple):
     """A sentence with slots, from which instructions are composed."""
 
     kind: str
@@ -43,8 +35,7 @@ class Frame:
     """The name of the word list with sentences that may follow this frame."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recognised:
+class Recognised(NamedTuple):
     """The kind and the slot words that were found in an instruction."""
 
     kind: str
@@ -62,13 +53,13 @@ def compose(rng: SeededRandom) -> str:
 def fill_frame(frame: Frame, rng: SeededRandom) -> str:
     """Return a new instruction from `frame`, in some cases with a sentence before or after it."""
     used = {"labels": choice_of_labels(rng)} if frame.kind == LABEL_KIND else {}
-    scene = new_scene(rng, used)
+    scene = grammar.new_scene(rng, used)
     instruction = scene.fill(frame.text)
     chance = rng.unit()
     if chance < _CLOSING_SHARE:
-        return f"{instruction} {scene.fill(rng.one_of(word_list(frame.closing)))}"
+        return f"{instruction} {scene.fill(rng.one_of(grammar.word_list(frame.closing)))}"
     if chance < _CLOSING_SHARE + _LEAD_SHARE:
-        return f"{scene.fill(rng.one_of(word_list('lead')))} {instruction}"
+        return f"{scene.fill(rng.one_of(grammar.word_list('lead')))} {instruction}"
     return instruction
 
 
@@ -84,7 +75,7 @@ def recognise(instruction: str) -> Recognised | None:
                 used = {
                     slot: words
                     for slot, words in found.groupdict().items()
-                    if slot in CLOSED or slot == "labels" or words in setting_of()
+                    if slot in grammar.CLOSED or slot == "labels" or words in grammar.setting_of()
                 }
                 return Recognised(kind=frame.kind, used=used)
     return None
@@ -98,14 +89,12 @@ def all_frames() -> list[Frame]:
 @cache
 def _kinds() -> tuple[tuple[tuple[Frame, ...], ...], tuple[float, ...]]:
     """Return each kind's frames, and the cumulative weights of the kinds."""
-    kinds = []
-    weights = []
-    for (kind, weight, closing), lines in sections("frames"):
-        weights.append(float(weight))
-        kinds.append(
-            tuple(Frame(kind=kind, text=line, closing=closing) for line in filter(None, lines))
-        )
-    return tuple(kinds), tuple(accumulate(weights))
+    found = sections("frames")
+    kinds = (
+        tuple(Frame(kind=kind, text=line, closing=closing) for line in filter(None, lines))
+        for (kind, _, closing), lines in found
+    )
+    return tuple(kinds), tuple(accumulate(float(weight) for (_, weight, _), _ in found))
 
 
 @cache
@@ -113,7 +102,9 @@ def _patterns() -> dict[str, list[tuple[Frame, re.Pattern[str]]]]:
     """Return the frames and their patterns by first word, so only a few patterns need to be tried."""
     patterns: dict[str, list[tuple[Frame, re.Pattern[str]]]] = {}
     for frame in all_frames():
-        patterns.setdefault(_first_word(frame.text), []).append((frame, pattern(frame.text)))
+        patterns.setdefault(_first_word(frame.text), []).append(
+            (frame, grammar.pattern(frame.text))
+        )
     return patterns
 
 

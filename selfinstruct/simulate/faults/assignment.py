@@ -7,18 +7,12 @@ time or on other requests. Outages are an exception: they depend on how many att
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from selfinstruct.simulate.faults.plan import (
-    AttemptFault,
-    ErrorObject,
-    FaultPlan,
-    RequestFault,
-    Status,
-)
+from selfinstruct.simulate.faults import plan
 from selfinstruct.simulate.seeded_random import SeededRandom
 
-F = TypeVar("F", AttemptFault, RequestFault)
+F = TypeVar("F", plan.AttemptFault, plan.RequestFault)
 
-_NEVER: Final = Status(share=1, status=500)
+_NEVER: Final = plan.Status(share=1, status=500)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +21,7 @@ class Assignment:
 
     attempt: int
     """The attempt's number among the attempts at the same request, counting from 1."""
-    fault: AttemptFault | None = None
+    fault: plan.AttemptFault | None = None
     name: str | None = None
     """The name that the request log shows for `fault`: "outage", "never", or the name in the plan."""
     content_fault: str | None = None
@@ -36,14 +30,14 @@ class Assignment:
     @property
     def is_billed(self) -> bool:
         """Whether the reply is billed. It may be billed even if the client never receives it."""
-        return self.name != "outage" and not isinstance(self.fault, Status | ErrorObject)
+        return self.name != "outage" and not isinstance(self.fault, plan.Status | plan.ErrorObject)
 
 
 class Assigner:
-    """Assigns the faults in `plan` to attempts, in the order in which the attempts arrive."""
+    """Assigns the faults in a plan to attempts, in the order in which the attempts arrive."""
 
-    def __init__(self, plan: FaultPlan) -> None:
-        self._plan = plan
+    def __init__(self, faults: plan.FaultPlan) -> None:
+        self._plan = faults
         self._arrivals = 0
         self._counts: dict[str, tuple[int, int]] = {}
         """Number of attempts and of faulty attempts so far, by request."""
@@ -67,21 +61,18 @@ class Assigner:
             fault, name = outage, "outage"
         return Assignment(attempt=attempt, fault=fault, name=name, content_fault=content_fault)
 
-    def _outage(self) -> AttemptFault | None:
-        for outage in self._plan.outages:
-            if outage.after < self._arrivals <= outage.after + outage.attempts:
-                return outage.fault
-        return None
+    def _outage(self) -> plan.AttemptFault | None:
+        now = self._arrivals
+        outages = (o for o in self._plan.outages if o.after < now <= o.after + o.attempts)
+        return next((outage.fault for outage in outages), None)
 
 
-def attempt_fault(plan: FaultPlan, request: str, attempt: int) -> AttemptFault | None:
+def attempt_fault(faults: plan.FaultPlan, request: str, attempt: int) -> plan.AttemptFault | None:
     """Return the fault for the attempt with this number, ignoring `at_most` and outages."""
-    return _select(plan.per_attempt, f"{plan.seed}/{request}/{attempt}")
+    return _select(faults.per_attempt, f"{faults.seed}/{request}/{attempt}")
 
 
 def _select(faults: tuple[F, ...], seed: str) -> F | None:
-    if not faults:
-        return None
     position = SeededRandom(seed).unit()
     for fault in faults:
         position -= fault.share

@@ -30,10 +30,7 @@ def with_content_fault(reply: dict[str, Any], fault: str, request: AnyBody) -> d
     written = sum(number for _, number in changed)
     prompt_tokens = reply["usage"]["prompt_tokens"]
     usage = {"completion_tokens": written, "total_tokens": prompt_tokens + written}
-    return reply | {
-        "choices": [choice for choice, _ in changed],
-        "usage": reply["usage"] | usage,
-    }
+    return reply | {"choices": [choice for choice, _ in changed], "usage": reply["usage"] | usage}
 
 
 def _choice(choice: dict[str, Any], fault: str, echo: str) -> tuple[dict[str, Any], int]:

@@ -10,15 +10,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any, Final
 
-from selfinstruct.simulate.faults.plan import (
-    AttemptFault,
-    ErrorObject,
-    NoChoices,
-    Page,
-    Plain,
-    RetryAfter,
-    Status,
-)
+from selfinstruct.simulate.faults import plan
 from selfinstruct.simulate.protocol.completions import text_of, with_text
 from selfinstruct.simulate.protocol.replies import Reply, error_reply, json_reply
 
@@ -37,24 +29,24 @@ _LOG_IN: Final = (
 _PLAIN: Final = "upstream connect error or disconnect before headers\n"
 
 
-def with_fault(reply: Reply, fault: AttemptFault | None) -> Reply:
+def with_fault(reply: Reply, fault: plan.AttemptFault | None) -> Reply:
     """Return `reply` as changed by `fault`. It is unchanged if `fault` is None or a connection fault."""
     match fault:
-        case Status():
+        case plan.Status():
             error = _error(fault.status, fault.code, fault.message)
             return replace(error, headers=_retry_header(fault.retry_after))
-        case ErrorObject():
+        case plan.ErrorObject():
             return replace(_error(500, fault.code, fault.message), status=200)
-        case Page(format="html"):
+        case plan.Page(format="html"):
             return Reply(status=200, body=_LOG_IN.encode(), media_type="text/html")
-        case Page():
+        case plan.Page():
             return Reply(status=200, body=_PLAIN.encode(), media_type="text/plain")
-        case Plain(fault="broken_json"):
+        case plan.Plain(fault="broken_json"):
             return Reply(status=reply.status, body=reply.body[: len(reply.body) // 2])
         # The reply may already be an error, which has no choices to change.
-        case NoChoices() if "choices" in reply.data:
+        case plan.NoChoices() if "choices" in reply.data:
             return json_reply(reply.status, _without_choices(reply.data, fault.choices))
-        case Plain(fault="broken_off") if "choices" in reply.data:
+        case plan.Plain(fault="broken_off") if "choices" in reply.data:
             return json_reply(reply.status, _broken_off(reply.data))
         case _:
             return reply
@@ -69,7 +61,7 @@ def _error(status: int, code: str | None, message: str | None) -> Reply:
     return error_reply(status, message, kind=kind, code=code)
 
 
-def _retry_header(retry_after: RetryAfter | None) -> dict[str, str] | None:
+def _retry_header(retry_after: plan.RetryAfter | None) -> dict[str, str] | None:
     if retry_after is None:
         return None
     if retry_after.milliseconds is not None:

@@ -6,7 +6,6 @@ decides which attempt gets which fault. A plan does not include the author's mis
 """
 
 import math
-from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
@@ -194,12 +193,9 @@ class FaultPlan(Entry):
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:
-        _check_sum("per_attempt", self.per_attempt)
-        _check_sum("per_request", self.per_request)
+        for name in ("per_attempt", "per_request"):
+            total = math.fsum(fault.share for fault in getattr(self, name))
+            if total > 1 + 1e-9:
+                problem = f"the shares in {name} add up to {total:g}; reduce them to at most 1"
+                raise ValueError(problem)
         return self
-
-
-def _check_sum(name: str, faults: Iterable[AttemptFault | RequestFault]) -> None:
-    total = math.fsum(fault.share for fault in faults)
-    if total > 1 + 1e-9:
-        raise ValueError(f"the shares in {name} add up to {total:g}; reduce them to at most 1")

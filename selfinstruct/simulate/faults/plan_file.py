@@ -10,7 +10,6 @@ from pydantic_core import ErrorDetails
 from selfinstruct.errors import InputError
 from selfinstruct.files.yaml_text import read_yaml_input
 from selfinstruct.simulate.faults import plan
-from selfinstruct.simulate.faults.plan import FaultPlan
 
 _KEYS: Final = sorted(
     {
@@ -33,11 +32,11 @@ _WORDS: Final = {
 """What a value must be, by pydantic error type. Replaces pydantic's own messages."""
 
 
-def read_fault_plan(path: Path) -> FaultPlan:
+def read_fault_plan(path: Path) -> plan.FaultPlan:
     """Return the fault plan in the YAML file `path`. Raises InputError if it is unreadable or invalid."""
     data = read_yaml_input(path)
     try:
-        return FaultPlan() if data is None else FaultPlan.model_validate(data)
+        return plan.FaultPlan() if data is None else plan.FaultPlan.model_validate(data)
     except ValidationError as error:
         # `str(error)` would convert wrong numbers to text, however many digits they have.
         raise InputError(path, _sentence(error.errors(include_url=False)[0])) from None

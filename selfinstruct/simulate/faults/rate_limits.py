@@ -15,7 +15,7 @@ from typing import Final
 from selfinstruct.simulate.faults.plan import RateLimits
 from selfinstruct.simulate.protocol.replies import Reply, error_reply
 
-NAME: Final = "rate_limit"
+RATE_LIMIT: Final = "rate_limit"
 """The name that the request log shows for a refusal."""
 # Tolerance for rounding errors: a client that retries at the stated time must be accepted.
 _TOLERANCE: Final = 1e-6
@@ -30,23 +30,34 @@ class TooEarly:
     """The bucket that has too little left: "requests" or "tokens"."""
     limit: int
     """The bucket's capacity, in requests or tokens."""
-    left: int
+    used: float
+    """The amount missing from the full bucket."""
     needed: int
-    retry_after_s: float
-    """Seconds until the attempt would be accepted; infinite if it never would be."""
+
+    @property
+    def left(self) -> int:
+        """The whole number of requests or tokens that the bucket has left."""
+        return _left(self.limit, self.used)
+
+    @property
+    def retry_after_s(self) -> float:
+        """Seconds until the attempt would be accepted; infinite if it never would be."""
+        excess = self.used + self.needed - self.limit
+        return math.inf if self.needed > self.limit else excess * 60 / self.limit
 
     def reply(self, model: str) -> Reply:
         """Return a reply with status 429 and the message that OpenAI uses."""
         limit = f"on {self.kind} per min ({_ABBREVIATIONS[self.kind]}): Limit {self.limit}"
         code = "rate_limit_exceeded"
+        headers = {}
         if math.isinf(self.retry_after_s):
             message = f"Request too large for {model} {limit}, Requested {self.needed}."
-            return error_reply(429, message, kind=self.kind, code=code)
-        message = (
-            f"Rate limit reached for {model} {limit}, Used {self.limit - self.left}, "
-            f"Requested {self.needed}. Please try again in {duration(self.retry_after_s)}."
-        )
-        headers = {"retry-after": f"{_milliseconds(self.retry_after_s) / 1000:g}"}
+        else:
+            message = (
+                f"Rate limit reached for {model} {limit}, Used {self.limit - self.left}, "
+                f"Requested {self.needed}. Please try again in {duration(self.retry_after_s)}."
+            )
+            headers["retry-after"] = f"{_milliseconds(self.retry_after_s) / 1000:g}"
         return replace(error_reply(429, message, kind=self.kind, code=code), headers=headers)
 
 
@@ -66,9 +77,9 @@ class Buckets:
         self._refill()
         needed = {"requests": 1, "tokens": tokens}
         problems = [
-            self._too_early(kind, needed[kind])
-            for kind in self._limits
-            if self._used[kind] + needed[kind] > self._limits[kind] + _TOLERANCE
+            TooEarly(kind=kind, limit=limit, used=self._used[kind], needed=needed[kind])
+            for kind, limit in self._limits.items()
+            if self._used[kind] + needed[kind] > limit + _TOLERANCE
         ]
         if problems:
             return max(problems, key=lambda problem: problem.retry_after_s)
@@ -82,29 +93,19 @@ class Buckets:
         headers = {}
         for kind, limit in self._limits.items():
             headers[f"x-ratelimit-limit-{kind}"] = str(limit)
-            headers[f"x-ratelimit-remaining-{kind}"] = str(self._left(kind))
+            headers[f"x-ratelimit-remaining-{kind}"] = str(_left(limit, self._used[kind]))
             headers[f"x-ratelimit-reset-{kind}"] = duration(self._used[kind] * 60 / limit)
         return headers
-
-    def _too_early(self, kind: str, needed: int) -> TooEarly:
-        limit = self._limits[kind]
-        excess = self._used[kind] + needed - limit
-        return TooEarly(
-            kind=kind,
-            limit=limit,
-            left=self._left(kind),
-            needed=needed,
-            retry_after_s=math.inf if needed > limit else excess * 60 / limit,
-        )
-
-    def _left(self, kind: str) -> int:
-        return math.floor(self._limits[kind] - self._used[kind] + _TOLERANCE)
 
     def _refill(self) -> None:
         now = self._now()
         for kind, limit in self._limits.items():
             self._used[kind] = max(0.0, self._used[kind] - (now - self._as_of) * limit / 60)
         self._as_of = now
+
+
+def _left(limit: int, used: float) -> int:
+    return math.floor(limit - used + _TOLERANCE)
 
 
 def duration(seconds: float) -> str:

@@ -68,13 +68,10 @@ class FaultyTransport:
                 case Hang():
                     if not await client_leaves(receive, fault.seconds):
                         connection.close()
-                case Timed(fault="late"):
-                    if await client_leaves(receive, fault.seconds):
-                        return False
-                    await reply.response(scope, receive, send)
-                    return True
-                case Timed():
+                case Timed(fault="drip"):
                     return await _drip(reply, fault.seconds, receive, send)
+                case Timed() if await client_leaves(receive, fault.seconds):
+                    return False
                 case Plain(fault="reset"):
                     await _send_head(reply, send)
                     half = reply.body[: len(reply.body) // 2]

@@ -8,8 +8,7 @@ truncated to 200 tokens, and the first of three choices equals the only choice w
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from selfinstruct.simulate.protocol import tokens
 from selfinstruct.simulate.protocol.request_bodies import AnyBody, ChatBody, TextBody
@@ -18,8 +17,7 @@ Write = Callable[[str, str], str]
 """An author: `write(prompt, seed)` returns the complete reply. Different seeds produce different replies."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(NamedTuple):
     """One of a reply's choices."""
 
     text: str

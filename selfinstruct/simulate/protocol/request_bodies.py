@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from selfinstruct.simulate.protocol.replies import Reply, error_reply
+from selfinstruct.simulate.protocol.replies import error_reply
 
 Text = Annotated[str, Strict()]
 Count = Annotated[int, Strict(), Field(ge=1)]
@@ -30,6 +30,8 @@ Penalty = Annotated[float, Strict(), Field(ge=-2, le=2)]
 _DEFAULT_MAX_TOKENS: Final = 16
 """Default of `max_tokens` for text completions, which is the same as OpenAI's default."""
 
+_SAMPLING: Final = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "seed")
+
 
 class RequestError(Exception):
     """The request is invalid and gets an error body. The message is for users."""
@@ -38,16 +40,10 @@ class RequestError(Exception):
         self, status: int, message: str, *, param: str | None = None, code: str | None = None
     ) -> None:
         super().__init__(message)
-        self.status = status
-        self.param = param
-        self.code = code
-
-    @property
-    def reply(self) -> Reply:
-        """The reply that reports this error to the client."""
-        return error_reply(
-            self.status, str(self), kind="invalid_request_error", param=self.param, code=self.code
+        self.reply = error_reply(
+            status, message, kind="invalid_request_error", param=param, code=code
         )
+        """The reply that reports this error to the client."""
 
 
 def _as_list(stop: object) -> object:
@@ -82,13 +78,7 @@ class Body(BaseModel):
     @property
     def sampling(self) -> list[float | None]:
         """The values of the members that change the generated text, in a fixed order."""
-        return [
-            self.temperature,
-            self.top_p,
-            self.frequency_penalty,
-            self.presence_penalty,
-            self.seed,
-        ]
+        return [getattr(self, name) for name in _SAMPLING]
 
 
 class TextPart(BaseModel):

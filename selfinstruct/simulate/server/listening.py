@@ -11,10 +11,9 @@ import queue
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Final, Self
 
 from selfinstruct.simulate.author.mistakes import FaultShares
@@ -60,7 +59,6 @@ class SimulatedEndpoint:
             raise ValueError(
                 f"latency must be from a smaller to a larger time, not {low:g} to {high:g}"
             )
-        self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as opened:
@@ -87,11 +85,10 @@ class SimulatedEndpoint:
         """
         # A signal handler may safely call `SimpleQueue.put` at any moment, unlike `Event.set`.
         stopped = queue.SimpleQueue[int]()
-
-        def stop(number: int, _frame: FrameType | None) -> None:
-            stopped.put(number)
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, lambda number, _frame: stopped.put(number))
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             with self:
                 on_ready(self.base_url)
@@ -100,21 +97,18 @@ class SimulatedEndpoint:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _bound_socket(self) -> socket.socket:
+    @contextlib.contextmanager
+    def _bound_socket(self) -> Iterator[socket.socket]:
         # asyncio disables Nagle's algorithm only if the socket's protocol is explicitly TCP. With Nagle's
         # algorithm, each body would be delayed by about 40 ms, until the client acknowledges the head.
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        try:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as bound:
             if os.name == "posix":  # On Windows, a port in use would be accepted.
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind((HOST, self.port))
             # From here on, the kernel queues connections until the server runs, so the URL already works.
             bound.listen(2048)
-        except BaseException:
-            bound.close()
-            raise
-        self.base_url = f"http://{HOST}:{bound.getsockname()[1]}/v1"
-        return bound
+            self.base_url = f"http://{HOST}:{bound.getsockname()[1]}/v1"
+            yield bound
 
     def _server(self, log: RequestLog) -> uvicorn.Server:
         """Return a server that is configured but not started."""

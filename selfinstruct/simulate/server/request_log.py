@@ -34,10 +34,9 @@ class RequestLog:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._lines = None
-        if path is not None:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-            self._lines = os.fdopen(os.open(path, flags, 0o600), "a", encoding="utf-8")
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        opened = os.open(path or os.devnull, flags, 0o600)
+        self._lines = os.fdopen(opened, "a", encoding="utf-8")
         self._began = time.monotonic()
         self._arrivals = 0
 
@@ -75,13 +74,10 @@ class RequestLog:
         self._write(event, entry | result)
 
     def _write(self, event: str, entry: dict[str, Any]) -> None:
-        if self._lines is None:
-            return
         at = round(time.monotonic() - self._began, 6)
         self._lines.write(json.dumps({"event": event, "at": at, **entry}) + "\n")
         self._lines.flush()
 
     def close(self) -> None:
         """Close the log file."""
-        if self._lines is not None:
-            self._lines.close()
+        self._lines.close()

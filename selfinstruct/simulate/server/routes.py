@@ -24,13 +24,9 @@ from selfinstruct.simulate.faults.assignment import Assigner, Assignment
 from selfinstruct.simulate.faults.content import with_content_fault
 from selfinstruct.simulate.faults.error_replies import with_fault
 from selfinstruct.simulate.faults.plan import AttemptFault, FaultPlan, Status
-from selfinstruct.simulate.faults.rate_limits import NAME as RATE_LIMIT
-from selfinstruct.simulate.faults.rate_limits import Buckets
+from selfinstruct.simulate.faults.rate_limits import RATE_LIMIT, Buckets
 from selfinstruct.simulate.faults.transport import FaultyTransport, client_leaves
-from selfinstruct.simulate.protocol.completions import (
-    Write,
-    answer,
-)
+from selfinstruct.simulate.protocol.completions import Write, answer
 from selfinstruct.simulate.protocol.replies import Reply, json_reply
 from selfinstruct.simulate.protocol.request_bodies import (
     AnyBody,
