@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.events import Committed
+from selfinstruct.journal_events import Committed
 from selfinstruct.records import Completion, Request
 from selfinstruct.runner.directory import open_run
 from selfinstruct.runner.journal import read_journal

@@ -193,7 +193,7 @@ def bare(arguments: argparse.Namespace) -> dict[str, float]:
     import httpx2
 
     from selfinstruct.config.schema import RunConfig
-    from selfinstruct.llm.endpoint import http_client
+    from selfinstruct.llm.http_client import http_client
 
     slots = arguments.slots[0]
     config = RunConfig(model="simulated", base_url=arguments.url, max_concurrency=slots)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from selfinstruct.backend import Answer, Backend, as_backend
-from selfinstruct.config.address import for_a_new_run, with_address
+from selfinstruct.config.endpoint_address import for_a_new_run, with_address
 from selfinstruct.config.reading import load_settings
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.export.export_records import export_records
@@ -97,7 +97,7 @@ def checked_settings(directory: Path | str | None, settings: Mapping[str, Any]) 
 
     For a new run, also check the input files and the API key. No file is written. Raises SelfInstructError.
     """
-    from selfinstruct.llm.endpoint import http_client
+    from selfinstruct.llm.http_client import http_client
 
     if directory is not None and is_run(directory):
         return dict(settings)

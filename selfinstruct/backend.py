@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, cast, runtime_checkable
 
 from selfinstruct.cost import Consumption
+from selfinstruct.display import scrub
 from selfinstruct.records import Completion, Request
-from selfinstruct.text import scrub
 
 
 class Backend(Protocol):

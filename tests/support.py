@@ -23,7 +23,7 @@ from hypothesis import settings
 
 from selfinstruct.backend import Backend
 from selfinstruct.cli import main
-from selfinstruct.dataset.export.formats import ExportOptions
+from selfinstruct.dataset.export.export_options import ExportOptions
 from selfinstruct.dataset.export.writing import writing
 from selfinstruct.dataset.rows import provenance_rows, select
 from selfinstruct.errors import RequestRejectedError

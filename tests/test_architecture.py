@@ -9,7 +9,7 @@ from support import ROOT
 
 PACKAGE = ROOT / "selfinstruct"
 
-WORDS = {"records", "events", "errors", "cost", "files", "text", "backend"}
+WORDS = {"records", "journal_events", "errors", "cost", "files", "display", "backend"}
 METHOD = WORDS | {"config", "budget", "pipeline"}
 
 MAY_IMPORT = {

@@ -16,7 +16,7 @@ from support import examples, exported
 from virtual_clock import run_at_once
 
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.events import RequestFailed
+from selfinstruct.journal_events import RequestFailed
 from selfinstruct.llm.online import open_backend
 from selfinstruct.runner.directory import open_run, read_run
 from selfinstruct.runner.journal import read_journal

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 from support import ROOT, typed
 
-from selfinstruct import events
+from selfinstruct import journal_events as events
 from selfinstruct.cli import app
 from selfinstruct.config.schema import OPERATIONAL, RunConfig
 from selfinstruct.records import Reason

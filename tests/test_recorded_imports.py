@@ -14,7 +14,7 @@ from test_recorded_runs import FOLDER, RAW, REGEN, Row, rows
 
 from selfinstruct.analysis.verify import verify
 from selfinstruct.dataset.importing.directory import import_run
-from selfinstruct.events import TaskImported
+from selfinstruct.journal_events import TaskImported
 from selfinstruct.records import Instance, Reason
 from selfinstruct.runner.directory import read_history, read_run
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from selfinstruct.analysis.verdict import verdict
 from selfinstruct.backend import Backend
-from selfinstruct.events import (
+from selfinstruct.journal_events import (
     Accepted,
     Classified,
     Committed,

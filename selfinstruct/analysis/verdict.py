@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from selfinstruct.events import Accepted
+from selfinstruct.journal_events import Accepted
 from selfinstruct.pipeline.parse.types import pair_text
 from selfinstruct.records import Instance, Rejection
 from selfinstruct.records.reasons import MEANING

@@ -16,10 +16,10 @@ from selfinstruct.budget.prices import require_price
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import FREE, NOTHING, Consumption, Price
 from selfinstruct.cost.worst_case import is_bounded
+from selfinstruct.display import dollars
 from selfinstruct.errors import ConfigError, LimitReachedError
-from selfinstruct.events import Released, Reserved
+from selfinstruct.journal_events import Released, Reserved
 from selfinstruct.records import Sampling
-from selfinstruct.text import dollars
 
 _UNITS = {"max_requests": "requests sent", "max_tokens_total": "tokens spent"}
 """The unit of each limit, for error messages. The limit `max_cost` is missing, as it is in dollars."""

@@ -26,8 +26,8 @@ from selfinstruct.cli.commands.simulate import simulate
 from selfinstruct.cli.commands.status import status
 from selfinstruct.cli.commands.verify import verify
 from selfinstruct.cli.options import CONTEXT, Command, Group
+from selfinstruct.cli.output import say, speak_any_alphabet
 from selfinstruct.cli.signals import exit_at_once
-from selfinstruct.cli.terminal import say, speak_any_alphabet
 from selfinstruct.errors import SelfInstructError
 
 _COMMANDS = {

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from selfinstruct.cli.expected_cost import about
-from selfinstruct.cli.page import row
+from selfinstruct.cli.text_layout import row
 from selfinstruct.cost import ExpectedUse
+from selfinstruct.display import counted, dollars
 from selfinstruct.pipeline.marginal_cost import RECENT, MarginalCost
 from selfinstruct.pipeline.summary import RunSummary
-from selfinstruct.text import counted, dollars
 
 
 def cost_lines(summary: RunSummary) -> Iterable[str]:

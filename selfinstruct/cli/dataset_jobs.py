@@ -5,9 +5,9 @@ from typing import Any
 
 import typer
 
+from selfinstruct.cli.output import print_json, say
 from selfinstruct.cli.progress_bar import bar
 from selfinstruct.cli.signals import load_ahead, stopped_by_signals
-from selfinstruct.cli.terminal import print_json, say
 
 
 def run_job(

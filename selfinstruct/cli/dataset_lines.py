@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.dataset.decontamination.benchmark_items import OTHER
-from selfinstruct.dataset.decontamination.benchmarks import Benchmarks
+from selfinstruct.dataset.decontamination.benchmark_files import Benchmarks
 from selfinstruct.dataset.decontamination.decontaminate_records import DecontaminationSummary
+from selfinstruct.dataset.decontamination.item_texts import OTHER
 from selfinstruct.dataset.deduplication.filter_records import FilterSummary
 from selfinstruct.dataset.export.export_records import ExportSummary
-from selfinstruct.text import cells, counted, visible
+from selfinstruct.display import cells, counted, visible
 
 Options = Mapping[str, Any]
 """The parameters of a command."""

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import typer
 
+from selfinstruct.cli.output import is_terminal, say
 from selfinstruct.cli.signals import INTERRUPTED
-from selfinstruct.cli.terminal import is_terminal, say
-from selfinstruct.text import counted
+from selfinstruct.display import counted
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.estimate.forecast import Basis

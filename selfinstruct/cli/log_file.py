@@ -15,10 +15,10 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from selfinstruct.cli.terminal import say
+from selfinstruct.cli.output import say
 from selfinstruct.errors import InputError
 from selfinstruct.files import because
-from selfinstruct.runner.run_files import FILES, owning_run
+from selfinstruct.runner.run_file_names import FILES, owning_run
 
 LOGGER = logging.getLogger("selfinstruct")
 # If a logger has no handler, Python prints its warnings and errors to stderr.

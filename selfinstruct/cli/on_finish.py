@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.cli.options import flag
+from selfinstruct.cli.output import say
 from selfinstruct.cli.signals import INTERRUPTED, forwarded_to
-from selfinstruct.cli.terminal import say
+from selfinstruct.display import counted, dollars, duration
 from selfinstruct.errors import LimitReachedError, SelfInstructError, StalledError
 from selfinstruct.pipeline.summary import RunSummary
-from selfinstruct.text import counted, dollars, duration
 
 _SHORTEST_SHOWN_S = 0.5
 

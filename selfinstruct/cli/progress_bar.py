@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from selfinstruct.cli.terminal import is_terminal, say
-from selfinstruct.text import one_line
+from selfinstruct.cli.output import is_terminal, say
+from selfinstruct.display import one_line
 
 _DRAWN_EVERY_S = 0.25
 _PRINTED_EVERY_S = 30.0

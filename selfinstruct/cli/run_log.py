@@ -11,7 +11,7 @@ from typing import Any
 from selfinstruct.cli.log_file import LOGGER
 from selfinstruct.cli.on_finish import Ending
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.events import CompletionReceived, Event, RequestFailed, RunStarted
+from selfinstruct.journal_events import CompletionReceived, Event, RequestFailed, RunStarted
 from selfinstruct.runner.directory import Run
 
 PROGRESS_EVERY_S = 30.0

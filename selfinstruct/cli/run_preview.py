@@ -16,16 +16,16 @@ from selfinstruct.analysis.estimate.results import Estimate
 from selfinstruct.analysis.preview import Item, Step, preview
 from selfinstruct.api import checked_settings
 from selfinstruct.cli.expected_cost import about, money_range
-from selfinstruct.cli.page import columns, field, parts, print_blocks, wrapped
-from selfinstruct.cli.terminal import is_terminal, print_json, say
-from selfinstruct.config.address import address
+from selfinstruct.cli.output import is_terminal, print_json, say
+from selfinstruct.cli.text_layout import columns, field, parts, print_blocks, wrapped
+from selfinstruct.config.endpoint_address import address
 from selfinstruct.config.schema import RunConfig
+from selfinstruct.display import counted, visible
 from selfinstruct.errors import BackendError
 from selfinstruct.llm.online import open_backend
 from selfinstruct.llm.request_body import api_path
 from selfinstruct.records import Completion, Request
 from selfinstruct.runner.directory import Run, planned_run
-from selfinstruct.text import counted, visible
 
 _MAX_ATTEMPTS = 3
 _MAX_WAIT_S = 120.0

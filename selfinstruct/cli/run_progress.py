@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 from selfinstruct.cli.cost_lines import doubling, next_thousand
 from selfinstruct.cli.progress_bar import bar
+from selfinstruct.display import dollars
 from selfinstruct.pipeline.marginal_cost import RECENT, marginal_cost
 from selfinstruct.pipeline.plan import expected_yield
 from selfinstruct.pipeline.recipes.types import Recipe
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.runner.directory import Run
-from selfinstruct.text import dollars
 
 _UPDATED_EVERY_S = 0.25
 

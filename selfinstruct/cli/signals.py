@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from selfinstruct.cli.terminal import is_terminal
+from selfinstruct.cli.output import is_terminal
 
 if TYPE_CHECKING:
     import asyncio

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from selfinstruct.cli.cost_lines import cost_lines
-from selfinstruct.cli.page import breakdown, columns, field, row
+from selfinstruct.cli.text_layout import breakdown, columns, field, row
+from selfinstruct.display import counted, one_line, score, unbroken, visible
 from selfinstruct.pipeline.summary import RunSummary
-from selfinstruct.text import counted, one_line, score, unbroken, visible
 
 if TYPE_CHECKING:
-    from selfinstruct.events import RefilteredFrom
+    from selfinstruct.journal_events import RefilteredFrom
     from selfinstruct.pipeline.state import RunState
 
 

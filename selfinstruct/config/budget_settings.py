@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from selfinstruct.config.fields import Group, at_least, cost, job
+from selfinstruct.config.setting_declaration import Group, at_least, cost, job
 
 _amount = partial(cost, check=at_least(0))
 _count = partial(cost, check=at_least(1))

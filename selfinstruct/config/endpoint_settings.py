@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from selfinstruct.config.fields import (
+from selfinstruct.config.request_extras import body_problem, headers_problem
+from selfinstruct.config.setting_declaration import (
     Group,
     at_least,
     between,
@@ -18,7 +19,6 @@ from selfinstruct.config.fields import (
     one_of,
     sampling,
 )
-from selfinstruct.config.request_extras import body_problem, headers_problem
 
 
 def _model_problem(value: str) -> str | None:

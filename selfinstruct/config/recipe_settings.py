@@ -4,8 +4,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from selfinstruct.config.fields import By, Group, at_least, between, dataset, job, one_of, sampling
 from selfinstruct.config.recipe_defaults import RECIPE_DEFAULTS
+from selfinstruct.config.setting_declaration import (
+    By,
+    Group,
+    at_least,
+    between,
+    dataset,
+    job,
+    one_of,
+    sampling,
+)
 
 _rare = partial(dataset, rare=True)
 _lag = partial(_rare, check=at_least(1))

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from selfinstruct.dataset.alpaca_files import rows_of
 from selfinstruct.dataset.callbacks import Progress, no_progress
 from selfinstruct.dataset.record_files import Record, RecordReader, read_records
 from selfinstruct.dataset.record_files.formats import check_format
 from selfinstruct.dataset.row_filters import RowFilter, first_instructions
 from selfinstruct.dataset.rows import Row, provenance_rows, select
+from selfinstruct.dataset.rows_from_records import rows_of
 from selfinstruct.errors import ConfigError, InputError, RunDirectoryError
 from selfinstruct.pipeline.summary import summarize
 from selfinstruct.runner.directory import Run, read_run

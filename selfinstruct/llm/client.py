@@ -22,9 +22,9 @@ from selfinstruct.backend import Reservations
 from selfinstruct.config.endpoint_settings import EndpointSettings
 from selfinstruct.cost import NOTHING, Consumption
 from selfinstruct.errors import BackendError, RequestRejectedError, TransientError
-from selfinstruct.llm.endpoint import NO_KEY, authorizes, headers, http_client
-from selfinstruct.llm.failures import connection_error, status_error
-from selfinstruct.llm.outcomes import OVERLOADED, AttemptOutcome, error_of, outcome_of
+from selfinstruct.llm.client_errors import connection_error, status_error
+from selfinstruct.llm.http_client import NO_KEY, authorizes, headers, http_client
+from selfinstruct.llm.outcome_rules import OVERLOADED, AttemptOutcome, error_of, outcome_of
 from selfinstruct.llm.rate_limits import Admission, RateLimiter
 from selfinstruct.llm.redaction import redacted
 from selfinstruct.llm.reply import Reply, reading, unreadable

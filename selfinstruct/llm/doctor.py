@@ -22,7 +22,7 @@ from selfinstruct.cost import Consumption
 from selfinstruct.cost.worst_case import is_bounded
 from selfinstruct.errors import BackendError, EndpointError, TransientError
 from selfinstruct.llm.client import EndpointClient
-from selfinstruct.llm.outcomes import AttemptOutcome, outcome_of
+from selfinstruct.llm.outcome_rules import AttemptOutcome, outcome_of
 from selfinstruct.llm.reply import Reply, read_completion, read_usage, shortened
 from selfinstruct.llm.request_body import (
     MAX_COMPLETION_TOKENS,

@@ -21,8 +21,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from selfinstruct.display import scrub
 from selfinstruct.records import Request, TokenLogprob
-from selfinstruct.text import scrub
 
 _ROUNDING = 1e-3
 """Maximum accepted log-probability: servers may round the logarithm of 1 to slightly more than 0."""

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from selfinstruct.display import scrub
 from selfinstruct.errors import BackendError, TransientError
 from selfinstruct.llm.logprobs import Logprobs, read_logprobs, without_echo
-from selfinstruct.llm.outcomes import AttemptOutcome, error_of, from_status
+from selfinstruct.llm.outcome_rules import AttemptOutcome, error_of, from_status
 from selfinstruct.llm.redaction import redacted
 from selfinstruct.records import Completion, Request, Usage
 from selfinstruct.records.finish_reasons import Ending, ending
-from selfinstruct.text import scrub
 
 _MAX_SHOWN_CHARACTERS = 300
 """Maximum length of the endpoint's text that an error message quotes, in characters."""

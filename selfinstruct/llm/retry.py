@@ -16,7 +16,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
 from selfinstruct.errors import TransientError
-from selfinstruct.llm.outcomes import Action, Rule, outcome_of
+from selfinstruct.llm.outcome_rules import Action, Rule, outcome_of
 
 MAX_BACKOFF_S = 60.0
 MAX_RETRY_AFTER_S = 300.0

@@ -9,7 +9,7 @@ The stages of the recipe decide replies about a task.
 from collections.abc import Iterator, Sequence
 
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.events import Accepted, Committed, CompletionReceived, Decision, Outcome
+from selfinstruct.journal_events import Accepted, Committed, CompletionReceived, Decision, Outcome
 from selfinstruct.pipeline.filters import Rule, rejection_reason
 from selfinstruct.pipeline.novelty import NoveltyResult
 from selfinstruct.pipeline.parse.types import AskedList

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from selfinstruct.cost import NOTHING, Consumption, Price
-from selfinstruct.pipeline.acceptance import Acceptance, trend
+from selfinstruct.pipeline.acceptance_rate import Acceptance, trend
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.pipeline.timeline import Stretch
 

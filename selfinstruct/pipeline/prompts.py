@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.config.shipped import resource
+from selfinstruct.config.shipped_files import resource
 from selfinstruct.errors import InputError
 from selfinstruct.files import Opener, because, open_regular
 from selfinstruct.pipeline.languages import ENGLISH

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from sys import intern
 
-from selfinstruct import events
+from selfinstruct import journal_events as events
 from selfinstruct.budget.ledger import Ledger
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import Consumption, ExpectedUse, Price, consumed

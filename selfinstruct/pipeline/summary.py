@@ -12,10 +12,10 @@ from itertools import pairwise
 from typing import Any
 
 from selfinstruct.cost import Consumption, ExpectedUse
+from selfinstruct.display import dollars
 from selfinstruct.pipeline.marginal_cost import MarginalCost, marginal_cost
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Reason, Stage
-from selfinstruct.text import dollars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from selfinstruct.budget.limits import Budget, Limits, limits_of
 from selfinstruct.config.reading import load_settings
 from selfinstruct.config.schema import OPERATIONAL, RunConfig
 from selfinstruct.errors import ConfigChangedError, ConfigError, JournalError, RunDirectoryError
-from selfinstruct.events import (
+from selfinstruct.journal_events import (
     Event,
     ImportedFile,
     Outcome,
@@ -40,9 +40,9 @@ from selfinstruct.runner.manifest import (
     refuse_irregular,
     write_manifest,
 )
+from selfinstruct.runner.next_request import Scheduler
 from selfinstruct.runner.run_events import run_events
-from selfinstruct.runner.run_files import CONFIG, JOURNAL, LOCK, NAMES, system_error
-from selfinstruct.runner.scheduler import Scheduler
+from selfinstruct.runner.run_file_names import CONFIG, JOURNAL, LOCK, NAMES, system_error
 
 
 @dataclass(kw_only=True)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from selfinstruct.text import byte_size
+from selfinstruct.display import byte_size
 
 LEAST_FREE = 64_000_000
 """Minimum free disk space for a run to keep running, in bytes."""

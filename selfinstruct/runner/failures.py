@@ -25,11 +25,11 @@ from collections import defaultdict
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
+from selfinstruct.display import duration
 from selfinstruct.errors import EndpointError, RequestRejectedError, TransientError
-from selfinstruct.events import RequestFailed
+from selfinstruct.journal_events import RequestFailed
 from selfinstruct.records import Request, Stage
 from selfinstruct.runner.rejections import Rejections, final_failure
-from selfinstruct.text import duration
 
 STRIKES = 2
 OTHERS_ANSWERED = 20

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Generic, Self
 
 from selfinstruct.errors import JournalCorruptError, JournalError, NewerJournalError
-from selfinstruct.events import Event
 from selfinstruct.files import because, open_regular, sync_directory
+from selfinstruct.journal_events import Event
 from selfinstruct.runner.journal_line import (
     E,
     Entry,

@@ -5,7 +5,7 @@ r"""The format of a journal line.
     time     = UTC, ISO 8601 with microseconds: 2026-01-31T23:59:59.000000Z
     checksum = CRC-32 (as in zlib and gzip) of the line with its '\n' and without the checksum's digits, as 8
                lowercase hex digits
-    event    = an object with "kind" and the event's other members (for a run: see selfinstruct.events)
+    event    = an object with "kind" and the event's other members (see selfinstruct.journal_events)
 
 Other tools can read the file, and verify a line's checksum (here for line 12):
 

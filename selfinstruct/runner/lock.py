@@ -13,7 +13,7 @@ from pathlib import Path
 
 from selfinstruct.errors import RunDirectoryError, RunLockedError
 from selfinstruct.files import open_regular
-from selfinstruct.runner.run_files import LOCK, system_error
+from selfinstruct.runner.run_file_names import LOCK, system_error
 
 # `holder` takes a shared lock for a moment, so a writer tries several times.
 _ATTEMPTS = 5

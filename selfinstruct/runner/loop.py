@@ -17,8 +17,9 @@ from selfinstruct.backend import Backend
 from selfinstruct.budget.prices import price_of
 from selfinstruct.config.schema import OPERATIONAL, plain
 from selfinstruct.cost import ExpectedUse
+from selfinstruct.display import scrub
 from selfinstruct.errors import LimitReachedError, SelfInstructError, StalledError
-from selfinstruct.events import (
+from selfinstruct.journal_events import (
     Classified,
     Committed,
     Event,
@@ -34,7 +35,6 @@ from selfinstruct.runner.directory import Run
 from selfinstruct.runner.failures import OnPause
 from selfinstruct.runner.manifest import program_versions
 from selfinstruct.runner.pump import Pump, Watch
-from selfinstruct.text import scrub
 
 _OBJECTS_UNTIL_COLLECTED = 20_000
 

@@ -20,7 +20,7 @@ from typing import Any
 from selfinstruct import __version__
 from selfinstruct.config.reading import load_settings
 from selfinstruct.config.schema import BY_CONTENT, OPERATIONAL, RunConfig, fingerprint, plain
-from selfinstruct.config.shipped import resource
+from selfinstruct.config.shipped_files import resource
 from selfinstruct.errors import ConfigError, InputError, OtherVersionError, RunDirectoryError
 from selfinstruct.files import (
     IrregularFileError,
@@ -49,7 +49,7 @@ from selfinstruct.pipeline.tokenizers import TOKENIZER_VERSION
 from selfinstruct.records import SeedTask
 from selfinstruct.runner.journal import later_writer
 from selfinstruct.runner.journal_line import JOURNAL_VERSION
-from selfinstruct.runner.run_files import (
+from selfinstruct.runner.run_file_names import (
     CONFIG,
     FILES,
     JOURNAL,

@@ -15,6 +15,7 @@ from typing import Protocol
 from selfinstruct.backend import Backend, Checkable
 from selfinstruct.budget.limits import Budget
 from selfinstruct.cost.worst_case import worst_case
+from selfinstruct.display import duration
 from selfinstruct.errors import (
     BackendError,
     EndpointError,
@@ -22,12 +23,11 @@ from selfinstruct.errors import (
     RequestRejectedError,
     TransientError,
 )
-from selfinstruct.events import Outcome, received
+from selfinstruct.journal_events import Outcome, received
 from selfinstruct.records import Completion, Request, Stage
 from selfinstruct.records.finish_reasons import Ending
 from selfinstruct.runner.failures import FailurePolicy, OnPause
 from selfinstruct.runner.unsynced import OutcomeLog, UnsyncedOutcomes
-from selfinstruct.text import duration
 
 Watch = Callable[[int], None]
 """Called in each round with the number of requests in flight."""

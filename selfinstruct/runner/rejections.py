@@ -16,10 +16,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from selfinstruct.display import scrub
 from selfinstruct.errors import EndpointError, RequestRejectedError, TransientError
-from selfinstruct.events import RequestFailed
+from selfinstruct.journal_events import RequestFailed
 from selfinstruct.records import Request, Stage
-from selfinstruct.text import scrub
 
 WITH_ONE_MESSAGE = 5
 """Number of successive rejections with the same message that mean that the setup is wrong."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from selfinstruct.config.reading import load_settings
 from selfinstruct.config.schema import OPERATIONAL
 from selfinstruct.errors import ConfigError
-from selfinstruct.events import Event, RunStarted
+from selfinstruct.journal_events import Event, RunStarted
 from selfinstruct.runner.journal_line import UnknownLineError
 
 if TYPE_CHECKING:

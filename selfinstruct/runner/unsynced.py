@@ -7,7 +7,7 @@ reply. One sync covers all outcomes that were written within a few milliseconds.
 from collections.abc import Callable
 from typing import Protocol
 
-from selfinstruct.events import Outcome
+from selfinstruct.journal_events import Outcome
 
 _SYNC_WITHIN_S = 0.02
 """Maximum seconds between a write and its sync. A power failure loses at most the replies of this period."""

@@ -20,7 +20,7 @@ server shared their protocol code, both would have the same bugs, and tests woul
     server      `routes` produces replies, `request_log` records them, `listening` opens the socket
 """
 
-from selfinstruct.simulate.author.mistakes import FaultShares
+from selfinstruct.simulate.author.mistake_rates import FaultShares
 from selfinstruct.simulate.faults.plan import FaultPlan
 from selfinstruct.simulate.faults.plan_file import read_fault_plan
 from selfinstruct.simulate.server.listening import SimulatedEndpoint

@@ -29,7 +29,7 @@ from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import Consumption
 from selfinstruct.llm.online import open_backend
-from selfinstruct.pipeline.acceptance import Acceptance
+from selfinstruct.pipeline.acceptance_rate import Acceptance
 from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.pipeline.timeline import Timeline
 from selfinstruct.records import Completion, Request

@@ -9,7 +9,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from support import ScriptedBackend, make_seed_task, scripted_text
 
 from selfinstruct.analysis.explain import explain
-from selfinstruct.analysis.explain.lookup import History
+from selfinstruct.analysis.explain.history import History
 from selfinstruct.analysis.explain.results import (
     CandidateResult,
     Excerpt,
@@ -21,10 +21,10 @@ from selfinstruct.analysis.explain.results import (
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import RequestRejectedError
-from selfinstruct.events import CompletionReceived
+from selfinstruct.journal_events import CompletionReceived
 from selfinstruct.pipeline import tokenizers
 from selfinstruct.pipeline.decide import commit
-from selfinstruct.pipeline.parse.cleanup import folded
+from selfinstruct.pipeline.parse.shared import folded
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.records import Completion, Reason, Request
 from selfinstruct.records.ids import generation_id

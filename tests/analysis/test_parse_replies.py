@@ -11,7 +11,7 @@ from support import ScriptedBackend
 from selfinstruct.analysis.parse_replies import RecordedReply, parse_again
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.events import Committed, CompletionReceived, InstancesWritten
+from selfinstruct.journal_events import Committed, CompletionReceived, InstancesWritten
 from selfinstruct.pipeline.filters import scripts_of
 from selfinstruct.pipeline.recipes import RECIPES
 from selfinstruct.records import Stage

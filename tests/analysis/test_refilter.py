@@ -28,7 +28,7 @@ from support import (
 )
 
 from selfinstruct.analysis.explain import explain
-from selfinstruct.analysis.explain.lookup import History
+from selfinstruct.analysis.explain.history import History
 from selfinstruct.analysis.refilter import DECIDING, Refiltered, Source, refilter
 from selfinstruct.analysis.refilter.directory import read_source, refilter_run
 from selfinstruct.analysis.verify import verify
@@ -36,7 +36,7 @@ from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import Consumption
 from selfinstruct.errors import ConfigError, RunDirectoryError, RunLockedError
-from selfinstruct.events import (
+from selfinstruct.journal_events import (
     Committed,
     CompletionReceived,
     Outcome,
@@ -44,7 +44,7 @@ from selfinstruct.events import (
     RequestFailed,
     SourceTask,
 )
-from selfinstruct.pipeline.parse.cleanup import folded
+from selfinstruct.pipeline.parse.shared import folded
 from selfinstruct.pipeline.state import RunState, apply, initial
 from selfinstruct.pipeline.summary import summarize
 from selfinstruct.records import Completion, Reason, Request
@@ -538,9 +538,9 @@ def test_an_interrupted_refilter_can_be_repeated(finished: Path, tmp_path: Path)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from selfinstruct.runner import create
+from selfinstruct.runner import create_from_events
 from selfinstruct.analysis.refilter import directory
-create.write_manifest = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+create_from_events.write_manifest = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 directory.refilter_run(Path(sys.argv[1]), Path(sys.argv[2]), {"threshold": 0.6})
 """
 

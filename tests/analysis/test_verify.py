@@ -12,7 +12,7 @@ from selfinstruct.analysis.verify import Verification, verify
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import JournalCorruptError
-from selfinstruct.events import (
+from selfinstruct.journal_events import (
     Classified,
     Committed,
     CompletionReceived,

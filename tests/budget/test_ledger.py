@@ -12,10 +12,10 @@ from selfinstruct.budget.limits import Budget, Limits, limits_of
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import FREE, NOTHING, Consumption, Price
 from selfinstruct.cost.worst_case import worst_case
+from selfinstruct.display import dollars
 from selfinstruct.errors import ConfigError, LimitReachedError
-from selfinstruct.events import Released, Reserved
+from selfinstruct.journal_events import Released, Reserved
 from selfinstruct.records import Message, Prompt, Request, Sampling, Usage
-from selfinstruct.text import dollars
 
 PRICE = Price(input=Decimal("0.4"), cached_input=Decimal("0.1"), output=Decimal("1.6"))
 

@@ -36,7 +36,7 @@ from selfinstruct.api import run
 from selfinstruct.cost import Consumption, Price, consumed
 from selfinstruct.cost.worst_case import worst_case
 from selfinstruct.errors import ConfigError, EndpointError, LimitReachedError, TransientError
-from selfinstruct.events import Committed, CompletionReceived
+from selfinstruct.journal_events import Committed, CompletionReceived
 from selfinstruct.pipeline.plan import task_request
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.pipeline.summary import summarize

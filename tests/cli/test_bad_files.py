@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from bad_input import LONG, NEW, Typed, check, everything
 
-from selfinstruct.config.shipped import resource as shipped
+from selfinstruct.config.shipped_files import resource as shipped
 from selfinstruct.errors import InputError, SelfInstructError
 from selfinstruct.pipeline.prompts import load_template
 from selfinstruct.pipeline.seed_tasks import read_seed_tasks

@@ -15,7 +15,7 @@ from waiting import PATIENCE_S
 
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.events import RunStarted
+from selfinstruct.journal_events import RunStarted
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.records import Request
 from selfinstruct.runner.directory import open_run, read_run
@@ -289,7 +289,7 @@ def test_a_failed_export_leaves_the_target(finished: Path, tmp_path: Path) -> No
 def test_model_output_is_escaped() -> None:
     """Control characters in a reply are escaped."""
     from selfinstruct.cli.summary_lines import record_lines
-    from selfinstruct.text import visible
+    from selfinstruct.display import visible
 
     evil = "a\x1b[2J\x9b31m\u202eb\x07\rc"
     shown = "\n".join(record_lines([{"instruction": evil, "input": "", "output": evil}]))

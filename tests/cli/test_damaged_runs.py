@@ -11,7 +11,7 @@ from support import make_seed_task, sealed, sealed_journal
 
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.runner.directory import open_run
-from selfinstruct.runner.run_files import LOCK
+from selfinstruct.runner.run_file_names import LOCK
 
 
 def changed(path: Path, old: str, new: str) -> None:

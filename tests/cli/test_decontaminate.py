@@ -24,8 +24,8 @@ from selfinstruct.dataset.decontamination.decontaminate_records import (
     DecontaminationSummary,
     decontaminate_records,
 )
+from selfinstruct.display import counted
 from selfinstruct.errors import ExportError, InputError, SelfInstructError
-from selfinstruct.text import counted
 
 ASKED = (
     "How many buckets of sand does the keeper of the Orlen dunes carry to the chapel each spring?"

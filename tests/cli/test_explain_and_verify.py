@@ -188,7 +188,7 @@ def test_an_empty_query_exits_2(finished: Path) -> None:
 
 
 def test_a_score_never_rounds_across_the_threshold() -> None:
-    from selfinstruct.text import score
+    from selfinstruct.display import score
 
     assert score(2 / 3, 0.7) == "0.667"
     assert score(0.7, 0.7) == "0.700"
@@ -199,10 +199,10 @@ def test_wide_characters_take_two_columns(
     tmp_path: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from selfinstruct.analysis.explain import explain
-    from selfinstruct.analysis.explain.lookup import History
+    from selfinstruct.analysis.explain.history import History
     from selfinstruct.cli.commands.explain import _Page
+    from selfinstruct.display import cells
     from selfinstruct.runner.directory import read_history
-    from selfinstruct.text import cells
 
     def write(request: Request) -> str:
         text = "川の名前を三つ挙げてください。" * 20

@@ -18,8 +18,8 @@ from selfinstruct.api import run
 from selfinstruct.cli.commands.export import Container, Format
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.callbacks import Progress
+from selfinstruct.dataset.export.export_options import CONTAINERS, FORMATS
 from selfinstruct.dataset.export.export_records import export_records
-from selfinstruct.dataset.export.formats import CONTAINERS, FORMATS
 from selfinstruct.dataset.record_files import read_records
 from selfinstruct.dataset.rows import Row
 from selfinstruct.dataset.source import RunSource

@@ -15,7 +15,7 @@ from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import RunWriteError
 from selfinstruct.runner import manifest
 from selfinstruct.runner.directory import read_run
-from selfinstruct.runner.run_files import FILES, LOCK
+from selfinstruct.runner.run_file_names import FILES, LOCK
 
 
 def test_a_read_error_of_settings_is_exit_1(

@@ -22,11 +22,11 @@ from waiting import PATIENCE_S
 from selfinstruct.analysis.refilter.directory import refilter_run
 from selfinstruct.api import export_run, run
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.export.formats import ExportOptions
+from selfinstruct.dataset.export.export_options import ExportOptions
 from selfinstruct.dataset.export.writing import writing
 from selfinstruct.dataset.rows import provenance_rows, select
 from selfinstruct.errors import SelfInstructError
-from selfinstruct.events import Committed, Outcome
+from selfinstruct.journal_events import Committed, Outcome
 from selfinstruct.runner.directory import open_run, read_run
 from selfinstruct.runner.journal import read_journal
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from support import typed
 
-from selfinstruct.config.shipped import resource
-from selfinstruct.runner import create
+from selfinstruct.config.shipped_files import resource
+from selfinstruct.runner import create_from_events
 from selfinstruct.runner.directory import read_run
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
@@ -286,7 +286,9 @@ def test_an_interrupted_import_can_be_repeated(
     regen: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(create, "write_manifest", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        patched.setattr(
+            create_from_events, "write_manifest", lambda *_: os.kill(os.getpid(), signal.SIGINT)
+        )
         done = typed("import", regen, *NEW, cwd=regen.parent)
     assert (done.returncode, done.stdout) == (130, "")
     assert "interrupted; no run was created; repeat the command to try again" in done.stderr

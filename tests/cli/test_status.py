@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 from selfinstruct.api import run
 from selfinstruct.cli import app
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.events import Committed, Reserved
+from selfinstruct.display import cells, one_line
+from selfinstruct.journal_events import Committed, Reserved
 from selfinstruct.pipeline.summary import sizes_to, summarize
 from selfinstruct.records import Reason
 from selfinstruct.runner.directory import open_run, read_history, read_run
-from selfinstruct.text import cells, one_line
 
 
 def told(*arguments: object) -> str:

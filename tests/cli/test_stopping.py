@@ -16,7 +16,7 @@ import pytest
 from support import request_log, typed
 from waiting import PATIENCE_S, until
 
-from selfinstruct.events import CompletionReceived
+from selfinstruct.journal_events import CompletionReceived
 from selfinstruct.runner.journal import read_journal
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
 

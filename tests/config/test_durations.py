@@ -6,8 +6,8 @@ import pytest
 from support import typed
 
 from selfinstruct.config.reading import DURATIONS, load_settings, read_settings, seconds
+from selfinstruct.display import duration
 from selfinstruct.errors import ConfigError
-from selfinstruct.text import duration
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,14 @@ from support import FaultyBackend, ScriptedBackend, alpaca_text, make_completion
 from selfinstruct.analysis.refilter.directory import refilter_run
 from selfinstruct.api import import_run, run
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.dataset_card.checksum import is_sealed
+from selfinstruct.dataset.dataset_card.card_checksum import is_sealed
+from selfinstruct.dataset.dataset_card.card_inputs import Exported, Terms
 from selfinstruct.dataset.dataset_card.facts import Facts, facts_of
 from selfinstruct.dataset.dataset_card.front_matter import LICENSES, license_entries, size_category
 from selfinstruct.dataset.dataset_card.rendering import Card, card_of
-from selfinstruct.dataset.dataset_card.types import Exported, Terms
 from selfinstruct.dataset.export.writing import Part
 from selfinstruct.dataset.rows import PROVENANCE_COLUMNS, provenance_rows
-from selfinstruct.events import ImportedFile, RefilteredFrom
+from selfinstruct.journal_events import ImportedFile, RefilteredFrom
 from selfinstruct.pipeline.recipes import RECIPES
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.records import Completion, Request
@@ -270,7 +270,7 @@ def test_own_seed_tasks_need_a_licence(tmp_path: Path, config: RunConfig) -> Non
 def test_a_copy_of_shipped_seed_tasks_is_recognized(
     tmp_path: Path,
 ) -> None:
-    from selfinstruct.config.shipped import resource
+    from selfinstruct.config.shipped_files import resource
 
     copy = tmp_path / "copy.jsonl"
     copy.write_bytes(resource("seed_tasks.jsonl").read_bytes())
@@ -280,7 +280,7 @@ def test_a_copy_of_shipped_seed_tasks_is_recognized(
 
 
 def test_own_templates_are_recognized(tmp_path: Path) -> None:
-    from selfinstruct.config.shipped import resource
+    from selfinstruct.config.shipped_files import resource
 
     folder = tmp_path / "prompts"
     folder.mkdir()

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
-from selfinstruct.dataset.decontamination.benchmark_items import Item, ItemText, item_of, layout_of
 from selfinstruct.dataset.decontamination.field_texts import FieldText, is_within, texts_of
 from selfinstruct.dataset.decontamination.index import BenchmarkIndex, Hit
+from selfinstruct.dataset.decontamination.item_texts import Item, ItemText, item_of, layout_of
 from selfinstruct.pipeline.tokenizers import unicode
 
 law = settings(max_examples=40)

@@ -27,9 +27,8 @@ from support import ROOT, ScriptedBackend, make_seed_task
 from selfinstruct.api import export_run, run
 from selfinstruct.cli.commands import export as command
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.dataset.alpaca_files import rows_of
 from selfinstruct.dataset.export import datasets_folder as folders
-from selfinstruct.dataset.export.beside import (
+from selfinstruct.dataset.export.companion_files import (
     axolotl_stanza,
     check_llama_factory,
     dataset_info,
@@ -37,7 +36,7 @@ from selfinstruct.dataset.export.beside import (
     stanza_path,
 )
 from selfinstruct.dataset.export.csv_injection import without_formulas
-from selfinstruct.dataset.export.formats import FORMATS, ExportOptions, read_shares
+from selfinstruct.dataset.export.export_options import FORMATS, ExportOptions, read_shares
 from selfinstruct.dataset.export.splitting import shuffled, split
 from selfinstruct.dataset.export.writing import writing
 from selfinstruct.dataset.record_files import read_records
@@ -49,6 +48,7 @@ from selfinstruct.dataset.rows import (
     provenance_rows,
     select,
 )
+from selfinstruct.dataset.rows_from_records import rows_of
 from selfinstruct.errors import ConfigError, ExportError, InputError, SelfInstructError
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.runner.directory import read_run
@@ -643,7 +643,7 @@ def test_a_killed_export_leaves_the_old_file(tmp_path: Path) -> None:
     code = (
         "import os, signal\n"
         "from pathlib import Path\n"
-        "from selfinstruct.dataset.export.formats import ExportOptions\n"
+        "from selfinstruct.dataset.export.export_options import ExportOptions\n"
         "from selfinstruct.dataset.export.writing import writing\n"
         "def rows():\n"
         "    for n in range(5000): yield {'instruction': str(n), 'input': '', 'output': 'x' * 100}\n"

@@ -36,7 +36,7 @@ from support import (
 
 from selfinstruct.analysis.estimate import basis_of
 from selfinstruct.analysis.explain import explain
-from selfinstruct.analysis.explain.lookup import History
+from selfinstruct.analysis.explain.history import History
 from selfinstruct.analysis.refilter.directory import refilter_run
 from selfinstruct.analysis.verify import verify
 from selfinstruct.api import run
@@ -50,7 +50,7 @@ from selfinstruct.errors import (
     JournalError,
     RunDirectoryError,
 )
-from selfinstruct.events import ImportedFile, TaskImported
+from selfinstruct.journal_events import ImportedFile, TaskImported
 from selfinstruct.pipeline.marginal_cost import marginal_cost
 from selfinstruct.pipeline.plan import expected_yield
 from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
@@ -740,9 +740,9 @@ def test_alpaca_cannot_be_chosen_later(imported: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from selfinstruct.runner import create
+from selfinstruct.runner import create_from_events
 from selfinstruct.dataset.importing.directory import import_run
-create.write_manifest = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+create_from_events.write_manifest = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 import_run(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]], {})
 """
 

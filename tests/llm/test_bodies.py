@@ -14,12 +14,12 @@ from scripted_server import chat, reply, scripted
 
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import BackendError, TransientError
-from selfinstruct.events import received
+from selfinstruct.journal_events import received
 from selfinstruct.llm.bodies import MAX_BYTES
 from selfinstruct.llm.online import open_backend
-from selfinstruct.llm.outcomes import AttemptOutcome
+from selfinstruct.llm.outcome_rules import AttemptOutcome
+from selfinstruct.pipeline.decision_profiles import PROFILES
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
-from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.pipeline.recipes import RECIPES
 from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.pipeline.recipes.types import InstancesStage

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfinstruct.events import received
+from selfinstruct.journal_events import received
 from selfinstruct.llm.reply import Reply, read_completion
 from selfinstruct.llm.request_body import parameters
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, TokenLogprob

@@ -27,7 +27,7 @@ from selfinstruct.errors import (
 )
 from selfinstruct.llm import retry
 from selfinstruct.llm.online import open_backend
-from selfinstruct.llm.outcomes import AttemptOutcome, error_of
+from selfinstruct.llm.outcome_rules import AttemptOutcome, error_of
 from selfinstruct.llm.reply import Reply, read_completion
 from selfinstruct.llm.retry import MAX_BACKOFF_S, MAX_RETRY_AFTER_S, OnWait, stated_wait_s
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Usage

@@ -23,7 +23,7 @@ from selfinstruct.errors import (
     TransientError,
 )
 from selfinstruct.llm.online import open_backend
-from selfinstruct.llm.outcomes import Action, AttemptOutcome, error_of, from_status
+from selfinstruct.llm.outcome_rules import Action, AttemptOutcome, error_of, from_status
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Usage
 
 ATTEMPTS = 6

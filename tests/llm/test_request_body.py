@@ -22,8 +22,8 @@ from selfinstruct.errors import (
     ConfigError,
     RequestRejectedError,
 )
-from selfinstruct.events import RunStarted
-from selfinstruct.llm.endpoint import http_client
+from selfinstruct.journal_events import RunStarted
+from selfinstruct.llm.http_client import http_client
 from selfinstruct.llm.online import open_backend
 from selfinstruct.llm.request_body import advice, parameters
 from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT

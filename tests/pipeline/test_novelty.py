@@ -20,10 +20,10 @@ from selfinstruct.pipeline.novelty import (
     NoveltyResult,
     Similar,
     f_measure,
-    token_sequences,
+    token_signatures,
 )
 from selfinstruct.pipeline.novelty.rouge_l import Need, f_measures
-from selfinstruct.pipeline.novelty.token_sequences import as_arrays, bits_of
+from selfinstruct.pipeline.novelty.token_signatures import as_arrays, bits_of
 from selfinstruct.pipeline.tokenizers import TOKENIZERS
 
 
@@ -95,8 +95,8 @@ def test_signatures_bound_the_shared_tokens(pair: list[str]) -> None:
 
 def test_signature_bits_are_counted_exactly() -> None:
     draw = random.Random(2)
-    rows = [[draw.getrandbits(64) for _ in range(token_sequences.WORDS)] for _ in range(50)]
-    rows += [[2**64 - 1] * token_sequences.WORDS, [0] * token_sequences.WORDS]
+    rows = [[draw.getrandbits(64) for _ in range(token_signatures.WORDS)] for _ in range(50)]
+    rows += [[2**64 - 1] * token_signatures.WORDS, [0] * token_signatures.WORDS]
     assert bits_of(np.array(rows, np.uint64)).tolist() == [
         sum(word.bit_count() for word in row) for row in rows
     ]
@@ -107,7 +107,7 @@ def crowded() -> Iterator[None]:
     """Make an index of few texts use several levels and batches, and always compare wide signatures."""
     with (
         patch.multiple(
-            "selfinstruct.pipeline.novelty.neighbours",
+            "selfinstruct.pipeline.novelty.possible_matches",
             _TAIL=2,
             _GROWTH=1,
             _FEW=0,
@@ -116,7 +116,7 @@ def crowded() -> Iterator[None]:
         ),
         patch.multiple("selfinstruct.pipeline.novelty.index_level", _BATCH=3, _BUILD_BATCH=3),
         patch("selfinstruct.pipeline.novelty.index._BATCH", 3),
-        patch.multiple("selfinstruct.pipeline.novelty.similarities", _BLOCK=3, _PAIRS=20),
+        patch.multiple("selfinstruct.pipeline.novelty.similarity_statistics", _BLOCK=3, _PAIRS=20),
     ):
         yield
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.config.shipped import resource
+from selfinstruct.config.shipped_files import resource
 from selfinstruct.errors import InputError
 from selfinstruct.pipeline.prompts import Template, folder, load_template, load_templates, render
 from selfinstruct.pipeline.recipes import RECIPES

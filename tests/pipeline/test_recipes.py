@@ -7,8 +7,8 @@ from support import make_completion, make_seed_task
 
 from selfinstruct.config.recipe_defaults import RECIPE_DEFAULTS
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.events import CompletionReceived
-from selfinstruct.pipeline.profiles import PROFILES
+from selfinstruct.journal_events import CompletionReceived
+from selfinstruct.pipeline.decision_profiles import PROFILES
 from selfinstruct.pipeline.prompts import TEMPLATE_NAMES, template_names
 from selfinstruct.pipeline.recipes import RECIPES, recipe_of
 from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT

@@ -19,7 +19,7 @@ from support import (
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import ConfigError, InputError, RequestRejectedError
-from selfinstruct.events import Classified
+from selfinstruct.journal_events import Classified
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.pipeline.summary import summarize
 from selfinstruct.records import Completion, Instance, Message, Reason, Request, SeedTask

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from support import make_completion
 
 from selfinstruct.cost.worst_case import normalize
+from selfinstruct.pipeline.decision_profiles import PROFILES
 from selfinstruct.pipeline.parse.types import AskedInstances, AskedList
-from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.pipeline.recipes.types import InstancesStage
 from selfinstruct.records import Message, Prompt, Reason, Request, Sampling, Usage

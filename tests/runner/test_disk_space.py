@@ -10,12 +10,12 @@ from typing import NamedTuple
 import pytest
 
 from selfinstruct import cli
-from selfinstruct.events import CompletionReceived
+from selfinstruct.display import byte_size
+from selfinstruct.journal_events import CompletionReceived
 from selfinstruct.runner.directory import read_run
 from selfinstruct.runner.disk_space import LEAST_FREE, DiskWatch, free_bytes, warning
 from selfinstruct.runner.journal import read_journal
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
-from selfinstruct.text import byte_size
 
 HERE = Path("my-run")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

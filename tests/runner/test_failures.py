@@ -25,7 +25,7 @@ from virtual_clock import run_at_once
 
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import EndpointError, RequestRejectedError, TransientError
-from selfinstruct.events import Committed, CompletionReceived, RequestFailed, RunFinished
+from selfinstruct.journal_events import Committed, CompletionReceived, RequestFailed, RunFinished
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.records import Completion, Request
 from selfinstruct.runner.directory import open_run, read_run

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support import make_completion, sealed
 
 from selfinstruct.errors import JournalCorruptError, JournalError
-from selfinstruct.events import (
+from selfinstruct.journal_events import (
     Accepted,
     Classified,
     Committed,

@@ -17,12 +17,12 @@ from support import FaultyBackend, ScriptedBackend, examples, exported, sealed, 
 
 from selfinstruct.analysis.estimate import estimate_of
 from selfinstruct.analysis.explain import explain
-from selfinstruct.analysis.explain.lookup import History
+from selfinstruct.analysis.explain.history import History
 from selfinstruct.analysis.refilter.directory import refilter_run
 from selfinstruct.analysis.verify import verify
 from selfinstruct.api import import_run, run
 from selfinstruct.errors import JournalError, SelfInstructError
-from selfinstruct.events import Event
+from selfinstruct.journal_events import Event
 from selfinstruct.records import Neighbour, Strict, Usage
 from selfinstruct.runner.directory import read_history, read_run
 

@@ -37,7 +37,7 @@ from selfinstruct.errors import (
     RunLockedError,
     StalledError,
 )
-from selfinstruct.events import (
+from selfinstruct.journal_events import (
     Classified,
     Committed,
     CompletionReceived,

@@ -7,7 +7,7 @@ import pytest
 from support import ScriptedBackend, exported, typed
 
 from selfinstruct.analysis.explain import explain
-from selfinstruct.analysis.explain.lookup import History
+from selfinstruct.analysis.explain.history import History
 from selfinstruct.analysis.refilter.directory import refilter_run
 from selfinstruct.api import run
 from selfinstruct.config.schema import RunConfig

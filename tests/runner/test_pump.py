@@ -16,7 +16,13 @@ from selfinstruct.budget.ledger import Ledger
 from selfinstruct.budget.limits import Budget, Limits
 from selfinstruct.cost import Consumption
 from selfinstruct.errors import EndpointError, LimitReachedError, RequestRejectedError
-from selfinstruct.events import CompletionReceived, Outcome, Released, RequestFailed, Reserved
+from selfinstruct.journal_events import (
+    CompletionReceived,
+    Outcome,
+    Released,
+    RequestFailed,
+    Reserved,
+)
 from selfinstruct.records import Completion, Message, Prompt, Request, Sampling, Stage, Strict
 from selfinstruct.runner.journal import Journal
 from selfinstruct.runner.pump import Pump

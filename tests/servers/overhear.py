@@ -10,7 +10,7 @@ from pathlib import Path
 
 from selfinstruct import Completion, Request, RunConfig, run
 from selfinstruct.simulate.author.author import Author
-from selfinstruct.simulate.author.mistakes import PERFECT
+from selfinstruct.simulate.author.mistake_rates import PERFECT
 
 INSTRUCTIONS = 150
 """Accepted instructions of each run. All runs together give about 500 replies."""

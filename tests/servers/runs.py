@@ -10,7 +10,7 @@ from typing import Any
 
 from servers.serving import Server
 
-from selfinstruct.events import CompletionReceived, RequestFailed
+from selfinstruct.journal_events import CompletionReceived, RequestFailed
 from selfinstruct.runner.journal import read_journal
 
 DONE, STALLED, GAVE_UP, INTERRUPTED = 0, 3, 4, 130

@@ -22,7 +22,7 @@ from servers.serving import Server
 from support import make_seed_task
 from waiting import until
 
-from selfinstruct.events import RequestFailed
+from selfinstruct.journal_events import RequestFailed
 from selfinstruct.pipeline.seed_tasks import render_seed_tasks
 from selfinstruct.records import Instance, SeedTask
 

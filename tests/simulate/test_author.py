@@ -12,8 +12,8 @@ from rapidfuzz.distance import LCSseq
 from support import ROOT
 
 from selfinstruct.simulate.author.author import Author
-from selfinstruct.simulate.author.examples import needs_input
 from selfinstruct.simulate.author.grammar import word_list
+from selfinstruct.simulate.author.inputs_and_outputs import needs_input
 from selfinstruct.simulate.author.instructions import (
     LABEL_KIND,
     all_frames,
@@ -21,7 +21,7 @@ from selfinstruct.simulate.author.instructions import (
     fill_frame,
     recognise,
 )
-from selfinstruct.simulate.author.mistakes import PERFECT, FaultShares
+from selfinstruct.simulate.author.mistake_rates import PERFECT, FaultShares
 from selfinstruct.simulate.seeded_random import SeededRandom
 
 INSTRUCTIONS = [compose(SeededRandom(f"test {number}")) for number in range(2_000)]

@@ -9,7 +9,7 @@ import pytest
 from selfinstruct.simulate.author.author import Author
 from selfinstruct.simulate.author.classification import is_classification
 from selfinstruct.simulate.author.instructions import compose
-from selfinstruct.simulate.author.mistakes import PERFECT
+from selfinstruct.simulate.author.mistake_rates import PERFECT
 from selfinstruct.simulate.protocol.completions import finish
 from selfinstruct.simulate.seeded_random import SeededRandom
 

@@ -5,10 +5,10 @@ from collections import Counter
 from dataclasses import replace
 
 from selfinstruct.simulate.author.author import Author
-from selfinstruct.simulate.author.examples import needs_input
 from selfinstruct.simulate.author.grammar import word_list
+from selfinstruct.simulate.author.inputs_and_outputs import needs_input
 from selfinstruct.simulate.author.instructions import LABEL_KIND, compose, recognise
-from selfinstruct.simulate.author.mistakes import PERFECT
+from selfinstruct.simulate.author.mistake_rates import PERFECT
 from selfinstruct.simulate.seeded_random import SeededRandom
 
 DEMONSTRATIONS = [compose(SeededRandom(f"blocks {number}")) for number in range(3)]

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from selfinstruct.simulate.author.author import Author
-from selfinstruct.simulate.author.mistakes import PERFECT
+from selfinstruct.simulate.author.mistake_rates import PERFECT
 from selfinstruct.simulate.author.prompt_recognition import (
     Classification,
     Continuation,

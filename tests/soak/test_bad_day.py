@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.events import CompletionReceived, RequestFailed
+from selfinstruct.journal_events import CompletionReceived, RequestFailed
 from selfinstruct.runner.journal import read_journal
 
 TARGET = int(os.environ.get("SELFINSTRUCT_SOAK_TARGET", "2000"))

@@ -12,8 +12,8 @@ from typing import Any
 
 from selfinstruct.analysis.estimate.ranges import Range, exactly
 from selfinstruct.cost.worst_case import max_tokens
+from selfinstruct.pipeline.decision_profiles import PROFILES
 from selfinstruct.pipeline.plan import generation_request, task_request
-from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.pipeline.recipes.types import RecipeStage
 from selfinstruct.records import Prompt, Request, Sampling, Stage
 from selfinstruct.runner.directory import Run

@@ -12,7 +12,7 @@ from selfinstruct.analysis.estimate.results import Estimate
 from selfinstruct.budget.prices import Quotation
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.cost import Consumption
-from selfinstruct.pipeline.acceptance import Acceptance
+from selfinstruct.pipeline.acceptance_rate import Acceptance
 from selfinstruct.records import Stage
 
 _MIN_SHARE = 0.005

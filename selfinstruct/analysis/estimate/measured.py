@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from selfinstruct.analysis.estimate.assumptions import Assumptions, Figure, PerStage
 from selfinstruct.analysis.estimate.ranges import Range, around
-from selfinstruct.pipeline.acceptance import trend
+from selfinstruct.pipeline.acceptance_rate import trend
 from selfinstruct.pipeline.timeline import Sample, StageReplies, Timeline
 from selfinstruct.records import Stage
 

@@ -6,9 +6,9 @@ explain(History(*read_history("my-run")), "generate/000001#7").found[0]
 
 import re
 
-from selfinstruct.analysis.explain.lookup import History
+from selfinstruct.analysis.explain.history import History
 from selfinstruct.analysis.explain.results import Explanation, Result
-from selfinstruct.events import SourceTask
+from selfinstruct.journal_events import SourceTask
 from selfinstruct.records.ids import generation_id
 from selfinstruct.runner.manifest import VERSIONS
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from selfinstruct.analysis.explain.results import How
-from selfinstruct.pipeline.parse.cleanup import folded
+from selfinstruct.pipeline.parse.shared import folded
 
 _MIN_WIDTH = 20
 """Number of characters in the narrowest line on the terminal."""

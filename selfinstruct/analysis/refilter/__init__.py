@@ -27,7 +27,7 @@ from typing import Any
 
 from selfinstruct.analysis.refilter.comparison import Comparison, compare, partners
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.events import (
+from selfinstruct.journal_events import (
     Accepted,
     Committed,
     CompletionReceived,

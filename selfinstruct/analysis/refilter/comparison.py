@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from selfinstruct.analysis.verdict import text_of
-from selfinstruct.events import Accepted, Committed, CompletionReceived
-from selfinstruct.pipeline.parse.cleanup import folded
+from selfinstruct.journal_events import Accepted, Committed, CompletionReceived
+from selfinstruct.pipeline.parse.shared import folded
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.records import Neighbour, Reason, Rejection

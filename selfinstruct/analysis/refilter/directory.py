@@ -11,13 +11,13 @@ from typing import Any
 from selfinstruct.analysis.refilter import DECIDING, Refiltered, Source, refilter
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.errors import JournalError, RunDirectoryError
-from selfinstruct.events import RefilteredFrom
 from selfinstruct.files import because, open_regular
 from selfinstruct.files.yaml_text import read_yaml
-from selfinstruct.runner.create import make_run
+from selfinstruct.journal_events import RefilteredFrom
+from selfinstruct.runner.create_from_events import make_run
 from selfinstruct.runner.directory import Run, read_history, refiltered_from, require_free
 from selfinstruct.runner.manifest import VERSIONS, program_versions
-from selfinstruct.runner.run_files import CONFIG, JOURNAL
+from selfinstruct.runner.run_file_names import CONFIG, JOURNAL
 
 
 def refilter_run(directory: Path, new: Path, settings: Mapping[str, Any]) -> tuple[Run, Refiltered]:

@@ -13,7 +13,7 @@ use.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from selfinstruct import events
+from selfinstruct import journal_events as events
 from selfinstruct.analysis.verify import differences, requests
 from selfinstruct.analysis.verify.results import Problem, Verification
 from selfinstruct.analysis.verify.witnesses import objections

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from selfinstruct.analysis.verdict import text_of
-from selfinstruct.events import Accepted, Classified, Committed
+from selfinstruct.journal_events import Accepted, Classified, Committed
 from selfinstruct.records import Instance, Reason, Rejection
 
 Decided = Accepted | Rejection

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from selfinstruct.events import CompletionReceived, Outcome
+from selfinstruct.journal_events import CompletionReceived, Outcome
 from selfinstruct.pipeline.plan import generation_request, is_plannable, task_request
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Request

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 from selfinstruct.analysis.verify.differences import natural
 from selfinstruct.analysis.verify.results import Verification
-from selfinstruct.events import Accepted
+from selfinstruct.journal_events import Accepted
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.pipeline.tokenizers import TOKENIZERS
 from selfinstruct.records import Rejection

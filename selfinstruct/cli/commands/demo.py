@@ -24,9 +24,9 @@ def demo(
     Example: selfinstruct demo
     """
     from selfinstruct.api import export_run
-    from selfinstruct.cli.run_job import carry_out
+    from selfinstruct.cli.foreground_run import carry_out
+    from selfinstruct.cli.output import say
     from selfinstruct.cli.summary_lines import record_lines
-    from selfinstruct.cli.terminal import say
     from selfinstruct.errors import OtherVersionError, RunDirectoryError
     from selfinstruct.runner.manifest import refuse_irregular
     from selfinstruct.simulate.server.listening import SimulatedEndpoint

@@ -12,9 +12,9 @@ import typer
 
 from selfinstruct.cli.commands.run import run_named
 from selfinstruct.cli.options import JsonOption, OutputOption, SourceArgument, with_settings
-from selfinstruct.cli.page import columns, parts
-from selfinstruct.cli.terminal import print_json
-from selfinstruct.text import counted, visible
+from selfinstruct.cli.output import print_json
+from selfinstruct.cli.text_layout import columns, parts
+from selfinstruct.display import counted, visible
 
 if TYPE_CHECKING:
     from selfinstruct.config.endpoint_settings import EndpointSettings
@@ -143,10 +143,10 @@ def _output(directory: Path, run: "Run") -> "Finding":
 
 def _connection(config: "EndpointSettings") -> "Iterator[Finding]":
     """Check the address, key, headers and HTTP client. Never shows the value of an environment variable."""
-    from selfinstruct.config.address import address
+    from selfinstruct.config.endpoint_address import address
     from selfinstruct.errors import ConfigError
     from selfinstruct.llm.doctor import Finding
-    from selfinstruct.llm.endpoint import NO_KEY, api_key, http_client
+    from selfinstruct.llm.http_client import NO_KEY, api_key, http_client
 
     name = "address"
     try:

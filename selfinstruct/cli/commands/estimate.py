@@ -13,9 +13,9 @@ import typer
 from selfinstruct.cli.commands.run import run_named
 from selfinstruct.cli.expected_cost import headline, limit_lines, money, money_range, shown_range
 from selfinstruct.cli.options import JsonOption, OutputOption, SourceArgument, with_settings
-from selfinstruct.cli.page import print_blocks, wrapped
-from selfinstruct.cli.terminal import is_terminal, print_json, say
-from selfinstruct.text import counted
+from selfinstruct.cli.output import is_terminal, print_json, say
+from selfinstruct.cli.text_layout import print_blocks, wrapped
+from selfinstruct.display import counted
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.estimate.assumptions import Assumptions, Figure
@@ -53,7 +53,7 @@ def estimate(
     from selfinstruct.analysis.estimate import basis_of
     from selfinstruct.analysis.estimate.forecast import forecast
     from selfinstruct.budget.prices import require_price
-    from selfinstruct.config.address import address, for_a_new_run
+    from selfinstruct.config.endpoint_address import address, for_a_new_run
     from selfinstruct.runner.directory import is_run, planned_run
 
     directory, settings = run_named(source, output, settings)

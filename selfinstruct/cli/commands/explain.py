@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from selfinstruct.cli.options import DirectoryArgument, JsonOption
-from selfinstruct.cli.page import LABEL, field, labelled, print_blocks, wrapped
-from selfinstruct.cli.terminal import print_json
-from selfinstruct.text import counted, one_line, score, unbroken, visible
+from selfinstruct.cli.output import print_json
+from selfinstruct.cli.text_layout import LABEL, field, labelled, print_blocks, wrapped
+from selfinstruct.display import counted, one_line, score, unbroken, visible
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.explain import results
@@ -50,7 +50,7 @@ def explain(
     from dataclasses import asdict
 
     from selfinstruct.analysis.explain import explain as look_up
-    from selfinstruct.analysis.explain.lookup import History
+    from selfinstruct.analysis.explain.history import History
     from selfinstruct.runner.directory import read_history
 
     history = History(*read_history(directory), shown=visible)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfinstruct.cli.options import JsonOption, with_settings
-from selfinstruct.cli.page import breakdown, row
-from selfinstruct.cli.terminal import print_json, say
+from selfinstruct.cli.output import print_json, say
+from selfinstruct.cli.text_layout import breakdown, row
 
 if TYPE_CHECKING:
     from selfinstruct.dataset.importing.directory import Import
@@ -76,7 +76,7 @@ def import_(
 def _lines(directory: Path, done: "Import") -> Iterator[str]:
     """Yield the summary: files, tasks, and records that were left out."""
     from selfinstruct.dataset.importing.merge import MEANING
-    from selfinstruct.text import counted, visible
+    from selfinstruct.display import counted, visible
 
     name = visible(str(directory), keep="")
     yield f"{name}: {counted(done.tasks, 'task')} imported"

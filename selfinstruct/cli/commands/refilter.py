@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from selfinstruct.cli.options import DirectoryArgument, JsonOption
-from selfinstruct.cli.page import columns, print_blocks, row
-from selfinstruct.cli.terminal import print_json
-from selfinstruct.text import counted, one_line, score, unbroken, visible
+from selfinstruct.cli.output import print_json
+from selfinstruct.cli.text_layout import columns, print_blocks, row
+from selfinstruct.display import counted, one_line, score, unbroken, visible
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.refilter import Refiltered

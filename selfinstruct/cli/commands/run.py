@@ -62,7 +62,7 @@ def run(
         raise typer.BadParameter("specify the run directory with -o DIR")
     else:
         from selfinstruct.cli.expected_cost import Announcement
-        from selfinstruct.cli.run_job import carry_out
+        from selfinstruct.cli.foreground_run import carry_out
 
         carry_out(
             directory,

@@ -52,7 +52,7 @@ def simulate(
     """
     from selfinstruct.errors import ConfigError, InputError
     from selfinstruct.files import because
-    from selfinstruct.runner.run_files import owning_run
+    from selfinstruct.runner.run_file_names import owning_run
     from selfinstruct.simulate import SimulatedEndpoint, read_fault_plan
 
     delays = _latency(latency_ms)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from selfinstruct.cli.options import DirectoryArgument, JsonOption
-from selfinstruct.cli.page import print_blocks
-from selfinstruct.cli.terminal import print_json
-from selfinstruct.text import visible
+from selfinstruct.cli.output import print_json
+from selfinstruct.cli.text_layout import print_blocks
+from selfinstruct.display import visible
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.estimate.results import Estimate

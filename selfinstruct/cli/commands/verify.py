@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from selfinstruct.cli.options import DirectoryArgument, JsonOption
-from selfinstruct.cli.page import print_blocks, row, wrapped
-from selfinstruct.cli.terminal import print_json
-from selfinstruct.text import counted, visible
+from selfinstruct.cli.output import print_json
+from selfinstruct.cli.text_layout import print_blocks, row, wrapped
+from selfinstruct.display import counted, visible
 
 if TYPE_CHECKING:
     from selfinstruct.analysis.verify import Verification

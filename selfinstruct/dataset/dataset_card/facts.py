@@ -16,7 +16,7 @@ from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.records import Reason, Sampling, Stage
 from selfinstruct.runner.directory import Run
 from selfinstruct.runner.manifest import new_manifest
-from selfinstruct.runner.run_files import PROMPTS, SEEDS
+from selfinstruct.runner.run_file_names import PROMPTS, SEEDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from selfinstruct.dataset.dataset_card.card_inputs import Exported, Terms
 from selfinstruct.dataset.dataset_card.facts import Facts
-from selfinstruct.dataset.dataset_card.types import Exported, Terms
 from selfinstruct.dataset.rows import COLUMN_TYPES, PROVENANCE_COLUMNS
-from selfinstruct.text import visible
+from selfinstruct.display import visible
 
 LICENSES = frozenset(Path(__file__).with_name("licenses.txt").read_text("ascii").split())
 """The Hub's licence ids (https://huggingface.co/docs/hub/repositories-licenses)."""

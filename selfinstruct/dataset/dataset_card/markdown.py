@@ -18,7 +18,7 @@ terminal or change the text direction become visible escapes.
 import re
 from collections.abc import Iterable
 
-from selfinstruct.text import visible
+from selfinstruct.display import visible
 
 
 class Markdown(str):

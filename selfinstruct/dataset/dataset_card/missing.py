@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from selfinstruct.dataset.dataset_card.card_inputs import Terms
 from selfinstruct.dataset.dataset_card.facts import Facts
 from selfinstruct.dataset.dataset_card.front_matter import license_entries
-from selfinstruct.dataset.dataset_card.types import Terms
 
 
 def missing_from(facts: Facts, terms: Terms) -> tuple[str, ...]:

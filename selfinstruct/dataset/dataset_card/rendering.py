@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from selfinstruct.dataset.dataset_card.checksum import sealed
+from selfinstruct.dataset.dataset_card.card_checksum import sealed
+from selfinstruct.dataset.dataset_card.card_inputs import Exported, Terms
 from selfinstruct.dataset.dataset_card.facts import Facts
 from selfinstruct.dataset.dataset_card.front_matter import front_matter, license_entries
 from selfinstruct.dataset.dataset_card.markdown import (
@@ -23,9 +24,8 @@ from selfinstruct.dataset.dataset_card.markdown import (
     shortened,
 )
 from selfinstruct.dataset.dataset_card.missing import in_words, is_given, missing_from
-from selfinstruct.dataset.dataset_card.types import Exported, Terms
+from selfinstruct.display import visible
 from selfinstruct.records.reasons import MEANING
-from selfinstruct.text import visible
 
 _TEMPLATE = Path(__file__).with_name("card.md.jinja")
 _LONGEST_TEXT = 400

@@ -10,10 +10,10 @@ A hit means that a record contains a benchmark item. There are two kinds of hits
 Words are the tokens from `selfinstruct.pipeline.tokenizers.unicode`, so case and punctuation do not matter.
 If more than 10 items in a benchmark share the same consecutive words, or the same text, these are considered
 to be common phrases, so they do not cause a hit. Items with identical words count as one item for this limit.
-`selfinstruct.dataset.decontamination.benchmark_items` selects an item's texts. `decontaminate_records` works
+`selfinstruct.dataset.decontamination.item_texts` selects an item's texts. `decontaminate_records` works
 on files.
 
-    >>> from selfinstruct.dataset.decontamination.benchmark_items import item_of
+    >>> from selfinstruct.dataset.decontamination.item_texts import item_of
     >>> from selfinstruct.dataset.decontamination.field_texts import FieldText
     >>> from selfinstruct.dataset.decontamination.index import BenchmarkIndex
     >>> fields = {"question": "How many spoons does the harbour master of Veldt keep in the drawer?"}

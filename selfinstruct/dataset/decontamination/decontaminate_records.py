@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.dataset.callbacks import Hold, Progress, no_hold, no_progress
-from selfinstruct.dataset.decontamination.benchmark_items import OTHER, layout_of
-from selfinstruct.dataset.decontamination.benchmarks import Benchmarks, Rules, hit_fields
+from selfinstruct.dataset.decontamination.benchmark_files import Benchmarks, Rules, hit_fields
 from selfinstruct.dataset.decontamination.field_texts import FieldText, is_within, texts_of
 from selfinstruct.dataset.decontamination.index import COMMON, NGRAM, THRESHOLD, Hit
+from selfinstruct.dataset.decontamination.item_texts import OTHER, layout_of
 from selfinstruct.dataset.file_jobs import ListFiles, Names, OpenLists, listed, open_input, path_of
 from selfinstruct.dataset.record_files import Record
 from selfinstruct.errors import InputError

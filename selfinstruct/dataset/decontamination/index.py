@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Literal, NamedTuple
 
-from selfinstruct.dataset.decontamination.benchmark_items import LONG_ENOUGH, Item
 from selfinstruct.dataset.decontamination.field_texts import FieldText
-from selfinstruct.dataset.decontamination.ngrams import Grams, Owners
+from selfinstruct.dataset.decontamination.item_texts import LONG_ENOUGH, Item
+from selfinstruct.dataset.decontamination.ngram_search import Grams, Owners
 from selfinstruct.pipeline.novelty import NoveltyIndex, NoveltyResult
 from selfinstruct.pipeline.tokenizers import unicode
 

@@ -20,10 +20,10 @@ from typing import IO, Any
 
 from selfinstruct.dataset.record_files.formats import package_for
 from selfinstruct.dataset.record_files.sink import Target
+from selfinstruct.display import scrub
 from selfinstruct.errors import InputError
 from selfinstruct.files import sync_directory, temporary_beside
-from selfinstruct.runner.run_files import owning_run
-from selfinstruct.text import scrub
+from selfinstruct.runner.run_file_names import owning_run
 
 _DATASET_FILE = re.compile(
     r"dataset_info\.json|state\.json|(data-\d+-of-\d+|cache-.*|indices)\.arrow", re.DOTALL

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.dataset.callbacks import Hold, Progress, no_hold, no_progress
-from selfinstruct.dataset.decontamination.benchmarks import Benchmarks, Rules
-from selfinstruct.dataset.export.beside import CARD, card_for, check_card
+from selfinstruct.dataset.decontamination.benchmark_files import Benchmarks, Rules
+from selfinstruct.dataset.export.companion_files import CARD, card_for, check_card
 from selfinstruct.dataset.export.job import ExportJob
 from selfinstruct.dataset.export.writing import Export, Part, writing
 from selfinstruct.dataset.file_jobs import Names, listed

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from selfinstruct.dataset.dataset_card.types import Terms
-from selfinstruct.dataset.export.beside import (
+from selfinstruct.dataset.dataset_card.card_inputs import Terms
+from selfinstruct.dataset.export.companion_files import (
     CARD,
     DATASET_INFO,
     axolotl_stanza,
@@ -15,7 +15,7 @@ from selfinstruct.dataset.export.beside import (
     has_unedited_card,
     stanza_path,
 )
-from selfinstruct.dataset.export.formats import ExportOptions
+from selfinstruct.dataset.export.export_options import ExportOptions
 from selfinstruct.dataset.export.writing import Part
 from selfinstruct.dataset.file_jobs import refuse_collisions
 from selfinstruct.errors import ConfigError, ExportError, InputError

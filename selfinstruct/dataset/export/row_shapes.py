@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from selfinstruct.config.shipped import resource
+from selfinstruct.config.shipped_files import resource
 from selfinstruct.dataset.rows import PUBLISHED, Row
 from selfinstruct.errors import InputError
 from selfinstruct.pipeline.prompts import Template, load_template

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from selfinstruct.dataset.export.csv_injection import without_formulas
 from selfinstruct.dataset.export.datasets_folder import Folder
-from selfinstruct.dataset.export.formats import FORMATS, ExportOptions
+from selfinstruct.dataset.export.export_options import FORMATS, ExportOptions
 from selfinstruct.dataset.export.row_shapes import shape_of
 from selfinstruct.dataset.export.splitting import shuffled, split
 from selfinstruct.dataset.record_files import Record, RecordWriter

@@ -11,14 +11,14 @@ from typing import Any
 from selfinstruct.dataset.callbacks import Progress, no_progress
 from selfinstruct.dataset.importing.merge import MEANING, LeftOut, TaskMerger
 from selfinstruct.dataset.importing.source_formats import IN_ORDER, form_of, statement_of
-from selfinstruct.dataset.importing.tasks import task_imported
+from selfinstruct.dataset.importing.task_events import task_imported
 from selfinstruct.dataset.record_files import read_records
 from selfinstruct.errors import InputError
-from selfinstruct.events import ImportedFile, RunStarted, TaskImported
 from selfinstruct.files import because, is_stream
+from selfinstruct.journal_events import ImportedFile, RunStarted, TaskImported
 from selfinstruct.pipeline.recipes import recipe_of
 from selfinstruct.records import Reason
-from selfinstruct.runner.create import make_run
+from selfinstruct.runner.create_from_events import make_run
 from selfinstruct.runner.directory import require_free
 from selfinstruct.runner.manifest import Manifest, new_manifest, program_versions
 

@@ -16,10 +16,10 @@ from typing import Any
 
 from selfinstruct.dataset.record_files import Record
 from selfinstruct.dataset.record_files.json_reading import kind_of
-from selfinstruct.events import Form
-from selfinstruct.pipeline.parse.cleanup import says_no_input
+from selfinstruct.display import scrub
+from selfinstruct.journal_events import Form
+from selfinstruct.pipeline.parse.shared import says_no_input
 from selfinstruct.records import Completion, Instance
-from selfinstruct.text import scrub
 
 _FIELD_OF: Mapping[Form, str] = {
     "instances": "raw_instances",

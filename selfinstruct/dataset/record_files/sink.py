@@ -13,7 +13,7 @@ from typing import IO, Self, cast
 from selfinstruct.dataset.record_files.formats import STANDARD
 from selfinstruct.errors import ExportError, InputError
 from selfinstruct.files import because, create, is_stream, sync_directory, temporary_beside
-from selfinstruct.runner.run_files import EXPORTS, owning_run
+from selfinstruct.runner.run_file_names import EXPORTS, owning_run
 
 
 class Target(ABC):

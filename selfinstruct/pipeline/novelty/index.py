@@ -15,7 +15,7 @@ from selfinstruct.pipeline.novelty.token_encoding import Characters
 from selfinstruct.pipeline.tokenizers import TOKENIZERS
 
 if TYPE_CHECKING:
-    from selfinstruct.pipeline.novelty.neighbours import Neighbours
+    from selfinstruct.pipeline.novelty.possible_matches import Neighbours
 
 _BATCH = 128
 """Number of texts that are compared in one batch. Larger batches are not faster."""
@@ -125,14 +125,14 @@ class NoveltyIndex:
 
         They are sorted by score, highest first. Texts with equal scores are in pool order.
         """
-        from selfinstruct.pipeline.novelty import similarities
+        from selfinstruct.pipeline.novelty import similarity_statistics
 
         pool = self._sequences[:upto]
         tokens = self.tokens(text)
         one = tokens if self._characters.are_shared else self._characters.of(tokens)
-        lengths = similarities.lengths_of(pool)
-        common = similarities.common_of_all([one], pool)[0]
-        return similarities.most_similar(common, lengths, len(tokens), k)
+        lengths = similarity_statistics.lengths_of(pool)
+        common = similarity_statistics.common_of_all([one], pool)[0]
+        return similarity_statistics.most_similar(common, lengths, len(tokens), k)
 
     def similarities(
         self, positions: Iterable[int] | None = None, *, k: int = 10, workers: int = 1
@@ -143,7 +143,7 @@ class NoveltyIndex:
         the `k` most similar earlier texts. A result depends only on the text and the earlier texts. `workers`
         is the number of threads.
         """
-        from selfinstruct.pipeline.novelty.similarities import similarities
+        from selfinstruct.pipeline.novelty.similarity_statistics import similarities
 
         chosen = range(len(self)) if positions is None else list(positions)
         return similarities(chosen, self._sequences, k=k, workers=workers)
@@ -158,7 +158,7 @@ class NoveltyIndex:
     def _neighbours(self) -> "Neighbours":
         # The import of numpy takes time, and commands that only read a run do not need it.
         if self._search is None:
-            from selfinstruct.pipeline.novelty.neighbours import Neighbours
+            from selfinstruct.pipeline.novelty.possible_matches import Neighbours
 
             self._search = Neighbours(self.threshold, self._strings)
         return self._search

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfinstruct.pipeline.novelty.rouge_l import Need
-from selfinstruct.pipeline.novelty.token_sequences import Sequences, as_arrays, codes_of
+from selfinstruct.pipeline.novelty.token_signatures import Sequences, as_arrays, codes_of
 
 _BATCH = 1 << 15
 """Number of postings read in one batch, so that the arrays fit in the processor's cache."""

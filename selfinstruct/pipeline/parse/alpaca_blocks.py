@@ -8,7 +8,7 @@ continues after the "4. Instruction:" at the end of its prompt. A chat model may
 
 import re
 
-from selfinstruct.pipeline.parse import cleanup
+from selfinstruct.pipeline.parse import shared
 from selfinstruct.pipeline.parse.instances import rejection_reason
 from selfinstruct.pipeline.parse.types import AskedList, ParsedList, rejection
 from selfinstruct.records import Candidate, Completion, Instance, Reason
@@ -35,18 +35,18 @@ _Block = list[tuple[str, str]]
 
 def blocks(request_id: str, completion: Completion, asked: AskedList) -> ParsedList:
     """Parse the blocks in a reply; see `ListParser`. The last block of a truncated reply is rejected."""
-    reply = cleanup.answer_alone(completion.text, _BEGINS)
+    reply = shared.answer_alone(completion.text, _BEGINS)
     parsed, rest = _blocks(reply, asked)
     if not parsed:
-        return ParsedList((), (cleanup.whole_reply(request_id, completion.text, Reason.NO_LIST),))
-    demonstrations = set(map(cleanup.comparable, asked.demonstrations or ()))
+        return ParsedList((), (shared.whole_reply(request_id, completion.text, Reason.NO_LIST),))
+    demonstrations = set(map(shared.comparable, asked.demonstrations or ()))
     candidates: list[Candidate] = []
     rejections = []
     for n, block in enumerate(parsed, start=1):
         candidate, reason = _candidate(f"{request_id}#{n}", block)
         if n == len(parsed) and completion.truncated and rest is None:
             reason = Reason.TRUNCATED
-        elif cleanup.comparable(candidate.instruction) in demonstrations:
+        elif shared.comparable(candidate.instruction) in demonstrations:
             reason = Reason.ECHO
         if reason is None:
             candidates.append(candidate)
@@ -63,7 +63,7 @@ def _candidate(candidate_id: str, block: _Block) -> tuple[Candidate, Reason | No
     fields = dict(reversed(block))
     input_text = fields.get("input", "")
     instance = Instance(
-        input="" if cleanup.is_placeholder(input_text) else input_text,
+        input="" if shared.is_placeholder(input_text) else input_text,
         output=fields.get("output", ""),
     )
     candidate = Candidate(
@@ -78,7 +78,7 @@ def _candidate(candidate_id: str, block: _Block) -> tuple[Candidate, Reason | No
 def _blocks(text: str, asked: AskedList) -> tuple[list[_Block], str | None]:
     """Return the blocks, and the text after the "###" that ends the last block, or None without a "###"."""
     marks = list(_MARKER.finditer(text))
-    if not marks or (cleanup.is_refusal(text) and marks[0]["kind"].lower() != "instruction"):
+    if not marks or (shared.is_refusal(text) and marks[0]["kind"].lower() != "instruction"):
         return [], None
     if any(mark["number"] and mark["kind"].lower() != "instruction" for mark in marks):
         # If the markers of inputs and outputs have numbers, a marker without a number is part of the text.

@@ -9,7 +9,7 @@ as the start of a conversation. Such a reply is unclear, even if it begins with 
 
 import re
 
-from selfinstruct.pipeline.parse.cleanup import answer_text, folded
+from selfinstruct.pipeline.parse.shared import answer_text, folded
 from selfinstruct.records import Answer, Completion
 
 _ANSWER = re.compile(

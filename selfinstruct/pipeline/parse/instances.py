@@ -12,7 +12,7 @@ as "Sentence:". `unmarked_output` decides whether a reply without markers is an 
 import re
 from typing import NamedTuple
 
-from selfinstruct.pipeline.parse import cleanup
+from selfinstruct.pipeline.parse import shared
 from selfinstruct.pipeline.parse.reasoning import has_markers
 from selfinstruct.pipeline.parse.types import AskedInstances, Pair, ParsedInstances, select
 from selfinstruct.pipeline.parse.unmarked_output import (
@@ -77,12 +77,12 @@ class _Section(NamedTuple):
 
 def instances(request_id: str, completion: Completion, asked: AskedInstances) -> ParsedInstances:
     """Parse a task's instances; see `InstanceParser`. The last instance of a truncated reply is rejected."""
-    reply = cleanup.answer_alone(completion.text, _MARKER)
+    reply = shared.answer_alone(completion.text, _MARKER)
     text, ran_on = _own_part(reply, asked.instruction)
     pairs = _pairs(text, asked, is_whole=completion.ending is Ending.WHOLE)
     if not pairs:
         return ParsedInstances(
-            (), (cleanup.whole_reply(request_id, completion.text, Reason.NO_OUTPUT),)
+            (), (shared.whole_reply(request_id, completion.text, Reason.NO_OUTPUT),)
         )
     judged: list[tuple[Instance, Reason | None]] = []
     for pair in pairs:
@@ -103,7 +103,7 @@ def instances(request_id: str, completion: Completion, asked: AskedInstances) ->
 
 
 def _normalized(text: str) -> str:
-    return cleanup.folded(text).strip("\"'“”‘’ ")
+    return shared.folded(text).strip("\"'“”‘’ ")
 
 
 def rejection_reason(instance: Instance, *, is_label: bool = False) -> Reason | None:
@@ -111,13 +111,13 @@ def rejection_reason(instance: Instance, *, is_label: bool = False) -> Reason | 
 
     `is_label` says that the output is a class label, which may be "none".
     """
-    if cleanup.is_placeholder(instance.output) and not (
-        is_label and cleanup.is_none(instance.output)
+    if shared.is_placeholder(instance.output) and not (
+        is_label and shared.is_none(instance.output)
     ):
         return Reason.EMPTY_OUTPUT
-    if cleanup.folded(instance.output) == cleanup.folded(instance.input):
+    if shared.folded(instance.output) == shared.folded(instance.input):
         return Reason.OUTPUT_EQUALS_INPUT
-    if cleanup.is_refusal(instance.output):
+    if shared.is_refusal(instance.output):
         return Reason.REFUSAL
     if has_markers(instance.input) or has_markers(instance.output):
         return Reason.CONTROL_TOKENS
@@ -138,7 +138,7 @@ def _input(text: str) -> str:
     if text == _EMPTY_INPUT:
         return ""
     text = _EXAMPLE.sub("", text).strip()
-    return "" if cleanup.is_placeholder(text) else text
+    return "" if shared.is_placeholder(text) else text
 
 
 # ── the part of the reply about this task ────────────────────────────────────────────────────────────────
@@ -147,13 +147,13 @@ def _input(text: str) -> str:
 def _own_part(text: str, instruction: str) -> tuple[str, bool]:
     """Return the part of a reply about this task, and whether another task follows it."""
     text = text.replace("\0", " ")
-    task = cleanup.folded(instruction)
+    task = shared.folded(instruction)
     headings = list(_NEXT_TASK.finditer(text))
     begin = 0
     for heading in headings:
         # A reply may repeat the prompt: first the demonstrations, then this task.
         line, _, _ = text[heading.end() :].partition("\n")
-        if task and cleanup.folded(line) == task:
+        if task and shared.folded(line) == task:
             begin = heading.end() + len(line)
     ends = [heading.start() for heading in headings if heading.start() >= begin]
     if begin == 0 and ends and not text[: ends[0]].strip():
@@ -177,7 +177,7 @@ def _pairs(text: str, asked: AskedInstances, *, is_whole: bool) -> list[Pair]:
     blocks = _blocks(text)
     if any(_has_output(block) for block in blocks):
         return [pair for block in blocks for pair in _block_pairs(block, asked.instruction)]
-    if asked.output_first or not text or cleanup.is_refusal(text):
+    if asked.output_first or not text or shared.is_refusal(text):
         return []
     return [_without_output(block, asked.instruction, is_whole=is_whole) for block in blocks]
 

@@ -12,7 +12,7 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from selfinstruct.pipeline.parse import cleanup
+from selfinstruct.pipeline.parse import shared
 from selfinstruct.pipeline.parse.types import AskedList, ParsedList, rejection
 from selfinstruct.records import Candidate, Completion, Reason, Rejection
 
@@ -86,11 +86,11 @@ def instructions(request_id: str, completion: Completion, asked: AskedList) -> P
     number continues the item above it, unless the line is part of an example. A blank line ends an item. A
     second list is ignored. Repeated demonstrations and the last item of a truncated reply are rejected.
     """
-    text = cleanup.answer_text(completion.text).replace("<br>", "\n")
-    items, is_open = _items(cleanup.without_fence(text, _BEGINS), asked)
-    if not items or (len(items) == 1 and cleanup.is_refusal(items[0].text)):
+    text = shared.answer_text(completion.text).replace("<br>", "\n")
+    items, is_open = _items(shared.without_fence(text, _BEGINS), asked)
+    if not items or (len(items) == 1 and shared.is_refusal(items[0].text)):
         reason = Reason.REFUSAL if items else Reason.NO_LIST
-        return ParsedList((), (cleanup.whole_reply(request_id, completion.text, reason),))
+        return ParsedList((), (shared.whole_reply(request_id, completion.text, reason),))
     echoes = _echoes(items, text, asked)
     candidates: list[Candidate] = []
     rejections: list[Rejection] = []
@@ -141,7 +141,7 @@ def _numbered_items(lines: list[str], asked: AskedList) -> tuple[list[_Item], bo
                 is_open, is_ended = False, True
         elif not line.strip():
             is_open = False
-        elif _NOT_THE_TASK.match(line) or cleanup.is_closing_remark(line) or cleanup.is_fence(line):
+        elif _NOT_THE_TASK.match(line) or shared.is_closing_remark(line) or shared.is_fence(line):
             is_open, is_ended = False, True
         elif items and line.strip() == str(items[-1].number + 1):
             is_open = False  # the reply was cut after the next number
@@ -215,7 +215,7 @@ def _json_items(text: str) -> list[_Item]:
 
 def _sentences(lines: list[str]) -> list[_Item]:
     """Return the items of a list without numbers, which must have at least three lines, each a sentence."""
-    sentences = [line for line in lines if line.strip() and not cleanup.is_closing_remark(line)]
+    sentences = [line for line in lines if line.strip() and not shared.is_closing_remark(line)]
     if sentences and _SMALL_TALK.match(sentences[0]):
         del sentences[0]
     if len(sentences) < 3 or not all(_SENTENCE.fullmatch(line) for line in sentences):
@@ -272,7 +272,7 @@ def _tidy(text: str) -> str:
 def _is_echo(text: str, asked: AskedList) -> bool:
     if _HEADING.match(text):
         return True
-    return cleanup.comparable(text) in map(cleanup.comparable, asked.demonstrations or ())
+    return shared.comparable(text) in map(shared.comparable, asked.demonstrations or ())
 
 
 def _echoes(items: list[_Item], text: str, asked: AskedList) -> int:
@@ -282,8 +282,8 @@ def _echoes(items: list[_Item], text: str, asked: AskedList) -> int:
         return 0
     if asked.demonstrations:
         # A prompt may have numbered rules before its list, and a reply may repeat these rules too.
-        last = (demonstrations, cleanup.comparable(asked.demonstrations[-1]))
-        ends = [n for n, i in enumerate(items, 1) if (i.number, cleanup.comparable(i.text)) == last]
+        last = (demonstrations, shared.comparable(asked.demonstrations[-1]))
+        ends = [n for n, i in enumerate(items, 1) if (i.number, shared.comparable(i.text)) == last]
         if ends:
             return ends[-1]
     # If a base model writes a heading and a list from 1 that is longer than the list of demonstrations, the

@@ -6,8 +6,8 @@ r"""Remove reasoning and control tokens from replies.
     "Thinking Process:\n\n1. **Analyze the request**"                             →  ""
 
 A server removes reasoning only if its reasoning parser is switched on. Otherwise the reply contains the
-reasoning and its markers as text. The markers in `markers.txt` were collected from chat templates and from
-the reasoning parsers of vLLM and llama.cpp.
+reasoning and its markers as text. The markers in `reasoning_markers.txt` were collected from chat templates
+and from the reasoning parsers of vLLM and llama.cpp.
 """
 
 import re
@@ -15,9 +15,12 @@ from pathlib import Path
 
 _MARKERS = [
     line.partition("  # ")[0].split()
-    for line in Path(__file__).with_name("markers.txt").read_text("utf-8").splitlines()[1:]
+    for line in Path(__file__)
+    .with_name("reasoning_markers.txt")
+    .read_text("utf-8")
+    .splitlines()[1:]
 ]
-"""Kind, opening marker and closing marker of each pair in `markers.txt`."""
+"""Kind, opening marker and closing marker of each pair in `reasoning_markers.txt`."""
 _PAIRS = [(opening, closing) for kind, opening, closing in _MARKERS if kind == "reasoning"]
 """Markers around reasoning, which may be anywhere in a reply."""
 _ANSWERS = [(opening, closing) for kind, opening, closing in _MARKERS if kind == "answer"]

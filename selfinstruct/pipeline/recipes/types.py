@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
 from selfinstruct.config.schema import RunConfig
-from selfinstruct.events import Classified, CompletionReceived, InstancesWritten, Outcome
+from selfinstruct.journal_events import Classified, CompletionReceived, InstancesWritten, Outcome
+from selfinstruct.pipeline.decision_profiles import PROFILES
 from selfinstruct.pipeline.filters import Rule, is_in_wrong_script
 from selfinstruct.pipeline.parse.types import (
     AnswerParser,
@@ -16,7 +17,6 @@ from selfinstruct.pipeline.parse.types import (
     InstanceParser,
     ListParser,
 )
-from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.pipeline.state import RunState
 from selfinstruct.records import Answer, Reason, Sampling, Stage, Task
 from selfinstruct.records.ids import classification_id, instances_id, task_of

@@ -14,7 +14,7 @@ from selfinstruct.simulate.author.classification import yes_or_no
 from selfinstruct.simulate.author.continuation import continuation
 from selfinstruct.simulate.author.grammar import word_list
 from selfinstruct.simulate.author.instances import instances
-from selfinstruct.simulate.author.mistakes import FaultShares
+from selfinstruct.simulate.author.mistake_rates import FaultShares
 from selfinstruct.simulate.seeded_random import SeededRandom
 
 _MARKER: Final = re.compile(

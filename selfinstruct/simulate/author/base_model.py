@@ -17,7 +17,7 @@ from selfinstruct.simulate.author.classification import is_classification, yes_o
 from selfinstruct.simulate.author.continuation import new_tasks, numbered
 from selfinstruct.simulate.author.instances import example_blocks
 from selfinstruct.simulate.author.instructions import compose
-from selfinstruct.simulate.author.mistakes import FaultShares
+from selfinstruct.simulate.author.mistake_rates import FaultShares
 from selfinstruct.simulate.author.prompt_recognition import (
     Asked,
     Blocks,

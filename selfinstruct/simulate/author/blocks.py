@@ -10,10 +10,10 @@
 from typing import Final
 
 from selfinstruct.simulate.author.continuation import new_task
-from selfinstruct.simulate.author.examples import examples
 from selfinstruct.simulate.author.grammar import word_list
+from selfinstruct.simulate.author.inputs_and_outputs import examples
 from selfinstruct.simulate.author.instances import wrong_output
-from selfinstruct.simulate.author.mistakes import FaultShares
+from selfinstruct.simulate.author.mistake_rates import FaultShares
 from selfinstruct.simulate.author.prompt_recognition import Blocks
 from selfinstruct.simulate.seeded_random import SeededRandom
 

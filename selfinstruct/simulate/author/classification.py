@@ -5,7 +5,7 @@ from typing import Final
 
 from selfinstruct.simulate.author.grammar import word_list
 from selfinstruct.simulate.author.instructions import LABEL_KIND, recognise
-from selfinstruct.simulate.author.mistakes import FaultShares
+from selfinstruct.simulate.author.mistake_rates import FaultShares
 from selfinstruct.simulate.seeded_random import SeededRandom
 
 _CLASSIFICATION: Final = re.compile(

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final
 
-from selfinstruct.simulate.author import mistakes
-from selfinstruct.simulate.author.examples import examples
+from selfinstruct.simulate.author import mistake_rates
 from selfinstruct.simulate.author.grammar import new_scene, word_list
+from selfinstruct.simulate.author.inputs_and_outputs import examples
 from selfinstruct.simulate.author.instructions import compose
 from selfinstruct.simulate.author.prompt_recognition import Continuation
 from selfinstruct.simulate.seeded_random import SeededRandom
@@ -16,7 +16,7 @@ _WORD: Final = re.compile(r"[A-Za-z]{4,}")
 _REPEATED_TASKS: Final = 150
 
 
-def continuation(asked: Continuation, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
+def continuation(asked: Continuation, rng: SeededRandom, shares: mistake_rates.FaultShares) -> str:
     """Return a chat model's reply to a prompt that ends with a list of demonstrations."""
     tasks = new_tasks(asked, asked.last - asked.first + 1, rng, shares)
     if rng.chance(shares.malformed):
@@ -25,7 +25,7 @@ def continuation(asked: Continuation, rng: SeededRandom, shares: mistakes.FaultS
 
 
 def new_tasks(
-    asked: Continuation, number: int, rng: SeededRandom, shares: mistakes.FaultShares
+    asked: Continuation, number: int, rng: SeededRandom, shares: mistake_rates.FaultShares
 ) -> list[str]:
     """Return `number` new tasks for the list, without their numbers."""
     tasks = [new_task(asked.demonstrations, rng, shares) for _ in range(number)]
@@ -34,14 +34,16 @@ def new_tasks(
     return tasks
 
 
-def new_task(demonstrations: Sequence[str], rng: SeededRandom, shares: mistakes.FaultShares) -> str:
+def new_task(
+    demonstrations: Sequence[str], rng: SeededRandom, shares: mistake_rates.FaultShares
+) -> str:
     """Return a new instruction, which may be a near-copy, a repeat, or otherwise wrong."""
     wrong: tuple[tuple[float, Callable[[], str]], ...] = (
         (shares.copied, lambda: _near_copy(demonstrations, rng)),
         (shares.repeated, lambda: _repeated(rng.between(1, _REPEATED_TASKS))),
         (shares.curt, lambda: rng.one_of(word_list("curt"))),
         (shares.beyond_text, lambda: new_scene(rng).fill(rng.one_of(word_list("beyond_text")))),
-        (shares.punctuated, lambda: rng.one_of(mistakes.PUNCTUATED) + compose(rng)),
+        (shares.punctuated, lambda: rng.one_of(mistake_rates.PUNCTUATED) + compose(rng)),
         (shares.program, lambda: new_scene(rng).fill(rng.one_of(word_list("program")))),
     )
     chance = rng.unit()

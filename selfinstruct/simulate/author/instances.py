@@ -1,8 +1,8 @@
 """Writes replies to the two prompts for a task's examples: labels with inputs, or inputs with outputs."""
 
-from selfinstruct.simulate.author import mistakes
-from selfinstruct.simulate.author.examples import examples, labelled
+from selfinstruct.simulate.author import mistake_rates
 from selfinstruct.simulate.author.grammar import word_list
+from selfinstruct.simulate.author.inputs_and_outputs import examples, labelled
 from selfinstruct.simulate.author.instructions import compose
 from selfinstruct.simulate.author.prompt_recognition import Instances
 from selfinstruct.simulate.seeded_random import SeededRandom
@@ -11,7 +11,7 @@ Pair = tuple[str, str]
 """An input and its output, or a label and its input."""
 
 
-def instances(asked: Instances, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
+def instances(asked: Instances, rng: SeededRandom, shares: mistake_rates.FaultShares) -> str:
     """Return a chat model's reply to a prompt for examples."""
     reply = example_blocks(asked, rng, shares)
     if rng.chance(shares.chatty):
@@ -21,7 +21,7 @@ def instances(asked: Instances, rng: SeededRandom, shares: mistakes.FaultShares)
     return reply
 
 
-def example_blocks(asked: Instances, rng: SeededRandom, shares: mistakes.FaultShares) -> str:
+def example_blocks(asked: Instances, rng: SeededRandom, shares: mistake_rates.FaultShares) -> str:
     """Return the examples with their markers, without any text around them."""
     number = rng.between(1, min(asked.most, 5))
     if asked.labels_first:
@@ -36,18 +36,18 @@ def example_blocks(asked: Instances, rng: SeededRandom, shares: mistakes.FaultSh
         pairs[-1:] = [(first, second), other]
     if rng.chance(shares.hostile):
         first, second = pairs[0]
-        pairs[0] = (first, f"{second} {rng.one_of(mistakes.HOSTILE)}".strip())
+        pairs[0] = (first, f"{second} {rng.one_of(mistake_rates.HOSTILE)}".strip())
     return write(pairs, [rng.chance(shares.marker_missing) for _ in pairs])
 
 
-def _wrong_label(pair: Pair, rng: SeededRandom, shares: mistakes.FaultShares) -> Pair:
+def _wrong_label(pair: Pair, rng: SeededRandom, shares: mistake_rates.FaultShares) -> Pair:
     label, given = pair
     if rng.chance(shares.not_applicable):
         return "N/A", given
     return label, "" if rng.chance(shares.empty) else given
 
 
-def wrong_output(pair: Pair, rng: SeededRandom, shares: mistakes.FaultShares) -> Pair:
+def wrong_output(pair: Pair, rng: SeededRandom, shares: mistake_rates.FaultShares) -> Pair:
     """Return an input and its output, or with the configured probabilities a wrong output."""
     given, output = pair
     if rng.chance(shares.echoed):

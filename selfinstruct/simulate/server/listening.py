@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from selfinstruct.simulate.author.mistakes import FaultShares
+from selfinstruct.simulate.author.mistake_rates import FaultShares
 from selfinstruct.simulate.faults.plan import FaultPlan
 from selfinstruct.simulate.server.request_log import RequestLog
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import make_completion
 
-from selfinstruct.pipeline.parse.cleanup import is_placeholder
+from selfinstruct.pipeline.decision_profiles import PROFILES
+from selfinstruct.pipeline.parse.shared import is_placeholder
 from selfinstruct.pipeline.parse.types import (
     AskedInstances,
     AskedList,
@@ -16,7 +17,6 @@ from selfinstruct.pipeline.parse.types import (
     ListParser,
     pair_text,
 )
-from selfinstruct.pipeline.profiles import PROFILES
 from selfinstruct.pipeline.recipes import RECIPES
 from selfinstruct.pipeline.recipes.alpaca import ALPACA
 from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from selfinstruct.errors import BackendError
-from selfinstruct.llm.outcomes import Action, AttemptOutcome, error_of, from_status
+from selfinstruct.llm.outcome_rules import Action, AttemptOutcome, error_of, from_status
 from selfinstruct.llm.redaction import redacted
 from selfinstruct.llm.reply import quoted, shortened
 from selfinstruct.llm.retry import stated_wait_s

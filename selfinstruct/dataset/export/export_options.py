@@ -11,7 +11,7 @@ from selfinstruct.dataset.export.splitting import NAMES
 from selfinstruct.dataset.record_files import format_of
 from selfinstruct.dataset.record_files.formats import known_format
 from selfinstruct.errors import ConfigError, InputError
-from selfinstruct.runner.run_files import owning_run
+from selfinstruct.runner.run_file_names import owning_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ from itertools import islice
 from typing import TypeVar
 
 from selfinstruct.dataset.callbacks import Progress
-from selfinstruct.dataset.decontamination.benchmark_items import Item, item_of
 from selfinstruct.dataset.decontamination.field_texts import FieldText, texts_of
 from selfinstruct.dataset.decontamination.index import (
     COMMON,
@@ -16,6 +15,7 @@ from selfinstruct.dataset.decontamination.index import (
     BenchmarkIndex,
     Hit,
 )
+from selfinstruct.dataset.decontamination.item_texts import Item, item_of
 from selfinstruct.dataset.record_files import RecordReader, read_records
 from selfinstruct.dataset.rows import PUBLISHED, Row
 from selfinstruct.errors import ConfigError, InputError

@@ -8,7 +8,7 @@ from typing import TextIO
 
 import typer
 
-from selfinstruct.text import visible
+from selfinstruct.display import visible
 
 
 def speak_any_alphabet() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from selfinstruct.text import cells, one_line, visible
+from selfinstruct.display import cells, one_line, visible
 
 _COLUMNS = (40, 100)
 """Minimum and maximum width of a page, in columns."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from selfinstruct.pipeline.novelty.index_level import Level, Queries, as_queries
 from selfinstruct.pipeline.novelty.rouge_l import Need
-from selfinstruct.pipeline.novelty.token_sequences import WORDS, as_arrays, bits_of
+from selfinstruct.pipeline.novelty.token_signatures import WORDS, as_arrays, bits_of
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from selfinstruct.dataset.dataset_card.checksum import is_sealed
+from selfinstruct.dataset.dataset_card.card_checksum import is_sealed
+from selfinstruct.dataset.dataset_card.card_inputs import Exported, Terms
 from selfinstruct.dataset.dataset_card.facts import facts_of
 from selfinstruct.dataset.dataset_card.rendering import Card, card_of
-from selfinstruct.dataset.dataset_card.types import Exported, Terms
-from selfinstruct.dataset.export.formats import FORMATS, ExportOptions
+from selfinstruct.dataset.export.export_options import FORMATS, ExportOptions
 from selfinstruct.dataset.export.writing import Export, Part
 from selfinstruct.errors import ConfigError, InputError
 from selfinstruct.files import because, open_regular, read_at_most

@@ -19,23 +19,23 @@ from selfinstruct.cli.expected_cost import Announcement, left_line
 from selfinstruct.cli.log_file import check_log_file, logging_to
 from selfinstruct.cli.on_finish import Ending, run_on_finish
 from selfinstruct.cli.options import flag
+from selfinstruct.cli.output import print_json, say
 from selfinstruct.cli.run_log import RunLog, log, log_ending
 from selfinstruct.cli.run_progress import show_progress
 from selfinstruct.cli.signals import restored, stopping
 from selfinstruct.cli.summary_lines import funnel_lines
-from selfinstruct.cli.terminal import print_json, say
-from selfinstruct.config.address import address
+from selfinstruct.config.endpoint_address import address
 from selfinstruct.cost import ExpectedUse
+from selfinstruct.display import counted, duration
 from selfinstruct.errors import LimitReachedError, RunWriteError, SelfInstructError
-from selfinstruct.events import Event
+from selfinstruct.journal_events import Event
 from selfinstruct.pipeline.summary import RunSummary, summarize
 from selfinstruct.runner import loop
 from selfinstruct.runner.directory import Run, is_run, open_run, planned_run
 from selfinstruct.runner.disk_space import DiskWatch, warning
 from selfinstruct.runner.failures import Pause
 from selfinstruct.runner.journal import Journal
-from selfinstruct.runner.run_files import TORN
-from selfinstruct.text import counted, duration
+from selfinstruct.runner.run_file_names import TORN
 
 if TYPE_CHECKING:
     from selfinstruct.llm.online import OnlineBackend

@@ -1,6 +1,6 @@
 """Explain why a request has no result yet, or never will have one."""
 
-from selfinstruct.events import Outcome, RequestFailed
+from selfinstruct.journal_events import Outcome, RequestFailed
 from selfinstruct.records.ids import generation_id, task_of
 from selfinstruct.runner.directory import Run
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.request import getproxies
 
-from selfinstruct.config.address import OPENAI_URL, address
+from selfinstruct.config.endpoint_address import OPENAI_URL, address
 from selfinstruct.config.endpoint_settings import EndpointSettings
 from selfinstruct.config.request_extras import Header, filled_in, looks_secret
 from selfinstruct.errors import ConfigError

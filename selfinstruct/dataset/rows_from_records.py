@@ -13,8 +13,8 @@ from typing import Any
 
 from selfinstruct.dataset.record_files import Record
 from selfinstruct.dataset.rows import PUBLISHED, Row
-from selfinstruct.pipeline.parse.cleanup import says_no_input
-from selfinstruct.text import scrub
+from selfinstruct.display import scrub
+from selfinstruct.pipeline.parse.shared import says_no_input
 
 _SHAPE = "an Alpaca-style record has an instruction, an output and perhaps an input, all text"
 

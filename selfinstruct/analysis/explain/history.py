@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 
-from selfinstruct import events
+from selfinstruct import journal_events as events
 from selfinstruct.analysis.explain import results
-from selfinstruct.analysis.explain.missing_results import problem
 from selfinstruct.analysis.explain.text_search import Texts, place
+from selfinstruct.analysis.explain.unanswered_requests import problem
 from selfinstruct.analysis.verdict import text_of, verdict
 from selfinstruct.pipeline.decide import rules_of
-from selfinstruct.pipeline.parse.cleanup import folded
+from selfinstruct.pipeline.parse.shared import folded
 from selfinstruct.records import Answer, Instance, Reason, Rejection, Task
 from selfinstruct.records.ids import (
     classification_id,

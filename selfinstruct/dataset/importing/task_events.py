@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from selfinstruct.config.schema import RunConfig
 from selfinstruct.dataset.importing.merge import MergedTask
-from selfinstruct.events import TaskImported
+from selfinstruct.journal_events import TaskImported
 from selfinstruct.pipeline.parse.types import AskedInstances, pair_text
 from selfinstruct.pipeline.recipes.self_instruct import SELF_INSTRUCT
 from selfinstruct.pipeline.recipes.types import InstancesStage

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
-from selfinstruct.events import Event
+from selfinstruct.journal_events import Event
 from selfinstruct.runner.directory import require_free
 from selfinstruct.runner.journal import Journal
 from selfinstruct.runner.lock import locked
 from selfinstruct.runner.manifest import Manifest, write_manifest
 from selfinstruct.runner.run_events import run_events
-from selfinstruct.runner.run_files import JOURNAL, system_error
+from selfinstruct.runner.run_file_names import JOURNAL, system_error
 
 _EVENTS_PER_WRITE = 1000
 
