@@ -14,7 +14,7 @@ EXAMPLES = [
     "pipeline.novelty",
     "pipeline.stable_random",
     "pipeline.timeline",
-    "text",
+    "display",
     "dataset.record_files.values",
     "dataset.deduplication.decisions",
     "dataset.deduplication.field_text",
