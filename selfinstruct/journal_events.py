@@ -52,7 +52,7 @@ class Reserved(Strict):
     completion_tokens: int
     """Maximum number of reply tokens that the attempt can consume."""
     replaces: bool
-    """Whether the reservation of the previous attempt is released, because that attempt was not billed."""
+    """True if the reservation of the previous attempt is released, because that attempt was not billed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +148,7 @@ class Classified(Strict):
     kind: Literal["classified"] = "classified"
     task_id: str
     is_classification: bool | None
-    """Whether the task is a classification task; None if the answer was unclear and the model is asked again,
+    """True if the task is a classification task; None if the answer was unclear and the model is asked again,
     with a plainer prompt."""
     answer: Answer
     """Answer in the reply. A second unclear answer counts as no, so the input is written before the
@@ -231,7 +231,7 @@ class TaskImported(Strict):
     place: str
     """Where the task first occurs, such as "regen.json:17 (record 4)"."""
     is_classification: bool | None
-    """Whether it is a classification task; None if this is unknown."""
+    """True if it is a classification task; None if this is unknown."""
     answer: Answer | None
     """Answer that determined the classification; None if the file has no answer."""
     instances: tuple[Instance, ...] | None

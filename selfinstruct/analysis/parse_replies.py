@@ -33,7 +33,7 @@ class RecordedReply:
     instruction: str = ""
     """The task's instruction; used only for the stages classify and instances."""
     is_classification: bool = False
-    """Whether the prompt asked for the output before the input; used only for the stage instances."""
+    """True if the prompt asked for the output before the input; used only for the stage instances."""
     num_prompt_instructions: int | None = None
     """Number of tasks in the prompt; used only for the stage generate. None means the recipe's default."""
     prompt: str = ""

@@ -75,7 +75,7 @@ class Step:
     answer: Answer | None = None
     """The answer to a classification request; None in other stages."""
     is_classification: bool | None = None
-    """Whether the answer makes the task a classification task.
+    """True if the answer makes the task a classification task.
 
     None in other stages, and if the question will be asked again.
     """

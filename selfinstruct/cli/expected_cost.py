@@ -39,7 +39,7 @@ class Announcement:
 
     @property
     def may_ask(self) -> bool:
-        """Whether there is a user at a terminal who can be asked and has not agreed in advance."""
+        """True if there is a user at a terminal who can be asked and has not agreed in advance."""
         return not self._yes and is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
     def make(self, run: "Run") -> "Estimate":

@@ -34,7 +34,7 @@ class Ending:
     took_s: float
     """How long this process worked on the run, in seconds."""
     is_continued: bool
-    """Whether an earlier process already worked on the run."""
+    """True if an earlier process already worked on the run."""
     again: str
     """The command that continues the run."""
 

@@ -68,7 +68,7 @@ class Exchange(Generic[T]):
     sent: int = 0
     """Number of attempts, except those whose refusal only changed the body."""
     may_bill: bool = False
-    """Whether the endpoint may bill the last attempt."""
+    """True if the endpoint may bill the last attempt."""
 
 
 class EndpointClient:

@@ -37,7 +37,7 @@ from selfinstruct.records import Completion, Message, Prompt, Request, Sampling,
 from selfinstruct.records.finish_reasons import Ending
 
 Mark = Literal["ok", "bad", "open"]
-"""Whether a feature works ("ok"), prevents a run ("bad"), or neither ("open")."""
+"""True if a feature works ("ok"), prevents a run ("bad"), or neither ("open")."""
 _Result = tuple[Mark, str]
 """A feature's mark and a description of the result."""
 

@@ -37,13 +37,13 @@ class Rule:
     None means that only `max_attempts` applies.
     """
     retry_at_once: bool = False
-    """Whether the first retry is immediate, because a new connection may work."""
+    """True if the first retry is immediate, because a new connection may work."""
     uses_attempt: bool = True
-    """Whether the attempt counts towards `max_attempts`."""
+    """True if the attempt counts towards `max_attempts`."""
     counts_as_strike: bool = True
-    """Whether the request may have caused the failure, which is then a strike against the request."""
+    """True if the request may have caused the failure, which is then a strike against the request."""
     may_bill: bool = True
-    """Whether the endpoint may bill the attempt, for example because it sent a reply that got lost."""
+    """True if the endpoint may bill the attempt, for example because it sent a reply that got lost."""
     remedy: str = ""
     """Advice for the user if the outcome stops the run."""
 

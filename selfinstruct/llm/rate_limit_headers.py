@@ -43,7 +43,7 @@ class StatedLimit:
     limit: int | None
     """Number of requests or tokens, or None if the headers state only how many are left."""
     is_per_minute: bool | None
-    """Whether the limit is per minute; False if it is per day, None if the period is unknown."""
+    """True if the limit is per minute; False if it is per day, None if the period is unknown."""
     wait_s: float = 0.0
     """If the limit is used up, seconds until the next request is possible; otherwise 0."""
 

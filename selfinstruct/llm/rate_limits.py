@@ -52,7 +52,7 @@ class Charge:
     paced: float
     """Amount that counts towards the pace: the expected use."""
     in_window: bool = True
-    """Whether the window still counts the charge."""
+    """True if the window still counts the charge."""
 
 
 class Rate:

@@ -16,9 +16,9 @@ class Profile:
     """What a run does with unclear answers, and with instructions that the rules of the recipe accept."""
 
     asks_twice: bool
-    """Whether the classification question is asked a second time after an unclear answer."""
+    """True if the classification question is asked a second time after an unclear answer."""
     checks_more: bool
-    """Whether instructions are rejected in a script that the seed tasks and imported tasks do not use, and
+    """True if instructions are rejected in a script that the seed tasks and imported tasks do not use, and
     without tokens, because the novelty check cannot compare them."""
 
 

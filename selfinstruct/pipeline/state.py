@@ -51,7 +51,7 @@ class RunState:
     last_not_novel: Rejection | None = None
     """Latest rejection of a candidate that was not novel."""
     keeps_instances: bool = True
-    """Whether finished tasks keep their instances in memory. A run needs them only if demonstrations show
+    """True if finished tasks keep their instances in memory. A run needs them only if demonstrations show
     instances. If false, finished tasks have the instances (), and the texts are only in the journal."""
     source: events.RefilteredFrom | None = None
     """Run whose replies this run uses; None unless this is a refiltered run, which sends no requests."""

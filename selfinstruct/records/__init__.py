@@ -138,7 +138,7 @@ class Sampling:
     """Number of alternatives to request for each token of the reply, at least 0; None requests no
     log-probabilities."""
     prompt_logprobs: bool = False
-    """Whether to request the log-probabilities of the prompt's tokens."""
+    """True if to request the log-probabilities of the prompt's tokens."""
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Additional members of the request body. If a value is None, the member of that name is removed."""
 
@@ -171,7 +171,7 @@ class Usage(Strict):
 
     @property
     def is_credible(self) -> bool:
-        """Whether one request can have these counts. For example, the prompt must have at least one token."""
+        """True if one request can have these counts. For example, the prompt must have at least one token."""
         counts = (self.prompt_tokens, self.completion_tokens, self.cached_tokens)
         return (
             all(type(count) is int for count in counts)
@@ -209,7 +209,7 @@ class Completion(Strict):
     attempts: int = 1
     """Number of attempts, including the successful one."""
     reached_limit: bool | None = None
-    """Whether the reply has as many tokens as the request allows; None before `cost.worst_case.normalize`."""
+    """True if the reply has as many tokens as the request allows; None before `cost.worst_case.normalize`."""
     logprobs: tuple[TokenLogprob, ...] | None = None
     """Tokens of the reply; None if they were not requested or the endpoint did not return them."""
     prompt_logprobs: tuple[TokenLogprob, ...] | None = None
@@ -217,7 +217,7 @@ class Completion(Strict):
 
     @property
     def truncated(self) -> bool:
-        """Whether max_tokens, a content filter or a failure cut the reply."""
+        """True if max_tokens, a content filter or a failure cut the reply."""
         return self.ending in (Ending.CUT, Ending.FILTERED, Ending.FAILED)
 
     @property
@@ -300,7 +300,7 @@ class Task:
     instruction: str
     origin: Literal["seed", "imported", "generated"]
     is_classification: bool | None = None
-    """Whether it is a classification task; None until this is known. The recipe "alpaca" never asks."""
+    """True if it is a classification task; None until this is known. The recipe "alpaca" never asks."""
     classification_answer: Answer | None = None
     """The model's answer to the classification question; "unclear" counts as no. None for a seed task."""
     instances: tuple[Instance, ...] | None = None
@@ -312,5 +312,5 @@ class Task:
 
     @property
     def is_final(self) -> bool:
-        """Whether the task needs no further requests."""
+        """True if the task needs no further requests."""
         return self.instances is not None

@@ -83,9 +83,9 @@ class _Failed:
     failed_at: float
     strikes: int = 0
     was_judged: bool = False
-    """Whether an earlier round was judged. If so, the request probably fails even without an outage."""
+    """True if an earlier round was judged. If so, the request probably fails even without an outage."""
     is_judged: bool = False
-    """Whether it has been decided if the last round counts as a strike."""
+    """True if it has been decided if the last round counts as a strike."""
 
 
 @dataclass(slots=True)
@@ -151,9 +151,9 @@ class FailurePolicy:
             self._states[stage].answers = number
         self._rejections = Rejections()
         self.wants_check = False
-        """Whether a check is needed before any request can be sent."""
+        """True if a check is needed before any request can be sent."""
         self._is_down = False
-        """Whether the last check found that the endpoint is down, and no request has been answered since."""
+        """True if the last check found that the endpoint is down, and no request has been answered since."""
 
     # ── which request may be sent ────────────────────────────────────────────────────────────────────────
 
@@ -284,7 +284,7 @@ class FailurePolicy:
 
     @property
     def has_rejected(self) -> bool:
-        """Whether there are rejected requests whose cause of rejection is still unclear."""
+        """True if there are rejected requests whose cause of rejection is still unclear."""
         return bool(self._rejections)
 
     def settle_rejected(self) -> list[RequestFailed]:

@@ -53,7 +53,7 @@ class Scheduler:
 
     @property
     def has_enough(self) -> bool:
-        """Whether the run has accepted as many instructions as its target."""
+        """True if the run has accepted as many instructions as its target."""
         return self._state.accepted >= self._run.config.num_instructions
 
     def open_all(self) -> None:

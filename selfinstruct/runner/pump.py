@@ -105,7 +105,7 @@ class Pump:
         self._over_limit: set[Stage] = set()
         """Stages whose next request would exceed a limit."""
         self._may_decide = True
-        """Whether `Work.decide` must be called, because a decision may be due."""
+        """True if `Work.decide` must be called, because a decision may be due."""
         self._failure: Exception | None = None
 
     async def run(

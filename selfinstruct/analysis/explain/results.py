@@ -19,7 +19,7 @@ class Near:
     rouge_l: float
     instruction: str
     in_same_reply: bool = False
-    """Whether the task was accepted from the same reply as the text, just before it."""
+    """True if the task was accepted from the same reply as the text, just before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,7 +72,7 @@ class Source:
 
     @property
     def has_replies_about_imports(self) -> bool:
-        """Whether the run has imported tasks and an outcome of a classification or instance request."""
+        """True if the run has imported tasks and an outcome of a classification or instance request."""
         return bool(self.imports) and any(o.stage != "generate" for o in self.outcomes.values())
 
 

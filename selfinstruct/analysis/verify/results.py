@@ -42,7 +42,7 @@ class Verification:
     imported: int = 0
     """Number of imported tasks, which do not come from replies."""
     has_task_stages: bool = True
-    """Whether the recipe has classification and instance requests. If not, candidates contain instances."""
+    """True if the recipe has classification and instance requests. If not, candidates contain instances."""
     outcomes: int = 0
     """Number of requests that have an outcome."""
     not_planned: str = ""
@@ -53,10 +53,10 @@ class Verification:
 
     @property
     def holds(self) -> bool:
-        """Whether the check found no problem."""
+        """True if the check found no problem."""
         return not self.problems
 
     @property
     def is_empty(self) -> bool:
-        """Whether the journal has nothing to check: no outcome, no imported task and no problem."""
+        """True if the journal has nothing to check: no outcome, no imported task and no problem."""
         return not self.outcomes and not self.imported and not self.problems

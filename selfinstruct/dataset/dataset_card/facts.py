@@ -26,7 +26,7 @@ class Material:
     name: str
     sha256: str
     is_packaged: bool
-    """Whether the file comes with selfinstruct, so its licence is known."""
+    """True if the file comes with selfinstruct, so its licence is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +62,12 @@ class Facts:
 
     @property
     def is_generated(self) -> bool:
-        """Whether the run generates instructions. If not, the seed tasks have no influence on the data."""
+        """True if the run generates instructions. If not, the seed tasks have no influence on the data."""
         return self.summary.grown > 0 or not self.summary.imported
 
     @property
     def is_asked(self) -> bool:
-        """Whether the run has sent or will send requests."""
+        """True if the run has sent or will send requests."""
         return self.is_generated or bool(self.summary.requests)
 
     @property
@@ -96,7 +96,7 @@ class Facts:
 
     @property
     def has_current_rules(self) -> bool:
-        """Whether the run used the same filter rules as this version of selfinstruct."""
+        """True if the run used the same filter rules as this version of selfinstruct."""
         return self.run.versions.get("rules") == RULES_VERSION
 
 

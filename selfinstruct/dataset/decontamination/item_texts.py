@@ -34,7 +34,7 @@ class ItemText(NamedTuple):
     """Names of the fields that the text was built from, such as "question + choices"."""
     text: str
     is_variant: bool = False
-    """Whether another of the item's texts has almost the same words. If so, ROUGE-L skips this text."""
+    """True if another of the item's texts has almost the same words. If so, ROUGE-L skips this text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class Kept(Generic[T]):
     position: int | None
     """The text's position among the kept texts; None if the text has no tokens."""
     is_equal: bool = field(default=False, repr=False)
-    """Whether the text equals an earlier kept text, which is then at `position`; see `keep_equal`."""
+    """True if the text equals an earlier kept text, which is then at `position`; see `keep_equal`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Rejected(Generic[T]):
     witness_place: str
     rouge_l: float
     is_known: bool = field(default=False, repr=False)
-    """Whether the witness was added with `know`, so it is not a text from the list."""
+    """True if the witness was added with `know`, so it is not a text from the list."""
 
 
 class Deduplication:

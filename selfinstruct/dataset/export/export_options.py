@@ -55,9 +55,9 @@ class ExportOptions:
     template: Path | str | None = None
     """The path of the template that joins instruction and input; None for the default template."""
     csv_safe: bool = False
-    """Whether possible formulas get an apostrophe; see `csv_injection`."""
+    """True if possible formulas get an apostrophe; see `csv_injection`."""
     similarities: bool = False
-    """Whether to write the columns SIMILARITIES too."""
+    """True if to write the columns SIMILARITIES too."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:

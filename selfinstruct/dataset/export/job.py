@@ -33,7 +33,7 @@ class ExportJob(ExportOptions):
     input_format: str | None = None
     """The input file's format. If None, the file's name or first character determines it."""
     include_seed_tasks: bool = False
-    """Whether to write the seed tasks too, before all other tasks."""
+    """True if to write the seed tasks too, before all other tasks."""
     limit: int | None = None
     """Maximum number of instructions, not counting seed tasks; None for all instructions."""
     max_instances_per_task: int | None = None
@@ -41,11 +41,11 @@ class ExportJob(ExportOptions):
     benchmarks: Sequence[str] = ()
     """Benchmark files. Rows that contain a benchmark item are left out."""
     llama_factory: bool = False
-    """Whether to add the output to LLaMA-Factory's dataset_info.json."""
+    """True if to add the output to LLaMA-Factory's dataset_info.json."""
     axolotl: bool = False
-    """Whether to write a stanza for axolotl's configuration."""
+    """True if to write a stanza for axolotl's configuration."""
     card: bool = False
-    """Whether to write a dataset card, with the following terms."""
+    """True if to write a dataset card, with the following terms."""
     license: str | None = None
     model_terms: str | None = None
     source_license: str | None = None

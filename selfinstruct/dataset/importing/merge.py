@@ -48,7 +48,7 @@ class MergedTask:
 
     @property
     def has_instances(self) -> bool:
-        """Whether at least one finished instance has an output."""
+        """True if at least one finished instance has an output."""
         return any(instance.output.strip() for instance in self.instances)
 
 

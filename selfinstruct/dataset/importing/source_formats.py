@@ -47,7 +47,7 @@ class Statement:
     model: str | None = None
     """The model that wrote the instruction."""
     is_classification: bool | None = None
-    """Whether the task is a classification task; None if the record has no boolean for it."""
+    """True if the task is a classification task; None if the record has no boolean for it."""
     answer: Completion | None = None
     """A model's reply to the question whether the task is a classification task."""
     raw: Completion | None = None
@@ -55,7 +55,7 @@ class Statement:
     instances: tuple[Instance, ...] = ()
     """Finished instances. Their outputs may be empty."""
     repaired: bool = False
-    """Whether lone surrogates were replaced with U+FFFD."""
+    """True if lone surrogates were replaced with U+FFFD."""
 
 
 Content = Mapping[str, Any]

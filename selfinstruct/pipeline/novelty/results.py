@@ -10,7 +10,7 @@ class NoveltyResult:
     """Result of a novelty check."""
 
     novel: bool
-    """Whether no text in the pool scores over the threshold."""
+    """True if no text in the pool scores over the threshold."""
     position: int | None = None
     """Position of the most similar text in the pool, or of the first one if several are equally similar; None
     if the text is novel."""

@@ -24,7 +24,7 @@ class Characters(dict[str, str]):
     def __init__(self) -> None:
         super().__init__()
         self.are_shared = False
-        """Whether several tokens share a character."""
+        """True if several tokens share a character."""
 
     def added(self, tokens: Iterable[str]) -> str:
         """Encode a text that may be added to the pool. Each new token gets a character."""

@@ -123,7 +123,7 @@ def _numbered_items(lines: list[str], asked: AskedList) -> tuple[list[_Item], bo
     items: list[_Item] = []
     is_open = False
     is_ended = False
-    """Whether other text follows the last item."""
+    """True if other text follows the last item."""
     for index, line in enumerate(lines):
         match = _NUMBERED.match(line)
         if match is not None:

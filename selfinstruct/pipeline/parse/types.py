@@ -15,7 +15,7 @@ class AskedList:
     demonstrations: tuple[str, ...] | None = None
     """Instructions that the prompt shows; None if unknown."""
     continues: bool | None = None
-    """Whether the reply continues the prompt, which ends in the first number. True for a base model, False
+    """True if the reply continues the prompt, which ends in the first number. True for a base model, False
     for a chat model, None if unknown."""
 
 
@@ -24,7 +24,7 @@ class AskedInstances:
     """What a parser needs to know about the prompt of an instance request."""
 
     output_first: bool
-    """Whether the prompt asked for the class label before the input."""
+    """True if the prompt asked for the class label before the input."""
     instruction: str = ""
     """Instruction of the task; "" if unknown."""
     limit: int | None = None

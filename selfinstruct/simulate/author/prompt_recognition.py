@@ -55,7 +55,7 @@ class Continuation:
     first: int
     last: int
     bare: bool
-    """Whether the prompt already ends with the first new task's number."""
+    """True if the prompt already ends with the first new task's number."""
     mark: str
     """The character after each number: "." or ")"."""
     input_lead: str

@@ -29,7 +29,7 @@ class Assignment:
 
     @property
     def is_billed(self) -> bool:
-        """Whether the reply is billed. It may be billed even if the client never receives it."""
+        """True if the reply is billed. It may be billed even if the client never receives it."""
         return self.name != "outage" and not isinstance(self.fault, plan.Status | plan.ErrorObject)
 
 

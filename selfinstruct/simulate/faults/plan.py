@@ -55,7 +55,7 @@ class Status(_AttemptFault):
     message: str | None = None
     retry_after: RetryAfter | None = None
     then_close: Flag = False
-    """Whether the connection closes after the reply, without a header that announces it."""
+    """True if the connection closes after the reply, without a header that announces it."""
 
 
 class Hang(_AttemptFault):
@@ -185,7 +185,7 @@ class FaultPlan(Entry):
     at_most: Whole = 4
     """Maximum number of faulty attempts per request, not counting outages, rate limits and "never"."""
     models: Flag = True
-    """Whether `GET /v1/models` succeeds. If not, it fails with status 500."""
+    """True if `GET /v1/models` succeeds. If not, it fails with status 500."""
     per_attempt: tuple[Annotated[AttemptFault, Field(discriminator="fault")], ...] = ()
     per_request: tuple[RequestFault, ...] = ()
     outages: tuple[Outage, ...] = ()
