@@ -5,7 +5,7 @@ Flags override the YAML file, which overrides the defaults.
 
 *Data* settings determine what the dataset contains, given the replies. They are part of the fingerprint and
 cannot change once the run has a reply. *Operational* settings determine how the run is carried out: speed,
-size, address and limits. They may change at every start; the run stores the latest values.
+size, address and limits. You can change them each time you start the run; the run stores the latest values.
 
     >>> RunConfig(model="m", threshold=0.8).given()
     {'model': 'm', 'threshold': 0.8}

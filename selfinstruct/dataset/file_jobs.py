@@ -85,7 +85,7 @@ class ListFiles:
             raise InputError(self.report, "is written as JSON Lines; end its name in .jsonl")
         others = [path for path in (self.rejected, self.report) if path is not None]
         refuse_collisions(
-            self.output, others, inputs=self.inputs, read=self.against, how=" with --against"
+            self.output, others, inputs=self.inputs, read=self.against, how=" of --against"
         )
 
     def _check_others(self) -> None:
@@ -133,7 +133,9 @@ def refuse_collisions(
             problem = "would be written twice, with different content; choose another name"
             raise InputError(path, problem)
         if real in kept:
-            raise InputError(path, f"is read{how} and must not be replaced; choose another name")
+            raise InputError(
+                path, f"is an input{how} and must not be replaced; choose another output name"
+            )
         if real in replaced and path != output:
             raise InputError(path, "is an input, which only -o may replace; choose another name")
         taken.add(real)

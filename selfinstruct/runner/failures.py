@@ -108,7 +108,7 @@ class _StageState:
     """Earliest time of the next probe."""
 
     def waiting(self) -> list[_Failed]:
-        """Return the failed requests that are not currently in flight again."""
+        """Return the failed requests that are not being retried at the moment."""
         return [f for name, f in self.failed.items() if name not in self.in_flight]
 
     def last_error(self) -> TransientError:

@@ -45,7 +45,7 @@ def final_failure(request: Request, error: RequestRejectedError | TransientError
 
 @dataclass(frozen=True, slots=True)
 class _Rejection:
-    """A rejected request whose cause of rejection is not clear yet."""
+    """A rejected request. Why the endpoint rejected the request is not clear yet."""
 
     request: Request
     error: RequestRejectedError

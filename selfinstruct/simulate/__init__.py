@@ -1,6 +1,6 @@
 """The simulated endpoint: an OpenAI-compatible server on the loopback interface that invents its replies.
 
-Demos, tests and trial runs of the whole pipeline need no API key and no network with it::
+With this server, demos, tests and trial runs of the whole pipeline need neither an API key nor a network::
 
     with SimulatedEndpoint() as endpoint:
         client = openai.OpenAI(base_url=endpoint.base_url, api_key="unused")

@@ -263,7 +263,7 @@ def test_a_csv_without_header_is_refused(here: Path) -> None:
         ({"against": ["none.json"]}, "none.json: contains no items"),
         ({"against": ["short.jsonl"]}, "short.jsonl: has no text of 4 words or more to search"),
         ({"threshold": float("nan")}, "threshold: must be between 0 and 1, not nan"),
-        ({"output": Path("mmlu.jsonl")}, "mmlu.jsonl: is read with --against and must not be re"),
+        ({"output": Path("mmlu.jsonl")}, "mmlu.jsonl: is an input of --against and must not be re"),
         ({"report": Path("clean.jsonl")}, "clean.jsonl: would be written twice"),
         ({"report": Path("data.jsonl")}, "data.jsonl: is an input, which only -o"),
         ({"inputs": ["-"], "against": ["-"]}, "stdin: can be read only once"),

@@ -229,11 +229,11 @@ def test_impossible_options_write_nothing(
         ),
         (
             ("alpaca.json", "-o", "quiz.jsonl", "--decontaminate", "quiz.jsonl"),
-            "quiz.jsonl: is read and must not be replaced",
+            "quiz.jsonl: is an input and must not be replaced",
         ),
         (
             ("alpaca.json", "-f", "messages", "-o", "mine.txt", "--template", "mine.txt"),
-            "mine.txt: is read and must not be replaced",
+            "mine.txt: is an input and must not be replaced",
         ),
         (("alpaca.json", "-o", "."), ".: is not a file name"),
         (("alpaca.json", "-o", "..", "--split", "0.5/0.5"), "is not a file name"),

@@ -255,7 +255,7 @@ BAD: list[tuple[list[str], int, str]] = [
         2,
         "c.json: would be written twice",
     ),
-    (["alpaca.json", "-o", "c.json", "--against", "c.json"], 2, "c.json: is read with --against"),
+    (["alpaca.json", "-o", "c.json", "--against", "c.json"], 2, "c.json: is an input of --against"),
     (["numbers.csv", "alpaca.json", "-o", "c.json", "--rejected", "alpaca.json"], 2, "only -o may"),
     (
         ["alpaca.json", "-o", "c.json", "--against", "Makefile"],

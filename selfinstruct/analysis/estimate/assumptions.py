@@ -1,8 +1,8 @@
 """The assumptions of an estimate before the run's first reply, each with its source.
 
 "Recorded runs" are twelve published runs with base models, Llama 3, GPT-3.5 and others;
-docs/guides/estimate.md lists their figures. The recipe has the tokens of replies. Prompts are not assumed:
-the run's own templates and tasks determine them.
+docs/guides/estimate.md lists their figures. The recipe states the token counts of replies. Prompt
+sizes are not assumed: they follow from the run's own templates and tasks.
 """
 
 import operator

@@ -36,8 +36,9 @@ _AROUND = 200
 class History:
     """A run and its whole journal.
 
-    `run` and `entries` come from `read_history`; the entries are applied to the run. `shown` formats a text
-    for the terminal, so that a search also finds a text copied from there. Raises JournalError.
+    `run` and `entries` come from `read_history`; the entries are applied to the run. `shown` formats text
+    as the terminal shows it, so that a search also matches text copied from the terminal. Raises
+    JournalError.
     """
 
     def __init__(

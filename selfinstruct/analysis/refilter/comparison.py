@@ -27,7 +27,7 @@ class OnlyThere:
     """Id of the task's candidate in the run that has the task."""
     instruction: str
     reason: Reason | None
-    """Why the other run rejected the candidate; None if its reply has no candidate with this text."""
+    """Why the other run rejected the candidate; None if the other run's reply does not contain the text."""
     witness: Neighbour | None
     """The rejected candidate's witness in the other run; None unless it was rejected as not novel."""
 

@@ -40,8 +40,8 @@ def filter(  # noqa: A001
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="File of records to compare with, which are not written: an earlier dataset, the seed tasks "
-            "or a benchmark. Repeat for several files.",
+            help="File of records to compare with, such as an earlier dataset or a benchmark. These records "
+            "are not written. Repeat for several files.",
         ),
     ] = None,
     against_field: Annotated[

@@ -34,7 +34,7 @@ def simulate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Append two JSON lines to FILE per request: on arrival and at its end.",
+            help="Append two JSON lines per request to FILE: one when it arrives, one when it ends.",
         ),
     ] = None,
     faults: Annotated[

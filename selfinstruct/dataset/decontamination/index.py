@@ -34,7 +34,7 @@ class Hit:
     source: Item
     """The benchmark item, without its texts."""
     text: str
-    """The name of the item's text, such as "question + choices"."""
+    """Label of the fields that make up the item's text, such as "question + choices"."""
     words: str | None = None
     """The longest sequence of shared words; None if the kind is "rouge_l"."""
     score: float | None = None

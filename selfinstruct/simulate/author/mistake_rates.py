@@ -1,4 +1,4 @@
-"""How often the author makes each mistake. Most mistaken texts are in the word list "mistakes".
+"""How often the author makes each mistake. Most of the texts with mistakes are in the word list "mistakes".
 
 A share is a probability from 0 to 1. An author with `FaultShares(refused=0.0)` never refuses, and an author
 with `PERFECT` makes no mistakes.

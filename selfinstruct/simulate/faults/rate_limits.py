@@ -31,7 +31,7 @@ class TooEarly:
     limit: int
     """The bucket's capacity, in requests or tokens."""
     used: float
-    """The amount missing from the full bucket."""
+    """How far the bucket is from full."""
     needed: int
 
     @property
