@@ -5,6 +5,7 @@ The web framework is imported only when a server starts, to keep the import of t
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import queue
@@ -27,6 +28,8 @@ HOST: Final = "127.0.0.1"
 # HTTP clients close idle connections sooner than this, so the client always closes a connection first.
 # Otherwise a request might arrive on a connection that the server is closing.
 _KEEP_ALIVE_SECONDS: Final = 75
+_LAST_STEPS: Final = 5
+"""Number of steps of the event loop after the shutdown."""
 _SHUTDOWN_SECONDS: Final = 2
 
 
@@ -126,6 +129,12 @@ class SimulatedEndpoint:
             async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
                 transport.close()
                 await super().shutdown(sockets)
+                # A connection that arrived during the shutdown needs a few steps of the event loop to
+                # open and to close. Without these steps, its socket would stay open.
+                for _ in range(_LAST_STEPS):
+                    for connection in [*self.server_state.connections]:
+                        connection.shutdown()
+                    await asyncio.sleep(0)
 
         service = Service(
             model=self.model,
