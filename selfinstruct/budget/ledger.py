@@ -41,6 +41,12 @@ class Ledger:
         """Spent and reserved consumption together, which must stay within the limits."""
         return self.spent + self.reserved
 
+    def with_excess(self, most: Consumption) -> Consumption:
+        """Return the maximum that an attempt can consume, including the largest excess seen so far."""
+        # An endpoint may add more tokens to prompts than expected, or may ignore max_tokens. The largest
+        # excess so far is the best available bound for the next attempt.
+        return most + self.excess
+
     def reserve(self, request_id: str, most: Consumption, *, replaces: bool = False) -> None:
         """Reserve the worst case `most` of an attempt. The request's previous reservation is closed.
 

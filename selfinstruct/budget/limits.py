@@ -148,16 +148,10 @@ class Budget:
             "continue the run",
         )
 
-    def with_excess(self, most: Consumption) -> Consumption:
-        """Return the maximum that an attempt can consume, including the largest excess seen so far."""
-        # An endpoint may add more tokens to prompts than expected, or may ignore max_tokens. The largest
-        # excess so far is the best available bound for the next attempt.
-        return most + self._ledger.excess
-
     def _refuses(self, request_id: str, most: Consumption, committed: Consumption) -> bool:
         if not self._limits.names:
             return False
-        total = committed + self.with_excess(most) + self._finishing_cost(request_id)
+        total = committed + self._ledger.with_excess(most) + self._finishing_cost(request_id)
         amounts = self._limits.amounts(total).items()
         limit = next((name for name, (used, allowed) in amounts if used > allowed), "")
         self._limit = limit or self._limit
@@ -166,7 +160,7 @@ class Budget:
     def _reservation(
         self, request_id: str, most: Consumption, *, replaces: bool = False
     ) -> Reserved:
-        most = self.with_excess(most)
+        most = self._ledger.with_excess(most)
         return Reserved(
             request_id=request_id,
             prompt_tokens=most.prompt_tokens,

@@ -48,7 +48,7 @@ def worst_case(request: Request) -> Consumption:
     return Consumption(
         requests=1,
         prompt_tokens=size,
-        completion_tokens=max_tokens(request.sampling) * _choices(extra),
+        completion_tokens=_reply_tokens(request.sampling),
     )
 
 
@@ -62,6 +62,11 @@ def max_tokens(sampling: Sampling) -> int:
     sent: list[Any] = [sampling.extra[name] for name in _MAXIMUMS if name in sampling.extra]
     # Servers read -1 as "no maximum".
     return max(map(_positive, sent or [sampling.max_tokens]))
+
+
+def _reply_tokens(sampling: Sampling) -> int:
+    """Return the maximum number of tokens in all choices of a reply; 0 if there is no maximum."""
+    return max_tokens(sampling) * _choices(sampling.extra)
 
 
 def _choices(extra: Mapping[str, Any]) -> int:
@@ -83,7 +88,7 @@ def normalize(request: Request, completion: Completion) -> Completion:
     if completion.reached_limit is not None:
         return completion
     usage = completion.counted
-    most = worst_case(request).completion_tokens
+    most = _reply_tokens(request.sampling)
     is_cut = usage is not None and 0 < most <= usage.completion_tokens
     text, finish_reason = completion.text, completion.finish_reason
     for stop in request.sampling.stop:

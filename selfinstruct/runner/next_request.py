@@ -131,13 +131,13 @@ class Scheduler:
 
         The task's instruction is assumed to be at most as long as the longest so far.
         """
-        inputs = (self._longest_task, excess := self._state.ledger.excess)
+        ledger = self._state.ledger
+        inputs = (self._longest_task, ledger.excess)
         if self._finishing is None or self._finishing[0] != inputs:
             tasks = [Task(id="none", instruction=self._longest_task, origin="generated")]
             cost = Consumption()
             for stage in self._run.recipe.task_stages:
-                # The excess counts as in `Budget.worst_case`.
-                costs = [worst_case(self._about(task)) + excess for task in tasks]
+                costs = [ledger.with_excess(worst_case(self._about(task))) for task in tasks]
                 cost += len(stage.request_ids("none")) * max(costs, key=lambda c: c.tokens)
                 tasks = [after for task in tasks for after in stage.after(task)]
             self._finishing = (inputs, cost)

@@ -184,19 +184,18 @@ class Pump:
     def _start_requests(self, group: asyncio.TaskGroup) -> None:
         started: list[Request] = []
         while self._has_free_slot and not self._stop.is_set():
-            request = self._choose()
+            request = self._reserve_next()
             if request is None:
                 break
             self._in_flight[request.stage] += 1
-            self._budget.begin(request.id, worst_case(request))
             started.append(request)
         if started:
             self._budget.sync()
         for request in started:
             group.create_task(self._complete(request))
 
-    def _choose(self) -> Request | None:
-        """Return the failed or fresh request to send now; None if there is none or a limit forbids it."""
+    def _reserve_next(self) -> Request | None:
+        """Reserve the failed or fresh request to send now; return None if there is none that limits allow."""
         stages = self._work.stages(self._in_flight)
         self._policy.forget_except(stages)
         self._over_limit.clear()
@@ -204,7 +203,9 @@ class Pump:
             request = self._policy.choose(stage, partial(self._fresh, stage), now=self._now())
             if request is None:
                 continue
-            if self._budget.admits(request.id, worst_case(request)):
+            most = worst_case(request)
+            if self._budget.admits(request.id, most):
+                self._budget.begin(request.id, most)
                 return request
             self._not_sent(request)
             self._over_limit.add(stage)
