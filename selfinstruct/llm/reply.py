@@ -209,7 +209,7 @@ def read_usage(usage: object, *, has_text: bool) -> Usage | str | None:
         completion_tokens=written,
         cached_tokens=_cached(usage, prompt_tokens=prompt),
     )
-    if not read.is_credible or (has_text and not written):
+    if not read.is_credible(has_text=has_text):
         return f"prompt_tokens is {prompt}, completion_tokens is {written}"
     return read
 

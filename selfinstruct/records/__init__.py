@@ -169,15 +169,17 @@ class Usage(Strict):
     cached_tokens: int = 0
     """Number of prompt tokens that the endpoint read from its cache. `prompt_tokens` includes them."""
 
-    @property
-    def is_credible(self) -> bool:
-        """True if one request can have these counts. For example, the prompt must have at least one token."""
+    def is_credible(self, *, has_text: bool) -> bool:
+        """Return whether one request can have these counts.
+
+        A prompt has at least one token, and so has a reply if `has_text` is true.
+        """
         counts = (self.prompt_tokens, self.completion_tokens, self.cached_tokens)
         return (
             all(type(count) is int for count in counts)
             and 0 <= self.cached_tokens <= self.prompt_tokens
             and 0 < self.prompt_tokens <= _MAX_PROMPT_TOKENS
-            and 0 <= self.completion_tokens <= _MAX_COMPLETION_TOKENS
+            and int(has_text) <= self.completion_tokens <= _MAX_COMPLETION_TOKENS
         )
 
 
@@ -228,10 +230,9 @@ class Completion(Strict):
     @property
     def counted(self) -> Usage | None:
         """Reported token counts; None if they are missing, or impossible for this text."""
-        if self.usage is None or not self.usage.is_credible:
+        if self.usage is None or not self.usage.is_credible(has_text=bool(self.text)):
             return None
-        has_no_tokens = bool(self.text) and not self.usage.completion_tokens
-        return None if has_no_tokens else self.usage
+        return self.usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
