@@ -72,10 +72,7 @@ def show_preview(directory: Path | None, settings: Mapping[str, Any], *, json_ou
 
 def impatient(config: RunConfig) -> RunConfig:
     """Return the config with fewer attempts and a shorter wait, because a user waits for the replies."""
-    return config.changed(
-        max_attempts=min(config.max_attempts, _MAX_ATTEMPTS),
-        give_up_after_s=min(config.give_up_after_s, _MAX_WAIT_S),
-    )
+    return config.capped(max_attempts=_MAX_ATTEMPTS, give_up_after_s=_MAX_WAIT_S)
 
 
 _Look = tuple[Step, Mapping[str, Any]]

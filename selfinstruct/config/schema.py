@@ -43,6 +43,10 @@ class RunConfig(RecipeSettings, EndpointSettings, BudgetSettings):
         """Return a copy with some settings changed. Unlike `dataclasses.replace`, recompute the defaults."""
         return RunConfig(**(self.given() | settings))
 
+    def capped(self, **maximums: float) -> "RunConfig":
+        """Return a copy in which no setting exceeds its maximum in `maximums`."""
+        return self.changed(**{n: min(getattr(self, n), most) for n, most in maximums.items()})
+
 
 OPERATIONAL = frozenset(spec.name for spec in RunConfig.specs() if spec.metadata["operational"])
 """Names of the settings that may change between a run's starts.

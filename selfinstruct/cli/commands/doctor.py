@@ -171,9 +171,8 @@ async def _examine(run: "Run", add: "Callable[[Finding], None]") -> "Doctor":
     from selfinstruct.llm.doctor import Doctor
 
     config = run.config
-    hurried = config.changed(
-        request_timeout_s=min(config.request_timeout_s, _MAX_REQUEST_TIMEOUT_S),
-        connect_timeout_s=min(config.connect_timeout_s, _MAX_CONNECT_TIMEOUT_S),
+    hurried = config.capped(
+        request_timeout_s=_MAX_REQUEST_TIMEOUT_S, connect_timeout_s=_MAX_CONNECT_TIMEOUT_S
     )
     async with EndpointClient(hurried, environ=os.environ) as client:
         samplings = {stage.name: stage.sampling(config) for stage in run.recipe.stages}
