@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -20,6 +21,7 @@ from unittest.mock import patch
 
 import pytest
 from hypothesis import settings
+from waiting import PATIENCE_S
 
 from selfinstruct.backend import Backend
 from selfinstruct.cli import main
@@ -228,6 +230,20 @@ class _Terminal(io.TextIOWrapper):
 
     def isatty(self) -> bool:
         return True
+
+
+def command(
+    *arguments: object, cwd: Path | None = None, environ: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a new process, unlike `typed`."""
+    return subprocess.run(
+        [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", **(environ or {})},
+        timeout=PATIENCE_S,
+    )
 
 
 def typed(

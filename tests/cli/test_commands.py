@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from rouge_score import rouge_scorer
-from support import ROOT, ScriptedBackend, make_seed_task, scripted_text, typed
+from support import ROOT, ScriptedBackend, command, make_seed_task, scripted_text, typed
 from waiting import PATIENCE_S
 
 from selfinstruct.api import run
@@ -22,20 +22,6 @@ from selfinstruct.runner.directory import open_run, read_run
 from selfinstruct.simulate.server.listening import SimulatedEndpoint
 
 NEW = ["-o", "new", "-m", "m", "--base-url", "http://127.0.0.1:9/v1"]
-
-
-def command(
-    *arguments: object, cwd: Path | None = None, environ: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a subprocess."""
-    return subprocess.run(
-        [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", **(environ or {})},
-        timeout=PATIENCE_S,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import typed
+from support import command, typed
 from waiting import PATIENCE_S
 
 from selfinstruct.cli.options import flag
@@ -29,20 +29,6 @@ COMMANDS = [
     "import",
     "decontaminate",
 ]
-
-
-def command(
-    *arguments: object, cwd: Path | None = None, environ: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a subprocess."""
-    return subprocess.run(
-        [sys.executable, "-m", "selfinstruct", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", **(environ or {})},
-        timeout=PATIENCE_S,
-    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)
