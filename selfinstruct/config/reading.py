@@ -172,9 +172,8 @@ def _converted(name: str, value: object) -> Any:
     if name in DURATIONS:
         description = _A_DURATION
     if kind is tuple:
-        raise ValueError(
-            f"must be {description}"
-        )  # Do not show the value: it may contain a secret.
+        # Do not show the value: it may contain a secret.
+        raise ValueError(f"must be {description}")
     raise ValueError(f"must be {description}, not {_shown(value)}{_hint(kind, value)}")
 
 

@@ -227,9 +227,8 @@ class EndpointClient:
                 response, refused = await self._exchange(exchange.path, body, exchange.id)
                 if refused is not None:
                     self._raise_refusal(refused, exchange, body)
-                    exchange.sent -= (
-                        1  # A refusal that only changes the body is not a failed attempt.
-                    )
+                    # A refusal that only changes the body is not a failed attempt.
+                    exchange.sent -= 1
                     exchange.may_bill = False
                     self.limiter.settle(admission, 0)
                     return None

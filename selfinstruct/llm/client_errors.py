@@ -99,9 +99,8 @@ def _outcome_and_cause(error: Exception, secrets: Sequence[str]) -> tuple[Attemp
         return AttemptOutcome.NOT_JSON, "the reply cannot be decompressed"
     if isinstance(cause, httpx2.LocalProtocolError | httpx2.UnsupportedProtocol | ValueError):
         return AttemptOutcome.UNSENDABLE, type(cause).__name__
-    return AttemptOutcome.DROPPED, type(
-        cause
-    ).__name__  # The request may have been sent, so it may be billed.
+    # The request may have been sent, so it may be billed.
+    return AttemptOutcome.DROPPED, type(cause).__name__
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

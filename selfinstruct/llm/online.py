@@ -91,9 +91,8 @@ class OnlineBackend:
         """Return advice for the user, or None to send the request again with max_completion_tokens."""
         if self._may_rename_max_tokens and wants_max_completion_tokens(status, error, body):
             self._max_tokens_name = MAX_COMPLETION_TOKENS
-            if (
-                self.body(request) != body
-            ):  # The bodies are equal if max_tokens comes from --extra-body.
+            # The bodies are equal if max_tokens comes from --extra-body.
+            if self.body(request) != body:
                 return None
         return advice(status, error, request, body)
 

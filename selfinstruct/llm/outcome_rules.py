@@ -31,8 +31,8 @@ class Rule:
 
     description: str
     action: Action
-    max_in_a_row: int | None = None
-    """Maximum number of attempts with this outcome before other requests are sent.
+    max_per_round: int | None = None
+    """Maximum number of attempts with this outcome in a round, before other requests are sent.
 
     None means that only `max_attempts` applies.
     """
@@ -49,9 +49,9 @@ class Rule:
 
 
 MAX_TIMEOUTS = 3
-"""Maximum number of timeouts in a row, because the endpoint may bill a reply that arrives too late."""
+"""Maximum number of timeouts per round, because the endpoint may bill a reply that arrives too late."""
 MAX_RATE_LIMITED = 120
-"""Maximum number of rate-limited attempts in a row. `retry` also limits their total time."""
+"""Maximum number of rate-limited attempts per round. `retry` also limits their total time."""
 
 
 _NO_FAULT = Rule("", Action.RETRY, counts_as_strike=False, may_bill=False)
@@ -78,10 +78,10 @@ class AttemptOutcome(Enum):
     )
     CUT = Rule("connection lost in the middle of a reply", Action.RETRY)
     SILENT = Rule(
-        "no byte of a reply within request_timeout_s", Action.RETRY, max_in_a_row=MAX_TIMEOUTS
+        "no byte of a reply within request_timeout_s", Action.RETRY, max_per_round=MAX_TIMEOUTS
     )
     TOO_SLOW = Rule(
-        "no complete reply within request_timeout_s", Action.RETRY, max_in_a_row=MAX_TIMEOUTS
+        "no complete reply within request_timeout_s", Action.RETRY, max_per_round=MAX_TIMEOUTS
     )
     NO_TRUST = _stop(
         "a certificate that cannot be verified",
@@ -95,9 +95,9 @@ class AttemptOutcome(Enum):
     )
     # The reply has an error status.
     BUSY = Rule("408, 409, 425 and other 5xx", Action.RETRY, may_bill=False)
-    GATEWAY_TIMEOUT = Rule("504, 524 (gateway timeout)", Action.RETRY, max_in_a_row=MAX_TIMEOUTS)
+    GATEWAY_TIMEOUT = Rule("504, 524 (gateway timeout)", Action.RETRY, max_per_round=MAX_TIMEOUTS)
     RATE_LIMITED = replace(
-        _NO_FAULT, description="429", max_in_a_row=MAX_RATE_LIMITED, uses_attempt=False
+        _NO_FAULT, description="429", max_per_round=MAX_RATE_LIMITED, uses_attempt=False
     )
     BAD_KEY = _stop(
         "401",
@@ -118,7 +118,7 @@ class AttemptOutcome(Enum):
     REJECTED = Rule("400, 413, 422 and other 4xx", Action.REJECT, may_bill=False)
     # The reply has status 200 but is not a completion.
     NOT_JSON = Rule("200 with a web page, plain text, or malformed or truncated JSON", Action.RETRY)
-    TOO_LARGE = Rule("a reply larger than 8 MiB", Action.RETRY, max_in_a_row=MAX_TIMEOUTS)
+    TOO_LARGE = Rule("a reply larger than 8 MiB", Action.RETRY, max_per_round=MAX_TIMEOUTS)
     ERROR_BODY = Rule(
         "200 with an error outside or inside the choices, or with a finish reason that means a failure (an "
         "error that contains a status counts as that status)",

@@ -47,9 +47,8 @@ def _pattern(secrets: tuple[str, ...]) -> re.Pattern[str]:
 
 def _spellings(secret: str) -> str:
     parts = [_BLANKS if part.isspace() else _spelling(part) for part in _PARTS.findall(secret)]
-    return "\0*".join(
-        parts
-    )  # UTF-16 text that was decoded byte by byte has a NUL between two characters.
+    # UTF-16 text that was decoded byte by byte has a NUL between two characters.
+    return "\0*".join(parts)
 
 
 _PARTS = re.compile(r"\s+|\S")

@@ -63,7 +63,7 @@ _backoff = wait_random_exponential(multiplier=1, max=MAX_BACKOFF_S)
 
 
 class _Attempts:
-    """Counts the attempts at a request. Provides the callbacks `after`, `stop` and `wait` for tenacity."""
+    """Counts one round of attempts. Provides the callbacks `after`, `stop` and `wait` for tenacity."""
 
     _error: TransientError
     """The last attempt's error."""
@@ -87,8 +87,8 @@ class _Attempts:
         self._used += self._rule.uses_attempt
 
     def is_over(self, attempt: RetryCallState) -> bool:
-        in_a_row = self._outcomes[self._error.outcome]
-        if self._error.is_last or in_a_row >= (self._rule.max_in_a_row or math.inf):
+        in_round = self._outcomes[self._error.outcome]
+        if self._error.is_last or in_round >= (self._rule.max_per_round or math.inf):
             return True
         if not self._rule.uses_attempt:
             return self._rate_limit_left_s(attempt) <= 0

@@ -363,9 +363,8 @@ def test_default_parses_what_paper_asked(tmp_path: Path, seeds_file: Path) -> No
     run(tmp_path / "run", config, backend=Undecided())
     source, refiltered = refilter_run(tmp_path / "run", tmp_path / "new", {"profile": "default"})
     old, new = source.state.pool.generated, refiltered.state.pool.generated
-    assert not any(
-        task.is_classification for task in old
-    )  # the published code parses "Yes." as "no"
+    # The published code parses "Yes." as "no".
+    assert not any(task.is_classification for task in old)
     answers = {task.classification_answer for task in new if task.instances is not None}
     assert answers == {"yes", "unclear"}
     assert refiltered.comparison.both > 5

@@ -327,9 +327,8 @@ def test_longer_lists_raise_the_finishing_cost(tmp_path: Path, seeds: Path) -> N
         return "\n".join(f"{n}. Describe {' '.join(rng.sample(WORDS, 4))}." for n in range(9, 29))
 
     async def pause(request: Request) -> None:
-        await asyncio.sleep(
-            0.05 if request.stage == "generate" else 0
-        )  # so that lists arrive one by one
+        # Lists take longer, so that they arrive one by one.
+        await asyncio.sleep(0.05 if request.stage == "generate" else 0)
 
     # The two lists in flight at the start can lead to up to 122 requests.
     options = settings(seeds, max_requests=150, max_concurrency=1)

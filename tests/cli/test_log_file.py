@@ -343,9 +343,8 @@ def test_other_handlers_get_the_same_events(
     with monkeypatch.context() as patch:
         patch.setattr(logging.getLogger(), "handlers", [])  # pytest installs handlers
         log("warned", level=logging.WARNING, id="generate/000001")
-    assert (
-        capsys.readouterr().err == ""
-    )  # Python prints no warning, although no handler is installed
+    # Python prints no warning, although no handler is installed.
+    assert capsys.readouterr().err == ""
     monkeypatch.setattr(LOGGER, "handlers", [*LOGGER.handlers, handler])
     log("warned", level=logging.WARNING, id="generate/000001")
     log("informed")

@@ -114,9 +114,8 @@ def test_a_complete_run_reports_to_the_command(
         f"{sum(summary.requests.values())} requests, "
     )
     assert lines[-1].startswith(beginning)
-    assert "run complete:" in err.removesuffix(
-        lines[-1] + "\n"
-    )  # the summary comes before the last line
+    # The summary comes before the last line.
+    assert "run complete:" in err.removesuffix(lines[-1] + "\n")
     assert sum(line.startswith("selfinstruct: run ") for line in lines) == 1
 
     # The --on-finish command also runs if the run was already complete.
@@ -262,9 +261,8 @@ def test_background_processes_do_not_delay_the_end(
     run: Run, endpoint: SimulatedEndpoint, tmp_path: Path
 ) -> None:
     command = f"exec <&-; ({UNTIL} over; do sleep 0.1; done) >/dev/null 2>&1 &"
-    code, _, err = run(
-        *flags(endpoint, 3), "--on-finish", command
-    )  # the run ends without waiting for the background process
+    # The run ends without waiting for the background process.
+    code, _, err = run(*flags(endpoint, 3), "--on-finish", command)
     (tmp_path / "over").touch()
     assert code == 0, err
     assert "--on-finish failed" not in err

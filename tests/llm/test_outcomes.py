@@ -194,7 +194,7 @@ def ask(
 
 
 def attempts_allowed(outcome: AttemptOutcome) -> int:
-    return outcome.rule.max_in_a_row or ATTEMPTS
+    return outcome.rule.max_per_round or ATTEMPTS
 
 
 def test_every_outcome_has_cases() -> None:
@@ -250,9 +250,8 @@ def test_a_failed_connection_names_the_address() -> None:
 
 
 def test_a_connection_can_time_out() -> None:
-    with (
-        socket.socket() as listening
-    ):  # Its queue will be full, so the kernel makes further connections wait.
+    # Its queue will be full, so the kernel makes further connections wait.
+    with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
         port = listening.getsockname()[1]
@@ -483,8 +482,8 @@ def test_the_documented_table_has_every_rule() -> None:
     for rule in (outcome.rule for outcome in AttemptOutcome):
         then, billed = documented[rule.description]
         assert then.startswith(rule.action.value), rule.description
-        if rule.max_in_a_row is not None:
-            assert str(rule.max_in_a_row) in then
+        if rule.max_per_round is not None:
+            assert str(rule.max_per_round) in then
         if rule.action is Action.ACCEPT:
             assert billed == "yes"
         else:

@@ -219,9 +219,8 @@ def test_headers_are_sent_with_every_request() -> None:
     for sent in script.headers:
         assert sent["x-title"] == "my run"
         assert sent["api-key"] == "topsecret"
-        assert (
-            "authorization" not in sent
-        )  # No key is set, because the api-key header authenticates.
+        # No key is set, because the api-key header authenticates.
+        assert "authorization" not in sent
 
 
 def test_a_key_and_a_token_header_are_sent() -> None:
